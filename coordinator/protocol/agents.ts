@@ -1,0 +1,125 @@
+// What agents say to the coordinator and hear from it, apart from weights.
+
+import * as z from 'zod'
+import { mbconvConfigSchema } from '../../search-space/index.ts'
+import { agentIdSchema, leaseIdSchema, searchIdSchema, taskIdSchema } from './ids.ts'
+import { searchConfigSchema } from './search-config.ts'
+import { taskResultSchema, taskSchema, timingSchema } from './tasks.ts'
+
+const text = z.string().min(1).max(200)
+
+const registerRequestSchema = z
+  .strictObject({
+    name: text.describe('for people, for example the host name'),
+    device: text.describe('for example "NVIDIA RTX 4090" or a CPU model'),
+    backend: text.describe('for example "wasm" or "webgpu"'),
+    dataset: z.strictObject({
+      name: text,
+      fingerprint: z.string().regex(/^[0-9a-f]{64}$/, 'expected 64 hexadecimal digits'),
+      shape: z.tuple([z.int().min(1), z.int().min(1), z.int().min(1)]).describe('height, width and channels'),
+      classes: z.int().min(1),
+      trainImages: z.int().min(1),
+    }),
+  })
+  .meta({ id: 'RegisterRequest' })
+type RegisterRequest = z.infer<typeof registerRequestSchema>
+
+const registerResponseSchema = z
+  .object({
+    agentId: agentIdSchema,
+    searchId: searchIdSchema,
+    config: searchConfigSchema,
+    space: mbconvConfigSchema.describe('all settings of the space'),
+    shards: z.int().min(1).describe('how many weight shards there are; docs/protocol.md says which key is on which'),
+  })
+  .meta({ id: 'RegisterResponse' })
+type RegisterResponse = z.infer<typeof registerResponseSchema>
+
+const leaseRequestSchema = z.strictObject({ agentId: agentIdSchema }).meta({ id: 'LeaseRequest' })
+
+const leaseResponseSchema = z
+  .discriminatedUnion('kind', [
+    z.object({ kind: z.literal('task'), task: taskSchema }),
+    z.object({
+      kind: z.literal('wait'),
+      reason: z.enum(['paused', 'all-handed-out']),
+      retryAfterMs: z.int().min(0),
+    }),
+    z.object({ kind: z.literal('finished'), phase: z.enum(['finished', 'stopped']) }),
+  ])
+  .meta({ id: 'LeaseResponse' })
+type LeaseResponse = z.infer<typeof leaseResponseSchema>
+
+const leaseRefSchema = z.strictObject({ agentId: agentIdSchema, taskId: taskIdSchema, leaseId: leaseIdSchema }).meta({ id: 'LeaseRef' })
+type LeaseRef = z.infer<typeof leaseRefSchema>
+
+const heartbeatResponseSchema = z
+  .object({
+    kind: z.enum(['extended', 'lost']).describe('lost: the lease has ended; the task may be with another agent'),
+  })
+  .meta({ id: 'HeartbeatResponse' })
+
+const releaseResponseSchema = z.object({ kind: z.enum(['released', 'lost']) }).meta({ id: 'ReleaseResponse' })
+
+const submitRequestSchema = z
+  .strictObject({ agentId: agentIdSchema, taskId: taskIdSchema, leaseId: leaseIdSchema, result: taskResultSchema, timing: timingSchema })
+  .meta({ id: 'SubmitRequest' })
+type SubmitRequest = z.infer<typeof submitRequestSchema>
+
+const submitResponseSchema = z
+  .object({
+    kind: z
+      .enum(['accepted', 'duplicate', 'stale'])
+      .describe('duplicate: this task already has a result; stale: gate gradients too old, counted but not applied'),
+  })
+  .meta({ id: 'SubmitResponse' })
+type SubmitResponse = z.infer<typeof submitResponseSchema>
+
+/** Versions held, by weight key; 0 is the deterministic start. */
+const versionsSchema = z.record(z.string().min(1).max(200), z.int().min(-1))
+
+const pullRequestSchema = z
+  .strictObject({ held: versionsSchema.describe('keys wanted, each with the version held, or -1 to get it whatever its version') })
+  .meta({ id: 'PullRequest', description: 'The answer is safetensors with the keys whose version differs; versions are in its metadata.' })
+
+const pushResponseSchema = z
+  .object({
+    kind: z.enum(['applied', 'duplicate']),
+    versions: versionsSchema.describe('version of each pushed key, this push included'),
+    scales: z.record(z.string(), z.number()).describe('factor that each difference was multiplied with, where it was not 1'),
+  })
+  .meta({ id: 'PushResponse' })
+type PushResponse = z.infer<typeof pushResponseSchema>
+
+/** Metadata of a pull's answer, JSON texts because safetensors metadata maps strings to strings. */
+const pullMetadataSchema = z.object({ versions: z.string() })
+/** Metadata of a push. */
+const pushMetadataSchema = z.object({
+  agentId: agentIdSchema,
+  taskId: z.string().regex(/^[1-9][0-9]{0,15}$/, 'expected the number of a task'),
+  baseVersions: z.string().describe('JSON: version of each key that the differences were made from'),
+})
+
+export {
+  heartbeatResponseSchema,
+  type LeaseRef,
+  leaseRefSchema,
+  leaseRequestSchema,
+  type LeaseResponse,
+  leaseResponseSchema,
+  pullMetadataSchema,
+  pullRequestSchema,
+  pushMetadataSchema,
+  type PushResponse,
+  pushResponseSchema,
+  type RegisterRequest,
+  registerRequestSchema,
+  type RegisterResponse,
+  registerResponseSchema,
+  releaseResponseSchema,
+  type SubmitRequest,
+  submitRequestSchema,
+  type SubmitResponse,
+  submitResponseSchema,
+  versionsSchema,
+}

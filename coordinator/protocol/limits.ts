@@ -1,0 +1,38 @@
+// Bounds of the wire contract, in one place, each with its reason.
+
+/** Requests with JSON bodies above this are refused unread; the largest, a result of a long task, is far below. */
+const MAX_JSON_BYTES = 4 * 1024 * 1024
+/** Weight payloads: a call to an object may carry 32 MiB; some room is left for headers. */
+const MAX_WEIGHTS_BYTES = 30 * 1024 * 1024
+/** A shard of this many float32 bytes fits an isolate (128 MB) three times over, and one message. */
+const DEFAULT_SHARD_BYTES = 16 * 1024 * 1024
+/** A row of SQLite storage holds at most 2 MB. */
+const MAX_ROW_BYTES = 1_900_000
+/** Architecture steps or mini-batches in one task: bounds the work lost with an agent. */
+const MAX_TASK_STEPS = 1000
+/** A lease shorter than this would expire under an agent that merely compiles its kernels. */
+const MIN_LEASE_MS = 1000
+const MAX_LEASE_MS = 3_600_000
+/** What an agent is told to wait when all work is handed out. */
+const WAIT_MS = 250
+/** Alpha is refused beyond this: e^±80 is the edge of what float32 probabilities can hold. */
+const MAX_ALPHA = 80
+/** Magnitudes beyond this in gradients, losses or weights are a diverged run, not a number to store. */
+const MAX_MAGNITUDE = 1e20
+const MAX_METRICS_PAGE = 1000
+const MAX_AGENTS = 4096
+
+export {
+  DEFAULT_SHARD_BYTES,
+  MAX_AGENTS,
+  MAX_ALPHA,
+  MAX_JSON_BYTES,
+  MAX_LEASE_MS,
+  MAX_MAGNITUDE,
+  MAX_METRICS_PAGE,
+  MAX_ROW_BYTES,
+  MAX_TASK_STEPS,
+  MAX_WEIGHTS_BYTES,
+  MIN_LEASE_MS,
+  WAIT_MS,
+}

@@ -1,0 +1,79 @@
+// Problem documents (RFC 9457). Every refusal of the coordinator is one; clients branch on `code`, people read `detail`.
+
+import * as z from 'zod'
+
+/** Code of every refusal, with the HTTP status and the title it goes with. */
+const problemKinds = {
+  'invalid-request': { status: 400, title: 'The request does not have the expected form' },
+  unauthorized: { status: 401, title: 'A valid token is needed' },
+  forbidden: { status: 403, title: 'This token may not do that' },
+  'not-found': { status: 404, title: 'There is nothing here' },
+  'method-not-allowed': { status: 405, title: 'This method is not offered here' },
+  conflict: { status: 409, title: 'The request does not fit the current state' },
+  'dataset-mismatch': { status: 409, title: "The agent's data is not the search's data" },
+  'too-large': { status: 413, title: 'The request is too large' },
+  'unsupported-media-type': { status: 415, title: 'The body has another type than expected' },
+  'missing-latencies': { status: 422, title: 'The latency table does not cover the search space' },
+  'bad-numbers': { status: 422, title: 'Numbers are not finite or have the wrong shape' },
+  overloaded: { status: 503, title: 'The coordinator is busy' },
+  internal: { status: 500, title: 'The coordinator failed' },
+} as const
+type ProblemCode = keyof typeof problemKinds
+
+const problemSchema = z
+  .object({
+    type: z.string().describe('urn:gatehouse:problem:<code>'),
+    title: z.string(),
+    status: z.int(),
+    detail: z.string().describe('what was wrong with this very request, and what to do'),
+    code: z.enum(Object.keys(problemKinds) as [ProblemCode, ...ProblemCode[]]),
+    errors: z.array(z.object({ path: z.string(), message: z.string() })).describe('each offending field'),
+  })
+  .meta({ id: 'Problem', description: 'RFC 9457 problem document.' })
+type Problem = z.infer<typeof problemSchema>
+
+type FieldError = { path: string; message: string }
+
+/** A refusal that the routes turn into a problem document. */
+class ProblemError extends Error {
+  override readonly name = 'ProblemError'
+  readonly code: ProblemCode
+  readonly errors: readonly FieldError[]
+
+  constructor(code: ProblemCode, detail: string, errors: readonly FieldError[] = []) {
+    super(detail)
+    this.code = code
+    this.errors = errors
+  }
+}
+
+function problemDocument(code: ProblemCode, detail: string, errors: readonly FieldError[] = []): Problem {
+  const { status, title } = problemKinds[code]
+  return { type: `urn:gatehouse:problem:${code}`, title, status, detail, code, errors: [...errors] }
+}
+
+/** `blocks[2].kernel` for ['blocks', 2, 'kernel']. */
+function fieldPath(path: readonly PropertyKey[]): string {
+  return path.reduce<string>((text, part) => (typeof part === 'number' ? `${text}[${part}]` : text === '' ? String(part) : `${text}.${String(part)}`), '')
+}
+
+/** The fields that a schema found wrong. */
+function fieldErrors(error: z.core.$ZodError): FieldError[] {
+  return error.issues.flatMap((issue) => flattenIssue(issue, []))
+}
+
+/** A union's own message is only "invalid input": the branch that got furthest says what was meant. */
+function flattenIssue(issue: z.core.$ZodIssue, prefix: readonly PropertyKey[]): FieldError[] {
+  const path = [...prefix, ...issue.path]
+  if (issue.code === 'invalid_union' && issue.errors.length > 0) {
+    const depth = (issues: readonly z.core.$ZodIssue[]) => Math.max(...issues.map((inner) => inner.path.length))
+    const deepest = issue.errors.toSorted((a, b) => depth(b) - depth(a) || a.length - b.length)[0] ?? []
+    return deepest.flatMap((inner) => flattenIssue(inner, path))
+  }
+  if (issue.code === 'unrecognized_keys') {
+    return issue.keys.map((key) => ({ path: fieldPath([...path, key]), message: 'unknown field' }))
+  }
+  return [{ path: fieldPath(path), message: issue.message }]
+}
+
+export { fieldErrors, type FieldError, fieldPath, type Problem, type ProblemCode, problemDocument, ProblemError, problemKinds, problemSchema }

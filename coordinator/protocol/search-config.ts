@@ -1,0 +1,150 @@
+// What a user writes to start a search. One schema, with defaults for everything but space, dataset and latency target.
+
+import * as z from 'zod'
+import { tableNameSchema, tableVersionSchema } from '../../latency-lut/table.ts'
+import { spaceRefSchema } from '../../search-space/index.ts'
+import { DEFAULT_SHARD_BYTES, MAX_ALPHA, MAX_LEASE_MS, MAX_TASK_STEPS, MAX_WEIGHTS_BYTES, MIN_LEASE_MS } from './limits.ts'
+
+const share = z.number().min(0).max(1)
+
+const latencyLossSchema = z
+  .discriminatedUnion('kind', [
+    z.strictObject({ kind: z.literal('none') }).describe('L = CE: accuracy only'),
+    z
+      .strictObject({ kind: z.literal('add#linear'), lambda: z.number().min(0).max(100).default(0.1) })
+      .describe('L = CE + lambda · (E − target)/target'),
+    z
+      .strictObject({
+        kind: z.literal('mul#log'),
+        a: z.number().positive().max(100).default(0.2),
+        b: z.number().positive().max(100).default(0.3),
+      })
+      .describe('L = a · CE · (ln E / ln target)^b; needs E and target above 1 ms'),
+    z
+      .strictObject({ kind: z.literal('add#abs'), lambda: z.number().min(0).max(100).default(0.5) })
+      .describe('L = CE + lambda · |E/target − 1|: pulls the expected latency to the target from both sides (TuNAS, Bender et al. 2020, section 3.2)'),
+  ])
+  .meta({ id: 'LatencyLoss' })
+type LatencyLoss = z.infer<typeof latencyLossSchema>
+
+const proxylessGradientSchema = z
+  .strictObject({
+    name: z.literal('proxyless-g'),
+    form: z.enum(['two', 'full']).default('two').describe('gates of two sampled operations per block, or of all'),
+    warmupSteps: z.int().min(0).optional().describe('weight steps on uniformly sampled paths before alpha moves; default: a tenth of training.steps'),
+    archEvery: z.int().min(1).max(10_000).default(5).describe('weight steps per architecture step'),
+    learningRate: z.number().positive().max(10).default(1e-3).describe("Adam's rate for alpha"),
+    beta1: z.number().min(0).max(0.9999).default(0).describe("Adam's decay of the first moment"),
+    beta2: z.number().min(0).max(0.99999).default(0.999).describe("Adam's decay of the second moment"),
+    epsilon: z.number().positive().default(1e-8).describe("Adam's epsilon"),
+    initialDeviation: z.number().min(0).max(10).default(1e-3).describe('alpha starts normal with this deviation'),
+    initialAlpha: z
+      .array(z.array(z.number().min(-MAX_ALPHA).max(MAX_ALPHA)).min(1).max(256))
+      .max(1024)
+      .optional()
+      .describe('starting alpha, [block][operation], instead of random values'),
+    maxStaleness: z.int().min(0).default(64).describe('gate gradients sampled more alpha versions ago than this are dropped and counted'),
+    evaluateEvery: z.int().min(1).default(1000).describe('weight steps between evaluations of the most probable architecture'),
+    evaluateImages: z.int().min(1).default(2000).describe('validation images of such an evaluation'),
+  })
+  .meta({ id: 'ProxylessGradient', description: 'ProxylessNAS, gradient form.' })
+type ProxylessGradientConfig = z.infer<typeof proxylessGradientSchema>
+
+const strategyConfigSchema = z.discriminatedUnion('name', [proxylessGradientSchema]).meta({ id: 'StrategyConfig' })
+
+const trainingConfigSchema = z
+  .strictObject({
+    steps: z.int().min(1).max(100_000_000).default(10_000).describe('weight steps (mini-batches) of the whole search'),
+    batchSize: z.int().min(1).max(65_536).default(64).describe('images per step'),
+    learningRate: z.number().positive().max(100).default(0.05).describe('at the start; falls to 0 by a half cosine'),
+    momentum: z.number().min(0).max(0.9999).default(0.9).describe('Nesterov momentum, kept by each agent'),
+    weightDecay: z.number().min(0).max(1).default(4e-5).describe('on filters and matrices, not on batch-norm or biases'),
+    labelSmoothing: z.number().min(0).max(0.99).default(0.1),
+    augmentation: z
+      .strictObject({
+        flip: z.boolean().default(true).describe('mirror half of the images'),
+        shift: z.int().min(0).max(64).default(2).describe('move images by up to this many pixels'),
+      })
+      .prefault({}),
+    shares: z
+      .strictObject({
+        weights: share.default(0.7).describe('share of the training images for weight steps'),
+        architecture: share.default(0.2).describe('share for architecture steps'),
+        validation: share.default(0.1).describe('share for validation'),
+      })
+      .prefault({})
+      .refine((shares) => Math.abs(shares.weights + shares.architecture + shares.validation - 1) < 1e-6, {
+        message: 'expected the three shares to sum to 1',
+      })
+      .refine((shares) => shares.weights > 0 && shares.architecture > 0 && shares.validation > 0, {
+        message: 'expected every share to be above 0',
+      }),
+  })
+  .meta({ id: 'TrainingConfig' })
+type TrainingConfig = z.infer<typeof trainingConfigSchema>
+
+const searchConfigSchema = z
+  .strictObject({
+    name: z.string().min(1).max(100).default('search').describe('for people; need not be unique'),
+    space: spaceRefSchema,
+    dataset: z.strictObject({
+      name: z.string().min(1).max(200).describe('for people, for example fashion-mnist'),
+      fingerprint: z
+        .string()
+        .regex(/^[0-9a-f]{64}$/, 'expected 64 hexadecimal digits')
+        .optional()
+        .describe("SHA-256 that every agent's data must have; default: that of the first agent"),
+    }),
+    latency: z.strictObject({
+      targetMs: z.number().positive().max(1e9).describe('wanted latency, milliseconds per batch of the table'),
+      table: z
+        .strictObject({
+          name: tableNameSchema,
+          version: tableVersionSchema.optional().describe('default: the version published last'),
+        })
+        .describe('the latency table to use; the search keeps the version it starts with'),
+      loss: latencyLossSchema.prefault({ kind: 'mul#log' }),
+    }),
+    seed: z.int().min(0).max(0xffffffff).default(0).describe('seed of everything random'),
+    strategy: strategyConfigSchema.prefault({ name: 'proxyless-g' }),
+    training: trainingConfigSchema.prefault({}),
+    tasks: z
+      .strictObject({
+        weightSteps: z.int().min(1).max(MAX_TASK_STEPS).default(20).describe('mini-batches in one task'),
+        architectureSteps: z.int().min(1).max(MAX_TASK_STEPS).default(4).describe('architecture steps in one task'),
+        leaseMs: z.int().min(MIN_LEASE_MS).max(MAX_LEASE_MS).default(60_000).describe('an agent that is silent for this long loses its task'),
+        maxOutstanding: z.int().min(1).max(65_536).default(256).describe('tasks handed out at one time'),
+      })
+      .prefault({}),
+    weights: z
+      .strictObject({
+        encoding: z.enum(['fp32', 'bf16']).default('fp32').describe('of weights and differences on the wire; the coordinator always keeps float32'),
+        staleness: z
+          .enum(['inverse', 'none'])
+          .default('inverse')
+          .describe('inverse: a difference is divided by one plus the number of others applied to that key since it was pulled; none: always added whole'),
+        shardBytes: z
+          .int()
+          .min(1024)
+          .max(MAX_WEIGHTS_BYTES)
+          .default(DEFAULT_SHARD_BYTES)
+          .describe('float32 bytes after which another shard is begun'),
+      })
+      .prefault({}),
+  })
+  .meta({ id: 'SearchConfig', description: 'Settings of a search.' })
+type SearchConfig = z.infer<typeof searchConfigSchema>
+type SearchConfigInput = z.input<typeof searchConfigSchema>
+
+export {
+  type LatencyLoss,
+  latencyLossSchema,
+  proxylessGradientSchema,
+  type ProxylessGradientConfig,
+  type SearchConfig,
+  type SearchConfigInput,
+  searchConfigSchema,
+  strategyConfigSchema,
+  type TrainingConfig,
+  trainingConfigSchema,
+}

@@ -1,0 +1,148 @@
+// What people and scripts can read of a search.
+
+import * as z from 'zod'
+import { mbconvConfigSchema } from '../../search-space/index.ts'
+import { tableNameSchema, tableVersionSchema } from '../../latency-lut/table.ts'
+import { agentIdSchema, searchIdSchema, tokenIdSchema } from './ids.ts'
+import { searchConfigSchema } from './search-config.ts'
+
+const phaseSchema = z
+  .enum(['waiting', 'warmup', 'searching', 'paused', 'finished', 'stopped'])
+  .describe('waiting: no result yet; warmup: weights only; finished: all steps done; stopped: ended by a person')
+type Phase = z.infer<typeof phaseSchema>
+
+const architectureSchema = z
+  .object({
+    encoding: z.string().describe('for example fashion-mini:mb3k5,zero,mb6k3'),
+    path: z.array(z.int()).describe('operation index per block'),
+    blocks: z.array(z.object({ block: z.string(), operation: z.string(), probability: z.number(), latencyMs: z.number() })),
+    latencyMs: z.number().describe('sum over the latency table'),
+    macs: z.int(),
+    parameters: z.int(),
+  })
+  .meta({ id: 'Architecture' })
+type Architecture = z.infer<typeof architectureSchema>
+
+const agentStatusSchema = z
+  .object({
+    agentId: agentIdSchema,
+    name: z.string(),
+    device: z.string(),
+    backend: z.string(),
+    registeredAtMs: z.int(),
+    lastSeenAtMs: z.int(),
+    imagesPerSecond: z.number().nullable().describe('of its last tasks, while training'),
+    idleShare: z.number().nullable().describe('share of its wall time not spent training'),
+    tasksDone: z.int(),
+    duplicates: z.int().describe('results that another agent had delivered before'),
+    refusedPushes: z.int().describe('pushes refused for bad numbers'),
+  })
+  .meta({ id: 'AgentStatus' })
+
+const taskCountsSchema = z
+  .object({
+    created: z.int(),
+    leased: z.int().describe('with an agent now'),
+    queued: z.int().describe('returned by agents that disappeared, to be handed out again'),
+    done: z.int().describe('results applied, each exactly once'),
+    stale: z.int().describe('gate gradients dropped as too old'),
+    expiredLeases: z.int(),
+    duplicates: z.int().describe('results for tasks that were already done'),
+  })
+  .meta({ id: 'TaskCounts' })
+type TaskCounts = z.infer<typeof taskCountsSchema>
+
+const descriptionSchema = z.object({
+  alpha: z.array(z.array(z.number())).describe('[block][operation]'),
+  alphaVersion: z.int(),
+  probabilities: z.array(z.array(z.number())).describe('[block][operation]'),
+  entropy: z.object({
+    total: z.number().describe('nats, summed over blocks'),
+    mean: z.number().describe('nats per block'),
+    perBlock: z.array(z.number()),
+    start: z.number().describe('mean per block at the start'),
+  }),
+  expectedLatencyMs: z.number(),
+  weightSteps: z.object({ done: z.int(), total: z.int() }),
+  architectureSteps: z.object({ done: z.int(), skippedBlocks: z.int().describe('block updates left out because Zero was active') }),
+})
+
+const lossSummarySchema = z.object({
+  loss: z.number().nullable(),
+  accuracy: z.number().nullable().describe('0 to 1'),
+})
+
+const searchStatusSchema = z
+  .object({
+    searchId: searchIdSchema,
+    name: z.string(),
+    phase: phaseSchema,
+    createdAtMs: z.int(),
+    startedAtMs: z.int().nullable(),
+    finishedAtMs: z.int().nullable(),
+    progress: z.number().describe('0 to 1'),
+    timeLeftMs: z.number().nullable(),
+    stepsPerSecond: z.number().nullable(),
+    imagesPerSecond: z.number().nullable(),
+    training: lossSummarySchema.describe('mean of the last weight tasks'),
+    architecture: lossSummarySchema.describe('mean of the last architecture tasks, on their own share'),
+    validation: lossSummarySchema.extend({ atStep: z.int().nullable() }).describe('last evaluation of the most probable architecture, shared weights'),
+    ...descriptionSchema.shape,
+    targetLatencyMs: z.number(),
+    current: architectureSchema.describe('most probable operation of every block'),
+    space: mbconvConfigSchema,
+    blocks: z.array(z.object({ name: z.string(), operations: z.array(z.string()) })),
+    agents: z.array(agentStatusSchema),
+    tasks: taskCountsSchema,
+    latencyTable: z.object({ name: tableNameSchema, version: tableVersionSchema, device: z.string(), runtime: z.string(), batch: z.int() }),
+    config: searchConfigSchema,
+  })
+  .meta({ id: 'SearchStatus' })
+type SearchStatus = z.infer<typeof searchStatusSchema>
+
+const searchSummarySchema = z
+  .object({ searchId: searchIdSchema, name: z.string(), phase: phaseSchema, space: z.string(), createdAtMs: z.int() })
+  .meta({ id: 'SearchSummary' })
+type SearchSummary = z.infer<typeof searchSummarySchema>
+
+const createSearchResponseSchema = z
+  .object({
+    searchId: searchIdSchema,
+    agentToken: z.string().describe('good for agents of this search; shown this once'),
+    tokenId: tokenIdSchema,
+    expectedLatencyMs: z.number().describe('at the starting alpha'),
+    tableVersion: tableVersionSchema,
+  })
+  .meta({ id: 'CreateSearchResponse' })
+
+const metricSchema = z
+  .object({
+    seq: z.int().describe('order of application, from 1'),
+    atMs: z.int(),
+    taskId: z.int(),
+    kind: z.enum(['trainWeights', 'gateGradients', 'evaluatePaths']),
+    weightSteps: z.int().describe('weight steps done after this'),
+    loss: z.number(),
+    accuracy: z.number(),
+    entropy: z.number().describe('mean per block'),
+    expectedLatencyMs: z.number(),
+  })
+  .meta({ id: 'Metric' })
+type Metric = z.infer<typeof metricSchema>
+
+export {
+  type Architecture,
+  architectureSchema,
+  createSearchResponseSchema,
+  descriptionSchema,
+  type Metric,
+  metricSchema,
+  type Phase,
+  phaseSchema,
+  type SearchStatus,
+  searchStatusSchema,
+  type SearchSummary,
+  searchSummarySchema,
+  type TaskCounts,
+  taskCountsSchema,
+}

@@ -1,0 +1,69 @@
+// A latency table: what each operation of a space costs on one device, in one runtime. Tables are immutable; the name of
+// a version is the SHA-256 of its canonical JSON.
+
+import * as z from 'zod'
+
+const MAX_ENTRIES = 20_000
+const MAX_KEY_LENGTH = 200
+const MAX_TEXT_LENGTH = 200
+
+const text = z.string().min(1).max(MAX_TEXT_LENGTH)
+
+const tableNameSchema = z
+  .string()
+  .regex(/^[a-z0-9][a-z0-9._-]{0,63}$/, 'expected lower-case letters, digits, ".", "_" or "-", 64 at most')
+  .describe('name under which versions of a table are published')
+
+const tableVersionSchema = z
+  .string()
+  .regex(/^[0-9a-f]{64}$/, 'expected 64 hexadecimal digits')
+  .describe("SHA-256 of the table's canonical JSON")
+
+const latencyEntrySchema = z.strictObject({
+  meanMs: z.number().positive().describe('milliseconds for one run of the operation on one batch'),
+  stdMs: z.number().min(0).describe('standard deviation between runs, milliseconds'),
+  count: z.int().min(1).describe('runs measured'),
+})
+type LatencyEntry = z.infer<typeof latencyEntrySchema>
+
+const latencyTableSchema = z
+  .strictObject({
+    name: tableNameSchema,
+    device: z.strictObject({
+      name: text.describe('for example "Pixel 1" or a CPU model'),
+      os: text.optional(),
+    }),
+    runtime: z.strictObject({
+      name: text.describe('for example "tfjs-wasm" or "TF-Lite"'),
+      version: text.optional(),
+      threads: z.int().min(1).optional(),
+    }),
+    batch: z.int().min(1).default(1).describe('images in one run'),
+    inputShape: z.tuple([z.int().min(1), z.int().min(1), z.int().min(1)]).describe('height, width and channels of the network input'),
+    measuredAt: z.iso.datetime().optional().describe('when, in UTC'),
+    fixedMs: z.number().min(0).default(0).describe('latency of a network that no entry accounts for, milliseconds'),
+    entries: z.record(z.string().min(1).max(MAX_KEY_LENGTH), latencyEntrySchema).refine(
+      (entries) => {
+        const count = Object.keys(entries).length
+        return count > 0 && count <= MAX_ENTRIES
+      },
+      { message: `expected 1 to ${MAX_ENTRIES} entries` },
+    ),
+  })
+  .meta({ id: 'LatencyTable', description: 'Measured latency of every operation of a space on one device.' })
+type LatencyTable = z.infer<typeof latencyTableSchema>
+
+/** JSON with sorted keys and no spaces: the same table always gives the same text. */
+function canonicalJson(value: unknown): string {
+  if (Array.isArray(value)) return `[${value.map(canonicalJson).join(',')}]`
+  if (value !== null && typeof value === 'object') {
+    const members = Object.entries(value)
+      .filter(([, member]) => member !== undefined)
+      .toSorted(([a], [b]) => (a < b ? -1 : 1))
+      .map(([key, member]) => `${JSON.stringify(key)}:${canonicalJson(member)}`)
+    return `{${members.join(',')}}`
+  }
+  return JSON.stringify(value)
+}
+
+export { canonicalJson, type LatencyEntry, type LatencyTable, latencyTableSchema, tableNameSchema, tableVersionSchema }

@@ -1,0 +1,49 @@
+// Names of measured operations in the grammar of the published ProxylessNAS latency tables, so that a table from
+// elsewhere loads as it is. A key names everything that the latency depends on, and nothing else.
+
+import type { Shape } from './layer-graph.ts'
+
+/** An operation that a latency table has, or should have, an entry for. */
+type LatencyOperation =
+  | { readonly type: 'Conv'; readonly input: Shape; readonly output: Shape }
+  | { readonly type: 'Conv_1'; readonly input: Shape; readonly output: Shape }
+  | { readonly type: 'Logits'; readonly input: Shape; readonly classes: number }
+  | {
+      readonly type: 'expanded_conv'
+      readonly input: Shape
+      readonly output: Shape
+      readonly expand: number
+      readonly kernel: number
+      readonly stride: number
+      /** Whether the block adds its input to its output. */
+      readonly shortcut: boolean
+    }
+
+function printShape(shape: Shape): string {
+  return shape.join('x')
+}
+
+/** For example `expanded_conv-input:112x112x16-output:56x56x24-expand:3-kernel:3-stride:2-idskip:0`. */
+function latencyKey(operation: LatencyOperation): string {
+  switch (operation.type) {
+    case 'Conv':
+    case 'Conv_1':
+      return `${operation.type}-input:${printShape(operation.input)}-output:${printShape(operation.output)}`
+    case 'Logits':
+      return `Logits-input:${printShape(operation.input)}-output:${operation.classes}`
+    case 'expanded_conv':
+      return [
+        'expanded_conv',
+        `input:${printShape(operation.input)}`,
+        `output:${printShape(operation.output)}`,
+        `expand:${operation.expand}`,
+        `kernel:${operation.kernel}`,
+        `stride:${operation.stride}`,
+        `idskip:${operation.shortcut ? 1 : 0}`,
+      ].join('-')
+    default:
+      return operation satisfies never
+  }
+}
+
+export { latencyKey, type LatencyOperation }

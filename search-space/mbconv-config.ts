@@ -1,0 +1,110 @@
+// Settings of the parametric MBConv space and their presets. ProxylessNAS (Cai, Zhu and Han, 2019), section 4.2 and
+// its authors' code; MBConv is the inverted residual of MobileNetV2 (Sandler et al., 2018).
+
+import * as z from 'zod'
+
+/** Bounds that keep a typing error from asking for a network of gigabytes. */
+const MAX_SIDE = 1024
+const MAX_WIDTH = 8192
+const MAX_CLASSES = 100_000
+const MAX_CELLS = 64
+
+const width = z.int().min(1).max(MAX_WIDTH)
+const kernel = z.literal([1, 3, 5, 7]).describe('side of the depthwise kernel: 1, 3, 5 or 7')
+const stride = z.literal([1, 2])
+
+const mbconvConfigSchema = z
+  .strictObject({
+    name: z
+      .string()
+      .regex(/^[a-z0-9][a-z0-9._-]{0,63}$/, 'expected lower-case letters, digits, ".", "_" or "-", 64 at most')
+      .describe('name that architectures of this space start with'),
+    input: z
+      .tuple([z.int().min(1).max(MAX_SIDE), z.int().min(1).max(MAX_SIDE), z.int().min(1).max(64)])
+      .describe('height, width and channels of an image'),
+    classes: z.int().min(2).max(MAX_CLASSES),
+    widthMult: z.number().positive().max(10).default(1).describe('factor on all widths, which are then rounded to multiples of 8'),
+    stem: z.strictObject({ width, stride }).describe('first 3×3 convolution'),
+    firstBlock: z
+      .strictObject({ width, kernel })
+      .nullable()
+      .default(null)
+      .describe('a fixed MBConv with expansion 1 behind the stem, or null'),
+    stages: z
+      .array(z.strictObject({ width, cells: z.int().min(1).max(MAX_CELLS), stride }))
+      .min(1)
+      .max(32)
+      .describe('groups of blocks of one width; the stride is that of the first block of the group'),
+    kernels: z.array(kernel).min(1).describe('kernel sizes to choose from'),
+    expansions: z.array(z.int().min(1).max(16)).min(1).describe('expansion ratios to choose from'),
+    zero: z.boolean().default(true).describe('whether a block with a shortcut may be skipped'),
+    headWidth: width.nullable().describe('channels of the last 1×1 convolution, or null for none'),
+    batchNormEpsilon: z.number().positive().default(1e-3).describe('added to the variance'),
+  })
+  .meta({ id: 'MbconvSpace', description: 'A space of MBConv networks.' })
+type MbconvConfig = z.infer<typeof mbconvConfigSchema>
+
+const presets = {
+  'proxyless-mobile': {
+    name: 'proxyless-mobile',
+    input: [224, 224, 3],
+    classes: 1000,
+    widthMult: 1,
+    stem: { width: 32, stride: 2 },
+    firstBlock: { width: 16, kernel: 3 },
+    stages: [
+      { width: 24, cells: 4, stride: 2 },
+      { width: 40, cells: 4, stride: 2 },
+      { width: 80, cells: 4, stride: 2 },
+      { width: 96, cells: 4, stride: 1 },
+      { width: 192, cells: 4, stride: 2 },
+      { width: 320, cells: 1, stride: 1 },
+    ],
+    kernels: [3, 5, 7],
+    expansions: [3, 6],
+    zero: true,
+    headWidth: 1280,
+    batchNormEpsilon: 1e-3,
+  },
+  'fashion-mini': {
+    name: 'fashion-mini',
+    input: [28, 28, 1],
+    classes: 10,
+    widthMult: 1,
+    stem: { width: 16, stride: 2 },
+    firstBlock: { width: 8, kernel: 3 },
+    stages: [
+      { width: 16, cells: 2, stride: 1 },
+      { width: 24, cells: 3, stride: 2 },
+      { width: 40, cells: 2, stride: 1 },
+    ],
+    kernels: [3, 5, 7],
+    expansions: [3, 6],
+    zero: true,
+    headWidth: 128,
+    batchNormEpsilon: 1e-3,
+  },
+} satisfies Record<string, MbconvConfig>
+
+type PresetName = keyof typeof presets
+const presetNames = Object.keys(presets) as [PresetName, ...PresetName[]]
+
+/** A space as a user names it: a preset, a preset with some settings changed, or all settings. */
+const spaceRefSchema = z
+  .union([
+    z.enum(presetNames),
+    z.strictObject({ ...mbconvConfigSchema.partial().shape, preset: z.enum(presetNames) }),
+    mbconvConfigSchema,
+  ])
+  .meta({ id: 'SpaceRef', description: 'A preset name, a preset with settings changed, or all settings of a space.' })
+type SpaceRef = z.infer<typeof spaceRefSchema>
+
+/** All settings that a reference stands for. Changed presets get a name of their own unless they are given one. */
+function resolveSpaceConfig(ref: SpaceRef): MbconvConfig {
+  if (typeof ref === 'string') return presets[ref]
+  if (!('preset' in ref)) return ref
+  const { preset, ...changes } = ref
+  return mbconvConfigSchema.parse({ ...presets[preset], name: `${preset}-custom`, ...changes })
+}
+
+export { mbconvConfigSchema, type MbconvConfig, presetNames, type PresetName, presets, resolveSpaceConfig, type SpaceRef, spaceRefSchema }
