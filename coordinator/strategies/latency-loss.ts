@@ -1,0 +1,45 @@
+// How the expected latency E of an architecture enters the loss, at the coordinator. With reference latency T:
+//
+//   none        L = CE
+//   add#linear  L = CE + λ · (E − T)/T
+//   mul#log     L = a · CE · (ln E / ln T)^b        ProxylessNAS's authors' code; their paper's equation 6 is the linear form
+//   add#abs     L = CE + λ · |E/T − 1|              TuNAS (Bender et al. 2020), equation 3, on the expectation
+//
+// dL/dalpha then is dL/dCE · dCE/dalpha + dL/dE · dE/dalpha.
+
+import type { LatencyLoss } from '../protocol/index.ts'
+
+type LatencyGradient = {
+  /** dL/dCE. */
+  readonly crossEntropyFactor: number
+  /** dL/dE, 1/ms. */
+  readonly latencyFactor: number
+}
+
+/**
+ * Gradient of the loss by its two terms.
+ *
+ * @param crossEntropy CE of the architecture step
+ * @param expectedMs E; for `add#abs` of all operations, for the others of those sampled
+ */
+function latencyGradient(loss: LatencyLoss, crossEntropy: number, expectedMs: number, targetMs: number): LatencyGradient {
+  switch (loss.kind) {
+    case 'none':
+      return { crossEntropyFactor: 1, latencyFactor: 0 }
+    case 'add#linear':
+      return { crossEntropyFactor: 1, latencyFactor: loss.lambda / targetMs }
+    case 'mul#log': {
+      const ratio = Math.log(expectedMs) / Math.log(targetMs)
+      return {
+        crossEntropyFactor: loss.a * ratio ** loss.b,
+        latencyFactor: (loss.a * crossEntropy * loss.b * ratio ** (loss.b - 1)) / (expectedMs * Math.log(targetMs)),
+      }
+    }
+    case 'add#abs':
+      return { crossEntropyFactor: 1, latencyFactor: (loss.lambda * Math.sign(expectedMs - targetMs)) / targetMs }
+    default:
+      return loss satisfies never
+  }
+}
+
+export { type LatencyGradient, latencyGradient }

@@ -1,0 +1,57 @@
+// One interface for every search algorithm. A strategy is pure: its state is plain JSON, time and randomness are in its
+// arguments or its state, so a search is stored in one row and can be replayed from its result log.
+
+import type * as z from 'zod'
+import type { SpaceLatency } from '../../latency-lut/coverage.ts'
+import type { Space } from '../../search-space/index.ts'
+import type { Phase, SearchConfig, TaskResult, TaskWork } from '../protocol/index.ts'
+
+/** What stays the same during a search. */
+type StrategyContext = {
+  readonly space: Space
+  readonly latency: SpaceLatency
+  readonly config: SearchConfig
+}
+
+type Proposal<State> =
+  | { readonly kind: 'work'; readonly state: State; readonly work: TaskWork }
+  /** Nothing to hand out until more results arrive. */
+  | { readonly kind: 'wait' }
+  /** All work has been proposed; the search ends with its last outstanding task. */
+  | { readonly kind: 'done' }
+
+type Absorbed<State> =
+  | { readonly kind: 'applied'; readonly state: State; readonly metric: AbsorbedMetric }
+  /** Too old to be used; counted, not applied. */
+  | { readonly kind: 'stale'; readonly state: State }
+  /** The result does not answer the task: `path` names the field. Nothing has changed. */
+  | { readonly kind: 'refused'; readonly path: string; readonly message: string }
+
+type AbsorbedMetric = { readonly loss: number; readonly correct: number; readonly images: number }
+
+type Description = {
+  readonly alpha: number[][]
+  readonly alphaVersion: number
+  readonly probabilities: number[][]
+  /** Nats. */
+  readonly entropy: { total: number; mean: number; perBlock: number[]; start: number }
+  readonly expectedLatencyMs: number
+  readonly weightSteps: { done: number; total: number }
+  readonly architectureSteps: { done: number; skippedBlocks: number }
+  readonly phase: Extract<Phase, 'waiting' | 'warmup' | 'searching'>
+}
+
+type Strategy<State> = {
+  readonly stateSchema: z.ZodType<State>
+  /** Throws ProblemError `invalid-request` where the configuration does not fit the space. */
+  init(context: StrategyContext): State
+  /** The next piece of work. */
+  propose(state: State, context: StrategyContext): Proposal<State>
+  /** Takes in the result of `work`; called at most once for each piece of work that was proposed. */
+  absorb(state: State, work: TaskWork, result: TaskResult, context: StrategyContext): Absorbed<State>
+  /** The architecture as of now, one operation index per block. */
+  derive(state: State, context: StrategyContext): number[]
+  describe(state: State, context: StrategyContext): Description
+}
+
+export type { Absorbed, AbsorbedMetric, Description, Proposal, Strategy, StrategyContext }
