@@ -91,14 +91,10 @@ const pushResponseSchema = z
   .meta({ id: 'PushResponse' })
 type PushResponse = z.infer<typeof pushResponseSchema>
 
-/** Metadata of a pull's answer, JSON texts because safetensors metadata maps strings to strings. */
-const pullMetadataSchema = z.object({ versions: z.string() })
-/** Metadata of a push. */
-const pushMetadataSchema = z.object({
-  agentId: agentIdSchema,
-  taskId: z.string().regex(/^[1-9][0-9]{0,15}$/, 'expected the number of a task'),
-  baseVersions: z.string().describe('JSON: version of each key that the differences were made from'),
-})
+/** Metadata of a pull's answer; JSON text, because safetensors metadata maps strings to strings. */
+const pullMetadataSchema = z.object({ versions: z.string().describe('JSON: version of each key') })
+/** Metadata of a push; which task and agent it is from is in the request's query. */
+const pushMetadataSchema = z.object({ baseVersions: z.string().describe('JSON: version of each key that its difference was made from') })
 
 export {
   heartbeatResponseSchema,

@@ -21,6 +21,7 @@ export {
   submitResponseSchema,
   versionsSchema,
 } from './agents.ts'
+export { type Caller, parseAgentToken, printAgentToken, type TokenRecord } from './caller.ts'
 export { agentIdSchema, createId, leaseIdSchema, searchIdSchema, taskIdSchema, tokenIdSchema } from './ids.ts'
 export {
   MAX_AGENTS,
@@ -30,8 +31,10 @@ export {
   MAX_METRICS_PAGE,
   MAX_ROW_BYTES,
   MAX_WEIGHTS_BYTES,
+  SEGMENT_BYTES,
   WAIT_MS,
 } from './limits.ts'
+export { attempt, type Outcome, unwrap } from './outcome.ts'
 export {
   fieldErrors,
   type FieldError,
@@ -58,6 +61,8 @@ export {
   architectureSchema,
   createSearchResponseSchema,
   descriptionSchema,
+  type LogEntry,
+  logEntrySchema,
   type Metric,
   metricSchema,
   type Phase,
@@ -66,6 +71,8 @@ export {
   searchStatusSchema,
   type SearchSummary,
   searchSummarySchema,
+  type TableSummary,
+  tableSummarySchema,
   type TaskCounts,
 } from './status.ts'
 export { type ResultOf, type Task, type TaskKind, type TaskResult, taskResultSchema, taskSchema, type TaskWork, taskWorkSchema, type Timing } from './tasks.ts'

@@ -8,6 +8,8 @@ const MAX_WEIGHTS_BYTES = 30 * 1024 * 1024
 const DEFAULT_SHARD_BYTES = 16 * 1024 * 1024
 /** A row of SQLite storage holds at most 2 MB. */
 const MAX_ROW_BYTES = 1_900_000
+/** Small tensors share a row of up to this many bytes: few rows written per push, little rewritten for nothing. */
+const SEGMENT_BYTES = 256 * 1024
 /** Architecture steps or mini-batches in one task: bounds the work lost with an agent. */
 const MAX_TASK_STEPS = 1000
 /** A lease shorter than this would expire under an agent that merely compiles its kernels. */
@@ -34,5 +36,6 @@ export {
   MAX_TASK_STEPS,
   MAX_WEIGHTS_BYTES,
   MIN_LEASE_MS,
+  SEGMENT_BYTES,
   WAIT_MS,
 }

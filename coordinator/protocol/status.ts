@@ -5,6 +5,7 @@ import { mbconvConfigSchema } from '../../search-space/index.ts'
 import { tableNameSchema, tableVersionSchema } from '../../latency-lut/table.ts'
 import { agentIdSchema, searchIdSchema, tokenIdSchema } from './ids.ts'
 import { searchConfigSchema } from './search-config.ts'
+import { taskResultSchema, taskWorkSchema } from './tasks.ts'
 
 const phaseSchema = z
   .enum(['waiting', 'warmup', 'searching', 'paused', 'finished', 'stopped'])
@@ -130,11 +131,40 @@ const metricSchema = z
   .meta({ id: 'Metric' })
 type Metric = z.infer<typeof metricSchema>
 
+const tableSummarySchema = z
+  .object({
+    name: tableNameSchema,
+    version: tableVersionSchema,
+    device: z.string(),
+    runtime: z.string(),
+    batch: z.int(),
+    entries: z.int(),
+    publishedAtMs: z.int(),
+  })
+  .meta({ id: 'TableSummary' })
+type TableSummary = z.infer<typeof tableSummarySchema>
+
+/** A result as it was applied: enough to replay the search. */
+const logEntrySchema = z
+  .object({
+    seq: z.int().describe('order of application, from 1'),
+    taskId: z.int(),
+    agentId: z.string(),
+    outcome: z.enum(['applied', 'stale']),
+    work: taskWorkSchema,
+    result: taskResultSchema,
+    metric: metricSchema,
+  })
+  .meta({ id: 'LogEntry' })
+type LogEntry = z.infer<typeof logEntrySchema>
+
 export {
   type Architecture,
   architectureSchema,
   createSearchResponseSchema,
   descriptionSchema,
+  type LogEntry,
+  logEntrySchema,
   type Metric,
   metricSchema,
   type Phase,
@@ -143,6 +173,8 @@ export {
   searchStatusSchema,
   type SearchSummary,
   searchSummarySchema,
+  type TableSummary,
+  tableSummarySchema,
   type TaskCounts,
   taskCountsSchema,
 }

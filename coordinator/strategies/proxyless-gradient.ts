@@ -203,7 +203,7 @@ function absorbGates(state: State, work: GateWork, result: ResultOf<'gateGradien
     const updated = updateAlpha(current, samples, answer.crossEntropy, update)
     const tooLarge = updated.state.alpha.flat().some((value) => !(Math.abs(value) <= MAX_ALPHA))
     // Saturated: the choice is made. Keeping alpha as it is loses nothing and keeps every probability a number.
-    if (!tooLarge) current = structuredClone(updated.state) as typeof current
+    if (!tooLarge) current = updated.state as typeof current
     skippedBlocks += step.length - updated.updatedBlocks
     sum.loss += answer.crossEntropy / work.steps.length
     sum.correct += answer.correct

@@ -1,0 +1,27 @@
+// The composition root of the Worker: routes on one side, Durable Objects and KV on the other.
+
+import type { Environment } from './objects/environment.ts'
+import { createLatencyTables } from './objects/latency-tables.ts'
+import { shardName } from './objects/shards.ts'
+import { createApp } from './routes/app.ts'
+import type { DirectoryPort, Ports, SearchPort, ShardPort } from './routes/ports.ts'
+
+const DIRECTORY_NAME = 'directory'
+
+function connect(environment: Environment): Ports {
+  return {
+    adminToken: environment.ADMIN_TOKEN,
+    // A stub has its object's methods, made asynchronous; its own type says so in more depth than compilers like.
+    search: (searchId) => environment.SEARCH.getByName(searchId) as unknown as SearchPort,
+    shard: (searchId, shard) => environment.WEIGHTS.getByName(shardName(searchId, shard)) as unknown as ShardPort,
+    directory: environment.DIRECTORY.getByName(DIRECTORY_NAME) as unknown as DirectoryPort,
+    tables: createLatencyTables(environment.LATENCY_TABLES),
+  }
+}
+
+const app = createApp(connect)
+
+export default { fetch: app.fetch } satisfies ExportedHandler<Environment>
+export { DirectoryObject } from './objects/directory-object.ts'
+export { SearchObject } from './objects/search-object.ts'
+export { WeightsObject } from './objects/weights-object.ts'

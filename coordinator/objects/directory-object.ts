@@ -1,0 +1,31 @@
+// The list of searches, newest first. One object, written only when a search is created or deleted.
+
+import { DurableObject } from 'cloudflare:workers'
+import type { Environment } from './environment.ts'
+
+class DirectoryObject extends DurableObject<Environment> {
+  constructor(ctx: DurableObjectState, env: Environment) {
+    super(ctx, env)
+    ctx.storage.sql.exec('CREATE TABLE IF NOT EXISTS searches (search_id TEXT PRIMARY KEY, created_at_ms INTEGER NOT NULL) WITHOUT ROWID')
+  }
+
+  add(searchId: string, createdAtMs: number): void {
+    this.ctx.storage.sql.exec('INSERT OR IGNORE INTO searches (search_id, created_at_ms) VALUES (?, ?)', searchId, createdAtMs)
+  }
+
+  remove(searchId: string): void {
+    this.ctx.storage.sql.exec('DELETE FROM searches WHERE search_id = ?', searchId)
+  }
+
+  /** Ids of searches created before `beforeMs`, newest first. */
+  list(beforeMs: number, limit: number): string[] {
+    const rows = this.ctx.storage.sql.exec<{ search_id: string }>(
+      'SELECT search_id FROM searches WHERE created_at_ms < ? ORDER BY created_at_ms DESC, search_id LIMIT ?',
+      beforeMs,
+      limit,
+    )
+    return rows.toArray().map((row) => row.search_id)
+  }
+}
+
+export { DirectoryObject }

@@ -1,0 +1,204 @@
+// One search: a thin shell that gives the rules of search/ a SQL store, a clock, ids, and an alarm for leases.
+
+import { DurableObject } from 'cloudflare:workers'
+import type { LatencyTable } from '../../latency-lut/table.ts'
+import {
+  type Architecture,
+  attempt,
+  type Caller,
+  createId,
+  type LeaseRef,
+  type LeaseResponse,
+  type LogEntry,
+  type Outcome,
+  type Phase,
+  planShards,
+  ProblemError,
+  type RegisterRequest,
+  type RegisterResponse,
+  type SearchConfig,
+  type SearchStatus,
+  type SearchSummary,
+  type SubmitRequest,
+  type SubmitResponse,
+  type TokenRecord,
+} from '../protocol/index.ts'
+import {
+  commandSearch,
+  countRefusedPush,
+  createSetup,
+  currentArchitecture,
+  expireLeases,
+  heartbeat,
+  leaseTask,
+  nextExpiryMs,
+  type OpenSearch,
+  openSearch,
+  registerAgent,
+  releaseLease,
+  searchStatus,
+  searchSummary,
+  startSearch,
+  submitResult,
+} from '../search/index.ts'
+import type { Environment } from './environment.ts'
+import { createSqlSearchStore, hasSearch } from './sql-search-store.ts'
+import { createTokenTable, type TokenTable } from './tokens.ts'
+import { createShards, destroyShards, shardsOf } from './shards.ts'
+
+const ID_BYTES = 12
+
+type Opened = { readonly search: OpenSearch; readonly tokens: TokenTable }
+
+class SearchObject extends DurableObject<Environment> {
+  #opened: Opened | null = null
+  /** When the alarm is set for; undefined until it has been asked for. */
+  #alarmAtMs: number | null | undefined = undefined
+
+  /** The search, or null where none was created; then nothing is written either. */
+  #find(): Opened | null {
+    if (!this.#opened && hasSearch(this.ctx.storage)) {
+      const search = openSearch(createSqlSearchStore(this.ctx.storage))
+      if (search) this.#opened = { search, tokens: createTokenTable(this.ctx.storage.sql) }
+    }
+    return this.#opened
+  }
+
+  #open(): Opened {
+    const opened = this.#find()
+    if (!opened) throw new ProblemError('not-found', 'there is no such search')
+    return opened
+  }
+
+  #answer<T>(caller: Caller, body: (search: OpenSearch) => T): Outcome<T> {
+    return attempt(() => {
+      const { search, tokens } = this.#open()
+      tokens.check(caller)
+      return body(search)
+    })
+  }
+
+  /** Sets the alarm only when it must ring earlier than it would: each setting is a row written. */
+  async #armAlarm(): Promise<void> {
+    const opened = this.#find()
+    const next = opened ? nextExpiryMs(opened.search) : null
+    if (next === null) return
+    this.#alarmAtMs ??= await this.ctx.storage.getAlarm()
+    if (this.#alarmAtMs !== null && this.#alarmAtMs <= next) return
+    this.#alarmAtMs = next
+    await this.ctx.storage.setAlarm(next)
+  }
+
+  /** Creates the search with its shards, all or nothing as far as a caller can see: it is listed only afterwards. */
+  async create(searchId: string, config: SearchConfig, table: LatencyTable & { version: string }, token: TokenRecord): Promise<Outcome<SearchStatus>> {
+    const created = attempt(() => {
+      const setup = createSetup(searchId, config, table, token.createdAtMs)
+      startSearch(() => createSqlSearchStore(this.ctx.storage), setup)
+      createTokenTable(this.ctx.storage.sql).add(token)
+      return searchStatus(this.#open().search)
+    })
+    if (created.ok) await createShards(this.env.WEIGHTS, this.#open().search, token)
+    return created
+  }
+
+  register(caller: Caller, request: RegisterRequest): Outcome<RegisterResponse> {
+    return this.#answer(caller, (search) => {
+      const agentId = createId('a', crypto.getRandomValues(new Uint8Array(ID_BYTES)))
+      registerAgent(search, request, agentId, Date.now())
+      const { searchId, config, space } = search.setup
+      return { agentId, searchId, config, space, shards: planShards(search.context.space, config.weights.shardBytes).count }
+    })
+  }
+
+  async lease(caller: Caller, agentId: string): Promise<Outcome<LeaseResponse>> {
+    const leaseId = createId('l', crypto.getRandomValues(new Uint8Array(ID_BYTES)))
+    const outcome = this.#answer(caller, (search) => leaseTask(search, agentId, leaseId, Date.now()))
+    await this.#armAlarm()
+    return outcome
+  }
+
+  heartbeat(caller: Caller, ref: LeaseRef): Outcome<{ kind: 'extended' | 'lost' }> {
+    return this.#answer(caller, (search) => heartbeat(search, ref, Date.now()))
+  }
+
+  release(caller: Caller, ref: LeaseRef): Outcome<{ kind: 'released' | 'lost' }> {
+    return this.#answer(caller, (search) => releaseLease(search, ref))
+  }
+
+  submit(caller: Caller, request: SubmitRequest): Outcome<SubmitResponse> {
+    const outcome = this.#answer(caller, (search) => submitResult(search, request, Date.now()))
+    if (!outcome.ok && outcome.refusal.code === 'bad-numbers') this.countRefusedPush(request.agentId)
+    return outcome
+  }
+
+  /** A push of weights or a result with bad numbers was refused: counted against its agent. */
+  countRefusedPush(agentId: string): void {
+    countRefusedPush(this.#open().search, agentId, Date.now())
+  }
+
+  command(caller: Caller, command: 'pause' | 'resume' | 'stop'): Outcome<Phase> {
+    return this.#answer(caller, (search) => commandSearch(search, command, Date.now()))
+  }
+
+  status(caller: Caller): Outcome<SearchStatus> {
+    return this.#answer(caller, searchStatus)
+  }
+
+  summary(): Outcome<SearchSummary> {
+    return attempt(() => searchSummary(this.#open().search))
+  }
+
+  architecture(caller: Caller): Outcome<Architecture> {
+    return this.#answer(caller, currentArchitecture)
+  }
+
+  log(caller: Caller, after: number, limit: number): Outcome<LogEntry[]> {
+    return this.#answer(caller, ({ store }) => [...store.readLog(after, limit)])
+  }
+
+  /** A token is good once every shard knows it. */
+  async addToken(token: TokenRecord): Promise<Outcome<null>> {
+    const added = attempt(() => {
+      this.#open().tokens.add(token)
+      return null
+    })
+    if (added.ok) await Promise.all(shardsOf(this.env.WEIGHTS, this.#open().search).map((shard) => shard.addToken(token)))
+    return added
+  }
+
+  /** A token is revoked once every shard has forgotten it. */
+  async removeToken(tokenId: string): Promise<Outcome<null>> {
+    const removed = attempt(() => {
+      if (!this.#open().tokens.remove(tokenId)) throw new ProblemError('not-found', `no token ${tokenId} in this search`)
+      return null
+    })
+    if (removed.ok) await Promise.all(shardsOf(this.env.WEIGHTS, this.#open().search).map((shard) => shard.removeToken(tokenId)))
+    return removed
+  }
+
+  listTokens(): Outcome<{ tokenId: string; label: string; createdAtMs: number }[]> {
+    return attempt(() => this.#open().tokens.list())
+  }
+
+  /** Shards first, so that a deletion cut short can be repeated. */
+  async destroy(): Promise<Outcome<null>> {
+    const opened = attempt(() => this.#open())
+    if (!opened.ok) return opened
+    await destroyShards(this.env.WEIGHTS, opened.value.search)
+    await this.ctx.storage.deleteAlarm()
+    await this.ctx.storage.deleteAll()
+    this.#opened = null
+    this.#alarmAtMs = undefined
+    return { ok: true, value: null }
+  }
+
+  override async alarm(): Promise<void> {
+    this.#alarmAtMs = null
+    const opened = this.#find()
+    if (!opened) return
+    expireLeases(opened.search, Date.now())
+    await this.#armAlarm()
+  }
+}
+
+export { SearchObject }

@@ -1,0 +1,49 @@
+// The agent tokens that are good for a search. Every object that agents talk to holds the list, so that none has to ask
+// another.
+
+import { type Caller, ProblemError, type TokenRecord } from '../protocol/index.ts'
+
+type TokenTable = {
+  add(token: TokenRecord): void
+  /** False where there is no such token. */
+  remove(tokenId: string): boolean
+  list(): { tokenId: string; label: string; createdAtMs: number }[]
+  /** Throws ProblemError `unauthorized` unless the caller is an admin or shows a token of this table. */
+  check(caller: Caller): void
+}
+
+function createTokenTable(sql: SqlStorage): TokenTable {
+  sql.exec('CREATE TABLE IF NOT EXISTS tokens (token_id TEXT PRIMARY KEY, hash BLOB NOT NULL, label TEXT NOT NULL, created_at_ms INTEGER NOT NULL) WITHOUT ROWID')
+  const read = () => {
+    const rows = sql.exec<{ token_id: string; hash: ArrayBuffer; label: string; created_at_ms: number }>('SELECT * FROM tokens ORDER BY created_at_ms, token_id')
+    return new Map(
+      rows.toArray().map((row) => [
+        row.token_id,
+        { tokenId: row.token_id, hash: new Uint8Array(row.hash), label: row.label, createdAtMs: row.created_at_ms },
+      ]),
+    )
+  }
+  let tokens: Map<string, TokenRecord> = read()
+  return {
+    add({ tokenId, hash, label, createdAtMs }) {
+      sql.exec('INSERT OR REPLACE INTO tokens (token_id, hash, label, created_at_ms) VALUES (?, ?, ?, ?)', tokenId, hash.slice().buffer, label, createdAtMs)
+      tokens = read()
+    },
+    remove(tokenId) {
+      const known = tokens.has(tokenId)
+      sql.exec('DELETE FROM tokens WHERE token_id = ?', tokenId)
+      tokens = read()
+      return known
+    },
+    list: () => [...tokens.values()].map(({ tokenId, label, createdAtMs }) => ({ tokenId, label, createdAtMs })),
+    check(caller) {
+      if (caller.kind === 'admin') return
+      const known = tokens.get(caller.tokenId)
+      if (!known || known.hash.length !== caller.hash.length || !crypto.subtle.timingSafeEqual(known.hash, caller.hash)) {
+        throw new ProblemError('unauthorized', 'this token is not, or no longer, good for this search')
+      }
+    },
+  }
+}
+
+export { createTokenTable, type TokenTable }

@@ -1,0 +1,99 @@
+// The weights of one shard, as rows of SQLite and hot in memory. Neighbouring small tensors share a segment, so a push
+// writes a few rows rather than one per tensor; a segment longer than a row is stored in several. A segment that was
+// never pushed to is not stored at all: version 0 is computed from the seed (search-space/initialise.ts).
+
+import { elementCount, initialWeights, type WeightSpec } from '../../search-space/index.ts'
+import { MAX_ROW_BYTES, SEGMENT_BYTES } from '../protocol/index.ts'
+
+const FLOAT_BYTES = 4
+/** Row id = segment · this + chunk; no tensor that fits a message has more chunks. */
+const MAX_CHUNKS = 1000
+
+/** Where a tensor lives: `position` counts the tensors of its segment, `offset` and `length` its floats. */
+type Slot = {
+  readonly spec: WeightSpec
+  readonly segment: number
+  readonly position: number
+  readonly offset: number
+  readonly length: number
+}
+
+/** Values of one segment with a version per tensor; replaced as a whole, never changed in place. */
+type Segment = { readonly values: Float32Array<ArrayBuffer>; readonly versions: readonly number[] }
+
+type SegmentLayout = { readonly slots: ReadonlyMap<string, Slot>; readonly segments: readonly (readonly Slot[])[] }
+
+function layOutSegments(specs: readonly WeightSpec[]): SegmentLayout {
+  const slots = new Map<string, Slot>()
+  const segments: Slot[][] = []
+  let filled = Number.POSITIVE_INFINITY
+  for (const spec of specs) {
+    const length = elementCount(spec.shape)
+    if ((filled + length) * FLOAT_BYTES > SEGMENT_BYTES) {
+      segments.push([])
+      filled = 0
+    }
+    const position = segments.at(-1)?.length ?? 0
+    const slot: Slot = { spec, segment: segments.length - 1, position, offset: filled, length }
+    segments.at(-1)?.push(slot)
+    slots.set(spec.key, slot)
+    filled += length
+  }
+  return { slots, segments }
+}
+
+type SegmentStore = {
+  readonly slots: ReadonlyMap<string, Slot>
+  read(segment: number): Segment
+  /** Within the caller's transaction; the copy in memory is replaced by `adopt`, once that has committed. */
+  write(segment: number, content: Segment): void
+  adopt(segment: number, content: Segment): void
+}
+
+function createSegmentStore(sql: SqlStorage, specs: readonly WeightSpec[], seed: number): SegmentStore {
+  sql.exec('CREATE TABLE IF NOT EXISTS segments (row INTEGER PRIMARY KEY, versions TEXT NOT NULL, data BLOB NOT NULL)')
+  const { slots, segments } = layOutSegments(specs)
+  const hot = new Map<number, Segment>()
+
+  const load = (index: number): Segment => {
+    const members = segments[index] ?? []
+    const values = new Float32Array(members.reduce((sum, slot) => sum + slot.length, 0))
+    const rows = sql
+      .exec<{ versions: string; data: ArrayBuffer }>('SELECT versions, data FROM segments WHERE row >= ? AND row < ? ORDER BY row', index * MAX_CHUNKS, (index + 1) * MAX_CHUNKS)
+      .toArray()
+    if (rows.length === 0) {
+      for (const slot of members) values.set(initialWeights(slot.spec, seed), slot.offset)
+      return { values, versions: members.map(() => 0) }
+    }
+    const bytes = new Uint8Array(values.buffer)
+    let offset = 0
+    for (const row of rows) {
+      bytes.set(new Uint8Array(row.data), offset)
+      offset += row.data.byteLength
+    }
+    return { values, versions: JSON.parse(rows[0]?.versions ?? '[]') as number[] }
+  }
+
+  return {
+    slots,
+    read(segment) {
+      const known = hot.get(segment) ?? load(segment)
+      hot.set(segment, known)
+      return known
+    },
+    write(segment, { values, versions }) {
+      const bytes = values.byteLength
+      for (let chunk = 0; chunk * MAX_ROW_BYTES < bytes; chunk++) {
+        const begin = chunk * MAX_ROW_BYTES
+        const data = values.buffer.slice(begin, Math.min(begin + MAX_ROW_BYTES, bytes))
+        const text = chunk === 0 ? JSON.stringify(versions) : '[]'
+        sql.exec('INSERT OR REPLACE INTO segments (row, versions, data) VALUES (?, ?, ?)', segment * MAX_CHUNKS + chunk, text, data)
+      }
+    },
+    adopt(segment, content) {
+      hot.set(segment, content)
+    },
+  }
+}
+
+export { createSegmentStore, type Segment, type SegmentStore, type Slot }

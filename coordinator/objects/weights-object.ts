@@ -1,0 +1,221 @@
+// One shard of a search's supernet weights: W ← W + s(staleness) · Δ, a version per key, each task applied once.
+// Staleness of a key is the number of pushes to it, by others, since the pusher pulled it.
+
+import { DurableObject } from 'cloudflare:workers'
+import * as z from 'zod'
+import { createSpace, mbconvConfigSchema } from '../../search-space/index.ts'
+import {
+  attempt,
+  type Caller,
+  decodeSafetensors,
+  encodeSafetensors,
+  MAX_MAGNITUDE,
+  type Outcome,
+  planShards,
+  ProblemError,
+  pushMetadataSchema,
+  type PushResponse,
+  type SafetensorsFile,
+  SafetensorsError,
+  type Tensor,
+  type TokenRecord,
+  versionsSchema,
+} from '../protocol/index.ts'
+import type { Environment } from './environment.ts'
+import { createTokenTable, type TokenTable } from './tokens.ts'
+import { createSegmentStore, type Segment, type SegmentStore, type Slot } from './weight-segments.ts'
+
+const shardSetupSchema = z.strictObject({
+  searchId: z.string(),
+  space: mbconvConfigSchema,
+  seed: z.int(),
+  shard: z.int().min(0),
+  shardBytes: z.int(),
+  encoding: z.enum(['fp32', 'bf16']),
+  staleness: z.enum(['inverse', 'none']),
+})
+type ShardSetup = z.infer<typeof shardSetupSchema>
+
+type OpenShard = { readonly setup: ShardSetup; readonly store: SegmentStore; readonly tokens: TokenTable }
+
+type Change = { readonly slot: Slot; readonly values: Float32Array; readonly baseVersion: number }
+
+/** Factor on a difference that `staleness` pushes by others came before. */
+function stalenessScale(rule: ShardSetup['staleness'], staleness: number): number {
+  switch (rule) {
+    case 'none':
+      return 1
+    case 'inverse':
+      return 1 / (1 + staleness)
+    default:
+      return rule satisfies never
+  }
+}
+
+function parseVersions(text: string): Record<string, number> {
+  try {
+    return versionsSchema.parse(JSON.parse(text))
+  } catch {
+    throw new ProblemError('invalid-request', 'expected baseVersions to be a JSON object of versions by key', [{ path: '__metadata__.baseVersions', message: 'invalid' }])
+  }
+}
+
+function badTensor(key: string, message: string): ProblemError {
+  return new ProblemError('bad-numbers', `tensor ${key}: ${message}`, [{ path: key, message }])
+}
+
+function decodePush(bytes: Uint8Array): { file: SafetensorsFile; baseVersions: Record<string, number> } {
+  try {
+    const file = decodeSafetensors(bytes)
+    const metadata = pushMetadataSchema.safeParse(file.metadata)
+    if (!metadata.success) {
+      throw new ProblemError('invalid-request', 'expected __metadata__.baseVersions', [{ path: '__metadata__.baseVersions', message: 'required' }])
+    }
+    return { file, baseVersions: parseVersions(metadata.data.baseVersions) }
+  } catch (error) {
+    if (error instanceof SafetensorsError) throw new ProblemError('invalid-request', error.message, [{ path: 'body', message: error.message }])
+    throw error
+  }
+}
+
+class WeightsObject extends DurableObject<Environment> {
+  #opened: OpenShard | null = null
+
+  /** Reading alone leaves an object that is no shard without storage. */
+  #open(): OpenShard {
+    if (this.#opened) return this.#opened
+    const { sql } = this.ctx.storage
+    const exists = sql.exec("SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = 'shard'").toArray().length > 0
+    const row = exists ? sql.exec<{ setup: string }>('SELECT setup FROM shard').toArray()[0] : undefined
+    if (!row) throw new ProblemError('not-found', 'there is no such shard')
+    const setup = shardSetupSchema.parse(JSON.parse(row.setup))
+    const space = createSpace(setup.space)
+    const { shardOf } = planShards(space, setup.shardBytes)
+    const specs = space.weightSpecs.filter((spec) => shardOf.get(spec.key) === setup.shard)
+    this.#opened = { setup, store: createSegmentStore(sql, specs, setup.seed), tokens: createTokenTable(sql) }
+    return this.#opened
+  }
+
+  #answer<T>(caller: Caller, body: (shard: OpenShard) => T): Outcome<T> {
+    return attempt(() => {
+      const shard = this.#open()
+      shard.tokens.check(caller)
+      return body(shard)
+    })
+  }
+
+  /** Creates the shard; the same setup again changes nothing. */
+  create(setup: ShardSetup, token: TokenRecord): void {
+    this.ctx.storage.sql.exec(`
+      CREATE TABLE IF NOT EXISTS shard (id INTEGER PRIMARY KEY CHECK (id = 1), setup TEXT NOT NULL);
+      CREATE TABLE IF NOT EXISTS applied (task_id INTEGER PRIMARY KEY);
+    `)
+    this.ctx.storage.sql.exec('INSERT OR IGNORE INTO shard (id, setup) VALUES (1, ?)', JSON.stringify(setup))
+    this.addToken(token)
+  }
+
+  addToken(token: TokenRecord): void {
+    this.#open().tokens.add(token)
+  }
+
+  removeToken(tokenId: string): void {
+    this.#open().tokens.remove(tokenId)
+  }
+
+  /** The keys of which the caller holds another version, as safetensors. */
+  pull(caller: Caller, held: Record<string, number>): Outcome<Uint8Array<ArrayBuffer>> {
+    return this.#answer(caller, ({ setup, store }) => {
+      const tensors = new Map<string, Tensor>()
+      const versions: Record<string, number> = {}
+      for (const [key, heldVersion] of Object.entries(held)) {
+        const slot = store.slots.get(key)
+        if (!slot) throw new ProblemError('invalid-request', `no weight ${key} on this shard`, [{ path: `held.${key}`, message: 'unknown key' }])
+        const version = versionOf(store, slot)
+        if (version === heldVersion) continue
+        versions[key] = version
+        const { values } = store.read(slot.segment)
+        tensors.set(key, { shape: slot.spec.shape, values: values.subarray(slot.offset, slot.offset + slot.length) })
+      }
+      return encodeSafetensors({ metadata: { versions: JSON.stringify(versions) }, tensors }, setup.encoding === 'bf16' ? 'BF16' : 'F32')
+    })
+  }
+
+  /** Adds the differences of one task, unless that task has been added before. */
+  push(caller: Caller, taskId: number, bytes: Uint8Array): Outcome<PushResponse> {
+    return this.#answer(caller, (shard) => {
+      const { file, baseVersions } = decodePush(bytes)
+      const changes = this.#checkChanges(shard, file, baseVersions)
+      const { sql } = this.ctx.storage
+      if (sql.exec('SELECT 1 FROM applied WHERE task_id = ?', taskId).toArray().length > 0) {
+        return { kind: 'duplicate', versions: currentVersions(shard.store, changes), scales: {} }
+      }
+      const { updated, scales } = applyChanges(shard, changes)
+      this.ctx.storage.transactionSync(() => {
+        for (const [segment, content] of updated) shard.store.write(segment, content)
+        sql.exec('INSERT INTO applied (task_id) VALUES (?)', taskId)
+      })
+      for (const [segment, content] of updated) shard.store.adopt(segment, content)
+      return { kind: 'applied', versions: currentVersions(shard.store, changes), scales }
+    })
+  }
+
+  #checkChanges({ store }: OpenShard, file: SafetensorsFile, baseVersions: Record<string, number>): Change[] {
+    return [...file.tensors].map(([key, tensor]) => {
+      const slot = store.slots.get(key)
+      if (!slot) throw badTensor(key, 'not a weight of this shard')
+      const { shape } = slot.spec
+      if (shape.length !== tensor.shape.length || shape.some((size, axis) => size !== tensor.shape[axis])) {
+        throw badTensor(key, `expected shape ${shape.join('×')}, got ${tensor.shape.join('×')}`)
+      }
+      const index = tensor.values.findIndex((value) => !(Math.abs(value) <= MAX_MAGNITUDE))
+      if (index !== -1) throw badTensor(key, `element ${index} is ${tensor.values[index]}, expected a finite number`)
+      const version = versionOf(store, slot)
+      const baseVersion = baseVersions[key]
+      if (baseVersion === undefined || baseVersion < 0 || baseVersion > version) {
+        const message = `expected a base version from 0 to ${version}, got ${baseVersion}`
+        throw new ProblemError('invalid-request', `tensor ${key}: ${message}`, [{ path: `__metadata__.baseVersions.${key}`, message }])
+      }
+      return { slot, values: tensor.values, baseVersion }
+    })
+  }
+
+  async destroy(): Promise<void> {
+    await this.ctx.storage.deleteAll()
+    this.#opened = null
+  }
+}
+
+function versionOf(store: SegmentStore, slot: Slot): number {
+  return store.read(slot.segment).versions[slot.position] ?? 0
+}
+
+function currentVersions(store: SegmentStore, changes: readonly Change[]): Record<string, number> {
+  return Object.fromEntries(changes.map(({ slot }) => [slot.spec.key, versionOf(store, slot)]))
+}
+
+/** New contents of the segments that change. Throws ProblemError `bad-numbers` if a weight would overflow. */
+function applyChanges({ setup, store }: OpenShard, changes: readonly Change[]): { updated: Map<number, Segment>; scales: Record<string, number> } {
+  const updated = new Map<number, { values: Float32Array<ArrayBuffer>; versions: number[] }>()
+  const scales: Record<string, number> = {}
+  for (const { slot, values, baseVersion } of changes) {
+    let segment = updated.get(slot.segment)
+    if (!segment) {
+      const before = store.read(slot.segment)
+      segment = { values: before.values.slice(), versions: [...before.versions] }
+      updated.set(slot.segment, segment)
+    }
+    const version = segment.versions[slot.position] ?? 0
+    const scale = stalenessScale(setup.staleness, version - baseVersion)
+    if (scale !== 1) scales[slot.spec.key] = scale
+    for (let i = 0; i < values.length; i++) {
+      const at = slot.offset + i
+      const sum = (segment.values[at] as number) + scale * (values[i] as number)
+      if (!(Math.abs(sum) <= MAX_MAGNITUDE)) throw badTensor(slot.spec.key, `element ${i} would become ${sum}`)
+      segment.values[at] = sum
+    }
+    segment.versions[slot.position] = version + 1
+  }
+  return { updated, scales }
+}
+
+export { type ShardSetup, WeightsObject }

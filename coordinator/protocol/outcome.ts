@@ -1,0 +1,24 @@
+// Errors lose their class when they cross from an object to the Worker, so refusals cross as values.
+
+import { type FieldError, type ProblemCode, ProblemError } from './problem.ts'
+
+type Refusal = { readonly code: ProblemCode; readonly detail: string; readonly errors: FieldError[] }
+type Outcome<T> = { readonly ok: true; readonly value: T } | { readonly ok: false; readonly refusal: Refusal }
+
+/** Runs `body`; a ProblemError becomes a refusal, anything else stays an error. */
+function attempt<T>(body: () => T): Outcome<T> {
+  try {
+    return { ok: true, value: body() }
+  } catch (error) {
+    if (!(error instanceof ProblemError)) throw error
+    return { ok: false, refusal: { code: error.code, detail: error.message, errors: [...error.errors] } }
+  }
+}
+
+/** The value, or the refusal thrown again as ProblemError. */
+function unwrap<T>(outcome: Outcome<T>): T {
+  if (outcome.ok) return outcome.value
+  throw new ProblemError(outcome.refusal.code, outcome.refusal.detail, outcome.refusal.errors)
+}
+
+export { attempt, type Outcome, unwrap }

@@ -1,0 +1,161 @@
+// What agents call: register, lease, heartbeat, release, submit; and the shards' pull and push.
+
+import { createRoute, type OpenAPIHono } from '@hono/zod-openapi'
+import * as z from 'zod'
+import {
+  agentIdSchema,
+  heartbeatResponseSchema,
+  leaseRefSchema,
+  leaseRequestSchema,
+  leaseResponseSchema,
+  ProblemError,
+  pullRequestSchema,
+  pushResponseSchema,
+  registerRequestSchema,
+  registerResponseSchema,
+  releaseResponseSchema,
+  submitRequestSchema,
+  submitResponseSchema,
+  unwrap,
+} from '../protocol/index.ts'
+import { callerOf, ownSearchOnly, type RouteEnvironment } from './auth.ts'
+import { withProblems } from './problems.ts'
+import { bearer, json, searchParams } from './searches.ts'
+
+const SAFETENSORS_TYPE = 'application/octet-stream'
+const tags = ['agents']
+const middleware = ownSearchOnly
+const body = <S extends z.ZodType>(schema: S) => ({ required: true, content: { 'application/json': { schema } } })
+const safetensors = { [SAFETENSORS_TYPE]: { schema: { type: 'string' as const, format: 'binary', description: 'a safetensors file' } } }
+
+const register = createRoute({
+  method: 'post',
+  path: '/v1/searches/{searchId}/agents',
+  summary: 'Register an agent',
+  tags,
+  security: bearer,
+  middleware,
+  request: { params: searchParams, body: body(registerRequestSchema) },
+  responses: withProblems({ 201: json(registerResponseSchema, 'Registered') }, 'forbidden', 'not-found', 'dataset-mismatch'),
+})
+
+const lease = createRoute({
+  method: 'post',
+  path: '/v1/searches/{searchId}/lease',
+  summary: 'Ask for a task',
+  tags,
+  security: bearer,
+  middleware,
+  request: { params: searchParams, body: body(leaseRequestSchema) },
+  responses: withProblems({ 200: json(leaseResponseSchema, 'A task, or when to ask again, or that the search has ended') }, 'forbidden', 'not-found'),
+})
+
+const heartbeat = createRoute({
+  method: 'post',
+  path: '/v1/searches/{searchId}/heartbeat',
+  summary: 'Extend a lease',
+  tags,
+  security: bearer,
+  middleware,
+  request: { params: searchParams, body: body(leaseRefSchema) },
+  responses: withProblems({ 200: json(heartbeatResponseSchema, 'Whether the lease still holds') }, 'forbidden', 'not-found'),
+})
+
+const release = createRoute({
+  method: 'post',
+  path: '/v1/searches/{searchId}/release',
+  summary: 'Give a lease back',
+  tags,
+  security: bearer,
+  middleware,
+  request: { params: searchParams, body: body(leaseRefSchema) },
+  responses: withProblems({ 200: json(releaseResponseSchema, 'The task is handed out again') }, 'forbidden', 'not-found'),
+})
+
+const submit = createRoute({
+  method: 'post',
+  path: '/v1/searches/{searchId}/results',
+  summary: "Submit a task's result, after its differences were pushed",
+  tags,
+  security: bearer,
+  middleware,
+  request: { params: searchParams, body: body(submitRequestSchema) },
+  responses: withProblems({ 200: json(submitResponseSchema, 'What became of it; never an error for being late') }, 'forbidden', 'not-found', 'bad-numbers'),
+})
+
+const shardParams = searchParams.extend({ shard: z.coerce.number().int().min(0).max(65_535) })
+
+const pull = createRoute({
+  method: 'post',
+  path: '/v1/searches/{searchId}/weights/{shard}/pull',
+  summary: 'Weights of one shard that differ from the versions held',
+  tags,
+  security: bearer,
+  middleware,
+  request: { params: shardParams, body: body(pullRequestSchema) },
+  responses: withProblems({ 200: { description: 'safetensors; metadata `versions` is JSON', content: safetensors } }, 'forbidden', 'not-found'),
+})
+
+const push = createRoute({
+  method: 'post',
+  path: '/v1/searches/{searchId}/weights/{shard}/push',
+  summary: 'Differences that a task made to the weights of one shard',
+  tags,
+  security: bearer,
+  middleware,
+  request: {
+    params: shardParams,
+    query: z.object({ agentId: agentIdSchema, taskId: z.coerce.number().int().min(1).max(Number.MAX_SAFE_INTEGER) }),
+    body: { required: true, content: safetensors },
+  },
+  responses: withProblems({ 200: json(pushResponseSchema, 'Applied, or known already') }, 'forbidden', 'not-found', 'bad-numbers', 'too-large', 'unsupported-media-type'),
+})
+
+function addAgentRoutes(app: OpenAPIHono<RouteEnvironment>): void {
+  app.openapi(register, async (context) => {
+    const { searchId } = context.req.valid('param')
+    return context.json(unwrap(await context.var.ports.search(searchId).register(callerOf(context), context.req.valid('json'))), 201)
+  })
+
+  app.openapi(lease, async (context) => {
+    const { searchId } = context.req.valid('param')
+    const { agentId } = context.req.valid('json')
+    return context.json(unwrap(await context.var.ports.search(searchId).lease(callerOf(context), agentId)), 200)
+  })
+
+  app.openapi(heartbeat, async (context) => {
+    const { searchId } = context.req.valid('param')
+    return context.json(unwrap(await context.var.ports.search(searchId).heartbeat(callerOf(context), context.req.valid('json'))), 200)
+  })
+
+  app.openapi(release, async (context) => {
+    const { searchId } = context.req.valid('param')
+    return context.json(unwrap(await context.var.ports.search(searchId).release(callerOf(context), context.req.valid('json'))), 200)
+  })
+
+  app.openapi(submit, async (context) => {
+    const { searchId } = context.req.valid('param')
+    return context.json(unwrap(await context.var.ports.search(searchId).submit(callerOf(context), context.req.valid('json'))), 200)
+  })
+
+  app.openapi(pull, async (context) => {
+    const { searchId, shard } = context.req.valid('param')
+    const bytes = unwrap(await context.var.ports.shard(searchId, shard).pull(callerOf(context), context.req.valid('json').held))
+    return context.body(bytes, 200, { 'Content-Type': SAFETENSORS_TYPE })
+  })
+
+  app.openapi(push, async (context) => {
+    const { searchId, shard } = context.req.valid('param')
+    const { agentId, taskId } = context.req.valid('query')
+    const type = context.req.header('Content-Type')?.split(';')[0]?.trim()
+    if (type !== SAFETENSORS_TYPE) {
+      throw new ProblemError('unsupported-media-type', `expected Content-Type ${SAFETENSORS_TYPE}, got ${type ?? 'none'}`)
+    }
+    const bytes = new Uint8Array(await context.req.arrayBuffer())
+    const outcome = await context.var.ports.shard(searchId, shard).push(callerOf(context), taskId, bytes)
+    if (!outcome.ok && outcome.refusal.code === 'bad-numbers') await context.var.ports.search(searchId).countRefusedPush(agentId)
+    return context.json(unwrap(outcome), 200)
+  })
+}
+
+export { addAgentRoutes }

@@ -1,0 +1,67 @@
+// The HTTP interface: validation, tokens, problem documents, and the OpenAPI document made from the same schemas.
+
+import { createRoute, OpenAPIHono } from '@hono/zod-openapi'
+import { bodyLimit } from 'hono/body-limit'
+import * as z from 'zod'
+import { MAX_JSON_BYTES, MAX_WEIGHTS_BYTES, ProblemError } from '../protocol/index.ts'
+import { addAgentRoutes } from './agents.ts'
+import { authenticate, type RouteEnvironment } from './auth.ts'
+import { addLatencyTableRoutes } from './latency-tables.ts'
+import type { Ports } from './ports.ts'
+import { createNotFound, onError, validationHook } from './problems.ts'
+import { addSearchRoutes, json } from './searches.ts'
+
+const VERSION = '0.1.0'
+
+const health = createRoute({
+  method: 'get',
+  path: '/health',
+  summary: 'Whether the coordinator answers',
+  tags: ['health'],
+  responses: { 200: json(z.object({ status: z.literal('ok'), version: z.string() }), 'It does') },
+})
+
+function limitBody(maxSize: number) {
+  return bodyLimit({
+    maxSize,
+    onError: () => {
+      throw new ProblemError('too-large', `expected at most ${maxSize} bytes`)
+    },
+  })
+}
+
+/** The application; `portsOf` connects it to an environment. */
+function createApp<Bindings extends object>(portsOf: (bindings: Bindings) => Ports): OpenAPIHono<RouteEnvironment<Bindings>> {
+  const app = new OpenAPIHono<RouteEnvironment<Bindings>>({ defaultHook: validationHook })
+  const routes = app as unknown as OpenAPIHono<RouteEnvironment>
+  app.onError(onError)
+  app.openapi(health, (context) => context.json({ status: 'ok' as const, version: VERSION }, 200))
+
+  app.use('/v1/*', async (context, next) => {
+    context.set('ports', portsOf(context.env))
+    await next()
+  })
+  routes.use('/v1/*', authenticate)
+  const jsonLimit = limitBody(MAX_JSON_BYTES)
+  const weightsLimit = limitBody(MAX_WEIGHTS_BYTES)
+  app.use('/v1/*', (context, next) => (context.req.path.endsWith('/push') ? weightsLimit : jsonLimit)(context, next))
+
+  addSearchRoutes(routes)
+  addAgentRoutes(routes)
+  addLatencyTableRoutes(routes)
+
+  app.openAPIRegistry.registerComponent('securitySchemes', 'bearer', {
+    type: 'http',
+    scheme: 'bearer',
+    description: 'The admin token, or the agent token of one search.',
+  })
+  app.doc31('/openapi.json', {
+    openapi: '3.1.0',
+    info: { title: 'Gatehouse coordinator', version: VERSION, description: 'Neural architecture search across machines. Refusals are RFC 9457 problem documents.' },
+  })
+  const paths = app.routes.filter((route) => route.method !== 'ALL').map((route) => ({ method: route.method, pattern: new RegExp(`^${route.path.replaceAll(/:[^/]+/g, '[^/]+')}$`) }))
+  app.notFound(createNotFound((method, path) => paths.some((route) => route.method === method && route.pattern.test(path))))
+  return app
+}
+
+export { createApp }

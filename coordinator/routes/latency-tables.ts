@@ -1,0 +1,85 @@
+// Latency tables: publish, list, read.
+
+import { createRoute, type OpenAPIHono } from '@hono/zod-openapi'
+import * as z from 'zod'
+import { canonicalJson, latencyTableSchema, tableNameSchema, tableVersionSchema } from '../../latency-lut/table.ts'
+import { ProblemError, tableSummarySchema } from '../protocol/index.ts'
+import { adminOnly, type RouteEnvironment, sha256Hex } from './auth.ts'
+import type { VersionedTable } from './ports.ts'
+import { withProblems } from './problems.ts'
+import { bearer, json } from './searches.ts'
+
+const tags = ['latency tables']
+const middleware = adminOnly
+
+const publishTable = createRoute({
+  method: 'post',
+  path: '/v1/latency-tables',
+  summary: 'Publish a version of a latency table',
+  tags,
+  security: bearer,
+  middleware,
+  request: { body: { required: true, content: { 'application/json': { schema: latencyTableSchema } } } },
+  responses: withProblems({ 201: json(z.object({ name: tableNameSchema, version: tableVersionSchema }), 'Published; the version is the SHA-256 of its canonical JSON') }, 'forbidden'),
+})
+
+const listTables = createRoute({
+  method: 'get',
+  path: '/v1/latency-tables',
+  summary: 'The last version of every table',
+  tags,
+  security: bearer,
+  middleware,
+  responses: withProblems({ 200: json(z.object({ tables: z.array(tableSummarySchema) }), 'Tables without their entries') }, 'forbidden'),
+})
+
+const readLatest = createRoute({
+  method: 'get',
+  path: '/v1/latency-tables/{name}',
+  summary: 'The version of a table that was published last',
+  tags,
+  security: bearer,
+  middleware,
+  request: { params: z.object({ name: tableNameSchema }) },
+  responses: withProblems({ 200: json(latencyTableSchema, 'The table') }, 'forbidden', 'not-found'),
+})
+
+const readVersion = createRoute({
+  method: 'get',
+  path: '/v1/latency-tables/{name}/{version}',
+  summary: 'One version of a table',
+  tags,
+  security: bearer,
+  middleware,
+  request: { params: z.object({ name: tableNameSchema, version: tableVersionSchema }) },
+  responses: withProblems({ 200: json(latencyTableSchema, 'The table') }, 'forbidden', 'not-found'),
+})
+
+function found(table: VersionedTable | null, name: string): Omit<VersionedTable, 'version'> {
+  if (!table) throw new ProblemError('not-found', `there is no latency table ${name}`)
+  const { version: _, ...content } = table
+  return content
+}
+
+function addLatencyTableRoutes(app: OpenAPIHono<RouteEnvironment>): void {
+  app.openapi(publishTable, async (context) => {
+    const table = context.req.valid('json')
+    const version = await sha256Hex(canonicalJson(table))
+    await context.var.ports.tables.publish(table, version, Date.now())
+    return context.json({ name: table.name, version }, 201)
+  })
+
+  app.openapi(listTables, async (context) => context.json({ tables: await context.var.ports.tables.list() }, 200))
+
+  app.openapi(readLatest, async (context) => {
+    const { name } = context.req.valid('param')
+    return context.json(found(await context.var.ports.tables.read(name), name), 200)
+  })
+
+  app.openapi(readVersion, async (context) => {
+    const { name, version } = context.req.valid('param')
+    return context.json(found(await context.var.ports.tables.read(name, version), `${name}@${version}`), 200)
+  })
+}
+
+export { addLatencyTableRoutes }

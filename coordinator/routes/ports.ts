@@ -1,0 +1,71 @@
+// What the routes need of the outside world. index.ts connects these to Durable Objects and KV.
+
+import type { LatencyTable } from '../../latency-lut/table.ts'
+import type {
+  Architecture,
+  Caller,
+  LeaseRef,
+  LeaseResponse,
+  LogEntry,
+  Outcome,
+  Phase,
+  PushResponse,
+  RegisterRequest,
+  RegisterResponse,
+  SearchConfig,
+  SearchStatus,
+  SearchSummary,
+  SubmitRequest,
+  SubmitResponse,
+  TableSummary,
+  TokenRecord,
+} from '../protocol/index.ts'
+
+type VersionedTable = LatencyTable & { version: string }
+type TokenSummary = { tokenId: string; label: string; createdAtMs: number }
+
+type SearchPort = {
+  create(searchId: string, config: SearchConfig, table: VersionedTable, token: TokenRecord): Promise<Outcome<SearchStatus>>
+  register(caller: Caller, request: RegisterRequest): Promise<Outcome<RegisterResponse>>
+  lease(caller: Caller, agentId: string): Promise<Outcome<LeaseResponse>>
+  heartbeat(caller: Caller, ref: LeaseRef): Promise<Outcome<{ kind: 'extended' | 'lost' }>>
+  release(caller: Caller, ref: LeaseRef): Promise<Outcome<{ kind: 'released' | 'lost' }>>
+  submit(caller: Caller, request: SubmitRequest): Promise<Outcome<SubmitResponse>>
+  countRefusedPush(agentId: string): Promise<void>
+  command(caller: Caller, command: 'pause' | 'resume' | 'stop'): Promise<Outcome<Phase>>
+  status(caller: Caller): Promise<Outcome<SearchStatus>>
+  summary(): Promise<Outcome<SearchSummary>>
+  architecture(caller: Caller): Promise<Outcome<Architecture>>
+  log(caller: Caller, after: number, limit: number): Promise<Outcome<LogEntry[]>>
+  addToken(token: TokenRecord): Promise<Outcome<null>>
+  removeToken(tokenId: string): Promise<Outcome<null>>
+  listTokens(): Promise<Outcome<TokenSummary[]>>
+  destroy(): Promise<Outcome<null>>
+}
+
+type ShardPort = {
+  pull(caller: Caller, held: Record<string, number>): Promise<Outcome<Uint8Array<ArrayBuffer>>>
+  push(caller: Caller, taskId: number, bytes: Uint8Array): Promise<Outcome<PushResponse>>
+}
+
+type DirectoryPort = {
+  add(searchId: string, createdAtMs: number): Promise<void>
+  remove(searchId: string): Promise<void>
+  list(beforeMs: number, limit: number): Promise<string[]>
+}
+
+type TablesPort = {
+  publish(table: LatencyTable, version: string, nowMs: number): Promise<void>
+  read(name: string, version?: string): Promise<VersionedTable | null>
+  list(): Promise<TableSummary[]>
+}
+
+type Ports = {
+  readonly adminToken: string
+  search(searchId: string): SearchPort
+  shard(searchId: string, shard: number): ShardPort
+  readonly directory: DirectoryPort
+  readonly tables: TablesPort
+}
+
+export type { DirectoryPort, Ports, SearchPort, ShardPort, TablesPort, VersionedTable }

@@ -1,0 +1,67 @@
+// Every refusal leaves as a problem document; what nobody foresaw leaves as one too, without its stack.
+
+import type { Context, ErrorHandler, NotFoundHandler } from 'hono'
+import { HTTPException } from 'hono/http-exception'
+import * as z from 'zod'
+import { fieldErrors, type FieldError, type ProblemCode, problemDocument, ProblemError, problemKinds, problemSchema } from '../protocol/index.ts'
+
+const PROBLEM_TYPE = 'application/problem+json'
+const RETRY_AFTER_S = '1'
+
+function problemResponse(context: Context, code: ProblemCode, detail: string, errors: readonly FieldError[] = []): Response {
+  const { status } = problemKinds[code]
+  if (status === 401) context.header('WWW-Authenticate', 'Bearer realm="gatehouse"')
+  if (status === 503) context.header('Retry-After', RETRY_AFTER_S)
+  return context.body(JSON.stringify(problemDocument(code, detail, errors)), status, { 'Content-Type': PROBLEM_TYPE })
+}
+
+function refuseInvalid(error: z.core.$ZodError, where: string): never {
+  const errors = fieldErrors(error)
+  const first = errors[0]
+  const place = first && first.path !== '' ? `${first.message} (${first.path})` : (first?.message ?? 'invalid')
+  const more = errors.length > 1 ? ` and ${errors.length - 1} more` : ''
+  throw new ProblemError('invalid-request', `${where}: ${place}${more}`, errors)
+}
+
+/** For OpenAPIHono: what to do with a request that its schemas refuse. */
+function validationHook(result: { success: boolean; target?: string; error?: z.core.$ZodError }): void {
+  if (!result.success && result.error) refuseInvalid(result.error, result.target ?? 'request')
+}
+
+const onError: ErrorHandler = (error, context) => {
+  if (error instanceof ProblemError) return problemResponse(context, error.code, error.message, error.errors)
+  if (error instanceof HTTPException && error.status === 400) return problemResponse(context, 'invalid-request', error.message, [{ path: 'body', message: error.message }])
+  // Only a body that is not JSON throws this: what is stored was written by JSON.stringify.
+  if (error instanceof SyntaxError) return problemResponse(context, 'invalid-request', `the body is not JSON: ${error.message}`, [{ path: 'body', message: error.message }])
+  const { overloaded, retryable } = error as Error & { overloaded?: boolean; retryable?: boolean }
+  if (overloaded || retryable) return problemResponse(context, 'overloaded', 'try again')
+  console.error(error)
+  return problemResponse(context, 'internal', 'something went wrong that should not have; the coordinator has logged it')
+}
+
+const METHODS = ['GET', 'POST', 'PUT', 'PATCH', 'DELETE']
+
+/** 405 where another method is offered at this path, else 404. */
+function createNotFound(isRoute: (method: string, path: string) => boolean): NotFoundHandler {
+  return (context) => {
+    const { method, path } = context.req
+    const offered = METHODS.filter((other) => other !== method && isRoute(other, path))
+    if (offered.length === 0) return problemResponse(context, 'not-found', `there is nothing at ${path}`)
+    context.header('Allow', offered.join(', '))
+    return problemResponse(context, 'method-not-allowed', `${path} offers ${offered.join(', ')}, not ${method}`)
+  }
+}
+
+/** Responses of an OpenAPI route: its own, and the problems it may answer. */
+function withProblems<R extends object>(responses: R, ...codes: readonly ProblemCode[]) {
+  const content = { [PROBLEM_TYPE]: { schema: problemSchema } }
+  const byStatus = new Map<number, string>()
+  for (const code of ['unauthorized', 'invalid-request', ...codes] as const) {
+    const { status, title } = problemKinds[code]
+    byStatus.set(status, [byStatus.get(status), title].filter(Boolean).join('; '))
+  }
+  const problems = Object.fromEntries([...byStatus].map(([status, description]) => [status, { description, content }]))
+  return { ...problems, ...responses } as R
+}
+
+export { createNotFound, onError, problemResponse, validationHook, withProblems }

@@ -1,0 +1,277 @@
+// Searches, for people and scripts: create, list, read, command, delete, and the tokens of agents.
+
+import { createRoute, type OpenAPIHono } from '@hono/zod-openapi'
+import * as z from 'zod'
+import {
+  architectureSchema,
+  createId,
+  createSearchResponseSchema,
+  logEntrySchema,
+  MAX_METRICS_PAGE,
+  metricSchema,
+  phaseSchema,
+  printAgentToken,
+  ProblemError,
+  type SearchConfig,
+  searchConfigSchema,
+  searchIdSchema,
+  searchStatusSchema,
+  searchSummarySchema,
+  type TokenRecord,
+  tokenIdSchema,
+  unwrap,
+} from '../protocol/index.ts'
+import { adminOnly, callerOf, ownSearchOnly, type RouteEnvironment, sha256 } from './auth.ts'
+import type { Ports, VersionedTable } from './ports.ts'
+import { withProblems } from './problems.ts'
+
+const ID_BYTES = 12
+const SECRET_BYTES = 32
+/** Each listed search is asked for its phase: as many as a Worker may call on the free plan. */
+const MAX_LISTED = 40
+
+const searchParams = z.object({ searchId: searchIdSchema })
+const json = <S extends z.ZodType>(schema: S, description: string) => ({ description, content: { 'application/json': { schema } } })
+const bearer = [{ bearer: [] }]
+const tags = ['searches']
+
+function randomId(prefix: 's' | 't'): string {
+  return createId(prefix, crypto.getRandomValues(new Uint8Array(ID_BYTES)))
+}
+
+async function issueToken(searchId: string, label: string): Promise<{ token: string; record: TokenRecord }> {
+  const secretBytes = crypto.getRandomValues(new Uint8Array(SECRET_BYTES))
+  const secret = btoa(String.fromCharCode(...secretBytes)).replaceAll('+', '-').replaceAll('/', '_').replaceAll('=', '')
+  const tokenId = randomId('t')
+  const token = printAgentToken(searchId, tokenId, secret)
+  return { token, record: { tokenId, label, createdAtMs: Date.now(), hash: await sha256(token) } }
+}
+
+async function findTable(ports: Ports, wanted: SearchConfig['latency']['table']): Promise<VersionedTable> {
+  const table = await ports.tables.read(wanted.name, wanted.version)
+  if (table) return table
+  const named = wanted.version === undefined ? wanted.name : `${wanted.name}@${wanted.version}`
+  const detail = `there is no latency table ${named}; publish one with \`latency-lut publish\` (one just published elsewhere may take a minute to arrive)`
+  throw new ProblemError('not-found', detail, [{ path: 'latency.table', message: 'unknown table' }])
+}
+
+const createSearch = createRoute({
+  method: 'post',
+  path: '/v1/searches',
+  summary: 'Create a search',
+  tags,
+  security: bearer,
+  middleware: adminOnly,
+  request: { body: { required: true, content: { 'application/json': { schema: searchConfigSchema } } } },
+  responses: withProblems({ 201: json(createSearchResponseSchema, 'Created; agents may start') }, 'forbidden', 'not-found', 'missing-latencies'),
+})
+
+const listSearches = createRoute({
+  method: 'get',
+  path: '/v1/searches',
+  summary: 'List searches, newest first',
+  tags,
+  security: bearer,
+  middleware: adminOnly,
+  request: {
+    query: z.object({
+      before: z.coerce.number().int().min(0).optional().describe('only searches created before this time, ms since 1970'),
+      limit: z.coerce.number().int().min(1).max(MAX_LISTED).default(MAX_LISTED),
+    }),
+  },
+  responses: withProblems({ 200: json(z.object({ searches: z.array(searchSummarySchema) }), 'The searches') }, 'forbidden'),
+})
+
+const readSearch = createRoute({
+  method: 'get',
+  path: '/v1/searches/{searchId}',
+  summary: 'Status of a search',
+  tags,
+  security: bearer,
+  middleware: ownSearchOnly,
+  request: { params: searchParams },
+  responses: withProblems({ 200: json(searchStatusSchema, 'The status') }, 'forbidden', 'not-found'),
+})
+
+const deleteSearch = createRoute({
+  method: 'delete',
+  path: '/v1/searches/{searchId}',
+  summary: 'Delete a search with everything that belongs to it',
+  tags,
+  security: bearer,
+  middleware: adminOnly,
+  request: { params: searchParams },
+  responses: withProblems({ 204: { description: 'Deleted' } }, 'forbidden', 'not-found'),
+})
+
+const commandRoute = (command: 'pause' | 'resume' | 'stop', summary: string) =>
+  createRoute({
+    method: 'post',
+    path: `/v1/searches/{searchId}/${command}`,
+    summary,
+    tags,
+    security: bearer,
+    middleware: adminOnly,
+    request: { params: searchParams },
+    responses: withProblems({ 200: json(z.object({ phase: phaseSchema }), 'The phase it is in now') }, 'forbidden', 'not-found', 'conflict'),
+  })
+const commandRoutes = {
+  pause: commandRoute('pause', 'Hand out no more tasks until resumed; results of tasks under way are still taken'),
+  resume: commandRoute('resume', 'Go on after a pause'),
+  stop: commandRoute('stop', 'End the search where it is; agents are told that it has ended'),
+}
+
+const readArchitecture = createRoute({
+  method: 'get',
+  path: '/v1/searches/{searchId}/architecture',
+  summary: 'The most probable architecture as of now; final once the search has finished',
+  tags,
+  security: bearer,
+  middleware: ownSearchOnly,
+  request: { params: searchParams },
+  responses: withProblems({ 200: json(architectureSchema, 'The architecture') }, 'forbidden', 'not-found'),
+})
+
+const pageQuery = z.object({
+  after: z.coerce.number().int().min(0).default(0).describe('only entries with a higher seq'),
+  limit: z.coerce.number().int().min(1).max(MAX_METRICS_PAGE).default(MAX_METRICS_PAGE),
+})
+
+const readMetrics = createRoute({
+  method: 'get',
+  path: '/v1/searches/{searchId}/metrics',
+  summary: 'History: loss, accuracy, entropy and expected latency after every result',
+  tags,
+  security: bearer,
+  middleware: ownSearchOnly,
+  request: { params: searchParams, query: pageQuery },
+  responses: withProblems({ 200: json(z.object({ metrics: z.array(metricSchema) }), 'Entries in order') }, 'forbidden', 'not-found'),
+})
+
+const readLog = createRoute({
+  method: 'get',
+  path: '/v1/searches/{searchId}/log',
+  summary: 'Every task and its result in the order of application: enough to replay the search',
+  tags,
+  security: bearer,
+  middleware: ownSearchOnly,
+  request: { params: searchParams, query: pageQuery },
+  responses: withProblems({ 200: json(z.object({ entries: z.array(logEntrySchema) }), 'Entries in order') }, 'forbidden', 'not-found'),
+})
+
+const tokenSummarySchema = z.object({ tokenId: tokenIdSchema, label: z.string(), createdAtMs: z.int() }).meta({ id: 'TokenSummary' })
+
+const listTokens = createRoute({
+  method: 'get',
+  path: '/v1/searches/{searchId}/tokens',
+  summary: 'Agent tokens of a search',
+  tags,
+  security: bearer,
+  middleware: adminOnly,
+  request: { params: searchParams },
+  responses: withProblems({ 200: json(z.object({ tokens: z.array(tokenSummarySchema) }), 'Tokens without their secrets') }, 'forbidden', 'not-found'),
+})
+
+const addToken = createRoute({
+  method: 'post',
+  path: '/v1/searches/{searchId}/tokens',
+  summary: 'Issue another agent token',
+  tags,
+  security: bearer,
+  middleware: adminOnly,
+  request: {
+    params: searchParams,
+    body: { required: true, content: { 'application/json': { schema: z.strictObject({ label: z.string().min(1).max(100) }) } } },
+  },
+  responses: withProblems({ 201: json(z.object({ tokenId: tokenIdSchema, agentToken: z.string() }), 'The token, shown this once') }, 'forbidden', 'not-found'),
+})
+
+const revokeToken = createRoute({
+  method: 'delete',
+  path: '/v1/searches/{searchId}/tokens/{tokenId}',
+  summary: 'Revoke an agent token',
+  tags,
+  security: bearer,
+  middleware: adminOnly,
+  request: { params: searchParams.extend({ tokenId: tokenIdSchema }) },
+  responses: withProblems({ 204: { description: 'Revoked: no object accepts it any more' } }, 'forbidden', 'not-found'),
+})
+
+function addSearchRoutes(app: OpenAPIHono<RouteEnvironment>): void {
+  app.openapi(createSearch, async (context) => {
+    const { ports } = context.var
+    const config = context.req.valid('json')
+    const table = await findTable(ports, config.latency.table)
+    const searchId = randomId('s')
+    const { token, record } = await issueToken(searchId, 'first')
+    const status = unwrap(await ports.search(searchId).create(searchId, config, table, record))
+    await ports.directory.add(searchId, record.createdAtMs)
+    const answer = { searchId, agentToken: token, tokenId: record.tokenId, expectedLatencyMs: status.expectedLatencyMs, tableVersion: table.version }
+    return context.json(answer, 201)
+  })
+
+  app.openapi(listSearches, async (context) => {
+    const { ports } = context.var
+    const { before, limit } = context.req.valid('query')
+    const ids = await ports.directory.list(before ?? Number.MAX_SAFE_INTEGER, limit)
+    const outcomes = await Promise.all(ids.map((id) => ports.search(id).summary()))
+    return context.json({ searches: outcomes.flatMap((outcome) => (outcome.ok ? [outcome.value] : [])) }, 200)
+  })
+
+  app.openapi(readSearch, async (context) => {
+    const { searchId } = context.req.valid('param')
+    return context.json(unwrap(await context.var.ports.search(searchId).status(callerOf(context))), 200)
+  })
+
+  app.openapi(deleteSearch, async (context) => {
+    const { searchId } = context.req.valid('param')
+    unwrap(await context.var.ports.search(searchId).destroy())
+    await context.var.ports.directory.remove(searchId)
+    return context.body(null, 204)
+  })
+
+  for (const command of ['pause', 'resume', 'stop'] as const) {
+    app.openapi(commandRoutes[command], async (context) => {
+      const { searchId } = context.req.valid('param')
+      return context.json({ phase: unwrap(await context.var.ports.search(searchId).command(callerOf(context), command)) }, 200)
+    })
+  }
+
+  app.openapi(readArchitecture, async (context) => {
+    const { searchId } = context.req.valid('param')
+    return context.json(unwrap(await context.var.ports.search(searchId).architecture(callerOf(context))), 200)
+  })
+
+  app.openapi(readMetrics, async (context) => {
+    const { searchId } = context.req.valid('param')
+    const { after, limit } = context.req.valid('query')
+    const entries = unwrap(await context.var.ports.search(searchId).log(callerOf(context), after, limit))
+    return context.json({ metrics: entries.filter((entry) => entry.outcome === 'applied').map((entry) => entry.metric) }, 200)
+  })
+
+  app.openapi(readLog, async (context) => {
+    const { searchId } = context.req.valid('param')
+    const { after, limit } = context.req.valid('query')
+    return context.json({ entries: unwrap(await context.var.ports.search(searchId).log(callerOf(context), after, limit)) }, 200)
+  })
+
+  app.openapi(listTokens, async (context) => {
+    const { searchId } = context.req.valid('param')
+    return context.json({ tokens: unwrap(await context.var.ports.search(searchId).listTokens()) }, 200)
+  })
+
+  app.openapi(addToken, async (context) => {
+    const { searchId } = context.req.valid('param')
+    const { token, record } = await issueToken(searchId, context.req.valid('json').label)
+    unwrap(await context.var.ports.search(searchId).addToken(record))
+    return context.json({ tokenId: record.tokenId, agentToken: token }, 201)
+  })
+
+  app.openapi(revokeToken, async (context) => {
+    const { searchId, tokenId } = context.req.valid('param')
+    unwrap(await context.var.ports.search(searchId).removeToken(tokenId))
+    return context.body(null, 204)
+  })
+}
+
+export { addSearchRoutes, bearer, json, searchParams }

@@ -1,0 +1,91 @@
+// Turns a user's configuration and a latency table into the fixed setup of a search, or refuses with every field named.
+
+import { coverSpace, type SpaceLatency } from '../../latency-lut/coverage.ts'
+import type { LatencyTable } from '../../latency-lut/table.ts'
+import { createSpace, resolveSpaceConfig, type Space, SpaceError } from '../../search-space/index.ts'
+import { ProblemError, type SearchConfig } from '../protocol/index.ts'
+import { findStrategy, type StrategyContext } from '../strategies/index.ts'
+import type { SearchSetup, SearchStore } from './store.ts'
+
+/** How many missing keys a refusal lists. */
+const MAX_KEYS_NAMED = 50
+/** ln E must stay positive in the `mul#log` loss. */
+const MIN_LOG_LOSS_MS = 1
+
+function openSpace(config: SearchConfig): Space {
+  try {
+    return createSpace(config.space)
+  } catch (error) {
+    if (!(error instanceof SpaceError)) throw error
+    throw new ProblemError('invalid-request', error.message, [{ path: error.field, message: error.message }])
+  }
+}
+
+function checkLatency(space: Space, table: LatencyTable): SpaceLatency {
+  const coverage = coverSpace(space, table)
+  if (coverage.kind === 'covered') return coverage.latency
+  const { keys } = coverage
+  const named = keys.slice(0, MAX_KEYS_NAMED)
+  const more = keys.length > named.length ? ` and ${keys.length - named.length} more` : ''
+  throw new ProblemError(
+    'missing-latencies',
+    `latency table ${table.name} lacks ${keys.length} operations that space ${space.name} needs: ${named.join(', ')}${more}. Measure them with \`latency-lut profile\`.`,
+    named.map((key) => ({ path: `entries.${key}`, message: 'missing' })),
+  )
+}
+
+function checkLoss(config: SearchConfig, latency: SpaceLatency): void {
+  if (config.latency.loss.kind !== 'mul#log') return
+  const fastest = latency.operationMs.reduce((sum, block) => sum + Math.min(...block), latency.fixedMs)
+  if (fastest > MIN_LOG_LOSS_MS && config.latency.targetMs > MIN_LOG_LOSS_MS) return
+  const path = config.latency.targetMs > MIN_LOG_LOSS_MS ? 'latency.loss' : 'latency.targetMs'
+  const message =
+    `the mul#log loss takes logarithms of milliseconds, so the target (${config.latency.targetMs} ms) and the fastest ` +
+    `architecture (${fastest.toFixed(3)} ms) must be above ${MIN_LOG_LOSS_MS} ms; measure a larger batch, or use add#linear or add#abs`
+  throw new ProblemError('invalid-request', message, [{ path, message }])
+}
+
+/** Setup of a new search. Throws ProblemError `invalid-request` or `missing-latencies`. */
+function createSetup(searchId: string, config: SearchConfig, table: LatencyTable & { version: string }, nowMs: number): SearchSetup {
+  const space = openSpace(config)
+  const latency = checkLatency(space, table)
+  checkLoss(config, latency)
+  const { entries: _, ...pinned } = table
+  return {
+    searchId,
+    createdAtMs: nowMs,
+    config,
+    space: resolveSpaceConfig(config.space),
+    table: pinned,
+    latency: { fixedMs: latency.fixedMs, operationMs: latency.operationMs.map((row) => [...row]) },
+  }
+}
+
+function strategyContext(setup: SearchSetup): StrategyContext {
+  return { space: createSpace(setup.space), latency: setup.latency, config: setup.config }
+}
+
+/**
+ * Stores a new search with its strategy's first state. Throws ProblemError `invalid-request`.
+ *
+ * @param openStore called once nothing can be refused any more, so that a refusal leaves no storage behind
+ */
+function startSearch(openStore: () => SearchStore, setup: SearchSetup): void {
+  const { config } = setup
+  const strategy = findStrategy(config.strategy.name).init(strategyContext(setup))
+  const store = openStore()
+  store.transaction(() => {
+    store.writeSetup(setup)
+    store.writeState({
+      strategy,
+      intent: 'running',
+      startedAtMs: null,
+      finishedAtMs: null,
+      datasetFingerprint: config.dataset.fingerprint ?? null,
+      counts: { created: 0, done: 0, stale: 0, expiredLeases: 0, duplicates: 0, agents: 0 },
+      recent: { trainWeights: [], gateGradients: [], evaluatePaths: [] },
+    })
+  })
+}
+
+export { createSetup, startSearch, strategyContext }

@@ -1,0 +1,56 @@
+// A search's store in memory, for tests and simulations of the rules. Values are copied in and out, as storage does.
+
+import type { LogEntry } from '../protocol/index.ts'
+import type { AgentRecord, OutstandingTask, SearchSetup, SearchState, SearchStore } from './store.ts'
+
+type Content = {
+  setup: SearchSetup | null
+  state: SearchState | null
+  outstanding: Map<number, OutstandingTask>
+  agents: Map<string, AgentRecord>
+  log: LogEntry[]
+}
+
+function createMemoryStore(): SearchStore {
+  let content: Content = { setup: null, state: null, outstanding: new Map(), agents: new Map(), log: [] }
+  return {
+    transaction(body) {
+      const before = structuredClone(content)
+      try {
+        return body()
+      } catch (error) {
+        content = before
+        throw error
+      }
+    },
+    readSetup: () => structuredClone(content.setup),
+    writeSetup(setup) {
+      content.setup = structuredClone(setup)
+    },
+    readState() {
+      if (!content.state) throw new Error('the search has not been created')
+      return structuredClone(content.state)
+    },
+    writeState(state) {
+      content.state = structuredClone(state)
+    },
+    outstandingTasks: () => structuredClone([...content.outstanding.values()].toSorted((a, b) => a.taskId - b.taskId)),
+    writeOutstanding(task) {
+      content.outstanding.set(task.taskId, structuredClone(task))
+    },
+    removeOutstanding(taskId) {
+      content.outstanding.delete(taskId)
+    },
+    readAgent: (agentId) => structuredClone(content.agents.get(agentId) ?? null),
+    writeAgent(agent) {
+      content.agents.set(agent.agentId, structuredClone(agent))
+    },
+    agents: () => structuredClone([...content.agents.values()]),
+    appendLog(entry) {
+      content.log.push(structuredClone(entry))
+    },
+    readLog: (after, limit) => structuredClone(content.log.filter((entry) => entry.seq > after).slice(0, limit)),
+  }
+}
+
+export { createMemoryStore }

@@ -1,0 +1,313 @@
+// The rules of a search: who gets which task, what happens with a result, when a lease ends. Pure but for the store:
+// time and new ids are arguments, so every rule can be tested at any moment and in any order.
+//
+// A task is outstanding from the moment it is created until its one result is applied; while outstanding it is either
+// leased to an agent or queued to be handed out again. A result is applied if and only if its task is outstanding, in
+// the same transaction that ends the task: that is the whole of "exactly once".
+
+import {
+  type LeaseRef,
+  type LeaseResponse,
+  MAX_AGENTS,
+  type Phase,
+  ProblemError,
+  type RegisterRequest,
+  type SubmitRequest,
+  type SubmitResponse,
+  WAIT_MS,
+} from '../protocol/index.ts'
+import { findStrategy, type Strategy, type StrategyContext } from '../strategies/index.ts'
+import { strategyContext } from './create.ts'
+import type { AgentRecord, OutstandingTask, Recent, SearchSetup, SearchState, SearchStore } from './store.ts'
+
+/** Results whose means make up the figures of the status. */
+const RECENT_RESULTS = 16
+const PAUSED_WAIT_MS = 1000
+/** An agent that only waits is noted as seen this often: each note is a row written. */
+const SEEN_EVERY_MS = 10_000
+/** Weight of the newest task in an agent's throughput. */
+const THROUGHPUT_WEIGHT = 0.3
+
+/** A search opened for use: its fixed parts, computed once. */
+type OpenSearch = {
+  readonly store: SearchStore
+  readonly setup: SearchSetup
+  readonly context: StrategyContext
+  readonly strategy: Strategy<unknown>
+}
+
+/** Null where no search has been created in this store. */
+function openSearch(store: SearchStore): OpenSearch | null {
+  const setup = store.readSetup()
+  if (!setup) return null
+  return { store, setup, context: strategyContext(setup), strategy: findStrategy(setup.config.strategy.name) }
+}
+
+function phaseOf(search: OpenSearch, state: SearchState): Phase {
+  if (state.intent === 'stopped') return 'stopped'
+  if (state.finishedAtMs !== null) return 'finished'
+  if (state.intent === 'paused') return 'paused'
+  return search.strategy.describe(state.strategy, search.context).phase
+}
+
+/** Admits an agent. Throws ProblemError `dataset-mismatch`, naming both sides, or `conflict` when there are too many. */
+function registerAgent(search: OpenSearch, request: RegisterRequest, agentId: string, nowMs: number): AgentRecord {
+  const { store, setup, context } = search
+  return store.transaction(() => {
+    const state = store.readState()
+    const { dataset } = request
+    const shape = context.space.input
+    if (shape.some((size, axis) => size !== dataset.shape[axis]) || dataset.classes !== context.space.classes) {
+      throw new ProblemError(
+        'dataset-mismatch',
+        `space ${context.space.name} takes ${shape.join('×')} images of ${context.space.classes} classes, this agent's data ${dataset.name} has ${dataset.shape.join('×')} of ${dataset.classes}`,
+        [{ path: 'dataset.shape', message: `expected ${shape.join('×')} and ${context.space.classes} classes` }],
+      )
+    }
+    if (state.datasetFingerprint !== null && state.datasetFingerprint !== dataset.fingerprint) {
+      throw new ProblemError(
+        'dataset-mismatch',
+        `the search runs on ${setup.config.dataset.name} with fingerprint ${state.datasetFingerprint}, this agent has ${dataset.name} with fingerprint ${dataset.fingerprint}`,
+        [{ path: 'dataset.fingerprint', message: `expected ${state.datasetFingerprint}` }],
+      )
+    }
+    if (state.counts.agents >= MAX_AGENTS) throw new ProblemError('conflict', `this search already has ${MAX_AGENTS} agents`)
+    const agent: AgentRecord = {
+      agentId,
+      name: request.name,
+      device: request.device,
+      backend: request.backend,
+      registeredAtMs: nowMs,
+      lastSeenAtMs: nowMs,
+      tasksDone: 0,
+      duplicates: 0,
+      refusedPushes: 0,
+      trainMs: 0,
+      idleMs: 0,
+      imagesPerSecond: null,
+    }
+    store.writeAgent(agent)
+    store.writeState({
+      ...state,
+      datasetFingerprint: dataset.fingerprint,
+      counts: { ...state.counts, agents: state.counts.agents + 1 },
+    })
+    return agent
+  })
+}
+
+function knownAgent(store: SearchStore, agentId: string): AgentRecord {
+  const agent = store.readAgent(agentId)
+  if (!agent) throw new ProblemError('not-found', `no agent ${agentId} in this search; register first`, [{ path: 'agentId', message: 'unknown' }])
+  return agent
+}
+
+/** Puts tasks whose lease has ended back into the queue; returns how many. */
+function expireLeases(search: OpenSearch, nowMs: number): number {
+  const { store } = search
+  const overdue = store.outstandingTasks().filter((task) => task.lease !== null && task.lease.expiresAtMs <= nowMs)
+  if (overdue.length === 0) return 0
+  store.transaction(() => {
+    for (const task of overdue) store.writeOutstanding({ ...task, lease: null })
+    const state = store.readState()
+    store.writeState({ ...state, counts: { ...state.counts, expiredLeases: state.counts.expiredLeases + overdue.length } })
+  })
+  return overdue.length
+}
+
+/** When the next lease ends, or null. */
+function nextExpiryMs(search: OpenSearch): number | null {
+  const times = search.store.outstandingTasks().flatMap((task) => (task.lease ? [task.lease.expiresAtMs] : []))
+  return times.length > 0 ? Math.min(...times) : null
+}
+
+/** Hands out a task: one that came back first, else a new one. */
+function leaseTask(search: OpenSearch, agentId: string, leaseId: string, nowMs: number): LeaseResponse {
+  const { store, setup, strategy, context } = search
+  const { leaseMs, maxOutstanding } = setup.config.tasks
+  return store.transaction((): LeaseResponse => {
+    const agent = knownAgent(store, agentId)
+    if (nowMs - agent.lastSeenAtMs >= SEEN_EVERY_MS) store.writeAgent({ ...agent, lastSeenAtMs: nowMs })
+    expireLeases(search, nowMs)
+    const state = store.readState()
+    if (state.intent === 'stopped') return { kind: 'finished', phase: 'stopped' }
+    if (state.finishedAtMs !== null) return { kind: 'finished', phase: 'finished' }
+    if (state.intent === 'paused') return { kind: 'wait', reason: 'paused', retryAfterMs: PAUSED_WAIT_MS }
+
+    const lease = { leaseId, agentId, expiresAtMs: nowMs + leaseMs }
+    const hand = (task: OutstandingTask): LeaseResponse => {
+      store.writeOutstanding(task)
+      return { kind: 'task', task: { taskId: task.taskId, leaseId, leaseMs, work: task.work } }
+    }
+    const outstanding = store.outstandingTasks()
+    const queued = outstanding.find((task) => task.lease === null)
+    if (queued) return hand({ ...queued, lease })
+    if (outstanding.length >= maxOutstanding) return { kind: 'wait', reason: 'all-handed-out', retryAfterMs: WAIT_MS }
+
+    const proposal = strategy.propose(state.strategy, context)
+    if (proposal.kind !== 'work') return { kind: 'wait', reason: 'all-handed-out', retryAfterMs: WAIT_MS }
+    const taskId = state.counts.created + 1
+    store.writeState({
+      ...state,
+      strategy: proposal.state,
+      startedAtMs: state.startedAtMs ?? nowMs,
+      counts: { ...state.counts, created: taskId },
+    })
+    return hand({ taskId, work: proposal.work, lease })
+  })
+}
+
+function findLease(store: SearchStore, ref: LeaseRef): OutstandingTask | null {
+  const task = store.outstandingTasks().find((candidate) => candidate.taskId === ref.taskId)
+  return task?.lease?.leaseId === ref.leaseId ? task : null
+}
+
+/** Extends a lease, unless it has ended. */
+function heartbeat(search: OpenSearch, ref: LeaseRef, nowMs: number): { kind: 'extended' | 'lost' } {
+  const { store, setup } = search
+  return store.transaction(() => {
+    const agent = knownAgent(store, ref.agentId)
+    expireLeases(search, nowMs)
+    const task = findLease(store, ref)
+    if (!task?.lease) return { kind: 'lost' }
+    store.writeOutstanding({ ...task, lease: { ...task.lease, expiresAtMs: nowMs + setup.config.tasks.leaseMs } })
+    store.writeAgent({ ...agent, lastSeenAtMs: nowMs })
+    return { kind: 'extended' }
+  })
+}
+
+/** Gives a lease back: the task is handed out again at once. */
+function releaseLease(search: OpenSearch, ref: LeaseRef): { kind: 'released' | 'lost' } {
+  const { store } = search
+  return store.transaction(() => {
+    knownAgent(store, ref.agentId)
+    const task = findLease(store, ref)
+    if (!task) return { kind: 'lost' }
+    store.writeOutstanding({ ...task, lease: null })
+    return { kind: 'released' }
+  })
+}
+
+function withThroughput(agent: AgentRecord, request: SubmitRequest, images: number, nowMs: number): AgentRecord {
+  const { trainMs, idleMs } = request.timing
+  const current = trainMs > 0 ? (images * 1000) / trainMs : null
+  const smoothed =
+    current === null ? agent.imagesPerSecond : agent.imagesPerSecond === null ? current : agent.imagesPerSecond + THROUGHPUT_WEIGHT * (current - agent.imagesPerSecond)
+  return {
+    ...agent,
+    lastSeenAtMs: nowMs,
+    tasksDone: agent.tasksDone + 1,
+    trainMs: agent.trainMs + trainMs,
+    idleMs: agent.idleMs + idleMs,
+    imagesPerSecond: request.result.kind === 'trainWeights' ? smoothed : agent.imagesPerSecond,
+  }
+}
+
+function addRecent(list: readonly Recent[], entry: Recent): Recent[] {
+  return [...list, entry].slice(-RECENT_RESULTS)
+}
+
+/**
+ * Applies a result exactly once. A late result counts if nobody else delivered; otherwise the answer is `duplicate`.
+ * Throws ProblemError `bad-numbers` where the result does not fit its task; the task then stays outstanding.
+ */
+function submitResult(search: OpenSearch, request: SubmitRequest, nowMs: number): SubmitResponse {
+  const { store, strategy, context } = search
+  return store.transaction((): SubmitResponse => {
+    const agent = knownAgent(store, request.agentId)
+    const state = store.readState()
+    if (request.taskId > state.counts.created) {
+      throw new ProblemError('not-found', `no task ${request.taskId} in this search`, [{ path: 'taskId', message: `expected 1 to ${state.counts.created}` }])
+    }
+    const outstanding = store.outstandingTasks()
+    const task = outstanding.find((candidate) => candidate.taskId === request.taskId)
+    if (!task) {
+      store.writeAgent({ ...agent, lastSeenAtMs: nowMs, duplicates: agent.duplicates + 1 })
+      store.writeState({ ...state, counts: { ...state.counts, duplicates: state.counts.duplicates + 1 } })
+      return { kind: 'duplicate' }
+    }
+    const absorbed = strategy.absorb(state.strategy, task.work, request.result, context)
+    if (absorbed.kind === 'refused') {
+      throw new ProblemError('bad-numbers', `${absorbed.path}: ${absorbed.message}`, [{ path: absorbed.path, message: absorbed.message }])
+    }
+    const applied = absorbed.kind === 'applied'
+    const metric = applied ? absorbed.metric : { loss: 0, correct: 0, images: 1 }
+    const { kind } = request.result
+    const description = strategy.describe(absorbed.state, context)
+    const steps = task.work.kind === 'trainWeights' ? task.work.paths.length : description.weightSteps.done
+    const recent = applied ? { ...state.recent, [kind]: addRecent(state.recent[kind], { atMs: nowMs, ...metric, steps }) } : state.recent
+    const finishes = outstanding.length === 1 && strategy.propose(absorbed.state, context).kind === 'done'
+    const done = state.counts.done + (applied ? 1 : 0)
+    const stale = state.counts.stale + (applied ? 0 : 1)
+    store.removeOutstanding(task.taskId)
+    store.writeState({
+      ...state,
+      strategy: absorbed.state,
+      recent,
+      finishedAtMs: finishes ? nowMs : state.finishedAtMs,
+      counts: { ...state.counts, done, stale },
+    })
+    store.writeAgent(withThroughput(agent, request, metric.images, nowMs))
+    store.appendLog({
+      seq: done + stale,
+      taskId: task.taskId,
+      agentId: agent.agentId,
+      outcome: applied ? 'applied' : 'stale',
+      work: task.work,
+      result: request.result,
+      metric: {
+        seq: done + stale,
+        atMs: nowMs,
+        taskId: task.taskId,
+        kind,
+        weightSteps: description.weightSteps.done,
+        loss: metric.loss,
+        accuracy: metric.correct / metric.images,
+        entropy: description.entropy.mean,
+        expectedLatencyMs: description.expectedLatencyMs,
+      },
+    })
+    return { kind: applied ? 'accepted' : 'stale' }
+  })
+}
+
+/** Counts a push or result with bad numbers against its agent. */
+function countRefusedPush(search: OpenSearch, agentId: string, nowMs: number): void {
+  const agent = search.store.readAgent(agentId)
+  if (agent) search.store.writeAgent({ ...agent, lastSeenAtMs: nowMs, refusedPushes: agent.refusedPushes + 1 })
+}
+
+/** Pauses, resumes or stops. Stopping is final; a search that has ended stays as it is (ProblemError `conflict`). */
+function commandSearch(search: OpenSearch, command: 'pause' | 'resume' | 'stop', nowMs: number): Phase {
+  const { store } = search
+  return store.transaction(() => {
+    const state = store.readState()
+    const phase = phaseOf(search, state)
+    if (phase === 'finished' || phase === 'stopped') {
+      if (command === 'stop') return phase
+      throw new ProblemError('conflict', `this search is ${phase}; it cannot ${command}`)
+    }
+    const next: SearchState = {
+      ...state,
+      intent: command === 'pause' ? 'paused' : command === 'resume' ? 'running' : 'stopped',
+      finishedAtMs: command === 'stop' ? nowMs : state.finishedAtMs,
+    }
+    store.writeState(next)
+    return phaseOf(search, next)
+  })
+}
+
+export {
+  commandSearch,
+  countRefusedPush,
+  expireLeases,
+  heartbeat,
+  leaseTask,
+  nextExpiryMs,
+  type OpenSearch,
+  openSearch,
+  phaseOf,
+  registerAgent,
+  releaseLease,
+  submitResult,
+}

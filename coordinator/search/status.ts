@@ -1,0 +1,115 @@
+// The status of a search, computed from what is stored.
+
+import { pathLatencyMs } from '../../latency-lut/coverage.ts'
+import { architectureCosts, printArchitecture } from '../../search-space/index.ts'
+import type { Architecture, SearchStatus, SearchSummary } from '../protocol/index.ts'
+import { type OpenSearch, phaseOf } from './rules.ts'
+import type { AgentRecord, Recent } from './store.ts'
+
+function summarise(recent: readonly Recent[]): { loss: number | null; accuracy: number | null } {
+  if (recent.length === 0) return { loss: null, accuracy: null }
+  const images = recent.reduce((sum, entry) => sum + entry.images, 0)
+  return {
+    loss: recent.reduce((sum, entry) => sum + entry.loss * entry.images, 0) / images,
+    accuracy: recent.reduce((sum, entry) => sum + entry.correct, 0) / images,
+  }
+}
+
+/** Per second over the last results; null before there are two of them. */
+function rates(recent: readonly Recent[]): { stepsPerSecond: number | null; imagesPerSecond: number | null } {
+  const first = recent[0]
+  const last = recent.at(-1)
+  if (!first || !last || last.atMs <= first.atMs) return { stepsPerSecond: null, imagesPerSecond: null }
+  const seconds = (last.atMs - first.atMs) / 1000
+  // The first result marks when counting starts; its own work lies before that.
+  const counted = recent.slice(1)
+  return {
+    stepsPerSecond: counted.reduce((sum, entry) => sum + entry.steps, 0) / seconds,
+    imagesPerSecond: counted.reduce((sum, entry) => sum + entry.images, 0) / seconds,
+  }
+}
+
+function currentArchitecture(search: OpenSearch): Architecture {
+  const { store, strategy, context, setup } = search
+  const { space } = context
+  const state = store.readState()
+  const path = strategy.derive(state.strategy, context)
+  const { probabilities } = strategy.describe(state.strategy, context)
+  return {
+    encoding: printArchitecture(space, path),
+    path,
+    blocks: space.blocks.map((block, index) => {
+      const operation = path[index] as number
+      return {
+        block: block.name,
+        operation: block.operations[operation]?.name ?? '',
+        probability: probabilities[index]?.[operation] ?? 0,
+        latencyMs: setup.latency.operationMs[index]?.[operation] ?? 0,
+      }
+    }),
+    latencyMs: pathLatencyMs(setup.latency, path),
+    ...architectureCosts(space, path),
+  }
+}
+
+function agentStatus(agent: AgentRecord): SearchStatus['agents'][number] {
+  const { trainMs, idleMs, ...shown } = agent
+  const wallMs = trainMs + idleMs
+  return { ...shown, idleShare: wallMs > 0 ? idleMs / wallMs : null }
+}
+
+function searchSummary(search: OpenSearch): SearchSummary {
+  const { setup, store } = search
+  return {
+    searchId: setup.searchId,
+    name: setup.config.name,
+    phase: phaseOf(search, store.readState()),
+    space: setup.space.name,
+    createdAtMs: setup.createdAtMs,
+  }
+}
+
+/** Everything that `GET /v1/searches/:id` answers. */
+function searchStatus(search: OpenSearch): SearchStatus {
+  const { store, setup, strategy, context } = search
+  const state = store.readState()
+  const { phase: _, ...description } = strategy.describe(state.strategy, context)
+  const phase = phaseOf(search, state)
+  const { done, total } = description.weightSteps
+  const rate = rates(state.recent.trainWeights)
+  const ended = state.finishedAtMs !== null
+  const running = phase === 'warmup' || phase === 'searching'
+  const outstanding = store.outstandingTasks()
+  const queued = outstanding.filter((task) => task.lease === null).length
+  const lastEvaluation = state.recent.evaluatePaths.at(-1)
+  const { created, done: tasksDone, stale, expiredLeases, duplicates } = state.counts
+  return {
+    ...searchSummary(search),
+    startedAtMs: state.startedAtMs,
+    finishedAtMs: state.finishedAtMs,
+    progress: phase === 'finished' ? 1 : done / total,
+    timeLeftMs: running && rate.stepsPerSecond ? ((total - done) / rate.stepsPerSecond) * 1000 : null,
+    stepsPerSecond: ended ? null : rate.stepsPerSecond,
+    imagesPerSecond: ended ? null : rate.imagesPerSecond,
+    training: summarise(state.recent.trainWeights),
+    architecture: summarise(state.recent.gateGradients),
+    validation: { ...summarise(lastEvaluation ? [lastEvaluation] : []), atStep: lastEvaluation?.steps ?? null },
+    ...description,
+    targetLatencyMs: setup.config.latency.targetMs,
+    current: currentArchitecture(search),
+    space: setup.space,
+    blocks: context.space.blocks.map((block) => ({ name: block.name, operations: block.operations.map((operation) => operation.name) })),
+    agents: store.agents().map(agentStatus),
+    tasks: { created, leased: outstanding.length - queued, queued, done: tasksDone, stale, expiredLeases, duplicates },
+    latencyTable: {
+      name: setup.table.name,
+      version: setup.table.version,
+      device: setup.table.device.name,
+      runtime: setup.table.runtime.name,
+      batch: setup.table.batch,
+    },
+    config: setup.config,
+  }
+}
+
+export { currentArchitecture, searchStatus, searchSummary }
