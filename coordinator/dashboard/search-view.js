@@ -1,0 +1,143 @@
+// Everything that the page shows of one search, from its status.
+
+import { renderAgents } from './agent-table.js'
+import { renderBlocks } from './block-table.js'
+import { find, make, setText } from './dom.js'
+import { formatCompact, formatCount, formatDuration, formatFigure, formatLoss, formatMs, formatShare, formatTime, formatVersion } from './format.js'
+
+/** @typedef {import('../protocol/status.ts').SearchStatus} SearchStatus */
+
+/** Room that the latency gauge leaves beyond the largest of its marks. */
+const GAUGE_ROOM = 1.15
+/** Latency this far above the target is still called on target. */
+const ON_TARGET = 0.01
+
+/** How the value at a `data-field` is written; fields not named here are texts. @type {Record<string, (value: any) => string>} */
+const formats = {
+  createdAtMs: formatTime,
+  startedAtMs: formatTime,
+  finishedAtMs: formatTime,
+  progress: formatShare,
+  timeLeftMs: formatDuration,
+  elapsedMs: formatDuration,
+  stepsPerSecond: formatFigure,
+  imagesPerSecond: formatFigure,
+  expectedLatencyMs: formatMs,
+  targetLatencyMs: formatMs,
+  alphaVersion: formatCount,
+  'training.loss': formatLoss,
+  'training.accuracy': formatShare,
+  'architecture.loss': formatLoss,
+  'architecture.accuracy': formatShare,
+  'validation.loss': formatLoss,
+  'validation.accuracy': formatShare,
+  'validation.atStep': formatCount,
+  'entropy.mean': formatFigure,
+  'entropy.start': formatFigure,
+  'entropy.total': formatFigure,
+  'weightSteps.done': formatCount,
+  'weightSteps.total': formatCount,
+  'architectureSteps.done': formatCount,
+  'architectureSteps.skippedBlocks': formatCount,
+  'current.latencyMs': formatMs,
+  'current.macs': formatCompact,
+  'current.parameters': formatCompact,
+  'tasks.created': formatCount,
+  'tasks.leased': formatCount,
+  'tasks.queued': formatCount,
+  'tasks.done': formatCount,
+  'tasks.stale': formatCount,
+  'tasks.expiredLeases': formatCount,
+  'tasks.duplicates': formatCount,
+  'latencyTable.version': formatVersion,
+  'latencyTable.batch': formatCount,
+}
+
+/** Values that people may want in full. @type {Record<string, (value: any) => string>} */
+const titles = {
+  'latencyTable.version': String,
+  'current.macs': formatCount,
+  'current.parameters': formatCount,
+}
+
+/** @param {SearchStatus} status @param {number} nowMs the coordinator's clock */
+export function renderSearch(status, nowMs) {
+  const root = find('#search')
+  root.dataset['searchId'] = status.searchId
+  root.dataset['phase'] = status.phase
+  find('#phase').dataset['phase'] = status.phase
+
+  const elapsedMs = status.startedAtMs === null ? null : (status.finishedAtMs ?? nowMs) - status.startedAtMs
+  for (const element of root.querySelectorAll('[data-field]')) {
+    const field = /** @type {HTMLElement} */ (element).dataset['field'] ?? ''
+    renderField(/** @type {HTMLElement} */ (element), field, field === 'elapsedMs' ? elapsedMs : valueAt(status, field))
+  }
+  find('#time-left').hidden = status.timeLeftMs === null
+  for (const time of root.querySelectorAll('time')) /** @type {HTMLElement} */ (time.parentElement).hidden = time.dateTime === ''
+
+  renderProgress(status)
+  renderLatency(status)
+  renderEntropy(status)
+  renderBlocks(status)
+  renderAgents(status, nowMs)
+  setText(find('#config'), JSON.stringify(status.config, null, 2))
+  setText(find('#space'), JSON.stringify(status.space, null, 2))
+}
+
+/** @param {HTMLElement} element @param {string} field @param {any} value */
+function renderField(element, field, value) {
+  if (field === 'current.encoding') showEncoding(element, value)
+  else setText(element, formats[field]?.(value) ?? String(value))
+  const title = titles[field]
+  if (title) element.title = title(value)
+  if (element instanceof HTMLDataElement) element.value = String(value ?? '')
+  if (element instanceof HTMLTimeElement) element.dateTime = value === null ? '' : new Date(value).toISOString()
+}
+
+/** Lines may break between operations, and what is copied has no breaks in it. @param {HTMLElement} element @param {string} encoding */
+function showEncoding(element, encoding) {
+  if (element.textContent === encoding) return
+  element.replaceChildren(...encoding.split(/(?<=[:,])/).flatMap((part) => [part, make('wbr')]))
+}
+
+/** @param {any} value @param {string} path names with dots between @returns {any} */
+const valueAt = (value, path) => path.split('.').reduce((inner, name) => inner?.[name], value)
+
+/** @param {SearchStatus} status */
+function renderProgress({ progress, phase }) {
+  const bar = find('#progress-bar')
+  bar.setAttribute('aria-valuenow', (progress * 100).toFixed(1))
+  bar.dataset['phase'] = phase
+  find('i', bar).style.width = percent(progress)
+}
+
+/** @param {SearchStatus} status */
+function renderLatency({ expectedLatencyMs, targetLatencyMs, current }) {
+  const gauge = find('#latency-gauge')
+  const end = Math.max(expectedLatencyMs, targetLatencyMs, current.latencyMs) * GAUGE_ROOM
+  const above = expectedLatencyMs / targetLatencyMs - 1
+  const isAbove = above > ON_TARGET
+  const verdict = isAbove ? `${formatShare(above)} above target` : above < -ON_TARGET ? `${formatShare(-above)} below target` : 'on target'
+  gauge.setAttribute('aria-valuemax', String(end))
+  gauge.setAttribute('aria-valuenow', String(expectedLatencyMs))
+  gauge.setAttribute('aria-valuetext', `${formatMs(expectedLatencyMs)}, ${verdict}`)
+  gauge.dataset['above'] = String(isAbove)
+  find('.fill', gauge).style.width = percent(expectedLatencyMs / end)
+  find('.target', gauge).style.left = percent(targetLatencyMs / end)
+  find('.current', gauge).style.left = percent(current.latencyMs / end)
+  const text = find('#latency-verdict')
+  setText(text, verdict)
+  text.dataset['above'] = String(isAbove)
+}
+
+/** @param {SearchStatus} status */
+function renderEntropy({ entropy }) {
+  const bar = find('#entropy-bar')
+  bar.setAttribute('aria-valuemax', String(entropy.start))
+  bar.setAttribute('aria-valuenow', String(Math.min(entropy.mean, entropy.start)))
+  bar.setAttribute('aria-valuetext', `${formatFigure(entropy.mean)} nats per block, ${formatFigure(entropy.start)} at the start`)
+  find('i', bar).style.width = percent(entropy.start > 0 ? entropy.mean / entropy.start : 0)
+}
+
+/** @param {number} share */
+const percent = (share) => `${(Math.min(1, Math.max(0, share)) * 100).toFixed(2)}%`

@@ -1,0 +1,342 @@
+// The status page in Chromium, against a stand-in whose answers obey the protocol's schemas.
+
+import type { Browser, BrowserContextOptions, Page } from 'playwright-core'
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest'
+import type { SearchStatus } from '../../coordinator/protocol/index.ts'
+import { ADMIN_TOKEN, AGENT_TOKEN, type DashboardFixture, HOSTILE_NAME, launchBrowser, SEARCH_ID, startDashboardFixture } from './dashboard-fixture.ts'
+
+const PHONE = { width: 390, height: 844 }
+/** Beyond a poll and its first retries. */
+const UPDATE_MS = 10_000
+
+let browser: Browser
+let fixture: DashboardFixture
+let page: Page
+let complaints: string[]
+
+beforeAll(async () => {
+  browser = await launchBrowser()
+})
+afterAll(() => browser.close())
+
+beforeEach(async () => {
+  fixture = await startDashboardFixture()
+  fixture.search.advance(120)
+  page = await newPage()
+})
+afterEach(async () => {
+  await page.context().close()
+  await fixture.close()
+})
+
+/** A page that collects what its console complains about; `complaints` is emptied. */
+async function newPage(options: BrowserContextOptions = {}): Promise<Page> {
+  const context = await browser.newContext(options)
+  const next = await context.newPage()
+  next.setDefaultTimeout(UPDATE_MS)
+  complaints = []
+  next.on('console', (message) => message.type() !== 'log' && complaints.push(message.text()))
+  next.on('pageerror', (error) => complaints.push(error.message))
+  return next
+}
+
+/** Chromium itself writes a line for every failed request; the page must add none of its own. */
+const ownComplaints = () => complaints.filter((text) => !text.startsWith('Failed to load resource'))
+
+async function openSearch(token = ADMIN_TOKEN): Promise<void> {
+  await page.goto(`${fixture.url}#token=${token}&search=${SEARCH_ID}`)
+  await waitForState('live')
+}
+
+const waitForState = (state: string) => page.waitForSelector(`#connection[data-state="${state}"]`, { timeout: UPDATE_MS })
+
+/** Exact values and shown texts of all figures, by field. */
+const readFields = () =>
+  page.$$eval('#search [data-field]', (elements) =>
+    Object.fromEntries(elements.map((element) => [element.getAttribute('data-field') ?? '', { value: element.getAttribute('value'), text: element.textContent ?? '' }])),
+  )
+
+const valueAt = (status: SearchStatus, field: string): unknown => field.split('.').reduce<unknown>((inner, name) => (inner as Record<string, unknown>)[name], status)
+
+async function expectFiguresOf(status: SearchStatus): Promise<void> {
+  const fields = await readFields()
+  const figures = Object.entries(fields).filter(([field, { value }]) => value !== null && field !== 'elapsedMs')
+  expect(figures.length).toBeGreaterThan(30)
+  expect(Object.fromEntries(figures.map(([field, { value }]) => [field, value]))).toEqual(
+    Object.fromEntries(figures.map(([field]) => [field, String(valueAt(status, field) ?? '')])),
+  )
+}
+
+describe('one search', () => {
+  it('shows the figures that the coordinator served', async () => {
+    await openSearch()
+    const status = fixture.lastStatus()
+    await expectFiguresOf(status)
+    const fields = await readFields()
+    expect(fields['name']?.text).toBe(status.name)
+    expect(fields['phase']?.text).toBe('searching')
+    expect(fields['weightSteps.done']?.text).toBe('2,400')
+    expect(fields['progress']?.text).toBe('24.0 %')
+    expect(fields['targetLatencyMs']?.text).toBe('80.0 ms')
+    expect(fields['timeLeftMs']?.text).toBe('12 min')
+    expect(fields['training.loss']?.text).toBe(status.training.loss?.toFixed(3))
+    expect(fields['current.encoding']?.text).toBe(status.current.encoding)
+    expect(fields['latencyTable.version']?.text).toBe(status.latencyTable.version.slice(0, 10))
+    expect(JSON.parse((await page.textContent('#config')) ?? '')).toEqual(status.config)
+    expect(JSON.parse((await page.textContent('#space')) ?? '')).toEqual(status.space)
+    expect(complaints).toEqual([])
+  })
+
+  it('shows the probability of every operation of every block, and marks the most probable', async () => {
+    await openSearch()
+    const status = fixture.lastStatus()
+    const shown = await page.$$eval('#blocks tbody tr', (rows) =>
+      rows.map((row) => ({
+        name: row.getAttribute('data-block'),
+        operations: Object.fromEntries([...row.querySelectorAll('[data-operation]')].map((cell) => [cell.getAttribute('data-operation'), Number(cell.getAttribute('data-probability'))])),
+        best: [...row.querySelectorAll('.best')].map((cell) => `${cell.getAttribute('data-operation')} ${cell.textContent}`),
+      })),
+    )
+    expect(shown).toEqual(
+      status.blocks.map((block, b) => {
+        const best = status.current.path[b] ?? 0
+        const probability = status.probabilities[b]?.[best] ?? 0
+        return {
+          name: block.name,
+          operations: Object.fromEntries(block.operations.map((name, o) => [name, status.probabilities[b]?.[o]])),
+          best: [`${block.operations[best]} ${Math.round(probability * 100)}, most probable`],
+        }
+      }),
+    )
+  })
+
+  it('draws the history over weight steps, with the target, and describes it in words', async () => {
+    await openSearch()
+    await page.waitForSelector('#chart-loss .line.training')
+    const target = await page.getAttribute('#chart-latency .reference', 'data-reference')
+    expect(Number(target)).toBe(fixture.lastStatus().targetLatencyMs)
+    const drawing = page.getByRole('img', { name: 'Loss' })
+    expect(await drawing.count()).toBe(1)
+    expect(await page.textContent('#chart-loss-desc')).toMatch(/^training: from [\d.]+ at step 20 to [\d.]+ at step 2400, lowest/)
+    expect(await page.textContent('#chart-latency-desc')).toContain('Line at target 80.0 ms. end of warm-up at step 1020.')
+  })
+
+  it('asks for new metrics only, and for all of a long history', async () => {
+    await fixture.close()
+    fixture = await startDashboardFixture({ steps: 40_000 })
+    fixture.search.advance(1500)
+    const held = fixture.search.metrics(0, Infinity).length
+    expect(held).toBeGreaterThan(2000)
+    await openSearch()
+    expect(await page.textContent('#chart-loss-desc')).toContain('at step 30000')
+    const asked = () => fixture.requests.filter((request) => request.includes('/metrics')).map((request) => request.slice(request.indexOf('?')))
+    expect(asked()).toEqual(['?after=0&limit=1000', '?after=1000&limit=1000', '?after=2000&limit=1000'])
+    await expect.poll(asked, { timeout: UPDATE_MS }).toContain(`?after=${held}&limit=1000`)
+  })
+
+  it('updates by itself, and stops asking once the search has ended', async () => {
+    await openSearch()
+    fixture.search.advance(40)
+    await page.waitForSelector('data[data-field="weightSteps.done"][value="3200"]')
+    await expectFiguresOf(fixture.lastStatus())
+    expect((await readFields())['weightSteps.done']?.text).toBe('3,200')
+    await expect.poll(() => page.textContent('#chart-loss-desc'), { timeout: UPDATE_MS }).toContain('at step 3200')
+    fixture.search.advance(1000)
+    await waitForState('ended')
+    await expectFiguresOf(fixture.lastStatus())
+    expect(await page.getAttribute('#search', 'data-phase')).toBe('finished')
+    expect(await page.textContent('#chart-loss-desc')).toContain('at step 10000')
+    expect(await page.isVisible('#controls')).toBe(false)
+    const asked = fixture.requests.length
+    await page.waitForTimeout(3000)
+    expect(fixture.requests.length).toBe(asked)
+    expect(complaints).toEqual([])
+  })
+
+  it('shows a search to which no agent has come', async () => {
+    await fixture.close()
+    fixture = await startDashboardFixture({ space: 'fashion-mini' })
+    await openSearch()
+    await expectFiguresOf(fixture.lastStatus())
+    expect((await readFields())['training.loss']?.text).toBe('–')
+    expect(await page.textContent('#chart-loss')).toContain('nothing yet')
+    expect(await page.isVisible('#time-left')).toBe(false)
+    expect(complaints).toEqual([])
+  })
+
+  it('shows markup in the name of an agent as text', async () => {
+    await openSearch()
+    const names = await page.$$eval('[data-agent-field="name"]', (elements) => elements.map((element) => element.textContent))
+    expect(names).toEqual(fixture.lastStatus().agents.map((agent) => agent.name))
+    expect(names).toContain(HOSTILE_NAME)
+    expect(await page.evaluate(() => 'hacked' in window)).toBe(false)
+    expect(await page.$$eval('#agent-rows img, #agent-rows b', (elements) => elements.length)).toBe(0)
+  })
+
+  it('shows what each agent did', async () => {
+    await openSearch()
+    const rows = await page.$$eval('#agent-rows tr', (elements) =>
+      elements.map((row) => Object.fromEntries([...row.querySelectorAll('data[data-agent-field]:not([data-agent-field="lastSeenAtMs"])')].map((cell) => [cell.getAttribute('data-agent-field'), cell.getAttribute('value')]))),
+    )
+    expect(rows).toEqual(
+      fixture.lastStatus().agents.map((agent) => ({
+        imagesPerSecond: String(agent.imagesPerSecond ?? ''),
+        idleShare: String(agent.idleShare ?? ''),
+        tasksDone: String(agent.tasksDone),
+        refusedPushes: String(agent.refusedPushes),
+        duplicates: String(agent.duplicates),
+      })),
+    )
+    expect(await page.textContent('tr[data-agent-id="a000000000003"] [data-agent-field="lastSeenAtMs"]')).toBe('7 min ago')
+    expect(await page.$$eval('#agent-rows tr.gone', (gone) => gone.map((row) => row.getAttribute('data-agent-id')))).toEqual(['a000000000003'])
+  })
+})
+
+describe('the connection', () => {
+  it.each([
+    ['cut', 'the coordinator does not answer'],
+    ['overloaded', 'the search has too many requests at once'],
+  ] as const)('says that it is lost when it is %s, keeps the last figures, and recovers', async (mode, reason) => {
+    await openSearch()
+    const before = fixture.lastStatus()
+    fixture.setMode(mode)
+    await waitForState('lost')
+    expect(await page.textContent('#connection')).toBe('Connection lost, retrying')
+    expect(await page.textContent('#connection-note')).toContain(reason)
+    await expectFiguresOf(before)
+    fixture.search.advance(10)
+    fixture.setMode('up')
+    await page.click('#retry')
+    await waitForState('live')
+    await page.waitForSelector('data[data-field="weightSteps.done"][value="2600"]')
+    expect(ownComplaints()).toEqual([])
+  })
+
+  it('rests while the tab is hidden', async () => {
+    await openSearch()
+    const hide = (hidden: boolean) =>
+      page.evaluate((value) => {
+        Object.defineProperty(document, 'hidden', { value, configurable: true })
+        document.dispatchEvent(new Event('visibilitychange'))
+      }, hidden)
+    await hide(true)
+    await waitForState('hidden')
+    const asked = fixture.requests.length
+    await page.waitForTimeout(3000)
+    expect(fixture.requests.length).toBe(asked)
+    await hide(false)
+    await waitForState('live')
+  })
+})
+
+describe('tokens', () => {
+  it('asks for a token, and shows why a wrong one is refused', async () => {
+    await page.goto(fixture.url)
+    await page.fill('#token', 'wrong')
+    await page.click('#sign-in-form button')
+    await page.waitForSelector('#sign-in-error:not(:empty)')
+    expect(await page.textContent('#sign-in-error')).toBe('this token is not known here; ask for another')
+    expect(await page.evaluate(() => sessionStorage.length)).toBe(0)
+    await page.fill('#token', ADMIN_TOKEN)
+    await page.click('#sign-in-form button')
+    await waitForState('live')
+    await page.waitForSelector(`#search[data-search-id="${SEARCH_ID}"]`)
+    expect(ownComplaints()).toEqual([])
+  })
+
+  it('takes the token out of the address, keeps it for this tab only, and forgets it when asked', async () => {
+    await openSearch()
+    expect(page.url()).toBe(`${fixture.url}#search=${SEARCH_ID}`)
+    expect(await page.evaluate(() => localStorage.length + document.cookie.length)).toBe(0)
+    await page.reload()
+    await waitForState('live')
+    await page.click('#sign-out')
+    expect(await page.isVisible('#sign-in')).toBe(true)
+    expect(await page.isVisible('#search')).toBe(false)
+    expect(await page.evaluate(() => sessionStorage.length)).toBe(0)
+  })
+
+  it('shows its search to an agent token, without the buttons that it may not press', async () => {
+    await openSearch(AGENT_TOKEN)
+    await expectFiguresOf(fixture.lastStatus())
+    for (const selector of ['#controls', '#all-searches']) expect(await page.isVisible(selector)).toBe(false)
+    await page.goto(`${fixture.url}`)
+    await page.waitForSelector('#sign-in-error:not(:empty)')
+    expect(await page.textContent('#sign-in-error')).toContain('give the id of that search')
+  })
+
+  it('says that a search does not exist', async () => {
+    await page.goto(`${fixture.url}#token=${ADMIN_TOKEN}&search=s000000000000`)
+    await waitForState('refused')
+    expect(await page.textContent('#notice')).toBe('there is no search s000000000000')
+  })
+})
+
+describe('an admin', () => {
+  it('sees all searches and goes to one and back', async () => {
+    fixture.addSummary({ searchId: 's0000000000zz', name: 'another', phase: 'finished' })
+    await page.goto(`${fixture.url}#token=${ADMIN_TOKEN}`)
+    await page.waitForSelector('#search-rows tr')
+    expect(await page.$$eval('#search-rows tr', (rows) => rows.map((row) => row.getAttribute('data-search-id')))).toEqual([SEARCH_ID, 's0000000000zz'])
+    await page.click(`#search-rows tr[data-search-id="${SEARCH_ID}"] a`)
+    await page.waitForSelector(`#search[data-search-id="${SEARCH_ID}"]`)
+    await page.goBack()
+    await page.waitForSelector('#search-list', { state: 'visible' })
+    await page.goForward()
+    await page.waitForSelector('#search', { state: 'visible' })
+    await page.click('#all-searches')
+    await page.waitForSelector('#search-list', { state: 'visible' })
+    expect(complaints).toEqual([])
+  })
+
+  it('pauses, resumes and, after a question, stops a search', async () => {
+    await openSearch()
+    await page.click('#pause')
+    await page.waitForSelector('#search[data-phase="paused"]')
+    expect(await page.isVisible('#pause')).toBe(false)
+    await page.click('#resume')
+    await page.waitForSelector('#search[data-phase="searching"]')
+    await page.click('#stop')
+    await page.keyboard.press('Escape')
+    await page.click('#stop')
+    await page.click('#stop-dialog button[value="cancel"]')
+    expect(fixture.requests.some((request) => request.includes('/stop'))).toBe(false)
+    await page.click('#stop')
+    await page.click('#stop-confirm')
+    await waitForState('ended')
+    expect(await page.getAttribute('#search', 'data-phase')).toBe('stopped')
+    expect(complaints).toEqual([])
+  })
+
+  it('is told why a button did nothing', async () => {
+    await openSearch()
+    fixture.setMode('overloaded')
+    await page.click('#pause')
+    await page.waitForSelector('#notice', { state: 'visible' })
+    expect(await page.textContent('#notice')).toBe('Could not pause the search: the search has too many requests at once')
+  })
+})
+
+describe('on a phone', () => {
+  it.each(['light', 'dark'] as const)('fits the width (%s)', async (colorScheme) => {
+    await page.context().close()
+    page = await newPage({ viewport: PHONE, colorScheme })
+    const overflow = () => page.evaluate(() => document.documentElement.scrollWidth - innerWidth)
+    await page.goto(fixture.url)
+    await page.waitForSelector('#sign-in', { state: 'visible' })
+    expect(await overflow()).toBe(0)
+    await openSearch()
+    await page.click('summary')
+    expect(await overflow()).toBe(0)
+    expect(complaints).toEqual([])
+  })
+})
+
+it('lets nothing inline or foreign run', async () => {
+  const response = await page.goto(fixture.url)
+  const headers = response?.headers() ?? {}
+  expect(headers['content-security-policy']).toContain("default-src 'self'")
+  expect(headers['content-security-policy']).toContain("frame-ancestors 'none'")
+  expect(headers['x-content-type-options']).toBe('nosniff')
+  expect(headers['referrer-policy']).toBe('no-referrer')
+})

@@ -1,0 +1,47 @@
+import { cloudflareTest } from '@cloudflare/vitest-plugin'
+import { defineConfig } from 'vitest/config'
+
+/** Tests with real processes: they start coordinators, agents and browsers. */
+const E2E_TIMEOUT_MS = 180_000
+const UNIT_TIMEOUT_MS = 60_000
+const WORKERD_TIMEOUT_MS = 30_000
+const TEST_ADMIN_TOKEN = 'test-admin-token'
+
+// wrangler.toml names this secret as required, and the plugin looks for it here.
+process.env['ADMIN_TOKEN'] ??= TEST_ADMIN_TOKEN
+
+export default defineConfig({
+  test: {
+    projects: [
+      {
+        test: {
+          name: 'unit',
+          include: ['test/unit/**/*.test.ts'],
+          globalSetup: ['test/build-kernels.ts'],
+          testTimeout: UNIT_TIMEOUT_MS,
+          hookTimeout: UNIT_TIMEOUT_MS,
+        },
+      },
+      {
+        plugins: [
+          cloudflareTest({
+            wrangler: { configPath: './wrangler.toml' },
+            miniflare: { bindings: { ADMIN_TOKEN: TEST_ADMIN_TOKEN } },
+          }),
+        ],
+        test: { name: 'workerd', include: ['test/workerd/**/*.test.ts'], testTimeout: WORKERD_TIMEOUT_MS },
+      },
+      {
+        test: {
+          name: 'e2e',
+          include: ['test/e2e/**/*.test.ts'],
+          globalSetup: ['test/build-kernels.ts'],
+          testTimeout: E2E_TIMEOUT_MS,
+          hookTimeout: E2E_TIMEOUT_MS,
+          // Each file starts several processes; side by side they would only slow each other down.
+          fileParallelism: false,
+        },
+      },
+    ],
+  },
+})

@@ -1,0 +1,158 @@
+// One decoded dataset in one file, so that only the first start pays for unpacking, parsing and hashing.
+//
+//   8 bytes   "GHDATA01"
+//   4 bytes   length of the header, little-endian
+//   4 bytes   CRC-32 of the header, little-endian
+//   header    JSON: what is needed to judge and use the rest
+//   payload   train images, train labels, test images, test labels
+//
+// Written under another name and renamed: a reader sees the whole file or none, and of two processes that build it at
+// once the later rename wins with the same bytes. No fsync: a file lost to a power cut fails its checksum and is rebuilt.
+
+import { randomUUID } from 'node:crypto'
+import { mkdir, open, rename, rm } from 'node:fs/promises'
+import { dirname } from 'node:path'
+import { crc32 } from 'node:zlib'
+
+import * as z from 'zod'
+
+import type { Dataset, ImageShape, Split } from './dataset.ts'
+import { reasonOf } from './errors.ts'
+import { MAX_CACHE_HEADER_BYTES, MAX_CLASSES, MAX_FILE_BYTES } from './limits.ts'
+
+/** The last two digits are the version: anything that changes what a reader makes of its files raises them. */
+const MAGIC = 'GHDATA01'
+const PREFIX_BYTES = 16
+
+const sourceStampSchema = z.object({ path: z.string(), bytes: z.int().min(0), modifiedMs: z.number() })
+/** Size and time of a source file: if either changes, the cache is stale. */
+type SourceStamp = z.infer<typeof sourceStampSchema>
+
+const positive = z.int().min(1)
+const headerSchema = z.object({
+  name: z.string(),
+  shape: z.tuple([positive, positive, positive]),
+  classes: positive.max(MAX_CLASSES),
+  classNames: z.array(z.string()).optional(),
+  trainCount: positive,
+  testCount: positive,
+  fingerprint: z.string().regex(/^[0-9a-f]{64}$/),
+  normalisation: z.object({ mean: z.array(z.number()), std: z.array(z.number().positive()) }),
+  sources: z.array(sourceStampSchema),
+  /** CRC-32 of the payload. */
+  payloadCrc32: z.int().min(0),
+})
+
+type CacheResult = { kind: 'hit'; dataset: Dataset } | { kind: 'absent' } | { kind: 'unusable'; reason: string }
+
+function payloadParts({ train, test }: Dataset): Uint8Array[] {
+  return [train.images, train.labels, test.images, test.labels]
+}
+
+/** Replaces the cache file, making its folder where needed. Throws what the file system throws. */
+async function writeCacheFile(file: string, dataset: Dataset, sources: readonly SourceStamp[]): Promise<void> {
+  const { name, shape, classes, classNames, train, test, fingerprint, normalisation } = dataset
+  const parts = payloadParts(dataset)
+  const header = Buffer.from(
+    JSON.stringify({
+      name,
+      shape,
+      classes,
+      classNames,
+      trainCount: train.count,
+      testCount: test.count,
+      fingerprint,
+      normalisation,
+      sources,
+      payloadCrc32: parts.reduce((crc, part) => crc32(part, crc), 0),
+    }),
+  )
+  const prefix = Buffer.alloc(PREFIX_BYTES)
+  prefix.write(MAGIC, 'latin1')
+  prefix.writeUInt32LE(header.length, 8)
+  prefix.writeUInt32LE(crc32(header), 12)
+
+  await mkdir(dirname(file), { recursive: true })
+  const unfinished = `${file}.${randomUUID()}.tmp`
+  try {
+    const handle = await open(unfinished, 'wx')
+    try {
+      for (const part of [prefix, header, ...parts]) await handle.writeFile(part)
+    } finally {
+      await handle.close()
+    }
+    await rename(unfinished, file)
+  } catch (cause) {
+    await rm(unfinished, { force: true })
+    throw cause
+  }
+}
+
+/** Whole file in few large reads; `readFile` would read 512 KiB at a time. Undefined when there is none. */
+async function readWhole(file: string): Promise<Buffer | undefined> {
+  let handle
+  try {
+    handle = await open(file, 'r')
+  } catch (cause) {
+    if ((cause as NodeJS.ErrnoException).code === 'ENOENT') return undefined
+    throw cause
+  }
+  try {
+    const { size } = await handle.stat()
+    const bytes = Buffer.allocUnsafeSlow(size)
+    let filled = 0
+    while (filled < size) {
+      const { bytesRead } = await handle.read(bytes, filled, Math.min(size - filled, MAX_FILE_BYTES), filled)
+      if (bytesRead === 0) break
+      filled += bytesRead
+    }
+    return bytes.subarray(0, filled)
+  } finally {
+    await handle.close()
+  }
+}
+
+/** The dataset in the bytes of a cache file, or why it cannot be used. */
+function parseCache(bytes: Buffer, sources: readonly SourceStamp[]): CacheResult {
+  const unusable = (reason: string): CacheResult => ({ kind: 'unusable', reason })
+  if (bytes.length < PREFIX_BYTES) return unusable(`it has only ${bytes.length} bytes`)
+  if (bytes.toString('latin1', 0, MAGIC.length) !== MAGIC) return unusable(`it does not begin with ${MAGIC}`)
+  const headerBytes = bytes.readUInt32LE(8)
+  if (headerBytes > MAX_CACHE_HEADER_BYTES) return unusable(`its header claims ${headerBytes} bytes`)
+  const headerText = bytes.subarray(PREFIX_BYTES, PREFIX_BYTES + headerBytes)
+  if (crc32(headerText) !== bytes.readUInt32LE(12)) return unusable('its header fails its checksum')
+  const parsed = headerSchema.safeParse(JSON.parse(headerText.toString()))
+  if (!parsed.success) return unusable('its header has another form')
+  const { trainCount, testCount, payloadCrc32, sources: cachedSources, ...described } = parsed.data
+  if (JSON.stringify(cachedSources) !== JSON.stringify(sources)) return unusable('the source files have changed')
+
+  const shape: ImageShape = described.shape
+  const imageBytes = shape[0] * shape[1] * shape[2]
+  const payload = bytes.subarray(PREFIX_BYTES + headerBytes)
+  const expectedBytes = (trainCount + testCount) * (imageBytes + 1)
+  if (payload.length !== expectedBytes) {
+    return unusable(`expected ${expectedBytes} bytes of images and labels, got ${payload.length}`)
+  }
+  if (crc32(payload) !== payloadCrc32) return unusable('its images and labels fail their checksum')
+
+  let offset = payload.byteOffset
+  const take = (length: number) => {
+    const view = new Uint8Array(payload.buffer, offset, length)
+    offset += length
+    return view
+  }
+  const takeSplit = (count: number): Split => ({ count, shape, images: take(count * imageBytes), labels: take(count) })
+  return { kind: 'hit', dataset: { ...described, shape, train: takeSplit(trainCount), test: takeSplit(testCount) } }
+}
+
+/** Never throws: a cache that cannot be read is one to be rebuilt. */
+async function readCacheFile(file: string, sources: readonly SourceStamp[]): Promise<CacheResult> {
+  try {
+    const bytes = await readWhole(file)
+    return bytes === undefined ? { kind: 'absent' } : parseCache(bytes, sources)
+  } catch (cause) {
+    return { kind: 'unusable', reason: reasonOf(cause) }
+  }
+}
+
+export { type CacheResult, readCacheFile, type SourceStamp, writeCacheFile }

@@ -1,0 +1,146 @@
+// Bytes to a normalised, perhaps augmented, batch of floats: (value / 255 − mean[c]) / std[c], by one table of 256
+// floats per channel. Augmentation per image: mirror left to right with probability ½, then shift by a whole number of
+// pixels, uniform in [−shift, shift] down and across; what comes in from outside is black (0 before normalisation).
+
+import type { Random } from '../../search-space/random.ts'
+import type { ImageShape, Normalisation, Split } from './dataset.ts'
+import { DatasetError } from './errors.ts'
+
+const VALUES = 256
+const LARGEST_PIXEL = 255
+const FLIP_PROBABILITY = 0.5
+
+/** `shift` in pixels, a whole number. */
+type Augmentation = { flip: boolean; shift: number }
+
+type Batch = {
+  /** batch × height × width × channels, NHWC. */
+  images: Float32Array
+  labels: Int32Array
+}
+
+type FillBatchOptions = {
+  split: Split
+  /** Indices into the split. */
+  indices: Uint32Array
+  normalisation: Normalisation
+  /** Default: none. */
+  augmentation?: Augmentation
+  /** Needed with an augmentation; draws per image, in this order: mirror (if `flip`), down, across (if `shift` > 0). */
+  random?: Random
+  /** Written and returned instead of new arrays; must have exactly the batch's lengths. */
+  output?: Batch
+}
+
+const tables = new WeakMap<Normalisation, Float32Array>()
+
+/** Entry value × channels + channel; made once per normalisation object. */
+function tableOf(normalisation: Normalisation, channels: number): Float32Array {
+  const { mean, std } = normalisation
+  if (mean.length !== channels || std.length !== channels) {
+    throw new DatasetError(
+      'bad-batch',
+      `expected a normalisation of ${channels} channels, got ${mean.length} means and ${std.length} deviations`,
+    )
+  }
+  const known = tables.get(normalisation)
+  if (known !== undefined) return known
+  const table = Float32Array.from({ length: VALUES * channels }, (_, entry) => {
+    const channel = entry % channels
+    return (Math.floor(entry / channels) / LARGEST_PIXEL - (mean[channel] as number)) / (std[channel] as number)
+  })
+  tables.set(normalisation, table)
+  return table
+}
+
+/** Where an image lies in the batch and in the split, in values. */
+type ImagePlace = { from: number; to: number; shape: ImageShape; table: Float32Array }
+
+function copyPlain(images: Uint8Array, output: Float32Array, { from, to, shape, table }: ImagePlace): void {
+  const [height, width, channels] = shape
+  const length = height * width * channels
+  if (channels === 1) {
+    for (let at = 0; at < length; at++) output[to + at] = table[images[from + at] as number] as number
+    return
+  }
+  for (let at = 0; at < length; at += channels) {
+    for (let channel = 0; channel < channels; channel++) {
+      const value = images[from + at + channel] as number
+      output[to + at + channel] = table[value * channels + channel] as number
+    }
+  }
+}
+
+/** Output pixel (y, x) comes from (y − down, x − across), its column counted from the right when mirrored. */
+function copyMoved(
+  images: Uint8Array,
+  output: Float32Array,
+  { from, to, shape, table }: ImagePlace,
+  { mirrored, down, across }: { mirrored: boolean; down: number; across: number },
+): void {
+  const [height, width, channels] = shape
+  let target = to
+  for (let y = 0; y < height; y++) {
+    const sourceY = y - down
+    const rowInside = sourceY >= 0 && sourceY < height
+    for (let x = 0; x < width; x++) {
+      const shifted = x - across
+      const inside = rowInside && shifted >= 0 && shifted < width
+      const sourceX = mirrored ? width - 1 - shifted : shifted
+      const source = from + (sourceY * width + sourceX) * channels
+      for (let channel = 0; channel < channels; channel++) {
+        const value = inside ? (images[source + channel] as number) : 0
+        output[target++] = table[value * channels + channel] as number
+      }
+    }
+  }
+}
+
+function checkOutput(output: Batch, imageValues: number, labels: number): void {
+  if (output.images.length === imageValues && output.labels.length === labels) return
+  throw new DatasetError(
+    'bad-batch',
+    `expected an output of ${imageValues} image values and ${labels} labels, ` +
+      `got ${output.images.length} and ${output.labels.length}`,
+  )
+}
+
+/** Fills a batch; the same arguments and the same state of `random` always give the same numbers. */
+function fillBatch(options: FillBatchOptions): Batch {
+  const { split, indices, normalisation, augmentation = { flip: false, shift: 0 }, random } = options
+  const { flip, shift } = augmentation
+  const { shape } = split
+  const imageLength = shape[0] * shape[1] * shape[2]
+  const table = tableOf(normalisation, shape[2])
+  const output = options.output ?? {
+    images: new Float32Array(indices.length * imageLength),
+    labels: new Int32Array(indices.length),
+  }
+  checkOutput(output, indices.length * imageLength, indices.length)
+  if (!(Number.isInteger(shift) && shift >= 0)) {
+    throw new DatasetError('bad-batch', `expected shift to be a whole number of pixels, at least 0, got ${shift}`)
+  }
+  if ((flip || shift > 0) && random === undefined) {
+    throw new DatasetError('bad-batch', 'expected a random generator with an augmentation; seed one by (seed, step)')
+  }
+
+  for (let slot = 0; slot < indices.length; slot++) {
+    const index = indices[slot] as number
+    if (index >= split.count) {
+      throw new DatasetError('bad-batch', `expected indices below ${split.count}, got ${index} (indices[${slot}])`)
+    }
+    const place = { from: index * imageLength, to: slot * imageLength, shape, table }
+    if (random !== undefined && (flip || shift > 0)) {
+      const mirrored = flip && random.uniform() < FLIP_PROBABILITY
+      const down = shift > 0 ? random.integer(2 * shift + 1) - shift : 0
+      const across = shift > 0 ? random.integer(2 * shift + 1) - shift : 0
+      copyMoved(split.images, output.images, place, { mirrored, down, across })
+    } else {
+      copyPlain(split.images, output.images, place)
+    }
+    output.labels[slot] = split.labels[index] as number
+  }
+  return output
+}
+
+export { type Augmentation, type Batch, fillBatch, type FillBatchOptions }

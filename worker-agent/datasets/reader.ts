@@ -1,0 +1,42 @@
+// The one interface behind every source of images. A new format is a new file that implements it and one more line in
+// open-dataset.ts.
+
+import type { RawDataset } from './dataset.ts'
+import type { DatasetRef } from './reference.ts'
+
+type DatasetProgress =
+  /** A source file has been read and decoded. */
+  | { kind: 'reading'; file: string; doneFiles: number; totalFiles: number }
+  /** A cache file was there but could not be used. */
+  | { kind: 'rebuilding-cache'; cacheFile: string; reason: string }
+  /** The dataset is open, but the next start will have to read the source again. */
+  | { kind: 'cache-not-written'; cacheFile: string; reason: string }
+
+type OnDatasetProgress = (progress: DatasetProgress) => void
+
+type DatasetSource = {
+  /** Short name for people. */
+  name: string
+  /** Absolute paths, in the order the reader wants them; a change of size or time of any makes the cache stale. */
+  files: string[]
+}
+
+type LocateResult =
+  | { kind: 'found'; source: DatasetSource }
+  /** Nothing of this reader's is there; `lookedFor` says what it would have taken. */
+  | { kind: 'not-mine'; lookedFor: string }
+
+type ReadOptions = {
+  /** Number of classes; a reader that finds none in its files takes the largest train label plus one. */
+  classes?: number
+  onProgress?: OnDatasetProgress
+}
+
+type DatasetReader = {
+  /** Cheap: looks at names only. Throws a `DatasetError` when the dataset is its own but incomplete. */
+  locate(ref: DatasetRef): Promise<LocateResult>
+  /** Reads and checks everything. Throws a `DatasetError` that names the file at fault. */
+  read(source: DatasetSource, options: ReadOptions): Promise<RawDataset>
+}
+
+export type { DatasetProgress, DatasetReader, DatasetSource, LocateResult, OnDatasetProgress, ReadOptions }
