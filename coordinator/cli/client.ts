@@ -1,0 +1,262 @@
+// The coordinator's API as typed calls. Answers are parsed with the protocol's schemas; refusals become errors that
+// carry an exit code. Reads are tried again when the coordinator is away or busy; writes are not, since a lost answer
+// does not say whether the write was done.
+
+import * as z from 'zod'
+import { type LatencyTable, latencyTableSchema, tableNameSchema, tableVersionSchema } from '../../latency-lut/table.ts'
+import {
+  type Architecture,
+  architectureSchema,
+  createSearchResponseSchema,
+  metricSchema,
+  phaseSchema,
+  type Problem,
+  type ProblemCode,
+  problemSchema,
+  type SearchConfigInput,
+  type SearchStatus,
+  searchStatusSchema,
+  type SearchSummary,
+  searchSummarySchema,
+  type TableSummary,
+  tableSummarySchema,
+  tokenIdSchema,
+} from '../protocol/index.ts'
+import { CliError, type ExitReason } from './exit-codes.ts'
+import { FIRST_RETRY_DELAY_MS, MAX_RETRY_DELAY_MS, READ_ATTEMPTS, REQUEST_TIMEOUT_MS } from './limits.ts'
+
+const healthSchema = z.object({ status: z.literal('ok'), version: z.string() })
+const searchListSchema = z.object({ searches: z.array(searchSummarySchema) })
+const phaseAnswerSchema = z.object({ phase: phaseSchema })
+const metricsSchema = z.object({ metrics: z.array(metricSchema) })
+const tokenListSchema = z.object({ tokens: z.array(z.object({ tokenId: tokenIdSchema, label: z.string(), createdAtMs: z.int() })) })
+const createdTokenSchema = z.object({ tokenId: tokenIdSchema, agentToken: z.string() })
+const tableListSchema = z.object({ tables: z.array(tableSummarySchema) })
+const publishedTableSchema = z.object({ name: tableNameSchema, version: tableVersionSchema })
+
+type PhaseChange = 'pause' | 'resume' | 'stop'
+/** Refusals by the coordinator, and two more: no answer at all, and an answer that is not the coordinator's. */
+type ClientErrorCode = ProblemCode | 'unreachable' | 'unexpected-answer'
+
+const exitReasons = {
+  'invalid-request': 'usage',
+  unauthorized: 'unauthorized',
+  forbidden: 'unauthorized',
+  'not-found': 'notFound',
+  'method-not-allowed': 'failure',
+  conflict: 'conflict',
+  'dataset-mismatch': 'conflict',
+  'too-large': 'usage',
+  'unsupported-media-type': 'failure',
+  'missing-latencies': 'usage',
+  'bad-numbers': 'usage',
+  overloaded: 'unreachable',
+  internal: 'failure',
+  unreachable: 'unreachable',
+  'unexpected-answer': 'failure',
+} as const satisfies Record<ClientErrorCode, ExitReason>
+
+/** A call that did not succeed. `problem` says which refusal it was; `code` gives the exit code. */
+class ClientError extends CliError {
+  readonly problem: ClientErrorCode
+
+  constructor(problem: ClientErrorCode, message: string, errors: Problem['errors'] = []) {
+    super(exitReasons[problem], message, errors)
+    this.problem = problem
+  }
+
+  /** Whether the same call may succeed a little later. */
+  get isTemporary(): boolean {
+    return this.problem === 'unreachable' || this.problem === 'overloaded'
+  }
+}
+
+type ClientOptions = {
+  /** Origin of the coordinator, for example `http://127.0.0.1:8787`. */
+  readonly url: string
+  /** Admin token; without one only `health` is answered. */
+  readonly token?: string | undefined
+  /** Milliseconds until a request counts as failed. Default 30 s. */
+  readonly timeoutMs?: number
+  /** How often a read is tried in all. Default 4. */
+  readonly readAttempts?: number
+  /** Ends requests and waits between attempts. */
+  readonly signal?: AbortSignal
+  /** Uniform in [0, 1), for the jitter. */
+  readonly random?: () => number
+}
+
+type CoordinatorClient = {
+  readonly url: string
+  health(): Promise<z.infer<typeof healthSchema>>
+  /** All searches, newest first. */
+  listSearches(): Promise<SearchSummary[]>
+  createSearch(config: SearchConfigInput): Promise<z.infer<typeof createSearchResponseSchema>>
+  searchStatus(searchId: string): Promise<SearchStatus>
+  deleteSearch(searchId: string): Promise<void>
+  changePhase(searchId: string, change: PhaseChange): Promise<z.infer<typeof phaseSchema>>
+  architecture(searchId: string): Promise<Architecture>
+  /** Metrics with `seq` above `after`, oldest first. */
+  metrics(searchId: string, range?: { after?: number; limit?: number }): Promise<z.infer<typeof metricSchema>[]>
+  listTokens(searchId: string): Promise<z.infer<typeof tokenListSchema>['tokens']>
+  createToken(searchId: string, label: string): Promise<z.infer<typeof createdTokenSchema>>
+  revokeToken(searchId: string, tokenId: string): Promise<void>
+  listTables(): Promise<TableSummary[]>
+  publishTable(table: LatencyTable): Promise<z.infer<typeof publishedTableSchema>>
+  /** A table; the version published last if none is named. */
+  readTable(name: string, version?: string): Promise<LatencyTable>
+}
+
+type Call = { readonly method: 'GET' | 'POST' | 'DELETE'; readonly path: string; readonly body?: unknown }
+
+/** Calls throw ClientError; an abort of `signal` throws its reason. */
+function createClient(options: ClientOptions): CoordinatorClient {
+  const { token, timeoutMs = REQUEST_TIMEOUT_MS, readAttempts = READ_ATTEMPTS, signal, random = Math.random } = options
+  const url = options.url.replace(/\/+$/, '')
+
+  async function attempt<T>(call: Call, schema: z.ZodType<T> | null): Promise<T> {
+    const text = await exchange(call)
+    if (schema === null) return undefined as T
+    const parsed = schema.safeParse(parseJson(text))
+    if (parsed.success) return parsed.data
+    const issue = parsed.error.issues[0]
+    throw new ClientError(
+      'unexpected-answer',
+      `${url} answered ${call.method} ${call.path} in a form that this version does not know (${issue?.path.join('.') || 'whole answer'}: ${issue?.message}). ` +
+        'Check that it is a Gatehouse coordinator of the same version.',
+    )
+  }
+
+  /** Text of a successful answer. */
+  async function exchange(call: Call): Promise<string> {
+    const timeout = AbortSignal.timeout(timeoutMs)
+    let response: Response
+    let text: string
+    try {
+      response = await fetch(`${url}${call.path}`, {
+        method: call.method,
+        headers: {
+          accept: 'application/json',
+          ...(token === undefined ? {} : { authorization: `Bearer ${token}` }),
+          ...(call.body === undefined ? {} : { 'content-type': 'application/json' }),
+        },
+        body: call.body === undefined ? null : JSON.stringify(call.body),
+        // A coordinator never redirects; whoever does shall not get the token.
+        redirect: 'error',
+        signal: signal === undefined ? timeout : AbortSignal.any([signal, timeout]),
+      })
+      text = await response.text()
+    } catch (error) {
+      if (signal?.aborted) throw signal.reason
+      throw new ClientError(
+        'unreachable',
+        `cannot reach the coordinator at ${url}: ${timeout.aborted ? `no answer within ${timeoutMs} ms` : causeOf(error)}`,
+      )
+    }
+    if (response.ok) return text
+    throw refusal(call, response, text)
+  }
+
+  function refusal(call: Call, response: Response, text: string): ClientError {
+    const parsed = problemSchema.safeParse(parseJson(text))
+    if (parsed.success) return new ClientError(parsed.data.code, parsed.data.detail, parsed.data.errors)
+    const busy = response.status === 502 || response.status === 503 || response.status === 504 || response.status === 429
+    return new ClientError(
+      busy ? 'overloaded' : 'unexpected-answer',
+      `${url} answered ${call.method} ${call.path} with status ${response.status} and no problem document. Check that it is a Gatehouse coordinator.`,
+    )
+  }
+
+  async function read<T>(path: string, schema: z.ZodType<T>): Promise<T> {
+    for (let tried = 1; ; tried++) {
+      try {
+        return await attempt({ method: 'GET', path }, schema)
+      } catch (error) {
+        if (!(error instanceof ClientError) || !error.isTemporary || tried >= readAttempts) throw error
+      }
+      const delayMs = Math.min(MAX_RETRY_DELAY_MS, FIRST_RETRY_DELAY_MS * 2 ** (tried - 1))
+      await pause(delayMs * (0.5 + 0.5 * random()), signal)
+    }
+  }
+
+  /** The coordinator answers in pages of its own size; an empty one, or one without news, is the last. */
+  async function listSearches(): Promise<SearchSummary[]> {
+    const found = new Map<string, SearchSummary>()
+    let query = ''
+    for (;;) {
+      const { searches } = await read(`/v1/searches${query}`, searchListSchema)
+      const fresh = searches.filter(({ searchId }) => !found.has(searchId))
+      if (fresh.length === 0) break
+      for (const summary of fresh) found.set(summary.searchId, summary)
+      query = `?before=${Math.min(...fresh.map(({ createdAtMs }) => createdAtMs))}`
+    }
+    return [...found.values()].toSorted((a, b) => b.createdAtMs - a.createdAtMs || b.searchId.localeCompare(a.searchId))
+  }
+
+  const search = (searchId: string) => `/v1/searches/${encodeURIComponent(searchId)}`
+  const post = <T>(path: string, schema: z.ZodType<T>, body?: unknown) => attempt({ method: 'POST', path, body }, schema)
+  const remove = (path: string) => attempt<void>({ method: 'DELETE', path }, null)
+
+  return {
+    url,
+    health: () => read('/health', healthSchema),
+    listSearches,
+    createSearch: (config) => post('/v1/searches', createSearchResponseSchema, config),
+    searchStatus: (searchId) => read(search(searchId), searchStatusSchema),
+    deleteSearch: (searchId) => remove(search(searchId)),
+    changePhase: async (searchId, change) => (await post(`${search(searchId)}/${change}`, phaseAnswerSchema)).phase,
+    architecture: (searchId) => read(`${search(searchId)}/architecture`, architectureSchema),
+    metrics: async (searchId, range = {}) => {
+      const query = new URLSearchParams(Object.entries(range).map(([key, value]): [string, string] => [key, String(value)]))
+      return (await read(`${search(searchId)}/metrics?${query}`, metricsSchema)).metrics
+    },
+    listTokens: async (searchId) => (await read(`${search(searchId)}/tokens`, tokenListSchema)).tokens,
+    createToken: (searchId, label) => post(`${search(searchId)}/tokens`, createdTokenSchema, { label }),
+    revokeToken: (searchId, tokenId) => remove(`${search(searchId)}/tokens/${encodeURIComponent(tokenId)}`),
+    listTables: async () => (await read('/v1/latency-tables', tableListSchema)).tables,
+    publishTable: (table) => post('/v1/latency-tables', publishedTableSchema, table),
+    readTable: (name, version) =>
+      read(
+        `/v1/latency-tables/${[name, version]
+          .filter((part) => part !== undefined)
+          .map(encodeURIComponent)
+          .join('/')}`,
+        latencyTableSchema,
+      ),
+  }
+}
+
+/** Undefined for what is not JSON, which no schema accepts. */
+function parseJson(text: string): unknown {
+  try {
+    return JSON.parse(text)
+  } catch {
+    return undefined
+  }
+}
+
+/** What Node's fetch hides behind "fetch failed". */
+function causeOf(error: unknown): string {
+  if (!(error instanceof Error)) return String(error)
+  const cause = error.cause
+  if (cause instanceof AggregateError && cause.errors.length > 0) return String(cause.errors[0]?.message)
+  return cause instanceof Error ? cause.message || error.message : error.message
+}
+
+/** Waits. An abort ends the wait by throwing the signal's reason. */
+function pause(delayMs: number, signal?: AbortSignal): Promise<void> {
+  return new Promise((resolve, reject) => {
+    signal?.throwIfAborted()
+    const stop = () => {
+      clearTimeout(timer)
+      reject(signal?.reason)
+    }
+    const timer = setTimeout(() => {
+      signal?.removeEventListener('abort', stop)
+      resolve()
+    }, delayMs)
+    signal?.addEventListener('abort', stop, { once: true })
+  })
+}
+
+export { ClientError, type ClientErrorCode, type ClientOptions, type CoordinatorClient, createClient, pause, type PhaseChange }

@@ -1,0 +1,163 @@
+// A search as a screen of text, for `search status`, for the live view of `search watch` and for the demo.
+
+import type { Phase, SearchStatus } from '../protocol/index.ts'
+import { printCount, printDecimal, printDuration, printLatency, printShare } from './quantities.ts'
+import { cutText, printable, renderEntry, renderTable } from './text-layout.ts'
+
+const LABEL_WIDTH = 10
+const MAX_BAR_WIDTH = 40
+const MAX_AGENTS = 12
+const VERSION_DIGITS = 8
+
+const phaseTexts = {
+  waiting: 'waiting for agents',
+  warmup: 'warming up',
+  searching: 'searching',
+  paused: 'paused',
+  finished: 'finished',
+  stopped: 'stopped',
+} as const satisfies Record<Phase, string>
+
+/**
+ * The whole view, `width` characters at most, without a newline at the end. `nowMs` dates the agents' last words;
+ * machines whose clocks differ make it off by the difference.
+ */
+function renderStatus(status: SearchStatus, width: number, nowMs: number = Date.now()): string {
+  const entry = (label: string, text: string) => renderEntry(label, text, LABEL_WIDTH, width)
+  return [
+    renderTitle(status, width),
+    renderProgress(status, width),
+    '',
+    ...renderLosses(status),
+    '',
+    entry('entropy', entropyText(status)),
+    entry('latency', latencyText(status)),
+    entry('speed', speedText(status)),
+    entry('tasks', tasksText(status)),
+    entry('current', printable(status.current.encoding)),
+    '',
+    renderAgents(status, width, nowMs),
+  ].join('\n')
+}
+
+function renderTitle(status: SearchStatus, width: number): string {
+  const phase = phaseTexts[status.phase]
+  const name = cutText(`${printable(status.name)}  ${status.searchId}`, Math.max(0, width - phase.length - 2))
+  return `${name.padEnd(width - phase.length)}${phase}`
+}
+
+function renderProgress(status: SearchStatus, width: number): string {
+  const { done, total } = status.weightSteps
+  const share = Math.max(0, Math.min(1, status.progress))
+  const text = `  ${printShare(share)}  ${printCount(done)} of ${printCount(total)} steps${timeText(status)}`
+  return cutText(`${bar(share, Math.max(10, Math.min(MAX_BAR_WIDTH, width - text.length)))}${text}`, width)
+}
+
+function timeText(status: SearchStatus): string {
+  const { timeLeftMs, startedAtMs, finishedAtMs } = status
+  if (finishedAtMs !== null && startedAtMs !== null) return `, took ${printDuration(finishedAtMs - startedAtMs)}`
+  return timeLeftMs === null || status.phase === 'paused' ? '' : `, about ${printDuration(timeLeftMs)} left`
+}
+
+function bar(share: number, length: number): string {
+  const filled = Math.round(share * length)
+  return `${'█'.repeat(filled)}${'░'.repeat(length - filled)}`
+}
+
+function renderLosses(status: SearchStatus): string[] {
+  const shares = [
+    ['training', status.training, ''],
+    ['architecture', status.architecture, ''],
+    ['validation', status.validation, status.validation.atStep === null ? '' : `at step ${printCount(status.validation.atStep)}`],
+  ] as const
+  return [
+    renderTable(
+      [{ title: '' }, { title: 'loss', align: 'right' }, { title: 'accuracy', align: 'right' }, { title: '' }],
+      shares.map(([share, { loss, accuracy }, note]) => [
+        share,
+        loss === null ? '–' : printDecimal(loss),
+        accuracy === null ? '–' : printShare(accuracy),
+        note,
+      ]),
+    ),
+  ]
+}
+
+function entropyText(status: SearchStatus): string {
+  const { mean, start } = status.entropy
+  return `${printDecimal(mean)} nats per block, ${printDecimal(start)} at the start; alpha version ${printCount(status.alphaVersion)}`
+}
+
+function latencyText(status: SearchStatus): string {
+  const { expectedLatencyMs, targetLatencyMs, latencyTable } = status
+  const difference = expectedLatencyMs / targetLatencyMs - 1
+  const table = `${latencyTable.name}@${latencyTable.version.slice(0, VERSION_DIGITS)} (${printable(latencyTable.device)}, ${printable(latencyTable.runtime)})`
+  return `${printLatency(expectedLatencyMs)} expected, target ${printLatency(targetLatencyMs)} (${difference < 0 ? '−' : '+'}${printShare(Math.abs(difference))}); table ${table}`
+}
+
+function speedText(status: SearchStatus): string {
+  const { stepsPerSecond, imagesPerSecond } = status
+  if (stepsPerSecond === null) return 'not known yet'
+  return `${printDecimal(stepsPerSecond)} steps per second${imagesPerSecond === null ? '' : `, ${printCount(Math.round(imagesPerSecond))} images per second`}`
+}
+
+function tasksText({ tasks }: SearchStatus): string {
+  const troubles = [
+    [tasks.queued, 'to be handed out again'],
+    [tasks.stale, 'stale'],
+    [tasks.expiredLeases, tasks.expiredLeases === 1 ? 'lease expired' : 'leases expired'],
+    [tasks.duplicates, tasks.duplicates === 1 ? 'duplicate' : 'duplicates'],
+  ] as const
+  const shown = troubles.filter(([count]) => count > 0).map(([count, word]) => `, ${printCount(count)} ${word}`)
+  return `${printCount(tasks.done)} done, ${printCount(tasks.leased)} with agents${shown.join('')}`
+}
+
+function renderAgents(status: SearchStatus, width: number, nowMs: number): string {
+  const agents = status.agents.toSorted((a, b) => b.lastSeenAtMs - a.lastSeenAtMs)
+  if (agents.length === 0) return 'no agents yet'
+  const table = renderTable(
+    [
+      { title: 'agent' },
+      { title: 'device' },
+      { title: 'backend' },
+      { title: 'images/s', align: 'right' },
+      { title: 'idle', align: 'right' },
+      { title: 'tasks', align: 'right' },
+      { title: 'refused', align: 'right' },
+      { title: 'seen', align: 'right' },
+    ],
+    agents
+      .slice(0, MAX_AGENTS)
+      .map((agent) => [
+        cutText(printable(agent.name), 20),
+        cutText(printable(agent.device), Math.max(8, width - 71)),
+        cutText(printable(agent.backend), 10),
+        agent.imagesPerSecond === null ? '–' : printCount(Math.round(agent.imagesPerSecond)),
+        agent.idleShare === null ? '–' : printShare(agent.idleShare),
+        printCount(agent.tasksDone),
+        printCount(agent.refusedPushes),
+        `${printDuration(nowMs - agent.lastSeenAtMs)} ago`,
+      ]),
+  )
+  const lines = table.split('\n').map((line) => cutText(line, width))
+  if (agents.length > MAX_AGENTS) lines.push(`and ${agents.length - MAX_AGENTS} more agents`)
+  return lines.join('\n')
+}
+
+/** One line for a log: what changed most. */
+function renderStatusLine(status: SearchStatus): string {
+  const { loss, accuracy } = status.training
+  return [
+    status.phase,
+    printShare(status.progress),
+    `${printCount(status.weightSteps.done)}/${printCount(status.weightSteps.total)} steps`,
+    ...(loss === null ? [] : [`loss ${printDecimal(loss)}`]),
+    ...(accuracy === null ? [] : [`accuracy ${printShare(accuracy)}`]),
+    `entropy ${printDecimal(status.entropy.mean)}`,
+    `expected ${printLatency(status.expectedLatencyMs)} (target ${printLatency(status.targetLatencyMs)})`,
+    `${status.agents.length} ${status.agents.length === 1 ? 'agent' : 'agents'}`,
+    ...(status.timeLeftMs === null || status.finishedAtMs !== null || status.phase === 'paused' ? [] : [`${printDuration(status.timeLeftMs)} left`]),
+  ].join('  ')
+}
+
+export { renderStatus, renderStatusLine }

@@ -1,0 +1,188 @@
+// `gatehouse search …`
+
+import { resolve } from 'node:path'
+import { type ArgsDef, type CommandDef, defineCommand } from 'citty'
+import { createSpace } from '../../search-space/index.ts'
+import type { CoordinatorClient, PhaseChange } from './client.ts'
+import { connect, connectionFlags } from './connection.ts'
+import { repeatedValues } from './dispatch.ts'
+import { CliError } from './exit-codes.ts'
+import { printLatency, printTime } from './quantities.ts'
+import { readJsonFile } from './json-file.ts'
+import { renderArchitecture } from './render-architecture.ts'
+import { renderStatus } from './render-status.ts'
+import { abbreviatedTable, buildSearchConfig, checkSearchConfig, searchConfigFlags, setField } from './search-config-flags.ts'
+import { resolveSearch, resolveTableVersion, searchArg } from './search-ref.ts'
+import { printResult, type Terminal } from './terminal.ts'
+import { printable, renderTable } from './text-layout.ts'
+import { createTokenCommands } from './token-commands.ts'
+import { watchSearch } from './watch-search.ts'
+
+const MIN_INTERVAL_S = 0.1
+const MAX_INTERVAL_S = 3600
+
+function createSearchCommands(terminal: Terminal): CommandDef {
+  return defineCommand({
+    meta: { name: 'search', description: 'Start, follow and steer searches.' },
+    subCommands: {
+      create: createCommand(terminal),
+      list: listCommand(terminal),
+      status: statusCommand(terminal),
+      watch: watchCommand(terminal),
+      pause: phaseCommand(terminal, 'pause', 'Hand out no more tasks until the search is resumed. Results of tasks already handed out still count.'),
+      resume: phaseCommand(terminal, 'resume', 'Hand out tasks of a paused search again.'),
+      stop: phaseCommand(terminal, 'stop', 'End a search for good. Its state can still be read and its architecture derived.'),
+      delete: deleteCommand(terminal),
+      derive: deriveCommand(terminal),
+      token: createTokenCommands(terminal),
+    },
+  }) as CommandDef
+}
+
+function createCommand(terminal: Terminal): CommandDef {
+  const args = { ...searchConfigFlags, ...connectionFlags } as const satisfies ArgsDef
+  return defineCommand({
+    meta: { name: 'create', description: 'Start a search. Prints its id, the token for its agents and the command that starts an agent.' },
+    args,
+    async run({ args: given, rawArgs }) {
+      const file = given.config === undefined ? undefined : await readJsonFile(resolve(terminal.folder, given.config))
+      const settings = buildSearchConfig(file, given, repeatedValues(rawArgs, args, 'set'))
+      let client: CoordinatorClient | undefined
+      const abbreviated = abbreviatedTable(settings)
+      if (abbreviated !== null) {
+        client = connect(terminal, given)
+        setField(settings, 'latency.table.version', await resolveTableVersion(client, abbreviated.name, abbreviated.version))
+      }
+      const config = checkSearchConfig(settings)
+      client ??= connect(terminal, given)
+      const created = await client.createSearch(config)
+      const agentCommand = `npm run worker-agent -- --coordinator ${client.url} --token ${created.agentToken} --data PATH`
+      printResult(terminal, given.json === true, { ...created, agentCommand }, () =>
+        [
+          `search       ${created.searchId}  ${config.name}`,
+          `space        ${createSpace(config.space).name}`,
+          `latency      ${printLatency(created.expectedLatencyMs)} expected at the start, target ${printLatency(config.latency.targetMs)}`,
+          `table        ${config.latency.table.name}@${created.tableVersion.slice(0, 8)}`,
+          `agent token  ${created.agentToken}`,
+          '             (shown this once; "gatehouse search token create" makes more)',
+          '',
+          'Start agents, on this machine or any other that reaches the coordinator:',
+          `  ${agentCommand}`,
+          '',
+          'Follow the search:',
+          `  npm run gatehouse -- search watch ${created.searchId}`,
+        ].join('\n'),
+      )
+    },
+  }) as CommandDef
+}
+
+function listCommand(terminal: Terminal): CommandDef {
+  return defineCommand({
+    meta: { name: 'list', description: 'List all searches, the newest first.' },
+    args: connectionFlags,
+    async run({ args }) {
+      const searches = await connect(terminal, args).listSearches()
+      printResult(terminal, args.json === true, searches, () =>
+        searches.length === 0
+          ? 'no searches yet'
+          : renderTable(
+              [{ title: 'id' }, { title: 'name' }, { title: 'phase' }, { title: 'space' }, { title: 'created' }],
+              searches.map((search) => [search.searchId, printable(search.name), search.phase, search.space, printTime(search.createdAtMs)]),
+            ),
+      )
+    },
+  }) as CommandDef
+}
+
+function statusCommand(terminal: Terminal): CommandDef {
+  return defineCommand({
+    meta: { name: 'status', description: 'Print where a search stands.' },
+    args: { ...searchArg, ...connectionFlags },
+    async run({ args }) {
+      const client = connect(terminal, args)
+      const status = await client.searchStatus(await resolveSearch(client, args.id))
+      printResult(terminal, args.json === true, status, () => renderStatus(status, terminal.columns()))
+    },
+  }) as CommandDef
+}
+
+function watchCommand(terminal: Terminal): CommandDef {
+  return defineCommand({
+    meta: {
+      name: 'watch',
+      description:
+        'Follow a search until it ends: a live view in a terminal, otherwise a line every few seconds. Waits while the coordinator is away. ' +
+        'With --json the lines go to standard error, and standard output gets the status at the end.',
+    },
+    args: {
+      ...searchArg,
+      interval: { type: 'string', valueHint: 'SECONDS', description: 'seconds between two looks (default: 1 in a terminal, otherwise 5)' },
+      ...connectionFlags,
+    },
+    async run({ args }) {
+      const intervalMs = args.interval === undefined ? undefined : parseInterval(args.interval) * 1000
+      // Each look is one attempt: the watch itself keeps trying, and says so at once.
+      const client = connect(terminal, args, { readAttempts: 1 })
+      const searchId = await resolveSearch(client, args.id)
+      const live = terminal.isInteractive && args.json !== true
+      const status = await watchSearch(terminal, client, searchId, { live, intervalMs })
+      if (!live) printResult(terminal, args.json === true, status, () => renderStatus(status, terminal.columns()))
+      if (status.phase === 'stopped')
+        throw new CliError('unfinished', `search ${searchId} was stopped at ${status.weightSteps.done} of ${status.weightSteps.total} steps`)
+    },
+  }) as CommandDef
+}
+
+function phaseCommand(terminal: Terminal, change: PhaseChange, description: string): CommandDef {
+  return defineCommand({
+    meta: { name: change, description },
+    args: { ...searchArg, ...connectionFlags },
+    async run({ args }) {
+      const client = connect(terminal, args)
+      const searchId = await resolveSearch(client, args.id)
+      const phase = await client.changePhase(searchId, change)
+      printResult(terminal, args.json === true, { searchId, phase }, () => `search ${searchId} is now ${phase}`)
+    },
+  }) as CommandDef
+}
+
+function deleteCommand(terminal: Terminal): CommandDef {
+  return defineCommand({
+    meta: { name: 'delete', description: 'Delete a search with its weights, results and tokens. This cannot be undone.' },
+    args: {
+      ...searchArg,
+      yes: { type: 'boolean', description: 'needed: confirms that everything of the search shall be deleted' },
+      ...connectionFlags,
+    },
+    async run({ args }) {
+      if (args.yes !== true) throw new CliError('usage', `deleting search ${args.id} cannot be undone; add --yes to do it`)
+      const client = connect(terminal, args)
+      const searchId = await resolveSearch(client, args.id)
+      await client.deleteSearch(searchId)
+      printResult(terminal, args.json === true, { searchId, deleted: true }, () => `search ${searchId} is deleted`)
+    },
+  }) as CommandDef
+}
+
+function deriveCommand(terminal: Terminal): CommandDef {
+  return defineCommand({
+    meta: { name: 'derive', description: 'Print the most probable architecture of a search, block by block.' },
+    args: { ...searchArg, ...connectionFlags },
+    async run({ args }) {
+      const client = connect(terminal, args)
+      const architecture = await client.architecture(await resolveSearch(client, args.id))
+      printResult(terminal, args.json === true, architecture, () => renderArchitecture(architecture, terminal.columns()))
+    },
+  }) as CommandDef
+}
+
+function parseInterval(text: string): number {
+  const seconds = Number(text)
+  if (!(seconds >= MIN_INTERVAL_S && seconds <= MAX_INTERVAL_S)) {
+    throw new CliError('usage', `expected --interval to be ${MIN_INTERVAL_S} to ${MAX_INTERVAL_S} seconds, got "${text}"`)
+  }
+  return seconds
+}
+
+export { createSearchCommands }

@@ -1,0 +1,215 @@
+// From flags and a file to the settings of a search. Nothing is sent before the whole is valid, so an error names the
+// field and the flag and no coordinator has to be running to see it.
+
+import type { ArgsDef } from 'citty'
+import * as z from 'zod'
+import { tableNameSchema, tableVersionSchema } from '../../latency-lut/table.ts'
+import { createSpace, presetNames, SpaceError } from '../../search-space/index.ts'
+import { fieldErrors, type SearchConfig, searchConfigSchema } from '../protocol/index.ts'
+import { REPEATABLE_HINT } from './dispatch.ts'
+import { CliError } from './exit-codes.ts'
+
+const searchConfigFlags = {
+  config: { type: 'string', valueHint: 'FILE', description: 'JSON file with settings of the search; flags change single fields of it' },
+  space: { type: 'string', valueHint: 'NAME|JSON', description: `search space: ${presetNames.join(', ')}, or its settings as JSON` },
+  dataset: { type: 'string', valueHint: 'NAME', description: 'name of the data that agents train on, for people' },
+  fingerprint: { type: 'string', valueHint: 'HEX', description: "SHA-256 that every agent's data must have (default: that of the first agent)" },
+  'target-ms': { type: 'string', valueHint: 'MS', description: 'wanted latency, milliseconds per batch of the latency table' },
+  table: { type: 'string', valueHint: 'NAME[@VERSION]', description: 'latency table (default version: the one published last)' },
+  name: { type: 'string', valueHint: 'TEXT', description: 'name of the search, for people (default: search)' },
+  seed: { type: 'string', valueHint: 'N', description: 'seed of everything random (default: 0)' },
+  steps: { type: 'string', valueHint: 'N', description: 'weight steps (mini-batches) of the whole search (default: 10000)' },
+  batch: { type: 'string', valueHint: 'N', description: 'images per step (default: 64)' },
+  form: { type: 'enum', options: ['two', 'full'], description: 'gates of two sampled operations per block, or of all (default: two)' },
+  loss: {
+    type: 'enum',
+    options: ['none', 'add#linear', 'mul#log', 'add#abs'],
+    description: 'how latency enters the loss; its factors are set with --set latency.loss.lambda=0.1 and the like (default: mul#log)',
+  },
+  set: {
+    type: 'string',
+    valueHint: `FIELD=VALUE${REPEATABLE_HINT}`,
+    description: 'any field, for example training.learningRate=0.1; the value is JSON, or else a text',
+  },
+} as const satisfies ArgsDef
+
+type SearchConfigArgs = { readonly [K in Exclude<keyof typeof searchConfigFlags, 'config' | 'set'>]?: string | undefined }
+
+const MAX_PATH_DEPTH = 10
+
+/** Fields that have a flag of their own, to name it beside the field. */
+const flagOfField: Record<string, keyof typeof searchConfigFlags> = {
+  name: 'name',
+  space: 'space',
+  'dataset.name': 'dataset',
+  'dataset.fingerprint': 'fingerprint',
+  'latency.targetMs': 'target-ms',
+  'latency.table.name': 'table',
+  'latency.table.version': 'table',
+  'latency.loss.kind': 'loss',
+  seed: 'seed',
+  'training.steps': 'steps',
+  'training.batchSize': 'batch',
+  'strategy.form': 'form',
+}
+
+/** Settings of a search: the file's, changed by flags, changed by `sets`. Not yet validated. Throws CliError `usage`. */
+function buildSearchConfig(file: unknown, args: SearchConfigArgs, sets: readonly string[]): Record<string, unknown> {
+  if (file !== undefined && !isRecord(file)) throw new CliError('usage', 'expected the file of --config to hold a JSON object')
+  const config = structuredClone(file ?? {}) as Record<string, unknown>
+  // These have no default: with them in place a missing field is reported by its own path.
+  if (config['dataset'] === undefined) config['dataset'] = {}
+  if (config['latency'] === undefined) config['latency'] = {}
+  if (isRecord(config['latency']) && config['latency']['table'] === undefined) config['latency']['table'] = {}
+
+  const put = (field: string, value: unknown) => {
+    if (value !== undefined) setField(config, field, value)
+  }
+  put('name', args.name)
+  put('space', args.space?.trimStart().startsWith('{') ? parseJsonFlag('--space', args.space) : args.space)
+  put('dataset.name', args.dataset)
+  put('dataset.fingerprint', args.fingerprint)
+  put('latency.targetMs', numberFlag('--target-ms', args['target-ms']))
+  put('latency.table', args.table === undefined ? undefined : parseTableRef(args.table))
+  put('seed', numberFlag('--seed', args.seed))
+  put('training.steps', numberFlag('--steps', args.steps))
+  put('training.batchSize', numberFlag('--batch', args.batch))
+  put('strategy.form', args.form)
+  if (args.loss !== undefined && readField(config, 'latency.loss.kind') !== args.loss) put('latency.loss', { kind: args.loss })
+  for (const text of sets) {
+    const equals = text.indexOf('=')
+    if (equals < 1) throw new CliError('usage', `expected --set FIELD=VALUE, for example --set training.steps=500, got "${text}"`)
+    setField(config, text.slice(0, equals), jsonOrText(text.slice(equals + 1)))
+  }
+  // What the schema takes by default if nothing of the strategy or the loss is said; with a part said, it asks for the name.
+  if (isRecord(config['strategy'])) config['strategy'] = { name: 'proxyless-g', ...config['strategy'] }
+  if (isRecord(config['latency']) && isRecord(config['latency']['loss']))
+    config['latency']['loss'] = { kind: 'mul#log', ...config['latency']['loss'] }
+  return config
+}
+
+/** Validates settings as the coordinator will. Throws CliError `usage` that lists every offending field. */
+function checkSearchConfig(config: unknown): SearchConfig {
+  const parsed = searchConfigSchema.safeParse(config)
+  if (!parsed.success) throw invalidConfig(fieldErrors(parsed.error))
+  try {
+    createSpace(parsed.data.space)
+  } catch (error) {
+    if (error instanceof SpaceError) throw invalidConfig([{ path: `space (${error.field})`, message: error.message }])
+    if (error instanceof z.core.$ZodError) throw invalidConfig(fieldErrors(error).map(({ path, message }) => ({ path: `space.${path}`, message })))
+    throw error
+  }
+  return parsed.data
+}
+
+function invalidConfig(errors: { path: string; message: string }[]): CliError {
+  const named = errors.map(({ path, message }) => {
+    const flag = flagOfField[path]
+    const text = message.endsWith('received undefined') ? 'is required' : message
+    return { path, message: flag === undefined ? text : `${text} (--${flag})` }
+  })
+  return new CliError('usage', 'the settings of the search are not valid', named)
+}
+
+/** `NAME` or `NAME@VERSION`. A version may be abbreviated; whoever sends it completes it first. */
+function parseTableRef(text: string): { name: string; version?: string } {
+  const at = text.indexOf('@')
+  const name = at === -1 ? text : text.slice(0, at)
+  const version = at === -1 ? undefined : text.slice(at + 1)
+  if (!tableNameSchema.safeParse(name).success || (version !== undefined && !/^[0-9a-f]{4,64}$/.test(version))) {
+    throw new CliError(
+      'usage',
+      `expected a latency table as NAME or NAME@VERSION, the version 64 hexadecimal digits or the first 4 or more of them, got "${text}"`,
+    )
+  }
+  return version === undefined ? { name } : { name, version }
+}
+
+function isFullVersion(version: string): boolean {
+  return tableVersionSchema.safeParse(version).success
+}
+
+/** The version that settings ask for, if it has to be completed before they are valid. */
+function abbreviatedTable(config: Record<string, unknown>): { name: string; version: string } | null {
+  const name = readField(config, 'latency.table.name')
+  const version = readField(config, 'latency.table.version')
+  return typeof name === 'string' && typeof version === 'string' && /^[0-9a-f]{4,63}$/.test(version) ? { name, version } : null
+}
+
+function numberFlag(flag: string, text: string | undefined): number | undefined {
+  if (text === undefined) return undefined
+  const value = Number(text)
+  if (text.trim() === '' || !Number.isFinite(value)) throw new CliError('usage', `expected ${flag} to be a number, got "${text}"`)
+  return value
+}
+
+function parseJsonFlag(flag: string, text: string): unknown {
+  try {
+    return JSON.parse(text)
+  } catch (error) {
+    throw new CliError('usage', `${flag} is not valid JSON: ${error instanceof Error ? error.message : String(error)}`)
+  }
+}
+
+function jsonOrText(text: string): unknown {
+  try {
+    return JSON.parse(text)
+  } catch {
+    return text
+  }
+}
+
+function isRecord(value: unknown): value is Record<string, unknown> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value)
+}
+
+/** `space.stages[0].width` → ['space', 'stages', 0, 'width']. */
+function parseFieldPath(field: string): (string | number)[] {
+  if (!/^[A-Za-z]\w*(\[\d+\])*(\.[A-Za-z]\w*(\[\d+\])*)*$/.test(field)) {
+    throw new CliError('usage', `expected a field such as training.steps or space.stages[0].width, got "${field}"`)
+  }
+  const parts = [...field.matchAll(/[A-Za-z]\w*|\d+/g)].map(([part]) => (/^\d/.test(part) ? Number(part) : part))
+  if (parts.length > MAX_PATH_DEPTH) throw new CliError('usage', `no field lies that deep: ${field}`)
+  return parts
+}
+
+function readField(config: unknown, field: string): unknown {
+  return parseFieldPath(field).reduce<unknown>(
+    (value, part) =>
+      typeof value === 'object' && value !== null && Object.hasOwn(value, part) ? (value as Record<string | number, unknown>)[part] : undefined,
+    config,
+  )
+}
+
+/** Changes one field in place. A preset name becomes the preset with that setting changed. */
+function setField(config: Record<string, unknown>, field: string, value: unknown): void {
+  const parts = parseFieldPath(field)
+  let container = config as Record<string | number, unknown>
+  for (const [index, part] of parts.slice(0, -1).entries()) {
+    const inner = Object.hasOwn(container, part) ? container[part] : undefined
+    let next: unknown = inner
+    if (inner === undefined) next = {}
+    else if (index === 0 && part === 'space' && typeof inner === 'string') next = { preset: inner }
+    if (typeof next !== 'object' || next === null) {
+      throw new CliError('usage', `cannot set ${field}: ${parts.slice(0, index + 1).join('.')} is ${JSON.stringify(inner)}, which has no fields`)
+    }
+    container[part] = next
+    container = next as Record<string | number, unknown>
+  }
+  const last = parts.at(-1) as string | number
+  if (Array.isArray(container) && (typeof last !== 'number' || last > container.length)) {
+    throw new CliError('usage', `cannot set ${field}: the list has ${container.length} items`)
+  }
+  container[last] = value
+}
+
+export {
+  abbreviatedTable,
+  buildSearchConfig,
+  checkSearchConfig,
+  isFullVersion,
+  parseTableRef,
+  type SearchConfigArgs,
+  searchConfigFlags,
+  setField,
+}

@@ -1,0 +1,113 @@
+// `gatehouse table …`
+
+import { resolve } from 'node:path'
+import { type CommandDef, defineCommand } from 'citty'
+import { type LatencyTable, latencyTableSchema } from '../../latency-lut/table.ts'
+import { fieldErrors } from '../protocol/index.ts'
+import { connect, connectionFlags } from './connection.ts'
+import { CliError } from './exit-codes.ts'
+import { readJsonFile } from './json-file.ts'
+import { printCount, printDecimal, printTime } from './quantities.ts'
+import { isFullVersion, parseTableRef } from './search-config-flags.ts'
+import { resolveTableVersion } from './search-ref.ts'
+import { printResult, type Terminal } from './terminal.ts'
+import { printable, renderTable } from './text-layout.ts'
+
+const VERSION_DIGITS = 12
+
+function createTableCommands(terminal: Terminal): CommandDef {
+  return defineCommand({
+    meta: { name: 'table', description: 'Publish and read latency tables.' },
+    subCommands: { publish: publishCommand(terminal), list: listCommand(terminal), show: showCommand(terminal) },
+  }) as CommandDef
+}
+
+function publishCommand(terminal: Terminal): CommandDef {
+  return defineCommand({
+    meta: {
+      name: 'publish',
+      description:
+        'Publish a latency table as a new version of its name. The version is the hash of its content: publishing the same table again changes nothing.',
+    },
+    args: { file: { type: 'positional', required: true, description: 'JSON file, as latency-lut writes it' }, ...connectionFlags },
+    async run({ args }) {
+      const parsed = latencyTableSchema.safeParse(await readJsonFile(resolve(terminal.folder, args.file)))
+      if (!parsed.success) throw new CliError('usage', `${args.file} is not a latency table`, fieldErrors(parsed.error))
+      const published = await connect(terminal, args).publishTable(parsed.data)
+      printResult(terminal, args.json === true, published, () => `published ${published.name}@${published.version}`)
+    },
+  }) as CommandDef
+}
+
+function listCommand(terminal: Terminal): CommandDef {
+  return defineCommand({
+    meta: { name: 'list', description: 'List published latency tables.' },
+    args: connectionFlags,
+    async run({ args }) {
+      const tables = await connect(terminal, args).listTables()
+      printResult(terminal, args.json === true, tables, () =>
+        tables.length === 0
+          ? 'no latency tables yet; "gatehouse table publish FILE" publishes one'
+          : renderTable(
+              [
+                { title: 'name' },
+                { title: 'version' },
+                { title: 'device' },
+                { title: 'runtime' },
+                { title: 'batch', align: 'right' },
+                { title: 'entries', align: 'right' },
+                { title: 'published' },
+              ],
+              tables.map((table) => [
+                table.name,
+                table.version.slice(0, VERSION_DIGITS),
+                printable(table.device),
+                printable(table.runtime),
+                String(table.batch),
+                printCount(table.entries),
+                printTime(table.publishedAtMs),
+              ]),
+            ),
+      )
+    },
+  }) as CommandDef
+}
+
+function showCommand(terminal: Terminal): CommandDef {
+  return defineCommand({
+    meta: { name: 'show', description: 'Print a latency table. With --json it can be published elsewhere as it is.' },
+    args: { table: { type: 'positional', required: true, description: 'NAME for the version published last, or NAME@VERSION' }, ...connectionFlags },
+    async run({ args }) {
+      const { name, version } = parseTableRef(args.table)
+      const client = connect(terminal, args)
+      const full = version === undefined || isFullVersion(version) ? version : await resolveTableVersion(client, name, version)
+      const table = await client.readTable(name, full)
+      printResult(terminal, args.json === true, table, () => renderLatencyTable(table))
+    },
+  }) as CommandDef
+}
+
+function renderLatencyTable(table: LatencyTable): string {
+  const { device, runtime } = table
+  const runtimeText = [runtime.name, runtime.version, runtime.threads === undefined ? undefined : `${runtime.threads} threads`]
+  return [
+    `name      ${table.name}`,
+    `device    ${printable([device.name, device.os].filter((part) => part !== undefined).join(', '))}`,
+    `runtime   ${printable(runtimeText.filter((part) => part !== undefined).join(', '))}`,
+    `input     ${table.inputShape.join('×')}, batch ${table.batch}`,
+    ...(table.measuredAt === undefined ? [] : [`measured  ${table.measuredAt}`]),
+    `fixed     ${printDecimal(table.fixedMs)} ms`,
+    '',
+    renderTable(
+      [{ title: 'mean, ms', align: 'right' }, { title: 'std, ms', align: 'right' }, { title: 'runs', align: 'right' }, { title: 'operation' }],
+      Object.entries(table.entries).map(([key, entry]) => [
+        printDecimal(entry.meanMs),
+        printDecimal(entry.stdMs),
+        printCount(entry.count),
+        printable(key),
+      ]),
+    ),
+  ].join('\n')
+}
+
+export { createTableCommands }

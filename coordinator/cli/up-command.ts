@@ -1,0 +1,64 @@
+// `gatehouse up`
+
+import { once } from 'node:events'
+import { join } from 'node:path'
+import { type CommandDef, defineCommand } from 'citty'
+import { isLoopback, jsonFlag, stateFlag, stateFolder } from './connection.ts'
+import { CliError } from './exit-codes.ts'
+import { DEFAULT_PORT } from './limits.ts'
+import { ADMIN_TOKEN_FILE } from './state-folder.ts'
+import { printResult, type Terminal } from './terminal.ts'
+
+const MAX_PORT = 65_535
+
+function createUpCommand(terminal: Terminal): CommandDef {
+  return defineCommand({
+    meta: {
+      name: 'up',
+      description: 'Run a coordinator on this machine until Ctrl-C: the Worker that would be deployed, with its state on disk.',
+    },
+    args: {
+      port: { type: 'string', valueHint: 'PORT', description: 'port to listen on, 0 for any that is free', default: String(DEFAULT_PORT) },
+      host: {
+        type: 'string',
+        valueHint: 'ADDRESS',
+        description: 'address to listen on; 0.0.0.0 lets agents on other machines in, unencrypted',
+        default: '127.0.0.1',
+      },
+      ...stateFlag,
+      ...jsonFlag,
+    },
+    async run({ args }) {
+      const port = parsePort(args.port)
+      const folder = stateFolder(terminal, args)
+      if (!isLoopback(args.host)) terminal.note(`warning: the coordinator can be reached at ${args.host}, and tokens travel unencrypted`)
+      const { startLocalCoordinator } = await import('./local-coordinator.ts')
+      const startedAt = performance.now()
+      const coordinator = await startLocalCoordinator({ port, host: args.host, stateFolder: folder, log: terminal.note })
+      try {
+        const ready = { url: coordinator.url, stateFolder: folder, adminTokenFile: join(folder, ADMIN_TOKEN_FILE), pid: process.pid }
+        printResult(terminal, args.json === true, ready, () =>
+          [
+            `coordinator  ${ready.url}  (ready after ${Math.round(performance.now() - startedAt)} ms)`,
+            `status page  ${ready.url}/`,
+            `state        ${ready.stateFolder}`,
+            `admin token  in ${ready.adminTokenFile}`,
+            'Ctrl-C stops it; the state stays.',
+          ].join('\n'),
+        )
+        if (!terminal.interrupted.aborted) await once(terminal.interrupted, 'abort')
+      } finally {
+        await coordinator.stop()
+      }
+      terminal.note('coordinator stopped')
+    },
+  }) as CommandDef
+}
+
+function parsePort(text: string): number {
+  const port = Number(text)
+  if (!/^\d+$/.test(text) || port > MAX_PORT) throw new CliError('usage', `expected --port to be 0 to ${MAX_PORT}, got "${text}"`)
+  return port
+}
+
+export { createUpCommand }

@@ -1,0 +1,148 @@
+// The screen of a search: complete, no wider than the terminal, and safe to print.
+
+import fc from 'fast-check'
+import { describe, expect, test } from 'vitest'
+import { renderArchitecture } from '../../coordinator/cli/render-architecture.ts'
+import { renderStatus, renderStatusLine } from '../../coordinator/cli/render-status.ts'
+import { wrapText } from '../../coordinator/cli/text-layout.ts'
+import { type SearchStatus, searchConfigSchema, searchStatusSchema } from '../../coordinator/protocol/index.ts'
+import { presets } from '../../search-space/mbconv-config.ts'
+
+const NOW_MS = 1_800_000_000_000
+
+function makeAgent(changes: Partial<SearchStatus['agents'][number]> = {}): SearchStatus['agents'][number] {
+  return {
+    agentId: 'a0123456789ab',
+    name: 'workstation',
+    device: 'NVIDIA RTX 4090',
+    backend: 'webgpu',
+    registeredAtMs: NOW_MS - 60_000,
+    lastSeenAtMs: NOW_MS - 3000,
+    imagesPerSecond: 812.4,
+    idleShare: 0.012,
+    tasksDone: 41,
+    duplicates: 0,
+    refusedPushes: 0,
+    ...changes,
+  }
+}
+
+function makeStatus(changes: Partial<SearchStatus> = {}): SearchStatus {
+  const version = 'c'.repeat(64)
+  return searchStatusSchema.parse({
+    searchId: 's0123456789ab',
+    name: 'my search',
+    phase: 'searching',
+    createdAtMs: NOW_MS - 120_000,
+    startedAtMs: NOW_MS - 60_000,
+    finishedAtMs: null,
+    progress: 0.432,
+    timeLeftMs: 190_000,
+    stepsPerSecond: 12.7,
+    imagesPerSecond: 812.4,
+    training: { loss: 0.412, accuracy: 0.861 },
+    architecture: { loss: 0.433, accuracy: 0.85 },
+    validation: { loss: null, accuracy: null, atStep: null },
+    alpha: [[0, 0]],
+    alphaVersion: 1200,
+    probabilities: [[0.5, 0.5]],
+    entropy: { total: 1.3, mean: 1.3, perBlock: [1.3], start: 1.79 },
+    expectedLatencyMs: 2.31,
+    weightSteps: { done: 4320, total: 10_000 },
+    architectureSteps: { done: 864, skippedBlocks: 12 },
+    targetLatencyMs: 2,
+    current: {
+      encoding: 'fashion-mini:mb3k5,zero,mb6k3',
+      path: [0],
+      blocks: [{ block: 'stage1.1', operation: 'mb3k5', probability: 0.5, latencyMs: 0.28 }],
+      latencyMs: 2.2,
+      macs: 3_240_000,
+      parameters: 55_100,
+    },
+    space: presets['fashion-mini'],
+    blocks: [{ name: 'stage1.1', operations: ['mb3k5', 'zero'] }],
+    agents: [makeAgent()],
+    tasks: { created: 433, leased: 1, queued: 0, done: 432, stale: 2, expiredLeases: 1, duplicates: 0 },
+    latencyTable: { name: 'my-cpu', version, device: 'a CPU', runtime: 'tfjs-wasm', batch: 1 },
+    config: searchConfigSchema.parse({
+      space: 'fashion-mini',
+      dataset: { name: 'fashion-mnist' },
+      latency: { targetMs: 2, table: { name: 'my-cpu', version } },
+    }),
+    ...changes,
+  })
+}
+
+describe('the screen of a search', () => {
+  test('shows phase, progress, time left, losses, entropy, latency, tasks and agents', () => {
+    const text = renderStatus(makeStatus(), 100, NOW_MS)
+    for (const part of [
+      'my search  s0123456789ab',
+      'searching',
+      '43.2 %  4,320 of 10,000 steps, about 3 min 10 s left',
+      '0.412    86.1 %',
+      '1.30 nats per block, 1.79 at the start',
+      '2.31 ms expected, target 2.00 ms (+15.5 %)',
+      '12.7 steps per second, 812 images per second',
+      '432 done, 1 with agents, 2 stale, 1 lease expired',
+      'fashion-mini:mb3k5,zero,mb6k3',
+      'workstation',
+      '3 s ago',
+    ]) {
+      expect(text).toContain(part)
+    }
+  })
+
+  test('no line is wider than the terminal, whatever the names and numbers', () => {
+    fc.assert(
+      fc.property(
+        fc.integer({ min: 40, max: 140 }),
+        fc.string({ minLength: 1, maxLength: 100 }),
+        fc.nat(100_000_000),
+        fc.constantFrom('waiting', 'warmup', 'searching', 'paused', 'finished', 'stopped'),
+        (width, name, done, phase) => {
+          const status = makeStatus({
+            name,
+            phase,
+            weightSteps: { done, total: 100_000_000 },
+            progress: done / 100_000_000,
+            agents: Array.from({ length: 20 }, () => makeAgent({ name, device: name, imagesPerSecond: done })),
+          })
+          for (const line of renderStatus(status, width, NOW_MS).split('\n')) expect(line.length).toBeLessThanOrEqual(width)
+        },
+      ),
+    )
+  })
+
+  test('a name cannot move the cursor or break a line', () => {
+    const status = makeStatus({ name: 'evil\x1b[2J\n', agents: [makeAgent({ name: 'a\rb', device: '\x1b]0;title\x07' })] })
+    expect(renderStatus(status, 100, NOW_MS)).not.toMatch(/[^\P{C}\n]/u)
+  })
+
+  test('a finished search says how long it took, a paused one promises nothing', () => {
+    expect(renderStatus(makeStatus({ phase: 'finished', finishedAtMs: NOW_MS, progress: 1 }), 100, NOW_MS)).toContain('took 1 min 0 s')
+    expect(renderStatus(makeStatus({ phase: 'paused' }), 100, NOW_MS)).not.toContain('left')
+  })
+
+  test('a log line holds the same figures', () => {
+    expect(renderStatusLine(makeStatus())).toBe(
+      'searching  43.2 %  4,320/10,000 steps  loss 0.412  accuracy 86.1 %  entropy 1.30  expected 2.31 ms (target 2.00 ms)  1 agent  3 min 10 s left',
+    )
+  })
+})
+
+test('an architecture lists every block with operation, probability and latency', () => {
+  const text = renderArchitecture(makeStatus().current, 80)
+  expect(text).toContain('3.24 M multiply-accumulates, 55.1 k parameters')
+  expect(text).toMatch(/stage1\.1 +mb3k5 +50\.0 % +0\.280 ms/)
+})
+
+test('wrapped text loses nothing but spaces', () => {
+  fc.assert(
+    fc.property(fc.string({ unit: fc.constantFrom('a', 'b', ',', ' ') }), fc.integer({ min: 5, max: 40 }), (text, width) => {
+      const lines = wrapText(text, width)
+      expect(lines.join('').replaceAll(' ', '')).toBe(text.replaceAll(' ', ''))
+      for (const line of lines) expect(line.length).toBeLessThanOrEqual(width)
+    }),
+  )
+})
