@@ -8,13 +8,16 @@ const MAX_SIDE = 1024
 const MAX_WIDTH = 8192
 const MAX_CLASSES = 100_000
 const MAX_CELLS = 64
+/** A search keeps a few numbers per operation in one row of storage, and every weight's name in memory. */
+const MAX_BLOCKS = 256
+const MAX_OPERATIONS = 4096
 
 const width = z.int().min(1).max(MAX_WIDTH)
 const kernel = z.literal([1, 3, 5, 7]).describe('side of the depthwise kernel: 1, 3, 5 or 7')
 const stride = z.literal([1, 2])
 
-const mbconvConfigSchema = z
-  .strictObject({
+/** Settings without their defaults, which must not stand in for what a preset says. */
+const mbconvFields = {
     name: z
       .string()
       .regex(/^[a-z0-9][a-z0-9._-]{0,63}$/, 'expected lower-case letters, digits, ".", "_" or "-", 64 at most')
@@ -23,12 +26,11 @@ const mbconvConfigSchema = z
       .tuple([z.int().min(1).max(MAX_SIDE), z.int().min(1).max(MAX_SIDE), z.int().min(1).max(64)])
       .describe('height, width and channels of an image'),
     classes: z.int().min(2).max(MAX_CLASSES),
-    widthMult: z.number().positive().max(10).default(1).describe('factor on all widths, which are then rounded to multiples of 8'),
+    widthMult: z.number().positive().max(10).describe('factor on all widths, which are then rounded to multiples of 8'),
     stem: z.strictObject({ width, stride }).describe('first 3×3 convolution'),
     firstBlock: z
       .strictObject({ width, kernel })
       .nullable()
-      .default(null)
       .describe('a fixed MBConv with expansion 1 behind the stem, or null'),
     stages: z
       .array(z.strictObject({ width, cells: z.int().min(1).max(MAX_CELLS), stride }))
@@ -37,9 +39,18 @@ const mbconvConfigSchema = z
       .describe('groups of blocks of one width; the stride is that of the first block of the group'),
     kernels: z.array(kernel).min(1).describe('kernel sizes to choose from'),
     expansions: z.array(z.int().min(1).max(16)).min(1).describe('expansion ratios to choose from'),
-    zero: z.boolean().default(true).describe('whether a block with a shortcut may be skipped'),
+    zero: z.boolean().describe('whether a block with a shortcut may be skipped'),
     headWidth: width.nullable().describe('channels of the last 1×1 convolution, or null for none'),
-    batchNormEpsilon: z.number().positive().default(1e-3).describe('added to the variance'),
+    batchNormEpsilon: z.number().positive().describe('added to the variance'),
+  }
+
+const mbconvConfigSchema = z
+  .strictObject({
+    ...mbconvFields,
+    widthMult: mbconvFields.widthMult.default(1),
+    firstBlock: mbconvFields.firstBlock.default(null),
+    zero: mbconvFields.zero.default(true),
+    batchNormEpsilon: mbconvFields.batchNormEpsilon.default(1e-3),
   })
   .meta({ id: 'MbconvSpace', description: 'A space of MBConv networks.' })
 type MbconvConfig = z.infer<typeof mbconvConfigSchema>
@@ -93,7 +104,7 @@ const presetNames = Object.keys(presets) as [PresetName, ...PresetName[]]
 const spaceRefSchema = z
   .union([
     z.enum(presetNames),
-    z.strictObject({ ...mbconvConfigSchema.partial().shape, preset: z.enum(presetNames) }),
+    z.strictObject({ ...z.object(mbconvFields).partial().shape, preset: z.enum(presetNames) }),
     mbconvConfigSchema,
   ])
   .meta({ id: 'SpaceRef', description: 'A preset name, a preset with settings changed, or all settings of a space.' })
@@ -107,4 +118,4 @@ function resolveSpaceConfig(ref: SpaceRef): MbconvConfig {
   return mbconvConfigSchema.parse({ ...presets[preset], name: `${preset}-custom`, ...changes })
 }
 
-export { mbconvConfigSchema, type MbconvConfig, presetNames, type PresetName, presets, resolveSpaceConfig, type SpaceRef, spaceRefSchema }
+export { MAX_BLOCKS, MAX_OPERATIONS, mbconvConfigSchema, type MbconvConfig, presetNames, type PresetName, presets, resolveSpaceConfig, type SpaceRef, spaceRefSchema }

@@ -6,7 +6,7 @@
 import { latencyKey, type LatencyOperation } from './latency-key.ts'
 import type { Layer, LayerGraph, MixedLayer, PrimitiveLayer, Shape, WeightSpec } from './layer-graph.ts'
 import { totalCosts } from './layer-costs.ts'
-import type { MbconvConfig } from './mbconv-config.ts'
+import { MAX_BLOCKS, MAX_OPERATIONS, type MbconvConfig } from './mbconv-config.ts'
 import { type Block, type Choice, type MeasurableOperation, type Operation, type Space, SpaceError } from './space.ts'
 
 const WIDTH_DIVISOR = 8
@@ -164,6 +164,13 @@ function createMbconvSpace(config: MbconvConfig): Space {
     if (new Set<number>(config[name]).size !== config[name].length) {
       throw new SpaceError('config', `space.${name}`, `expected different ${name}, got ${config[name].join(', ')}`)
     }
+  }
+
+  const blockCount = config.stages.reduce((sum, stage) => sum + stage.cells, 0)
+  if (blockCount > MAX_BLOCKS) throw new SpaceError('config', 'space.stages', `expected at most ${MAX_BLOCKS} blocks, got ${blockCount}`)
+  const operationCount = blockCount * config.kernels.length * config.expansions.length
+  if (operationCount > MAX_OPERATIONS) {
+    throw new SpaceError('config', 'space', `expected at most ${MAX_OPERATIONS} operations over all blocks, got ${operationCount}`)
   }
 
   const head: Written[] = []

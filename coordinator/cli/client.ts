@@ -22,7 +22,7 @@ import {
   tableSummarySchema,
   tokenIdSchema,
 } from '../protocol/index.ts'
-import { CliError, type ExitReason } from './exit-codes.ts'
+import { CliError, type ExitReason } from '../../command-line/exit-codes.ts'
 import { FIRST_RETRY_DELAY_MS, MAX_RETRY_DELAY_MS, READ_ATTEMPTS, REQUEST_TIMEOUT_MS } from './limits.ts'
 
 const healthSchema = z.object({ status: z.literal('ok'), version: z.string() })

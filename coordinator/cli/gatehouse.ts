@@ -1,16 +1,35 @@
-// The whole command, and what becomes of its errors. Everything of the process comes in as a terminal.
+// The `gatehouse` command as a whole.
 
-import { stripVTControlCharacters } from 'node:util'
 import { type CommandDef, defineCommand } from 'citty'
-import { dispatch } from './dispatch.ts'
-import { CliError, exitCodes, type ExitReason } from './exit-codes.ts'
+import { exitCodeTable } from '../../command-line/help.ts'
+import type { Terminal } from '../../command-line/terminal.ts'
 import { createSearchCommands } from './search-commands.ts'
 import { createTableCommands } from './table-commands.ts'
-import type { Terminal } from './terminal.ts'
 import { createUpCommand } from './up-command.ts'
 
-/** A table that lacks a hundred entries is the same news as one that lacks ten. */
-const MAX_LISTED_FIELDS = 10
+const epilogues = {
+  gatehouse: [
+    'A first search, each line in a terminal of its own:',
+    '  gatehouse up',
+    '  gatehouse table publish my-device.json',
+    '  gatehouse search create --space fashion-mini --dataset fashion-mnist --table my-device --target-ms 2',
+    '  gatehouse search watch latest',
+    '',
+    'Environment:',
+    '  GATEHOUSE_COORDINATOR  default of --coordinator',
+    '  GATEHOUSE_TOKEN        default of --token',
+    '  GATEHOUSE_STATE        default of --state',
+    '',
+    'With --json a command prints one JSON text to standard output; everything else goes to standard error.',
+    '',
+    exitCodeTable(),
+  ].join('\n'),
+  'gatehouse search': 'A search is named by its id, by the beginning of its id if no other search has the same, or by "latest".',
+  'gatehouse search create': [
+    'Flags change what --config says, and --set changes both. Every field is in docs/search-config.md; for example:',
+    '  --set training.learningRate=0.1 --set strategy.archEvery=10 --set space.classes=5',
+  ].join('\n'),
+}
 
 function createGatehouse(terminal: Terminal, version: string): CommandDef {
   return defineCommand({
@@ -19,35 +38,4 @@ function createGatehouse(terminal: Terminal, version: string): CommandDef {
   }) as CommandDef
 }
 
-/** Runs one command line. Returns its exit code; never throws. */
-async function runGatehouse(terminal: Terminal, version: string, rawArgs: readonly string[]): Promise<number> {
-  try {
-    const text = await dispatch(createGatehouse(terminal, version), rawArgs, terminal.columns())
-    if (text !== null) terminal.write(`${text}\n`)
-    return exitCodes.ok.code
-  } catch (error) {
-    if (error === terminal.interrupted.reason && terminal.interrupted.aborted) return exitCodes.interrupted.code
-    const reason = report(terminal, error)
-    // What fails under Ctrl-C most often fails because of it.
-    return exitCodes[terminal.interrupted.aborted ? 'interrupted' : reason].code
-  }
-}
-
-/** Says what went wrong. A stack is only for what nobody expected. */
-function report(terminal: Terminal, error: unknown): ExitReason {
-  if (error instanceof CliError) {
-    terminal.note(`gatehouse: ${error.message}`)
-    for (const { path, message } of error.errors.slice(0, MAX_LISTED_FIELDS)) terminal.note(`  ${path === '' ? '' : `${path}: `}${message}`)
-    if (error.errors.length > MAX_LISTED_FIELDS) terminal.note(`  and ${error.errors.length - MAX_LISTED_FIELDS} more`)
-    return error.code
-  }
-  // citty's own errors: a missing argument, or a value that is none of the options.
-  if (error instanceof Error && error.name === 'CLIError') {
-    terminal.note(`gatehouse: ${stripVTControlCharacters(error.message)}`)
-    return 'usage'
-  }
-  terminal.note(`gatehouse: unexpected failure: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}`)
-  return 'failure'
-}
-
-export { runGatehouse }
+export { createGatehouse, epilogues }

@@ -17,12 +17,6 @@ const WATCH_TERMINAL_INTERVAL_MS = 1000
 /** A log file does not need a line more often. */
 const WATCH_LOG_INTERVAL_MS = 5000
 
-/** Used where the terminal does not say how wide it is. */
-const DEFAULT_COLUMNS = 80
-const MIN_COLUMNS = 40
-/** Text wider than this is hard to read, however wide the terminal is. */
-const MAX_COLUMNS = 120
-
 /** Bytes of an admin token: 256 bits cannot be guessed. */
 const ADMIN_TOKEN_BYTES = 32
 /** A killed process is gone within milliseconds; a process that is still there after this will not go. */
@@ -36,15 +30,12 @@ const BUILD_TIMEOUT_MS = 120_000
 export {
   ADMIN_TOKEN_BYTES,
   BUILD_TIMEOUT_MS,
-  DEFAULT_COLUMNS,
   DEFAULT_COORDINATOR_URL,
   DEFAULT_PORT,
   DEFAULT_STATE_FOLDER,
   FIRST_ANSWER_WAIT_MS,
   FIRST_RETRY_DELAY_MS,
-  MAX_COLUMNS,
   MAX_RETRY_DELAY_MS,
-  MIN_COLUMNS,
   PROCESS_EXIT_WAIT_MS,
   PROCESS_POLL_MS,
   READ_ATTEMPTS,

@@ -2,7 +2,7 @@
 
 import type { Architecture } from '../protocol/index.ts'
 import { printLarge, printLatency, printShare } from './quantities.ts'
-import { printable, renderEntry, renderTable } from './text-layout.ts'
+import { printable, renderEntry, renderTable } from '../../command-line/text-layout.ts'
 
 const LABEL_WIDTH = 13
 

@@ -2,7 +2,7 @@
 
 import type { Phase, SearchStatus } from '../protocol/index.ts'
 import { printCount, printDecimal, printDuration, printLatency, printShare } from './quantities.ts'
-import { cutText, printable, renderEntry, renderTable } from './text-layout.ts'
+import { cutText, printable, renderEntry, renderTable } from '../../command-line/text-layout.ts'
 
 const LABEL_WIDTH = 10
 const MAX_BAR_WIDTH = 40

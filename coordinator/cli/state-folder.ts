@@ -4,7 +4,7 @@ import { randomBytes } from 'node:crypto'
 import { chmodSync, linkSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import * as z from 'zod'
-import { CliError } from './exit-codes.ts'
+import { CliError } from '../../command-line/exit-codes.ts'
 import { ADMIN_TOKEN_BYTES } from './limits.ts'
 import { endProcess, identifyProcess, isRunning, type ProcessIdentity, processIdentitySchema } from './processes.ts'
 

@@ -5,13 +5,13 @@ import { type CommandDef, defineCommand } from 'citty'
 import { type LatencyTable, latencyTableSchema } from '../../latency-lut/table.ts'
 import { fieldErrors } from '../protocol/index.ts'
 import { connect, connectionFlags } from './connection.ts'
-import { CliError } from './exit-codes.ts'
+import { CliError } from '../../command-line/exit-codes.ts'
 import { readJsonFile } from './json-file.ts'
 import { printCount, printDecimal, printTime } from './quantities.ts'
 import { isFullVersion, parseTableRef } from './search-config-flags.ts'
 import { resolveTableVersion } from './search-ref.ts'
-import { printResult, type Terminal } from './terminal.ts'
-import { printable, renderTable } from './text-layout.ts'
+import { printResult, type Terminal } from '../../command-line/terminal.ts'
+import { printable, renderTable } from '../../command-line/text-layout.ts'
 
 const VERSION_DIGITS = 12
 

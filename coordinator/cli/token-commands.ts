@@ -4,8 +4,8 @@ import { type CommandDef, defineCommand } from 'citty'
 import { connect, connectionFlags } from './connection.ts'
 import { printTime } from './quantities.ts'
 import { resolveSearch, searchArg } from './search-ref.ts'
-import { printResult, type Terminal } from './terminal.ts'
-import { printable, renderTable } from './text-layout.ts'
+import { printResult, type Terminal } from '../../command-line/terminal.ts'
+import { printable, renderTable } from '../../command-line/text-layout.ts'
 
 function createTokenCommands(terminal: Terminal): CommandDef {
   return defineCommand({

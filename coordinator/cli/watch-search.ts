@@ -5,8 +5,8 @@ import { ClientError, type CoordinatorClient, pause } from './client.ts'
 import { MAX_RETRY_DELAY_MS, WATCH_LOG_INTERVAL_MS, WATCH_TERMINAL_INTERVAL_MS } from './limits.ts'
 import { printDuration } from './quantities.ts'
 import { renderStatus, renderStatusLine } from './render-status.ts'
-import type { Terminal } from './terminal.ts'
-import { cutText } from './text-layout.ts'
+import type { Terminal } from '../../command-line/terminal.ts'
+import { cutText } from '../../command-line/text-layout.ts'
 
 const endPhases: readonly Phase[] = ['finished', 'stopped']
 

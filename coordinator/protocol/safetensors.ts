@@ -101,7 +101,8 @@ function decodeSafetensors(bytes: Uint8Array): SafetensorsFile {
     if (!info.success) throw new SafetensorsError(`tensor ${key}: expected dtype F32 or BF16, a shape and two data_offsets`)
     return { key, ...info.data }
   })
-  infos.sort((a, b) => a.data_offsets[0] - b.data_offsets[0])
+  // An empty tensor begins where the next one does.
+  infos.sort((a, b) => a.data_offsets[0] - b.data_offsets[0] || a.data_offsets[1] - b.data_offsets[1])
   const tensors = new Map<string, Tensor>()
   let expectedBegin = 0
   for (const { key, dtype, shape, data_offsets } of infos) {

@@ -8,9 +8,10 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { createClient } from '../../coordinator/cli/client.ts'
-import { exitCodes } from '../../coordinator/cli/exit-codes.ts'
-import { runGatehouse } from '../../coordinator/cli/gatehouse.ts'
-import type { Terminal } from '../../coordinator/cli/terminal.ts'
+import { exitCodes } from '../../command-line/exit-codes.ts'
+import { runCommandLine } from '../../command-line/program.ts'
+import { createGatehouse, epilogues } from '../../coordinator/cli/gatehouse.ts'
+import type { Terminal } from '../../command-line/terminal.ts'
 import { type ProblemCode, problemDocument, problemKinds } from '../../coordinator/protocol/index.ts'
 import { presets } from '../../search-space/mbconv-config.ts'
 
@@ -72,7 +73,7 @@ async function gatehouse(args: readonly string[], changes: Partial<Terminal> = {
     note: (line) => void (err += `${line}\n`),
     ...changes,
   }
-  const code = await runGatehouse(terminal, '1.2.3', args)
+  const code = await runCommandLine(createGatehouse(terminal, '1.2.3'), terminal, args, epilogues)
   return { code, out, err }
 }
 

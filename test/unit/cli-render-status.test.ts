@@ -4,7 +4,7 @@ import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { renderArchitecture } from '../../coordinator/cli/render-architecture.ts'
 import { renderStatus, renderStatusLine } from '../../coordinator/cli/render-status.ts'
-import { wrapText } from '../../coordinator/cli/text-layout.ts'
+import { wrapText } from '../../command-line/text-layout.ts'
 import { type SearchStatus, searchConfigSchema, searchStatusSchema } from '../../coordinator/protocol/index.ts'
 import { presets } from '../../search-space/mbconv-config.ts'
 

@@ -2,7 +2,7 @@
 
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import { CliError } from '../../coordinator/cli/exit-codes.ts'
+import { CliError } from '../../command-line/exit-codes.ts'
 import { abbreviatedTable, buildSearchConfig, checkSearchConfig, parseTableRef } from '../../coordinator/cli/search-config-flags.ts'
 import { searchConfigSchema } from '../../coordinator/protocol/index.ts'
 

@@ -5,7 +5,7 @@ import { parseArgs } from 'node:util'
 import { type ArgsDef, type CommandDef, runCommand } from 'citty'
 import { partsOf } from './command-parts.ts'
 import { CliError } from './exit-codes.ts'
-import { renderHelp } from './help.ts'
+import { type Epilogues, renderHelp } from './help.ts'
 
 type FoundCommand = {
   readonly command: CommandDef
@@ -35,10 +35,10 @@ function findCommand(root: CommandDef, rawArgs: readonly string[]): FoundCommand
 }
 
 /** Runs a command line. Returns help text instead where that was asked for; otherwise null. */
-async function dispatch(root: CommandDef, rawArgs: readonly string[], columns: number): Promise<string | null> {
+async function dispatch(root: CommandDef, rawArgs: readonly string[], columns: number, epilogues: Epilogues = {}): Promise<string | null> {
   const found = findCommand(root, rawArgs)
   const beforeDashes = found.rawArgs.includes('--') ? found.rawArgs.slice(0, found.rawArgs.indexOf('--')) : found.rawArgs
-  if (beforeDashes.includes('--help') || beforeDashes.includes('-h')) return renderHelp(found.command, found.title, columns)
+  if (beforeDashes.includes('--help') || beforeDashes.includes('-h')) return renderHelp(found.command, found.title, columns, epilogues)
   const { meta, args, subCommands } = partsOf(found.command)
   if (Object.keys(subCommands).length > 0) {
     const [flag] = found.rawArgs

@@ -5,37 +5,20 @@ import { partsOf } from './command-parts.ts'
 import { exitCodes } from './exit-codes.ts'
 import { renderTable, wrapText } from './text-layout.ts'
 
-/** Texts that do not fit citty's definitions: keyed by command title. */
-const epilogues: Record<string, string> = {
-  gatehouse: [
-    'A first search, each line in a terminal of its own:',
-    '  gatehouse up',
-    '  gatehouse table publish my-device.json',
-    '  gatehouse search create --space fashion-mini --dataset fashion-mnist --table my-device --target-ms 2',
-    '  gatehouse search watch latest',
-    '',
-    'Environment:',
-    '  GATEHOUSE_COORDINATOR  default of --coordinator',
-    '  GATEHOUSE_TOKEN        default of --token',
-    '  GATEHOUSE_STATE        default of --state',
-    '',
-    'With --json a command prints one JSON text to standard output; everything else goes to standard error.',
-    '',
-    'Exit codes:',
-    renderTable(
-      [{ title: '', align: 'right' }, { title: '' }],
-      Object.values(exitCodes).map(({ code, meaning }) => [String(code), meaning]),
-      '  ',
-    ).replace(/^\s*\n/, ''),
-  ].join('\n'),
-  'gatehouse search': 'A search is named by its id, by the beginning of its id if no other search has the same, or by "latest".',
-  'gatehouse search create': [
-    'Flags change what --config says, and --set changes both. Every field is in coordinator/protocol/search-config.ts; for example:',
-    '  --set training.learningRate=0.1 --set strategy.archEvery=10 --set space.classes=5',
-  ].join('\n'),
+/** Texts that do not fit citty's definitions, keyed by command title such as `gatehouse search`. */
+type Epilogues = Readonly<Record<string, string>>
+
+/** The table of exit codes, for an epilogue. */
+function exitCodeTable(): string {
+  const table = renderTable(
+    [{ title: '', align: 'right' }, { title: '' }],
+    Object.values(exitCodes).map(({ code, meaning }) => [String(code), meaning]),
+    '  ',
+  )
+  return `Exit codes:\n${table.replace(/^\s*\n/, '')}`
 }
 
-function renderHelp(command: CommandDef, title: string, columns: number): string {
+function renderHelp(command: CommandDef, title: string, columns: number, epilogues: Epilogues = {}): string {
   const { meta, args, subCommands } = partsOf(command)
   const positionals = Object.entries(args).filter(([, arg]) => arg.type === 'positional')
   const flags = Object.entries(args).filter(([, arg]) => arg.type !== 'positional')
@@ -91,4 +74,4 @@ function describe(arg: ArgDef): string {
   return arg.default === undefined || arg.default === false ? text : `${text} (default: ${arg.default})`
 }
 
-export { renderHelp }
+export { type Epilogues, exitCodeTable, renderHelp }

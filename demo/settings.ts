@@ -1,0 +1,47 @@
+// What the demo does, in its two lengths. The numbers are chosen so that two agents on two cores finish in time.
+
+import type { SearchConfigInput } from '../coordinator/protocol/index.ts'
+
+type DemoSettings = {
+  /** Seconds for measuring the latency table. */
+  readonly profileSeconds: number
+  /** Weight steps of the search. */
+  readonly searchSteps: number
+  /** Steps of each training from scratch. */
+  readonly scratchSteps: number
+  readonly batchSize: number
+}
+
+const SPACE = 'fashion-mini'
+const SEED = 1
+const AGENTS = 2
+const RANDOM_ARCHITECTURES = 3
+/** The target, as a share of the latency that is expected at uniform probabilities: a random start does not meet it. */
+const TARGET_SHARE = 0.75
+const SEARCH_RATE = 0.1
+const SCRATCH_RATE = 0.1
+
+const full: DemoSettings = { profileSeconds: 15, searchSteps: 6000, scratchSteps: 1500, batchSize: 64 }
+const quick: DemoSettings = { profileSeconds: 6, searchSteps: 1200, scratchSteps: 200, batchSize: 64 }
+
+function searchConfig(settings: DemoSettings, parts: { targetMs: number; table: { name: string; version: string }; dataset: { name: string } }): SearchConfigInput {
+  return {
+    name: 'demo',
+    space: SPACE,
+    dataset: parts.dataset,
+    latency: { targetMs: parts.targetMs, table: parts.table, loss: { kind: 'add#abs', lambda: 1 } },
+    seed: SEED,
+    strategy: {
+      name: 'proxyless-g',
+      warmupSteps: Math.round(settings.searchSteps * 0.3),
+      archEvery: 2,
+      // A search of minutes takes few architecture steps, so each must be larger than in a search of days.
+      learningRate: 0.02,
+      evaluateEvery: Math.round(settings.searchSteps / 5),
+    },
+    training: { steps: settings.searchSteps, batchSize: settings.batchSize, learningRate: SEARCH_RATE },
+    tasks: { weightSteps: 20, architectureSteps: 10, leaseMs: 30_000 },
+  }
+}
+
+export { AGENTS, type DemoSettings, full, quick, RANDOM_ARCHITECTURES, SCRATCH_RATE, searchConfig, SEED, SPACE, TARGET_SHARE }

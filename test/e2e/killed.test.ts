@@ -1,0 +1,100 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import { afterEach, beforeEach, describe, expect, it } from 'vitest'
+import type { LogEntry, SearchStatus } from '../../coordinator/protocol/index.ts'
+import {
+  type Coordinator,
+  freePort,
+  killGroup,
+  NO_AUGMENTATION,
+  type Process,
+  readLog,
+  startAgent,
+  startCoordinator,
+  temporaryFolder,
+  tinySearch,
+  tinyTable,
+  waitFor,
+  waitForPhase,
+  writeTinyDataset,
+} from './harness.ts'
+
+const STEPS = 2000
+let state: ReturnType<typeof temporaryFolder>
+let data: ReturnType<typeof temporaryFolder>
+let processes: Process[] = []
+
+beforeEach(() => {
+  state = temporaryFolder()
+  data = temporaryFolder()
+  writeTinyDataset(data.path)
+  processes = []
+})
+afterEach(() => {
+  for (const process of processes) killGroup(process)
+  state.remove()
+  data.remove()
+})
+
+function started<T extends Process>(process: T): T {
+  processes.push(process)
+  return process
+}
+
+async function startSearch(port: number): Promise<{ coordinator: Coordinator; searchId: string; agentToken: string }> {
+  const coordinator = await startCoordinator(state.path, port)
+  started(coordinator.process)
+  await coordinator.client.publishTable(tinyTable())
+  const { searchId, agentToken } = await coordinator.client.createSearch(tinySearch({ training: { steps: STEPS, batchSize: 16, augmentation: NO_AUGMENTATION } }))
+  return { coordinator, searchId, agentToken }
+}
+
+/** Every task that was created has exactly one result, and the steps add up. */
+function expectExactlyOnce(status: SearchStatus, log: readonly LogEntry[]): void {
+  expect(status.phase).toBe('finished')
+  expect(status.tasks.done + status.tasks.stale).toBe(status.tasks.created)
+  expect(status.tasks.leased + status.tasks.queued).toBe(0)
+  expect(log.map((entry) => entry.seq)).toEqual(Array.from({ length: status.tasks.created }, (_, i) => i + 1))
+  expect(new Set(log.map((entry) => entry.taskId)).size).toBe(status.tasks.created)
+  const steps = log.flatMap(({ work }) => (work.kind === 'trainWeights' ? work.paths.map((_, i) => work.firstStep + i) : []))
+  expect(steps.toSorted((a, b) => a - b)).toEqual(Array.from({ length: STEPS }, (_, i) => i))
+  expect(status.weightSteps).toEqual({ done: STEPS, total: STEPS })
+}
+
+describe('when processes die at the worst moment', () => {
+  it('an agent killed in the middle of a task loses nothing: another one does the task', async () => {
+    const { coordinator, searchId, agentToken } = await startSearch(await freePort())
+    const victim = started(startAgent(coordinator, agentToken, data.path, ['--name', 'victim']))
+    const survivor = started(startAgent(coordinator, agentToken, data.path, ['--name', 'survivor']))
+    const tasksOf = async (name: string) => (await coordinator.client.searchStatus(searchId)).agents.find((agent) => agent.name === name)?.tasksDone ?? 0
+    await waitFor(async () => (await tasksOf('victim')) >= 2 && (await tasksOf('survivor')) >= 1, 'both agents to work')
+    killGroup(victim)
+    const status = await waitForPhase(coordinator.client, searchId, 'finished')
+    expect(await survivor.ended).toBe(0)
+    expectExactlyOnce(status, await readLog(coordinator, searchId))
+    expect(status.tasks.expiredLeases).toBeGreaterThanOrEqual(1)
+    expect(status.agents.reduce((sum, agent) => sum + agent.tasksDone, 0)).toBe(status.tasks.created)
+    await coordinator.stop()
+  })
+
+  it('a coordinator killed and restarted has everything that it acknowledged, and the agents go on', async () => {
+    const port = await freePort()
+    const first = await startSearch(port)
+    const agents = ['a', 'b'].map((name) => started(startAgent(first.coordinator, first.agentToken, data.path, ['--name', name])))
+    await waitFor(async () => (await first.coordinator.client.searchStatus(first.searchId)).tasks.done >= 20, 'twenty tasks')
+    const before = await readLog(first.coordinator, first.searchId)
+    killGroup(first.coordinator.process)
+    await first.coordinator.process.ended
+    await sleep(1500)
+
+    const second = await startCoordinator(state.path, port)
+    started(second.process)
+    const recovered = await readLog(second, first.searchId)
+    expect(recovered.slice(0, before.length)).toEqual(before)
+    const status = await waitForPhase(second.client, first.searchId, 'finished')
+    for (const agent of agents) expect(await agent.ended).toBe(0)
+    expectExactlyOnce(status, await readLog(second, first.searchId))
+    expect(status.agents).toHaveLength(2)
+    expect(status.agents.every((agent) => agent.tasksDone > 0)).toBe(true)
+    await second.stop()
+  })
+})

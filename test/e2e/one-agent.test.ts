@@ -1,0 +1,108 @@
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { planShards, searchConfigSchema } from '../../coordinator/protocol/index.ts'
+import { createSpace } from '../../search-space/index.ts'
+import { openBackend } from '../../worker-agent/backends/backends.ts'
+import { createCoordinatorClient } from '../../worker-agent/client/coordinator-client.ts'
+import { openDataset } from '../../worker-agent/datasets/index.ts'
+import { createTrainer } from '../../worker-agent/training/trainer.ts'
+import { type Coordinator, freePort, NO_AUGMENTATION, readLog, startAgent, startCoordinator, temporaryFolder, tinySearch, tinyTable, waitFor, waitForPhase, writeTinyDataset } from './harness.ts'
+
+const state = temporaryFolder()
+const data = temporaryFolder()
+let coordinator: Coordinator
+
+beforeAll(async () => {
+  writeTinyDataset(data.path)
+  coordinator = await startCoordinator(state.path, await freePort())
+  await coordinator.client.publishTable(tinyTable())
+})
+afterAll(async () => {
+  await coordinator.stop()
+  state.remove()
+  data.remove()
+})
+
+/** Largest difference of two lists relative to the largest magnitude in them. */
+function relativeDifference(a: Float32Array, b: Float32Array): number {
+  const scale = Math.max(...a.map(Math.abs), ...b.map(Math.abs), 1e-6)
+  return Math.max(...a.map((value, i) => Math.abs(value - (b[i] ?? Number.NaN)))) / scale
+}
+
+describe('one agent alone', () => {
+  it('gets with fp32 exactly the training that a single process would do, over several shards', async () => {
+    const input = tinySearch({ weights: { shardBytes: 8192 } })
+    const created = await coordinator.client.createSearch(input)
+    const agent = startAgent(coordinator, created.agentToken, data.path)
+    const status = await waitForPhase(coordinator.client, created.searchId, 'finished')
+    expect(await agent.ended).toBe(0)
+    expect(status.weightSteps).toEqual({ done: 400, total: 400 })
+
+    // The same steps once more, in this process, from the result log and the seed alone.
+    const config = searchConfigSchema.parse(input)
+    const space = createSpace(config.space)
+    const { chosen: backend } = await openBackend('wasm')
+    const trainer = createTrainer({ backend, dataset: await openDataset(data.path, { cacheFolder: `${data.path}/cache` }), space, config })
+    const entries = await readLog(coordinator, created.searchId)
+    for (const { work, result } of entries) {
+      const again = await trainer.run(work, async () => undefined)
+      if (again.kind === 'trainWeights' && result.kind === 'trainWeights') expect(again.loss).toBe(result.loss)
+      if (again.kind === 'gateGradients' && result.kind === 'gateGradients') {
+        const gradients = again.steps.flatMap((step) => step.gateGradients.flatMap((block) => block ?? []))
+        const pushed = result.steps.flatMap((step) => step.gateGradients.flatMap((block) => block ?? []))
+        expect(gradients).toEqual(pushed)
+      }
+    }
+    const trained = entries.filter((entry) => entry.work.kind === 'trainWeights').length
+    expect(trained).toBe(20)
+
+    const client = createCoordinatorClient({ coordinator: coordinator.url, token: created.agentToken, signal: new AbortController().signal })
+    const plan = planShards(space, config.weights.shardBytes)
+    expect(plan.count).toBeGreaterThan(1)
+    let moved = 0
+    for (let shard = 0; shard < plan.count; shard++) {
+      const keys = space.weightSpecs.map((spec) => spec.key).filter((key) => plan.shardOf.get(key) === shard)
+      const pulled = await client.pull(shard, Object.fromEntries(keys.map((key) => [key, -1])))
+      for (const key of keys) {
+        const remote = pulled.get(key)
+        expect(remote, key).toBeDefined()
+        if (remote && remote.version > 0) moved += 1
+        expect(relativeDifference(remote?.values ?? new Float32Array(), await trainer.weights.read(key)), key).toBeLessThan(1e-5)
+      }
+    }
+    expect(moved).toBe(space.weightSpecs.length)
+  })
+
+  it('learns: the accuracy of the derived architecture ends far above chance', async () => {
+    const created = await coordinator.client.createSearch(tinySearch({ name: 'bf16', weights: { encoding: 'bf16' } }))
+    const agent = startAgent(coordinator, created.agentToken, data.path)
+    const status = await waitForPhase(coordinator.client, created.searchId, 'finished')
+    expect(await agent.ended).toBe(0)
+    expect(status.validation.accuracy).toBeGreaterThan(0.9)
+    expect(status.validation.atStep).toBe(400)
+  })
+
+  it('gives its lease back on Ctrl-C, and the task is handed out again at once', async () => {
+    const created = await coordinator.client.createSearch(tinySearch({ name: 'interrupted', tasks: { weightSteps: 200, leaseMs: 600_000 }, training: { steps: 4000, batchSize: 16, augmentation: NO_AUGMENTATION } }))
+    const agent = startAgent(coordinator, created.agentToken, data.path)
+    await waitFor(async () => (await coordinator.client.searchStatus(created.searchId)).tasks.done > 0, 'a first result')
+    agent.child.kill('SIGINT')
+    expect(await agent.ended).toBe(130)
+    const { tasks } = await coordinator.client.searchStatus(created.searchId)
+    expect(tasks.leased).toBe(0)
+    expect(tasks.queued).toBeGreaterThan(0)
+    expect(tasks.created).toBe(tasks.done + tasks.queued)
+    await coordinator.client.changePhase(created.searchId, 'stop')
+  })
+
+  it('is refused with both fingerprints named when its data is not the search’s', async () => {
+    const other = temporaryFolder()
+    writeTinyDataset(other.path, 2)
+    const fingerprint = (await openDataset(data.path, { cacheFolder: `${data.path}/cache` })).fingerprint
+    const created = await coordinator.client.createSearch(tinySearch({ dataset: { name: 'tiny', fingerprint } }))
+    const agent = startAgent(coordinator, created.agentToken, other.path)
+    expect(await agent.ended).toBe(6)
+    expect(agent.output()).toContain(fingerprint)
+    expect(agent.output()).toContain((await openDataset(other.path, { cacheFolder: `${other.path}/cache` })).fingerprint)
+    other.remove()
+  })
+})

@@ -1,0 +1,82 @@
+import fc from 'fast-check'
+import { describe, expect, test } from 'vitest'
+
+import { LatencyKeyError, parseLatencyKey } from '../../latency-lut/keys.ts'
+import { createSpace, latencyKey, type LatencyOperation, presetNames } from '../../search-space/index.ts'
+
+const size = fc.integer({ min: 1, max: 100_000 })
+const shape = fc.tuple(size, size, size)
+const operation: fc.Arbitrary<LatencyOperation> = fc.oneof(
+  fc.record({ type: fc.constantFrom('Conv' as const, 'Conv_1' as const), input: shape, output: shape }),
+  fc.record({ type: fc.constant('Logits' as const), input: shape, classes: size }),
+  fc.record({
+    type: fc.constant('expanded_conv' as const),
+    input: shape,
+    output: shape,
+    expand: size,
+    kernel: size,
+    stride: size,
+    shortcut: fc.boolean(),
+  }),
+)
+
+/** What parsing says, without its class. */
+function problemOf(key: string): string {
+  try {
+    parseLatencyKey(key)
+  } catch (error) {
+    expect(error).toBeInstanceOf(LatencyKeyError)
+    expect(error).toMatchObject({ code: 'latency-key', key })
+    return (error as Error).message
+  }
+  throw new Error(`"${key}" was read`)
+}
+
+describe('latency keys', () => {
+  test('reading what was printed gives the same operation', () => {
+    fc.assert(fc.property(operation, (value) => void expect(parseLatencyKey(latencyKey(value))).toEqual(value)))
+  })
+
+  test('printing what was read gives the same key, also for keys that are almost right', () => {
+    const spoil = fc.tuple(operation, fc.nat(80), fc.constantFrom('', '0', '1', 'x', '-', ':', ' ', '+', '.')).map(([value, at, change]) => {
+      const key = latencyKey(value)
+      return key.slice(0, at) + change + key.slice(at + 1)
+    })
+    fc.assert(
+      fc.property(spoil, (key) => {
+        try {
+          expect(latencyKey(parseLatencyKey(key))).toBe(key)
+        } catch (error) {
+          expect(error).toMatchObject({ code: 'latency-key' })
+        }
+      }),
+      { numRuns: 2000 },
+    )
+  })
+
+  test('any text is read or refused, never anything else', () => {
+    fc.assert(fc.property(fc.string(), (key) => void expect(problemOf(key)).toContain(`(latency key "${key}")`)))
+  })
+
+  test.each(['Conv-input:224x224x3-output:112x112x32', 'expanded_conv-input:112x112x16-output:56x56x24-expand:3-kernel:3-stride:2-idskip:0', 'Conv_1-input:7x7x320-output:7x7x1280', 'Logits-input:7x7x1280-output:1000'])(
+    'the published key %s is read',
+    (key) => expect(latencyKey(parseLatencyKey(key))).toBe(key),
+  )
+
+  test.each(presetNames)('every key of preset %s is read', (name) => {
+    for (const { latencyKey: key } of createSpace(name).measurableOperations()) expect(latencyKey(parseLatencyKey(key))).toBe(key)
+  })
+
+  test.each([
+    ['', 'expected a key that starts with Conv-, Conv_1-, Logits-, expanded_conv-, got ""'],
+    ['toString-input:1x1x1', 'got "toString"'],
+    ['Conv-input:1x1x1', 'expected "output:…" as field 2 of Conv, got the end of the key'],
+    ['Conv-output:1x1x1-input:1x1x1', 'expected "input:…" as field 1 of Conv, got "output:1x1x1"'],
+    ['Conv-input:1x1-output:1x1x1', 'expected input to be height x width x channels such as 112x112x16, got "1x1"'],
+    ['Conv-input:0x1x1-output:1x1x1', 'got "0x1x1"'],
+    ['Logits-input:1x1x1-output:010', 'expected output to be a whole number from 1, got "010"'],
+    ['Logits-input:1x1x1-output:99999999999999999999', 'expected output to be a whole number from 1'],
+    ['expanded_conv-input:1x1x1-output:1x1x1-expand:3-kernel:3-stride:1-idskip:2', 'expected idskip to be 0 or 1, got "2"'],
+    ['Conv-input:1x1x1-output:1x1x1-extra:1', 'expected 2 fields in Conv, got another: "extra:1"'],
+  ])('%s is refused with what was expected', (key, message) => expect(problemOf(key)).toContain(message))
+})

@@ -1,0 +1,140 @@
+import fc from 'fast-check'
+import { describe, expect, test } from 'vitest'
+
+import { coverSpace, expectedLatencyMs, pathLatencyMs } from '../../latency-lut/coverage.ts'
+import { median, relativeHalfWidth, removeDrift, withoutOutliers } from '../../latency-lut/robust.ts'
+import { canonicalJson, latencyTableSchema } from '../../latency-lut/table.ts'
+import { createSpace } from '../../search-space/index.ts'
+
+const space = createSpace('fashion-mini')
+const keys = space.measurableOperations().map(({ latencyKey }) => latencyKey)
+
+/** Entry i costs i + 1 ms. */
+function makeTable(changes: Record<string, unknown> = {}) {
+  const entries = Object.fromEntries(keys.map((key, index) => [key, { meanMs: index + 1, stdMs: 0.1, count: 7 }]))
+  return { name: 'made-up', device: { name: 'paper' }, runtime: { name: 'pencil' }, inputShape: [28, 28, 1], entries, ...changes }
+}
+
+function pathsRefused(value: unknown): string[] {
+  const parsed = latencyTableSchema.safeParse(value)
+  return parsed.success ? [] : parsed.error.issues.map(({ path }) => path.join('.'))
+}
+
+describe('a latency table', () => {
+  test('has batch 1 and no fixed part unless it says otherwise', () => {
+    expect(latencyTableSchema.parse(makeTable())).toMatchObject({ batch: 1, fixedMs: 0 })
+  })
+
+  const entry = { meanMs: 1, stdMs: 0, count: 1 }
+  test.each<[string, Record<string, unknown>, string]>([
+    ['a name with capitals', { name: 'Pixel' }, 'name'],
+    ['no device name', { device: {} }, 'device.name'],
+    ['zero threads', { runtime: { name: 'x', threads: 0 } }, 'runtime.threads'],
+    ['half an image', { batch: 0.5 }, 'batch'],
+    ['a flat input', { inputShape: [28, 28] }, 'inputShape'],
+    ['a day without time', { measuredAt: '2026-11-02' }, 'measuredAt'],
+    ['negative fixed latency', { fixedMs: -1 }, 'fixedMs'],
+    ['no entries', { entries: {} }, 'entries'],
+    ['a latency of 0', { entries: { key: { ...entry, meanMs: 0 } } }, 'entries.key.meanMs'],
+    ['an infinite latency', { entries: { key: { ...entry, meanMs: Number.POSITIVE_INFINITY } } }, 'entries.key.meanMs'],
+    ['a negative deviation', { entries: { key: { ...entry, stdMs: -1 } } }, 'entries.key.stdMs'],
+    ['no runs', { entries: { key: { ...entry, count: 0 } } }, 'entries.key.count'],
+    ['an unknown field in an entry', { entries: { key: { ...entry, mean: 1 } } }, 'entries.key'],
+  ])('with %s is refused at that field', (_, changes, path) => expect(pathsRefused(makeTable(changes))).toContain(path))
+})
+
+describe('coverage', () => {
+  const table = latencyTableSchema.parse(makeTable({ fixedMs: 0.25 }))
+  const coverage = coverSpace(space, table)
+  if (coverage.kind !== 'covered') throw new Error('not covered')
+  const { latency } = coverage
+  const entryMs = (key: string | null) => (key === null ? 0 : (table.entries[key]?.meanMs ?? Number.NaN))
+  const fixedMs = 0.25 + space.fixedParts.reduce((sum, part) => sum + entryMs(part.latencyKey), 0)
+
+  test('names every missing key once and never takes one for 0', () => {
+    fc.assert(
+      fc.property(fc.subarray(keys, { minLength: 1, maxLength: keys.length - 1 }), (missing) => {
+        const entries = Object.fromEntries(Object.entries(table.entries).filter(([key]) => !missing.includes(key)))
+        const result = coverSpace(space, { ...table, entries })
+        expect(result.kind).toBe('missing')
+        expect(result.kind === 'missing' && result.keys.toSorted()).toEqual(missing.toSorted())
+      }),
+    )
+  })
+
+  test('Zero costs 0 and nothing else does', () => {
+    const costs = space.blocks.flatMap((block, b) => block.operations.map((operation, j) => [operation.isZero, latency.operationMs[b]?.[j] === 0]))
+    expect(costs.some(([isZero]) => isZero)).toBe(true)
+    for (const [isZero, isFree] of costs) expect(isFree).toBe(isZero)
+  })
+
+  test('a path costs the fixed part and the sum of its entries', () => {
+    const choice = fc.tuple(...space.blocks.map((block) => fc.nat(block.operations.length - 1)))
+    fc.assert(
+      fc.property(choice, (path) => {
+        const chosen = path.map((operation, block) => entryMs(space.blocks[block]?.operations[operation]?.latencyKey ?? null))
+        expect(pathLatencyMs(latency, path)).toBeCloseTo(chosen.reduce((sum, ms) => sum + ms, fixedMs), 9)
+      }),
+    )
+  })
+
+  test('the expected latency at uniform probabilities is the fixed part and the mean of every block', () => {
+    const uniform = space.blocks.map(({ operations }) => operations.map(() => 1 / operations.length))
+    const means = space.blocks.map(({ operations }) => operations.reduce((sum, { latencyKey }) => sum + entryMs(latencyKey), 0) / operations.length)
+    expect(expectedLatencyMs(latency, uniform)).toBeCloseTo(means.reduce((sum, ms) => sum + ms, fixedMs), 9)
+  })
+})
+
+describe('canonical JSON', () => {
+  test('does not depend on the order of keys', () => {
+    const reversed = (value: unknown): unknown => {
+      if (Array.isArray(value)) return value.map(reversed)
+      if (value === null || typeof value !== 'object') return value
+      const members = Object.entries(value).toReversed()
+      return Object.fromEntries(members.map(([key, member]) => [key, reversed(member)]))
+    }
+    fc.assert(
+      fc.property(fc.jsonValue(), (value) => {
+        // Negative zero has no JSON of its own.
+        const plain: unknown = JSON.parse(JSON.stringify(value))
+        expect(canonicalJson(reversed(plain))).toBe(canonicalJson(plain))
+        expect(JSON.parse(canonicalJson(plain))).toEqual(plain)
+      }),
+    )
+    const table = latencyTableSchema.parse(makeTable())
+    expect(canonicalJson(reversed(table))).toBe(canonicalJson(table))
+  })
+
+  test('leaves out members that are undefined, as JSON does', () => expect(canonicalJson({ b: undefined, a: [1] })).toBe('{"a":[1]}'))
+})
+
+describe('statistics of timings', () => {
+  test('the median is the middle one, or the mean of the middle two', () => {
+    expect(median([3, 1, 2])).toBe(2)
+    expect(median([4, 1, 2, 3])).toBe(2.5)
+    expect(median([])).toBeNaN()
+  })
+
+  test('outliers go, equal values stay', () => {
+    expect(withoutOutliers([1, 1.1, 0.9, 1.05, 0.95, 50])).toEqual([1, 1.1, 0.9, 1.05, 0.95])
+    expect(withoutOutliers([2, 2, 2, 9])).toEqual([2, 2, 2, 9])
+  })
+
+  test('rounds that were slower for everybody leave no trace', () => {
+    const positive = fc.double({ min: 0.01, max: 100, noNaN: true })
+    fc.assert(
+      fc.property(fc.array(positive, { minLength: 3, maxLength: 9 }), fc.array(positive, { minLength: 3, maxLength: 9 }), (levels, effects) => {
+        const middle = Math.exp(median(effects.map(Math.log)))
+        const steady = removeDrift(levels.map((level) => effects.map((effect) => level * effect)))
+        for (const [subject, row] of steady.entries()) for (const value of row) expect(value / (levels[subject] as number) / middle).toBeCloseTo(1, 6)
+      }),
+    )
+  })
+
+  test('the interval of a median shrinks with more samples and is endless for too few', () => {
+    const spread = (count: number) => relativeHalfWidth(Array.from({ length: count }, (_, index) => 1 + index / count))
+    expect(relativeHalfWidth([1, 2, 3])).toBe(Number.POSITIVE_INFINITY)
+    expect(spread(1000)).toBeLessThan(spread(100) / 2)
+    expect(relativeHalfWidth([5, 5, 5, 5, 5, 5])).toBe(0)
+  })
+})

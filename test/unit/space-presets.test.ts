@@ -1,0 +1,147 @@
+import { describe, expect, it } from 'vitest'
+import { architectureCosts, createSpace, largestPath, SpaceError, spaceRefSchema } from '../../search-space/index.ts'
+import { elementCount } from '../../search-space/index.ts'
+import { scaleWidth } from '../../search-space/mbconv.ts'
+import { fieldErrors } from '../../coordinator/protocol/index.ts'
+import { makeSpaceRef } from '../fixtures/searches.ts'
+
+/** MobileNetV2 1.0 at 224 as a space with one operation per block (Sandler et al. 2018, table 2). */
+const mobileNetV2 = spaceRefSchema.parse({
+  name: 'mobilenet-v2',
+  input: [224, 224, 3],
+  classes: 1000,
+  stem: { width: 32, stride: 2 },
+  firstBlock: { width: 16, kernel: 3 },
+  stages: [
+    { width: 24, cells: 2, stride: 2 },
+    { width: 32, cells: 3, stride: 2 },
+    { width: 64, cells: 4, stride: 2 },
+    { width: 96, cells: 3, stride: 1 },
+    { width: 160, cells: 3, stride: 2 },
+    { width: 320, cells: 1, stride: 1 },
+  ],
+  kernels: [3],
+  expansions: [6],
+  zero: false,
+  headWidth: 1280,
+})
+
+describe('the preset proxyless-mobile', () => {
+  const space = createSpace('proxyless-mobile')
+
+  it('has 21 blocks and a supernet of 16,034,168 parameters', () => {
+    expect(space.blocks).toHaveLength(21)
+    expect(space.weightSpecs.reduce((sum, spec) => sum + elementCount(spec.shape), 0)).toBe(16_034_168)
+  })
+
+  it('offers six MBConvs everywhere, and Zero exactly where the block has a shortcut', () => {
+    const mbconvs = ['mb3k3', 'mb3k5', 'mb3k7', 'mb6k3', 'mb6k5', 'mb6k7']
+    for (const block of space.blocks) {
+      expect(block.operations.map((operation) => operation.name)).toEqual(block.shortcut ? [...mbconvs, 'zero'] : mbconvs)
+      expect(block.shortcut).toBe(block.input.every((size, axis) => size === block.output[axis]))
+    }
+    expect(space.blocks.filter((block) => block.shortcut)).toHaveLength(15)
+  })
+
+  it('reaches the published resolutions and widths', () => {
+    const ends = [3, 7, 11, 15, 19, 20].map((index) => space.blocks[index]?.output)
+    expect(ends).toEqual([
+      [56, 56, 24],
+      [28, 28, 40],
+      [14, 14, 80],
+      [14, 14, 96],
+      [7, 7, 192],
+      [7, 7, 320],
+    ])
+  })
+
+  it('names operations in the grammar of the published tables', () => {
+    const keys = space.measurableOperations().map((operation) => operation.latencyKey)
+    for (const key of [
+      'Conv-input:224x224x3-output:112x112x32',
+      'expanded_conv-input:112x112x32-output:112x112x16-expand:1-kernel:3-stride:1-idskip:0',
+      'expanded_conv-input:112x112x16-output:56x56x24-expand:3-kernel:3-stride:2-idskip:0',
+      'expanded_conv-input:56x56x24-output:56x56x24-expand:6-kernel:7-stride:1-idskip:1',
+      'Conv_1-input:7x7x320-output:7x7x1280',
+      'Logits-input:7x7x1280-output:1000',
+    ]) {
+      expect(keys).toContain(key)
+    }
+    expect(new Set(keys).size).toBe(keys.length)
+    const needed = [...space.fixedParts.map((part) => part.latencyKey), ...space.blocks.flatMap((block) => block.operations.flatMap((o) => o.latencyKey ?? []))]
+    expect(new Set(needed)).toEqual(new Set(keys))
+  })
+
+  it('keeps its other settings when one is changed', () => {
+    const changed = createSpace(spaceRefSchema.parse({ preset: 'proxyless-mobile', classes: 100 }))
+    const logits = 1280 * 900 + 900
+    expect(changed.weightSpecs.reduce((sum, spec) => sum + elementCount(spec.shape), 0)).toBe(16_034_168 - logits)
+    expect(changed.name).toBe('proxyless-mobile-custom')
+  })
+})
+
+describe('MACs and parameters', () => {
+  it("count MobileNetV2 as its paper does: 300 M MACs, 3.4 M parameters", () => {
+    const space = createSpace(mobileNetV2)
+    const costs = architectureCosts(space, largestPath(space))
+    // 3,504,872 is also what torchvision's mobilenet_v2 has.
+    expect(costs).toEqual({ macs: 300_774_272, parameters: 3_504_872 })
+    expect(Math.abs(costs.macs / 300e6 - 1)).toBeLessThan(0.01)
+    expect(Math.abs(costs.parameters / 3.5e6 - 1)).toBeLessThan(0.01)
+  })
+
+  it('are those of the weights that a path uses', () => {
+    const space = createSpace('proxyless-mobile')
+    const path = largestPath(space)
+    const used = space.blocks.map((block, index) => `${block.name}/${block.operations[path[index] as number]?.name}/`)
+    const fixed = ['stem/', 'first/', 'head/', 'classifier/']
+    const weights = space.weightSpecs.filter((spec) => [...used, ...fixed].some((prefix) => spec.key.startsWith(prefix)))
+    expect(weights.reduce((sum, spec) => sum + elementCount(spec.shape), 0)).toBe(architectureCosts(space, path).parameters)
+  })
+})
+
+describe('scaled widths', () => {
+  it.each([
+    [32, 0.35, 16], // 11.2 → 8 would lose more than a tenth
+    [16, 0.35, 8],
+    [24, 0.5, 16],
+    [40, 0.5, 24],
+    [1280, 1.4, 1792],
+    [96, 0.75, 72],
+    [1, 0.1, 8],
+    [30, 1, 30],
+  ])('%i × %f is %i', (width, multiplier, expected) => {
+    expect(scaleWidth(width, multiplier)).toBe(expected)
+  })
+
+  it('keep the head at its full width below multiplier one', () => {
+    const space = createSpace(spaceRefSchema.parse({ preset: 'proxyless-mobile', widthMult: 0.5 }))
+    expect(space.fixedParts.at(-1)?.latencyKey).toBe('Logits-input:7x7x1280-output:1000')
+  })
+})
+
+describe('settings that make no sense', () => {
+  it('are refused with the field named: kernels twice', () => {
+    const twice = () => createSpace(makeSpaceRef({ kernels: [3, 3] }))
+    expect(twice).toThrow(SpaceError)
+    expect(twice).toThrow('expected different kernels, got 3, 3 (space.kernels)')
+  })
+
+  it.each([
+    [{ preset: 'proxyless-mobile', kernels: [4] }, 'kernels[0]'],
+    [{ preset: 'proxyless-mobile', depth: 4 }, 'depth'],
+    [{ preset: 'proxyless-mobile', stages: [] }, 'stages'],
+    [{ preset: 'proxyless-mobile', stages: [{ width: 8, cells: 1, stride: 3 }] }, 'stages[0].stride'],
+    [{ preset: 'proxyless-mobile', widthMult: 0 }, 'widthMult'],
+    [{ preset: 'proxyless-mobile', input: [224, 224, 3.5] }, 'input[2]'],
+  ])('are refused with the field named: %j', (ref, path) => {
+    const parsed = spaceRefSchema.safeParse(ref)
+    expect(parsed.success).toBe(false)
+    expect(parsed.error && fieldErrors(parsed.error).map((error) => error.path)).toEqual([path])
+  })
+
+  it('are refused where a search would be too large to hold: more blocks than a path may have', () => {
+    const huge = () => createSpace(spaceRefSchema.parse({ preset: 'proxyless-mobile', stages: Array.from({ length: 32 }, () => ({ width: 24, cells: 64, stride: 1 })) }))
+    expect(huge).toThrow(/expected at most \d+ blocks, got 2048 \(space\.stages\)/)
+  })
+})

