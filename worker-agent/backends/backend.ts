@@ -1,0 +1,23 @@
+// What a backend is to the rest of the agent, and what the file that opens one answers.
+
+type BackendName = 'tensorflow' | 'webgpu' | 'wasm' | 'cpu'
+
+type Backend = {
+  readonly name: BackendName
+  /** For people, e.g. `tfjs wasm 4.22.0, SIMD with fused multiply-add, 1 thread`. */
+  readonly description: string
+  /** False where reading a tensor back without awaiting it is impossible or stalls the device. */
+  readonly readsSynchronously: boolean
+}
+
+type BackendOptions = {
+  /** Accept a WebGPU adapter that runs on the CPU, such as SwiftShader; default false. */
+  readonly allowSoftwareAdapter?: boolean
+}
+
+type Rejection = { readonly name: BackendName; readonly reason: string }
+
+/** What one backend's file answers: the backend, or why this machine does not have it. */
+type OpenResult = { readonly kind: 'open'; readonly backend: Backend } | { readonly kind: 'unavailable'; readonly reason: string }
+
+export type { Backend, BackendName, BackendOptions, OpenResult, Rejection }

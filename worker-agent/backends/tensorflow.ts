@@ -1,0 +1,56 @@
+// TensorFlow's own C++ runtime: `@tensorflow/tfjs-node-gpu` (CUDA 11.2, cuDNN 8.1), otherwise `@tensorflow/tfjs-node`.
+// Both are optional: they fetch a native library when installed, and a machine without it goes on with another backend.
+
+import { createRequire } from 'node:module'
+
+import * as tf from '@tensorflow/tfjs-core'
+
+import { registerComposedKernels } from '../kernels/composed.ts'
+import type { OpenResult } from './backend.ts'
+
+const packageNames = ['@tensorflow/tfjs-node-gpu', '@tensorflow/tfjs-node'] as const
+
+/** tfjs-node 4.22 calls functions of node:util that Node 23 removed. */
+function restoreRemovedUtilities(): void {
+  // The live CommonJS object: the ES module namespace of node:util cannot be extended.
+  const util = createRequire(import.meta.url)('node:util') as Record<string, unknown>
+  util['isNullOrUndefined'] ??= (value: unknown) => value === null || value === undefined
+  util['isArray'] ??= Array.isArray
+  util['isString'] ??= (value: unknown) => typeof value === 'string'
+  util['isNumber'] ??= (value: unknown) => typeof value === 'number'
+  util['isBoolean'] ??= (value: unknown) => typeof value === 'boolean'
+  util['isUndefined'] ??= (value: unknown) => value === undefined
+  util['isObject'] ??= (value: unknown) => value !== null && typeof value === 'object'
+  util['isFunction'] ??= (value: unknown) => typeof value === 'function'
+}
+
+/** Why a package could not be used, in one line. */
+function reasonOf(packageName: string, error: unknown): string {
+  const { code, message } = error as { code?: string; message?: string }
+  const isAbsent = code === 'ERR_MODULE_NOT_FOUND' && message?.includes(`'${packageName}'`)
+  return isAbsent ? `${packageName} is not installed` : `${packageName}: ${message?.split('\n', 1)[0]}`
+}
+
+async function openTensorflow(): Promise<OpenResult> {
+  restoreRemovedUtilities()
+  const reasons: string[] = []
+  for (const packageName of packageNames) {
+    try {
+      // A computed name: the package may be absent, and so may its types.
+      const module: { version?: { 'tfjs-node'?: string } } = await import(packageName as string)
+      await tf.setBackend('tensorflow')
+      registerComposedKernels('tensorflow')
+      const version = module.version?.['tfjs-node'] ?? '4.22'
+      const description = `${packageName} ${version}, TensorFlow C++ runtime`
+      return {
+        kind: 'open',
+        backend: { name: 'tensorflow', description, readsSynchronously: true },
+      }
+    } catch (error) {
+      reasons.push(reasonOf(packageName, error))
+    }
+  }
+  return { kind: 'unavailable', reason: reasons.join('; ') }
+}
+
+export { openTensorflow }

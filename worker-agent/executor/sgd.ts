@@ -1,0 +1,66 @@
+// Stochastic gradient descent with momentum, in PyTorch's form (Sutskever et al. 2013 for Nesterov's variant):
+//   g += weightDecay * w          only where the weight's spec says so
+//   v  = momentum * v + g         v starts as g
+//   w -= learningRate * (g + momentum * v)
+
+import * as tf from '@tensorflow/tfjs-core'
+
+import { sgdStep } from '../kernels/operations.ts'
+import { readValues } from './read-values.ts'
+import type { Weights } from './weights.ts'
+
+type SgdOptions = {
+  /** In [0, 1). */
+  readonly momentum: number
+  readonly nesterov: boolean
+  readonly weightDecay: number
+}
+
+type Sgd = {
+  /** One step on the keys in `gradients`, and no others; disposes the gradients. */
+  apply(weights: Weights, gradients: ReadonlyMap<string, tf.Tensor>, learningRate: number): void
+  /** Velocities on the device, by key; owned by the optimiser. */
+  readonly velocities: ReadonlyMap<string, tf.Tensor>
+  readVelocity(key: string): Promise<Float32Array | undefined>
+  /** Forgets all velocities: the next step starts from v = g. */
+  clear(): void
+}
+
+function createSgd({ momentum, nesterov, weightDecay }: SgdOptions): Sgd {
+  const velocities = new Map<string, tf.Tensor>()
+  const clear = () => {
+    for (const velocity of velocities.values()) velocity.dispose()
+    velocities.clear()
+  }
+  return {
+    apply(weights, gradients, learningRate) {
+      for (const [key, gradient] of gradients) {
+        const before = velocities.get(key) ?? tf.zeros(gradient.shape)
+        const attributes = {
+          learningRate,
+          momentum,
+          nesterov,
+          weightDecay: weights.spec(key).decay ? weightDecay : 0,
+        }
+        const next = sgdStep({ weight: weights.get(key), velocity: before, gradient }, attributes)
+        before.dispose()
+        gradient.dispose()
+        velocities.set(key, tf.keep(next.velocity))
+        weights.replace(key, next.weight)
+      }
+    },
+    velocities,
+    async readVelocity(key) {
+      const velocity = velocities.get(key)
+      return velocity && (await readValues(velocity)).slice()
+    },
+    clear,
+  }
+}
+
+/** Cosine schedule (Loshchilov and Hutter 2017, without restarts): `base` at step 0, 0 at `total`. */
+function cosineRate(step: number, total: number, base: number): number {
+  return (base / 2) * (1 + Math.cos((Math.PI * Math.min(step, total)) / total))
+}
+
+export { cosineRate, createSgd, type Sgd, type SgdOptions }

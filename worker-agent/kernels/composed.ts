@@ -1,0 +1,152 @@
+// The executor's own kernels for backends without a hand-written version: compositions of standard TensorFlow.js
+// operations. They define what the SIMD kernels must compute, and are what those are tested against.
+
+import * as tf from '@tensorflow/tfjs-core'
+
+import { kernelNames, type NormaliseAttributes, type SgdAttributes } from './operations.ts'
+
+type Inputs = Record<string, tf.Tensor>
+
+type ComposedKernel = (inputs: never, attributes: never) => tf.Tensor | tf.Tensor[]
+
+/** Everything but the channels. */
+const positionAxes = [0, 1, 2]
+
+function inverseDeviation(variance: tf.Tensor, epsilon: number): tf.Tensor {
+  return tf.rsqrt(tf.add(variance, epsilon))
+}
+
+function clamp(y: tf.Tensor, relu6: boolean): tf.Tensor {
+  return relu6 ? tf.clipByValue(y, 0, 6) : y
+}
+
+/** 1 where 0 < z < 6: the derivative of ReLU6. */
+function openMask(z: tf.Tensor): tf.Tensor {
+  return tf.cast(tf.logicalAnd(tf.greater(z, 0), tf.less(z, 6)), 'float32')
+}
+
+function batchNormApply(
+  inputs: { x: tf.Tensor; mean: tf.Tensor; variance: tf.Tensor; gamma: tf.Tensor; beta: tf.Tensor },
+  { epsilon, relu6 }: NormaliseAttributes,
+): tf.Tensor {
+  const { x, mean, variance, gamma, beta } = inputs
+  const scale = tf.mul(gamma, inverseDeviation(variance, epsilon))
+  return clamp(tf.add(tf.mul(tf.sub(x, mean), scale), beta), relu6)
+}
+
+function batchNormTrain(
+  { x, gamma, beta }: { x: tf.Tensor; gamma: tf.Tensor; beta: tf.Tensor },
+  attributes: NormaliseAttributes,
+): tf.Tensor[] {
+  const mean = tf.mean(x, positionAxes)
+  const variance = tf.mean(tf.square(tf.sub(x, mean)), positionAxes)
+  return [batchNormApply({ x, mean, variance, gamma, beta }, attributes), mean, variance]
+}
+
+function batchNormGrad(
+  inputs: {
+    x: tf.Tensor
+    dy: tf.Tensor
+    mean: tf.Tensor
+    variance: tf.Tensor
+    gamma: tf.Tensor
+    beta: tf.Tensor
+  },
+  { epsilon, relu6 }: NormaliseAttributes,
+): tf.Tensor[] {
+  const { x, dy, mean, variance, gamma, beta } = inputs
+  const inverse = inverseDeviation(variance, epsilon)
+  const normalised = tf.mul(tf.sub(x, mean), inverse)
+  const dz = relu6 ? tf.mul(dy, openMask(tf.add(tf.mul(normalised, gamma), beta))) : dy
+  const dbeta = tf.sum(dz, positionAxes)
+  const dgamma = tf.sum(tf.mul(dz, normalised), positionAxes)
+  const positions = x.size / gamma.size
+  const centred = tf.sub(dz, tf.div(tf.add(dbeta, tf.mul(normalised, dgamma)), positions))
+  return [tf.mul(centred, tf.mul(gamma, inverse)), dgamma, dbeta]
+}
+
+function convolve({ x, filter }: { x: tf.Tensor4D; filter: tf.Tensor4D }, { stride }: { stride: number }): tf.Tensor {
+  return tf.conv2d(x, filter, stride, 'same')
+}
+
+function convolveDepthwise({ x, filter }: { x: tf.Tensor4D; filter: tf.Tensor4D }, { stride }: { stride: number }): tf.Tensor {
+  return tf.depthwiseConv2d(x, filter, stride, 'same')
+}
+
+function relu6Grad({ x, dy }: { x: tf.Tensor; dy: tf.Tensor }): tf.Tensor {
+  return tf.mul(dy, openMask(x))
+}
+
+function globalAveragePool({ x }: { x: tf.Tensor }): tf.Tensor {
+  return tf.mean(x, [1, 2], true)
+}
+
+function globalAveragePoolGrad({ dy }: { dy: tf.Tensor }, { height, width }: { height: number; width: number }): tf.Tensor {
+  return tf.tile(tf.div(dy, height * width), [1, height, width, 1])
+}
+
+function softmaxCrossEntropy(
+  { logits, labels }: { logits: tf.Tensor2D; labels: tf.Tensor1D },
+  { labelSmoothing }: { labelSmoothing: number },
+): tf.Tensor[] {
+  const [batch, classes] = logits.shape
+  const onehot = tf.cast(tf.oneHot(labels, classes), 'float32')
+  const targets = tf.add(tf.mul(onehot, 1 - labelSmoothing), labelSmoothing / classes)
+  const shifted = tf.sub(logits, tf.max(logits, 1, true))
+  const logTotal = tf.log(tf.sum(tf.exp(shifted), 1, true))
+  const logProbabilities = tf.sub(shifted, logTotal)
+  const loss = tf.div(tf.neg(tf.sum(tf.mul(targets, logProbabilities))), batch)
+  const correct = tf.sum(tf.cast(tf.equal(tf.argMax(logits, 1), labels), 'float32'))
+  const dlogits = tf.div(tf.sub(tf.exp(logProbabilities), targets), batch)
+  return [tf.stack([loss, correct]), dlogits]
+}
+
+function dot({ a, b }: { a: tf.Tensor; b: tf.Tensor }): tf.Tensor {
+  return tf.reshape(tf.sum(tf.mul(a, b)), [1])
+}
+
+function sum({ a, b }: { a: tf.Tensor; b: tf.Tensor }): tf.Tensor {
+  return tf.add(a, b)
+}
+
+function sgdStep(
+  inputs: { weight: tf.Tensor; velocity: tf.Tensor; gradient: tf.Tensor },
+  { learningRate, momentum, nesterov, weightDecay }: SgdAttributes,
+): tf.Tensor[] {
+  const { weight, velocity, gradient } = inputs
+  const decayed = weightDecay === 0 ? gradient : tf.add(gradient, tf.mul(weight, weightDecay))
+  const nextVelocity = tf.add(tf.mul(velocity, momentum), decayed)
+  const direction = nesterov ? tf.add(decayed, tf.mul(nextVelocity, momentum)) : nextVelocity
+  return [tf.sub(weight, tf.mul(direction, learningRate)), nextVelocity]
+}
+
+const composedKernels = {
+  batchNormApply,
+  batchNormGrad,
+  batchNormTrain,
+  convolve,
+  convolveDepthwise,
+  dot,
+  globalAveragePool,
+  globalAveragePoolGrad,
+  relu6Grad,
+  sgdStep,
+  softmaxCrossEntropy,
+  sum,
+} satisfies Record<keyof typeof kernelNames, ComposedKernel>
+
+/** Registers every kernel of ours for a backend as a composition; a name that it already has is left as it is. */
+function registerComposedKernels(backendName: string): void {
+  for (const [name, compose] of Object.entries(composedKernels)) {
+    const kernelName = kernelNames[name as keyof typeof kernelNames]
+    if (tf.getKernel(kernelName, backendName)) continue
+    const run = compose as (inputs: Inputs, attributes: object) => tf.Tensor | tf.Tensor[]
+    tf.registerKernel({
+      kernelName,
+      backendName,
+      kernelFunc: ({ inputs, attrs }) => tf.tidy(() => run(inputs as Inputs, attrs ?? {})) as unknown as tf.TensorInfo[],
+    })
+  }
+}
+
+export { registerComposedKernels }
