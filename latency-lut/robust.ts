@@ -61,7 +61,9 @@ function removeDrift(samples: readonly (readonly number[])[]): number[][] {
   let levels = logarithms.map(median)
   let effects: number[] = []
   for (let sweep = 0; sweep < POLISH_SWEEPS; sweep++) {
-    effects = Array.from({ length: rounds }, (_, round) => median(logarithms.map((row, subject) => (row[round] as number) - (levels[subject] as number))))
+    effects = Array.from({ length: rounds }, (_, round) =>
+      median(logarithms.map((row, subject) => (row[round] as number) - (levels[subject] as number))),
+    )
     const typical = median(effects)
     effects = effects.map((effect) => effect - typical)
     levels = logarithms.map((row) => median(row.map((value, round) => value - (effects[round] as number))))

@@ -63,7 +63,9 @@ describe('coverage', () => {
   })
 
   test('Zero costs 0 and nothing else does', () => {
-    const costs = space.blocks.flatMap((block, b) => block.operations.map((operation, j) => [operation.isZero, latency.operationMs[b]?.[j] === 0]))
+    const costs = space.blocks.flatMap((block, b) =>
+      block.operations.map((operation, j) => [operation.isZero, latency.operationMs[b]?.[j] === 0]),
+    )
     expect(costs.some(([isZero]) => isZero)).toBe(true)
     for (const [isZero, isFree] of costs) expect(isFree).toBe(isZero)
   })
@@ -73,15 +75,23 @@ describe('coverage', () => {
     fc.assert(
       fc.property(choice, (path) => {
         const chosen = path.map((operation, block) => entryMs(space.blocks[block]?.operations[operation]?.latencyKey ?? null))
-        expect(pathLatencyMs(latency, path)).toBeCloseTo(chosen.reduce((sum, ms) => sum + ms, fixedMs), 9)
+        expect(pathLatencyMs(latency, path)).toBeCloseTo(
+          chosen.reduce((sum, ms) => sum + ms, fixedMs),
+          9,
+        )
       }),
     )
   })
 
   test('the expected latency at uniform probabilities is the fixed part and the mean of every block', () => {
     const uniform = space.blocks.map(({ operations }) => operations.map(() => 1 / operations.length))
-    const means = space.blocks.map(({ operations }) => operations.reduce((sum, { latencyKey }) => sum + entryMs(latencyKey), 0) / operations.length)
-    expect(expectedLatencyMs(latency, uniform)).toBeCloseTo(means.reduce((sum, ms) => sum + ms, fixedMs), 9)
+    const means = space.blocks.map(
+      ({ operations }) => operations.reduce((sum, { latencyKey }) => sum + entryMs(latencyKey), 0) / operations.length,
+    )
+    expect(expectedLatencyMs(latency, uniform)).toBeCloseTo(
+      means.reduce((sum, ms) => sum + ms, fixedMs),
+      9,
+    )
   })
 })
 
@@ -123,18 +133,23 @@ describe('statistics of timings', () => {
   test('rounds that were slower for everybody leave no trace', () => {
     const positive = fc.double({ min: 0.01, max: 100, noNaN: true })
     fc.assert(
-      fc.property(fc.array(positive, { minLength: 3, maxLength: 9 }), fc.array(positive, { minLength: 3, maxLength: 9 }), (levels, effects) => {
-        const middle = Math.exp(median(effects.map(Math.log)))
-        const steady = removeDrift(levels.map((level) => effects.map((effect) => level * effect)))
-        for (const [subject, row] of steady.entries()) for (const value of row) expect(value / (levels[subject] as number) / middle).toBeCloseTo(1, 6)
-      }),
+      fc.property(
+        fc.array(positive, { minLength: 3, maxLength: 9 }),
+        fc.array(positive, { minLength: 3, maxLength: 9 }),
+        (levels, effects) => {
+          const middle = Math.exp(median(effects.map(Math.log)))
+          const steady = removeDrift(levels.map((level) => effects.map((effect) => level * effect)))
+          for (const [subject, row] of steady.entries())
+            for (const value of row) expect(value / (levels[subject] as number) / middle).toBeCloseTo(1, 6)
+        },
+      ),
     )
   })
 
   test('the interval of a median shrinks with more samples and is endless for too few', () => {
-    const spread = (count: number) => relativeHalfWidth(Array.from({ length: count }, (_, index) => 1 + index / count))
+    const [few, many] = [100, 1000].map((count) => relativeHalfWidth(Array.from({ length: count }, (_, index) => 1 + index / count)))
     expect(relativeHalfWidth([1, 2, 3])).toBe(Number.POSITIVE_INFINITY)
-    expect(spread(1000)).toBeLessThan(spread(100) / 2)
+    expect(many).toBeLessThan((few ?? 0) / 2)
     expect(relativeHalfWidth([5, 5, 5, 5, 5, 5])).toBe(0)
   })
 })
