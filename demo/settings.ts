@@ -21,10 +21,13 @@ const TARGET_SHARE = 0.75
 const SEARCH_RATE = 0.1
 const SCRATCH_RATE = 0.1
 
-const full: DemoSettings = { profileSeconds: 15, searchSteps: 6000, scratchSteps: 1500, batchSize: 64 }
-const quick: DemoSettings = { profileSeconds: 6, searchSteps: 1200, scratchSteps: 200, batchSize: 64 }
+const full: DemoSettings = { profileSeconds: 15, searchSteps: 9000, scratchSteps: 2000, batchSize: 32 }
+const quick: DemoSettings = { profileSeconds: 6, searchSteps: 1500, scratchSteps: 300, batchSize: 32 }
 
-function searchConfig(settings: DemoSettings, parts: { targetMs: number; table: { name: string; version: string }; dataset: { name: string } }): SearchConfigInput {
+function searchConfig(
+  settings: DemoSettings,
+  parts: { targetMs: number; table: { name: string; version: string }; dataset: { name: string } },
+): SearchConfigInput {
   return {
     name: 'demo',
     space: SPACE,

@@ -11,7 +11,9 @@ type SpaceLatency = {
   readonly operationMs: readonly (readonly number[])[]
 }
 
-type Coverage = { readonly kind: 'covered'; readonly latency: SpaceLatency } | { readonly kind: 'missing'; readonly keys: readonly string[] }
+type Coverage =
+  | { readonly kind: 'covered'; readonly latency: SpaceLatency }
+  | { readonly kind: 'missing'; readonly keys: readonly string[] }
 
 /** Looks up every key that the space needs. */
 function coverSpace(space: Space, table: LatencyTable): Coverage {
@@ -37,7 +39,8 @@ function pathLatencyMs(latency: SpaceLatency, path: Path): number {
 /** Latency expected when block b chooses operation j with probability `probabilities[b][j]`, milliseconds. */
 function expectedLatencyMs(latency: SpaceLatency, probabilities: readonly (readonly number[])[]): number {
   return probabilities.reduce(
-    (sum, block, index) => sum + block.reduce((part, probability, j) => part + probability * (latency.operationMs[index]?.[j] ?? Number.NaN), 0),
+    (sum, block, index) =>
+      sum + block.reduce((part, probability, j) => part + probability * (latency.operationMs[index]?.[j] ?? Number.NaN), 0),
     latency.fixedMs,
   )
 }

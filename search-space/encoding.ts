@@ -25,7 +25,11 @@ function parseArchitecture(space: Space, text: string): number[] {
     const operation = block.operations.findIndex((candidate) => candidate.name === names[index])
     if (operation === -1) {
       const known = block.operations.map((candidate) => candidate.name).join(', ')
-      throw new SpaceError('encoding', `architecture.blocks[${index}]`, `expected one of ${known} for block ${block.name}, got "${names[index]}"`)
+      throw new SpaceError(
+        'encoding',
+        `architecture.blocks[${index}]`,
+        `expected one of ${known} for block ${block.name}, got "${names[index]}"`,
+      )
     }
     return operation
   })

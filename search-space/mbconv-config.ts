@@ -13,36 +13,36 @@ const MAX_BLOCKS = 256
 const MAX_OPERATIONS = 4096
 
 const width = z.int().min(1).max(MAX_WIDTH)
-const kernel = z.literal([1, 3, 5, 7]).describe('side of the depthwise kernel: 1, 3, 5 or 7')
-const stride = z.literal([1, 2])
+const KERNELS = [1, 3, 5, 7] as const
+const STRIDES = [1, 2] as const
+// The generator of the OpenAPI document knows only the first value of a literal; `enum` names them all.
+const kernel = z.literal(KERNELS).meta({ description: 'side of the depthwise kernel: 1, 3, 5 or 7', enum: [...KERNELS] })
+const stride = z.literal(STRIDES).meta({ enum: [...STRIDES] })
 
 /** Settings without their defaults, which must not stand in for what a preset says. */
 const mbconvFields = {
-    name: z
-      .string()
-      .regex(/^[a-z0-9][a-z0-9._-]{0,63}$/, 'expected lower-case letters, digits, ".", "_" or "-", 64 at most')
-      .describe('name that architectures of this space start with'),
-    input: z
-      .tuple([z.int().min(1).max(MAX_SIDE), z.int().min(1).max(MAX_SIDE), z.int().min(1).max(64)])
-      .describe('height, width and channels of an image'),
-    classes: z.int().min(2).max(MAX_CLASSES),
-    widthMult: z.number().positive().max(10).describe('factor on all widths, which are then rounded to multiples of 8'),
-    stem: z.strictObject({ width, stride }).describe('first 3×3 convolution'),
-    firstBlock: z
-      .strictObject({ width, kernel })
-      .nullable()
-      .describe('a fixed MBConv with expansion 1 behind the stem, or null'),
-    stages: z
-      .array(z.strictObject({ width, cells: z.int().min(1).max(MAX_CELLS), stride }))
-      .min(1)
-      .max(32)
-      .describe('groups of blocks of one width; the stride is that of the first block of the group'),
-    kernels: z.array(kernel).min(1).describe('kernel sizes to choose from'),
-    expansions: z.array(z.int().min(1).max(16)).min(1).describe('expansion ratios to choose from'),
-    zero: z.boolean().describe('whether a block with a shortcut may be skipped'),
-    headWidth: width.nullable().describe('channels of the last 1×1 convolution, or null for none'),
-    batchNormEpsilon: z.number().positive().describe('added to the variance'),
-  }
+  name: z
+    .string()
+    .regex(/^[a-z0-9][a-z0-9._-]{0,63}$/, 'expected lower-case letters, digits, ".", "_" or "-", 64 at most')
+    .describe('name that architectures of this space start with'),
+  input: z
+    .tuple([z.int().min(1).max(MAX_SIDE), z.int().min(1).max(MAX_SIDE), z.int().min(1).max(64)])
+    .describe('height, width and channels of an image'),
+  classes: z.int().min(2).max(MAX_CLASSES),
+  widthMult: z.number().positive().max(10).describe('factor on all widths, which are then rounded to multiples of 8'),
+  stem: z.strictObject({ width, stride }).describe('first 3×3 convolution'),
+  firstBlock: z.strictObject({ width, kernel }).nullable().describe('a fixed MBConv with expansion 1 behind the stem, or null'),
+  stages: z
+    .array(z.strictObject({ width, cells: z.int().min(1).max(MAX_CELLS), stride }))
+    .min(1)
+    .max(32)
+    .describe('groups of blocks of one width; the stride is that of the first block of the group'),
+  kernels: z.array(kernel).min(1).describe('kernel sizes to choose from'),
+  expansions: z.array(z.int().min(1).max(16)).min(1).describe('expansion ratios to choose from'),
+  zero: z.boolean().describe('whether a block with a shortcut may be skipped'),
+  headWidth: width.nullable().describe('channels of the last 1×1 convolution, or null for none'),
+  batchNormEpsilon: z.number().positive().describe('added to the variance'),
+}
 
 const mbconvConfigSchema = z
   .strictObject({
@@ -85,14 +85,14 @@ const presets = {
     stem: { width: 16, stride: 2 },
     firstBlock: { width: 8, kernel: 3 },
     stages: [
-      { width: 16, cells: 2, stride: 1 },
-      { width: 24, cells: 3, stride: 2 },
-      { width: 40, cells: 2, stride: 1 },
+      { width: 16, cells: 2, stride: 2 },
+      { width: 24, cells: 2, stride: 1 },
+      { width: 32, cells: 2, stride: 1 },
     ],
     kernels: [3, 5, 7],
     expansions: [3, 6],
     zero: true,
-    headWidth: 128,
+    headWidth: 64,
     batchNormEpsilon: 1e-3,
   },
 } satisfies Record<string, MbconvConfig>
@@ -118,4 +118,15 @@ function resolveSpaceConfig(ref: SpaceRef): MbconvConfig {
   return mbconvConfigSchema.parse({ ...presets[preset], name: `${preset}-custom`, ...changes })
 }
 
-export { MAX_BLOCKS, MAX_OPERATIONS, mbconvConfigSchema, type MbconvConfig, presetNames, type PresetName, presets, resolveSpaceConfig, type SpaceRef, spaceRefSchema }
+export {
+  MAX_BLOCKS,
+  MAX_OPERATIONS,
+  mbconvConfigSchema,
+  type MbconvConfig,
+  presetNames,
+  type PresetName,
+  presets,
+  resolveSpaceConfig,
+  type SpaceRef,
+  spaceRefSchema,
+}

@@ -111,7 +111,15 @@ function writeMbconv(
   return { layers: writer.layers, weightSpecs: writer.weightSpecs, output: last.id, shape: last.shape }
 }
 
-function writeConvNorm(prefix: string, input: string, from: Shape, kernel: number, stride: number, channels: number, epsilon: number): Written {
+function writeConvNorm(
+  prefix: string,
+  input: string,
+  from: Shape,
+  kernel: number,
+  stride: number,
+  channels: number,
+  epsilon: number,
+): Written {
   const writer = new LayerWriter(epsilon)
   const last = writer.convNorm(prefix, 'conv', input, from, kernel, stride, channels, true)
   return { layers: writer.layers, weightSpecs: writer.weightSpecs, output: last.id, shape: last.shape }
@@ -175,8 +183,22 @@ function createMbconvSpace(config: MbconvConfig): Space {
 
   const head: Written[] = []
   const fixed: { name: string; written: Written; from: Shape; operation: LatencyOperation; shortcut: boolean }[] = []
-  const stem = writeConvNorm('stem/conv', 'input', config.input, STEM_KERNEL, config.stem.stride, scaleWidth(config.stem.width, config.widthMult), epsilon)
-  fixed.push({ name: 'stem', written: stem, from: config.input, operation: { type: 'Conv', input: config.input, output: stem.shape }, shortcut: false })
+  const stem = writeConvNorm(
+    'stem/conv',
+    'input',
+    config.input,
+    STEM_KERNEL,
+    config.stem.stride,
+    scaleWidth(config.stem.width, config.widthMult),
+    epsilon,
+  )
+  fixed.push({
+    name: 'stem',
+    written: stem,
+    from: config.input,
+    operation: { type: 'Conv', input: config.input, output: stem.shape },
+    shortcut: false,
+  })
   head.push(stem)
   let last = stem
   if (config.firstBlock) {
@@ -184,7 +206,15 @@ function createMbconvSpace(config: MbconvConfig): Space {
     const from = last.shape
     const channels = scaleWidth(width, config.widthMult)
     last = writeMbconv('first/conv', last.output, from, { expansion: 1, kernel, stride: 1, channels }, epsilon)
-    const operation: LatencyOperation = { type: 'expanded_conv', input: from, output: last.shape, expand: 1, kernel, stride: 1, shortcut: false }
+    const operation: LatencyOperation = {
+      type: 'expanded_conv',
+      input: from,
+      output: last.shape,
+      expand: 1,
+      kernel,
+      stride: 1,
+      shortcut: false,
+    }
     fixed.push({ name: 'first', written: last, from, operation, shortcut: false })
     head.push(last)
   }
@@ -209,10 +239,22 @@ function createMbconvSpace(config: MbconvConfig): Space {
   const headConv = tail.length === 2 ? tail[0] : undefined
   const classifier = tail.at(-1) as Written
   if (headConv) {
-    fixed.push({ name: 'head', written: headConv, from: bodyShape, operation: { type: 'Conv_1', input: bodyShape, output: headConv.shape }, shortcut: false })
+    fixed.push({
+      name: 'head',
+      written: headConv,
+      from: bodyShape,
+      operation: { type: 'Conv_1', input: bodyShape, output: headConv.shape },
+      shortcut: false,
+    })
   }
   const pooled = headConv?.shape ?? bodyShape
-  fixed.push({ name: 'classifier', written: classifier, from: pooled, operation: { type: 'Logits', input: pooled, classes: config.classes }, shortcut: false })
+  fixed.push({
+    name: 'classifier',
+    written: classifier,
+    from: pooled,
+    operation: { type: 'Logits', input: pooled, classes: config.classes },
+    shortcut: false,
+  })
 
   const writeCandidate = (place: Place, candidate: MbconvChoice, input: string): Written => {
     if (!('kernel' in candidate)) {
@@ -269,7 +311,11 @@ function createMbconvSpace(config: MbconvConfig): Space {
       const candidateAt = (operation: number): MbconvChoice => {
         const candidate = place.candidates[operation]
         if (!candidate) {
-          throw new SpaceError('choices', `choices[${block}]`, `expected an operation from 0 to ${place.candidates.length - 1} of block ${place.name}, got ${operation}`)
+          throw new SpaceError(
+            'choices',
+            `choices[${block}]`,
+            `expected an operation from 0 to ${place.candidates.length - 1} of block ${place.name}, got ${operation}`,
+          )
         }
         return candidate
       }

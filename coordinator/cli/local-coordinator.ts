@@ -183,7 +183,10 @@ async function assertPortFree(port: number, host: string): Promise<void> {
 }
 
 function portInUse(port: number, host: string): CliError {
-  return new CliError('conflict', `port ${port} of ${host} is in use by another program; choose another with --port, or 0 for any that is free`)
+  return new CliError(
+    'conflict',
+    `port ${port} of ${host} is in use by another program; choose another with --port, or 0 for any that is free`,
+  )
 }
 
 /** The sockets are open before the Worker has run for the first time. */

@@ -156,7 +156,9 @@ function renderStatusLine(status: SearchStatus): string {
     `entropy ${printDecimal(status.entropy.mean)}`,
     `expected ${printLatency(status.expectedLatencyMs)} (target ${printLatency(status.targetLatencyMs)})`,
     `${status.agents.length} ${status.agents.length === 1 ? 'agent' : 'agents'}`,
-    ...(status.timeLeftMs === null || status.finishedAtMs !== null || status.phase === 'paused' ? [] : [`${printDuration(status.timeLeftMs)} left`]),
+    ...(status.timeLeftMs === null || status.finishedAtMs !== null || status.phase === 'paused'
+      ? []
+      : [`${printDuration(status.timeLeftMs)} left`]),
   ].join('  ')
 }
 

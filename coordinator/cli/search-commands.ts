@@ -29,7 +29,11 @@ function createSearchCommands(terminal: Terminal): CommandDef {
       list: listCommand(terminal),
       status: statusCommand(terminal),
       watch: watchCommand(terminal),
-      pause: phaseCommand(terminal, 'pause', 'Hand out no more tasks until the search is resumed. Results of tasks already handed out still count.'),
+      pause: phaseCommand(
+        terminal,
+        'pause',
+        'Hand out no more tasks until the search is resumed. Results of tasks already handed out still count.',
+      ),
       resume: phaseCommand(terminal, 'resume', 'Hand out tasks of a paused search again.'),
       stop: phaseCommand(terminal, 'stop', 'End a search for good. Its state can still be read and its architecture derived.'),
       delete: deleteCommand(terminal),
@@ -88,7 +92,13 @@ function listCommand(terminal: Terminal): CommandDef {
           ? 'no searches yet'
           : renderTable(
               [{ title: 'id' }, { title: 'name' }, { title: 'phase' }, { title: 'space' }, { title: 'created' }],
-              searches.map((search) => [search.searchId, printable(search.name), search.phase, search.space, printTime(search.createdAtMs)]),
+              searches.map((search) => [
+                search.searchId,
+                printable(search.name),
+                search.phase,
+                search.space,
+                printTime(search.createdAtMs),
+              ]),
             ),
       )
     },
@@ -129,7 +139,10 @@ function watchCommand(terminal: Terminal): CommandDef {
       const status = await watchSearch(terminal, client, searchId, { live, intervalMs })
       if (!live) printResult(terminal, args.json === true, status, () => renderStatus(status, terminal.columns()))
       if (status.phase === 'stopped')
-        throw new CliError('unfinished', `search ${searchId} was stopped at ${status.weightSteps.done} of ${status.weightSteps.total} steps`)
+        throw new CliError(
+          'unfinished',
+          `search ${searchId} was stopped at ${status.weightSteps.done} of ${status.weightSteps.total} steps`,
+        )
     },
   }) as CommandDef
 }

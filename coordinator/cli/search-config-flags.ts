@@ -13,7 +13,11 @@ const searchConfigFlags = {
   config: { type: 'string', valueHint: 'FILE', description: 'JSON file with settings of the search; flags change single fields of it' },
   space: { type: 'string', valueHint: 'NAME|JSON', description: `search space: ${presetNames.join(', ')}, or its settings as JSON` },
   dataset: { type: 'string', valueHint: 'NAME', description: 'name of the data that agents train on, for people' },
-  fingerprint: { type: 'string', valueHint: 'HEX', description: "SHA-256 that every agent's data must have (default: that of the first agent)" },
+  fingerprint: {
+    type: 'string',
+    valueHint: 'HEX',
+    description: "SHA-256 that every agent's data must have (default: that of the first agent)",
+  },
   'target-ms': { type: 'string', valueHint: 'MS', description: 'wanted latency, milliseconds per batch of the latency table' },
   table: { type: 'string', valueHint: 'NAME[@VERSION]', description: 'latency table (default version: the one published last)' },
   name: { type: 'string', valueHint: 'TEXT', description: 'name of the search, for people (default: search)' },
@@ -96,7 +100,8 @@ function checkSearchConfig(config: unknown): SearchConfig {
     createSpace(parsed.data.space)
   } catch (error) {
     if (error instanceof SpaceError) throw invalidConfig([{ path: `space (${error.field})`, message: error.message }])
-    if (error instanceof z.core.$ZodError) throw invalidConfig(fieldErrors(error).map(({ path, message }) => ({ path: `space.${path}`, message })))
+    if (error instanceof z.core.$ZodError)
+      throw invalidConfig(fieldErrors(error).map(({ path, message }) => ({ path: `space.${path}`, message })))
     throw error
   }
   return parsed.data
@@ -176,7 +181,9 @@ function parseFieldPath(field: string): (string | number)[] {
 function readField(config: unknown, field: string): unknown {
   return parseFieldPath(field).reduce<unknown>(
     (value, part) =>
-      typeof value === 'object' && value !== null && Object.hasOwn(value, part) ? (value as Record<string | number, unknown>)[part] : undefined,
+      typeof value === 'object' && value !== null && Object.hasOwn(value, part)
+        ? (value as Record<string | number, unknown>)[part]
+        : undefined,
     config,
   )
 }
@@ -191,7 +198,10 @@ function setField(config: Record<string, unknown>, field: string, value: unknown
     if (inner === undefined) next = {}
     else if (index === 0 && part === 'space' && typeof inner === 'string') next = { preset: inner }
     if (typeof next !== 'object' || next === null) {
-      throw new CliError('usage', `cannot set ${field}: ${parts.slice(0, index + 1).join('.')} is ${JSON.stringify(inner)}, which has no fields`)
+      throw new CliError(
+        'usage',
+        `cannot set ${field}: ${parts.slice(0, index + 1).join('.')} is ${JSON.stringify(inner)}, which has no fields`,
+      )
     }
     container[part] = next
     container = next as Record<string | number, unknown>

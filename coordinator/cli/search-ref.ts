@@ -22,7 +22,8 @@ async function resolveSearch(client: CoordinatorClient, text: string): Promise<s
   }
   const fitting = text === '' ? [] : searches.filter(({ searchId }) => searchId.startsWith(text))
   const [only] = fitting
-  if (only === undefined) throw new CliError('notFound', `no search has an id that starts with "${text}"; "gatehouse search list" lists them`)
+  if (only === undefined)
+    throw new CliError('notFound', `no search has an id that starts with "${text}"; "gatehouse search list" lists them`)
   if (fitting.length > 1) {
     const listed = fitting.slice(0, MAX_LISTED).map(({ searchId, name }) => `${searchId} (${name})`)
     throw new CliError(

@@ -82,7 +82,10 @@ async function removeStaleLock(folder: string, lockFile: string): Promise<void> 
   }
   // Only a runtime that is surely ours is killed: where a start time is not known, the watchdog has to have done it.
   if (lock !== null && lock.runtime !== null && lock.runtime.startedAt !== null && !(await endProcess(lock.runtime))) {
-    throw new CliError('conflict', `the runtime of an earlier coordinator (process ${lock.runtime.pid}) still uses ${folder} and does not end`)
+    throw new CliError(
+      'conflict',
+      `the runtime of an earlier coordinator (process ${lock.runtime.pid}) still uses ${folder} and does not end`,
+    )
   }
   const removed = `${lockFile}.stale.${process.pid}`
   try {

@@ -76,7 +76,10 @@ function listCommand(terminal: Terminal): CommandDef {
 function showCommand(terminal: Terminal): CommandDef {
   return defineCommand({
     meta: { name: 'show', description: 'Print a latency table. With --json it can be published elsewhere as it is.' },
-    args: { table: { type: 'positional', required: true, description: 'NAME for the version published last, or NAME@VERSION' }, ...connectionFlags },
+    args: {
+      table: { type: 'positional', required: true, description: 'NAME for the version published last, or NAME@VERSION' },
+      ...connectionFlags,
+    },
     async run({ args }) {
       const { name, version } = parseTableRef(args.table)
       const client = connect(terminal, args)
@@ -99,7 +102,12 @@ function renderLatencyTable(table: LatencyTable): string {
     `fixed     ${printDecimal(table.fixedMs)} ms`,
     '',
     renderTable(
-      [{ title: 'mean, ms', align: 'right' }, { title: 'std, ms', align: 'right' }, { title: 'runs', align: 'right' }, { title: 'operation' }],
+      [
+        { title: 'mean, ms', align: 'right' },
+        { title: 'std, ms', align: 'right' },
+        { title: 'runs', align: 'right' },
+        { title: 'operation' },
+      ],
       Object.entries(table.entries).map(([key, entry]) => [
         printDecimal(entry.meanMs),
         printDecimal(entry.stdMs),

@@ -65,7 +65,12 @@ function revokeCommand(terminal: Terminal): CommandDef {
       const client = connect(terminal, args)
       const searchId = await resolveSearch(client, args.id)
       await client.revokeToken(searchId, args.token_id)
-      printResult(terminal, args.json === true, { searchId, tokenId: args.token_id, revoked: true }, () => `token ${args.token_id} is revoked`)
+      printResult(
+        terminal,
+        args.json === true,
+        { searchId, tokenId: args.token_id, revoked: true },
+        () => `token ${args.token_id} is revoked`,
+      )
     },
   }) as CommandDef
 }

@@ -8,7 +8,7 @@ import { renderStatus, renderStatusLine } from './render-status.ts'
 import type { Terminal } from '../../command-line/terminal.ts'
 import { cutText } from '../../command-line/text-layout.ts'
 
-const endPhases: readonly Phase[] = ['finished', 'stopped']
+const endPhases: ReadonlySet<Phase> = new Set(['finished', 'stopped'])
 
 type WatchOptions = {
   /** Redraws a screen on standard output rather than adding lines to standard error. */
@@ -38,7 +38,7 @@ async function watchSearch(terminal: Terminal, client: CoordinatorClient, search
     }
     if (options.live) screen.draw(drawing(terminal, last, trouble))
     else if (last !== null && trouble === null) terminal.note(`${new Date().toISOString().slice(11, 19)}  ${renderStatusLine(last)}`)
-    if (last !== null && trouble === null && endPhases.includes(last.phase)) return last
+    if (last !== null && trouble === null && endPhases.has(last.phase)) return last
     const delayMs = trouble === null ? intervalMs : Math.min(MAX_RETRY_DELAY_MS, intervalMs * 2) * (0.5 + 0.5 * Math.random())
     await pause(delayMs, terminal.interrupted)
   }

@@ -71,7 +71,10 @@ async function runWrangler(configPath: string, outFolder: string): Promise<Built
   const bundleFolder = join(outFolder, 'bundle')
   const wrangler = join(dirname(createRequire(import.meta.url).resolve('wrangler/package.json')), 'bin', 'wrangler.js')
   const deploy = [wrangler, 'deploy', '--dry-run', '--config', configPath, '--outdir', bundleFolder, '--metafile', metafile]
-  await Promise.all([runNode(deploy, root), runNode([fileURLToPath(new URL('worker-options.ts', import.meta.url)), configPath, optionsFile], root)])
+  await Promise.all([
+    runNode(deploy, root),
+    runNode([fileURLToPath(new URL('worker-options.ts', import.meta.url)), configPath, optionsFile], root),
+  ])
 
   const { inputs } = metafileSchema.parse(JSON.parse(readFileSync(metafile, 'utf8')))
   const modules = readdirSync(bundleFolder, { recursive: true, encoding: 'utf8' })
@@ -101,7 +104,14 @@ async function runWrangler(configPath: string, outFolder: string): Promise<Built
 
 async function runNode(args: readonly string[], folder: string): Promise<void> {
   // The banner looks for a newer wrangler in the package registry, and metrics go to Cloudflare: neither is wanted here.
-  const env = { ...process.env, WRANGLER_HIDE_BANNER: 'true', WRANGLER_SEND_METRICS: 'false', WRANGLER_WRITE_LOGS: 'false', NO_COLOR: '1', CI: '1' }
+  const env = {
+    ...process.env,
+    WRANGLER_HIDE_BANNER: 'true',
+    WRANGLER_SEND_METRICS: 'false',
+    WRANGLER_WRITE_LOGS: 'false',
+    NO_COLOR: '1',
+    CI: '1',
+  }
   try {
     await promisify(execFile)(process.execPath, [...args], { cwd: folder, env, timeout: BUILD_TIMEOUT_MS, windowsHide: true })
   } catch (error) {

@@ -9,7 +9,14 @@ import { formatAgo, formatCount, formatFigure, formatShare, formatTime } from '.
 const texts = /** @type {const} */ (['name', 'device', 'backend'])
 const figures = /** @type {const} */ (['lastSeenAtMs', 'imagesPerSecond', 'idleShare', 'tasksDone', 'refusedPushes', 'duplicates'])
 /** What a phone, which has no room for the head of the table, writes before each figure. */
-const labels = { lastSeenAtMs: 'seen', imagesPerSecond: 'images/s', idleShare: 'idle', tasksDone: 'done', refusedPushes: 'refused', duplicates: 'duplicates' }
+const labels = {
+  lastSeenAtMs: 'seen',
+  imagesPerSecond: 'images/s',
+  idleShare: 'idle',
+  tasksDone: 'done',
+  refusedPushes: 'refused',
+  duplicates: 'duplicates',
+}
 
 /** @param {SearchStatus} status @param {number} nowMs the coordinator's clock */
 export function renderAgents(status, nowMs) {
@@ -19,30 +26,36 @@ export function renderAgents(status, nowMs) {
   const ended = status.phase === 'finished' || status.phase === 'stopped'
   setText(find('#agent-count'), agents.length === 0 || ended ? '' : `${agents.filter(isHere).length} of ${agents.length} here`)
   find('#no-agents').hidden = agents.length > 0
-  keepChildren(find('#agent-rows'), agents, (agent) => agent.agentId, createRow, (row, agent) => {
-    row.classList.toggle('gone', !ended && !isHere(agent))
-    row.dataset['agentId'] = agent.agentId
-    for (const name of texts) {
-      const text = find(`[data-agent-field="${name}"]`, row)
-      setText(text, agent[name])
-      text.title = agent[name]
-    }
-    const shown = {
-      lastSeenAtMs: formatAgo(nowMs - agent.lastSeenAtMs),
-      imagesPerSecond: formatFigure(agent.imagesPerSecond),
-      idleShare: formatShare(agent.idleShare),
-      tasksDone: formatCount(agent.tasksDone),
-      refusedPushes: formatCount(agent.refusedPushes),
-      duplicates: formatCount(agent.duplicates),
-    }
-    for (const name of figures) {
-      const figure = /** @type {HTMLDataElement} */ (find(`[data-agent-field="${name}"]`, row))
-      figure.value = String(agent[name] ?? '')
-      setText(figure, shown[name])
-    }
-    find('[data-agent-field="refusedPushes"]', row).classList.toggle('bad', agent.refusedPushes > 0)
-    row.title = `${agent.agentId}, registered ${formatTime(agent.registeredAtMs)}, last seen ${formatTime(agent.lastSeenAtMs)}`
-  })
+  keepChildren(
+    find('#agent-rows'),
+    agents,
+    (agent) => agent.agentId,
+    createRow,
+    (row, agent) => {
+      row.classList.toggle('gone', !ended && !isHere(agent))
+      row.dataset['agentId'] = agent.agentId
+      for (const name of texts) {
+        const text = find(`[data-agent-field="${name}"]`, row)
+        setText(text, agent[name])
+        text.title = agent[name]
+      }
+      const shown = {
+        lastSeenAtMs: formatAgo(nowMs - agent.lastSeenAtMs),
+        imagesPerSecond: formatFigure(agent.imagesPerSecond),
+        idleShare: formatShare(agent.idleShare),
+        tasksDone: formatCount(agent.tasksDone),
+        refusedPushes: formatCount(agent.refusedPushes),
+        duplicates: formatCount(agent.duplicates),
+      }
+      for (const name of figures) {
+        const figure = /** @type {HTMLDataElement} */ (find(`[data-agent-field="${name}"]`, row))
+        figure.value = String(agent[name] ?? '')
+        setText(figure, shown[name])
+      }
+      find('[data-agent-field="refusedPushes"]', row).classList.toggle('bad', agent.refusedPushes > 0)
+      row.title = `${agent.agentId}, registered ${formatTime(agent.registeredAtMs)}, last seen ${formatTime(agent.lastSeenAtMs)}`
+    },
+  )
 }
 
 function createRow() {
@@ -50,8 +63,15 @@ function createRow() {
   return make(
     'tr',
     { role: 'row' },
-    make('th', { scope: 'row', role: 'rowheader' }, make('i', { class: 'presence', 'aria-hidden': 'true' }), /** @type {HTMLElement} */ (name)),
+    make(
+      'th',
+      { scope: 'row', role: 'rowheader' },
+      make('i', { class: 'presence', 'aria-hidden': 'true' }),
+      /** @type {HTMLElement} */ (name),
+    ),
     ...rest.map((text) => make('td', { role: 'cell' }, text)),
-    ...figures.map((field) => make('td', { class: 'number', role: 'cell', 'data-label': labels[field] }, make('data', { 'data-agent-field': field }))),
+    ...figures.map((field) =>
+      make('td', { class: 'number', role: 'cell', 'data-label': labels[field] }, make('data', { 'data-agent-field': field })),
+    ),
   )
 }

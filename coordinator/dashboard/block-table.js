@@ -32,7 +32,14 @@ function operationNames({ blocks }) {
 function build(table, status, names) {
   const column = (/** @type {string} */ name) => make('th', { scope: 'col' }, name)
   find('thead', table).replaceChildren(
-    make('tr', {}, column('Block'), ...names.map(column), make('th', { scope: 'col', class: 'number' }, 'Entropy'), make('th', { scope: 'col', class: 'number' }, 'Latency')),
+    make(
+      'tr',
+      {},
+      column('Block'),
+      ...names.map(column),
+      make('th', { scope: 'col', class: 'number' }, 'Entropy'),
+      make('th', { scope: 'col', class: 'number' }, 'Latency'),
+    ),
   )
   find('tbody', table).replaceChildren(
     ...status.blocks.map((block) => {
@@ -42,7 +49,14 @@ function build(table, status, names) {
           : make('td', { class: 'absent' }, make('span', { class: 'unseen' }, 'not offered')),
       )
       const entropy = make('td', { class: 'number block-entropy' }, make('data'), make('i', { class: 'spark', 'aria-hidden': 'true' }))
-      return make('tr', { 'data-block': block.name }, make('th', { scope: 'row' }, block.name), ...cells, entropy, make('td', { class: 'number block-latency' }))
+      return make(
+        'tr',
+        { 'data-block': block.name },
+        make('th', { scope: 'row' }, block.name),
+        ...cells,
+        entropy,
+        make('td', { class: 'number block-latency' }),
+      )
     }),
   )
 }
@@ -65,7 +79,8 @@ function update(row, status, block, b) {
   const figure = /** @type {HTMLDataElement} */ (find('data', row))
   figure.value = String(entropy)
   setText(figure, entropy.toFixed(2))
-  find('.block-entropy', row).title = `${formatFigure(entropy)} nats, ${most.toFixed(2)} if all ${block.operations.length} operations were equally probable`
+  find('.block-entropy', row).title =
+    `${formatFigure(entropy)} nats, ${most.toFixed(2)} if all ${block.operations.length} operations were equally probable`
   find('.spark', row).style.setProperty('--share', `${most > 0 ? ((entropy / most) * 100).toFixed(1) : 0}%`)
   const chosen = status.current.blocks[b]
   setText(find('.block-latency', row), chosen ? formatMs(chosen.latencyMs) : '–')

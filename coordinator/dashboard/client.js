@@ -96,7 +96,9 @@ function parseJson(text) {
 /** What a problem document says; proxies in between answer with something else. @param {number} status @param {any} body */
 function refusal(status, body) {
   const detail = typeof body?.detail === 'string' ? body.detail : `the coordinator answered with status ${status}`
-  const fields = Array.isArray(body?.errors) ? body.errors.map((/** @type {{ path: string, message: string }} */ field) => `${field.path}: ${field.message}`) : []
+  const fields = Array.isArray(body?.errors)
+    ? body.errors.map((/** @type {{ path: string, message: string }} */ field) => `${field.path}: ${field.message}`)
+    : []
   return fields.length > 0 ? `${detail} (${fields.join('; ')})` : detail
 }
 

@@ -14,7 +14,7 @@ import { forgetToken, keepToken, readSession, searchHref } from './session.js'
 /** @typedef {import('./poller.js').Connection} Connection */
 /** @typedef {import('../protocol/status.ts').SearchStatus} SearchStatus */
 
-const endedPhases = ['finished', 'stopped']
+const endedPhases = new Set(['finished', 'stopped'])
 const charts = createCharts(find('#charts'))
 
 /** What the page looks at now; replaced as a whole when that changes. @type {{ poller: import('./poller.js').Poller, client: Client, searchId: string | null } | null} */
@@ -71,24 +71,43 @@ function pollList(client) {
     }
     isFirstView = false
     find('#no-searches').hidden = searches.length > 0
-    keepChildren(find('#search-rows'), searches, (search) => search.searchId, createSearchRow, (row, search) => {
-      row.dataset['searchId'] = search.searchId
-      const link = /** @type {HTMLAnchorElement} */ (find('a', row))
-      link.href = searchHref(search.searchId)
-      setText(link, search.name)
-      const phase = find('.phase', row)
-      phase.dataset['phase'] = search.phase
-      setText(phase, search.phase)
-      const [, , space, created, id] = row.children
-      for (const [cell, text] of /** @type {[Element, string][]} */ ([[space, search.space], [created, formatTime(search.createdAtMs)], [id, search.searchId]])) setText(cell, text)
-    })
+    keepChildren(
+      find('#search-rows'),
+      searches,
+      (search) => search.searchId,
+      createSearchRow,
+      (row, search) => {
+        row.dataset['searchId'] = search.searchId
+        const link = /** @type {HTMLAnchorElement} */ (find('a', row))
+        link.href = searchHref(search.searchId)
+        setText(link, search.name)
+        const phase = find('.phase', row)
+        phase.dataset['phase'] = search.phase
+        setText(phase, search.phase)
+        const [, , space, created, id] = row.children
+        for (const [cell, text] of /** @type {[Element, string][]} */ ([
+          [space, search.space],
+          [created, formatTime(search.createdAtMs)],
+          [id, search.searchId],
+        ]))
+          setText(cell, text)
+      },
+    )
     showView('search-list')
     return 'again'
   }
 }
 
 const createSearchRow = () =>
-  make('tr', {}, make('th', { scope: 'row' }, make('a')), make('td', {}, make('span', { class: 'phase' })), make('td'), make('td'), make('td', { class: 'id' }))
+  make(
+    'tr',
+    {},
+    make('th', { scope: 'row' }, make('a')),
+    make('td', {}, make('span', { class: 'phase' })),
+    make('td'),
+    make('td'),
+    make('td', { class: 'id' }),
+  )
 
 /** @param {Client} client @param {string} searchId @returns {(signal: AbortSignal) => Promise<'again' | 'done'>} */
 function pollSearch(client, searchId) {
@@ -109,7 +128,7 @@ function pollSearch(client, searchId) {
       history.append(page)
       charts.update(status, history)
     } while (page.length >= METRICS_PAGE)
-    return endedPhases.includes(status.phase) ? 'done' : 'again'
+    return endedPhases.has(status.phase) ? 'done' : 'again'
   }
 }
 
@@ -126,7 +145,7 @@ async function mayList(client, signal) {
 
 /** @param {SearchStatus} status */
 function showControls({ phase }) {
-  const ended = endedPhases.includes(phase)
+  const ended = endedPhases.has(phase)
   find('#controls').hidden = !isAdmin || ended
   find('#pause').hidden = phase === 'paused'
   find('#resume').hidden = phase !== 'paused'
@@ -158,7 +177,8 @@ function onRefusal(error, searchId) {
     forgetToken()
     return signIn(error.message, searchId)
   }
-  if (searchId === null && error.status === 403) return signIn('This token is for the agents of one search: give the id of that search too.', searchId)
+  if (searchId === null && error.status === 403)
+    return signIn('This token is for the agents of one search: give the id of that search too.', searchId)
   if (!isAdmin) return signIn(error.message, searchId)
   showConnection('refused', 'Not available')
   showNotice(error.message)

@@ -56,7 +56,9 @@ export function setText(element, text) {
  * @param {(element: HTMLElement, item: T) => void} update
  */
 export function keepChildren(parent, items, keyOf, create, update) {
-  const existing = new Map([...parent.children].map((child) => [/** @type {HTMLElement} */ (child).dataset['key'], /** @type {HTMLElement} */ (child)]))
+  const existing = new Map(
+    [...parent.children].map((child) => [/** @type {HTMLElement} */ (child).dataset['key'], /** @type {HTMLElement} */ (child)]),
+  )
   items.forEach((item, index) => {
     const key = keyOf(item)
     const child = existing.get(key) ?? create()

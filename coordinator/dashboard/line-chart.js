@@ -56,7 +56,9 @@ export function createLineChart({ id, title, format, tickFactor = 1, tickUnit = 
     const bottom = HEIGHT - MARGIN.bottom
     const right = width - MARGIN.right
     const hasDots = (/** @type {Series} */ { dots, points }) => points.x.length === 1 || (dots === true && points.x.length <= MAX_DOTS)
-    const bins = new Map(drawing.series.map((series) => [series, binPoints(series.points, Math.max(MAX_DOTS, Math.floor(width / PIXELS_PER_BIN)))]))
+    const bins = new Map(
+      drawing.series.map((series) => [series, binPoints(series.points, Math.max(MAX_DOTS, Math.floor(width / PIXELS_PER_BIN)))]),
+    )
     const all = [...bins.values()].flat()
     svg.setAttribute('viewBox', `0 0 ${width} ${HEIGHT}`)
     svg.setAttribute('width', String(width))
@@ -73,7 +75,10 @@ export function createLineChart({ id, title, format, tickFactor = 1, tickUnit = 
     const xEnd = Math.max(1, ...all.map((bin) => bin.x))
     const values = all.map((bin) => bin.y)
     if (drawing.reference) values.push(drawing.reference.value)
-    const range = widen(values.reduce((a, b) => Math.min(a, b)), values.reduce((a, b) => Math.max(a, b)))
+    const range = widen(
+      values.reduce((a, b) => Math.min(a, b)),
+      values.reduce((a, b) => Math.max(a, b)),
+    )
     const toX = (/** @type {number} */ x) => MARGIN.left + (x / xEnd) * (right - MARGIN.left)
     const toY = (/** @type {number} */ y) => bottom - ((y - range.low) / (range.high - range.low)) * (bottom - MARGIN.top)
 
@@ -82,7 +87,9 @@ export function createLineChart({ id, title, format, tickFactor = 1, tickUnit = 
     for (const tick of ticks) {
       const y = tick / tickFactor
       parts.push(makeSvg('line', { class: 'rule', x1: MARGIN.left, x2: right, y1: toY(y), y2: toY(y) }))
-      parts.push(makeSvg('text', { class: 'tick', x: MARGIN.left - 6, y: toY(y) + 3.5, 'text-anchor': 'end' }, tick.toFixed(decimals) + tickUnit))
+      parts.push(
+        makeSvg('text', { class: 'tick', x: MARGIN.left - 6, y: toY(y) + 3.5, 'text-anchor': 'end' }, tick.toFixed(decimals) + tickUnit),
+      )
     }
     for (const x of niceTicks(0, xEnd, X_TICKS)) {
       const anchor = x === 0 ? 'start' : toX(x) > right - 14 ? 'end' : 'middle'
@@ -92,7 +99,13 @@ export function createLineChart({ id, title, format, tickFactor = 1, tickUnit = 
       const x = toX(drawing.mark.x)
       parts.push(makeSvg('line', { class: 'mark', x1: x, x2: x, y1: MARGIN.top, y2: bottom }))
     }
-    const inside = makeSvg('svg', { x: MARGIN.left, y: 0, width: right - MARGIN.left + 4, height: bottom + 2, viewBox: `${MARGIN.left} 0 ${right - MARGIN.left + 4} ${bottom + 2}` })
+    const inside = makeSvg('svg', {
+      x: MARGIN.left,
+      y: 0,
+      width: right - MARGIN.left + 4,
+      height: bottom + 2,
+      viewBox: `${MARGIN.left} 0 ${right - MARGIN.left + 4} ${bottom + 2}`,
+    })
     for (const [series, points] of bins) {
       const at = points.map((bin) => `${toX(bin.x).toFixed(1)},${toY(bin.y).toFixed(1)}`)
       if (points.some((bin) => bin.high > bin.low)) {
@@ -101,13 +114,22 @@ export function createLineChart({ id, title, format, tickFactor = 1, tickUnit = 
         inside.append(makeSvg('polygon', { class: `band ${series.id}`, points: [...upper, ...lower].join(' ') }))
       }
       inside.append(makeSvg('polyline', { class: `line ${series.id}`, points: at.join(' ') }))
-      if (hasDots(series)) inside.append(...points.map((bin) => makeSvg('circle', { class: `dot ${series.id}`, cx: toX(bin.x), cy: toY(bin.y), r: 2.8 })))
+      if (hasDots(series))
+        inside.append(...points.map((bin) => makeSvg('circle', { class: `dot ${series.id}`, cx: toX(bin.x), cy: toY(bin.y), r: 2.8 })))
     }
     parts.push(inside)
     if (drawing.reference) {
       const y = toY(drawing.reference.value)
-      parts.push(makeSvg('line', { class: 'reference', 'data-reference': drawing.reference.value, x1: MARGIN.left, x2: right, y1: y, y2: y }))
-      parts.push(makeSvg('text', { class: 'reference-label', x: right, y: y < MARGIN.top + 14 ? y + 12 : y - 4, 'text-anchor': 'end' }, drawing.reference.label))
+      parts.push(
+        makeSvg('line', { class: 'reference', 'data-reference': drawing.reference.value, x1: MARGIN.left, x2: right, y1: y, y2: y }),
+      )
+      parts.push(
+        makeSvg(
+          'text',
+          { class: 'reference-label', x: right, y: y < MARGIN.top + 14 ? y + 12 : y - 4, 'text-anchor': 'end' },
+          drawing.reference.label,
+        ),
+      )
     }
     parts.push(makeSvg('line', { class: 'cursor', y1: MARGIN.top, y2: bottom, visibility: 'hidden' }))
     svg.replaceChildren(...parts)
@@ -133,7 +155,9 @@ export function createLineChart({ id, title, format, tickFactor = 1, tickUnit = 
     cursor.setAttribute('visibility', 'visible')
     tip.replaceChildren(
       make('b', {}, `step ${Math.round(anchor.bin.x).toLocaleString('en')}`),
-      ...near.map(({ series, bin }) => make('span', {}, make('i', { class: `key ${series.id}` }), near.length > 1 ? `${series.label} ${format(bin.y)}` : format(bin.y))),
+      ...near.map(({ series, bin }) =>
+        make('span', {}, make('i', { class: `key ${series.id}` }), near.length > 1 ? `${series.label} ${format(bin.y)}` : format(bin.y)),
+      ),
     )
     tip.hidden = false
     const left = x + 12 + tip.offsetWidth > touch.clientWidth ? x - 12 - tip.offsetWidth : x + 12
@@ -170,7 +194,9 @@ function describe(drawing, format) {
     const low = y.reduce((a, b) => Math.min(a, b))
     const high = y.reduce((a, b) => Math.max(a, b))
     const [first, last] = [/** @type {number} */ (y[0]), /** @type {number} */ (y.at(-1))]
-    return [`${label}: from ${format(first)} at step ${x[0]} to ${format(last)} at step ${x.at(-1)}, lowest ${format(low)}, highest ${format(high)}.`]
+    return [
+      `${label}: from ${format(first)} at step ${x[0]} to ${format(last)} at step ${x.at(-1)}, lowest ${format(low)}, highest ${format(high)}.`,
+    ]
   })
   if (drawing.reference) lines.push(`Line at ${drawing.reference.label}.`)
   if (drawing.mark) lines.push(`${drawing.mark.label} at step ${drawing.mark.x}.`)

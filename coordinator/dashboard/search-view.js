@@ -3,7 +3,17 @@
 import { renderAgents } from './agent-table.js'
 import { renderBlocks } from './block-table.js'
 import { find, make, setText } from './dom.js'
-import { formatCompact, formatCount, formatDuration, formatFigure, formatLoss, formatMs, formatShare, formatTime, formatVersion } from './format.js'
+import {
+  formatCompact,
+  formatCount,
+  formatDuration,
+  formatFigure,
+  formatLoss,
+  formatMs,
+  formatShare,
+  formatTime,
+  formatVersion,
+} from './format.js'
 
 /** @typedef {import('../protocol/status.ts').SearchStatus} SearchStatus */
 

@@ -6,6 +6,21 @@ import * as z from 'zod'
 import { type LatencyTable, latencyTableSchema, tableVersionSchema } from '../../latency-lut/table.ts'
 import { type TableSummary, tableSummarySchema } from '../protocol/index.ts'
 
+/** KV metadata holds 1024 bytes of JSON; two names of this many leave room for the rest of a summary. */
+const MAX_SHOWN_BYTES = 300
+
+/** Text whose JSON has at most MAX_SHOWN_BYTES; the table itself keeps it whole. */
+function shorten(text: string): string {
+  const bytes = (candidate: string) => new TextEncoder().encode(JSON.stringify(candidate)).length
+  if (bytes(text) <= MAX_SHOWN_BYTES) return text
+  let kept = ''
+  for (const character of text) {
+    if (bytes(`${kept}${character}...`) > MAX_SHOWN_BYTES) break
+    kept += character
+  }
+  return `${kept}...`
+}
+
 const pointerSchema = z.strictObject({ version: tableVersionSchema })
 
 type LatencyTables = {
@@ -22,8 +37,8 @@ function createLatencyTables(kv: KVNamespace): LatencyTables {
       const summary: TableSummary = {
         name: table.name,
         version,
-        device: table.device.name,
-        runtime: table.runtime.name,
+        device: shorten(table.device.name),
+        runtime: shorten(table.runtime.name),
         batch: table.batch,
         entries: Object.keys(table.entries).length,
         publishedAtMs: nowMs,

@@ -10,6 +10,7 @@ import {
   type LeaseRef,
   type LeaseResponse,
   type LogEntry,
+  type Metric,
   type Outcome,
   type Phase,
   planShards,
@@ -90,14 +91,28 @@ class SearchObject extends DurableObject<Environment> {
   }
 
   /** Creates the search with its shards, all or nothing as far as a caller can see: it is listed only afterwards. */
-  async create(searchId: string, config: SearchConfig, table: LatencyTable & { version: string }, token: TokenRecord): Promise<Outcome<SearchStatus>> {
+  async create(
+    searchId: string,
+    config: SearchConfig,
+    table: LatencyTable & { version: string },
+    token: TokenRecord,
+  ): Promise<Outcome<SearchStatus>> {
     const created = attempt(() => {
       const setup = createSetup(searchId, config, table, token.createdAtMs)
       startSearch(() => createSqlSearchStore(this.ctx.storage), setup)
       createTokenTable(this.ctx.storage.sql).add(token)
       return searchStatus(this.#open().search)
     })
-    if (created.ok) await createShards(this.env.WEIGHTS, this.#open().search, token)
+    if (!created.ok) return created
+    const { search } = this.#open()
+    try {
+      await createShards(this.env.WEIGHTS, search, token)
+    } catch (error) {
+      // Nobody learns of this search, so nobody could delete it.
+      await Promise.allSettled([destroyShards(this.env.WEIGHTS, search)])
+      await this.#erase()
+      throw error
+    }
     return created
   }
 
@@ -133,7 +148,8 @@ class SearchObject extends DurableObject<Environment> {
 
   /** A push of weights or a result with bad numbers was refused: counted against its agent. */
   countRefusedPush(agentId: string): void {
-    countRefusedPush(this.#open().search, agentId, Date.now())
+    const opened = this.#find()
+    if (opened) countRefusedPush(opened.search, agentId, Date.now())
   }
 
   command(caller: Caller, command: 'pause' | 'resume' | 'stop'): Outcome<Phase> {
@@ -156,24 +172,32 @@ class SearchObject extends DurableObject<Environment> {
     return this.#answer(caller, ({ store }) => [...store.readLog(after, limit)])
   }
 
+  metrics(caller: Caller, after: number, limit: number): Outcome<Metric[]> {
+    return this.#answer(caller, ({ store }) => [...store.readMetrics(after, limit)])
+  }
+
   /** A token is good once every shard knows it. */
   async addToken(token: TokenRecord): Promise<Outcome<null>> {
     const added = attempt(() => {
       this.#open().tokens.add(token)
       return null
     })
-    if (added.ok) await Promise.all(shardsOf(this.env.WEIGHTS, this.#open().search).map((shard) => shard.addToken(token)))
-    return added
+    if (!added.ok) return added
+    const outcomes = await Promise.all(shardsOf(this.env.WEIGHTS, this.#open().search).map((shard) => shard.addToken(token)))
+    return outcomes.find((outcome) => !outcome.ok) ?? added
   }
 
-  /** A token is revoked once every shard has forgotten it. */
+  /** A token is revoked once every shard has forgotten it; shards first, so that a revocation cut short can be repeated. */
   async removeToken(tokenId: string): Promise<Outcome<null>> {
-    const removed = attempt(() => {
-      if (!this.#open().tokens.remove(tokenId)) throw new ProblemError('not-found', `no token ${tokenId} in this search`)
-      return null
+    const known = attempt(() => {
+      const { search, tokens } = this.#open()
+      if (!tokens.has(tokenId)) throw new ProblemError('not-found', `no token ${tokenId} in this search`)
+      return search
     })
-    if (removed.ok) await Promise.all(shardsOf(this.env.WEIGHTS, this.#open().search).map((shard) => shard.removeToken(tokenId)))
-    return removed
+    if (!known.ok) return known
+    const outcomes = await Promise.all(shardsOf(this.env.WEIGHTS, known.value).map((shard) => shard.removeToken(tokenId)))
+    this.#find()?.tokens.remove(tokenId)
+    return outcomes.find((outcome) => !outcome.ok) ?? { ok: true, value: null }
   }
 
   listTokens(): Outcome<{ tokenId: string; label: string; createdAtMs: number }[]> {
@@ -185,11 +209,15 @@ class SearchObject extends DurableObject<Environment> {
     const opened = attempt(() => this.#open())
     if (!opened.ok) return opened
     await destroyShards(this.env.WEIGHTS, opened.value.search)
+    await this.#erase()
+    return { ok: true, value: null }
+  }
+
+  async #erase(): Promise<void> {
     await this.ctx.storage.deleteAlarm()
     await this.ctx.storage.deleteAll()
     this.#opened = null
     this.#alarmAtMs = undefined
-    return { ok: true, value: null }
   }
 
   override async alarm(): Promise<void> {

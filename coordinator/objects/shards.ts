@@ -20,7 +20,9 @@ async function createShards(namespace: DurableObjectNamespace<WeightsObject>, se
   const { searchId, space, config } = search.setup
   const { shardBytes, encoding, staleness } = config.weights
   await Promise.all(
-    shardsOf(namespace, search).map((stub, shard) => stub.create({ searchId, space, seed: config.seed, shard, shardBytes, encoding, staleness }, token)),
+    shardsOf(namespace, search).map((stub, shard) =>
+      stub.create({ searchId, space, seed: config.seed, shard, shardBytes, encoding, staleness }, token),
+    ),
   )
 }
 

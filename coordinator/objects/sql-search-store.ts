@@ -4,7 +4,7 @@
 // outstanding ones instead of being marked. What the rules read at every call is kept in memory too; a transaction
 // that fails drops that copy. Stored JSON is parsed with its schema when it is read from disk, never on the hot path.
 
-import { type LogEntry, logEntrySchema } from '../protocol/index.ts'
+import { type LogEntry, logEntrySchema, MAX_LOG_PAGE_BYTES, type Metric, metricSchema } from '../protocol/index.ts'
 import {
   type AgentRecord,
   agentRecordSchema,
@@ -111,11 +111,25 @@ function createSqlSearchStore(storage: DurableObjectStorage): SearchStore {
     appendLog(entry) {
       sql.exec('INSERT INTO log (seq, json) VALUES (?, ?)', entry.seq, JSON.stringify(entry))
     },
-    readLog: (after, limit): LogEntry[] =>
+    readLog(after, limit): LogEntry[] {
+      const entries: LogEntry[] = []
+      let bytes = 0
+      for (const { json } of sql.exec<JsonRow>('SELECT json FROM log WHERE seq > ? ORDER BY seq LIMIT ?', after, limit)) {
+        bytes += json.length
+        if (entries.length > 0 && bytes > MAX_LOG_PAGE_BYTES) break
+        entries.push(logEntrySchema.parse(JSON.parse(json)))
+      }
+      return entries
+    },
+    readMetrics: (after, limit): Metric[] =>
       sql
-        .exec<JsonRow>('SELECT json FROM log WHERE seq > ? ORDER BY seq LIMIT ?', after, limit)
+        .exec<JsonRow>(
+          "SELECT json_extract(json, '$.metric') AS json FROM log WHERE seq > ? AND json_extract(json, '$.outcome') = 'applied' ORDER BY seq LIMIT ?",
+          after,
+          limit,
+        )
         .toArray()
-        .map((row) => logEntrySchema.parse(JSON.parse(row.json))),
+        .map((row) => metricSchema.parse(JSON.parse(row.json))),
   }
 }
 

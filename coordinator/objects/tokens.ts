@@ -5,35 +5,46 @@ import { type Caller, ProblemError, type TokenRecord } from '../protocol/index.t
 
 type TokenTable = {
   add(token: TokenRecord): void
-  /** False where there is no such token. */
-  remove(tokenId: string): boolean
+  has(tokenId: string): boolean
+  remove(tokenId: string): void
   list(): { tokenId: string; label: string; createdAtMs: number }[]
   /** Throws ProblemError `unauthorized` unless the caller is an admin or shows a token of this table. */
   check(caller: Caller): void
 }
 
 function createTokenTable(sql: SqlStorage): TokenTable {
-  sql.exec('CREATE TABLE IF NOT EXISTS tokens (token_id TEXT PRIMARY KEY, hash BLOB NOT NULL, label TEXT NOT NULL, created_at_ms INTEGER NOT NULL) WITHOUT ROWID')
+  sql.exec(
+    'CREATE TABLE IF NOT EXISTS tokens (token_id TEXT PRIMARY KEY, hash BLOB NOT NULL, label TEXT NOT NULL, created_at_ms INTEGER NOT NULL) WITHOUT ROWID',
+  )
   const read = () => {
-    const rows = sql.exec<{ token_id: string; hash: ArrayBuffer; label: string; created_at_ms: number }>('SELECT * FROM tokens ORDER BY created_at_ms, token_id')
+    const rows = sql.exec<{ token_id: string; hash: ArrayBuffer; label: string; created_at_ms: number }>(
+      'SELECT * FROM tokens ORDER BY created_at_ms, token_id',
+    )
     return new Map(
-      rows.toArray().map((row) => [
-        row.token_id,
-        { tokenId: row.token_id, hash: new Uint8Array(row.hash), label: row.label, createdAtMs: row.created_at_ms },
-      ]),
+      rows
+        .toArray()
+        .map((row) => [
+          row.token_id,
+          { tokenId: row.token_id, hash: new Uint8Array(row.hash), label: row.label, createdAtMs: row.created_at_ms },
+        ]),
     )
   }
   let tokens: Map<string, TokenRecord> = read()
   return {
     add({ tokenId, hash, label, createdAtMs }) {
-      sql.exec('INSERT OR REPLACE INTO tokens (token_id, hash, label, created_at_ms) VALUES (?, ?, ?, ?)', tokenId, hash.slice().buffer, label, createdAtMs)
+      sql.exec(
+        'INSERT OR REPLACE INTO tokens (token_id, hash, label, created_at_ms) VALUES (?, ?, ?, ?)',
+        tokenId,
+        hash.slice().buffer,
+        label,
+        createdAtMs,
+      )
       tokens = read()
     },
+    has: (tokenId) => tokens.has(tokenId),
     remove(tokenId) {
-      const known = tokens.has(tokenId)
       sql.exec('DELETE FROM tokens WHERE token_id = ?', tokenId)
       tokens = read()
-      return known
     },
     list: () => [...tokens.values()].map(({ tokenId, label, createdAtMs }) => ({ tokenId, label, createdAtMs })),
     check(caller) {

@@ -59,7 +59,11 @@ function createSegmentStore(sql: SqlStorage, specs: readonly WeightSpec[], seed:
     const members = segments[index] ?? []
     const values = new Float32Array(members.reduce((sum, slot) => sum + slot.length, 0))
     const rows = sql
-      .exec<{ versions: string; data: ArrayBuffer }>('SELECT versions, data FROM segments WHERE row >= ? AND row < ? ORDER BY row', index * MAX_CHUNKS, (index + 1) * MAX_CHUNKS)
+      .exec<{ versions: string; data: ArrayBuffer }>(
+        'SELECT versions, data FROM segments WHERE row >= ? AND row < ? ORDER BY row',
+        index * MAX_CHUNKS,
+        (index + 1) * MAX_CHUNKS,
+      )
       .toArray()
     if (rows.length === 0) {
       for (const slot of members) values.set(initialWeights(slot.spec, seed), slot.offset)

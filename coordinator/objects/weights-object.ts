@@ -56,7 +56,9 @@ function parseVersions(text: string): Record<string, number> {
   try {
     return versionsSchema.parse(JSON.parse(text))
   } catch {
-    throw new ProblemError('invalid-request', 'expected baseVersions to be a JSON object of versions by key', [{ path: '__metadata__.baseVersions', message: 'invalid' }])
+    throw new ProblemError('invalid-request', 'expected baseVersions to be a JSON object of versions by key', [
+      { path: '__metadata__.baseVersions', message: 'invalid' },
+    ])
   }
 }
 
@@ -69,11 +71,14 @@ function decodePush(bytes: Uint8Array): { file: SafetensorsFile; baseVersions: R
     const file = decodeSafetensors(bytes)
     const metadata = pushMetadataSchema.safeParse(file.metadata)
     if (!metadata.success) {
-      throw new ProblemError('invalid-request', 'expected __metadata__.baseVersions', [{ path: '__metadata__.baseVersions', message: 'required' }])
+      throw new ProblemError('invalid-request', 'expected __metadata__.baseVersions', [
+        { path: '__metadata__.baseVersions', message: 'required' },
+      ])
     }
     return { file, baseVersions: parseVersions(metadata.data.baseVersions) }
   } catch (error) {
-    if (error instanceof SafetensorsError) throw new ProblemError('invalid-request', error.message, [{ path: 'body', message: error.message }])
+    if (error instanceof SafetensorsError)
+      throw new ProblemError('invalid-request', error.message, [{ path: 'body', message: error.message }])
     throw error
   }
 }
@@ -111,15 +116,21 @@ class WeightsObject extends DurableObject<Environment> {
       CREATE TABLE IF NOT EXISTS applied (task_id INTEGER PRIMARY KEY);
     `)
     this.ctx.storage.sql.exec('INSERT OR IGNORE INTO shard (id, setup) VALUES (1, ?)', JSON.stringify(setup))
-    this.addToken(token)
-  }
-
-  addToken(token: TokenRecord): void {
     this.#open().tokens.add(token)
   }
 
-  removeToken(tokenId: string): void {
-    this.#open().tokens.remove(tokenId)
+  addToken(token: TokenRecord): Outcome<null> {
+    return attempt(() => {
+      this.#open().tokens.add(token)
+      return null
+    })
+  }
+
+  removeToken(tokenId: string): Outcome<null> {
+    return attempt(() => {
+      this.#open().tokens.remove(tokenId)
+      return null
+    })
   }
 
   /** The keys of which the caller holds another version, as safetensors. */
@@ -129,7 +140,8 @@ class WeightsObject extends DurableObject<Environment> {
       const versions: Record<string, number> = {}
       for (const [key, heldVersion] of Object.entries(held)) {
         const slot = store.slots.get(key)
-        if (!slot) throw new ProblemError('invalid-request', `no weight ${key} on this shard`, [{ path: `held.${key}`, message: 'unknown key' }])
+        if (!slot)
+          throw new ProblemError('invalid-request', `no weight ${key} on this shard`, [{ path: `held.${key}`, message: 'unknown key' }])
         const version = versionOf(store, slot)
         if (version === heldVersion) continue
         versions[key] = version
@@ -194,7 +206,10 @@ function currentVersions(store: SegmentStore, changes: readonly Change[]): Recor
 }
 
 /** New contents of the segments that change. Throws ProblemError `bad-numbers` if a weight would overflow. */
-function applyChanges({ setup, store }: OpenShard, changes: readonly Change[]): { updated: Map<number, Segment>; scales: Record<string, number> } {
+function applyChanges(
+  { setup, store }: OpenShard,
+  changes: readonly Change[],
+): { updated: Map<number, Segment>; scales: Record<string, number> } {
   const updated = new Map<number, { values: Float32Array<ArrayBuffer>; versions: number[] }>()
   const scales: Record<string, number> = {}
   for (const { slot, values, baseVersion } of changes) {

@@ -2,11 +2,23 @@
 
 import * as z from 'zod'
 
-const searchIdSchema = z.string().regex(/^s[0-9a-z]{12}$/, 'expected a search id such as s0123456789ab').describe('id of a search')
-const agentIdSchema = z.string().regex(/^a[0-9a-z]{12}$/, 'expected an agent id such as a0123456789ab').describe('id of an agent, given at registration')
+const searchIdSchema = z
+  .string()
+  .regex(/^s[0-9a-z]{12}$/, 'expected a search id such as s0123456789ab')
+  .describe('id of a search')
+const agentIdSchema = z
+  .string()
+  .regex(/^a[0-9a-z]{12}$/, 'expected an agent id such as a0123456789ab')
+  .describe('id of an agent, given at registration')
 const taskIdSchema = z.int().min(1).max(Number.MAX_SAFE_INTEGER).describe('number of a task within its search, from 1')
-const leaseIdSchema = z.string().regex(/^l[0-9a-z]{12}$/, 'expected a lease id such as l0123456789ab').describe('id of one lease of a task')
-const tokenIdSchema = z.string().regex(/^t[0-9a-z]{12}$/, 'expected a token id such as t0123456789ab').describe('id of an agent token')
+const leaseIdSchema = z
+  .string()
+  .regex(/^l[0-9a-z]{12}$/, 'expected a lease id such as l0123456789ab')
+  .describe('id of one lease of a task')
+const tokenIdSchema = z
+  .string()
+  .regex(/^t[0-9a-z]{12}$/, 'expected a token id such as t0123456789ab')
+  .describe('id of an agent token')
 
 const ID_ALPHABET = '0123456789abcdefghijklmnopqrstuvwxyz'
 const ID_LENGTH = 12

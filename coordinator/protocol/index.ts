@@ -22,14 +22,18 @@ export {
   versionsSchema,
 } from './agents.ts'
 export { type Caller, parseAgentToken, printAgentToken, type TokenRecord } from './caller.ts'
-export { agentIdSchema, createId, leaseIdSchema, searchIdSchema, taskIdSchema, tokenIdSchema } from './ids.ts'
+export { agentIdSchema, createId, searchIdSchema, tokenIdSchema } from './ids.ts'
 export {
   MAX_AGENTS,
   MAX_ALPHA,
   MAX_JSON_BYTES,
+  MAX_LOG_PAGE_BYTES,
   MAX_MAGNITUDE,
   MAX_METRICS_PAGE,
   MAX_ROW_BYTES,
+  MAX_SHARD_BYTES,
+  MAX_SHARDS,
+  MAX_TASK_GATES,
   MAX_WEIGHTS_BYTES,
   SEGMENT_BYTES,
   WAIT_MS,
@@ -60,7 +64,6 @@ export {
   type Architecture,
   architectureSchema,
   createSearchResponseSchema,
-  descriptionSchema,
   type LogEntry,
   logEntrySchema,
   type Metric,
@@ -75,4 +78,14 @@ export {
   tableSummarySchema,
   type TaskCounts,
 } from './status.ts'
-export { type ResultOf, type Task, type TaskKind, type TaskResult, taskResultSchema, taskSchema, type TaskWork, taskWorkSchema, type Timing } from './tasks.ts'
+export {
+  type ResultOf,
+  type Task,
+  type TaskKind,
+  type TaskResult,
+  taskResultSchema,
+  taskSchema,
+  type TaskWork,
+  taskWorkSchema,
+  type Timing,
+} from './tasks.ts'

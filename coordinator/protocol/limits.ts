@@ -6,12 +6,18 @@ const MAX_JSON_BYTES = 4 * 1024 * 1024
 const MAX_WEIGHTS_BYTES = 30 * 1024 * 1024
 /** A shard of this many float32 bytes fits an isolate (128 MB) three times over, and one message. */
 const DEFAULT_SHARD_BYTES = 16 * 1024 * 1024
+/** A push of a whole shard, its header included, must fit MAX_WEIGHTS_BYTES, and three copies of it an isolate. */
+const MAX_SHARD_BYTES = 24 * 1024 * 1024
+/** A search calls every shard when it is created; one request may make about 50 calls on the free plan. */
+const MAX_SHARDS = 40
 /** A row of SQLite storage holds at most 2 MB. */
 const MAX_ROW_BYTES = 1_900_000
 /** Small tensors share a row of up to this many bytes: few rows written per push, little rewritten for nothing. */
 const SEGMENT_BYTES = 256 * 1024
 /** Architecture steps or mini-batches in one task: bounds the work lost with an agent. */
 const MAX_TASK_STEPS = 1000
+/** Gates over all steps of a task: with their gradients, at most 55 bytes of JSON each, they are one row of the log. */
+const MAX_TASK_GATES = 32_768
 /** A lease shorter than this would expire under an agent that merely compiles its kernels. */
 const MIN_LEASE_MS = 1000
 const MAX_LEASE_MS = 3_600_000
@@ -22,6 +28,8 @@ const MAX_ALPHA = 80
 /** Magnitudes beyond this in gradients, losses or weights are a diverged run, not a number to store. */
 const MAX_MAGNITUDE = 1e20
 const MAX_METRICS_PAGE = 1000
+/** A page of the log ends here, however many entries were asked for: it is one message of at most 32 MiB. */
+const MAX_LOG_PAGE_BYTES = 8 * 1024 * 1024
 const MAX_AGENTS = 4096
 
 export {
@@ -30,9 +38,13 @@ export {
   MAX_ALPHA,
   MAX_JSON_BYTES,
   MAX_LEASE_MS,
+  MAX_LOG_PAGE_BYTES,
   MAX_MAGNITUDE,
   MAX_METRICS_PAGE,
   MAX_ROW_BYTES,
+  MAX_SHARD_BYTES,
+  MAX_SHARDS,
+  MAX_TASK_GATES,
   MAX_TASK_STEPS,
   MAX_WEIGHTS_BYTES,
   MIN_LEASE_MS,

@@ -54,7 +54,10 @@ function problemDocument(code: ProblemCode, detail: string, errors: readonly Fie
 
 /** `blocks[2].kernel` for ['blocks', 2, 'kernel']. */
 function fieldPath(path: readonly PropertyKey[]): string {
-  return path.reduce<string>((text, part) => (typeof part === 'number' ? `${text}[${part}]` : text === '' ? String(part) : `${text}.${String(part)}`), '')
+  return path.reduce<string>(
+    (text, part) => (typeof part === 'number' ? `${text}[${part}]` : text === '' ? String(part) : `${text}.${String(part)}`),
+    '',
+  )
 }
 
 /** The fields that a schema found wrong. */
@@ -76,4 +79,14 @@ function flattenIssue(issue: z.core.$ZodIssue, prefix: readonly PropertyKey[]): 
   return [{ path: fieldPath(path), message: issue.message }]
 }
 
-export { fieldErrors, type FieldError, fieldPath, type Problem, type ProblemCode, problemDocument, ProblemError, problemKinds, problemSchema }
+export {
+  fieldErrors,
+  type FieldError,
+  fieldPath,
+  type Problem,
+  type ProblemCode,
+  problemDocument,
+  ProblemError,
+  problemKinds,
+  problemSchema,
+}

@@ -3,7 +3,7 @@
 import * as z from 'zod'
 import { tableNameSchema, tableVersionSchema } from '../../latency-lut/table.ts'
 import { spaceRefSchema } from '../../search-space/index.ts'
-import { DEFAULT_SHARD_BYTES, MAX_ALPHA, MAX_LEASE_MS, MAX_TASK_STEPS, MAX_WEIGHTS_BYTES, MIN_LEASE_MS } from './limits.ts'
+import { DEFAULT_SHARD_BYTES, MAX_ALPHA, MAX_LEASE_MS, MAX_SHARD_BYTES, MAX_TASK_STEPS, MIN_LEASE_MS } from './limits.ts'
 
 const share = z.number().min(0).max(1)
 
@@ -21,8 +21,12 @@ const latencyLossSchema = z
       })
       .describe('L = a · CE · (ln E / ln target)^b; needs E and target above 1 ms'),
     z
-      .strictObject({ kind: z.literal('add#abs'), lambda: z.number().min(0).max(100).default(0.5) })
-      .describe('L = CE + lambda · |E/target − 1|: pulls the expected latency to the target from both sides (TuNAS, Bender et al. 2020, section 3.2)'),
+      .strictObject({
+        kind: z.literal('add#abs'),
+        lambda: z.number().min(0).max(100).default(0.5),
+        margin: z.number().positive().max(1).default(0.1).describe('share of the target within which the pull grows weaker'),
+      })
+      .describe('L = CE + lambda · |E/target − 1|: pulls the expected latency to the target from both sides (TuNAS, Bender et al. 2020)'),
   ])
   .meta({ id: 'LatencyLoss' })
 type LatencyLoss = z.infer<typeof latencyLossSchema>
@@ -31,7 +35,11 @@ const proxylessGradientSchema = z
   .strictObject({
     name: z.literal('proxyless-g'),
     form: z.enum(['two', 'full']).default('two').describe('gates of two sampled operations per block, or of all'),
-    warmupSteps: z.int().min(0).optional().describe('weight steps on uniformly sampled paths before alpha moves; default: a tenth of training.steps'),
+    warmupSteps: z
+      .int()
+      .min(0)
+      .optional()
+      .describe('weight steps on uniformly sampled paths before alpha moves; default: a tenth of training.steps'),
     archEvery: z.int().min(1).max(10_000).default(5).describe('weight steps per architecture step'),
     learningRate: z.number().positive().max(10).default(1e-3).describe("Adam's rate for alpha"),
     beta1: z.number().min(0).max(0.9999).default(0).describe("Adam's decay of the first moment"),
@@ -112,21 +120,31 @@ const searchConfigSchema = z
       .strictObject({
         weightSteps: z.int().min(1).max(MAX_TASK_STEPS).default(20).describe('mini-batches in one task'),
         architectureSteps: z.int().min(1).max(MAX_TASK_STEPS).default(4).describe('architecture steps in one task'),
-        leaseMs: z.int().min(MIN_LEASE_MS).max(MAX_LEASE_MS).default(60_000).describe('an agent that is silent for this long loses its task'),
+        leaseMs: z
+          .int()
+          .min(MIN_LEASE_MS)
+          .max(MAX_LEASE_MS)
+          .default(60_000)
+          .describe('an agent that is silent for this long loses its task'),
         maxOutstanding: z.int().min(1).max(65_536).default(256).describe('tasks handed out at one time'),
       })
       .prefault({}),
     weights: z
       .strictObject({
-        encoding: z.enum(['fp32', 'bf16']).default('fp32').describe('of weights and differences on the wire; the coordinator always keeps float32'),
+        encoding: z
+          .enum(['fp32', 'bf16'])
+          .default('fp32')
+          .describe('of weights and differences on the wire; the coordinator always keeps float32'),
         staleness: z
           .enum(['inverse', 'none'])
           .default('inverse')
-          .describe('inverse: a difference is divided by one plus the number of others applied to that key since it was pulled; none: always added whole'),
+          .describe(
+            'inverse: a difference is divided by one plus the number of others applied to that key since it was pulled; none: always added whole',
+          ),
         shardBytes: z
           .int()
           .min(1024)
-          .max(MAX_WEIGHTS_BYTES)
+          .max(MAX_SHARD_BYTES)
           .default(DEFAULT_SHARD_BYTES)
           .describe('float32 bytes after which another shard is begun'),
       })
@@ -138,13 +156,9 @@ type SearchConfigInput = z.input<typeof searchConfigSchema>
 
 export {
   type LatencyLoss,
-  latencyLossSchema,
-  proxylessGradientSchema,
   type ProxylessGradientConfig,
   type SearchConfig,
   type SearchConfigInput,
   searchConfigSchema,
-  strategyConfigSchema,
   type TrainingConfig,
-  trainingConfigSchema,
 }

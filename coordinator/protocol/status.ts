@@ -87,7 +87,9 @@ const searchStatusSchema = z
     imagesPerSecond: z.number().nullable(),
     training: lossSummarySchema.describe('mean of the last weight tasks'),
     architecture: lossSummarySchema.describe('mean of the last architecture tasks, on their own share'),
-    validation: lossSummarySchema.extend({ atStep: z.int().nullable() }).describe('last evaluation of the most probable architecture, shared weights'),
+    validation: lossSummarySchema
+      .extend({ atStep: z.int().nullable() })
+      .describe('last evaluation of the most probable architecture, shared weights'),
     ...descriptionSchema.shape,
     targetLatencyMs: z.number(),
     current: architectureSchema.describe('most probable operation of every block'),
@@ -162,7 +164,6 @@ export {
   type Architecture,
   architectureSchema,
   createSearchResponseSchema,
-  descriptionSchema,
   type LogEntry,
   logEntrySchema,
   type Metric,
@@ -176,5 +177,4 @@ export {
   type TableSummary,
   tableSummarySchema,
   type TaskCounts,
-  taskCountsSchema,
 }

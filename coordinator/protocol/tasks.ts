@@ -49,19 +49,26 @@ const counts = {
   images: z.int().min(1).describe('images seen'),
 }
 
-const trainWeightsResultSchema = z.strictObject({
-  kind: z.literal('trainWeights'),
-  loss: finite.describe('mean training loss, label smoothing included'),
-  ...counts,
-})
+const notMoreThanImages = (result: { correct: number; images: number }) => result.correct <= result.images
+const moreThanImages = { path: ['correct'], message: 'expected at most as many as images' }
 
-const gateStepResultSchema = z.strictObject({
-  crossEntropy: finite.min(0).describe('plain cross-entropy of the active path'),
-  ...counts,
-  gateGradients: z
-    .array(z.array(finite).nullable())
-    .describe('[block][0 = active, then inactive in the order of the task]; null where the active operation is Zero'),
-})
+const trainWeightsResultSchema = z
+  .strictObject({
+    kind: z.literal('trainWeights'),
+    loss: finite.describe('mean training loss, label smoothing included'),
+    ...counts,
+  })
+  .refine(notMoreThanImages, moreThanImages)
+
+const gateStepResultSchema = z
+  .strictObject({
+    crossEntropy: finite.min(0).describe('plain cross-entropy of the active path'),
+    ...counts,
+    gateGradients: z
+      .array(z.array(finite).nullable())
+      .describe('[block][0 = active, then inactive in the order of the task]; null where the active operation is Zero'),
+  })
+  .refine(notMoreThanImages, moreThanImages)
 
 const gateGradientsResultSchema = z.strictObject({
   kind: z.literal('gateGradients'),
@@ -70,7 +77,10 @@ const gateGradientsResultSchema = z.strictObject({
 
 const evaluatePathsResultSchema = z.strictObject({
   kind: z.literal('evaluatePaths'),
-  paths: z.array(z.strictObject({ crossEntropy: finite.min(0), ...counts })).min(1).max(MAX_TASK_STEPS),
+  paths: z
+    .array(z.strictObject({ crossEntropy: finite.min(0), ...counts }).refine(notMoreThanImages, moreThanImages))
+    .min(1)
+    .max(MAX_TASK_STEPS),
 })
 
 const taskResultSchema = z.discriminatedUnion('kind', [trainWeightsResultSchema, gateGradientsResultSchema, evaluatePathsResultSchema])
@@ -95,8 +105,6 @@ const timingSchema = z.strictObject({
 type Timing = z.infer<typeof timingSchema>
 
 export {
-  evaluatePathsSchema,
-  gateGradientsSchema,
   type ResultOf,
   type Task,
   type TaskKind,
@@ -107,5 +115,4 @@ export {
   taskWorkSchema,
   type Timing,
   timingSchema,
-  trainWeightsSchema,
 }

@@ -47,7 +47,11 @@ const lease = createRoute({
   security: bearer,
   middleware,
   request: { params: searchParams, body: body(leaseRequestSchema) },
-  responses: withProblems({ 200: json(leaseResponseSchema, 'A task, or when to ask again, or that the search has ended') }, 'forbidden', 'not-found'),
+  responses: withProblems(
+    { 200: json(leaseResponseSchema, 'A task, or when to ask again, or that the search has ended') },
+    'forbidden',
+    'not-found',
+  ),
 })
 
 const heartbeat = createRoute({
@@ -80,7 +84,12 @@ const submit = createRoute({
   security: bearer,
   middleware,
   request: { params: searchParams, body: body(submitRequestSchema) },
-  responses: withProblems({ 200: json(submitResponseSchema, 'What became of it; never an error for being late') }, 'forbidden', 'not-found', 'bad-numbers'),
+  responses: withProblems(
+    { 200: json(submitResponseSchema, 'What became of it; never an error for being late') },
+    'forbidden',
+    'not-found',
+    'bad-numbers',
+  ),
 })
 
 const shardParams = searchParams.extend({ shard: z.coerce.number().int().min(0).max(65_535) })
@@ -93,7 +102,11 @@ const pull = createRoute({
   security: bearer,
   middleware,
   request: { params: shardParams, body: body(pullRequestSchema) },
-  responses: withProblems({ 200: { description: 'safetensors; metadata `versions` is JSON', content: safetensors } }, 'forbidden', 'not-found'),
+  responses: withProblems(
+    { 200: { description: 'safetensors; metadata `versions` is JSON', content: safetensors } },
+    'forbidden',
+    'not-found',
+  ),
 })
 
 const push = createRoute({
@@ -108,7 +121,14 @@ const push = createRoute({
     query: z.object({ agentId: agentIdSchema, taskId: z.coerce.number().int().min(1).max(Number.MAX_SAFE_INTEGER) }),
     body: { required: true, content: safetensors },
   },
-  responses: withProblems({ 200: json(pushResponseSchema, 'Applied, or known already') }, 'forbidden', 'not-found', 'bad-numbers', 'too-large', 'unsupported-media-type'),
+  responses: withProblems(
+    { 200: json(pushResponseSchema, 'Applied, or known already') },
+    'forbidden',
+    'not-found',
+    'bad-numbers',
+    'too-large',
+    'unsupported-media-type',
+  ),
 })
 
 function addAgentRoutes(app: OpenAPIHono<RouteEnvironment>): void {

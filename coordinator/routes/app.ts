@@ -57,9 +57,15 @@ function createApp<Bindings extends object>(portsOf: (bindings: Bindings) => Por
   })
   app.doc31('/openapi.json', {
     openapi: '3.1.0',
-    info: { title: 'Gatehouse coordinator', version: VERSION, description: 'Neural architecture search across machines. Refusals are RFC 9457 problem documents.' },
+    info: {
+      title: 'Gatehouse coordinator',
+      version: VERSION,
+      description: 'Neural architecture search across machines. Refusals are RFC 9457 problem documents.',
+    },
   })
-  const paths = app.routes.filter((route) => route.method !== 'ALL').map((route) => ({ method: route.method, pattern: new RegExp(`^${route.path.replaceAll(/:[^/]+/g, '[^/]+')}$`) }))
+  const paths = app.routes
+    .filter((route) => route.method !== 'ALL')
+    .map((route) => ({ method: route.method, pattern: new RegExp(`^${route.path.replaceAll(/:[^/]+/g, '[^/]+')}$`) }))
   app.notFound(createNotFound((method, path) => paths.some((route) => route.method === method && route.pattern.test(path))))
   return app
 }

@@ -37,7 +37,8 @@ const authenticate: MiddlewareHandler<RouteEnvironment> = async (context, next) 
 
 /** Throws ProblemError `forbidden` for agents. */
 const adminOnly: MiddlewareHandler<RouteEnvironment> = async (context, next) => {
-  if (context.var.caller.kind !== 'admin') throw new ProblemError('forbidden', 'this needs the admin token; an agent token is good for the work of one search only')
+  if (context.var.caller.kind !== 'admin')
+    throw new ProblemError('forbidden', 'this needs the admin token; an agent token is good for the work of one search only')
   await next()
 }
 

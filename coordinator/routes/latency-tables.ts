@@ -20,7 +20,15 @@ const publishTable = createRoute({
   security: bearer,
   middleware,
   request: { body: { required: true, content: { 'application/json': { schema: latencyTableSchema } } } },
-  responses: withProblems({ 201: json(z.object({ name: tableNameSchema, version: tableVersionSchema }), 'Published; the version is the SHA-256 of its canonical JSON') }, 'forbidden'),
+  responses: withProblems(
+    {
+      201: json(
+        z.object({ name: tableNameSchema, version: tableVersionSchema }),
+        'Published; the version is the SHA-256 of its canonical JSON',
+      ),
+    },
+    'forbidden',
+  ),
 })
 
 const listTables = createRoute({

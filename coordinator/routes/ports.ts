@@ -7,6 +7,7 @@ import type {
   LeaseRef,
   LeaseResponse,
   LogEntry,
+  Metric,
   Outcome,
   Phase,
   PushResponse,
@@ -37,6 +38,7 @@ type SearchPort = {
   summary(): Promise<Outcome<SearchSummary>>
   architecture(caller: Caller): Promise<Outcome<Architecture>>
   log(caller: Caller, after: number, limit: number): Promise<Outcome<LogEntry[]>>
+  metrics(caller: Caller, after: number, limit: number): Promise<Outcome<Metric[]>>
   addToken(token: TokenRecord): Promise<Outcome<null>>
   removeToken(tokenId: string): Promise<Outcome<null>>
   listTokens(): Promise<Outcome<TokenSummary[]>>

@@ -3,7 +3,15 @@
 import type { Context, ErrorHandler, NotFoundHandler } from 'hono'
 import { HTTPException } from 'hono/http-exception'
 import * as z from 'zod'
-import { fieldErrors, type FieldError, type ProblemCode, problemDocument, ProblemError, problemKinds, problemSchema } from '../protocol/index.ts'
+import {
+  fieldErrors,
+  type FieldError,
+  type ProblemCode,
+  problemDocument,
+  ProblemError,
+  problemKinds,
+  problemSchema,
+} from '../protocol/index.ts'
 
 const PROBLEM_TYPE = 'application/problem+json'
 const RETRY_AFTER_S = '1'
@@ -30,9 +38,15 @@ function validationHook(result: { success: boolean; target?: string; error?: z.c
 
 const onError: ErrorHandler = (error, context) => {
   if (error instanceof ProblemError) return problemResponse(context, error.code, error.message, error.errors)
-  if (error instanceof HTTPException && error.status === 400) return problemResponse(context, 'invalid-request', error.message, [{ path: 'body', message: error.message }])
+  if (error instanceof HTTPException && error.status === 400)
+    return problemResponse(context, 'invalid-request', error.message, [{ path: 'body', message: error.message }])
+  if (error instanceof HTTPException && error.status === 415) {
+    const type = context.req.header('Content-Type') ?? 'none'
+    return problemResponse(context, 'unsupported-media-type', `expected Content-Type application/json, got ${type}`)
+  }
   // Only a body that is not JSON throws this: what is stored was written by JSON.stringify.
-  if (error instanceof SyntaxError) return problemResponse(context, 'invalid-request', `the body is not JSON: ${error.message}`, [{ path: 'body', message: error.message }])
+  if (error instanceof SyntaxError)
+    return problemResponse(context, 'invalid-request', `the body is not JSON: ${error.message}`, [{ path: 'body', message: error.message }])
   const { overloaded, retryable } = error as Error & { overloaded?: boolean; retryable?: boolean }
   if (overloaded || retryable) return problemResponse(context, 'overloaded', 'try again')
   console.error(error)
@@ -64,4 +78,4 @@ function withProblems<R extends object>(responses: R, ...codes: readonly Problem
   return { ...problems, ...responses } as R
 }
 
-export { createNotFound, onError, problemResponse, validationHook, withProblems }
+export { createNotFound, onError, validationHook, withProblems }

@@ -41,7 +41,10 @@ function randomId(prefix: 's' | 't'): string {
 
 async function issueToken(searchId: string, label: string): Promise<{ token: string; record: TokenRecord }> {
   const secretBytes = crypto.getRandomValues(new Uint8Array(SECRET_BYTES))
-  const secret = btoa(String.fromCharCode(...secretBytes)).replaceAll('+', '-').replaceAll('/', '_').replaceAll('=', '')
+  const secret = btoa(String.fromCharCode(...secretBytes))
+    .replaceAll('+', '-')
+    .replaceAll('/', '_')
+    .replaceAll('=', '')
   const tokenId = randomId('t')
   const token = printAgentToken(searchId, tokenId, secret)
   return { token, record: { tokenId, label, createdAtMs: Date.now(), hash: await sha256(token) } }
@@ -63,7 +66,12 @@ const createSearch = createRoute({
   security: bearer,
   middleware: adminOnly,
   request: { body: { required: true, content: { 'application/json': { schema: searchConfigSchema } } } },
-  responses: withProblems({ 201: json(createSearchResponseSchema, 'Created; agents may start') }, 'forbidden', 'not-found', 'missing-latencies'),
+  responses: withProblems(
+    { 201: json(createSearchResponseSchema, 'Created; agents may start') },
+    'forbidden',
+    'not-found',
+    'missing-latencies',
+  ),
 })
 
 const listSearches = createRoute({
@@ -113,7 +121,12 @@ const commandRoute = (command: 'pause' | 'resume' | 'stop', summary: string) =>
     security: bearer,
     middleware: adminOnly,
     request: { params: searchParams },
-    responses: withProblems({ 200: json(z.object({ phase: phaseSchema }), 'The phase it is in now') }, 'forbidden', 'not-found', 'conflict'),
+    responses: withProblems(
+      { 200: json(z.object({ phase: phaseSchema }), 'The phase it is in now') },
+      'forbidden',
+      'not-found',
+      'conflict',
+    ),
   })
 const commandRoutes = {
   pause: commandRoute('pause', 'Hand out no more tasks until resumed; results of tasks under way are still taken'),
@@ -169,7 +182,11 @@ const listTokens = createRoute({
   security: bearer,
   middleware: adminOnly,
   request: { params: searchParams },
-  responses: withProblems({ 200: json(z.object({ tokens: z.array(tokenSummarySchema) }), 'Tokens without their secrets') }, 'forbidden', 'not-found'),
+  responses: withProblems(
+    { 200: json(z.object({ tokens: z.array(tokenSummarySchema) }), 'Tokens without their secrets') },
+    'forbidden',
+    'not-found',
+  ),
 })
 
 const addToken = createRoute({
@@ -183,7 +200,11 @@ const addToken = createRoute({
     params: searchParams,
     body: { required: true, content: { 'application/json': { schema: z.strictObject({ label: z.string().min(1).max(100) }) } } },
   },
-  responses: withProblems({ 201: json(z.object({ tokenId: tokenIdSchema, agentToken: z.string() }), 'The token, shown this once') }, 'forbidden', 'not-found'),
+  responses: withProblems(
+    { 201: json(z.object({ tokenId: tokenIdSchema, agentToken: z.string() }), 'The token, shown this once') },
+    'forbidden',
+    'not-found',
+  ),
 })
 
 const revokeToken = createRoute({
@@ -206,7 +227,13 @@ function addSearchRoutes(app: OpenAPIHono<RouteEnvironment>): void {
     const { token, record } = await issueToken(searchId, 'first')
     const status = unwrap(await ports.search(searchId).create(searchId, config, table, record))
     await ports.directory.add(searchId, record.createdAtMs)
-    const answer = { searchId, agentToken: token, tokenId: record.tokenId, expectedLatencyMs: status.expectedLatencyMs, tableVersion: table.version }
+    const answer = {
+      searchId,
+      agentToken: token,
+      tokenId: record.tokenId,
+      expectedLatencyMs: status.expectedLatencyMs,
+      tableVersion: table.version,
+    }
     return context.json(answer, 201)
   })
 
@@ -225,8 +252,10 @@ function addSearchRoutes(app: OpenAPIHono<RouteEnvironment>): void {
 
   app.openapi(deleteSearch, async (context) => {
     const { searchId } = context.req.valid('param')
-    unwrap(await context.var.ports.search(searchId).destroy())
+    const outcome = await context.var.ports.search(searchId).destroy()
+    // Also where there is no search any more: a deletion cut short here can be repeated.
     await context.var.ports.directory.remove(searchId)
+    unwrap(outcome)
     return context.body(null, 204)
   })
 
@@ -245,8 +274,7 @@ function addSearchRoutes(app: OpenAPIHono<RouteEnvironment>): void {
   app.openapi(readMetrics, async (context) => {
     const { searchId } = context.req.valid('param')
     const { after, limit } = context.req.valid('query')
-    const entries = unwrap(await context.var.ports.search(searchId).log(callerOf(context), after, limit))
-    return context.json({ metrics: entries.filter((entry) => entry.outcome === 'applied').map((entry) => entry.metric) }, 200)
+    return context.json({ metrics: unwrap(await context.var.ports.search(searchId).metrics(callerOf(context), after, limit)) }, 200)
   })
 
   app.openapi(readLog, async (context) => {

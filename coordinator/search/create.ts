@@ -2,8 +2,8 @@
 
 import { coverSpace, type SpaceLatency } from '../../latency-lut/coverage.ts'
 import type { LatencyTable } from '../../latency-lut/table.ts'
-import { createSpace, resolveSpaceConfig, type Space, SpaceError } from '../../search-space/index.ts'
-import { ProblemError, type SearchConfig } from '../protocol/index.ts'
+import { createSpace, elementCount, resolveSpaceConfig, type Space, SpaceError } from '../../search-space/index.ts'
+import { MAX_SHARD_BYTES, MAX_SHARDS, MAX_TASK_GATES, planShards, ProblemError, type SearchConfig } from '../protocol/index.ts'
 import { findStrategy, type StrategyContext } from '../strategies/index.ts'
 import type { SearchSetup, SearchStore } from './store.ts'
 
@@ -11,6 +11,13 @@ import type { SearchSetup, SearchStore } from './store.ts'
 const MAX_KEYS_NAMED = 50
 /** ln E must stay positive in the `mul#log` loss. */
 const MIN_LOG_LOSS_MS = 1
+/** Beyond this a table holds no milliseconds, and sums of it may no longer be numbers. */
+const MAX_LATENCY_MS = 1e12
+const FLOAT_BYTES = 4
+
+function refuse(path: string, message: string): never {
+  throw new ProblemError('invalid-request', `${path}: ${message}`, [{ path, message }])
+}
 
 function openSpace(config: SearchConfig): Space {
   try {
@@ -23,7 +30,11 @@ function openSpace(config: SearchConfig): Space {
 
 function checkLatency(space: Space, table: LatencyTable): SpaceLatency {
   const coverage = coverSpace(space, table)
-  if (coverage.kind === 'covered') return coverage.latency
+  if (coverage.kind === 'covered') {
+    const slowestMs = coverage.latency.operationMs.reduce((sum, block) => sum + Math.max(...block), coverage.latency.fixedMs)
+    if (slowestMs <= MAX_LATENCY_MS) return coverage.latency
+    refuse('latency.table', `by table ${table.name} the slowest architecture takes ${slowestMs} ms; expected at most ${MAX_LATENCY_MS}`)
+  }
   const { keys } = coverage
   const named = keys.slice(0, MAX_KEYS_NAMED)
   const more = keys.length > named.length ? ` and ${keys.length - named.length} more` : ''
@@ -45,9 +56,36 @@ function checkLoss(config: SearchConfig, latency: SpaceLatency): void {
   throw new ProblemError('invalid-request', message, [{ path, message }])
 }
 
+/** What does not fit a message, an isolate or a row of storage is refused here, not found out when an agent comes. */
+function checkSizes(space: Space, config: SearchConfig): void {
+  for (const spec of space.weightSpecs) {
+    const bytes = elementCount(spec.shape) * FLOAT_BYTES
+    if (bytes > MAX_SHARD_BYTES) refuse('space', `weight ${spec.key} has ${bytes} bytes; expected at most ${MAX_SHARD_BYTES}`)
+  }
+  const { count } = planShards(space, config.weights.shardBytes)
+  if (count > MAX_SHARDS) {
+    refuse(
+      'weights.shardBytes',
+      `${count} shards of ${config.weights.shardBytes} bytes would be needed; expected at most ${MAX_SHARDS} (shardBytes may be up to ${MAX_SHARD_BYTES})`,
+    )
+  }
+  const gates = space.blocks.reduce(
+    (sum, block) => sum + (config.strategy.form === 'two' ? Math.min(2, block.operations.length) : block.operations.length),
+    0,
+  )
+  const mostSteps = Math.floor(MAX_TASK_GATES / gates)
+  if (config.tasks.architectureSteps > mostSteps) {
+    refuse(
+      'tasks.architectureSteps',
+      `expected at most ${mostSteps} for a space with ${gates} gates per step, got ${config.tasks.architectureSteps}`,
+    )
+  }
+}
+
 /** Setup of a new search. Throws ProblemError `invalid-request` or `missing-latencies`. */
 function createSetup(searchId: string, config: SearchConfig, table: LatencyTable & { version: string }, nowMs: number): SearchSetup {
   const space = openSpace(config)
+  checkSizes(space, config)
   const latency = checkLatency(space, table)
   checkLoss(config, latency)
   const { entries: _, ...pinned } = table

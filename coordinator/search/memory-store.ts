@@ -50,6 +50,11 @@ function createMemoryStore(): SearchStore {
       content.log.push(structuredClone(entry))
     },
     readLog: (after, limit) => structuredClone(content.log.filter((entry) => entry.seq > after).slice(0, limit)),
+    readMetrics: (after, limit) =>
+      content.log
+        .filter((entry) => entry.seq > after && entry.outcome === 'applied')
+        .slice(0, limit)
+        .map((entry) => structuredClone(entry.metric)),
   }
 }
 

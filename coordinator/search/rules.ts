@@ -40,7 +40,9 @@ type OpenSearch = {
 function openSearch(store: SearchStore): OpenSearch | null {
   const setup = store.readSetup()
   if (!setup) return null
-  return { store, setup, context: strategyContext(setup), strategy: findStrategy(setup.config.strategy.name) }
+  const strategy = findStrategy(setup.config.strategy.name)
+  strategy.stateSchema.parse(store.readState().strategy)
+  return { store, setup, context: strategyContext(setup), strategy }
 }
 
 function phaseOf(search: OpenSearch, state: SearchState): Phase {
@@ -98,7 +100,8 @@ function registerAgent(search: OpenSearch, request: RegisterRequest, agentId: st
 
 function knownAgent(store: SearchStore, agentId: string): AgentRecord {
   const agent = store.readAgent(agentId)
-  if (!agent) throw new ProblemError('not-found', `no agent ${agentId} in this search; register first`, [{ path: 'agentId', message: 'unknown' }])
+  if (!agent)
+    throw new ProblemError('not-found', `no agent ${agentId} in this search; register first`, [{ path: 'agentId', message: 'unknown' }])
   return agent
 }
 
@@ -192,7 +195,11 @@ function withThroughput(agent: AgentRecord, request: SubmitRequest, images: numb
   const { trainMs, idleMs } = request.timing
   const current = trainMs > 0 ? (images * 1000) / trainMs : null
   const smoothed =
-    current === null ? agent.imagesPerSecond : agent.imagesPerSecond === null ? current : agent.imagesPerSecond + THROUGHPUT_WEIGHT * (current - agent.imagesPerSecond)
+    current === null
+      ? agent.imagesPerSecond
+      : agent.imagesPerSecond === null
+        ? current
+        : agent.imagesPerSecond + THROUGHPUT_WEIGHT * (current - agent.imagesPerSecond)
   return {
     ...agent,
     lastSeenAtMs: nowMs,
@@ -217,7 +224,9 @@ function submitResult(search: OpenSearch, request: SubmitRequest, nowMs: number)
     const agent = knownAgent(store, request.agentId)
     const state = store.readState()
     if (request.taskId > state.counts.created) {
-      throw new ProblemError('not-found', `no task ${request.taskId} in this search`, [{ path: 'taskId', message: `expected 1 to ${state.counts.created}` }])
+      throw new ProblemError('not-found', `no task ${request.taskId} in this search`, [
+        { path: 'taskId', message: `expected 1 to ${state.counts.created}` },
+      ])
     }
     const outstanding = store.outstandingTasks()
     const task = outstanding.find((candidate) => candidate.taskId === request.taskId)

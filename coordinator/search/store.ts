@@ -4,7 +4,7 @@
 import * as z from 'zod'
 import { latencyTableSchema, tableVersionSchema } from '../../latency-lut/table.ts'
 import { mbconvConfigSchema } from '../../search-space/index.ts'
-import { type LogEntry, searchConfigSchema, searchIdSchema, taskWorkSchema } from '../protocol/index.ts'
+import { type LogEntry, type Metric, searchConfigSchema, searchIdSchema, taskWorkSchema } from '../protocol/index.ts'
 
 const count = z.int().min(0)
 
@@ -86,8 +86,10 @@ type SearchStore = {
   writeAgent(agent: AgentRecord): void
   agents(): readonly AgentRecord[]
   appendLog(entry: LogEntry): void
-  /** Entries with seq above `after`, at most `limit`, in order. */
+  /** Entries with seq above `after`, in order; at most `limit`, and fewer where they are large, but never none of some. */
   readLog(after: number, limit: number): readonly LogEntry[]
+  /** Metrics of applied results with seq above `after`, at most `limit`, in order. */
+  readMetrics(after: number, limit: number): readonly Metric[]
 }
 
 export {

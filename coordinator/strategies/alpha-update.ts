@@ -42,7 +42,11 @@ type AlphaUpdate = { readonly state: AlphaState; readonly expectedMs: number; re
 function sampledLatencyMs(latency: SpaceLatency, samples: readonly BlockSample[], probabilities: readonly (readonly number[])[]): number {
   return samples.reduce(
     (sum, sample, block) =>
-      sum + sample.operations.reduce((part, operation, j) => part + (probabilities[block]?.[j] ?? 0) * (latency.operationMs[block]?.[operation] ?? 0), 0),
+      sum +
+      sample.operations.reduce(
+        (part, operation, j) => part + (probabilities[block]?.[j] ?? 0) * (latency.operationMs[block]?.[operation] ?? 0),
+        0,
+      ),
     latency.fixedMs,
   )
 }

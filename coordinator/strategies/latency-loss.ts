@@ -5,6 +5,9 @@
 //   mul#log     L = a · CE · (ln E / ln T)^b        ProxylessNAS's authors' code; their paper's equation 6 is the linear form
 //   add#abs     L = CE + λ · |E/T − 1|              TuNAS (Bender et al. 2020), equation 3, on the expectation
 //
+// The last one pulls E to T from both sides. Its gradient is made proportional within `margin` of the target: a pull that
+// only ever changes its sign would shake alpha once E has arrived, and drown the gradient of CE in Adam's second moment.
+//
 // dL/dalpha then is dL/dCE · dCE/dalpha + dL/dE · dE/dalpha.
 
 import type { LatencyLoss } from '../protocol/index.ts'
@@ -14,6 +17,11 @@ type LatencyGradient = {
   readonly crossEntropyFactor: number
   /** dL/dE, 1/ms. */
   readonly latencyFactor: number
+}
+
+/** To −1 … 1. */
+function clamp(value: number): number {
+  return Math.max(-1, Math.min(1, value))
 }
 
 /**
@@ -36,7 +44,7 @@ function latencyGradient(loss: LatencyLoss, crossEntropy: number, expectedMs: nu
       }
     }
     case 'add#abs':
-      return { crossEntropyFactor: 1, latencyFactor: (loss.lambda * Math.sign(expectedMs - targetMs)) / targetMs }
+      return { crossEntropyFactor: 1, latencyFactor: (loss.lambda * clamp((expectedMs / targetMs - 1) / loss.margin)) / targetMs }
     default:
       return loss satisfies never
   }

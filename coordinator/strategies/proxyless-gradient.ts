@@ -159,7 +159,11 @@ function propose(state: State, context: StrategyContext): Proposal<State> {
 }
 
 /** What does not fit between the gates of a task and the result that came back for them. */
-function gateMismatch(work: GateWork, result: ResultOf<'gateGradients'>, context: StrategyContext): { path: string; message: string } | null {
+function gateMismatch(
+  work: GateWork,
+  result: ResultOf<'gateGradients'>,
+  context: StrategyContext,
+): { path: string; message: string } | null {
   if (result.steps.length !== work.steps.length) {
     return { path: 'result.steps', message: `expected ${work.steps.length} steps, got ${result.steps.length}` }
   }
@@ -171,7 +175,10 @@ function gateMismatch(work: GateWork, result: ResultOf<'gateGradients'>, context
       const expected = takesUpdate(context, block, choice) ? 1 + choice.inactive.length : null
       const got = gradients[block]?.length ?? null
       if (got !== expected) {
-        return { path: `${path}[${block}]`, message: `expected ${expected === null ? 'null' : `${expected} numbers`}, got ${got === null ? 'null' : `${got} numbers`}` }
+        return {
+          path: `${path}[${block}]`,
+          message: `expected ${expected === null ? 'null' : `${expected} numbers`}, got ${got === null ? 'null' : `${got} numbers`}`,
+        }
       }
     }
   }
@@ -201,9 +208,11 @@ function absorbGates(state: State, work: GateWork, result: ResultOf<'gateGradien
       gateGradients: answer.gateGradients[block] ?? null,
     }))
     const updated = updateAlpha(current, samples, answer.crossEntropy, update)
-    const tooLarge = updated.state.alpha.flat().some((value) => !(Math.abs(value) <= MAX_ALPHA))
+    const { alpha, firstMoment, secondMoment } = updated.state
+    const sound =
+      alpha.flat().every((value) => Math.abs(value) <= MAX_ALPHA) && [...firstMoment, ...secondMoment].flat().every(Number.isFinite)
     // Saturated: the choice is made. Keeping alpha as it is loses nothing and keeps every probability a number.
-    if (!tooLarge) current = updated.state as typeof current
+    if (sound) current = updated.state as typeof current
     skippedBlocks += step.length - updated.updatedBlocks
     sum.loss += answer.crossEntropy / work.steps.length
     sum.correct += answer.correct
@@ -215,7 +224,11 @@ function absorbGates(state: State, work: GateWork, result: ResultOf<'gateGradien
 function absorb(state: State, work: TaskWork, result: ResultOf<TaskWork['kind']>, context: StrategyContext): Absorbed<State> {
   if (result.kind === 'trainWeights' && work.kind === 'trainWeights') {
     const { loss, correct, images } = result
-    return { kind: 'applied', metric: { loss, correct, images }, state: { ...state, weightStepsDone: state.weightStepsDone + work.paths.length } }
+    return {
+      kind: 'applied',
+      metric: { loss, correct, images },
+      state: { ...state, weightStepsDone: state.weightStepsDone + work.paths.length },
+    }
   }
   if (result.kind === 'gateGradients' && work.kind === 'gateGradients') return absorbGates(state, work, result, context)
   if (result.kind === 'evaluatePaths' && work.kind === 'evaluatePaths') {

@@ -21,7 +21,15 @@ import {
   searchStatusSchema,
   searchSummarySchema,
 } from '../../coordinator/protocol/index.ts'
-import { architectureCosts, createRandom, createSpace, printArchitecture, seedState, type SpaceRef, resolveSpaceConfig } from '../../search-space/index.ts'
+import {
+  architectureCosts,
+  createRandom,
+  createSpace,
+  printArchitecture,
+  seedState,
+  type SpaceRef,
+  resolveSpaceConfig,
+} from '../../search-space/index.ts'
 
 const FOLDER = new URL('../../coordinator/dashboard/', import.meta.url)
 const contentTypes: Record<string, string> = {
@@ -46,7 +54,15 @@ const START_MS = Date.UTC(2026, 10, 22, 9, 0)
 function launchBrowser(): Promise<Browser> {
   return chromium.launch({
     executablePath: process.env['CHROMIUM_PATH'] ?? '/usr/bin/chromium',
-    args: ['--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking', '--disable-component-update', '--disable-sync'],
+    args: [
+      '--no-sandbox',
+      '--disable-gpu',
+      '--disable-quic',
+      '--no-first-run',
+      '--disable-background-networking',
+      '--disable-component-update',
+      '--disable-sync',
+    ],
   })
 }
 
@@ -73,7 +89,9 @@ function createSimulatedSearch({ space: ref = 'proxyless-mobile' as SpaceRef, st
 
   function alphaAt(step: number): number[][] {
     const moved = Math.max(0, step - warmup) / (steps - warmup)
-    return space.blocks.map((block, b) => block.operations.map((_, o) => moved * ((wanted[b]?.[o] ?? 0) + (o === winners[b] ? 1 + (b % 5) : 0))))
+    return space.blocks.map((block, b) =>
+      block.operations.map((_, o) => moved * ((wanted[b]?.[o] ?? 0) + (o === winners[b] ? 1 + (b % 5) : 0))),
+    )
   }
 
   function describe(step: number) {
@@ -87,7 +105,8 @@ function createSimulatedSearch({ space: ref = 'proxyless-mobile' as SpaceRef, st
     const total = perBlock.reduce((a, b) => a + b, 0)
     const start = space.blocks.reduce((sum, block) => sum + Math.log(block.operations.length), 0) / space.blocks.length
     const expectedLatencyMs = space.blocks.reduce(
-      (sum, block, b) => sum + block.operations.reduce((inner, operation, o) => inner + (probabilities[b]?.[o] ?? 0) * latencyOf(operation.macs), 0),
+      (sum, block, b) =>
+        sum + block.operations.reduce((inner, operation, o) => inner + (probabilities[b]?.[o] ?? 0) * latencyOf(operation.macs), 0),
       fixedMs,
     )
     return { alpha, probabilities, entropy: { total, mean: total / perBlock.length, perBlock, start }, expectedLatencyMs }
@@ -117,7 +136,11 @@ function createSimulatedSearch({ space: ref = 'proxyless-mobile' as SpaceRef, st
   function status(nowMs: number): SearchStatus {
     const description = describe(done)
     const path = description.probabilities.map((row) => row.indexOf(Math.max(...row)))
-    const chosen = space.blocks.map((block, b) => ({ block, operation: block.operations[path[b] ?? 0], probability: description.probabilities[b]?.[path[b] ?? 0] ?? 0 }))
+    const chosen = space.blocks.map((block, b) => ({
+      block,
+      operation: block.operations[path[b] ?? 0],
+      probability: description.probabilities[b]?.[path[b] ?? 0] ?? 0,
+    }))
     const summary = (kind: Metric['kind']) => ({ loss: lastOf(kind)?.loss ?? null, accuracy: lastOf(kind)?.accuracy ?? null })
     const tasksDone = metrics.length
     const running = phase === 'searching' || phase === 'warmup'
@@ -151,7 +174,10 @@ function createSimulatedSearch({ space: ref = 'proxyless-mobile' as SpaceRef, st
       ...description,
       alphaVersion: metrics.filter((metric) => metric.kind === 'gateGradients').length * 4,
       weightSteps: { done, total: steps },
-      architectureSteps: { done: metrics.filter((metric) => metric.kind === 'gateGradients').length * 4, skippedBlocks: Math.floor(done / 9) },
+      architectureSteps: {
+        done: metrics.filter((metric) => metric.kind === 'gateGradients').length * 4,
+        skippedBlocks: Math.floor(done / 9),
+      },
       targetLatencyMs: targetMs,
       current: {
         encoding: printArchitecture(space, path),
@@ -173,7 +199,15 @@ function createSimulatedSearch({ space: ref = 'proxyless-mobile' as SpaceRef, st
         agent(2, HOSTILE_NAME, 'AMD Ryzen 9 7950X 16-Core Processor', 'wasm', 0.11, 900),
         agent(3, 'old-box', 'Intel Xeon E5-2680 v4', 'wasm', 0.03, 450_000),
       ],
-      tasks: { created: tasksDone + 9, leased: running ? 6 : 0, queued: running ? 3 : 0, done: tasksDone, stale: 2, expiredLeases: 5, duplicates: 2 },
+      tasks: {
+        created: tasksDone + 9,
+        leased: running ? 6 : 0,
+        queued: running ? 3 : 0,
+        done: tasksDone,
+        stale: 2,
+        expiredLeases: 5,
+        duplicates: 2,
+      },
       latencyTable: { name: 'pixel-1', version: '9f'.repeat(32), device: 'Pixel 1', runtime: 'TF-Lite 2.14', batch: 1 },
       config,
     } satisfies SearchStatus)
@@ -182,7 +216,14 @@ function createSimulatedSearch({ space: ref = 'proxyless-mobile' as SpaceRef, st
   return {
     status,
     metrics: (after: number, limit: number) => metrics.filter((metric) => metric.seq > after).slice(0, limit),
-    summary: (): SearchSummary => searchSummarySchema.parse({ searchId: SEARCH_ID, name: config.name, phase, space: space.name, createdAtMs: START_MS - 90_000 } satisfies SearchSummary),
+    summary: (): SearchSummary =>
+      searchSummarySchema.parse({
+        searchId: SEARCH_ID,
+        name: config.name,
+        phase,
+        space: space.name,
+        createdAtMs: START_MS - 90_000,
+      } satisfies SearchSummary),
     /** Does `tasks` weight tasks, with the architecture steps and evaluations that belong between them. */
     advance(tasks: number) {
       for (let i = 0; i < tasks && done < steps && phase !== 'paused' && phase !== 'stopped'; i++) {
@@ -203,7 +244,11 @@ function createSimulatedSearch({ space: ref = 'proxyless-mobile' as SpaceRef, st
 /** The headers that Cloudflare would send with every asset: the lines of `_headers` under its pattern. */
 function assetHeaders(): Record<string, string> {
   const lines = readFileSync(new URL('_headers', FOLDER), 'utf8').split('\n')
-  return Object.fromEntries(lines.flatMap((line) => (/^\s+[\w-]+:/.test(line) ? [[line.slice(0, line.indexOf(':')).trim(), line.slice(line.indexOf(':') + 1).trim()]] : [])))
+  return Object.fromEntries(
+    lines.flatMap((line) =>
+      /^\s+[\w-]+:/.test(line) ? [[line.slice(0, line.indexOf(':')).trim(), line.slice(line.indexOf(':') + 1).trim()]] : [],
+    ),
+  )
 }
 
 /** Serves the page and one simulated search on loopback. */

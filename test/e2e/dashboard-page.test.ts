@@ -3,7 +3,15 @@
 import type { Browser, BrowserContextOptions, Page } from 'playwright-core'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest'
 import type { SearchStatus } from '../../coordinator/protocol/index.ts'
-import { ADMIN_TOKEN, AGENT_TOKEN, type DashboardFixture, HOSTILE_NAME, launchBrowser, SEARCH_ID, startDashboardFixture } from './dashboard-fixture.ts'
+import {
+  ADMIN_TOKEN,
+  AGENT_TOKEN,
+  type DashboardFixture,
+  HOSTILE_NAME,
+  launchBrowser,
+  SEARCH_ID,
+  startDashboardFixture,
+} from './dashboard-fixture.ts'
 
 const PHONE = { width: 390, height: 844 }
 /** Beyond a poll and its first retries. */
@@ -53,10 +61,16 @@ const waitForState = (state: string) => page.waitForSelector(`#connection[data-s
 /** Exact values and shown texts of all figures, by field. */
 const readFields = () =>
   page.$$eval('#search [data-field]', (elements) =>
-    Object.fromEntries(elements.map((element) => [element.getAttribute('data-field') ?? '', { value: element.getAttribute('value'), text: element.textContent ?? '' }])),
+    Object.fromEntries(
+      elements.map((element) => [
+        element.getAttribute('data-field') ?? '',
+        { value: element.getAttribute('value'), text: element.textContent ?? '' },
+      ]),
+    ),
   )
 
-const valueAt = (status: SearchStatus, field: string): unknown => field.split('.').reduce<unknown>((inner, name) => (inner as Record<string, unknown>)[name], status)
+const valueAt = (status: SearchStatus, field: string): unknown =>
+  field.split('.').reduce<unknown>((inner, name) => (inner as Record<string, unknown>)[name], status)
 
 async function expectFiguresOf(status: SearchStatus): Promise<void> {
   const fields = await readFields()
@@ -93,7 +107,12 @@ describe('one search', () => {
     const shown = await page.$$eval('#blocks tbody tr', (rows) =>
       rows.map((row) => ({
         name: row.getAttribute('data-block'),
-        operations: Object.fromEntries([...row.querySelectorAll('[data-operation]')].map((cell) => [cell.getAttribute('data-operation'), Number(cell.getAttribute('data-probability'))])),
+        operations: Object.fromEntries(
+          [...row.querySelectorAll('[data-operation]')].map((cell) => [
+            cell.getAttribute('data-operation'),
+            Number(cell.getAttribute('data-probability')),
+          ]),
+        ),
         best: [...row.querySelectorAll('.best')].map((cell) => `${cell.getAttribute('data-operation')} ${cell.textContent}`),
       })),
     )
@@ -129,7 +148,8 @@ describe('one search', () => {
     expect(held).toBeGreaterThan(2000)
     await openSearch()
     expect(await page.textContent('#chart-loss-desc')).toContain('at step 30000')
-    const asked = () => fixture.requests.filter((request) => request.includes('/metrics')).map((request) => request.slice(request.indexOf('?')))
+    const asked = () =>
+      fixture.requests.filter((request) => request.includes('/metrics')).map((request) => request.slice(request.indexOf('?')))
     expect(asked()).toEqual(['?after=0&limit=1000', '?after=1000&limit=1000', '?after=2000&limit=1000'])
     await expect.poll(asked, { timeout: UPDATE_MS }).toContain(`?after=${held}&limit=1000`)
   })
@@ -176,7 +196,14 @@ describe('one search', () => {
   it('shows what each agent did', async () => {
     await openSearch()
     const rows = await page.$$eval('#agent-rows tr', (elements) =>
-      elements.map((row) => Object.fromEntries([...row.querySelectorAll('data[data-agent-field]:not([data-agent-field="lastSeenAtMs"])')].map((cell) => [cell.getAttribute('data-agent-field'), cell.getAttribute('value')]))),
+      elements.map((row) =>
+        Object.fromEntries(
+          [...row.querySelectorAll('data[data-agent-field]:not([data-agent-field="lastSeenAtMs"])')].map((cell) => [
+            cell.getAttribute('data-agent-field'),
+            cell.getAttribute('value'),
+          ]),
+        ),
+      ),
     )
     expect(rows).toEqual(
       fixture.lastStatus().agents.map((agent) => ({
@@ -188,7 +215,9 @@ describe('one search', () => {
       })),
     )
     expect(await page.textContent('tr[data-agent-id="a000000000003"] [data-agent-field="lastSeenAtMs"]')).toBe('7 min ago')
-    expect(await page.$$eval('#agent-rows tr.gone', (gone) => gone.map((row) => row.getAttribute('data-agent-id')))).toEqual(['a000000000003'])
+    expect(await page.$$eval('#agent-rows tr.gone', (gone) => gone.map((row) => row.getAttribute('data-agent-id')))).toEqual([
+      'a000000000003',
+    ])
   })
 })
 
@@ -277,7 +306,10 @@ describe('an admin', () => {
     fixture.addSummary({ searchId: 's0000000000zz', name: 'another', phase: 'finished' })
     await page.goto(`${fixture.url}#token=${ADMIN_TOKEN}`)
     await page.waitForSelector('#search-rows tr')
-    expect(await page.$$eval('#search-rows tr', (rows) => rows.map((row) => row.getAttribute('data-search-id')))).toEqual([SEARCH_ID, 's0000000000zz'])
+    expect(await page.$$eval('#search-rows tr', (rows) => rows.map((row) => row.getAttribute('data-search-id')))).toEqual([
+      SEARCH_ID,
+      's0000000000zz',
+    ])
     await page.click(`#search-rows tr[data-search-id="${SEARCH_ID}"] a`)
     await page.waitForSelector(`#search[data-search-id="${SEARCH_ID}"]`)
     await page.goBack()

@@ -74,7 +74,9 @@ function writeTinyDataset(folder: string, seed = 1): string {
 /** A table that covers the tiny space: latency grows with the multiply-accumulates. */
 function tinyTable(): LatencyTable {
   const operations = createSpace(TINY_SPACE).measurableOperations()
-  const entries = Object.fromEntries(operations.map(({ latencyKey, macs }) => [latencyKey, { meanMs: 1 + macs / 20_000, stdMs: 0.1, count: 5 }]))
+  const entries = Object.fromEntries(
+    operations.map(({ latencyKey, macs }) => [latencyKey, { meanMs: 1 + macs / 20_000, stdMs: 0.1, count: 5 }]),
+  )
   return { name: 'tiny', device: { name: 'test' }, runtime: { name: 'test' }, batch: 1, inputShape: [8, 8, 1], fixedMs: 0, entries }
 }
 
@@ -105,7 +107,12 @@ type Process = { readonly child: ChildProcess; output(): string; readonly ended:
 
 function startProcess(script: string, args: readonly string[], env: Record<string, string> = {}): Process {
   // A group of its own, so that it can be killed with everything that it started.
-  const child = spawn(process.execPath, [join(root, script), ...args], { cwd: root, env: { ...process.env, ...env }, stdio: ['ignore', 'pipe', 'pipe'], detached: true })
+  const child = spawn(process.execPath, [join(root, script), ...args], {
+    cwd: root,
+    env: { ...process.env, ...env },
+    stdio: ['ignore', 'pipe', 'pipe'],
+    detached: true,
+  })
   let output = ''
   for (const stream of [child.stdout, child.stderr]) stream.setEncoding('utf8').on('data', (text: string) => (output += text))
   return { child, output: () => output, ended: new Promise((done) => child.once('close', (code, signal) => done(signal ?? code ?? 1))) }
@@ -145,10 +152,14 @@ async function startCoordinator(stateFolder: string, port: number): Promise<Coor
 }
 
 function startAgent(coordinator: { url: string }, token: string, data: string, more: readonly string[] = []): Process {
-  return startProcess('worker-agent/cli/main.ts', ['--data', data, '--cache', join(data, 'cache'), '--backend', 'wasm', '--json', ...more], {
-    GATEHOUSE_COORDINATOR: coordinator.url,
-    GATEHOUSE_AGENT_TOKEN: token,
-  })
+  return startProcess(
+    'worker-agent/cli/main.ts',
+    ['--data', data, '--cache', join(data, 'cache'), '--backend', 'wasm', '--json', ...more],
+    {
+      GATEHOUSE_COORDINATOR: coordinator.url,
+      GATEHOUSE_AGENT_TOKEN: token,
+    },
+  )
 }
 
 /** Waits until `condition` holds; throws, naming what was waited for, after `timeoutMs`. */
@@ -160,7 +171,12 @@ async function waitFor(condition: () => Promise<boolean>, what: string, timeoutM
   }
 }
 
-async function waitForPhase(client: CoordinatorClient, searchId: string, phase: SearchStatus['phase'], timeoutMs = 120_000): Promise<SearchStatus> {
+async function waitForPhase(
+  client: CoordinatorClient,
+  searchId: string,
+  phase: SearchStatus['phase'],
+  timeoutMs = 120_000,
+): Promise<SearchStatus> {
   await waitFor(async () => (await client.searchStatus(searchId)).phase === phase, `phase ${phase}`, timeoutMs)
   return client.searchStatus(searchId)
 }
@@ -170,7 +186,9 @@ async function readLog(coordinator: { url: string; token: string }, searchId: st
   const entries: LogEntry[] = []
   for (;;) {
     const after = entries.at(-1)?.seq ?? 0
-    const response = await fetch(`${coordinator.url}/v1/searches/${searchId}/log?after=${after}&limit=${LOG_PAGE}`, { headers: { Authorization: `Bearer ${coordinator.token}` } })
+    const response = await fetch(`${coordinator.url}/v1/searches/${searchId}/log?after=${after}&limit=${LOG_PAGE}`, {
+      headers: { Authorization: `Bearer ${coordinator.token}` },
+    })
     if (!response.ok) throw new Error(`log: ${response.status} ${await response.text()}`)
     const page = ((await response.json()) as { entries: unknown[] }).entries.map((entry) => logEntrySchema.parse(entry))
     entries.push(...page)
@@ -188,7 +206,6 @@ export {
   startAgent,
   startCoordinator,
   temporaryFolder,
-  TINY_SPACE,
   tinySearch,
   tinyTable,
   waitFor,

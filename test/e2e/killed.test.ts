@@ -44,7 +44,9 @@ async function startSearch(port: number): Promise<{ coordinator: Coordinator; se
   const coordinator = await startCoordinator(state.path, port)
   started(coordinator.process)
   await coordinator.client.publishTable(tinyTable())
-  const { searchId, agentToken } = await coordinator.client.createSearch(tinySearch({ training: { steps: STEPS, batchSize: 16, augmentation: NO_AUGMENTATION } }))
+  const { searchId, agentToken } = await coordinator.client.createSearch(
+    tinySearch({ training: { steps: STEPS, batchSize: 16, augmentation: NO_AUGMENTATION } }),
+  )
   return { coordinator, searchId, agentToken }
 }
 
@@ -65,7 +67,8 @@ describe('when processes die at the worst moment', () => {
     const { coordinator, searchId, agentToken } = await startSearch(await freePort())
     const victim = started(startAgent(coordinator, agentToken, data.path, ['--name', 'victim']))
     const survivor = started(startAgent(coordinator, agentToken, data.path, ['--name', 'survivor']))
-    const tasksOf = async (name: string) => (await coordinator.client.searchStatus(searchId)).agents.find((agent) => agent.name === name)?.tasksDone ?? 0
+    const tasksOf = async (name: string) =>
+      (await coordinator.client.searchStatus(searchId)).agents.find((agent) => agent.name === name)?.tasksDone ?? 0
     await waitFor(async () => (await tasksOf('victim')) >= 2 && (await tasksOf('survivor')) >= 1, 'both agents to work')
     killGroup(victim)
     const status = await waitForPhase(coordinator.client, searchId, 'finished')

@@ -5,7 +5,20 @@ import { openBackend } from '../../worker-agent/backends/backends.ts'
 import { createCoordinatorClient } from '../../worker-agent/client/coordinator-client.ts'
 import { openDataset } from '../../worker-agent/datasets/index.ts'
 import { createTrainer } from '../../worker-agent/training/trainer.ts'
-import { type Coordinator, freePort, NO_AUGMENTATION, readLog, startAgent, startCoordinator, temporaryFolder, tinySearch, tinyTable, waitFor, waitForPhase, writeTinyDataset } from './harness.ts'
+import {
+  type Coordinator,
+  freePort,
+  NO_AUGMENTATION,
+  readLog,
+  startAgent,
+  startCoordinator,
+  temporaryFolder,
+  tinySearch,
+  tinyTable,
+  waitFor,
+  waitForPhase,
+  writeTinyDataset,
+} from './harness.ts'
 
 const state = temporaryFolder()
 const data = temporaryFolder()
@@ -55,7 +68,11 @@ describe('one agent alone', () => {
     const trained = entries.filter((entry) => entry.work.kind === 'trainWeights').length
     expect(trained).toBe(20)
 
-    const client = createCoordinatorClient({ coordinator: coordinator.url, token: created.agentToken, signal: new AbortController().signal })
+    const client = createCoordinatorClient({
+      coordinator: coordinator.url,
+      token: created.agentToken,
+      signal: new AbortController().signal,
+    })
     const plan = planShards(space, config.weights.shardBytes)
     expect(plan.count).toBeGreaterThan(1)
     let moved = 0
@@ -82,7 +99,13 @@ describe('one agent alone', () => {
   })
 
   it('gives its lease back on Ctrl-C, and the task is handed out again at once', async () => {
-    const created = await coordinator.client.createSearch(tinySearch({ name: 'interrupted', tasks: { weightSteps: 200, leaseMs: 600_000 }, training: { steps: 4000, batchSize: 16, augmentation: NO_AUGMENTATION } }))
+    const created = await coordinator.client.createSearch(
+      tinySearch({
+        name: 'interrupted',
+        tasks: { weightSteps: 200, leaseMs: 600_000 },
+        training: { steps: 4000, batchSize: 16, augmentation: NO_AUGMENTATION },
+      }),
+    )
     const agent = startAgent(coordinator, created.agentToken, data.path)
     await waitFor(async () => (await coordinator.client.searchStatus(created.searchId)).tasks.done > 0, 'a first result')
     agent.child.kill('SIGINT')

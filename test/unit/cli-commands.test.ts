@@ -20,7 +20,10 @@ type Call = { method: string; path: string; authorization: string | undefined; b
 
 const SEARCH_ID = 's0123456789ab'
 const summary = { searchId: SEARCH_ID, name: 'one', phase: 'searching', space: 'fashion-mini', createdAtMs: 1_700_000_000_000 }
-const refuse = (code: ProblemCode, detail = 'because'): Answer => ({ status: problemKinds[code].status, body: problemDocument(code, detail) })
+const refuse = (code: ProblemCode, detail = 'because'): Answer => ({
+  status: problemKinds[code].status,
+  body: problemDocument(code, detail),
+})
 
 let server: Server
 let url: string
@@ -155,7 +158,13 @@ describe('flags are strict', () => {
 
 describe('search create', () => {
   const flags = ['--space', 'fashion-mini', '--dataset', 'd', '--target-ms', '2', '--table', 'cpu']
-  const created = { searchId: SEARCH_ID, agentToken: 'gha.secret', tokenId: 't0123456789ab', expectedLatencyMs: 2.5, tableVersion: 'd'.repeat(64) }
+  const created = {
+    searchId: SEARCH_ID,
+    agentToken: 'gha.secret',
+    tokenId: 't0123456789ab',
+    expectedLatencyMs: 2.5,
+    tableVersion: 'd'.repeat(64),
+  }
 
   test('sends valid settings and prints id, token, latency and the command for an agent', async () => {
     answer = () => ({ status: 201, body: created })
@@ -325,7 +334,9 @@ describe('the admin token', () => {
 
   test('of the state folder goes to no other machine', async () => {
     writeFileSync(join(folder, 'admin-token'), 'kept\n')
-    const result = await gatehouse(['search', 'list'], { env: { GATEHOUSE_COORDINATOR: 'https://gatehouse.example', GATEHOUSE_STATE: folder } })
+    const result = await gatehouse(['search', 'list'], {
+      env: { GATEHOUSE_COORDINATOR: 'https://gatehouse.example', GATEHOUSE_STATE: folder },
+    })
     expect(result).toMatchObject({ code: 4, err: expect.stringContaining('--token') })
   })
 

@@ -98,7 +98,9 @@ async function startElsewhere(): Promise<{ url: string; adminToken: string; runt
     console.log(JSON.stringify({ url, adminToken, runtimePid: runtimePid(), pid: process.pid }))`
   const child = spawn(process.execPath, ['--input-type=module', '--eval', program], { stdio: ['ignore', 'pipe', 'inherit'] })
   const exited = once(child, 'exit')
-  const [line] = (await once(createInterface({ input: child.stdout }), 'line', { signal: AbortSignal.timeout(WATCHED_START_MS) })) as [string]
+  const [line] = (await once(createInterface({ input: child.stdout }), 'line', { signal: AbortSignal.timeout(WATCHED_START_MS) })) as [
+    string,
+  ]
   return {
     ...JSON.parse(line),
     async kill() {

@@ -75,8 +75,15 @@ describe('settings from flags', () => {
 
   test('another loss drops the factors of the one in the file', () => {
     const file = { latency: { loss: { kind: 'mul#log', a: 0.5 } } }
-    expect(checkSearchConfig(buildSearchConfig(file, { ...enough, loss: 'add#abs' }, [])).latency.loss).toEqual({ kind: 'add#abs', lambda: 0.5 })
-    expect(checkSearchConfig(buildSearchConfig(file, { ...enough, loss: 'mul#log' }, [])).latency.loss).toEqual({ kind: 'mul#log', a: 0.5, b: 0.3 })
+    expect(checkSearchConfig(buildSearchConfig(file, { ...enough, loss: 'add#abs' }, [])).latency.loss).toEqual({
+      kind: 'add#abs',
+      lambda: 0.5,
+    })
+    expect(checkSearchConfig(buildSearchConfig(file, { ...enough, loss: 'mul#log' }, [])).latency.loss).toEqual({
+      kind: 'mul#log',
+      a: 0.5,
+      b: 0.3,
+    })
   })
 
   test('setting a field of a preset keeps the rest of the preset', () => {

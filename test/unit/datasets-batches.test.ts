@@ -37,9 +37,7 @@ describe('shares', () => {
 
   it('are refused unless the fractions are not negative and sum to one', () => {
     for (const weights of [0.6, 0.8, Number.NaN]) {
-      expect(() => splitShares(10, 1, { ...FRACTIONS, weights })).toThrow(
-        expect.objectContaining({ code: 'bad-fractions' }),
-      )
+      expect(() => splitShares(10, 1, { ...FRACTIONS, weights })).toThrow(expect.objectContaining({ code: 'bad-fractions' }))
     }
     expect(() => splitShares(10, 1, { weights: 1.5, architecture: -0.5, validation: 0 })).toThrow(/1.5 \+ -0.5 \+ 0/)
   })
@@ -76,9 +74,7 @@ describe('batches', () => {
       fc.property(cases, fc.array(fc.nat(3000)), ({ length, batchSize, seed, epoch }, earlier) => {
         const share = shareOf(length)
         for (const step of earlier) batchIndices(share, batchSize, step, seed)
-        expect(batchIndices(share, batchSize, epoch, seed)).toEqual(
-          batchIndices(shareOf(length), batchSize, epoch, seed),
-        )
+        expect(batchIndices(share, batchSize, epoch, seed)).toEqual(batchIndices(shareOf(length), batchSize, epoch, seed))
       }),
     )
     expect([...batchIndices(shareOf(10), 4, 5, 'seed')]).toEqual([1021, 1015, 1009, 1003])
@@ -114,9 +110,7 @@ describe('batches', () => {
       [4, 0.5],
       [4, Number.NaN],
     ] as const) {
-      expect(() => batchIndices(shareOf(10), batchSize, step, 1)).toThrow(
-        expect.objectContaining({ code: 'bad-batch' }),
-      )
+      expect(() => batchIndices(shareOf(10), batchSize, step, 1)).toThrow(expect.objectContaining({ code: 'bad-batch' }))
     }
   })
 })

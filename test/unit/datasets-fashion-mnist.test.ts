@@ -76,9 +76,7 @@ describe.each(sources)('Fashion-MNIST from $ref', ({ ref, installed, ...known })
     const key = (images: Uint8Array, index: number) =>
       Buffer.from(images.buffer, images.byteOffset + index * IMAGE_BYTES, IMAGE_BYTES).toString('latin1')
     const train = new Set(Array.from({ length: 60000 }, (_, index) => key(dataset.train.images, index)))
-    const both = Array.from({ length: 10000 }, (_, index) => index).filter((index) =>
-      train.has(key(dataset.test.images, index)),
-    )
+    const both = Array.from({ length: 10000 }, (_, index) => index).filter((index) => train.has(key(dataset.test.images, index)))
     expect(both).toEqual([])
   })
 })

@@ -126,14 +126,9 @@ describe('a batch', () => {
 
   it('is refused when an argument does not fit, with both numbers', () => {
     const options = { split: grey, indices: Uint32Array.of(0), normalisation: IDENTITY }
-    const refusal = (message: RegExp) =>
-      expect.objectContaining({ code: 'bad-batch', message: expect.stringMatching(message) })
-    expect(() => fillBatch({ ...options, indices: Uint32Array.of(0, 2) })).toThrow(
-      refusal(/below 2, got 2 \(indices\[1\]\)/),
-    )
-    expect(() => fillBatch({ ...options, normalisation: { mean: [0, 0], std: [1, 1] } })).toThrow(
-      refusal(/1 channels, got 2/),
-    )
+    const refusal = (message: RegExp) => expect.objectContaining({ code: 'bad-batch', message: expect.stringMatching(message) })
+    expect(() => fillBatch({ ...options, indices: Uint32Array.of(0, 2) })).toThrow(refusal(/below 2, got 2 \(indices\[1\]\)/))
+    expect(() => fillBatch({ ...options, normalisation: { mean: [0, 0], std: [1, 1] } })).toThrow(refusal(/1 channels, got 2/))
     expect(() => fillBatch({ ...options, augmentation: { flip: true, shift: 0 } })).toThrow(refusal(/random generator/))
     expect(() => fillBatch({ ...options, augmentation: { flip: false, shift: 0.5 } })).toThrow(refusal(/got 0.5/))
     const output = { images: new Float32Array(5), labels: new Int32Array(1) }

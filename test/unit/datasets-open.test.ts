@@ -11,13 +11,7 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { createFashionMnistReader } from '../../worker-agent/datasets/fashion-mnist-reader.ts'
 import { parseFashionMnistClass } from '../../worker-agent/datasets/fashion-mnist-json.ts'
 import { parseIdxImages, parseIdxLabels } from '../../worker-agent/datasets/idx-file.ts'
-import {
-  type DatasetProgress,
-  encodeIdxImages,
-  encodeIdxLabels,
-  type ImageShape,
-  openDataset,
-} from '../../worker-agent/datasets/index.ts'
+import { type DatasetProgress, encodeIdxImages, encodeIdxLabels, type ImageShape, openDataset } from '../../worker-agent/datasets/index.ts'
 
 let folder: string
 let cacheFolder: string
@@ -42,13 +36,7 @@ const asBefore = (bytes: Uint8Array) => bytes
 
 /** Six train and three test images of 2×3 whose pixels count up from 0. Returns the folder. */
 async function writeTiny(options: TinyOptions = {}): Promise<string> {
-  const {
-    name = 'data',
-    shape = [2, 3, 1],
-    trainLabels = [0, 1, 2, 0, 1, 2],
-    testLabels = [2, 1, 0],
-    pack = asBefore,
-  } = options
+  const { name = 'data', shape = [2, 3, 1], trainLabels = [0, 1, 2, 0, 1, 2], testLabels = [2, 1, 0], pack = asBefore } = options
   const { spelling = (stem, kind) => `${stem}-${kind}-ubyte` } = options
   const place = join(folder, name)
   await mkdir(place, { recursive: true })
@@ -58,17 +46,13 @@ async function writeTiny(options: TinyOptions = {}): Promise<string> {
   ] as const) {
     const images = Uint8Array.from({ length: labels.length * shape[0] * shape[1] * shape[2] }, (_, at) => at)
     const imageKind = shape[2] === 1 ? 'idx3' : 'idx4'
-    await writeFile(
-      join(place, spelling(`${stem}-images`, imageKind)),
-      pack(encodeIdxImages({ count: labels.length, shape, images })),
-    )
+    await writeFile(join(place, spelling(`${stem}-images`, imageKind)), pack(encodeIdxImages({ count: labels.length, shape, images })))
     await writeFile(join(place, spelling(`${stem}-labels`, 'idx1')), pack(encodeIdxLabels(Uint8Array.from(labels))))
   }
   return place
 }
 
-const open = (place: string, onProgress?: (progress: DatasetProgress) => void) =>
-  openDataset(place, { cacheFolder, onProgress })
+const open = (place: string, onProgress?: (progress: DatasetProgress) => void) => openDataset(place, { cacheFolder, onProgress })
 
 /** Opens and returns the kinds of progress seen. */
 async function kindsOfOpening(place: string): Promise<Set<string>> {
@@ -221,8 +205,7 @@ describe('a dataset that cannot be opened says which file and why', () => {
       message: [/52 bytes/, /104 bytes/, /too long/],
     },
     'a header that claims the moon': {
-      place: () =>
-        spoil(train, (bytes) => Buffer.concat([bytes.subarray(0, 4), Buffer.alloc(12, 0xff), bytes.subarray(16)])),
+      place: () => spoil(train, (bytes) => Buffer.concat([bytes.subarray(0, 4), Buffer.alloc(12, 0xff), bytes.subarray(16)])),
       code: 'too-large',
       message: [/train-images/, /4294967295/],
     },
@@ -242,10 +225,7 @@ describe('a dataset that cannot be opened says which file and why', () => {
       message: [/6 images in .*train-images/, /2 labels in .*train-labels/],
     },
     'test images of another shape': {
-      place: () =>
-        spoil('t10k-images-idx3-ubyte', (bytes) =>
-          encodeIdxImages({ count: 3, shape: [3, 2, 1], images: bytes.subarray(16) }),
-        ),
+      place: () => spoil('t10k-images-idx3-ubyte', (bytes) => encodeIdxImages({ count: 3, shape: [3, 2, 1], images: bytes.subarray(16) })),
       code: 'shape-mismatch',
       message: [/2×3×1/, /3×2×1/, /t10k-images/],
     },
@@ -336,10 +316,7 @@ describe('the cache', () => {
   it('is one file per dataset, with nothing unfinished beside it', async () => {
     const place = await writeTiny()
     await Promise.all([open(place), open(place), open(await writeTiny({ name: 'other' }))])
-    expect((await readdir(cacheFolder)).map((name) => name.replace(/-[0-9a-f]{16}/, '')).sort()).toEqual([
-      'data.bin',
-      'other.bin',
-    ])
+    expect((await readdir(cacheFolder)).map((name) => name.replace(/-[0-9a-f]{16}/, '')).sort()).toEqual(['data.bin', 'other.bin'])
   })
 
   it('is rebuilt after any one byte was changed, or any end cut off', async () => {

@@ -4,13 +4,19 @@ import { decodeSafetensors, encodeSafetensors, SafetensorsError, type Safetensor
 import { fromBfloat16, toBfloat16 } from '../../coordinator/protocol/safetensors.ts'
 import { nearestBfloat16 } from '../fixtures/safetensors-reference.ts'
 
-const key = fc.string({ minLength: 1, maxLength: 12, unit: 'grapheme' }).filter((text) => text !== '__metadata__' && text !== '__proto__' && text.isWellFormed())
+const key = fc
+  .string({ minLength: 1, maxLength: 12, unit: 'grapheme' })
+  .filter((text) => text !== '__metadata__' && text !== '__proto__' && text.isWellFormed())
 const tensor = fc.array(fc.integer({ min: 0, max: 4 }), { maxLength: 3 }).chain((shape) => {
   const length = shape.reduce((product, size) => product * size, 1)
   return fc.float32Array({ minLength: length, maxLength: length }).map((values) => ({ shape, values }))
 })
 const files: fc.Arbitrary<SafetensorsFile> = fc.record({
-  metadata: fc.dictionary(key, fc.string().filter((text) => text.isWellFormed()), { maxKeys: 3, noNullPrototype: true }),
+  metadata: fc.dictionary(
+    key,
+    fc.string().filter((text) => text.isWellFormed()),
+    { maxKeys: 3, noNullPrototype: true },
+  ),
   tensors: fc.array(fc.tuple(key, tensor), { maxLength: 5 }).map((entries) => new Map(entries)),
 })
 
@@ -51,7 +57,10 @@ describe('a safetensors file', () => {
   })
 
   it('has its data at a multiple of 8 bytes and the published layout', () => {
-    const bytes = encodeSafetensors({ metadata: { a: 'b' }, tensors: new Map([['w', { shape: [2], values: Float32Array.of(1, -2) }]]) }, 'F32')
+    const bytes = encodeSafetensors(
+      { metadata: { a: 'b' }, tensors: new Map([['w', { shape: [2], values: Float32Array.of(1, -2) }]]) },
+      'F32',
+    )
     const headerBytes = Number(new DataView(bytes.buffer).getBigUint64(0, true))
     expect(headerBytes % 8).toBe(0)
     const header: unknown = JSON.parse(new TextDecoder().decode(bytes.subarray(8, 8 + headerBytes)))
@@ -92,7 +101,8 @@ describe('bfloat16', () => {
     fc.assert(
       fc.property(files, (file) => {
         const decoded = decodeSafetensors(encodeSafetensors(file, 'BF16'))
-        for (const [name, { values }] of file.tensors) expect(decoded.tensors.get(name)?.values).toEqual(Float32Array.from(values, nearestBfloat16))
+        for (const [name, { values }] of file.tensors)
+          expect(decoded.tensors.get(name)?.values).toEqual(Float32Array.from(values, nearestBfloat16))
       }),
     )
   })
@@ -116,20 +126,30 @@ describe('bytes from a stranger', () => {
   it('are read or refused by name however a good file is cut, changed or lengthened', () => {
     const mutation = fc.oneof(
       fc.record({ kind: fc.constant('cut' as const), at: fc.double({ min: 0, max: 1, noNaN: true }) }),
-      fc.record({ kind: fc.constant('set' as const), at: fc.double({ min: 0, max: 1, noNaN: true }), byte: fc.nat({ max: 255 }) }),
+      // Most often in the last quarter, where the data is.
+      fc.record({
+        kind: fc.constant('set' as const),
+        at: fc.nat({ max: 100 }).map((n) => (n < 30 ? n / 30 : 0.75 + n / 400)),
+        byte: fc.nat({ max: 255 }),
+      }),
       fc.record({ kind: fc.constant('append' as const), bytes: fc.uint8Array({ minLength: 1, maxLength: 9 }) }),
     )
     const seen = { read: 0, refused: 0 }
     fc.assert(
-      fc.property(files, fc.constantFrom('F32' as const, 'BF16' as const), fc.array(mutation, { minLength: 1, maxLength: 4 }), (file, dtype, mutations) => {
-        let bytes: Uint8Array = encodeSafetensors(file, dtype)
-        for (const change of mutations) {
-          if (change.kind === 'cut') bytes = bytes.slice(0, Math.floor(change.at * bytes.length))
-          else if (change.kind === 'append') bytes = Uint8Array.of(...bytes, ...change.bytes)
-          else if (bytes.length > 0) bytes[Math.min(bytes.length - 1, Math.floor(change.at * bytes.length))] = change.byte
-        }
-        seen[isReadOrRefused(bytes)] += 1
-      }),
+      fc.property(
+        files,
+        fc.constantFrom('F32' as const, 'BF16' as const),
+        fc.array(mutation, { minLength: 1, maxLength: 2 }),
+        (file, dtype, mutations) => {
+          let bytes: Uint8Array = encodeSafetensors(file, dtype)
+          for (const change of mutations) {
+            if (change.kind === 'cut') bytes = bytes.slice(0, Math.floor(change.at * bytes.length))
+            else if (change.kind === 'append') bytes = Uint8Array.of(...bytes, ...change.bytes)
+            else if (bytes.length > 0) bytes[Math.min(bytes.length - 1, Math.floor(change.at * bytes.length))] = change.byte
+          }
+          seen[isReadOrRefused(bytes)] += 1
+        },
+      ),
       { numRuns: 5000 },
     )
     expect(seen.refused).toBeGreaterThan(1000)
@@ -138,25 +158,55 @@ describe('bytes from a stranger', () => {
 
   it('are read or refused by name whatever the header says', () => {
     const info = fc.record(
-      { dtype: fc.constantFrom('F32', 'BF16', 'F64', 1), shape: fc.array(fc.oneof(fc.nat(), fc.constant(2 ** 53 - 1), fc.constant(-1), fc.constant(1.5), fc.constant(1e308))), data_offsets: fc.array(fc.oneof(fc.nat({ max: 40 }), fc.constant(2 ** 53 - 1))) },
+      {
+        dtype: fc.constantFrom('F32', 'BF16', 'F64', 1),
+        shape: fc.array(fc.oneof(fc.nat(), fc.constant(2 ** 53 - 1), fc.constant(-1), fc.constant(1.5), fc.constant(1e308))),
+        data_offsets: fc.array(fc.oneof(fc.nat({ max: 40 }), fc.constant(2 ** 53 - 1))),
+      },
       { requiredKeys: [] },
     )
-    const header = fc.oneof(fc.dictionary(fc.oneof(fc.string(), fc.constantFrom('__metadata__', '__proto__', 'constructor')), fc.oneof(info, fc.jsonValue())), fc.jsonValue())
-    fc.assert(fc.property(header, fc.nat({ max: 40 }), (value, dataBytes) => void isReadOrRefused(withHeader(value, dataBytes))), { numRuns: 3000 })
+    const header = fc.oneof(
+      fc.dictionary(fc.oneof(fc.string(), fc.constantFrom('__metadata__', '__proto__', 'constructor')), fc.oneof(info, fc.jsonValue())),
+      fc.jsonValue(),
+    )
+    fc.assert(
+      fc.property(header, fc.nat({ max: 40 }), (value, dataBytes) => void isReadOrRefused(withHeader(value, dataBytes))),
+      { numRuns: 3000 },
+    )
   })
 
   it.each([
     ['fewer bytes than the length field', new Uint8Array(7), 'expected at least 8 bytes, got 7'],
-    ['a header longer than the file', Uint8Array.of(255, 255, 255, 255, 255, 255, 255, 255, 1), 'the header claims 18446744073709551615 bytes'],
+    [
+      'a header longer than the file',
+      Uint8Array.of(255, 255, 255, 255, 255, 255, 255, 255, 1),
+      'the header claims 18446744073709551615 bytes',
+    ],
     ['a header that is no JSON', withHeader('{'), 'expected the header to be a JSON object'],
     ['a header that is a list', withHeader([]), 'expected the header to be a JSON object'],
     ['a deep header', withHeader('['.repeat(200_000)), 'expected the header to be a JSON object'],
     ['metadata of numbers', withHeader({ __metadata__: { a: 1 } }), 'expected __metadata__ to map strings to strings'],
     ['another dtype', withHeader({ w: { dtype: 'F64', shape: [1], data_offsets: [0, 8] } }, 8), 'tensor w: expected dtype F32 or BF16'],
-    ['a shape larger than the data', withHeader({ w: { dtype: 'F32', shape: [2], data_offsets: [0, 4] } }, 4), 'tensor w: expected 8 bytes from 0 on, got 0 to 4 of 4'],
-    ['a shape of 2^212 elements', withHeader({ w: { dtype: 'F32', shape: [2 ** 53 - 1, 2 ** 53 - 1, 2 ** 53 - 1, 2 ** 53 - 1], data_offsets: [0, 4] } }, 4), 'tensor w: expected'],
-    ['overlapping tensors', withHeader({ v: { dtype: 'F32', shape: [1], data_offsets: [0, 4] }, w: { dtype: 'F32', shape: [1], data_offsets: [0, 4] } }, 4), 'tensor w: expected 4 bytes from 4 on'],
-    ['a gap', withHeader({ w: { dtype: 'F32', shape: [1], data_offsets: [4, 8] } }, 8), 'tensor w: expected 4 bytes from 0 on, got 4 to 8 of 8'],
+    [
+      'a shape larger than the data',
+      withHeader({ w: { dtype: 'F32', shape: [2], data_offsets: [0, 4] } }, 4),
+      'tensor w: expected 8 bytes from 0 on, got 0 to 4 of 4',
+    ],
+    [
+      'a shape of 2^212 elements',
+      withHeader({ w: { dtype: 'F32', shape: [2 ** 53 - 1, 2 ** 53 - 1, 2 ** 53 - 1, 2 ** 53 - 1], data_offsets: [0, 4] } }, 4),
+      'tensor w: expected',
+    ],
+    [
+      'overlapping tensors',
+      withHeader({ v: { dtype: 'F32', shape: [1], data_offsets: [0, 4] }, w: { dtype: 'F32', shape: [1], data_offsets: [0, 4] } }, 4),
+      'tensor w: expected 4 bytes from 4 on',
+    ],
+    [
+      'a gap',
+      withHeader({ w: { dtype: 'F32', shape: [1], data_offsets: [4, 8] } }, 8),
+      'tensor w: expected 4 bytes from 0 on, got 4 to 8 of 8',
+    ],
     ['bytes left over', withHeader({ w: { dtype: 'F32', shape: [1], data_offsets: [0, 4] } }, 5), 'expected 4 bytes of data, got 5'],
   ])('are refused, the place named: %s', (_, bytes, message) => {
     expect(() => decodeSafetensors(bytes)).toThrow(SafetensorsError)

@@ -29,7 +29,10 @@ describe('an architecture as text', () => {
     expect(() => parseArchitecture(space, text)).toThrow(message)
   })
 
-  it.each([[[0, 1]], [[0, 1, 3]], [[0, 1, -1]], [[0, 1, 0.5]], [[0, 1, Number.NaN]]])('is not printed for a path of another space: %j', (path) => {
-    expect(() => printArchitecture(space, path)).toThrow(SpaceError)
-  })
+  it.each([[[0, 1]], [[0, 1, 3]], [[0, 1, -1]], [[0, 1, 0.5]], [[0, 1, Number.NaN]]])(
+    'is not printed for a path of another space: %j',
+    (path) => {
+      expect(() => printArchitecture(space, path)).toThrow(SpaceError)
+    },
+  )
 })

@@ -1,6 +1,16 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
-import { type Choice, createSpace, elementCount, initialWeights, type LayerGraph, type PrimitiveLayer, type Shape, type Space, SpaceError } from '../../search-space/index.ts'
+import {
+  type Choice,
+  createSpace,
+  elementCount,
+  initialWeights,
+  type LayerGraph,
+  type PrimitiveLayer,
+  type Shape,
+  type Space,
+  SpaceError,
+} from '../../search-space/index.ts'
 import { arbitrarySpace, spaceWithChoices, spaceWithPath } from '../fixtures/arbitrary-spaces.ts'
 import { makeSpaceRef } from '../fixtures/searches.ts'
 
@@ -82,11 +92,17 @@ function weightKeys(graph: LayerGraph): string[] {
 
 describe('the layer graph of a path', () => {
   it('is ordered, complete and consistent in shape, for any space and path', () => {
-    fc.assert(fc.property(spaceWithPath, ({ space, path }) => checkGraph(space, space.network(path))), { numRuns: 300 })
+    fc.assert(
+      fc.property(spaceWithPath, ({ space, path }) => checkGraph(space, space.network(path))),
+      { numRuns: 300 },
+    )
   })
 
   it('is so too with mixed layers', () => {
-    fc.assert(fc.property(spaceWithChoices, ({ space, choices }) => checkGraph(space, space.network(choices))), { numRuns: 300 })
+    fc.assert(
+      fc.property(spaceWithChoices, ({ space, choices }) => checkGraph(space, space.network(choices))),
+      { numRuns: 300 },
+    )
   })
 
   it('names only weights of the space, each once', () => {
@@ -100,7 +116,7 @@ describe('the layer graph of a path', () => {
     )
   })
 
-  it('shares an operation\'s weights with every other path that uses the operation', () => {
+  it("shares an operation's weights with every other path that uses the operation", () => {
     const space = createSpace(makeSpaceRef({ blocks: 2 }))
     const inBlock = (path: number[], block: string) => weightKeys(space.network(path)).filter((key) => key.startsWith(`${block}/`))
     expect(inBlock([0, 1], 'stage1.1')).toEqual(inBlock([0, 0], 'stage1.1'))
@@ -148,7 +164,12 @@ describe('weights', () => {
     )
   })
 
-  const spec = (key: string, fanOut: number, shape: number[]) => ({ key, shape, initialiser: { kind: 'he-normal-fan-out', fanOut } as const, decay: true })
+  const spec = (key: string, fanOut: number, shape: number[]) => ({
+    key,
+    shape,
+    initialiser: { kind: 'he-normal-fan-out', fanOut } as const,
+    decay: true,
+  })
 
   it('start the same on every machine, in whatever order, and differ by seed and by key', () => {
     const a = spec('a/b/c.filter', 8, [3, 3, 2, 8])
@@ -184,7 +205,11 @@ describe('weights', () => {
   it('take the fan-out of their own layer, and batch-norm starts as the identity', () => {
     const space = createSpace(makeSpaceRef({ blocks: 1, width: 8 }))
     const find = (key: string) => space.weightSpecs.find((candidate) => candidate.key === key)
-    expect(find('stage1.1/mb3k3/expand.filter')).toMatchObject({ shape: [1, 1, 8, 24], initialiser: { kind: 'he-normal-fan-out', fanOut: 24 }, decay: true })
+    expect(find('stage1.1/mb3k3/expand.filter')).toMatchObject({
+      shape: [1, 1, 8, 24],
+      initialiser: { kind: 'he-normal-fan-out', fanOut: 24 },
+      decay: true,
+    })
     expect(find('stage1.1/mb3k3/depthwise.filter')).toMatchObject({ shape: [3, 3, 24, 1], initialiser: { fanOut: 9 * 24 } })
     expect(find('stem/conv/conv.filter')).toMatchObject({ shape: [3, 3, 1, 8], initialiser: { fanOut: 72 } })
     const gamma = find('stage1.1/mb3k3/project.gamma')

@@ -68,7 +68,10 @@ describe('the preset proxyless-mobile', () => {
       expect(keys).toContain(key)
     }
     expect(new Set(keys).size).toBe(keys.length)
-    const needed = [...space.fixedParts.map((part) => part.latencyKey), ...space.blocks.flatMap((block) => block.operations.flatMap((o) => o.latencyKey ?? []))]
+    const needed = [
+      ...space.fixedParts.map((part) => part.latencyKey),
+      ...space.blocks.flatMap((block) => block.operations.flatMap((o) => o.latencyKey ?? [])),
+    ]
     expect(new Set(needed)).toEqual(new Set(keys))
   })
 
@@ -81,7 +84,7 @@ describe('the preset proxyless-mobile', () => {
 })
 
 describe('MACs and parameters', () => {
-  it("count MobileNetV2 as its paper does: 300 M MACs, 3.4 M parameters", () => {
+  it('count MobileNetV2 as its paper does: 300 M MACs, 3.4 M parameters', () => {
     const space = createSpace(mobileNetV2)
     const costs = architectureCosts(space, largestPath(space))
     // 3,504,872 is also what torchvision's mobilenet_v2 has.
@@ -141,7 +144,13 @@ describe('settings that make no sense', () => {
   })
 
   it('are refused where a search would be too large to hold: more blocks than a path may have', () => {
-    const huge = () => createSpace(spaceRefSchema.parse({ preset: 'proxyless-mobile', stages: Array.from({ length: 32 }, () => ({ width: 24, cells: 64, stride: 1 })) }))
+    const huge = () =>
+      createSpace(
+        spaceRefSchema.parse({
+          preset: 'proxyless-mobile',
+          stages: Array.from({ length: 32 }, () => ({ width: 24, cells: 64, stride: 1 })),
+        }),
+      )
     expect(huge).toThrow(/expected at most \d+ blocks, got 2048 \(space\.stages\)/)
   })
 })

@@ -20,7 +20,9 @@ function* publishedWords(seed: RandomState): Generator<bigint> {
   }
 }
 
-const states = fc.tuple(fc.nat({ max: 0xffffffff }), fc.nat({ max: 0xffffffff }), fc.nat({ max: 0xffffffff }), fc.nat({ max: 0xffffffff })).filter((state) => state.some((word) => word !== 0))
+const states = fc
+  .tuple(fc.nat({ max: 0xffffffff }), fc.nat({ max: 0xffffffff }), fc.nat({ max: 0xffffffff }), fc.nat({ max: 0xffffffff }))
+  .filter((state) => state.some((word) => word !== 0))
 
 describe('the generator', () => {
   it('is xoshiro128**, 53 bits of two words to a number', () => {

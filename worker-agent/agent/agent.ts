@@ -26,7 +26,14 @@ const MAX_REFUSALS_IN_A_ROW = 5
 const DELIVERY_GRACE_MS = 5000
 
 type AgentEvent =
-  | { readonly kind: 'task'; readonly task: Task; readonly result: TaskResult; readonly outcome: SubmitResponse['kind']; readonly trainMs: number; readonly idleMs: number }
+  | {
+      readonly kind: 'task'
+      readonly task: Task
+      readonly result: TaskResult
+      readonly outcome: SubmitResponse['kind']
+      readonly trainMs: number
+      readonly idleMs: number
+    }
   | { readonly kind: 'refused'; readonly taskId: number; readonly message: string }
   | { readonly kind: 'waiting'; readonly reason: string }
   | { readonly kind: 'lease-lost'; readonly taskId: number }
@@ -97,7 +104,9 @@ async function runAgent({ client, registration, trainer, exchange, stop, onEvent
     refusalsInARow += 1
     onEvent({ kind: 'refused', taskId, message: error.message })
     if (refusalsInARow >= MAX_REFUSALS_IN_A_ROW) {
-      throw new AgentError(`the coordinator refused this agent's numbers ${refusalsInARow} times in a row, lastly: ${error.message}. Lower training.learningRate, or check the device with \`worker-agent --backend cpu\`.`)
+      throw new AgentError(
+        `the coordinator refused this agent's numbers ${refusalsInARow} times in a row, lastly: ${error.message}. Lower training.learningRate, or check the device with \`worker-agent --backend cpu\`.`,
+      )
     }
   }
 
@@ -133,7 +142,11 @@ async function runAgent({ client, registration, trainer, exchange, stop, onEvent
       total = Math.max(total, stepsLeft)
       const done = total - stepsLeft
       const stepMs = done > 0 ? (performance.now() - startMs) / done : Number.POSITIVE_INFINITY
-      if (!network.prefetch && (stepsLeft <= PREFETCH_STEPS || stepsLeft * stepMs <= PREFETCH_MARGIN * exchangeMs + PREFETCH_STEPS * stepMs)) startPrefetch()
+      if (
+        !network.prefetch &&
+        (stepsLeft <= PREFETCH_STEPS || stepsLeft * stepMs <= PREFETCH_MARGIN * exchangeMs + PREFETCH_STEPS * stepMs)
+      )
+        startPrefetch()
       // Training occupies this thread; the network, timers and signals get their turn here.
       const turnMs = performance.now()
       await nextTurn()

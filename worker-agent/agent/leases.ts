@@ -38,7 +38,10 @@ function createLeases(client: CoordinatorClient, agentId: string): Leases {
           // The next beat tries again; work goes on meanwhile, since a late result still counts if nobody else delivers.
         }
       }
-      timers.set(lease, setInterval(() => void beat(), task.leaseMs / HEARTBEATS_PER_LEASE))
+      timers.set(
+        lease,
+        setInterval(() => void beat(), task.leaseMs / HEARTBEATS_PER_LEASE),
+      )
       return lease
     },
     drop,

@@ -130,7 +130,9 @@ function createWeightExchange({ client, agent, encoding, plan, weights }: Exchan
 
     async push(taskId, { values, baseVersions }) {
       const dtype = encoding === 'bf16' ? 'BF16' : 'F32'
-      const tensors = [...values].map(([key, difference]) => [key, { shape: weights.spec(key).shape, values: difference } satisfies Tensor] as const)
+      const tensors = [...values].map(
+        ([key, difference]) => [key, { shape: weights.spec(key).shape, values: difference } satisfies Tensor] as const,
+      )
       await Promise.all(
         [...byShard(plan, tensors)].map(async ([shard, members]) => {
           const versions = Object.fromEntries([...members.keys()].map((key) => [key, baseVersions.get(key) ?? 0]))

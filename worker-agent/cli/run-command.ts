@@ -67,9 +67,16 @@ function count(tally: Tally, event: AgentEvent): void {
 
 function createRunCommand(terminal: Terminal): CommandDef {
   return defineCommand({
-    meta: { name: 'run', description: 'Join a search: lease tasks, train sampled paths, push what was learnt, until the search ends. The default command.' },
+    meta: {
+      name: 'run',
+      description: 'Join a search: lease tasks, train sampled paths, push what was learnt, until the search ends. The default command.',
+    },
     args: {
-      coordinator: { type: 'string', valueHint: 'URL', description: `coordinator (env GATEHOUSE_COORDINATOR, default ${DEFAULT_COORDINATOR})` },
+      coordinator: {
+        type: 'string',
+        valueHint: 'URL',
+        description: `coordinator (env GATEHOUSE_COORDINATOR, default ${DEFAULT_COORDINATOR})`,
+      },
       token: { type: 'string', valueHint: 'TOKEN', description: 'agent token of the search (env GATEHOUSE_AGENT_TOKEN)' },
       ...dataArgs,
       ...backendArgs,
@@ -80,7 +87,8 @@ function createRunCommand(terminal: Terminal): CommandDef {
     async run({ args }) {
       const coordinator = args.coordinator ?? terminal.env['GATEHOUSE_COORDINATOR'] ?? DEFAULT_COORDINATOR
       const token = args.token ?? terminal.env['GATEHOUSE_AGENT_TOKEN']
-      if (token === undefined) throw new CliError('usage', 'no token: pass --token or set GATEHOUSE_AGENT_TOKEN; `gatehouse search create` prints one')
+      if (token === undefined)
+        throw new CliError('usage', 'no token: pass --token or set GATEHOUSE_AGENT_TOKEN; `gatehouse search create` prints one')
       const cut = new AbortController()
       terminal.interrupted.addEventListener('abort', () => {
         terminal.note('stopping: the lease is given back …')
@@ -111,7 +119,13 @@ function createRunCommand(terminal: Terminal): CommandDef {
         terminal.note(`search   ${registration.searchId}: ${registration.config.name}, space ${space.name}; agent ${registration.agentId}`)
         const trainer = createTrainer({ backend, dataset, space, config: registration.config })
         const { encoding, shardBytes } = registration.config.weights
-        const exchange = createWeightExchange({ client, agent: registration, encoding, plan: planShards(space, shardBytes), weights: trainer.weights })
+        const exchange = createWeightExchange({
+          client,
+          agent: registration,
+          encoding,
+          plan: planShards(space, shardBytes),
+          weights: trainer.weights,
+        })
         const tally: Tally = { tasks: 0, duplicates: 0, stale: 0, refused: 0, images: 0, trainMs: 0, idleMs: 0 }
         const end = await runAgent({
           client,
@@ -126,7 +140,12 @@ function createRunCommand(terminal: Terminal): CommandDef {
           },
         })
         const wallMs = tally.trainMs + tally.idleMs
-        const summary = { agentId: registration.agentId, end: end.kind === 'finished' ? end.phase : end.kind, ...tally, idleShare: wallMs > 0 ? tally.idleMs / wallMs : null }
+        const summary = {
+          agentId: registration.agentId,
+          end: end.kind === 'finished' ? end.phase : end.kind,
+          ...tally,
+          idleShare: wallMs > 0 ? tally.idleMs / wallMs : null,
+        }
         printResult(terminal, args.json, summary, () => `${summary.end} after ${tally.tasks} tasks, ${tally.images} images`)
         if (end.kind === 'interrupted') throw terminal.interrupted.reason
       } catch (error) {

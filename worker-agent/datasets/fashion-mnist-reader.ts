@@ -23,18 +23,7 @@ import type { DatasetReader, DatasetSource, ReadOptions } from './reader.ts'
 const PACKAGE = 'fashion-mnist'
 const SHAPE = [28, 28, 1] as const
 const IMAGE_BYTES = 28 * 28
-const CLASS_NAMES = [
-  'T-shirt/top',
-  'Trouser',
-  'Pullover',
-  'Dress',
-  'Coat',
-  'Sandal',
-  'Shirt',
-  'Sneaker',
-  'Bag',
-  'Ankle boot',
-] as const
+const CLASS_NAMES = ['T-shirt/top', 'Trouser', 'Pullover', 'Dress', 'Coat', 'Sandal', 'Shirt', 'Sneaker', 'Bag', 'Ankle boot'] as const
 const CLASSES = CLASS_NAMES.length
 const IMAGES_PER_CLASS = 7000
 const TEST_IMAGES_PER_CLASS = 1000
@@ -62,7 +51,7 @@ function testRows(images: Uint8Array, counts: Map<string, number>): number[] {
   for (let index = IMAGES_PER_CLASS - 1; rows.length < TEST_IMAGES_PER_CLASS && index >= 0; index--) {
     if (counts.get(imageKey(images, index)) === 1) rows.push(index)
   }
-  return rows.reverse()
+  return rows.toReversed()
 }
 
 /** Goes round the classes; `rows[c]` are the rows of class c, as many for each. */
@@ -97,10 +86,7 @@ async function readClass(file: string): Promise<Uint8Array> {
 
 async function readFashionMnist(source: DatasetSource, { classes, onProgress }: ReadOptions): Promise<RawDataset> {
   if (classes !== undefined && classes !== CLASSES) {
-    throw new DatasetError(
-      'label-out-of-range',
-      `expected npm:${PACKAGE} to be asked for its ${CLASSES} classes, got ${classes}`,
-    )
+    throw new DatasetError('label-out-of-range', `expected npm:${PACKAGE} to be asked for its ${CLASSES} classes, got ${classes}`)
   }
   const classImages: Uint8Array[] = []
   for (const [index, file] of source.files.entries()) {

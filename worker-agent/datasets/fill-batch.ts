@@ -100,8 +100,7 @@ function checkOutput(output: Batch, imageValues: number, labels: number): void {
   if (output.images.length === imageValues && output.labels.length === labels) return
   throw new DatasetError(
     'bad-batch',
-    `expected an output of ${imageValues} image values and ${labels} labels, ` +
-      `got ${output.images.length} and ${output.labels.length}`,
+    `expected an output of ${imageValues} image values and ${labels} labels, got ${output.images.length} and ${output.labels.length}`,
   )
 }
 

@@ -22,11 +22,7 @@ function hex(magic: number): string {
 }
 
 /** Checks the header against `magics` and the length against the header; dimensions and payload. */
-function parseIdx(
-  bytes: Uint8Array,
-  file: string,
-  magics: readonly number[],
-): { sizes: number[]; payload: Uint8Array } {
+function parseIdx(bytes: Uint8Array, file: string, magics: readonly number[]): { sizes: number[]; payload: Uint8Array } {
   const expectedMagic = magics.map(hex).join(' or ')
   if (bytes.length < WORD_BYTES) {
     throw new DatasetError(

@@ -73,10 +73,7 @@ async function readIdx(source: DatasetSource, { classes, onProgress }: ReadOptio
     doneFiles += 1
     onProgress?.({ kind: 'reading', file, doneFiles, totalFiles: STEMS.length })
   }
-  const [train, test] = await Promise.all([
-    readSplit(trainImages, trainLabels, onFile),
-    readSplit(testImages, testLabels, onFile),
-  ])
+  const [train, test] = await Promise.all([readSplit(trainImages, trainLabels, onFile), readSplit(testImages, testLabels, onFile)])
   if (train.shape.join() !== test.shape.join()) {
     throw new DatasetError(
       'shape-mismatch',

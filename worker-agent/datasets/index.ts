@@ -6,13 +6,6 @@ export { DatasetError, type DatasetErrorCode } from './errors.ts'
 export { type Augmentation, type Batch, fillBatch, type FillBatchOptions } from './fill-batch.ts'
 export { encodeIdxImages, encodeIdxLabels } from './idx-file.ts'
 export { DEFAULT_CACHE_FOLDER, type OpenOptions, openDataset } from './open-dataset.ts'
-export type {
-  DatasetProgress,
-  DatasetReader,
-  DatasetSource,
-  LocateResult,
-  OnDatasetProgress,
-  ReadOptions,
-} from './reader.ts'
+export type { DatasetProgress, DatasetReader, DatasetSource, LocateResult, OnDatasetProgress, ReadOptions } from './reader.ts'
 export { type DatasetRef, datasetRefSchema, parseDatasetRef } from './reference.ts'
 export { type ShareFractions, type Shares, splitShares } from './shares.ts'

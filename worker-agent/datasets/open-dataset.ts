@@ -72,10 +72,7 @@ function cacheFileName(readerName: ReaderName, source: DatasetSource, classes: n
 async function openDataset(ref: string, options: OpenOptions = {}): Promise<Dataset> {
   const { cacheFolder = DEFAULT_CACHE_FOLDER, classes, onProgress } = options
   if (classes !== undefined && !(Number.isInteger(classes) && classes >= 1 && classes <= MAX_CLASSES)) {
-    throw new DatasetError(
-      'bad-reference',
-      `expected classes to be an integer from 1 to ${MAX_CLASSES}, got ${classes}`,
-    )
+    throw new DatasetError('bad-reference', `expected classes to be an integer from 1 to ${MAX_CLASSES}, got ${classes}`)
   }
   const { readerName, source } = await locate(parseDatasetRef(ref))
   const stamps = await Promise.all(source.files.map(stampOf))

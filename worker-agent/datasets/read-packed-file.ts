@@ -26,11 +26,10 @@ async function readPackedFile(file: string): Promise<Uint8Array> {
         cause,
       })
     }
-    throw new DatasetError(
-      'gzip-corrupt',
-      `cannot unpack ${file} (${bytes.length} bytes of gzip): ${cause.message}; download it again`,
-      { file, cause },
-    )
+    throw new DatasetError('gzip-corrupt', `cannot unpack ${file} (${bytes.length} bytes of gzip): ${cause.message}; download it again`, {
+      file,
+      cause,
+    })
   })
 }
 

@@ -27,9 +27,7 @@ function splitShares(count: number, seed: number | string, fractions: ShareFract
         `got ${parts.join(' + ')} = ${total}`,
     )
   }
-  const order = createRandom(seedState('shares', seed)).shuffle(
-    Uint32Array.from({ length: count }, (_, index) => index),
-  )
+  const order = createRandom(seedState('shares', seed)).shuffle(Uint32Array.from({ length: count }, (_, index) => index))
   const architectureFrom = Math.min(count, Math.round(count * weights))
   const validationFrom = Math.min(count, Math.round(count * (weights + architecture)))
   return {

@@ -1,9 +1,8 @@
 // The training engine: executes layer graphs on the active TensorFlow.js backend.
 
-export { foldBatchNorm, type FusedNetwork, type FusedStep } from './fold-batch-norm.ts'
+export { type FusedNetwork, type FusedStep } from './fold-batch-norm.ts'
 export { createInference, type Inference, type InferenceOptions } from './inference.ts'
 export type { ChannelStatistics } from './layers.ts'
-export { LayerGraphError } from './plan.ts'
 export { cosineRate, createSgd, type Sgd, type SgdOptions } from './sgd.ts'
 export { averageStatistics, batchStatistics } from './statistics.ts'
 export {
@@ -19,4 +18,4 @@ export {
   type TrainResult,
   trainStep,
 } from './steps.ts'
-export { createWeights, WeightError, type Weights } from './weights.ts'
+export { createWeights, type Weights } from './weights.ts'

@@ -25,9 +25,24 @@ type FromScratchOptions = {
   readonly onStep?: (step: number, loss: number) => void
 }
 
-type FromScratchResult = { readonly accuracy: number; readonly crossEntropy: number; readonly trainLoss: number; readonly validationImages: number }
+type FromScratchResult = {
+  readonly accuracy: number
+  readonly crossEntropy: number
+  readonly trainLoss: number
+  readonly validationImages: number
+}
 
-async function trainFromScratch({ backend, dataset, space, path, training, seed, shareSeed, signal, onStep }: FromScratchOptions): Promise<FromScratchResult> {
+async function trainFromScratch({
+  backend,
+  dataset,
+  space,
+  path,
+  training,
+  seed,
+  shareSeed,
+  signal,
+  onStep,
+}: FromScratchOptions): Promise<FromScratchResult> {
   const { batchSize, labelSmoothing, momentum, weightDecay, steps, learningRate, augmentation } = training
   const shares = splitShares(dataset.train.count, shareSeed, training.shares)
   const trainShare = Uint32Array.from([...shares.weights, ...shares.architecture])
@@ -36,7 +51,11 @@ async function trainFromScratch({ backend, dataset, space, path, training, seed,
   const optimiser = createSgd({ momentum, nesterov: true, weightDecay })
   const { normalisation, train: split } = dataset
 
-  const withBatch = async <T>(indices: Uint32Array, augmentStep: number | null, body: (images: tf.Tensor4D, labels: Int32Array) => Promise<T>): Promise<T> => {
+  const withBatch = async <T>(
+    indices: Uint32Array,
+    augmentStep: number | null,
+    body: (images: tf.Tensor4D, labels: Int32Array) => Promise<T>,
+  ): Promise<T> => {
     const augmented = augmentStep === null ? {} : { augmentation, random: createRandom(seedState('augmentation', seed, augmentStep)) }
     const batch = fillBatch({ split, indices, normalisation, ...augmented })
     const images = tf.tensor4d(batch.images, [indices.length, ...space.input])
@@ -62,7 +81,11 @@ async function trainFromScratch({ backend, dataset, space, path, training, seed,
 
     const batches = []
     for (let i = 0; i < STATISTICS_BATCHES; i++) {
-      batches.push(await withBatch(batchIndices(trainShare, batchSize, i, `statistics/${seed}`), null, (images) => batchStatistics(graph, weights, images)))
+      batches.push(
+        await withBatch(batchIndices(trainShare, batchSize, i, `statistics/${seed}`), null, (images) =>
+          batchStatistics(graph, weights, images),
+        ),
+      )
     }
     const statistics = averageStatistics(batches)
 

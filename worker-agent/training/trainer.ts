@@ -45,13 +45,25 @@ function weightKeys(graph: LayerGraph): string[] {
 function checkShares(shares: Shares, batchSize: number): void {
   for (const [name, indices] of Object.entries(shares)) {
     if (indices.length < batchSize) {
-      throw new TrainerError(`the ${name} share has ${indices.length} images, fewer than one mini-batch of ${batchSize}: use more data, another share or a smaller training.batchSize`)
+      throw new TrainerError(
+        `the ${name} share has ${indices.length} images, fewer than one mini-batch of ${batchSize}: use more data, another share or a smaller training.batchSize`,
+      )
     }
   }
 }
 
 /** Throws TrainerError where a share of the data cannot fill one mini-batch. */
-function createTrainer({ backend, dataset, space, config }: { backend: Backend; dataset: Dataset; space: Space; config: SearchConfig }): Trainer {
+function createTrainer({
+  backend,
+  dataset,
+  space,
+  config,
+}: {
+  backend: Backend
+  dataset: Dataset
+  space: Space
+  config: SearchConfig
+}): Trainer {
   const { training, seed } = config
   const { batchSize, labelSmoothing, momentum, weightDecay } = training
   const shares = splitShares(dataset.train.count, seed, training.shares)
@@ -72,7 +84,13 @@ function createTrainer({ backend, dataset, space, config }: { backend: Backend; 
 
   const batchTensor = (indices: Uint32Array, augmentation?: { settings: Augmentation; step: number }): Step => {
     const random = augmentation && createRandom(seedState('augmentation', seed, augmentation.step))
-    const { images, labels } = fillBatch({ split: dataset.train, indices, normalisation: dataset.normalisation, augmentation: augmentation?.settings, random })
+    const { images, labels } = fillBatch({
+      split: dataset.train,
+      indices,
+      normalisation: dataset.normalisation,
+      augmentation: augmentation?.settings,
+      random,
+    })
     return { images: tf.tensor4d(images, [indices.length, ...space.input]), labels }
   }
 
@@ -108,7 +126,9 @@ function createTrainer({ backend, dataset, space, config }: { backend: Backend; 
     let correct = 0
     for (let batch = 0; batch < batches; batch++) {
       const indices = shares.validation.subarray(batch * batchSize, (batch + 1) * batchSize)
-      const result = await withStep(batchTensor(indices), ({ images, labels }) => evaluate({ graph: graphOf(path), weights, images, labels }))
+      const result = await withStep(batchTensor(indices), ({ images, labels }) =>
+        evaluate({ graph: graphOf(path), weights, images, labels }),
+      )
       crossEntropy += result.loss / batches
       correct += result.correct
     }

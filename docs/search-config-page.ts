@@ -1,0 +1,236 @@
+// docs/search-config.md: every field of a search's settings, from the schema that checks them.
+
+import * as z from 'zod'
+import { searchConfigSchema } from '../coordinator/protocol/index.ts'
+import { createSpace, presetNames, presets } from '../search-space/index.ts'
+import { GENERATED, renderCode, renderMarkdownTable } from './markdown.ts'
+
+/** The part of JSON Schema that zod writes for these settings. */
+type Schema = {
+  readonly $ref?: string
+  readonly $defs?: Readonly<Record<string, Schema>>
+  readonly type?: 'string' | 'number' | 'integer' | 'boolean' | 'array' | 'object' | 'null'
+  readonly description?: string
+  readonly default?: unknown
+  readonly const?: unknown
+  readonly enum?: readonly unknown[]
+  readonly anyOf?: readonly Schema[]
+  readonly oneOf?: readonly Schema[]
+  readonly properties?: Readonly<Record<string, Schema>>
+  readonly required?: readonly string[]
+  readonly prefixItems?: readonly Schema[]
+  readonly items?: Schema | false
+  readonly minItems?: number
+  readonly maxItems?: number
+  readonly minLength?: number
+  readonly maxLength?: number
+  readonly pattern?: string
+  readonly minimum?: number
+  readonly maximum?: number
+  readonly exclusiveMinimum?: number
+}
+
+const root = z.toJSONSchema(searchConfigSchema, { io: 'input' }) as Schema
+
+/** The schema itself; what stands beside a reference goes before what stands behind it. */
+function follow(schema: Schema): Schema {
+  if (schema.$ref === undefined) return schema
+  const { $ref, ...beside } = schema
+  const found = root.$defs?.[$ref.replace('#/$defs/', '')]
+  if (!found) throw new Error(`the schema of a search refers to ${$ref}, which it does not define`)
+  return { ...follow(found), ...beside }
+}
+
+const code = (value: unknown) => `\`${typeof value === 'string' ? value : JSON.stringify(value)}\``
+
+function rangeOf(kind: string, schema: Schema): string {
+  const { minimum, maximum, exclusiveMinimum } = schema
+  const most = maximum === undefined || maximum === Number.MAX_SAFE_INTEGER ? null : maximum
+  if (exclusiveMinimum !== undefined) return `${kind} above ${exclusiveMinimum}${most === null ? '' : `, at most ${most}`}`
+  if (minimum !== undefined) return most === null ? `${kind} from ${minimum}` : `${kind}, ${minimum} to ${most}`
+  return most === null ? kind : `${kind}, at most ${most}`
+}
+
+function countOf(least: number | undefined, most: number | undefined): string {
+  if (most === undefined) return least === undefined ? '' : ` of ${least} or more`
+  return ` of ${least ?? 0} to ${most}`
+}
+
+/** What a field may hold, in words. */
+function typeOf(given: Schema): string {
+  const schema = follow(given)
+  const choices = schema.anyOf ?? schema.oneOf
+  if (choices) return [...new Set(choices.map(typeOf))].join(', or ')
+  if (schema.const !== undefined) return code(schema.const)
+  if (schema.enum) return schema.enum.map(code).join(', ')
+  switch (schema.type) {
+    case 'string':
+      if (schema.pattern !== undefined) return `text like \`${schema.pattern}\``
+      return schema.maxLength === undefined ? 'text' : `text of ${schema.minLength ?? 0} to ${schema.maxLength} characters`
+    case 'integer':
+      return rangeOf('whole number', schema)
+    case 'number':
+      return rangeOf('number', schema)
+    case 'boolean':
+      return '`true`, `false`'
+    case 'null':
+      return '`null`'
+    case 'array':
+      if (schema.prefixItems) return `list [${schema.prefixItems.map(typeOf).join('; ')}]`
+      return `list${countOf(schema.minItems, schema.maxItems)}${schema.items ? `: ${typeOf(schema.items)}` : ''}`
+    case 'object':
+      return 'object'
+    default:
+      throw new Error(`no words for this part of the schema: ${JSON.stringify(schema)}`)
+  }
+}
+
+type Row = readonly [field: string, type: string, initial: string, description: string]
+
+function defaultOf(schema: Schema, isRequired: boolean): string {
+  if (isRequired) return 'required'
+  if (schema.default === undefined) return '–'
+  const { default: value } = schema
+  const isEmptyObject = typeof value === 'object' && value !== null && Object.keys(value).length === 0
+  return isEmptyObject ? 'those of its fields' : code(value)
+}
+
+/** The objects whose fields a field has below it: itself, its items, or the one of its choices that is an object. */
+function objectWithin(given: Schema): { schema: Schema; suffix: string } | null {
+  const schema = follow(given)
+  if (schema.properties) return { schema, suffix: '' }
+  if (schema.items) {
+    const item = objectWithin(schema.items)
+    return item && { schema: item.schema, suffix: `[]${item.suffix}` }
+  }
+  const objects = (schema.anyOf ?? []).flatMap((choice) => objectWithin(choice) ?? [])
+  return objects.length === 1 ? (objects[0] ?? null) : null
+}
+
+/** One row per field, those of nested objects behind it. A choice of several objects is left to a section of its own. */
+function rowsOf(given: Schema, prefix: string): Row[] {
+  const schema = follow(given)
+  return Object.entries(schema.properties ?? {}).flatMap(([name, member]) => {
+    const field = follow(member)
+    const path = `${prefix}${name}`
+    const row: Row = [code(path), typeOf(field), defaultOf(field, schema.required?.includes(name) === true), field.description ?? '']
+    const inner = objectWithin(field)
+    return [row, ...(inner ? rowsOf(inner.schema, `${path}${inner.suffix}.`) : [])]
+  })
+}
+
+const TITLES = ['field', 'value', 'default', 'meaning']
+
+function section(title: string, given: Schema, prefix: string): string[] {
+  const { description } = follow(given)
+  return ['', `## ${title}`, '', ...(description ? [description, ''] : []), renderMarkdownTable(TITLES, rowsOf(given, prefix))]
+}
+
+/** A field that is one of several objects, told apart by one of their fields. */
+function variants(title: string, given: Schema, prefix: string): string[] {
+  const choices = (follow(given).oneOf ?? []).map(follow)
+  return [
+    '',
+    `## ${title}`,
+    ...choices.flatMap((choice) => {
+      const [name, tag] = Object.entries(choice.properties ?? {})[0] ?? ['', {}]
+      return [
+        '',
+        `### \`${prefix}${name} = ${String(tag.const)}\``,
+        '',
+        ...(choice.description ? [choice.description, ''] : []),
+        renderMarkdownTable(TITLES, rowsOf(choice, prefix)),
+      ]
+    }),
+  ]
+}
+
+function member(given: Schema, ...names: readonly string[]): Schema {
+  return names.reduce((schema, name) => {
+    const found = follow(schema).properties?.[name]
+    if (!found) throw new Error(`the settings of a search have no field ${names.join('.')}`)
+    return found
+  }, given)
+}
+
+/** The choice of `space` that gives all settings. */
+function wholeSpace(): Schema {
+  const choice = (follow(member(root, 'space')).anyOf ?? []).map(follow).find(({ properties }) => properties && !('preset' in properties))
+  if (!choice) throw new Error('the schema of a search has no space that gives all settings')
+  return choice
+}
+
+function presetsTable(): string {
+  const fields = Object.keys(presets[presetNames[0]]) as (keyof (typeof presets)[(typeof presetNames)[0]])[]
+  const spaces = presetNames.map((name) => createSpace(name))
+  const settings = fields.map((field) => [code(field), ...presetNames.map((name) => code(presets[name][field]))])
+  const count = (numbers: readonly number[]) => numbers.reduce((sum, value) => sum + value, 0)
+  const sizes = [
+    ['blocks', ...spaces.map((space) => String(space.blocks.length))],
+    ['operations over all blocks', ...spaces.map((space) => String(count(space.blocks.map((block) => block.operations.length))))],
+    [
+      'parameters of the supernet',
+      ...spaces.map((space) =>
+        count(space.weightSpecs.map(({ shape }) => shape.reduce((product, size) => product * size, 1))).toLocaleString('en-US'),
+      ),
+    ],
+    ['keys that a latency table needs', ...spaces.map((space) => String(space.measurableOperations().length))],
+  ]
+  return renderMarkdownTable(['', ...presetNames.map(code)], [...settings, ...sizes])
+}
+
+const minimal = {
+  space: 'fashion-mini',
+  dataset: { name: 'fashion-mnist' },
+  latency: { targetMs: 2, table: { name: 'my-machine' }, loss: { kind: 'add#abs' } },
+}
+
+function renderSearchConfigPage(): string {
+  searchConfigSchema.parse(minimal)
+  const { properties = {} } = follow(root)
+  const simple = Object.entries(properties).filter(([, schema]) => !objectWithin(schema) && !follow(schema).oneOf && !follow(schema).anyOf)
+  const own = { ...follow(root), properties: Object.fromEntries([...simple, ['space', member(root, 'space')]]) }
+  return [
+    GENERATED,
+    '',
+    '# Settings of a search',
+    '',
+    'What `gatehouse search create --config FILE` reads and `POST /v1/searches` takes. Unknown fields are refused. The least',
+    'that a search needs:',
+    '',
+    renderCode(JSON.stringify(minimal, null, 2), 'json'),
+    '',
+    'On the command line any field can be set by its path: `--set training.learningRate=0.1`.',
+    '',
+    '## Checked besides each field',
+    '',
+    '- The three numbers of `training.shares` are above 0 and sum to 1; an agent whose data leaves a share smaller than one',
+    '  mini-batch ends with an error.',
+    '- The latency table has an entry for every operation of the space.',
+    '- With the loss `mul#log`, the target and the fastest architecture of the space are above 1 ms.',
+    '- `strategy.initialAlpha` has a row per block and a number per operation.',
+    '- No tensor of the space, no number of shards and no task is too large to be stored or sent; the refusal names the limit.',
+    ...section('Whole search', own, ''),
+    ...section('`dataset`', member(root, 'dataset'), 'dataset.'),
+    ...section('`latency`', { ...follow(member(root, 'latency')) }, 'latency.'),
+    ...variants('`latency.loss`', member(root, 'latency', 'loss'), 'latency.loss.'),
+    ...variants('`strategy`', member(root, 'strategy'), 'strategy.'),
+    ...section('`training`', member(root, 'training'), 'training.'),
+    ...section('`tasks`', member(root, 'tasks'), 'tasks.'),
+    ...section('`weights`', member(root, 'weights'), 'weights.'),
+    '',
+    '## `space`',
+    '',
+    'One of three forms: the name of a preset; an object with `preset` and the settings that differ from it (the changed space',
+    'is called `<preset>-custom` unless `name` is among them); or an object with all settings. In the last form:',
+    '',
+    renderMarkdownTable(TITLES, rowsOf(wholeSpace(), 'space.')),
+    '',
+    'The presets, and what follows from their settings:',
+    '',
+    presetsTable(),
+    '',
+  ].join('\n')
+}
+
+export { renderSearchConfigPage }

@@ -1,0 +1,4 @@
+import { createMemoryStore } from '../../coordinator/search/memory-store.ts'
+import { describeSearchRules } from '../fixtures/search-rules.ts'
+
+describeSearchRules('store in memory', async (body) => body({ create: createMemoryStore, reopen: (store) => store }))

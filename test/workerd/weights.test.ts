@@ -1,0 +1,180 @@
+import { describe, expect, it } from 'vitest'
+import { decodeSafetensors, encodeSafetensors } from '../../coordinator/protocol/index.ts'
+import { fromBfloat16, toBfloat16 } from '../../coordinator/protocol/safetensors.ts'
+import { initialWeights } from '../../search-space/index.ts'
+import {
+  callPush,
+  createTestSearch,
+  encodePush,
+  expectProblem,
+  keysOf,
+  pullShard,
+  push,
+  registerTestAgent,
+  type TestSearch,
+} from './api.ts'
+
+const STEM = 'stem/conv/conv.filter'
+const BIAS = 'classifier/conv/linear.bias'
+
+const start = (search: TestSearch, key: string) => {
+  const spec = search.space.weightSpecs.find((candidate) => candidate.key === key)
+  if (!spec) throw new Error(`expected a weight ${key}`)
+  return initialWeights(spec, search.config.seed)
+}
+
+async function weightsOf(search: TestSearch, key: string, shard = 0): Promise<Float32Array> {
+  const values = (await pullShard(search, shard, { [key]: -1 })).values.get(key)
+  if (!values) throw new Error(`expected ${key} in the answer`)
+  return values
+}
+
+/** What float32 makes of w + s·d, one rounding. */
+const added = (weights: Float32Array, delta: (i: number) => number, scale = 1) =>
+  weights.map((w, i) => Math.fround(w + scale * Math.fround(delta(i))))
+
+describe('a pull', () => {
+  it('gives version 0 as every agent computes it, so that nothing need be sent', async () => {
+    const search = await createTestSearch()
+    const { values, versions } = await pullShard(search, 0)
+    expect([...values.keys()].toSorted()).toEqual(keysOf(search, 0).toSorted())
+    for (const [key, weights] of values) expect(weights).toEqual(start(search, key))
+    expect(new Set(Object.values(versions))).toEqual(new Set([0]))
+    const held = await pullShard(search, 0, versions)
+    expect(held.values.size).toBe(0)
+    expect(held.bytes).toBeLessThan(100)
+  })
+
+  it('gives only what has changed since the versions held', async () => {
+    const search = await createTestSearch()
+    const agentId = await registerTestAgent(search)
+    await push(search, agentId, 1, encodePush(search, { [STEM]: 0 }, 0.5))
+    const changed = await pullShard(search, 0, { [STEM]: 0, [BIAS]: 0 })
+    expect(changed.versions).toEqual({ [STEM]: 1 })
+    expect([...changed.values.keys()]).toEqual([STEM])
+    expect((await pullShard(search, 0, { [STEM]: 1, [BIAS]: 0 })).values.size).toBe(0)
+  })
+
+  it('gives each shard its own keys, together every key once', async () => {
+    const search = await createTestSearch({ weights: { shardBytes: 2048 } })
+    const seen: string[] = []
+    for (let shard = 0; shard < search.shards; shard++) seen.push(...(await pullShard(search, shard)).values.keys())
+    expect(search.shards).toBeGreaterThan(2)
+    expect(seen.toSorted()).toEqual(search.space.weightSpecs.map((spec) => spec.key).toSorted())
+  })
+
+  it('in bf16 has half the bytes and the nearest values; the coordinator keeps float32', async () => {
+    const search = await createTestSearch({ weights: { encoding: 'bf16' } })
+    const agentId = await registerTestAgent(search)
+    const tiny = () => 2 ** -14
+    // Too small to be seen in bf16 beside the weight, yet 64 of them are not lost.
+    for (let taskId = 1; taskId <= 64; taskId++)
+      await push(search, agentId, taskId, encodePush(search, { [STEM]: taskId - 1 }, tiny, 'BF16'))
+    let wanted = start(search, STEM)
+    for (let i = 0; i < 64; i++) wanted = added(wanted, tiny)
+    expect(await weightsOf(search, STEM)).toEqual(fromBfloat16(toBfloat16(wanted)))
+    const full = await createTestSearch({ weights: { encoding: 'fp32' } })
+    const bytes = async (of: TestSearch) => (await pullShard(of, 0, { 'stage1.1/mb3k3/expand.filter': -1 })).bytes
+    expect((await bytes(full)) - (await bytes(search))).toBeGreaterThan(8 * 24 * 2 - 40)
+  })
+})
+
+describe('a push', () => {
+  it('adds differences to the weights, in float32, and raises the version', async () => {
+    const search = await createTestSearch()
+    const agentId = await registerTestAgent(search)
+    const delta = (i: number) => Math.sin(i) / 3
+    expect(await push(search, agentId, 1, encodePush(search, { [STEM]: 0, [BIAS]: 0 }, delta))).toEqual({
+      kind: 'applied',
+      versions: { [STEM]: 1, [BIAS]: 1 },
+      scales: {},
+    })
+    for (const key of [STEM, BIAS]) expect(await weightsOf(search, key)).toEqual(added(start(search, key), delta))
+    // Untouched ones stay at their start.
+    expect(await weightsOf(search, 'stage1.1/mb2k3/expand.filter')).toEqual(start(search, 'stage1.1/mb2k3/expand.filter'))
+  })
+
+  it('of one agent alone is added whole, push after push: W is the sum of all differences', async () => {
+    const search = await createTestSearch()
+    const agentId = await registerTestAgent(search)
+    let wanted = start(search, STEM)
+    for (let taskId = 1; taskId <= 5; taskId++) {
+      const delta = (i: number) => Math.cos(i * taskId) / 7
+      expect((await push(search, agentId, taskId, encodePush(search, { [STEM]: taskId - 1 }, delta))).scales).toEqual({})
+      wanted = added(wanted, delta)
+    }
+    expect(await weightsOf(search, STEM)).toEqual(wanted)
+  })
+
+  it.each([
+    ['inverse', 1 / 3],
+    ['none', 1],
+  ] as const)('that k others came before is scaled by 1/(1 + k), or not at all: %s', async (staleness, scale) => {
+    const search = await createTestSearch({ weights: { staleness } })
+    const agentId = await registerTestAgent(search)
+    await push(search, agentId, 1, encodePush(search, { [STEM]: 0 }, 1))
+    await push(search, agentId, 2, encodePush(search, { [STEM]: 1 }, 1))
+    // Made from version 0, two pushes ago; the bias has had none.
+    const late = await push(search, agentId, 3, encodePush(search, { [STEM]: 0, [BIAS]: 0 }, 0.75))
+    expect(late).toEqual({ kind: 'applied', versions: { [STEM]: 3, [BIAS]: 1 }, scales: scale === 1 ? {} : { [STEM]: scale } })
+    const one = added(
+      added(start(search, STEM), () => 1),
+      () => 1,
+    )
+    expect(await weightsOf(search, STEM)).toEqual(added(one, () => 0.75, scale))
+    expect(await weightsOf(search, BIAS)).toEqual(added(start(search, BIAS), () => 0.75))
+  })
+
+  it('of a task is applied once per shard, whoever delivers it again', async () => {
+    const search = await createTestSearch({ weights: { shardBytes: 2048 } })
+    const first = await registerTestAgent(search, 'first')
+    const second = await registerTestAgent(search, 'second')
+    const other = keysOf(search, 1)[0] as string
+    // The first agent disappears between the two shards; the second delivers the whole task again, from newer weights.
+    expect((await push(search, first, 1, encodePush(search, { [STEM]: 0 }, 1), 0)).kind).toBe('applied')
+    const after = await weightsOf(search, STEM)
+    expect(await push(search, second, 1, encodePush(search, { [STEM]: 1 }, 2), 0)).toEqual({
+      kind: 'duplicate',
+      versions: { [STEM]: 1 },
+      scales: {},
+    })
+    expect(await push(search, second, 1, encodePush(search, { [other]: 0 }, 2), 1)).toEqual({
+      kind: 'applied',
+      versions: { [other]: 1 },
+      scales: {},
+    })
+    expect(await weightsOf(search, STEM)).toEqual(after)
+    expect(await weightsOf(search, other, 1)).toEqual(added(start(search, other), () => 2))
+    expect((await push(search, first, 1, encodePush(search, { [other]: 0 }, 1), 1)).kind).toBe('duplicate')
+  })
+
+  it('sent twice at the same time is applied once', async () => {
+    const search = await createTestSearch()
+    const agentId = await registerTestAgent(search)
+    const body = encodePush(search, { [STEM]: 0 }, 1)
+    const answers = await Promise.all(Array.from({ length: 8 }, () => push(search, agentId, 1, body)))
+    expect(answers.map((answer) => answer.kind).toSorted()).toEqual(['applied', ...Array<string>(7).fill('duplicate')])
+    expect(await weightsOf(search, STEM)).toEqual(added(start(search, STEM), () => 1))
+  })
+
+  it('that is refused in its last tensor has changed none of the others', async () => {
+    const search = await createTestSearch()
+    const agentId = await registerTestAgent(search)
+    const good = decodeSafetensors(encodePush(search, { [STEM]: 0, [BIAS]: 0 }, 1))
+    good.tensors.get(BIAS)?.values.set([Number.NaN], 3)
+    const problem = await expectProblem(callPush(search, agentId, 1, encodeSafetensors(good, 'F32')), 422, 'bad-numbers')
+    expect(problem.errors).toEqual([{ path: BIAS, message: 'element 3 is NaN, expected a finite number' }])
+    expect(await weightsOf(search, STEM)).toEqual(start(search, STEM))
+    // Nor is the task taken for delivered.
+    expect((await push(search, agentId, 1, encodePush(search, { [STEM]: 0, [BIAS]: 0 }, 1))).kind).toBe('applied')
+  })
+
+  it('that would bring a weight out of bounds is refused, though its own numbers are fine', async () => {
+    const search = await createTestSearch()
+    const agentId = await registerTestAgent(search)
+    await push(search, agentId, 1, encodePush(search, { [BIAS]: 0 }, 9e19))
+    const problem = await expectProblem(callPush(search, agentId, 2, encodePush(search, { [BIAS]: 1 }, 9e19)), 422, 'bad-numbers')
+    expect(problem.errors[0]?.path).toBe(BIAS)
+    expect(await weightsOf(search, BIAS)).toEqual(Float32Array.of(9e19, 9e19, 9e19, 9e19))
+  })
+})
