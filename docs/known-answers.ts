@@ -48,7 +48,6 @@ function generatorTable(): string {
       ['`uniform()` three times', drawn((random) => random.uniform(), 3)],
       ['`integer(10)` eight times', drawn((random) => random.integer(10), 8)],
       ['`normal()` twice', drawn((random) => random.normal(), 2)],
-      ['`weighted([1, 2, 1])` eight times', drawn((random) => random.weighted([1, 2, 1]), 8)],
       ['`shuffle` of 0 to 9', shuffled.join(' ')],
     ],
   )
@@ -77,7 +76,7 @@ function weightsTable(): string {
       code(spec.key),
       spec.shape.join('×'),
       String(plan.shardOf.get(spec.key)),
-      [...initialWeights(spec, SEED).slice(0, 3)].map(printFloat32).join(', '),
+      Array.from(initialWeights(spec, SEED).slice(0, 3), printFloat32).join(', '),
     ]),
   )
 }

@@ -103,7 +103,8 @@ async function freePort(): Promise<number> {
   return typeof address === 'object' && address ? address.port : 0
 }
 
-type Process = { readonly child: ChildProcess; output(): string; readonly ended: Promise<number | NodeJS.Signals> }
+/** `output` is everything that it wrote, `result` the last line of standard output. */
+type Process = { readonly child: ChildProcess; output(): string; result(): string; readonly ended: Promise<number | NodeJS.Signals> }
 
 function startProcess(script: string, args: readonly string[], env: Record<string, string> = {}): Process {
   // A group of its own, so that it can be killed with everything that it started.
@@ -114,8 +115,15 @@ function startProcess(script: string, args: readonly string[], env: Record<strin
     detached: true,
   })
   let output = ''
+  let standardOutput = ''
+  child.stdout.on('data', (chunk: Buffer) => (standardOutput += chunk.toString()))
   for (const stream of [child.stdout, child.stderr]) stream.setEncoding('utf8').on('data', (text: string) => (output += text))
-  return { child, output: () => output, ended: new Promise((done) => child.once('close', (code, signal) => done(signal ?? code ?? 1))) }
+  return {
+    child,
+    output: () => output,
+    result: () => standardOutput.trimEnd().split('\n').at(-1) ?? '',
+    ended: new Promise((done) => child.once('close', (code, signal) => done(signal ?? code ?? 1))),
+  }
 }
 
 /** SIGKILL to a process and everything in its group: nothing is flushed, nobody says goodbye. */
@@ -205,7 +213,9 @@ export {
   readLog,
   startAgent,
   startCoordinator,
+  startProcess,
   temporaryFolder,
+  TINY_SPACE,
   tinySearch,
   tinyTable,
   waitFor,

@@ -12,7 +12,7 @@ const LEASE_URL = `${COORDINATOR}/v1/searches/${SEARCH}/lease`
 const PULL_URL = `${COORDINATOR}/v1/searches/${SEARCH}/weights/0/pull`
 
 const server = setupServer()
-beforeAll(() => server.listen({ onUnhandledRequest: 'error' }))
+beforeAll(() => server.listen({ onUnhandledFrame: 'error' }))
 afterEach(() => server.resetHandlers())
 afterAll(() => server.close())
 

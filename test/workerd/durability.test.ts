@@ -7,6 +7,7 @@ import {
 } from 'cloudflare:test'
 import { env } from 'cloudflare:workers'
 import { describe, expect, it } from 'vitest'
+import { leaseResponseSchema } from '../../coordinator/protocol/index.ts'
 import {
   call,
   createTestSearch,
@@ -257,5 +258,81 @@ describe('storage', () => {
     })
     await expect(failing).rejects.toThrow('unreachable')
     expect(await tablesOf(object)).toEqual([])
+  })
+})
+
+describe('work cut short', () => {
+  /** An object's class, with shards that cannot be reached. */
+  type Unreachable = { env: typeof env; removeToken(tokenId: string): Promise<unknown>; destroy(): Promise<unknown> }
+
+  it('of a revocation can be repeated until every shard has forgotten the token', async () => {
+    const search = await createTestSearch()
+    await pullShard(search, 0)
+    const cut = runInDurableObject(searchObject(search), async (instance) => {
+      const held = instance as unknown as Unreachable
+      const whole = held.env
+      const fail = () => Promise.reject(new Error('unreachable'))
+      held.env = { ...whole, WEIGHTS: { getByName: () => ({ removeToken: fail }) } } as unknown as typeof env
+      await held.removeToken(search.tokenId).finally(() => (held.env = whole))
+    })
+    await expect(cut).rejects.toThrow('unreachable')
+    expect((await call('DELETE', `${search.path}/tokens/${search.tokenId}`)).status).toBe(204)
+    await expectProblem(call('POST', `${search.path}/weights/0/pull`, { token: search.agentToken, json: { held: {} } }), 401)
+  })
+
+  it('of a deletion can be repeated until the search is no longer listed', async () => {
+    const search = await createTestSearch()
+    const inDirectory = () =>
+      runInDurableObject(
+        env.DIRECTORY.getByName('directory'),
+        (_, { storage }) => storage.sql.exec('SELECT 1 FROM searches WHERE search_id = ?', search.searchId).toArray().length,
+      )
+    // The Worker disappears when the search is gone and the list has not heard of it.
+    await runInDurableObject(searchObject(search), (instance) => (instance as unknown as Unreachable).destroy())
+    expect(await inDirectory()).toBe(1)
+    await expectProblem(call('DELETE', search.path), 404)
+    expect(await inDirectory()).toBe(0)
+  })
+})
+
+describe('the largest tasks that a search may have', () => {
+  it('fit a row, also when they come back, and the log gives them in pages that fit a message', async () => {
+    // 16 blocks of 12 operations, all of them gates: 170 steps are 32,640 gates.
+    const search = await createTestSearch({
+      blocks: 16,
+      kernels: [3, 5],
+      expansions: [1, 2, 3, 4, 5, 6],
+      zero: false,
+      steps: 1700,
+      strategy: { form: 'full', warmupSteps: 0, archEvery: 1, evaluateEvery: 1_000_000 },
+      tasks: { weightSteps: 1000, architectureSteps: 170 },
+    })
+    const agentId = await registerTestAgent(search)
+    for (;;) {
+      const answer = leaseResponseSchema.parse(
+        await expectJson(call('POST', `${search.path}/lease`, { token: search.agentToken, json: { agentId } })),
+      )
+      if (answer.kind !== 'task') break
+      const request = submission(search, agentId, answer.task)
+      if (request.result.kind === 'gateGradients') {
+        for (const step of request.result.steps)
+          step.gateGradients = step.gateGradients.map((gates) => gates?.map((_, i) => -1.2345678901234567e-10 * (1 + i)) ?? null)
+      }
+      expect(await expectJson(call('POST', `${search.path}/results`, { token: search.agentToken, json: request }))).toEqual({
+        kind: 'accepted',
+      })
+    }
+    const status = await readStatus(search)
+    expect(status).toMatchObject({ phase: 'finished', architectureSteps: { done: 1700 } })
+    const pages: number[][] = []
+    for (let after = 0; ; after = pages.at(-1)?.at(-1) ?? 0) {
+      const { entries } = (await expectJson(call('GET', `${search.path}/log?after=${after}`))) as { entries: { seq: number }[] }
+      if (entries.length === 0) break
+      pages.push(entries.map((entry) => entry.seq))
+    }
+    expect(pages.length).toBeGreaterThan(1)
+    expect(pages.flat()).toEqual(Array.from({ length: status.tasks.created }, (_, index) => index + 1))
+    const { metrics } = (await expectJson(call('GET', `${search.path}/metrics`))) as { metrics: unknown[] }
+    expect(metrics).toHaveLength(status.tasks.created)
   })
 })
