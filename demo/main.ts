@@ -5,7 +5,7 @@
 // would run it; nothing here is known to the coordinator or the agents.
 
 import { mkdirSync, writeFileSync } from 'node:fs'
-import { join } from 'node:path'
+import { join, resolve } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { type CommandDef, defineCommand } from 'citty'
 import { createClient } from '../coordinator/cli/client.ts'
@@ -102,9 +102,13 @@ async function search(
   )
   terminal.note(`      watch it in a browser: ${coordinator.url}/#token=${coordinator.adminToken}&search=${created.searchId}`)
   const agents = Array.from({ length: AGENTS }, (_, i) =>
-    startCommand('worker-agent/cli/main.ts', ['run', ...dataFlags, '--backend', 'wasm', '--name', `agent-${i + 1}`, '--quiet'], {
-      env: { GATEHOUSE_COORDINATOR: coordinator.url, GATEHOUSE_AGENT_TOKEN: created.agentToken },
-    }),
+    startCommand(
+      'worker-agent/cli/main.ts',
+      ['run', ...dataFlags, '--backend', 'wasm', '--concurrency', '1', '--name', `agent-${i + 1}`, '--quiet'],
+      {
+        env: { GATEHOUSE_COORDINATOR: coordinator.url, GATEHOUSE_AGENT_TOKEN: created.agentToken },
+      },
+    ),
   )
   try {
     // An agent that ends before the search does, ends with an error; that is the demo's too.
@@ -232,17 +236,19 @@ function createDemoCommand(terminal: Terminal): CommandDef {
       json: { type: 'boolean', description: 'print one JSON object on the last line of standard output', default: false },
     },
     async run({ args }) {
-      mkdirSync(args.folder, { recursive: true })
+      const folder = resolve(terminal.folder, args.folder)
+      const data = args.data.startsWith('npm:') ? args.data : resolve(terminal.folder, args.data)
+      mkdirSync(folder, { recursive: true })
       const demo = {
         terminal,
         settings: args.quick ? quick : full,
-        folder: args.folder,
-        data: args.data,
-        dataFlags: ['--data', args.data],
+        folder,
+        data,
+        dataFlags: ['--data', data],
         space: createSpace(SPACE),
       }
       const { result, report } = await runDemo(demo)
-      writeFileSync(join(args.folder, 'result.json'), `${JSON.stringify(result, null, 2)}\n`)
+      writeFileSync(join(folder, 'result.json'), `${JSON.stringify(result, null, 2)}\n`)
       if (args.json) terminal.note(report)
       printResult(terminal, args.json, result, () => report)
     },

@@ -17,6 +17,7 @@ import {
   ProblemError,
   type RegisterRequest,
   type RegisterResponse,
+  type ReleaseRequest,
   type SearchConfig,
   type SearchStatus,
   type SearchSummary,
@@ -136,8 +137,8 @@ class SearchObject extends DurableObject<Environment> {
     return this.#answer(caller, (search) => heartbeat(search, ref, Date.now()))
   }
 
-  release(caller: Caller, ref: LeaseRef): Outcome<{ kind: 'released' | 'lost' }> {
-    return this.#answer(caller, (search) => releaseLease(search, ref))
+  release(caller: Caller, request: ReleaseRequest): Outcome<{ kind: 'released' | 'lost' }> {
+    return this.#answer(caller, (search) => releaseLease(search, request, Date.now()))
   }
 
   submit(caller: Caller, request: SubmitRequest): Outcome<SubmitResponse> {

@@ -59,6 +59,16 @@ const heartbeatResponseSchema = z
   })
   .meta({ id: 'HeartbeatResponse' })
 
+const releaseRequestSchema = leaseRefSchema
+  .extend({
+    reason: z
+      .enum(['stopping', 'bad-numbers'])
+      .default('stopping')
+      .describe('bad-numbers: training gave numbers that are not finite, which JSON cannot say; counted against the agent'),
+  })
+  .meta({ id: 'ReleaseRequest' })
+type ReleaseRequest = z.infer<typeof releaseRequestSchema>
+
 const releaseResponseSchema = z.object({ kind: z.enum(['released', 'lost']) }).meta({ id: 'ReleaseResponse' })
 
 const submitRequestSchema = z
@@ -112,6 +122,8 @@ export {
   registerRequestSchema,
   type RegisterResponse,
   registerResponseSchema,
+  type ReleaseRequest,
+  releaseRequestSchema,
   releaseResponseSchema,
   type SubmitRequest,
   submitRequestSchema,

@@ -14,6 +14,8 @@ export {
   registerRequestSchema,
   type RegisterResponse,
   registerResponseSchema,
+  type ReleaseRequest,
+  releaseRequestSchema,
   releaseResponseSchema,
   type SubmitRequest,
   submitRequestSchema,

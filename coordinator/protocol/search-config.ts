@@ -11,19 +11,19 @@ const latencyLossSchema = z
   .discriminatedUnion('kind', [
     z.strictObject({ kind: z.literal('none') }).describe('L = CE: accuracy only'),
     z
-      .strictObject({ kind: z.literal('add#linear'), lambda: z.number().min(0).max(100).default(0.1) })
+      .strictObject({ kind: z.literal('add#linear'), lambda: z.number().min(0).max(100).default(0.1).describe('weight of latency') })
       .describe('L = CE + lambda · (E − target)/target'),
     z
       .strictObject({
         kind: z.literal('mul#log'),
-        a: z.number().positive().max(100).default(0.2),
-        b: z.number().positive().max(100).default(0.3),
+        a: z.number().positive().max(100).default(0.2).describe('factor on the cross-entropy'),
+        b: z.number().positive().max(100).default(0.3).describe('exponent: how much latency weighs'),
       })
       .describe('L = a · CE · (ln E / ln target)^b; needs E and target above 1 ms'),
     z
       .strictObject({
         kind: z.literal('add#abs'),
-        lambda: z.number().min(0).max(100).default(0.5),
+        lambda: z.number().min(0).max(100).default(0.5).describe('weight of latency'),
         margin: z.number().positive().max(1).default(0.1).describe('share of the target within which the pull grows weaker'),
       })
       .describe('L = CE + lambda · |E/target − 1|: pulls the expected latency to the target from both sides (TuNAS, Bender et al. 2020)'),
@@ -67,7 +67,7 @@ const trainingConfigSchema = z
     learningRate: z.number().positive().max(100).default(0.05).describe('at the start; falls to 0 by a half cosine'),
     momentum: z.number().min(0).max(0.9999).default(0.9).describe('Nesterov momentum, kept by each agent'),
     weightDecay: z.number().min(0).max(1).default(4e-5).describe('on filters and matrices, not on batch-norm or biases'),
-    labelSmoothing: z.number().min(0).max(0.99).default(0.1),
+    labelSmoothing: z.number().min(0).max(0.99).default(0.1).describe('share of the target spread over all classes, on weight steps'),
     augmentation: z
       .strictObject({
         flip: z.boolean().default(true).describe('mirror half of the images'),
@@ -111,7 +111,7 @@ const searchConfigSchema = z
           version: tableVersionSchema.optional().describe('default: the version published last'),
         })
         .describe('the latency table to use; the search keeps the version it starts with'),
-      loss: latencyLossSchema.prefault({ kind: 'mul#log' }),
+      loss: latencyLossSchema.prefault({ kind: 'mul#log' }).describe('how the expected latency E enters the loss'),
     }),
     seed: z.int().min(0).max(0xffffffff).default(0).describe('seed of everything random'),
     strategy: strategyConfigSchema.prefault({ name: 'proxyless-g' }),

@@ -13,6 +13,7 @@ import {
   pushResponseSchema,
   registerRequestSchema,
   registerResponseSchema,
+  releaseRequestSchema,
   releaseResponseSchema,
   submitRequestSchema,
   submitResponseSchema,
@@ -72,7 +73,7 @@ const release = createRoute({
   tags,
   security: bearer,
   middleware,
-  request: { params: searchParams, body: body(leaseRefSchema) },
+  request: { params: searchParams, body: body(releaseRequestSchema) },
   responses: withProblems({ 200: json(releaseResponseSchema, 'The task is handed out again') }, 'forbidden', 'not-found'),
 })
 

@@ -13,6 +13,7 @@ import type {
   PushResponse,
   RegisterRequest,
   RegisterResponse,
+  ReleaseRequest,
   SearchConfig,
   SearchStatus,
   SearchSummary,
@@ -30,7 +31,7 @@ type SearchPort = {
   register(caller: Caller, request: RegisterRequest): Promise<Outcome<RegisterResponse>>
   lease(caller: Caller, agentId: string): Promise<Outcome<LeaseResponse>>
   heartbeat(caller: Caller, ref: LeaseRef): Promise<Outcome<{ kind: 'extended' | 'lost' }>>
-  release(caller: Caller, ref: LeaseRef): Promise<Outcome<{ kind: 'released' | 'lost' }>>
+  release(caller: Caller, request: ReleaseRequest): Promise<Outcome<{ kind: 'released' | 'lost' }>>
   submit(caller: Caller, request: SubmitRequest): Promise<Outcome<SubmitResponse>>
   countRefusedPush(agentId: string): Promise<void>
   command(caller: Caller, command: 'pause' | 'resume' | 'stop'): Promise<Outcome<Phase>>

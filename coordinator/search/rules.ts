@@ -12,6 +12,7 @@ import {
   type Phase,
   ProblemError,
   type RegisterRequest,
+  type ReleaseRequest,
   type SubmitRequest,
   type SubmitResponse,
   WAIT_MS,
@@ -180,10 +181,11 @@ function heartbeat(search: OpenSearch, ref: LeaseRef, nowMs: number): { kind: 'e
 }
 
 /** Gives a lease back: the task is handed out again at once. */
-function releaseLease(search: OpenSearch, ref: LeaseRef): { kind: 'released' | 'lost' } {
+function releaseLease(search: OpenSearch, { reason, ...ref }: ReleaseRequest, nowMs: number): { kind: 'released' | 'lost' } {
   const { store } = search
   return store.transaction(() => {
     knownAgent(store, ref.agentId)
+    if (reason === 'bad-numbers') countRefusedPush(search, ref.agentId, nowMs)
     const task = findLease(store, ref)
     if (!task) return { kind: 'lost' }
     store.writeOutstanding({ ...task, lease: null })

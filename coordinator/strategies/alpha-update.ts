@@ -10,7 +10,7 @@
 // probability. A block whose active operation is Zero takes no update: neither alpha nor Adam's state.
 
 import type { SpaceLatency } from '../../latency-lut/coverage.ts'
-import type { LatencyLoss } from '../protocol/index.ts'
+import { type LatencyLoss, MAX_ALPHA } from '../protocol/index.ts'
 import { logSumExp, softmax } from './distribution.ts'
 import { latencyGradient } from './latency-loss.ts'
 
@@ -114,6 +114,11 @@ function updateAlpha(
       const after = logSumExp(sample.operations.map((operation) => updated.alpha[operation] as number))
       for (const operation of sample.operations) updated.alpha[operation] = (updated.alpha[operation] as number) - (after - before)
     }
+    // Saturated: the choice is made. Keeping the block as it is loses nothing and keeps every probability a number.
+    const sound =
+      updated.alpha.every((value) => Math.abs(value) <= MAX_ALPHA) &&
+      [...updated.firstMoment, ...updated.secondMoment].every(Number.isFinite)
+    if (!sound) continue
     alpha[block] = updated.alpha
     firstMoment[block] = updated.firstMoment
     secondMoment[block] = updated.secondMoment

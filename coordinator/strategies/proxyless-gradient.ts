@@ -5,7 +5,7 @@
 import * as z from 'zod'
 import { expectedLatencyMs } from '../../latency-lut/coverage.ts'
 import { createRandom, randomStateSchema, type Random, type RandomState, seedState } from '../../search-space/index.ts'
-import { MAX_ALPHA, ProblemError, type ProxylessGradientConfig, type ResultOf, type TaskWork } from '../protocol/index.ts'
+import { ProblemError, type ProxylessGradientConfig, type ResultOf, type TaskWork } from '../protocol/index.ts'
 import { type BlockSample, updateAlpha } from './alpha-update.ts'
 import { argmax, entropy, softmax } from './distribution.ts'
 import type { Absorbed, Description, Proposal, Strategy, StrategyContext } from './strategy.ts'
@@ -208,11 +208,7 @@ function absorbGates(state: State, work: GateWork, result: ResultOf<'gateGradien
       gateGradients: answer.gateGradients[block] ?? null,
     }))
     const updated = updateAlpha(current, samples, answer.crossEntropy, update)
-    const { alpha, firstMoment, secondMoment } = updated.state
-    const sound =
-      alpha.flat().every((value) => Math.abs(value) <= MAX_ALPHA) && [...firstMoment, ...secondMoment].flat().every(Number.isFinite)
-    // Saturated: the choice is made. Keeping alpha as it is loses nothing and keeps every probability a number.
-    if (sound) current = updated.state as typeof current
+    current = updated.state as typeof current
     skippedBlocks += step.length - updated.updatedBlocks
     sum.loss += answer.crossEntropy / work.steps.length
     sum.correct += answer.correct

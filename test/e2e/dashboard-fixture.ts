@@ -2,7 +2,7 @@
 // it is told to. Its answers are checked against the protocol's schemas, so they cannot drift from what the coordinator
 // really sends.
 
-import { readFileSync } from 'node:fs'
+import { existsSync, readFileSync } from 'node:fs'
 import { readFile } from 'node:fs/promises'
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
@@ -50,10 +50,14 @@ const ARCHITECTURE_EVERY = 1
 const EVALUATE_EVERY = 25
 const START_MS = Date.UTC(2026, 10, 22, 9, 0)
 
+const executablePath = process.env['CHROMIUM_PATH'] ?? '/usr/bin/chromium'
+/** Where there is no Chromium, page tests are skipped, which the last line of `npm test` counts. */
+const hasBrowser = existsSync(executablePath)
+
 /** Debian's Chromium, as every browser test of the project starts it. */
 function launchBrowser(): Promise<Browser> {
   return chromium.launch({
-    executablePath: process.env['CHROMIUM_PATH'] ?? '/usr/bin/chromium',
+    executablePath,
     args: [
       '--no-sandbox',
       '--disable-gpu',
@@ -331,4 +335,4 @@ async function startDashboardFixture(options: Parameters<typeof createSimulatedS
 }
 type DashboardFixture = Awaited<ReturnType<typeof startDashboardFixture>>
 
-export { ADMIN_TOKEN, AGENT_TOKEN, type DashboardFixture, HOSTILE_NAME, launchBrowser, SEARCH_ID, startDashboardFixture }
+export { ADMIN_TOKEN, AGENT_TOKEN, type DashboardFixture, hasBrowser, HOSTILE_NAME, launchBrowser, SEARCH_ID, startDashboardFixture }

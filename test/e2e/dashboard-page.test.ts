@@ -7,6 +7,7 @@ import {
   ADMIN_TOKEN,
   AGENT_TOKEN,
   type DashboardFixture,
+  hasBrowser,
   HOSTILE_NAME,
   launchBrowser,
   SEARCH_ID,
@@ -23,16 +24,19 @@ let page: Page
 let complaints: string[]
 
 beforeAll(async () => {
+  if (!hasBrowser) return
   browser = await launchBrowser()
 })
-afterAll(() => browser.close())
+afterAll(() => browser?.close())
 
 beforeEach(async () => {
+  if (!hasBrowser) return
   fixture = await startDashboardFixture()
   fixture.search.advance(120)
   page = await newPage()
 })
 afterEach(async () => {
+  if (!hasBrowser) return
   await page.context().close()
   await fixture.close()
 })
@@ -81,7 +85,7 @@ async function expectFiguresOf(status: SearchStatus): Promise<void> {
   )
 }
 
-describe('one search', () => {
+describe.skipIf(!hasBrowser)('one search', () => {
   it('shows the figures that the coordinator served', async () => {
     await openSearch()
     const status = fixture.lastStatus()
@@ -221,7 +225,7 @@ describe('one search', () => {
   })
 })
 
-describe('the connection', () => {
+describe.skipIf(!hasBrowser)('the connection', () => {
   it.each([
     ['cut', 'the coordinator does not answer'],
     ['overloaded', 'the search has too many requests at once'],
@@ -258,7 +262,7 @@ describe('the connection', () => {
   })
 })
 
-describe('tokens', () => {
+describe.skipIf(!hasBrowser)('tokens', () => {
   it('asks for a token, and shows why a wrong one is refused', async () => {
     await page.goto(fixture.url)
     await page.fill('#token', 'wrong')
@@ -301,7 +305,7 @@ describe('tokens', () => {
   })
 })
 
-describe('an admin', () => {
+describe.skipIf(!hasBrowser)('an admin', () => {
   it('sees all searches and goes to one and back', async () => {
     fixture.addSummary({ searchId: 's0000000000zz', name: 'another', phase: 'finished' })
     await page.goto(`${fixture.url}#token=${ADMIN_TOKEN}`)
@@ -349,7 +353,7 @@ describe('an admin', () => {
   })
 })
 
-describe('on a phone', () => {
+describe.skipIf(!hasBrowser)('on a phone', () => {
   it.each(['light', 'dark'] as const)('fits the width (%s)', async (colorScheme) => {
     await page.context().close()
     page = await newPage({ viewport: PHONE, colorScheme })

@@ -36,7 +36,8 @@ describe('npm run demo -- --quick', () => {
       expect(Math.abs(result.expectedLatencyMs / result.targetLatencyMs - 1)).toBeLessThan(0.1)
       expect(result.entropyEnd).toBeLessThan(0.8 * result.entropyStart)
       expect(result.predictedLatencyMs).toBeLessThan(result.largestLatencyMs)
-      for (const accuracy of [result.validationAccuracy, ...result.randomAccuracies, result.largestAccuracy]) expect(accuracy).toBeGreaterThan(5 * CHANCE)
+      for (const accuracy of [result.validationAccuracy, ...result.randomAccuracies, result.largestAccuracy])
+        expect(accuracy).toBeGreaterThan(5 * CHANCE)
     },
     QUICK_TIMEOUT_MS,
   )

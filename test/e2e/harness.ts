@@ -162,7 +162,17 @@ async function startCoordinator(stateFolder: string, port: number): Promise<Coor
 function startAgent(coordinator: { url: string }, token: string, data: string, more: readonly string[] = []): Process {
   return startProcess(
     'worker-agent/cli/main.ts',
-    ['--data', data, '--cache', join(data, 'cache'), '--backend', 'wasm', '--json', ...more],
+    [
+      '--data',
+      data,
+      '--cache',
+      join(data, 'cache'),
+      '--backend',
+      'wasm',
+      '--json',
+      ...(more.includes('--concurrency') ? [] : ['--concurrency', '1']),
+      ...more,
+    ],
     {
       GATEHOUSE_COORDINATOR: coordinator.url,
       GATEHOUSE_AGENT_TOKEN: token,

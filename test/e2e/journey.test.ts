@@ -4,7 +4,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { searchStatusSchema } from '../../coordinator/protocol/index.ts'
 import { latencyTableSchema } from '../../latency-lut/table.ts'
 import { createSpace, parseArchitecture } from '../../search-space/index.ts'
-import { launchBrowser } from './dashboard-fixture.ts'
+import { hasBrowser, launchBrowser } from './dashboard-fixture.ts'
 import {
   type Coordinator,
   freePort,
@@ -50,7 +50,7 @@ async function succeeds(script: string, args: readonly string[]): Promise<string
 const gatehouse = 'coordinator/cli/main.ts'
 const latencyLut = 'latency-lut/node/main.ts'
 
-describe('a user with a terminal and a browser', () => {
+describe.skipIf(!hasBrowser)('a user with a terminal and a browser', () => {
   it('measures a table, publishes it, searches, watches in a browser and derives an architecture', async () => {
     const space = `@${join(folder.path, 'space.json')}`
     const table = join(folder.path, 'my-device.json')

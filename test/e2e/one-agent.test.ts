@@ -117,6 +117,25 @@ describe('one agent alone', () => {
     await coordinator.client.changePhase(created.searchId, 'stop')
   })
 
+  it('is several agents with --concurrency, each with its own leases, and all stop on Ctrl-C', async () => {
+    const created = await coordinator.client.createSearch(tinySearch({ name: 'threads' }))
+    const agent = startAgent(coordinator, created.agentToken, data.path, ['--concurrency', '3', '--name', 'host'])
+    const status = await waitForPhase(coordinator.client, created.searchId, 'finished')
+    expect(await agent.ended).toBe(0)
+    expect(status.agents.map(({ name }) => name).toSorted()).toEqual(['host 1', 'host 2', 'host 3'])
+    expect(status.tasks.done + status.tasks.stale).toBe(status.tasks.created)
+    expect(JSON.parse(agent.result())).toMatchObject({ end: 'finished', tasks: status.tasks.created })
+
+    const long = await coordinator.client.createSearch(
+      tinySearch({ name: 'threads, interrupted', training: { steps: 100_000, batchSize: 16 } }),
+    )
+    const second = startAgent(coordinator, long.agentToken, data.path, ['--concurrency', '2'])
+    await waitFor(async () => (await coordinator.client.searchStatus(long.searchId)).tasks.done > 3, 'results')
+    second.child.kill('SIGINT')
+    expect(await second.ended).toBe(130)
+    expect((await coordinator.client.searchStatus(long.searchId)).tasks.leased).toBe(0)
+  })
+
   it('is refused with both fingerprints named when its data is not the search’s', async () => {
     const other = temporaryFolder()
     writeTinyDataset(other.path, 2)

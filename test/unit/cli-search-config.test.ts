@@ -78,6 +78,7 @@ describe('settings from flags', () => {
     expect(checkSearchConfig(buildSearchConfig(file, { ...enough, loss: 'add#abs' }, [])).latency.loss).toEqual({
       kind: 'add#abs',
       lambda: 0.5,
+      margin: 0.1,
     })
     expect(checkSearchConfig(buildSearchConfig(file, { ...enough, loss: 'mul#log' }, [])).latency.loss).toEqual({
       kind: 'mul#log',

@@ -22,7 +22,10 @@ const waiting = { kind: 'wait', reason: 'all-handed-out', retryAfterMs: 250 }
 
 function client(signal = new AbortController().signal) {
   const retries: string[] = []
-  return { retries, ...createCoordinatorClient({ coordinator: `${COORDINATOR}/`, token: TOKEN, signal, onRetry: (message) => retries.push(message) }) }
+  return {
+    retries,
+    ...createCoordinatorClient({ coordinator: `${COORDINATOR}/`, token: TOKEN, signal, onRetry: (message) => retries.push(message) }),
+  }
 }
 
 /** Answers each request with the next of these, the last one for ever. */
@@ -50,7 +53,12 @@ describe('the agent’s client', () => {
 
   it('gives up at once on a refusal that will not pass, with its code and detail', async () => {
     const asked = answers(LEASE_URL, [() => problem('unauthorized', 401, 'this token is revoked')])
-    await expect(client().lease(AGENT)).rejects.toMatchObject({ name: 'CoordinatorError', code: 'unauthorized', status: 401, message: 'this token is revoked' })
+    await expect(client().lease(AGENT)).rejects.toMatchObject({
+      name: 'CoordinatorError',
+      code: 'unauthorized',
+      status: 401,
+      message: 'this token is revoked',
+    })
     expect(asked()).toBe(1)
   })
 
@@ -61,7 +69,10 @@ describe('the agent’s client', () => {
 
   it('asks again when weights arrive cut off', async () => {
     const { encodeSafetensors } = await import('../../coordinator/protocol/index.ts')
-    const whole = encodeSafetensors({ metadata: { versions: '{"k":3}' }, tensors: new Map([['k', { shape: [2], values: Float32Array.of(1, 2) }]]) }, 'F32')
+    const whole = encodeSafetensors(
+      { metadata: { versions: '{"k":3}' }, tensors: new Map([['k', { shape: [2], values: Float32Array.of(1, 2) }]]) },
+      'F32',
+    )
     answers(PULL_URL, [() => new HttpResponse(whole.slice(0, -3)), () => new HttpResponse(whole)])
     const pulled = await client().pull(0, { k: 0 })
     expect([...(pulled.get('k')?.values ?? [])]).toEqual([1, 2])
@@ -77,6 +88,8 @@ describe('the agent’s client', () => {
   })
 
   it('refuses a token that is no agent token before it sends anything', () => {
-    expect(() => createCoordinatorClient({ coordinator: COORDINATOR, token: 'secret', signal: new AbortController().signal })).toThrow(CoordinatorError)
+    expect(() => createCoordinatorClient({ coordinator: COORDINATOR, token: 'secret', signal: new AbortController().signal })).toThrow(
+      CoordinatorError,
+    )
   })
 })

@@ -184,7 +184,7 @@ describe('latency-lut', () => {
     [['profile', '--space', 'fashion-mini', '--backend', 'abacus'], /backend/],
     [['profile'], /space/],
     [['pull', 'a@b'], /NAME@VERSION/],
-    [['measure', '--space', 'fashion-mini', '--architecture', 'fashion-mini:mb3k5'], /expected 7 operations/],
+    [['measure', '--space', 'fashion-mini', '--architecture', 'fashion-mini:mb3k5'], /expected 6 operations/],
     [['list'], /GATEHOUSE_TOKEN/],
     [['list', '--token', 't', '--coordinator', 'ftp://x'], /--coordinator to be an address/],
   ])('%j is wrong usage', async (args, message) => {

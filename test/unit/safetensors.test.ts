@@ -58,6 +58,22 @@ describe('a safetensors file', () => {
     )
   })
 
+  it('is read too where an empty tensor begins at the place of another, in whatever order the header has them', () => {
+    const [empty, one] = [
+      { shape: [0], values: new Float32Array() },
+      { shape: [1], values: Float32Array.of(5) },
+    ]
+    // A JSON header puts keys that look like numbers first.
+    const file = {
+      metadata: {},
+      tensors: new Map([
+        ['w', empty],
+        ['0', one],
+      ]),
+    }
+    expect(Object.fromEntries(decodeSafetensors(encodeSafetensors(file, 'F32')).tensors)).toEqual({ w: empty, 0: one })
+  })
+
   it('has its data at a multiple of 8 bytes and the published layout', () => {
     const bytes = encodeSafetensors(
       { metadata: { a: 'b' }, tensors: new Map([['w', { shape: [2], values: Float32Array.of(1, -2) }]]) },

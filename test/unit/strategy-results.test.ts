@@ -173,8 +173,9 @@ describe('a gate gradient', () => {
     expect(absorbed.state.skippedBlocks).toBe(2)
   })
 
-  it('never brings alpha or its optimiser out of the numbers, however large it is', () => {
-    const loss = { kind: 'mul#log', a: 100, b: 100 } as const
+  // b = 1: alpha would leave its bounds; b = 50: the square of the gradient overflows; b = 100: the gradient itself.
+  it.each([1, 50, 100])('never brings alpha or its optimiser out of the numbers, however large it is: b = %i', (b) => {
+    const loss = { kind: 'mul#log', a: 100, b } as const
     const { context, state, work, result } = gateCase({
       zero: false,
       targetMs: 1.0001,

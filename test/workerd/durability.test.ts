@@ -316,7 +316,7 @@ describe('the largest tasks that a search may have', () => {
       const request = submission(search, agentId, answer.task)
       if (request.result.kind === 'gateGradients') {
         for (const step of request.result.steps)
-          step.gateGradients = step.gateGradients.map((gates) => gates?.map((_, i) => -1.2345678901234567e-10 * (1 + i)) ?? null)
+          step.gateGradients = step.gateGradients.map((gates) => gates?.map((_, i) => -1e-10 / (3 + i)) ?? null)
       }
       expect(await expectJson(call('POST', `${search.path}/results`, { token: search.agentToken, json: request }))).toEqual({
         kind: 'accepted',

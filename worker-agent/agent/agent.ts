@@ -70,6 +70,20 @@ class AgentError extends Error {
   readonly code = 'numbers-refused'
 }
 
+/** Whether every number can be stored; JSON would turn the others into null. */
+function hasFiniteNumbers(result: TaskResult, differences: Differences | null): boolean {
+  const sound = (values: readonly number[] | Float32Array) => values.every((value) => Number.isFinite(value))
+  const inResult =
+    result.kind === 'trainWeights'
+      ? sound([result.loss])
+      : result.kind === 'evaluatePaths'
+        ? sound(result.paths.map((path) => path.crossEntropy))
+        : result.steps.every(
+            (step) => sound([step.crossEntropy]) && step.gateGradients.every((gradients) => gradients === null || sound(gradients)),
+          )
+  return inResult && (differences === null || [...differences.values.values()].every(sound))
+}
+
 /** Works until the search has ended or `stop` aborts. Throws CoordinatorError where the coordinator refuses for good. */
 async function runAgent({ client, registration, trainer, exchange, stop, onEvent }: AgentOptions): Promise<AgentEnd> {
   const { agentId } = registration
@@ -112,6 +126,7 @@ async function runAgent({ client, registration, trainer, exchange, stop, onEvent
 
   const deliver = async ({ task, lease, result, differences, timing }: Finished): Promise<void> => {
     try {
+      if (!hasFiniteNumbers(result, differences)) throw new CoordinatorError('bad-numbers', 0, 'training gave numbers that are not finite')
       if (differences) await exchange.push(task.taskId, differences)
       const { kind } = await client.submit({ ...lease.ref, result, timing })
       refusalsInARow = 0
@@ -120,14 +135,15 @@ async function runAgent({ client, registration, trainer, exchange, stop, onEvent
     } catch (error) {
       if (!(error instanceof CoordinatorError) || error.code !== 'bad-numbers') throw error
       leases.drop(lease)
-      await client.release(lease.ref).catch(() => undefined)
+      const reason = error.status === 0 ? 'bad-numbers' : 'stopping'
+      await client.release(lease.ref, reason).catch(() => undefined)
       refuse(task.taskId, error, differences?.values.keys() ?? trainer.keysOf(task.work))
     }
   }
 
   const startDelivery = (finished: Finished | null): void => {
     if (!finished) return
-    network.delivery = deliver(finished)
+    network.delivery = network.delivery.then(() => deliver(finished))
     network.delivery.catch(() => undefined)
   }
 
@@ -189,10 +205,10 @@ async function runAgent({ client, registration, trainer, exchange, stop, onEvent
     return await work()
   } catch (error) {
     if (!stop.aborted) throw error
-    await Promise.race([network.delivery.catch(() => undefined), sleep(DELIVERY_GRACE_MS)])
+    await Promise.race([network.delivery.catch(() => undefined), sleep(DELIVERY_GRACE_MS, undefined, { ref: false })])
     return { kind: 'interrupted' }
   } finally {
-    await leases.releaseAll()
+    await leases.close()
   }
 }
 

@@ -12,12 +12,13 @@ type Leases = {
   hold(task: Task): HeldLease
   /** The task is delivered, or somebody else's: no more heartbeats. */
   drop(lease: HeldLease): void
-  /** Gives everything back that is still held. */
-  releaseAll(): Promise<void>
+  /** Gives everything back that is still held, and whatever arrives from now on. */
+  close(): Promise<void>
 }
 
 function createLeases(client: CoordinatorClient, agentId: string): Leases {
   const timers = new Map<HeldLease, NodeJS.Timeout>()
+  let closed = false
 
   const drop = (lease: HeldLease) => {
     clearInterval(timers.get(lease))
@@ -28,6 +29,11 @@ function createLeases(client: CoordinatorClient, agentId: string): Leases {
     hold(task) {
       let lost = false
       const lease: HeldLease = { ref: { agentId, taskId: task.taskId, leaseId: task.leaseId }, isLost: () => lost }
+      if (closed) {
+        // Asked for before the agent stopped, granted after it. A lease that cannot be given back ends by itself.
+        client.release(lease.ref).catch(() => undefined)
+        return lease
+      }
       const beat = async () => {
         try {
           if ((await client.heartbeat(lease.ref)) === 'lost') {
@@ -45,7 +51,8 @@ function createLeases(client: CoordinatorClient, agentId: string): Leases {
       return lease
     },
     drop,
-    async releaseAll() {
+    async close() {
+      closed = true
       const held = [...timers.keys()]
       for (const lease of held) drop(lease)
       // A lease that cannot be given back ends by itself.

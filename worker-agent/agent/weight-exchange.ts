@@ -22,7 +22,8 @@ type Pulled = ReadonlyMap<string, PulledTensor>
 /** What one task has changed, with the versions it was made from. */
 type Differences = {
   readonly values: ReadonlyMap<string, Float32Array<ArrayBuffer>>
-  readonly baseVersions: ReadonlyMap<string, number>
+  /** Raised while an earlier push of the same keys is still being answered: one's own pushes are no staleness. */
+  readonly baseVersions: Map<string, number>
 }
 
 type WeightExchange = {
@@ -85,6 +86,8 @@ function roundToBfloat16(values: Float32Array): Float32Array<ArrayBuffer> {
 function createWeightExchange({ client, agent, encoding, plan, weights }: ExchangeOptions): WeightExchange {
   const held = new Map<string, number>()
   const mirrors = new Map<string, Float32Array>()
+  /** Made, but not yet on its way. */
+  let unsent: Differences | null = null
   const heldVersion = (key: string) => held.get(key) ?? 0
 
   return {
@@ -125,10 +128,13 @@ function createWeightExchange({ client, agent, encoding, plan, weights }: Exchan
         baseVersions.set(key, Math.max(0, heldVersion(key)))
         mirrors.set(key, add(mirror, sent))
       }
-      return { values, baseVersions }
+      unsent = { values, baseVersions }
+      return unsent
     },
 
-    async push(taskId, { values, baseVersions }) {
+    async push(taskId, differences) {
+      if (unsent === differences) unsent = null
+      const { values, baseVersions } = differences
       const dtype = encoding === 'bf16' ? 'BF16' : 'F32'
       const tensors = [...values].map(
         ([key, difference]) => [key, { shape: weights.spec(key).shape, values: difference } satisfies Tensor] as const,
@@ -138,6 +144,8 @@ function createWeightExchange({ client, agent, encoding, plan, weights }: Exchan
           const versions = Object.fromEntries([...members.keys()].map((key) => [key, baseVersions.get(key) ?? 0]))
           const answer = await client.push(shard, { agentId: agent.agentId, taskId }, members, versions, dtype)
           for (const key of members.keys()) {
+            const base = unsent?.baseVersions.get(key)
+            if (answer.kind === 'applied' && base !== undefined) unsent?.baseVersions.set(key, base + 1)
             const whole = answer.kind === 'applied' && answer.scales[key] === undefined
             held.set(key, whole && heldVersion(key) !== FORCE_PULL ? heldVersion(key) + 1 : FORCE_PULL)
           }

@@ -1,39 +1,38 @@
-// `worker-agent`: joins a search and works until it has ended.
+// `worker-agent run`: joins a search and works until it has ended.
 
-import { hostname } from 'node:os'
+import { availableParallelism, hostname } from 'node:os'
 import { type CommandDef, defineCommand } from 'citty'
 import { CliError, type ExitReason } from '../../command-line/exit-codes.ts'
 import { printResult, type Terminal } from '../../command-line/terminal.ts'
-import { planShards, type ProblemCode } from '../../coordinator/protocol/index.ts'
-import { createSpace } from '../../search-space/index.ts'
-import { AgentError, type AgentEvent, runAgent } from '../agent/agent.ts'
-import { createWeightExchange } from '../agent/weight-exchange.ts'
-import { CoordinatorError, createCoordinatorClient } from '../client/coordinator-client.ts'
-import { createTrainer, TrainerError } from '../training/trainer.ts'
-import { backendArgs, dataArgs, deviceName, openChosenBackend, openChosenDataset } from './shared-flags.ts'
+import type { ProblemCode } from '../../coordinator/protocol/index.ts'
+import { AgentError, type AgentEvent } from '../agent/agent.ts'
+import { AgentThreadError, runAgentThreads } from '../agent/agent-threads.ts'
+import { type AgentSummary, joinSearch } from '../agent/join-search.ts'
+import type { Backend } from '../backends/backends.ts'
+import { CoordinatorError } from '../client/coordinator-client.ts'
+import { TrainerError } from '../training/trainer.ts'
+import { backendArgs, dataArgs, deviceName, openChosenBackend, openChosenDataset, positiveInteger } from './shared-flags.ts'
 
 const DEFAULT_COORDINATOR = 'http://127.0.0.1:8787'
-/** After a stop, requests under way get this long before they are cut off. */
-const STOP_GRACE_MS = 8000
+const MAX_CONCURRENCY = 256
 
-const reasons: Partial<Record<ProblemCode | 'bad-token' | 'bad-answer', ExitReason>> = {
+const reasons: Partial<Record<ProblemCode | 'bad-token' | 'bad-answer' | 'share-too-small', ExitReason>> = {
   unauthorized: 'unauthorized',
   forbidden: 'unauthorized',
   'bad-token': 'usage',
   'not-found': 'notFound',
   conflict: 'conflict',
   'dataset-mismatch': 'conflict',
+  'share-too-small': 'usage',
 }
 
 /** A failure of the agent as the command line reports it. */
 function cliError(error: unknown): unknown {
-  if (error instanceof CoordinatorError) return new CliError(reasons[error.code] ?? 'failure', error.message)
-  if (error instanceof TrainerError) return new CliError('usage', error.message)
-  if (error instanceof AgentError) return new CliError('failure', error.message)
-  return error
+  const known = [CoordinatorError, TrainerError, AgentError, AgentThreadError].some((type) => error instanceof type)
+  if (!known) return error
+  const { code, message } = error as Error & { code: string | null }
+  return new CliError(reasons[code as keyof typeof reasons] ?? 'failure', message)
 }
-
-type Tally = { tasks: number; duplicates: number; stale: number; refused: number; images: number; trainMs: number; idleMs: number }
 
 function describeEvent(event: AgentEvent): string {
   switch (event.kind) {
@@ -54,15 +53,30 @@ function describeEvent(event: AgentEvent): string {
   }
 }
 
-function count(tally: Tally, event: AgentEvent): void {
-  if (event.kind === 'refused') tally.refused += 1
-  if (event.kind !== 'task') return
-  tally.tasks += 1
-  tally.duplicates += event.outcome === 'duplicate' ? 1 : 0
-  tally.stale += event.outcome === 'stale' ? 1 : 0
-  tally.trainMs += event.trainMs
-  tally.idleMs += event.idleMs
-  tally.images += event.result.kind === 'trainWeights' ? event.result.images : 0
+/** A CPU backend trains on one core, a GPU has one agent. */
+function chooseConcurrency(flag: string | undefined, backend: Backend): number {
+  if (flag === undefined) return backend.name === 'wasm' ? availableParallelism() : 1
+  const wanted = positiveInteger(flag, '--concurrency')
+  if (wanted > MAX_CONCURRENCY) throw new CliError('usage', `expected --concurrency to be at most ${MAX_CONCURRENCY}, got ${wanted}`)
+  return wanted
+}
+
+function summarise(agents: readonly AgentSummary[]) {
+  const sum = (pick: (agent: AgentSummary) => number) => agents.reduce((total, agent) => total + pick(agent), 0)
+  const trainMs = sum((agent) => agent.trainMs)
+  const idleMs = sum((agent) => agent.idleMs)
+  return {
+    end: agents[0]?.end ?? 'interrupted',
+    agentIds: agents.map((agent) => agent.agentId),
+    tasks: sum((agent) => agent.tasks),
+    duplicates: sum((agent) => agent.duplicates),
+    stale: sum((agent) => agent.stale),
+    refused: sum((agent) => agent.refused),
+    images: sum((agent) => agent.images),
+    trainMs,
+    idleMs,
+    idleShare: trainMs + idleMs > 0 ? idleMs / (trainMs + idleMs) : null,
+  }
 }
 
 function createRunCommand(terminal: Terminal): CommandDef {
@@ -80,6 +94,11 @@ function createRunCommand(terminal: Terminal): CommandDef {
       token: { type: 'string', valueHint: 'TOKEN', description: 'agent token of the search (env GATEHOUSE_AGENT_TOKEN)' },
       ...dataArgs,
       ...backendArgs,
+      concurrency: {
+        type: 'string',
+        valueHint: 'N',
+        description: 'agents in this process, each in a thread of its own (default: as many as cores on the wasm backend, else 1)',
+      },
       name: { type: 'string', valueHint: 'NAME', description: 'shown in the status', default: hostname() },
       quiet: { type: 'boolean', description: 'no line per task', default: false },
       json: { type: 'boolean', description: 'at the end, print one JSON object to standard output', default: false },
@@ -87,67 +106,32 @@ function createRunCommand(terminal: Terminal): CommandDef {
     async run({ args }) {
       const coordinator = args.coordinator ?? terminal.env['GATEHOUSE_COORDINATOR'] ?? DEFAULT_COORDINATOR
       const token = args.token ?? terminal.env['GATEHOUSE_AGENT_TOKEN']
-      if (token === undefined)
+      if (token === undefined) {
         throw new CliError('usage', 'no token: pass --token or set GATEHOUSE_AGENT_TOKEN; `gatehouse search create` prints one')
-      const cut = new AbortController()
-      terminal.interrupted.addEventListener('abort', () => {
-        terminal.note('stopping: the lease is given back …')
-        setTimeout(() => cut.abort(terminal.interrupted.reason), STOP_GRACE_MS).unref()
-      })
+      }
+      terminal.interrupted.addEventListener('abort', () => terminal.note('stopping: leases are given back …'))
       try {
-        let unreachable = false
-        const client = createCoordinatorClient({
-          coordinator,
-          token,
-          signal: cut.signal,
-          onRetry: (message) => {
-            if (!unreachable) terminal.note(`coordinator cannot be reached (${message}); trying until it can`)
-            unreachable = true
-            if (terminal.interrupted.aborted) cut.abort(terminal.interrupted.reason)
-          },
-        })
         const backend = await openChosenBackend(terminal, args.backend, args['software-gpu'])
-        const dataset = await openChosenDataset(terminal, args.data, args.cache)
-        const { name, fingerprint, shape, classes, train } = dataset
-        const registration = await client.register({
-          name: args.name.slice(0, 200),
-          device: deviceName(backend),
-          backend: backend.name,
-          dataset: { name, fingerprint, shape: [...shape], classes, trainImages: train.count },
-        })
-        const space = createSpace(registration.space)
-        terminal.note(`search   ${registration.searchId}: ${registration.config.name}, space ${space.name}; agent ${registration.agentId}`)
-        const trainer = createTrainer({ backend, dataset, space, config: registration.config })
-        const { encoding, shardBytes } = registration.config.weights
-        const exchange = createWeightExchange({
-          client,
-          agent: registration,
-          encoding,
-          plan: planShards(space, shardBytes),
-          weights: trainer.weights,
-        })
-        const tally: Tally = { tasks: 0, duplicates: 0, stale: 0, refused: 0, images: 0, trainMs: 0, idleMs: 0 }
-        const end = await runAgent({
-          client,
-          registration,
-          trainer,
-          exchange,
-          stop: terminal.interrupted,
-          onEvent: (event) => {
-            unreachable = false
-            count(tally, event)
-            if (!args.quiet) terminal.note(describeEvent(event))
-          },
-        })
-        const wallMs = tally.trainMs + tally.idleMs
-        const summary = {
-          agentId: registration.agentId,
-          end: end.kind === 'finished' ? end.phase : end.kind,
-          ...tally,
-          idleShare: wallMs > 0 ? tally.idleMs / wallMs : null,
+        const dataset = await openChosenDataset(terminal, args)
+        const count = chooseConcurrency(args.concurrency, backend)
+        const common = { coordinator, token, name: args.name, device: deviceName(backend), dataset }
+        const stop = terminal.interrupted
+        const show = (prefix: string) => (event: AgentEvent) => {
+          if (!args.quiet) terminal.note(`${prefix}${describeEvent(event)}`)
         }
-        printResult(terminal, args.json, summary, () => `${summary.end} after ${tally.tasks} tasks, ${tally.images} images`)
-        if (end.kind === 'interrupted') throw terminal.interrupted.reason
+        const agents =
+          count === 1
+            ? [await joinSearch({ ...common, backend, stop, onNote: terminal.note, onEvent: show('') })]
+            : await runAgentThreads({
+                count,
+                setup: { ...common, backend: backend.name, allowSoftwareAdapter: args['software-gpu'] },
+                stop,
+                onNote: (thread, line) => terminal.note(`${thread}  ${line}`),
+                onEvent: (thread, event) => show(`${thread}  `)(event),
+              })
+        const summary = summarise(agents)
+        printResult(terminal, args.json, summary, () => `${summary.end} after ${summary.tasks} tasks, ${summary.images} images`)
+        if (summary.end === 'interrupted') throw stop.reason
       } catch (error) {
         throw terminal.interrupted.aborted ? terminal.interrupted.reason : cliError(error)
       }

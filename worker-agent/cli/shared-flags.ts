@@ -1,6 +1,7 @@
 // Flags that several commands share, and what they open.
 
 import { cpus } from 'node:os'
+import { resolve } from 'node:path'
 import type { ArgsDef } from 'citty'
 import type { Terminal } from '../../command-line/terminal.ts'
 import { CliError } from '../../command-line/exit-codes.ts'
@@ -49,14 +50,17 @@ async function openChosenBackend(terminal: Terminal, wanted: string, allowSoftwa
 }
 
 /** Opens the dataset, with progress. Throws CliError. */
-async function openChosenDataset(terminal: Terminal, data: string, cacheFolder: string): Promise<Dataset> {
+async function openChosenDataset(terminal: Terminal, { data, cache }: { data: string; cache: string }): Promise<Dataset> {
   try {
     let said = ''
     const onProgress = ({ kind }: { kind: string }) => {
       if (kind !== said) terminal.note(`data     ${kind.replaceAll('-', ' ')} …`)
       said = kind
     }
-    const dataset = await openDataset(data, { cacheFolder, onProgress })
+    const dataset = await openDataset(data.startsWith('npm:') ? data : resolve(terminal.folder, data), {
+      cacheFolder: resolve(terminal.folder, cache),
+      onProgress,
+    })
     const { name, shape, classes, train, test, fingerprint } = dataset
     terminal.note(
       `data     ${name}: ${train.count} training and ${test.count} test images of ${shape.join('×')}, ${classes} classes, fingerprint ${fingerprint.slice(0, 12)}`,
@@ -74,4 +78,11 @@ function deviceName(backend: Backend): string {
   return backend.name === 'wasm' || backend.name === 'cpu' ? cpu : `${backend.description} (${cpu})`.slice(0, 200)
 }
 
-export { backendArgs, dataArgs, deviceName, openChosenBackend, openChosenDataset }
+/** Throws CliError `usage`. */
+function positiveInteger(text: string, flag: string): number {
+  const value = Number(text)
+  if (!Number.isInteger(value) || value < 1) throw new CliError('usage', `expected ${flag} to be a whole number from 1 on, got "${text}"`)
+  return value
+}
+
+export { backendArgs, dataArgs, deviceName, openChosenBackend, openChosenDataset, positiveInteger }

@@ -8,7 +8,7 @@ import { printResult, type Terminal } from '../../command-line/terminal.ts'
 import { fieldErrors, searchConfigSchema } from '../../coordinator/protocol/index.ts'
 import { createSpace, parseArchitecture, type Space, SpaceError, spaceRefSchema } from '../../search-space/index.ts'
 import { trainFromScratch } from '../training/from-scratch.ts'
-import { backendArgs, dataArgs, openChosenBackend, openChosenDataset } from './shared-flags.ts'
+import { backendArgs, dataArgs, openChosenBackend, openChosenDataset, positiveInteger } from './shared-flags.ts'
 
 const REPORT_EVERY = 50
 const trainingSchema = searchConfigSchema.shape.training
@@ -26,12 +26,6 @@ function readSpace(terminal: Terminal, text: string): Space {
   const parsed = spaceRefSchema.safeParse(ref)
   if (!parsed.success) throw new CliError('usage', `--space ${text} is not a space`, fieldErrors(parsed.error))
   return createSpace(parsed.data)
-}
-
-function positiveInteger(text: string, flag: string): number {
-  const value = Number(text)
-  if (!Number.isInteger(value) || value < 1) throw new CliError('usage', `expected ${flag} to be a whole number from 1 on, got "${text}"`)
-  return value
 }
 
 function createTrainCommand(terminal: Terminal): CommandDef {
@@ -61,7 +55,7 @@ function createTrainCommand(terminal: Terminal): CommandDef {
       try {
         const path = parseArchitecture(space, args.architecture)
         const backend = await openChosenBackend(terminal, args.backend, args['software-gpu'])
-        const dataset = await openChosenDataset(terminal, args.data, args.cache)
+        const dataset = await openChosenDataset(terminal, args)
         const { steps } = training.data
         const result = await trainFromScratch({
           backend,

@@ -19,6 +19,7 @@ import {
   type RegisterRequest,
   type RegisterResponse,
   registerResponseSchema,
+  type ReleaseRequest,
   releaseResponseSchema,
   type SubmitRequest,
   type SubmitResponse,
@@ -30,6 +31,8 @@ import { withRetries } from './retry.ts'
 
 /** A request without an answer for this long is given up and tried again. */
 const REQUEST_TIMEOUT_MS = 60_000
+/** An agent that stops waits this long for its lease to be taken back. */
+const RELEASE_TIMEOUT_MS = 5000
 const TOO_MANY_REQUESTS = 429
 const FIRST_SERVER_ERROR = 500
 
@@ -55,7 +58,7 @@ type CoordinatorClient = {
   /** Not retried: the next one comes soon. */
   heartbeat(ref: LeaseRef): Promise<'extended' | 'lost'>
   /** Tried once: an agent that stops must not wait, and a lease ends by itself. */
-  release(ref: LeaseRef): Promise<void>
+  release(ref: LeaseRef, reason?: ReleaseRequest['reason']): Promise<void>
   submit(request: SubmitRequest): Promise<SubmitResponse>
   pull(shard: number, held: Readonly<Record<string, number>>): Promise<ReadonlyMap<string, PulledTensor>>
   push(
@@ -138,12 +141,12 @@ function createCoordinatorClient({ coordinator, token, signal, onRetry }: Client
       const response = await requestOnce('/heartbeat', JSON.stringify(ref))
       return heartbeatResponseSchema.parse(await response.json()).kind
     },
-    async release(ref) {
+    async release(ref, reason = 'stopping') {
       const response = await fetch(`${base}/release`, {
         method: 'POST',
         headers: { Authorization: `Bearer ${token}`, 'Content-Type': 'application/json' },
-        body: JSON.stringify(ref),
-        signal: AbortSignal.timeout(5000),
+        body: JSON.stringify({ ...ref, reason } satisfies ReleaseRequest),
+        signal: AbortSignal.timeout(RELEASE_TIMEOUT_MS),
       })
       if (response.ok) releaseResponseSchema.parse(await response.json())
     },

@@ -1,0 +1,103 @@
+// One agent from registration to the end of its search: picks the parts and passes them to each other.
+
+import { planShards } from '../../coordinator/protocol/index.ts'
+import { createSpace } from '../../search-space/index.ts'
+import type { Backend } from '../backends/backends.ts'
+import { createCoordinatorClient } from '../client/coordinator-client.ts'
+import type { Dataset } from '../datasets/index.ts'
+import { createTrainer } from '../training/trainer.ts'
+import { type AgentEvent, runAgent } from './agent.ts'
+import { createWeightExchange } from './weight-exchange.ts'
+
+/** After a stop, requests under way get this long before they are cut off. */
+const STOP_GRACE_MS = 8000
+
+type JoinOptions = {
+  readonly coordinator: string
+  readonly token: string
+  /** Shown in the status. */
+  readonly name: string
+  readonly device: string
+  readonly backend: Backend
+  readonly dataset: Dataset
+  /** Ends the agent between two steps; its lease is given back. */
+  readonly stop: AbortSignal
+  readonly onNote: (line: string) => void
+  readonly onEvent: (event: AgentEvent) => void
+}
+
+type AgentSummary = {
+  readonly agentId: string
+  readonly end: 'finished' | 'stopped' | 'interrupted'
+  tasks: number
+  duplicates: number
+  stale: number
+  refused: number
+  /** Training images, repeats included. */
+  images: number
+  trainMs: number
+  idleMs: number
+}
+
+function count(summary: Omit<AgentSummary, 'agentId' | 'end'>, event: AgentEvent): void {
+  if (event.kind === 'refused') summary.refused += 1
+  if (event.kind !== 'task') return
+  summary.tasks += 1
+  summary.duplicates += event.outcome === 'duplicate' ? 1 : 0
+  summary.stale += event.outcome === 'stale' ? 1 : 0
+  summary.trainMs += event.trainMs
+  summary.idleMs += event.idleMs
+  summary.images += event.result.kind === 'trainWeights' ? event.result.images : 0
+}
+
+/** Throws CoordinatorError, TrainerError or AgentError where the search cannot be joined or gone on with. */
+async function joinSearch(options: JoinOptions): Promise<AgentSummary> {
+  const { coordinator, token, name, device, backend, dataset, stop, onNote, onEvent } = options
+  const cut = new AbortController()
+  stop.addEventListener('abort', () => void setTimeout(() => cut.abort(stop.reason), STOP_GRACE_MS).unref(), { once: true })
+  let unreachable = false
+  const client = createCoordinatorClient({
+    coordinator,
+    token,
+    signal: cut.signal,
+    onRetry: (message) => {
+      if (!unreachable) onNote(`coordinator cannot be reached (${message}); trying until it can`)
+      unreachable = true
+      if (stop.aborted) cut.abort(stop.reason)
+    },
+  })
+  const registration = await client.register({
+    name: name.slice(0, 200),
+    device,
+    backend: backend.name,
+    dataset: {
+      name: dataset.name,
+      fingerprint: dataset.fingerprint,
+      shape: [...dataset.shape],
+      classes: dataset.classes,
+      trainImages: dataset.train.count,
+    },
+  })
+  const { config, searchId, agentId } = registration
+  const space = createSpace(registration.space)
+  onNote(`search   ${searchId}: ${config.name}, space ${space.name}; agent ${agentId}`)
+  const trainer = createTrainer({ backend, dataset, space, config })
+  const plan = planShards(space, config.weights.shardBytes)
+  const exchange = createWeightExchange({ client, agent: registration, encoding: config.weights.encoding, plan, weights: trainer.weights })
+  const tally = { tasks: 0, duplicates: 0, stale: 0, refused: 0, images: 0, trainMs: 0, idleMs: 0 }
+  const end = await runAgent({
+    client,
+    registration,
+    trainer,
+    exchange,
+    stop,
+    onEvent: (event) => {
+      unreachable = false
+      count(tally, event)
+      onEvent(event)
+    },
+  })
+  return { agentId, end: end.kind === 'finished' ? end.phase : 'interrupted', ...tally }
+}
+
+export { type AgentSummary, joinSearch }
