@@ -62,4 +62,4 @@ async function withHoldings<T>(work: (holdings: Holdings) => Promise<T>): Promis
   }
 }
 
-export { createHoldings, type Holdings, withHoldings }
+export { type Holdings, withHoldings }

@@ -90,4 +90,4 @@ function createWeights(backend: Backend, specs: readonly WeightSpec[], seed: num
   }
 }
 
-export { createWeights, WeightError, type Weights }
+export { createWeights, type Weights }

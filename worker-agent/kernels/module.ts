@@ -59,4 +59,4 @@ async function loadKernels(memory: WebAssembly.Memory, only?: KernelVariant): Pr
   return { variant: preferred, ...(instance.exports as unknown as Omit<KernelModule, 'variant'>) }
 }
 
-export { kernelModulePath, type KernelModule, KernelsMissingError, type KernelVariant, loadKernels }
+export { kernelModulePath, type KernelModule, type KernelVariant, loadKernels }
