@@ -115,6 +115,10 @@ function withRandom(state: State, make: (random: Random) => TaskWork, progress: 
   return { kind: 'work', work, state: { ...state, ...progress, random: random.state() } }
 }
 
+function evaluation(state: State, evaluationsProposed: number, images: number): Proposal<State> {
+  return { kind: 'work', work: { kind: 'evaluatePaths', paths: [derive(state)], images }, state: { ...state, evaluationsProposed } }
+}
+
 function propose(state: State, context: StrategyContext): Proposal<State> {
   const { training, tasks } = context.config
   const { archEvery, evaluateEvery, evaluateImages } = settings(context)
@@ -122,11 +126,9 @@ function propose(state: State, context: StrategyContext): Proposal<State> {
   const weightsProposed = state.weightStepsProposed
   const allWeightsProposed = weightsProposed >= training.steps
 
-  const evaluationsDue = Math.floor(weightsProposed / evaluateEvery) + (allWeightsProposed && weightsProposed % evaluateEvery > 0 ? 1 : 0)
-  if (state.evaluationsProposed < evaluationsDue) {
-    const work: TaskWork = { kind: 'evaluatePaths', paths: [derive(state)], images: evaluateImages }
-    return { kind: 'work', work, state: { ...state, evaluationsProposed: evaluationsDue } }
-  }
+  const evaluationsDue = Math.floor(weightsProposed / evaluateEvery)
+  // The last evaluation comes after the last architecture steps.
+  if (state.evaluationsProposed < evaluationsDue && !allWeightsProposed) return evaluation(state, evaluationsDue, evaluateImages)
 
   const architectureDue = Math.floor(Math.max(0, weightsProposed - warmup) / archEvery) - state.architectureStepsProposed
   if (architectureDue >= tasks.architectureSteps || (allWeightsProposed && architectureDue > 0)) {
@@ -143,7 +145,10 @@ function propose(state: State, context: StrategyContext): Proposal<State> {
     )
   }
 
-  if (allWeightsProposed) return { kind: 'done' }
+  if (allWeightsProposed) {
+    const evaluations = Math.ceil(training.steps / evaluateEvery)
+    return state.evaluationsProposed < evaluations ? evaluation(state, evaluations, evaluateImages) : { kind: 'done' }
+  }
   const uniform = weightsProposed < warmup
   const end = uniform ? warmup : training.steps
   const steps = Math.min(tasks.weightSteps, end - weightsProposed)

@@ -114,6 +114,19 @@ describe('the schedule', () => {
     ])
   })
 
+  it('ends with an evaluation of the architecture as the last architecture steps have left it', () => {
+    fc.assert(
+      fc.property(schedules, (schedule) => {
+        const context = contextOf(schedule)
+        const { works, state } = runAlone(context)
+        const last = works.at(-1)
+        expect(last?.kind).toBe('evaluatePaths')
+        expect(last?.kind === 'evaluatePaths' && last.paths).toEqual([derive(state, context)])
+      }),
+      { numRuns: 50 },
+    )
+  })
+
   it('evaluates the most probable path', () => {
     const context = makeContext({
       blocks: 2,
