@@ -1,4 +1,4 @@
-// npm run bench:train-step -- --json [--cases a,b,c] [--rounds N] [--backend NAME] [--no-peer]
+// npm run bench:train-step -- --json [--cases a,b,c] [--rounds N] [--threads 1,2] [--backend NAME] [--no-peer] [--profile]
 //
 // Milliseconds of a weight step, a *two* and a *full* architecture step, ours and PyTorch's in the same run: both sides
 // run the same drawn paths in turn, round after round. One thread each, and all cores: PyTorch with that many threads,
@@ -7,6 +7,7 @@
 import { cpus } from 'node:os'
 import { parseArgs } from 'node:util'
 import { type BackendName, backendNames } from '../worker-agent/backends/backends.ts'
+import { profile } from './train-step-profile.ts'
 import { type BenchCase, benchCases, caseSpace, drawChoices, type StepName } from './train-step-cases.ts'
 import { startOurs, startPeer } from './train-step-processes.ts'
 
@@ -91,6 +92,7 @@ const { values } = parseArgs({
     backend: { type: 'string', default: 'auto' },
     threads: { type: 'string', default: `1,${cpus().length}` },
     'no-peer': { type: 'boolean', default: false },
+    profile: { type: 'boolean', default: false },
   },
 })
 const backend = values.backend as BackendName | 'auto'
@@ -105,8 +107,15 @@ const wanted = values.cases.split(',').map((name) => {
   return found
 })
 note(`${cpus()[0]?.model.trim()}, ${cpus().length} cores, Node ${process.version}`)
-const cases: Row[] = []
-for (const benchCase of wanted) {
-  for (const threads of threadCounts) cases.push(...(await measure(benchCase, threads, { rounds, backend, withPeer: !values['no-peer'] })))
+if (values.profile) {
+  const result = await profile(wanted, steps)
+  if (values.json) console.log(JSON.stringify(result))
+} else {
+  const cases: Row[] = []
+  for (const benchCase of wanted) {
+    for (const threads of threadCounts) {
+      cases.push(...(await measure(benchCase, threads, { rounds, backend, withPeer: !values['no-peer'] })))
+    }
+  }
+  if (values.json) console.log(JSON.stringify({ cases }))
 }
-if (values.json) console.log(JSON.stringify({ cases }))

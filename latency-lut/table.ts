@@ -19,11 +19,24 @@ const tableVersionSchema = z
   .regex(/^[0-9a-f]{64}$/, 'expected 64 hexadecimal digits')
   .describe("SHA-256 of the table's canonical JSON")
 
-const latencyEntrySchema = z.strictObject({
-  meanMs: z.number().positive().describe('milliseconds for one run of the operation on one batch'),
-  stdMs: z.number().min(0).describe('standard deviation between runs, milliseconds'),
-  count: z.int().min(1).describe('runs measured'),
-})
+const latencyEntrySchema = z
+  .strictObject({
+    meanMs: z.number().positive().describe('milliseconds for one run of the operation on one batch'),
+    stdMs: z.number().min(0).describe('standard deviation between runs, milliseconds'),
+    count: z.int().min(0).describe('runs measured; 0 for an entry that was predicted'),
+    predicted: z
+      .strictObject({
+        rmseMs: z.number().min(0).describe('root mean square error of the predictor, cross-validated, milliseconds'),
+        mapePct: z.number().min(0).describe('mean absolute error of the predictor, cross-validated, percent'),
+      })
+      .optional()
+      .describe('there if the entry was not measured but predicted from others of the table'),
+  })
+  .refine(({ count, predicted }) => predicted !== undefined || count !== 0, { message: 'expected 1 run or more', path: ['count'] })
+  .refine(({ count, predicted }) => predicted === undefined || count <= 0, {
+    message: 'expected 0 runs of an entry that was predicted',
+    path: ['count'],
+  })
 type LatencyEntry = z.infer<typeof latencyEntrySchema>
 
 const latencyTableSchema = z
@@ -66,4 +79,4 @@ function canonicalJson(value: unknown): string {
   return JSON.stringify(value)
 }
 
-export { canonicalJson, type LatencyEntry, type LatencyTable, latencyTableSchema, tableNameSchema, tableVersionSchema }
+export { canonicalJson, type LatencyEntry, latencyEntrySchema, type LatencyTable, latencyTableSchema, tableNameSchema, tableVersionSchema }

@@ -93,7 +93,15 @@ type MixedLayer = LayerBase & {
   /** Position in `branches` of the one with gate 1. */
   readonly active: number
   readonly branches: readonly Branch[]
+  /** Default: binary gates, as above. Otherwise all branches run, and `active` means nothing. */
+  readonly combination?: Combination
 }
+
+/**
+ * Output of a mixed layer that runs all its branches o_j, for comparison: `softmax` is DARTS (Liu, Simonyan and Yang 2019),
+ * sum_j softmax(alpha)_j * o_j with one alpha per branch; `sum` is One-Shot (Bender et al. 2018), sum_j o_j.
+ */
+type Combination = { readonly kind: 'softmax'; readonly alpha: readonly number[] } | { readonly kind: 'sum' }
 
 type PrimitiveLayer =
   | InputLayer
@@ -133,6 +141,7 @@ export type {
   AddLayer,
   BatchNormLayer,
   Branch,
+  Combination,
   ConcatLayer,
   Conv2dLayer,
   DepthwiseConv2dLayer,

@@ -92,7 +92,11 @@ function latencyText(status: SearchStatus): string {
   const { expectedLatencyMs, targetLatencyMs, latencyTable } = status
   const difference = expectedLatencyMs / targetLatencyMs - 1
   const table = `${latencyTable.name}@${latencyTable.version.slice(0, VERSION_DIGITS)} (${printable(latencyTable.device)}, ${printable(latencyTable.runtime)})`
-  return `${printLatency(expectedLatencyMs)} expected, target ${printLatency(targetLatencyMs)} (${difference < 0 ? '−' : '+'}${printShare(Math.abs(difference))}); table ${table}`
+  const { predicted } = latencyTable
+  const mark = predicted
+    ? `; ${printCount(predicted.count)} ${predicted.count === 1 ? 'operation' : 'operations'} predicted (RMSE ${printLatency(predicted.rmseMs)}, ${printShare(predicted.mapePct / 100)} off on average)`
+    : ''
+  return `${printLatency(expectedLatencyMs)} expected, target ${printLatency(targetLatencyMs)} (${difference < 0 ? '−' : '+'}${printShare(Math.abs(difference))}); table ${table}${mark}`
 }
 
 function speedText(status: SearchStatus): string {

@@ -83,7 +83,7 @@ function update(row, status, block, b) {
     `${formatFigure(entropy)} nats, ${most.toFixed(2)} if all ${block.operations.length} operations were equally probable`
   find('.spark', row).style.setProperty('--share', `${most > 0 ? ((entropy / most) * 100).toFixed(1) : 0}%`)
   const chosen = status.current.blocks[b]
-  setText(find('.block-latency', row), chosen ? formatMs(chosen.latencyMs) : '–')
+  setText(find('.block-latency', row), chosen ? `${formatMs(chosen.latencyMs)}${chosen.predicted ? ' (predicted)' : ''}` : '–')
 }
 
 /** @param {number} probability */

@@ -111,6 +111,12 @@ const searchConfigSchema = z
           version: tableVersionSchema.optional().describe('default: the version published last'),
         })
         .describe('the latency table to use; the search keeps the version it starts with'),
+      missing: z
+        .enum(['refuse', 'predict'])
+        .default('refuse')
+        .describe(
+          'operations that the table lacks. refuse: the search is refused, and they are named; predict: predicted from the entries that the table has, and marked as predicted',
+        ),
       loss: latencyLossSchema.prefault({ kind: 'mul#log' }).describe('how the expected latency E enters the loss'),
     }),
     seed: z.int().min(0).max(0xffffffff).default(0).describe('seed of everything random'),

@@ -16,7 +16,15 @@ const architectureSchema = z
   .object({
     encoding: z.string().describe('for example fashion-mini:mb3k5,zero,mb6k3'),
     path: z.array(z.int()).describe('operation index per block'),
-    blocks: z.array(z.object({ block: z.string(), operation: z.string(), probability: z.number(), latencyMs: z.number() })),
+    blocks: z.array(
+      z.object({
+        block: z.string(),
+        operation: z.string(),
+        probability: z.number(),
+        latencyMs: z.number(),
+        predicted: z.literal(true).optional().describe('there if latencyMs was not measured but predicted'),
+      }),
+    ),
     latencyMs: z.number().describe('sum over the latency table'),
     macs: z.int(),
     parameters: z.int(),
@@ -97,7 +105,21 @@ const searchStatusSchema = z
     blocks: z.array(z.object({ name: z.string(), operations: z.array(z.string()) })),
     agents: z.array(agentStatusSchema),
     tasks: taskCountsSchema,
-    latencyTable: z.object({ name: tableNameSchema, version: tableVersionSchema, device: z.string(), runtime: z.string(), batch: z.int() }),
+    latencyTable: z.object({
+      name: tableNameSchema,
+      version: tableVersionSchema,
+      device: z.string(),
+      runtime: z.string(),
+      batch: z.int(),
+      predicted: z
+        .object({
+          count: z.int().describe("keys of the space's operations"),
+          rmseMs: z.number().describe('root mean square error of the predictor, cross-validated, milliseconds'),
+          mapePct: z.number().describe('mean absolute error of the predictor, cross-validated, percent'),
+        })
+        .optional()
+        .describe('there if the latency of some operations of the space was not measured but predicted'),
+    }),
     config: searchConfigSchema,
   })
   .meta({ id: 'SearchStatus' })

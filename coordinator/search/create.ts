@@ -1,6 +1,7 @@
 // Turns a user's configuration and a latency table into the fixed setup of a search, or refuses with every field named.
 
-import { coverSpace, type SpaceLatency } from '../../latency-lut/coverage.ts'
+import { coverSpace, predictedPart, type SpaceLatency } from '../../latency-lut/coverage.ts'
+import { fillMissing, type Refused } from '../../latency-lut/prediction.ts'
 import type { LatencyTable } from '../../latency-lut/table.ts'
 import { createSpace, elementCount, resolveSpaceConfig, type Space, SpaceError } from '../../search-space/index.ts'
 import { MAX_SHARD_BYTES, MAX_SHARDS, MAX_TASK_GATES, planShards, ProblemError, type SearchConfig } from '../protocol/index.ts'
@@ -28,6 +29,28 @@ function openSpace(config: SearchConfig): Space {
   }
 }
 
+/** Throws ProblemError `missing-latencies` that names the keys, up to a number of them. */
+function refuseMissing(message: string, missing: readonly Refused[]): never {
+  const named = missing.slice(0, MAX_KEYS_NAMED)
+  const more = missing.length > named.length ? ` and ${missing.length - named.length} more` : ''
+  throw new ProblemError(
+    'missing-latencies',
+    `${message}: ${named.map(({ key }) => key).join(', ')}${more}. Measure them with \`latency-lut profile\`.`,
+    named.map(({ key, reason }) => ({ path: `entries.${key}`, message: reason })),
+  )
+}
+
+/** The table as it is, or with what it lacks predicted, if that is wanted and can be done. */
+function completeTable(space: Space, table: LatencyTable, missing: SearchConfig['latency']['missing']): LatencyTable {
+  if (missing === 'refuse') return table
+  const { table: filled, refused } = fillMissing(space, table)
+  if (refused.length === 0) return filled
+  refuseMissing(
+    `latency table ${table.name} lacks ${refused.length} operations that space ${space.name} needs and that cannot be predicted from its entries`,
+    refused,
+  )
+}
+
 function checkLatency(space: Space, table: LatencyTable): SpaceLatency {
   const coverage = coverSpace(space, table)
   if (coverage.kind === 'covered') {
@@ -36,12 +59,9 @@ function checkLatency(space: Space, table: LatencyTable): SpaceLatency {
     refuse('latency.table', `by table ${table.name} the slowest architecture takes ${slowestMs} ms; expected at most ${MAX_LATENCY_MS}`)
   }
   const { keys } = coverage
-  const named = keys.slice(0, MAX_KEYS_NAMED)
-  const more = keys.length > named.length ? ` and ${keys.length - named.length} more` : ''
-  throw new ProblemError(
-    'missing-latencies',
-    `latency table ${table.name} lacks ${keys.length} operations that space ${space.name} needs: ${named.join(', ')}${more}. Measure them with \`latency-lut profile\`.`,
-    named.map((key) => ({ path: `entries.${key}`, message: 'missing' })),
+  refuseMissing(
+    `latency table ${table.name} lacks ${keys.length} operations that space ${space.name} needs (latency.missing: "predict" would predict them)`,
+    keys.map((key) => ({ key, reason: 'missing' })),
   )
 }
 
@@ -86,8 +106,10 @@ function checkSizes(space: Space, config: SearchConfig): void {
 function createSetup(searchId: string, config: SearchConfig, table: LatencyTable & { version: string }, nowMs: number): SearchSetup {
   const space = openSpace(config)
   checkSizes(space, config)
-  const latency = checkLatency(space, table)
+  const complete = completeTable(space, table, config.latency.missing)
+  const latency = checkLatency(space, complete)
   checkLoss(config, latency)
+  const predicted = predictedPart(space, complete)
   const { entries: _, ...pinned } = table
   return {
     searchId,
@@ -96,6 +118,7 @@ function createSetup(searchId: string, config: SearchConfig, table: LatencyTable
     space: resolveSpaceConfig(config.space),
     table: pinned,
     latency: { fixedMs: latency.fixedMs, operationMs: latency.operationMs.map((row) => [...row]) },
+    ...(predicted === null ? {} : { predicted: { ...predicted, operations: predicted.operations.map((row) => [...row]) } }),
   }
 }
 

@@ -4,7 +4,7 @@ import { pathLatencyMs } from '../../latency-lut/coverage.ts'
 import { architectureCosts, printArchitecture } from '../../search-space/index.ts'
 import type { Architecture, SearchStatus, SearchSummary } from '../protocol/index.ts'
 import { type OpenSearch, phaseOf } from './rules.ts'
-import type { AgentRecord, Recent } from './store.ts'
+import type { AgentRecord, Recent, SearchSetup } from './store.ts'
 
 function summarise(recent: readonly Recent[]): { loss: number | null; accuracy: number | null } {
   if (recent.length === 0) return { loss: null, accuracy: null }
@@ -45,11 +45,21 @@ function currentArchitecture(search: OpenSearch): Architecture {
         operation: block.operations[operation]?.name ?? '',
         probability: probabilities[index]?.[operation] ?? 0,
         latencyMs: setup.latency.operationMs[index]?.[operation] ?? 0,
+        ...(setup.predicted?.operations[index]?.[operation] ? { predicted: true as const } : {}),
       }
     }),
     latencyMs: pathLatencyMs(setup.latency, path),
     ...architectureCosts(space, path),
   }
+}
+
+/** The pinned table, and how much of what was taken from it is no measurement. */
+function latencyTableStatus({ table, predicted }: SearchSetup): SearchStatus['latencyTable'] {
+  const { name, version, device, runtime, batch } = table
+  const shown = { name, version, device: device.name, runtime: runtime.name, batch }
+  if (!predicted) return shown
+  const { count, rmseMs, mapePct } = predicted
+  return { ...shown, predicted: { count, rmseMs, mapePct } }
 }
 
 function agentStatus(agent: AgentRecord): SearchStatus['agents'][number] {
@@ -101,13 +111,7 @@ function searchStatus(search: OpenSearch): SearchStatus {
     blocks: context.space.blocks.map((block) => ({ name: block.name, operations: block.operations.map((operation) => operation.name) })),
     agents: store.agents().map(agentStatus),
     tasks: { created, leased: outstanding.length - queued, queued, done: tasksDone, stale, expiredLeases, duplicates },
-    latencyTable: {
-      name: setup.table.name,
-      version: setup.table.version,
-      device: setup.table.device.name,
-      runtime: setup.table.runtime.name,
-      batch: setup.table.batch,
-    },
+    latencyTable: latencyTableStatus(setup),
     config: setup.config,
   }
 }

@@ -17,6 +17,10 @@ const searchSetupSchema = z.strictObject({
   /** The pinned table without its entries: those that matter are in `latency`. */
   table: latencyTableSchema.omit({ entries: true }).extend({ version: tableVersionSchema }),
   latency: z.strictObject({ fixedMs: z.number(), operationMs: z.array(z.array(z.number())) }),
+  /** What of `latency` was not measured but predicted, [block][operation]; left out where everything was measured. */
+  predicted: z
+    .strictObject({ count: z.int().min(1), rmseMs: z.number(), mapePct: z.number(), operations: z.array(z.array(z.boolean())) })
+    .optional(),
 })
 type SearchSetup = z.infer<typeof searchSetupSchema>
 

@@ -8,21 +8,21 @@ import { parseArchitecture, type Space, SpaceError } from '../../search-space/in
 import type { Backend, BackendName } from '../../worker-agent/backends/backends.ts'
 import { tableNameSchema, tableVersionSchema } from '../table.ts'
 import { connect } from './coordinator.ts'
+import { diffCommand, exportCommand, importCommand } from './exchange-commands.ts'
 import { readSpace, readTableFile, writeTableFile } from './files.ts'
+import { jsonFlag, spaceFlag } from './flags.ts'
+import { CSV_DESCRIPTION } from './formats/index.ts'
 import { DEFAULT_BATCH, DEFAULT_BUDGET_MS, DEFAULT_COORDINATOR_URL, MAX_CHECKED_NETWORKS } from './limits.ts'
-import { renderChecks, renderCoverage, renderLatencyTable, renderList, renderMeasured } from './render.ts'
+import { coverageCommand, predictCommand } from './prediction-commands.ts'
 import { createProgressBar } from './progress-bar.ts'
 import { positiveNumber, wholeNumber } from './quantities.ts'
+import { renderChecks, renderLatencyTable, renderList, renderMeasured } from './render.ts'
 
 const MAX_BATCH = 4096
 const MAX_BUDGET_S = 86_400
 const MAX_SEED = 0xffffffff
 const backendChoices = ['auto', 'tensorflow', 'webgpu', 'wasm', 'cpu'] as const satisfies readonly (BackendName | 'auto')[]
 
-const jsonFlag = { json: { type: 'boolean', description: 'print one JSON value to standard output' } } as const satisfies ArgsDef
-const spaceFlag = {
-  space: { type: 'string', required: true, valueHint: 'SPACE', description: 'preset name, or @FILE with a search space in JSON' },
-} as const satisfies ArgsDef
 const measuringFlags = {
   batch: { type: 'string', valueHint: 'N', default: String(DEFAULT_BATCH), description: 'images in one run' },
   backend: { type: 'enum', options: [...backendChoices], default: 'wasm', description: 'TensorFlow.js backend' },
@@ -184,32 +184,6 @@ function showCommand(terminal: Terminal): CommandDef {
   }) as CommandDef
 }
 
-function coverageCommand(terminal: Terminal): CommandDef {
-  return defineCommand({
-    meta: {
-      name: 'coverage',
-      description: 'Say for every operation of a search space whether a table has it. Exit code 1 if one is missing.',
-    },
-    args: { ...spaceFlag, table: { type: 'string', required: true, valueHint: 'FILE', description: 'table in JSON' }, ...jsonFlag },
-    async run({ args }) {
-      const space = await readSpace(args.space, terminal.folder)
-      const table = await readTableFile(resolve(terminal.folder, args.table))
-      const keys = space
-        .measurableOperations()
-        .map(({ latencyKey }) => ({ key: latencyKey, meanMs: table.entries[latencyKey]?.meanMs ?? null }))
-      const missing = keys.flatMap(({ key, meanMs }) => (meanMs === null ? [key] : []))
-      printResult(
-        terminal,
-        args.json === true,
-        { space: space.name, table: table.name, isCovered: missing.length === 0, missing, keys },
-        () => renderCoverage(`${space.name} by ${table.name}`, keys),
-      )
-      if (missing.length > 0)
-        throw new CliError('failure', `${table.name} lacks ${missing.length} of the ${keys.length} keys of ${space.name}`)
-    },
-  }) as CommandDef
-}
-
 function publishCommand(terminal: Terminal): CommandDef {
   return defineCommand({
     meta: { name: 'publish', description: 'Publish a table as a new version of its name; the same content is the same version.' },
@@ -251,11 +225,22 @@ function listCommand(terminal: Terminal): CommandDef {
   }) as CommandDef
 }
 
+const formatsEpilogue = [
+  'YAML: the published ProxylessNAS tables, a map from key to count, mean, and std or var,',
+  'in milliseconds.',
+  '',
+  CSV_DESCRIPTION,
+].join('\n')
+
 const epilogues = {
   'latency-lut': [
     'A table for this machine, published for searches to use:',
     '  latency-lut profile --space fashion-mini --name my-device',
     '  latency-lut publish my-device.json',
+    '',
+    'One that was published elsewhere, completed for another space:',
+    '  latency-lut import phone.yaml --name phone --device "Pixel 1" --runtime TF-Lite --batch 1 --input-shape 224x224x3',
+    '  latency-lut predict --table phone.json --space proxyless-mobile --out phone-whole.json',
     '',
     'Environment:',
     '  GATEHOUSE_COORDINATOR  default of --coordinator',
@@ -263,16 +248,22 @@ const epilogues = {
     '',
     'Exit codes: 0 done; 1 failed, or keys are missing; 2 wrong usage, or a file that is not valid; 130 interrupted.',
   ].join('\n'),
+  'latency-lut import': formatsEpilogue,
+  'latency-lut export': formatsEpilogue,
 }
 
 function createLatencyLut(terminal: Terminal, version: string): CommandDef {
   return defineCommand({
-    meta: { name: 'latency-lut', version, description: 'Measure, read and publish latency tables.' },
+    meta: { name: 'latency-lut', version, description: 'Measure, read, convert, complete and publish latency tables.' },
     subCommands: {
       profile: profileCommand(terminal),
       measure: measureCommand(terminal),
       show: showCommand(terminal),
+      diff: diffCommand(terminal),
+      import: importCommand(terminal),
+      export: exportCommand(terminal),
       coverage: coverageCommand(terminal),
+      predict: predictCommand(terminal),
       publish: publishCommand(terminal),
       pull: pullCommand(terminal),
       list: listCommand(terminal),

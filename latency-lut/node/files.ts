@@ -7,6 +7,7 @@ import { CliError } from '../../command-line/exit-codes.ts'
 import { fieldErrors } from '../../coordinator/protocol/index.ts'
 import { createSpace, presetNames, type Space, SpaceError, spaceRefSchema } from '../../search-space/index.ts'
 import { type LatencyTable, latencyTableSchema } from '../table.ts'
+import { type FormatName, formats, type TableContent, TableFormatError } from './formats/index.ts'
 import { MAX_FILE_BYTES } from './limits.ts'
 
 function reasonOf(error: unknown): string {
@@ -14,15 +15,19 @@ function reasonOf(error: unknown): string {
 }
 
 /** Throws CliError `usage`, naming the file. */
-async function readJsonFile(file: string): Promise<unknown> {
-  let text: string
+async function readTextFile(file: string): Promise<string> {
   try {
     const { size } = await stat(file)
     if (size > MAX_FILE_BYTES) throw new Error(`it has ${size} bytes, expected ${MAX_FILE_BYTES} at most`)
-    text = await readFile(file, 'utf8')
+    return await readFile(file, 'utf8')
   } catch (error) {
     throw new CliError('usage', `cannot read ${file}: ${reasonOf(error)}`)
   }
+}
+
+/** Throws CliError `usage`, naming the file. */
+async function readJsonFile(file: string): Promise<unknown> {
+  const text = await readTextFile(file)
   try {
     return JSON.parse(text)
   } catch (error) {
@@ -37,11 +42,27 @@ async function readTableFile(file: string): Promise<LatencyTable> {
   throw new CliError('usage', `${file} is not a latency table`, fieldErrors(parsed.error))
 }
 
+/** A latency table in any of the formats. Throws CliError `usage`, naming the file and each wrong line. */
+async function readContentFile(file: string, format: FormatName): Promise<TableContent> {
+  const text = await readTextFile(file)
+  try {
+    return formats[format].read(text)
+  } catch (error) {
+    if (!(error instanceof TableFormatError)) throw error
+    const problems = error.problems.map(({ line, message }) => ({ path: `line ${line}`, message }))
+    throw new CliError('usage', `${file} is not a latency table in ${format.toUpperCase()}`, problems)
+  }
+}
+
+function writeTableFile(file: string, table: LatencyTable): Promise<void> {
+  return writeTextFile(file, formats.json.write(table))
+}
+
 /** Whole or not at all: a table cut off by an interrupt would be missing keys. Throws CliError `failure`. */
-async function writeTableFile(file: string, table: LatencyTable): Promise<void> {
+async function writeTextFile(file: string, text: string): Promise<void> {
   const temporary = `${file}.${process.pid}.tmp`
   try {
-    await writeFile(temporary, `${JSON.stringify(table, null, 2)}\n`)
+    await writeFile(temporary, text)
     await rename(temporary, file)
   } catch (error) {
     await rm(temporary, { force: true })
@@ -66,4 +87,4 @@ async function readSpace(text: string, folder: string): Promise<Space> {
   }
 }
 
-export { readSpace, readTableFile, writeTableFile }
+export { readContentFile, readSpace, readTableFile, writeTableFile, writeTextFile }

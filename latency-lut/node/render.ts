@@ -2,16 +2,18 @@
 
 import { type Column, printable, renderTable } from '../../command-line/text-layout.ts'
 import type { TableSummary } from '../../coordinator/protocol/index.ts'
-import { LatencyKeyError, parseLatencyKey } from '../keys.ts'
+import type { Comparison } from '../comparison.ts'
+import { LatencyKeyError, parseTableKey, type TableOperation } from '../keys.ts'
+import type { HeldOut, Refused } from '../prediction.ts'
+import type { TypeFit } from '../predictor.ts'
 import type { LatencyEntry, LatencyTable } from '../table.ts'
-import type { LatencyOperation } from '../../search-space/index.ts'
 import type { CheckedNetwork } from './profile.ts'
 
 const SLOWEST_SHOWN = 8
 const BAR_WIDTH = 32
 const VERSION_DIGITS = 12
 
-type Row = { readonly key: string; readonly entry: LatencyEntry; readonly operation: LatencyOperation | null }
+type Row = { readonly key: string; readonly entry: LatencyEntry; readonly operation: TableOperation | null }
 
 /** Four significant digits, never an exponent. */
 function printMs(ms: number): string {
@@ -23,6 +25,10 @@ function printShare(share: number): string {
   return `${(100 * share).toFixed(1)} %`
 }
 
+function printPct(percent: number): string {
+  return printShare(percent / 100)
+}
+
 /** Eighths of a character: bars of 1 and 1.1 ms still differ. */
 function bar(share: number): string {
   const eighths = Math.max(1, Math.round(share * BAR_WIDTH * 8))
@@ -32,7 +38,7 @@ function bar(share: number): string {
 function readRows(table: LatencyTable): Row[] {
   return Object.entries(table.entries).map(([key, entry]) => {
     try {
-      return { key, entry, operation: parseLatencyKey(key) }
+      return { key, entry, operation: parseTableKey(key) }
     } catch (error) {
       if (error instanceof LatencyKeyError) return { key, entry, operation: null }
       throw error
@@ -41,7 +47,10 @@ function readRows(table: LatencyTable): Row[] {
 }
 
 function printRow({ key, entry }: Row): string[] {
-  return [printMs(entry.meanMs), `±${printMs(entry.stdMs)}`, String(entry.count), printable(key)]
+  const { meanMs, stdMs, count, predicted } = entry
+  return predicted
+    ? [printMs(meanMs), `±${printPct(predicted.mapePct)}`, 'predicted', printable(key)]
+    : [printMs(meanMs), `±${printMs(stdMs)}`, String(count), printable(key)]
 }
 
 function right(title: string): Column {
@@ -58,11 +67,13 @@ function sumMs(rows: readonly Row[]): number {
 function renderPlaces(rows: readonly Row[]): string[] {
   const places = new Map<string, { label: string; entry: LatencyEntry }[]>()
   for (const { operation, entry } of rows) {
-    if (operation?.type !== 'expanded_conv') continue
-    const { input, output, stride, shortcut, expand, kernel } = operation
+    if (operation?.type !== 'expanded_conv' && operation?.type !== 'expanded_conv with se and hs') continue
+    const { input, output, stride, shortcut, kernel } = operation
     const place = `${input.join('x')} to ${output.join('x')}${stride > 1 ? `, stride ${stride}` : ''}${shortcut ? ', shortcut' : ''}`
     const operations = places.get(place) ?? []
-    operations.push({ label: `expand ${expand} kernel ${kernel}`, entry })
+    const expand = operation.type === 'expanded_conv' ? operation.expand : `to ${operation.expandedWidth}`
+    const extras = operation.type === 'expanded_conv' ? '' : `${operation.squeezeExcite ? ' se' : ''}${operation.hardSwish ? ' hs' : ''}`
+    operations.push({ label: `expand ${expand} kernel ${kernel}${extras}${entry.predicted ? ' predicted' : ''}`, entry })
     places.set(place, operations)
   }
   const slowest = Math.max(...[...places.values()].flat().map(({ entry }) => entry.meanMs))
@@ -80,7 +91,8 @@ function renderLatencyTable(table: LatencyTable): string {
   const { device, runtime } = table
   const rows = readRows(table)
   const bySpeed = rows.toSorted((a, b) => b.entry.meanMs - a.entry.meanMs)
-  const single = rows.filter(({ operation }) => operation?.type !== 'expanded_conv')
+  const single = rows.filter(({ operation }) => !operation?.type.startsWith('expanded_conv'))
+  const predicted = rows.filter(({ entry }) => entry.predicted !== undefined).length
   const fastest = bySpeed.at(-1)?.entry.meanMs ?? 0
   const slowest = bySpeed[0]?.entry.meanMs ?? 0
   const threads = runtime.threads === undefined ? [] : [runtime.threads === 1 ? '1 thread' : `${runtime.threads} threads`]
@@ -91,6 +103,7 @@ function renderLatencyTable(table: LatencyTable): string {
     `input     ${table.inputShape.join('x')}, batch ${table.batch}`,
     ...(table.measuredAt === undefined ? [] : [`measured  ${table.measuredAt}`]),
     `entries   ${rows.length}, ${printMs(fastest)} to ${printMs(slowest)} ms, ${printMs(sumMs(rows))} ms in all`,
+    ...(predicted === 0 ? [] : [`predicted ${predicted} of the entries; the others were measured`]),
     `fixed     ${printMs(table.fixedMs)} ms, and ${printMs(sumMs(single))} ms in operations other than expanded_conv`,
     '',
     'Slowest operations',
@@ -116,15 +129,125 @@ function renderMeasured(architecture: string, batch: number, { meanMs, stdMs, co
   return `${printMs(meanMs)} ms ±${printMs(stdMs)} for a batch of ${batch}, median of ${count} runs: ${architecture}`
 }
 
-function renderCoverage(title: string, keys: readonly { readonly key: string; readonly meanMs: number | null }[]): string {
-  const missing = keys.filter(({ meanMs }) => meanMs === null).length
+type CoveredKey = {
+  readonly key: string
+  /** Null where the table lacks it. */
+  readonly meanMs: number | null
+  readonly isPredicted: boolean
+  /** What F would say of a missing key; null if F cannot tell, or the key is there. */
+  readonly predictedMs: number | null
+}
+
+function renderCoverage(title: string, keys: readonly CoveredKey[]): string {
+  const missing = keys.filter(({ meanMs }) => meanMs === null)
+  const predictable = missing.filter(({ predictedMs }) => predictedMs !== null).length
   return [
-    `${title}: ${missing === 0 ? `all ${keys.length} keys present` : `${missing} of ${keys.length} keys missing`}`,
+    `${title}: ${missing.length === 0 ? `all ${keys.length} keys present` : `${missing.length} of ${keys.length} keys missing`}`,
+    ...(missing.length === 0 ? [] : [`${predictable} of the missing can be predicted, as shown with "~": latency-lut predict`]),
     renderTable(
       [{ title: '' }, right('ms'), { title: 'key' }],
-      keys.map(({ key, meanMs }) => (meanMs === null ? ['MISSING', '', key] : ['present', printMs(meanMs), key])),
+      keys.map(({ key, meanMs, isPredicted, predictedMs }) => {
+        if (meanMs === null) return ['MISSING', predictedMs === null ? '' : `~${printMs(predictedMs)}`, key]
+        return [isPredicted ? 'predicted' : 'present', printMs(meanMs), key]
+      }),
       '  ',
     ),
+  ].join('\n')
+}
+
+function renderRefused(refused: readonly Refused[]): string[] {
+  if (refused.length === 0) return []
+  return ['', 'Cannot be predicted', ...refused.flatMap(({ key, reason }) => [`  ${printable(key)}`, `    ${reason}`])]
+}
+
+/** How good F is, per type of operation, and what it is made of. */
+function renderFits(table: string, fits: readonly TypeFit[]): string {
+  if (fits.length === 0) return `${table} has too few measured entries of every type to predict any other`
+  return [
+    `F of ${table}, cross-validated: every entry predicted by an F that was fitted without it`,
+    renderTable(
+      [{ title: 'type' }, right('entries'), right('folds'), right('RMSE ms'), right('MAPE')],
+      fits.map(({ type, entries, folds, rmseMs, mapePct }) => [type, String(entries), String(folds), printMs(rmseMs), printPct(mapePct)]),
+      '  ',
+    ),
+    ...fits.flatMap(({ type, weightsNs }) => [
+      '',
+      `${type}, nanoseconds per unit`,
+      renderTable(
+        [right('ns'), { title: 'unit' }],
+        Object.entries(weightsNs).map(([name, ns]) => [String(Number(ns.toPrecision(3))), name]),
+        '  ',
+      ),
+    ]),
+  ].join('\n')
+}
+
+function renderPredicted(
+  space: string,
+  predicted: readonly { readonly key: string; readonly meanMs: number }[],
+  refused: readonly Refused[],
+): string {
+  return [
+    predicted.length === 0 && refused.length === 0
+      ? `nothing of ${space} is missing`
+      : `${predicted.length} of the ${predicted.length + refused.length} missing keys of ${space} predicted`,
+    ...(predicted.length === 0
+      ? []
+      : [
+          renderTable(
+            [right('ms'), { title: 'key' }],
+            predicted.map(({ key, meanMs }) => [printMs(meanMs), key]),
+            '  ',
+          ),
+        ]),
+    ...renderRefused(refused),
+  ].join('\n')
+}
+
+function printError(ratio: number): string {
+  return `${ratio < 1 ? '-' : '+'}${printShare(Math.abs(ratio - 1))}`
+}
+
+function renderHeldOut(table: string, every: number, { entries, refused, rmseMs, mapePct }: HeldOut): string {
+  return [
+    entries.length === 0
+      ? `every ${every}th entry of ${table} held out: none of them can be predicted`
+      : `every ${every}th entry of ${table} held out, ${entries.length} predicted: MAPE ${printPct(mapePct)}, RMSE ${printMs(rmseMs)} ms`,
+    renderTable(
+      [right('predicted ms'), right('measured ms'), right('error'), { title: 'key' }],
+      entries.map(({ key, predictedMs, measuredMs }) => [
+        printMs(predictedMs),
+        printMs(measuredMs),
+        printError(predictedMs / measuredMs),
+        printable(key),
+      ]),
+      '  ',
+    ),
+    ...renderRefused(refused),
+  ].join('\n')
+}
+
+function renderComparison(a: string, b: string, { onlyInA, onlyInB, common, overall }: Comparison): string {
+  const only = (table: string, keys: readonly string[]) =>
+    keys.length === 0 ? [] : ['', `Only in ${table}`, ...keys.map((key) => `  ${printable(key)}`)]
+  return [
+    `${common.length} keys in both, ${onlyInA.length} only in ${a}, ${onlyInB.length} only in ${b}`,
+    ...(common.length === 0
+      ? []
+      : [
+          `all of both: ${printMs(overall.aMs)} and ${printMs(overall.bMs)} ms, ratio ${overall.ratio.toFixed(3)}; ` +
+            `typical ratio of a key ${overall.typicalRatio.toFixed(3)} (geometric mean)`,
+          '',
+          renderTable(
+            [right(`${a} ms`), right(`${b} ms`), right('ratio'), { title: 'key' }],
+            common
+              .toSorted((one, other) => other.ratio - one.ratio)
+              .map(({ key, aMs, bMs, ratio }) => [printMs(aMs), printMs(bMs), ratio.toFixed(3), printable(key)]),
+            '  ',
+          ),
+        ]),
+    ...only(a, onlyInA),
+    ...only(b, onlyInB),
   ].join('\n')
 }
 
@@ -152,4 +275,15 @@ function renderList(tables: readonly TableSummary[]): string {
   )
 }
 
-export { renderChecks, renderCoverage, renderLatencyTable, renderList, renderMeasured }
+export {
+  type CoveredKey,
+  renderChecks,
+  renderComparison,
+  renderCoverage,
+  renderFits,
+  renderHeldOut,
+  renderLatencyTable,
+  renderList,
+  renderMeasured,
+  renderPredicted,
+}

@@ -2,7 +2,7 @@
 
 import * as tf from '@tensorflow/tfjs-core'
 
-import type { Branch, Layer, LayerGraph, PrimitiveLayer, Shape, WeightSpec } from '../../search-space/layer-graph.ts'
+import type { Branch, Combination, Layer, LayerGraph, PrimitiveLayer, Shape, WeightSpec } from '../../search-space/layer-graph.ts'
 import { createRandom, seedState } from '../../search-space/random.ts'
 
 type Built = { readonly graph: LayerGraph; readonly specs: readonly WeightSpec[] }
@@ -24,7 +24,7 @@ type Builder = {
   zero(id: string, shape: Shape, input?: string): Builder
   /** MBConv: expand, depthwise, project, each normalised; with a residual add where shapes allow. */
   mbconv(id: string, channels: number, expand: number, kernel: number, stride?: number, residual?: boolean): Builder
-  mixed(id: string, block: number, active: number, branches: readonly ((branch: Builder) => unknown)[]): Builder
+  mixed(id: string, block: number, active: number, branches: readonly ((branch: Builder) => unknown)[], combination?: Combination): Builder
   build(): Built
 }
 
@@ -114,7 +114,7 @@ function createBuilder(inputShape: Shape, inputId = 'input'): Builder {
       if (residual && stride === 1 && channels === inChannels) builder.add(`${id}/add`, last, input)
       return builder
     },
-    mixed(id: string, block: number, active: number, branches: readonly ((branch: Builder) => unknown)[]) {
+    mixed(id, block, active, branches, combination) {
       const input = last
       const made = branches.map((build, operation): Branch => {
         const branch = createBuilder(shapeOf(input), input)
@@ -123,7 +123,8 @@ function createBuilder(inputShape: Shape, inputId = 'input'): Builder {
         return { operation, layers: branch.layers.slice(1) as PrimitiveLayer[], output: branch.last }
       })
       const first = made.map((branch) => branch.layers.at(-1)).find((layer) => layer !== undefined)
-      return push({ kind: 'mixed', id, input, block, active, branches: made, shape: first?.shape ?? shapeOf(input) })
+      const shape = first?.shape ?? shapeOf(input)
+      return push({ kind: 'mixed', id, input, block, active, branches: made, shape, ...(combination && { combination }) })
     },
     build: (): Built => ({ graph: { layers }, specs }),
   }

@@ -84,8 +84,8 @@ function referenceLoss(logits: tf.Tensor, labels: Int32Array, labelSmoothing: nu
 type ReferenceResult = { loss: number; gradients: Map<string, Float32Array> }
 
 /**
- * Loss and gradients by autodiff on the active backend, of every weight and of every gate (`gate/<block>/<position>`,
- * 1 for the active branch and 0 for the others).
+ * Loss and gradients by autodiff on the active backend, of every weight, of every gate (`gate/<block>/<position>`, 1 for the
+ * active branch and 0 for the others), and of the alphas of a mixed layer that is their softmax (`alpha/<block>`).
  */
 function referenceGradients(
   graph: LayerGraph,
@@ -100,17 +100,27 @@ function referenceGradients(
     for (const [key, { shape, values }] of weights) {
       variables.set(key, tf.variable(tf.tensor(values.slice(), [...shape]), true))
     }
+    const softmaxes = new Set<number>()
     for (const layer of graph.layers) {
       if (layer.kind !== 'mixed') continue
+      if (layer.combination?.kind === 'softmax') {
+        softmaxes.add(layer.block)
+        variables.set(`alpha/${layer.block}`, tf.variable(tf.tensor1d([...layer.combination.alpha]), true))
+        continue
+      }
       for (const position of layer.branches.keys()) {
-        const value = position === layer.active ? 1 : 0
+        const value = layer.combination?.kind === 'sum' || position === layer.active ? 1 : 0
         variables.set(`gate/${layer.block}/${position}`, tf.variable(tf.scalar(value), true))
       }
     }
     const read = (key: string) => variables.get(key) as tf.Tensor
     const { value, grads } = tf.variableGrads(() => {
       const values = new Map<string, tf.Tensor>([[(graph.layers[0] as Layer).id, images]])
-      const logits = referenceForward(graph.layers, values, read, (block, position) => read(`gate/${block}/${position}`))
+      const logits = referenceForward(graph.layers, values, read, (block, position) =>
+        softmaxes.has(block)
+          ? tf.slice1d(tf.softmax(read(`alpha/${block}`) as tf.Tensor1D), position, 1)
+          : read(`gate/${block}/${position}`),
+      )
       return referenceLoss(logits, labels, labelSmoothing)
     }, [...variables.values()])
     for (const [key, variable] of variables) {

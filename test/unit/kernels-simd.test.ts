@@ -54,6 +54,60 @@ const geometry = fc.record({
 
 const settings = { numRuns: 40 }
 
+/** Batch-norms in front of a convolution and behind it. */
+const norms = fc.record({
+  before: fc.constantFrom('none', 'linear', 'relu6'),
+  behind: fc.constantFrom('none', 'linear', 'relu6'),
+  wantInput: fc.boolean(),
+  wantFilter: fc.boolean(),
+})
+
+type NormCase = {
+  readonly before: string
+  readonly behind: string
+  readonly wantInput: boolean
+  readonly wantFilter: boolean
+}
+
+type Layout = {
+  readonly seed: number
+  readonly batch: number
+  readonly height: number
+  readonly width: number
+  readonly channels: number
+  readonly outChannels: number
+  readonly stride: number
+  readonly filter: readonly number[]
+}
+
+/** A convolution with batch-norms around it, forward and backward, on both backends. */
+function convolutionDisagreement(
+  forward: typeof operations.conv2d,
+  backward: typeof operations.conv2dGradient,
+  { seed, batch, height, width, channels, outChannels, stride, filter }: Layout,
+  { before, behind, wantInput, wantFilter }: NormCase,
+): number {
+  const x = normal(seed, batch, height, width, channels)
+  const dy = normal(seed + 1, batch, Math.ceil(height / stride), Math.ceil(width / stride), outChannels)
+  const vectors = [0, 1, 2].map((index) => normal(seed + 2 + index, channels))
+  // Drawn, not those of y: what a batch-norm's true gradient leaves are sums that cancel, which say nothing about errors.
+  const coefficients = normal(seed + 5, 5, outChannels)
+  const positive = { shape: [channels], values: normal(seed + 8, channels).values.map((value) => value ** 2 + 0.5) }
+  const inputs = [x, dy, normal(seed + 9, ...filter), positive, coefficients, ...vectors]
+  return disagreement(inputs, ([tx, tdy, tfilter, variance, tcoefficients, mean, gamma, beta]) => {
+    const settings = { epsilon: 1e-3, relu6: before === 'relu6' }
+    const norm = before === 'none' ? {} : { norm: { mean: mean!, variance: variance!, gamma: gamma!, beta: beta!, ...settings } }
+    const { y, moments } = forward(tx!, tfilter!, stride, { ...norm, statistics: true })
+    const made = moments as { mean: tf.Tensor; variance: tf.Tensor }
+    const deferred = behind === 'none' ? {} : { deferred: { y, coefficients: tcoefficients!, relu6: behind === 'relu6' } }
+    const shared = { inputShape: x.shape, filter: tfilter!, stride, dy: tdy!, wantInput, wantFilter }
+    const { dx, dfilter, normGradients } = backward({ x: tx!, ...shared, ...norm, ...deferred })
+    const plain = forward(tx!, tfilter!, stride).y
+    const all = [y, plain, made.mean, made.variance, dx, dfilter, ...Object.values(normGradients ?? {})]
+    return all.filter((tensor) => tensor !== undefined)
+  })
+}
+
 describe.each(['simd', 'relaxed-simd'] as const satisfies readonly KernelVariant[])('%s kernels', (variant) => {
   beforeAll(async () => {
     await openBackend('cpu')
@@ -64,56 +118,64 @@ describe.each(['simd', 'relaxed-simd'] as const satisfies readonly KernelVariant
 
   test('dense convolution and both its gradients', () => {
     fc.assert(
-      fc.property(geometry, fc.integer({ min: 1, max: 19 }), (g, outChannels) => {
-        const { seed, batch, height, width, channels, kernel, stride } = g
-        const x = normal(seed, batch, height, width, channels)
-        const filter = normal(seed + 1, kernel, kernel, channels, outChannels)
-        const dy = normal(seed + 2, batch, Math.ceil(height / stride), Math.ceil(width / stride), outChannels)
-        expect(
-          disagreement([x, filter, dy], ([tx, tfilter, tdy]) => [
-            operations.conv2d(tx!, tfilter!, stride),
-            operations.conv2dFilterGradient(tx!, tdy!, filter.shape, stride),
-            operations.conv2dInputGradient(tdy!, tfilter!, x.shape, stride),
-          ]),
-        ).toBeLessThan(TOLERANCE)
+      fc.property(geometry, fc.integer({ min: 1, max: 19 }), norms, (g, outChannels, norm) => {
+        const { channels, kernel, stride } = g
+        // A norm in front is applied by 1×1 convolutions of stride 1 only.
+        const before = kernel === 1 && stride === 1 ? norm.before : 'none'
+        const layout = { ...g, outChannels, filter: [kernel, kernel, channels, outChannels] }
+        expect(convolutionDisagreement(operations.conv2d, operations.conv2dGradient, layout, { ...norm, before })).toBeLessThan(TOLERANCE)
       }),
       settings,
     )
   })
 
   test('pointwise convolution over many rows', () => {
+    const widths = fc.record({
+      seed: fc.nat(1000),
+      channels: fc.integer({ min: 1, max: 40 }),
+      outChannels: fc.integer({ min: 1, max: 40 }),
+    })
     fc.assert(
-      fc.property(fc.nat(1000), fc.integer({ min: 1, max: 40 }), fc.integer({ min: 1, max: 40 }), (seed, from, to) => {
-        const x = normal(seed, 2, 13, 11, from)
-        const filter = normal(seed + 1, 1, 1, from, to)
-        const dy = normal(seed + 2, 2, 13, 11, to)
-        expect(
-          disagreement([x, filter, dy], ([tx, tfilter, tdy]) => [
-            operations.conv2d(tx!, tfilter!, 1),
-            operations.conv2dFilterGradient(tx!, tdy!, filter.shape, 1),
-            operations.conv2dInputGradient(tdy!, tfilter!, x.shape, 1),
-          ]),
-        ).toBeLessThan(TOLERANCE)
+      fc.property(widths, norms, ({ seed, channels, outChannels }, norm) => {
+        const layout = { seed, batch: 2, height: 13, width: 11, stride: 1, channels, outChannels, filter: [1, 1, channels, outChannels] }
+        expect(convolutionDisagreement(operations.conv2d, operations.conv2dGradient, layout, norm)).toBeLessThan(TOLERANCE)
       }),
-      { numRuns: 15 },
+      { numRuns: 25 },
     )
   })
 
   test('depthwise convolution and both its gradients', () => {
     fc.assert(
-      fc.property(geometry, ({ seed, batch, height, width, channels, kernel, stride }) => {
+      fc.property(geometry, norms, (g, norm) => {
+        const layout = { ...g, outChannels: g.channels, filter: [g.kernel, g.kernel, g.channels, 1] }
+        const difference = convolutionDisagreement(operations.depthwiseConv2d, operations.depthwiseGradient, layout, norm)
+        expect(difference).toBeLessThan(TOLERANCE)
+      }),
+      { numRuns: 80 },
+    )
+  })
+
+  test("TensorFlow.js's own convolution gradients", () => {
+    fc.assert(
+      fc.property(geometry, fc.integer({ min: 1, max: 9 }), ({ seed, batch, height, width, channels, kernel, stride }, outChannels) => {
         const x = normal(seed, batch, height, width, channels)
-        const filter = normal(seed + 1, kernel, kernel, channels, 1)
-        const dy = normal(seed + 2, batch, Math.ceil(height / stride), Math.ceil(width / stride), channels)
+        const shape = [batch, Math.ceil(height / stride), Math.ceil(width / stride)]
+        const dense = { filter: normal(seed + 1, kernel, kernel, channels, outChannels), dy: normal(seed + 2, ...shape, outChannels) }
+        const depthwise = { filter: normal(seed + 3, kernel, kernel, channels, 1), dy: normal(seed + 4, ...shape, channels) }
+        const inputs = [x, dense.filter, dense.dy, depthwise.filter, depthwise.dy]
+        const shared = { strides: [stride, stride], dilations: [1, 1], pad: 'same', dataFormat: 'NHWC' }
+        const gradient = (name: string, given: Record<string, tf.Tensor>, attributes: object) =>
+          tf.engine().runKernel(name, given, { ...shared, ...attributes } as unknown as tf.NamedAttrMap) as tf.Tensor
         expect(
-          disagreement([x, filter, dy], ([tx, tfilter, tdy]) => [
-            operations.depthwiseConv2d(tx!, tfilter!, stride),
-            operations.depthwiseFilterGradient(tx!, tdy!, filter.shape, stride),
-            operations.depthwiseInputGradient(tdy!, tfilter!, x.shape, stride),
+          disagreement(inputs, ([tx, f1, dy1, f2, dy2]) => [
+            gradient(tf.Conv2DBackpropInput, { dy: dy1!, filter: f1! }, { inputShape: x.shape }),
+            gradient(tf.Conv2DBackpropFilter, { x: tx!, dy: dy1! }, { filterShape: f1!.shape }),
+            gradient(tf.DepthwiseConv2dNativeBackpropInput, { dy: dy2!, filter: f2! }, { inputShape: x.shape }),
+            gradient(tf.DepthwiseConv2dNativeBackpropFilter, { x: tx!, dy: dy2! }, { filterShape: f2!.shape }),
           ]),
         ).toBeLessThan(TOLERANCE)
       }),
-      { numRuns: 80 },
+      settings,
     )
   })
 
@@ -137,11 +199,13 @@ describe.each(['simd', 'relaxed-simd'] as const satisfies readonly KernelVariant
               const { y, mean, variance } = operations.batchNormTrain(tx!, tgamma!, tbeta!, attributes)
               const given = { x: tx!, dy: tdy!, mean, variance, gamma: tgamma!, beta: tbeta! }
               const applied = operations.batchNormApply(given, attributes)
+              const deferred = operations.batchNormDefer(given, attributes)
               const { dx, dgamma, dbeta } = operations.batchNormGrad(given, { ...attributes, overwriteDy })
               // At an offset the mean's own rounding moves some z across the clamp's edge: compare what is continuous.
               const edges = relu6 && offset ? [] : [dx, dgamma, dbeta]
-              if (!edges.length) tf.dispose([dx, dgamma, dbeta])
-              return [y, mean, variance, applied, ...edges]
+              const sums = edges.length ? [deferred.coefficients, deferred.dgamma, deferred.dbeta] : []
+              if (!edges.length) tf.dispose([dx, dgamma, dbeta, deferred.coefficients, deferred.dgamma, deferred.dbeta])
+              return [y, mean, variance, applied, ...edges, ...sums]
             }),
           ).toBeLessThan(TOLERANCE)
         },

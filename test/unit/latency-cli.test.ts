@@ -159,6 +159,109 @@ describe('latency-lut', () => {
     expect(JSON.parse(json.stdout)).toMatchObject({ isCovered: false, missing: [first] })
   })
 
+  const described = ['--name', 'made-up', '--device', 'paper', '--runtime', 'pencil', '--batch', '1', '--input-shape', '28x28x1']
+
+  test.each(['yaml', 'csv', 'json'])('a table that is exported as %s and imported again is the same', async (format) => {
+    const { code, stderr } = await inProcess('export', 'table.json', '--out', `out.${format}`)
+    expect(code).toBe(0)
+    expect(await inProcess('import', `out.${format}`, '--out', 'back.json', ...(format === 'json' ? [] : described))).toMatchObject({
+      code: 0,
+    })
+    expect(JSON.parse(await readFile(join(folder, 'back.json'), 'utf8'))).toEqual(makeTable())
+    if (format !== 'json') expect(stderr).toContain(`latency-lut import out.${format} ${described.join(' ')}`)
+    const { stdout } = await inProcess('export', 'table.json', '--format', format)
+    expect(stdout).toBe(await readFile(join(folder, `out.${format}`), 'utf8'))
+  })
+
+  test('import asks for everything that the file does not say', async () => {
+    await inProcess('export', 'table.json', '--out', 'asks.yaml')
+    const { code, stderr } = await inProcess('import', 'asks.yaml', '--name', 'made-up')
+    expect(code).toBe(2)
+    for (const flag of ['device', 'runtime', 'batch', 'input-shape']) expect(stderr).toContain(`--${flag}:`)
+    expect(stderr).not.toContain('--name:')
+  })
+
+  test('import names the line and the key of what is wrong', async () => {
+    await writeFile(join(folder, 'wrong.yaml'), 'Conv-input:28x28x1-output:14x14x8:\n  {count: 1, mean: -1, std: 0}\n')
+    expect(await inProcess('import', 'wrong.yaml', ...described)).toMatchObject({
+      code: 2,
+      stdout: '',
+      stderr: expect.stringMatching(
+        /wrong\.yaml is not a latency table in YAML\n {2}line 1: mean: .*\(Conv-input:28x28x1-output:14x14x8\)/,
+      ),
+    })
+  })
+
+  test('diff says which keys only one has, and the ratio of each other and of all', async () => {
+    const table = makeTable()
+    const [first = '', ...rest] = Object.entries(table.entries).map(([key]) => key)
+    const twice = rest.map((key) => [key, { meanMs: 2 * (table.entries[key]?.meanMs ?? 0), stdMs: 0, count: 1 }])
+    await write('slow.json', {
+      ...table,
+      name: 'slow',
+      entries: Object.fromEntries([...twice, ['Extra-input:1', { meanMs: 1, stdMs: 0, count: 1 }]]),
+    })
+    const { code, stdout } = await inProcess('diff', 'table.json', 'slow.json', '--json')
+    expect(code).toBe(0)
+    expect(JSON.parse(stdout)).toMatchObject({
+      onlyInA: [first],
+      onlyInB: ['Extra-input:1'],
+      common: rest.map((key) => ({ key, ratio: 2 })),
+      overall: { ratio: 2, typicalRatio: expect.closeTo(2, 9) },
+    })
+    const text = await inProcess('diff', 'table.json', 'slow.json')
+    for (const part of [`${rest.length} keys in both, 1 only in made-up, 1 only in slow`, 'ratio 2.000', first, 'Extra-input:1'])
+      expect(text.stdout).toContain(part)
+  })
+
+  /** fashion-mini, each operation as slow as it is large. */
+  async function writeWholeTable(name: string, without: (index: number) => boolean): Promise<string[]> {
+    const operations = createSpace('fashion-mini').measurableOperations()
+    const entries = operations.map(({ latencyKey, macs }) => [latencyKey, { meanMs: 0.01 + macs / 1e7, stdMs: 0.01, count: 7 }] as const)
+    const kept = entries.filter((_, index) => !without(index))
+    await write(name, { ...makeTable(), entries: Object.fromEntries(kept) })
+    return entries.filter((_, index) => without(index)).map(([key]) => key)
+  }
+
+  test('predict fills what a table lacks, marked, and says how good F is', async () => {
+    const missing = await writeWholeTable('lacks.json', (index) => index % 10 === 9)
+    const before = await inProcess('coverage', '--space', 'fashion-mini', '--table', 'lacks.json', '--json')
+    expect(before.code).toBe(1)
+    expect(JSON.parse(before.stdout)).toMatchObject({ missing, predictable: missing })
+    const { code, stdout } = await inProcess('predict', '--table', 'lacks.json', '--space', 'fashion-mini', '--out', 'filled.json')
+    expect(code).toBe(0)
+    expect(stdout).toMatch(/expanded_conv +\d+ +10 +[\d.]+ +[\d.]+ %/)
+    expect(stdout).toContain('4 of the 4 missing keys of fashion-mini predicted')
+    const after = await inProcess('coverage', '--space', 'fashion-mini', '--table', 'filled.json')
+    expect(after.code).toBe(0)
+    for (const key of missing) expect(after.stdout).toMatch(new RegExp(`predicted +[\\d.]+ +${key}`))
+    expect((await inProcess('show', 'filled.json')).stdout).toContain('predicted 4 of the entries')
+  })
+
+  test('predict writes nothing and ends with 1 where a key cannot be predicted', async () => {
+    const [stem = ''] = await writeWholeTable('stemless.json', (index) => index === 0)
+    const { code, stdout } = await inProcess('predict', '--table', 'stemless.json', '--space', 'fashion-mini', '--out', 'never.json')
+    expect(code).toBe(1)
+    expect(stdout).toContain(stem)
+    expect(stdout).toContain('0 measured entries of type Conv; expected 5 at least')
+    await expect(readFile(join(folder, 'never.json'))).rejects.toThrow('ENOENT')
+  })
+
+  test('predict --holdout reports the error on the entries held out', async () => {
+    await writeWholeTable('whole.json', () => false)
+    const { code, stdout } = await inProcess('predict', '--table', 'whole.json', '--holdout', '10', '--json')
+    expect(code).toBe(0)
+    const { entries, mapePct, rmseMs } = JSON.parse(stdout) as {
+      entries: { predictedMs: number; measuredMs: number }[]
+      mapePct: number
+      rmseMs: number
+    }
+    expect(entries).toHaveLength(4)
+    const errors = entries.map(({ predictedMs, measuredMs }) => Math.abs(predictedMs - measuredMs) / measuredMs)
+    expect(mapePct).toBeCloseTo((100 * errors.reduce((sum, error) => sum + error, 0)) / 4, 9)
+    expect(rmseMs).toBeGreaterThan(0)
+  })
+
   test('a bad table is refused with the file and the fields', async () => {
     await write('bad.json', { ...makeTable(), batch: 0, entries: { key: { meanMs: -1, stdMs: 0, count: 1, mode: 2 } } })
     const { code, stdout, stderr } = await latencyLut('show', 'bad.json')
@@ -183,6 +286,15 @@ describe('latency-lut', () => {
     [['profile', '--space', '@table.json'], /table\.json/],
     [['profile', '--space', 'fashion-mini', '--backend', 'abacus'], /backend/],
     [['profile'], /space/],
+    [['import', 'table.txt'], /table\.txt ends in none of .yaml, .yml, .csv, .json: say the format with --format/],
+    [['import', 'table.json', '--input-shape', '28x28'], /--input-shape to be height x width x channels/],
+    [['import', 'table.json', '--name', 'UPPER'], /--name: expected lower-case letters/],
+    [['import', 'table.json', '--fixed-ms', '-1'], /--fixed-ms to be milliseconds from 0/],
+    [['export', 'table.json'], /no file is named: say the format with --format/],
+    [['diff', 'table.json'], /B/],
+    [['predict', '--table', 'table.json', '--holdout', '1'], /--holdout to be a whole number from 2/],
+    [['predict', '--table', 'table.json', '--holdout', '10', '--out', 'x.json'], /goes without --space and --out/],
+    [['predict', '--table', 'table.json', '--out', 'x.json'], /--out needs --space/],
     [['pull', 'a@b'], /NAME@VERSION/],
     [['measure', '--space', 'fashion-mini', '--architecture', 'fashion-mini:mb3k5'], /expected 6 operations/],
     [['list'], /GATEHOUSE_TOKEN/],

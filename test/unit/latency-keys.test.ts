@@ -1,7 +1,7 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 
-import { LatencyKeyError, parseLatencyKey } from '../../latency-lut/keys.ts'
+import { LatencyKeyError, parseLatencyKey, parseTableKey, variantKey } from '../../latency-lut/keys.ts'
 import { createSpace, latencyKey, type LatencyOperation, presetNames } from '../../search-space/index.ts'
 
 const size = fc.integer({ min: 1, max: 100_000 })
@@ -83,4 +83,43 @@ describe('latency keys', () => {
     ['expanded_conv-input:1x1x1-output:1x1x1-expand:3-kernel:3-stride:1-idskip:2', 'expected idskip to be 0 or 1, got "2"'],
     ['Conv-input:1x1x1-output:1x1x1-extra:1', 'expected 2 fields in Conv, got another: "extra:1"'],
   ])('%s is refused with what was expected', (key, message) => expect(problemOf(key)).toContain(message))
+})
+
+describe('keys of tables from elsewhere', () => {
+  const block = 'expanded_conv-input:56x56x24-output:28x28x40'
+
+  test('include blocks with squeeze-and-excite and hard swish, their width in channels', () => {
+    expect(parseTableKey(`${block}-expand:96-kernel:5-stride:2-idskip:0-se:1-hs:0`)).toEqual({
+      type: 'expanded_conv with se and hs',
+      input: [56, 56, 24],
+      output: [28, 28, 40],
+      expandedWidth: 96,
+      kernel: 5,
+      stride: 2,
+      shortcut: false,
+      squeezeExcite: true,
+      hardSwish: false,
+    })
+  })
+
+  test('include types that no space has', () => {
+    expect(parseTableKey('AvgPool2D-input:7x7x960-output:1x1x960')).toEqual({ type: 'other', name: 'AvgPool2D' })
+  })
+
+  test("are read as a space's own where they are of its grammar", () => {
+    fc.assert(fc.property(operation, (value) => void expect(parseTableKey(latencyKey(value))).toEqual(value)))
+  })
+
+  test.each([
+    [`${block}-expand:96-kernel:5-stride:2-idskip:0-se:1`, 'expected "hs:…" as field 8 of expanded_conv, got the end of the key'],
+    [`${block}-expand:96-kernel:5-stride:2-idskip:0-se:2-hs:0`, 'expected se to be 0 or 1, got "2"'],
+    ['Conv-input:224x224-output:1x1x1', 'expected input to be height x width x channels'],
+    ['AvgPool2D', 'expected a type and fields such as'],
+    ['a key: with spaces', 'expected a type and fields such as'],
+  ])('%s is refused with what was expected', (key, message) => expect(() => parseTableKey(key)).toThrow(message))
+
+  test('have another name for a plain block, and for nothing else', () => {
+    expect(variantKey(`${block}-expand:3-kernel:5-stride:2-idskip:0`)).toBe(`${block}-expand:72-kernel:5-stride:2-idskip:0-se:0-hs:0`)
+    expect(variantKey('Conv-input:1x1x1-output:1x1x1')).toBeNull()
+  })
 })

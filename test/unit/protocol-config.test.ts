@@ -35,7 +35,7 @@ describe('a search configuration', () => {
       name: 'search',
       space: 'fashion-mini',
       dataset: { name: 'fashion-mnist' },
-      latency: { targetMs: 20, table: { name: 'pixel1' }, loss: { kind: 'mul#log', a: 0.2, b: 0.3 } },
+      latency: { targetMs: 20, table: { name: 'pixel1' }, missing: 'refuse', loss: { kind: 'mul#log', a: 0.2, b: 0.3 } },
       seed: 0,
       strategy: {
         name: 'proxyless-g',

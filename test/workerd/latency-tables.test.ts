@@ -1,7 +1,7 @@
 import { env } from 'cloudflare:workers'
 import { describe, expect, it } from 'vitest'
-import { tableSummarySchema } from '../../coordinator/protocol/index.ts'
-import { createSpace } from '../../search-space/index.ts'
+import { searchStatusSchema, tableSummarySchema } from '../../coordinator/protocol/index.ts'
+import { createSpace, type SpaceRef } from '../../search-space/index.ts'
 import { makeConfigInput, makeSpaceRef, makeTable } from '../fixtures/searches.ts'
 import { call, createTestSearch, expectJson, expectProblem, readStatus } from './api.ts'
 
@@ -117,5 +117,97 @@ describe('a search', () => {
     expect(await expectJson(call('POST', '/v1/searches', { json: named }), 201)).toMatchObject({ tableVersion: version })
     const unknown = { ...input, latency: { ...input.latency, table: { name: 'older', version: '0'.repeat(64) } } }
     await expectProblem(call('POST', '/v1/searches', { json: unknown }), 404)
+  })
+})
+
+describe('a search with latency.missing', () => {
+  // Blocks of different sizes, so that a table of them says something about others.
+  const variedRef: SpaceRef = {
+    preset: 'fashion-mini',
+    name: 'varied',
+    stages: [8, 16, 24].map((width, index) => ({ width, cells: 2, stride: index === 0 ? 1 : 2 })),
+    kernels: [3],
+    expansions: [2, 3, 6],
+  }
+  const varied = createSpace(variedRef)
+  const keys = varied.measurableOperations().map(({ latencyKey }) => latencyKey)
+  const costs = new Map(varied.measurableOperations().map(({ latencyKey, macs }) => [latencyKey, 1 + macs / 1e6]))
+  const entriesOf = (chosen: readonly string[]) =>
+    Object.fromEntries(chosen.map((key) => [key, { meanMs: costs.get(key) ?? Number.NaN, stdMs: 0.1, count: 10 }]))
+  const tableOf = (name: string, chosen: readonly string[]) => makeTable(varied, { name, entries: entriesOf(chosen) })
+  const isBlock = (key: string) => key.startsWith('expanded_conv')
+  const missing = keys.filter(isBlock).filter((_, index) => index % 6 === 1)
+  const holes = keys.filter((key) => !missing.includes(key))
+  const create = async (tableName: string, wanted?: 'refuse' | 'predict') => {
+    const input = makeConfigInput({ tableName, space: variedRef })
+    return call('POST', '/v1/searches', {
+      json: { ...input, latency: { ...input.latency, ...(wanted === undefined ? {} : { missing: wanted }) } },
+    })
+  }
+  const statusOf = async (searchId: string) => searchStatusSchema.parse(await expectJson(call('GET', `/v1/searches/${searchId}`)))
+  const created = async (response: Promise<Response>) =>
+    (await expectJson(response, 201)) as { searchId: string; expectedLatencyMs: number }
+
+  it('refuse, the default, is refused and names what the table lacks', async () => {
+    await publish(tableOf('holes-refused', holes))
+    for (const wanted of [undefined, 'refuse'] as const) {
+      const problem = await expectProblem(create('holes-refused', wanted), 422, 'missing-latencies')
+      expect(problem.errors.map(({ path }) => path).toSorted()).toEqual(missing.map((key) => `entries.${key}`).toSorted())
+    }
+  })
+
+  it('predict starts, and every predicted figure is marked in its status', async () => {
+    await publish(tableOf('holes-predicted', holes))
+    await publish(tableOf('no-holes', keys))
+    const search = await created(create('holes-predicted', 'predict'))
+    const whole = await created(create('no-holes', 'predict'))
+    expect(search.expectedLatencyMs / whole.expectedLatencyMs).toBeCloseTo(1, 1)
+    const { latencyTable, current, config } = await statusOf(search.searchId)
+    expect(config.latency.missing).toBe('predict')
+    expect(latencyTable.predicted).toEqual({
+      count: missing.length,
+      rmseMs: expect.any(Number) as number,
+      mapePct: expect.any(Number) as number,
+    })
+    expect(latencyTable.predicted?.mapePct).toBeLessThan(10)
+    for (const [index, { operation, predicted }] of current.blocks.entries()) {
+      const key = varied.blocks[index]?.operations.find(({ name }) => name === operation)?.latencyKey
+      expect(predicted === true).toBe(missing.includes(key ?? ''))
+    }
+    expect(await created(create('holes-predicted', 'predict'))).toMatchObject({ expectedLatencyMs: search.expectedLatencyMs })
+  })
+
+  it('predict marks nothing where everything was measured', async () => {
+    await publish(tableOf('whole', keys))
+    const { searchId } = await created(create('whole', 'predict'))
+    const { latencyTable, current } = await statusOf(searchId)
+    expect(latencyTable).not.toHaveProperty('predicted')
+    for (const block of current.blocks) expect(block).not.toHaveProperty('predicted')
+  })
+
+  it('refuse takes a table whose entries were predicted before it was published, and marks them', async () => {
+    const guess = { meanMs: 2, stdMs: 0, count: 0, predicted: { rmseMs: 0.5, mapePct: 4 } }
+    const entries = { ...entriesOf(holes), ...Object.fromEntries(missing.map((key) => [key, guess])) }
+    await publish(makeTable(varied, { name: 'filled-before', entries }))
+    const { searchId } = await created(create('filled-before', 'refuse'))
+    expect((await statusOf(searchId)).latencyTable.predicted).toEqual({ count: missing.length, rmseMs: 0.5, mapePct: 4 })
+  })
+
+  it('predict is refused where the table has too little of a type, and the keys are named', async () => {
+    const [stem = ''] = keys
+    await publish(tableOf('stemless', keys.slice(1)))
+    const problem = await expectProblem(create('stemless', 'predict'), 422, 'missing-latencies')
+    expect(problem.errors).toEqual([
+      { path: `entries.${stem}`, message: expect.stringContaining('0 measured entries of type Conv') as string },
+    ])
+    await publish(
+      tableOf(
+        'few-blocks',
+        keys.filter((key, index) => !isBlock(key) || index % 6 === 1),
+      ),
+    )
+    const few = await expectProblem(create('few-blocks', 'predict'), 422, 'missing-latencies')
+    expect(few.detail).toContain('cannot be predicted')
+    expect(few.errors.length).toBeGreaterThan(3)
   })
 })

@@ -28,7 +28,9 @@ function restoreRemovedUtilities(): void {
 function reasonOf(packageName: string, error: unknown): string {
   const { code, message } = error as { code?: string; message?: string }
   const isAbsent = code === 'ERR_MODULE_NOT_FOUND' && message?.includes(`'${packageName}'`)
-  return isAbsent ? `${packageName} is not installed` : `${packageName}: ${message?.split('\n', 1)[0]}`
+  if (isAbsent) return `${packageName} is not installed`
+  const wants = packageName.endsWith('-gpu') ? ' (its native library wants CUDA 11.2 and cuDNN 8.1)' : ''
+  return `${packageName}: ${message?.split('\n', 1)[0]}${wants}`
 }
 
 async function openTensorflow(): Promise<OpenResult> {

@@ -51,8 +51,28 @@ function adapterLabel({ vendor, architecture, device, description }: AdapterInfo
   return [description, vendor, architecture, device].filter(Boolean).join(' ') || 'unnamed adapter'
 }
 
+/** What Dawn opens on Linux to find a driver. */
+const VULKAN_LOADER = 'libvulkan.so.1'
+
+/**
+ * Whether the system finds a shared library, by the search that Dawn itself would start; Dawn prints its own failure to
+ * standard error, past every setting.
+ */
+function canLoadLibrary(name: string): boolean {
+  try {
+    process.dlopen({ exports: {} }, name)
+  } catch (error) {
+    // A library that is no Node addon loads, and then has nothing to register.
+    return error instanceof Error && /self-register/.test(error.message)
+  }
+  return true
+}
+
 async function findAdapter(allowSoftware: boolean): Promise<AdapterResult> {
   const packageName: string = 'webgpu'
+  if (process.platform === 'linux' && !canLoadLibrary(VULKAN_LOADER)) {
+    return { kind: 'unavailable', reason: `no Vulkan loader (${VULKAN_LOADER}), so no graphics driver can be reached` }
+  }
   const dawn: { create(options: string[]): Gpu; globals: object } = await import(packageName)
   // The classes and constants that a browser has as globals, e.g. GPUBufferUsage.
   Object.assign(globalThis, dawn.globals)

@@ -69,6 +69,7 @@ function resolveMixed(plan: Plan): { steps: PrimitiveStep[]; output: string } {
   const rename = (id: string) => renamed.get(id) ?? id
   const steps = plan.steps.flatMap((step: Step): PrimitiveStep[] => {
     if (step.kind !== 'mixed') return [withInputs(step, step.inputs.map(rename))]
+    if (step.combination) throw new LayerGraphError(`mixed layer ${step.id} runs all its branches: it has no form for inference`)
     const branch = step.branches[step.active]?.plan
     if (!branch) throw new LayerGraphError(`mixed layer ${step.id} has no active branch`)
     const input = rename(step.inputs[0] as string)
@@ -131,7 +132,7 @@ function foldConvolution(
  * and variance 1, which is enough to measure time.
  */
 function foldBatchNorm(graph: LayerGraph, weights: WeightValues, statistics?: ReadonlyMap<string, ChannelStatistics>): FusedNetwork {
-  const plan = compilePlan(graph)
+  const plan = compilePlan(graph, { mergeNorms: false })
   const { steps, output } = resolveMixed(plan)
   const folded = new Set<string>()
   const fused = steps.flatMap((step): FusedStep[] => {

@@ -12,6 +12,8 @@ type GateDots = {
   readonly block: number
   readonly operations: readonly number[]
   readonly dots: readonly (tf.Tensor1D | undefined)[]
+  /** Set for a softmax of alphas: the gates are these. */
+  readonly probabilities?: readonly number[]
 }
 
 /** True for a branch that is 0 whatever it reads. */
@@ -39,4 +41,4 @@ function gateGradients(
   return { block, operations: branches.map(({ operation }) => operation), dots }
 }
 
-export { gateGradients, type GateDots }
+export { gateGradients, type GateDots, isZero }

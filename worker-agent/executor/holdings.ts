@@ -1,7 +1,7 @@
 // Who still needs a tensor. The executor runs without TensorFlow.js's tape and scopes, so every tensor is counted:
 // a reader holds it, releases it when done, and the last release frees its memory at once.
 
-import type * as tf from '@tensorflow/tfjs-core'
+import * as tf from '@tensorflow/tfjs-core'
 
 type Holdings = {
   /** One more (or `times` more) readers of a tensor; the first hold makes it owned. */
@@ -16,13 +16,20 @@ type Holdings = {
   borrow<T extends tf.Tensor>(tensor: T): T
   /** Disposes whatever is left; after a complete pass nothing is, after an error everything. */
   disposeAll(): void
+  /** Most bytes of tensors so far, beyond those that there were at the start. */
+  peakBytes(): number
 }
 
 function createHoldings(): Holdings {
   const counts = new Map<tf.Tensor, number>()
   const borrowed = new Set<tf.Tensor>()
+  // The engine's own counter: `tf.memory()` asks the backend as well, too much for every tensor.
+  const { state } = tf.engine()
+  const startBytes = state.numBytes
+  let peakBytes = startBytes
   return {
     hold(tensor, times = 1) {
+      if (state.numBytes > peakBytes) peakBytes = state.numBytes
       if (!borrowed.has(tensor)) counts.set(tensor, (counts.get(tensor) ?? 0) + times)
       return tensor
     },
@@ -49,6 +56,7 @@ function createHoldings(): Holdings {
       for (const tensor of counts.keys()) tensor.dispose()
       counts.clear()
     },
+    peakBytes: () => peakBytes - startBytes,
   }
 }
 

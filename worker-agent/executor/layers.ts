@@ -4,7 +4,7 @@
 import * as tf from '@tensorflow/tfjs-core'
 
 import * as kernels from '../kernels/operations.ts'
-import type { BatchNormStep, Conv2dStep, DepthwiseStep, LinearStep, PoolStep, PrimitiveStep } from './plan.ts'
+import type { BatchNormStep, Conv2dStep, DepthwiseStep, LinearStep, NormFields, PoolStep, PrimitiveStep } from './plan.ts'
 import { averagePoolGradient } from './pooling.ts'
 
 /** Per-channel mean and biased variance of one batch-norm's input. */
@@ -22,7 +22,8 @@ type LayerContext = {
 }
 
 type ForwardResult = {
-  readonly output: tf.Tensor
+  /** As the step's `makes` names them. */
+  readonly outputs: readonly tf.Tensor[]
   /** Made in passing and needed by `reverse` only. */
   readonly made?: readonly tf.Tensor[]
 }
@@ -30,6 +31,8 @@ type ForwardResult = {
 type Gradients = {
   /** Per input; undefined where it was not wanted or is zero. May be `dy` itself. */
   readonly inputs: readonly (tf.Tensor | undefined)[]
+  /** The gradient of the first input is a deferred one (kernels/operations.ts): its coefficients. */
+  readonly coefficients?: tf.Tensor
   /** By weight key; empty where weights are frozen. */
   readonly weights?: readonly (readonly [key: string, gradient: tf.Tensor])[]
 }
@@ -41,6 +44,8 @@ type ReverseArguments<S> = {
   readonly output: tf.Tensor | undefined
   readonly made: readonly tf.Tensor[]
   readonly dy: tf.Tensor
+  /** Set where `dy` is a deferred gradient. */
+  readonly coefficients: tf.Tensor | undefined
   /** Nothing else reads `dy`: it may be overwritten. */
   readonly ownsDy: boolean
   readonly wantInput: boolean
@@ -64,75 +69,112 @@ function withBatch(dy: tf.Tensor, shape: readonly number[] | undefined): number[
   return [dy.shape[0] as number, ...(shape ?? [])]
 }
 
-const conv2d: LayerRule<Conv2dStep> = {
-  forward(step, inputs, { weights }) {
-    return { output: kernels.conv2d(only(inputs), weights.get(step.filter), step.stride) }
-  },
-  reverse({ step, inputs, dy, wantInput, wantWeights, context }) {
-    const filter = context.weights.get(step.filter)
-    const { stride } = step
-    const inputShape = withBatch(dy, step.inputShapes[0])
-    return {
-      inputs: [wantInput ? kernels.conv2dInputGradient(dy, filter, inputShape, stride) : undefined],
-      weights: wantWeights ? [[step.filter, kernels.conv2dFilterGradient(only(inputs), dy, filter.shape, stride)]] : [],
-    }
-  },
-  readsInputs: (_step, wantWeights) => wantWeights,
+type Operations = {
+  readonly forward: typeof kernels.conv2d
+  readonly gradient: typeof kernels.conv2dGradient
 }
 
-const depthwiseConv2d: LayerRule<DepthwiseStep> = {
-  forward(step, inputs, { weights }) {
-    return { output: kernels.depthwiseConv2d(only(inputs), weights.get(step.filter), step.stride) }
-  },
-  reverse({ step, inputs, dy, wantInput, wantWeights, context }) {
-    const filter = context.weights.get(step.filter)
-    const { stride } = step
-    const inputShape = withBatch(dy, step.inputShapes[0])
-    return {
-      inputs: [wantInput ? kernels.depthwiseInputGradient(dy, filter, inputShape, stride) : undefined],
-      weights: wantWeights ? [[step.filter, kernels.depthwiseFilterGradient(only(inputs), dy, filter.shape, stride)]] : [],
-    }
-  },
-  readsInputs: (_step, wantWeights) => wantWeights,
+/** The batch-norm that a convolution applies to its input, with the moments that come along with it. */
+function inputNorm(norm: NormFields | undefined, inputs: readonly tf.Tensor[], { weights }: LayerContext): kernels.InputNorm | undefined {
+  const [, mean, variance] = inputs
+  if (!norm || !mean || !variance) return undefined
+  const { epsilon, relu6 } = norm
+  return { mean, variance, gamma: weights.get(norm.gamma), beta: weights.get(norm.beta), epsilon, relu6 }
 }
+
+/** Moments that were given for a batch-norm, as tensors. */
+function givenMoments(gamma: string, { statistics }: LayerContext): tf.Tensor[] | undefined {
+  const given = statistics?.get(gamma)
+  return given && [tf.tensor1d(given.mean), tf.tensor1d(given.variance)]
+}
+
+function convolutionRule(operations: Operations): LayerRule<Conv2dStep | DepthwiseStep> {
+  return {
+    forward(step, inputs, context) {
+      const norm = inputNorm(step.before, inputs, context)
+      const given = step.behind && givenMoments(step.behind.gamma, context)
+      const filter = context.weights.get(step.filter)
+      const statistics = step.behind !== undefined && given === undefined
+      const { y, moments } = operations.forward(only(inputs), filter, step.stride, { ...(norm && { norm }), statistics })
+      if (!step.behind) return { outputs: [y] }
+      if (!moments) return { outputs: [y, ...(given ?? [])] }
+      context.observe?.(step.behind.gamma, moments.mean, moments.variance)
+      return { outputs: [y, moments.mean, moments.variance] }
+    },
+    reverse({ step, inputs, output, dy, coefficients, wantInput, wantWeights, context }) {
+      const { before, behind } = step
+      const norm = inputNorm(before, inputs, context)
+      const filter = context.weights.get(step.filter)
+      const x = inputs[0]
+      const { dx, dfilter, normGradients } = operations.gradient({
+        ...(x && { x }),
+        inputShape: withBatch(dy, step.inputShapes[0]),
+        filter,
+        stride: step.stride,
+        dy,
+        ...(norm && { norm }),
+        ...(coefficients && behind && output && { deferred: { y: output, coefficients, relu6: behind.relu6 } }),
+        wantInput,
+        wantFilter: wantWeights,
+      })
+      const weights: [string, tf.Tensor][] = dfilter ? [[step.filter, dfilter]] : []
+      if (before && normGradients) addNormGradients(before, normGradients, wantWeights, weights)
+      return { inputs: [dx], weights, ...(normGradients && { coefficients: normGradients.coefficients }) }
+    },
+    readsInputs: (step, wantWeights) => wantWeights || step.before !== undefined,
+    readsOutput: (step) => step.behind !== undefined,
+  }
+}
+
+function addNormGradients(norm: NormFields, gradients: kernels.NormGradients, wanted: boolean, weights: [string, tf.Tensor][]): void {
+  const { dgamma, dbeta } = gradients
+  if (wanted) weights.push([norm.gamma, dgamma], [norm.beta, dbeta])
+  else tf.dispose([dgamma, dbeta])
+}
+
+const conv2d: LayerRule<Conv2dStep> = convolutionRule({ forward: kernels.conv2d, gradient: kernels.conv2dGradient })
+
+const depthwiseConv2d: LayerRule<DepthwiseStep> = convolutionRule({
+  forward: kernels.depthwiseConv2d,
+  gradient: kernels.depthwiseGradient,
+})
 
 const batchNorm: LayerRule<BatchNormStep> = {
-  forward(step, inputs, { weights, statistics, observe }) {
+  forward(step, inputs, context) {
     const x = only(inputs)
-    const gamma = weights.get(step.gamma)
-    const beta = weights.get(step.beta)
-    const given = statistics?.get(step.gamma)
+    const gamma = context.weights.get(step.gamma)
+    const beta = context.weights.get(step.beta)
+    const [, mean, variance] = inputs
+    if (mean && variance) return { outputs: [kernels.batchNormApply({ x, mean, variance, gamma, beta }, step)] }
+    const given = givenMoments(step.gamma, context)
     if (given) {
-      const mean = tf.tensor1d(given.mean)
-      const variance = tf.tensor1d(given.variance)
-      const output = kernels.batchNormApply({ x, mean, variance, gamma, beta }, step)
-      tf.dispose([mean, variance])
-      return { output }
+      const [givenMean, givenVariance] = given as [tf.Tensor, tf.Tensor]
+      const output = kernels.batchNormApply({ x, mean: givenMean, variance: givenVariance, gamma, beta }, step)
+      tf.dispose(given)
+      return { outputs: [output] }
     }
-    const { y, mean, variance } = kernels.batchNormTrain(x, gamma, beta, step)
-    observe?.(step.gamma, mean, variance)
-    return { output: y, made: [mean, variance] }
+    const made = kernels.batchNormTrain(x, gamma, beta, step)
+    context.observe?.(step.gamma, made.mean, made.variance)
+    return { outputs: [made.y], made: [made.mean, made.variance] }
   },
   reverse({ step, inputs, made, dy, ownsDy, wantWeights, context }) {
-    const [mean, variance] = made
+    const isDeferred = inputs.length > 1
+    const [mean, variance] = isDeferred ? inputs.slice(1) : made
     if (!mean || !variance) throw new Error(`${step.id}: no reverse pass with given statistics`)
     const gamma = context.weights.get(step.gamma)
     const beta = context.weights.get(step.beta)
-    const { dx, dgamma, dbeta } = kernels.batchNormGrad(
-      { x: only(inputs), dy, mean, variance, gamma, beta },
-      { epsilon: step.epsilon, relu6: step.relu6, overwriteDy: ownsDy },
-    )
-    if (wantWeights) {
-      return {
-        inputs: [dx],
-        weights: [
-          [step.gamma, dgamma],
-          [step.beta, dbeta],
-        ],
-      }
+    const given = { x: only(inputs), dy, mean, variance, gamma, beta }
+    const { epsilon, relu6 } = step
+    const weights: [string, tf.Tensor][] = []
+    if (isDeferred) {
+      const gradients = kernels.batchNormDefer(given, { epsilon, relu6 })
+      addNormGradients(step, gradients, wantWeights, weights)
+      return { inputs: [dy], weights, coefficients: gradients.coefficients }
     }
-    tf.dispose([dgamma, dbeta])
-    return { inputs: [dx] }
+    const { dx, dgamma, dbeta } = kernels.batchNormGrad(given, { epsilon, relu6, overwriteDy: ownsDy })
+    if (wantWeights) weights.push([step.gamma, dgamma], [step.beta, dbeta])
+    else tf.dispose([dgamma, dbeta])
+    return { inputs: [dx], weights }
   },
   readsInputs: () => true,
 }
@@ -140,19 +182,19 @@ const batchNorm: LayerRule<BatchNormStep> = {
 type PlainStep<Kind> = Extract<PrimitiveStep, { kind: Kind }>
 
 const relu6: LayerRule<PlainStep<'relu6'>> = {
-  forward: (_step, inputs) => ({ output: tf.relu6(only(inputs)) }),
+  forward: (_step, inputs) => ({ outputs: [tf.relu6(only(inputs))] }),
   reverse: ({ inputs, dy }) => ({ inputs: [kernels.relu6Gradient(only(inputs), dy)] }),
   readsInputs: () => true,
 }
 
 const add: LayerRule<PlainStep<'add'>> = {
-  forward: (_step, [a, b]) => ({ output: kernels.sum(a as tf.Tensor, b as tf.Tensor) }),
+  forward: (_step, [a, b]) => ({ outputs: [kernels.sum(a as tf.Tensor, b as tf.Tensor)] }),
   reverse: ({ dy }) => ({ inputs: [dy, dy] }),
   readsInputs: () => false,
 }
 
 const concat: LayerRule<PlainStep<'concat'>> = {
-  forward: (_step, inputs) => ({ output: tf.concat([...inputs], 3) }),
+  forward: (_step, inputs) => ({ outputs: [tf.concat([...inputs], 3)] }),
   reverse({ step, dy }) {
     const channels = step.inputShapes.map((shape) => shape[2])
     return { inputs: tf.split(dy, channels, 3) }
@@ -163,7 +205,7 @@ const concat: LayerRule<PlainStep<'concat'>> = {
 const pool: LayerRule<PoolStep> = {
   forward({ mode, kernel, stride }, inputs) {
     const operation = mode === 'max' ? tf.maxPool : tf.avgPool
-    return { output: operation(only(inputs), kernel, stride, 'same') }
+    return { outputs: [operation(only(inputs), kernel, stride, 'same')] }
   },
   reverse({ step, inputs, output, dy }) {
     if (step.mode === 'average') return { inputs: [averagePoolGradient(step, dy)] }
@@ -177,7 +219,7 @@ const pool: LayerRule<PoolStep> = {
 }
 
 const globalAveragePool: LayerRule<PlainStep<'globalAveragePool'>> = {
-  forward: (_step, inputs) => ({ output: kernels.globalAveragePool(only(inputs)) }),
+  forward: (_step, inputs) => ({ outputs: [kernels.globalAveragePool(only(inputs))] }),
   reverse({ step, dy }) {
     const [height = 1, width = 1] = step.inputShapes[0] ?? []
     return { inputs: [kernels.globalAveragePoolGradient(dy, height, width)] }
@@ -188,33 +230,39 @@ const globalAveragePool: LayerRule<PlainStep<'globalAveragePool'>> = {
 /** A 1×1 convolution of a 1×1 image: [batch, 1, 1, inputs] times [1, 1, inputs, outputs]. */
 const linear: LayerRule<LinearStep> = {
   forward(step, inputs, { weights }) {
-    return tf.tidy(() => {
-      const matrix = asFilter(weights.get(step.weights))
-      return { output: tf.add(kernels.conv2d(asVectors(only(inputs)), matrix, 1), weights.get(step.bias)) }
+    const output = tf.tidy(() => {
+      const { y } = kernels.conv2d(asVectors(only(inputs)), asFilter(weights.get(step.weights)), 1)
+      return tf.add(y, weights.get(step.bias))
     })
+    return { outputs: [output] }
   },
   reverse({ step, inputs, dy, wantInput, wantWeights, context }) {
     const weights = context.weights.get(step.weights)
     const inputShape = withBatch(dy, step.inputShapes[0])
+    const batch = dy.shape[0] as number
     const size = inputShape.slice(1).reduce((product, length) => product * length, 1)
-    return tf.tidy(() => ({
-      inputs: [
-        wantInput
-          ? tf.reshape(kernels.conv2dInputGradient(dy, asFilter(weights), [dy.shape[0] as number, 1, 1, size], 1), inputShape)
-          : undefined,
-      ],
-      weights: wantWeights ? linearWeightGradients(step, only(inputs), dy, weights.shape) : [],
-    })) as unknown as Gradients
+    return tf.tidy(() => {
+      const { dx, dfilter } = kernels.conv2dGradient({
+        ...(wantWeights && { x: asVectors(only(inputs)) }),
+        inputShape: [batch, 1, 1, size],
+        filter: asFilter(weights),
+        stride: 1,
+        dy,
+        wantInput,
+        wantFilter: wantWeights,
+      })
+      return {
+        inputs: [dx && tf.reshape(dx, inputShape)],
+        weights: dfilter
+          ? [
+              [step.weights, tf.reshape(dfilter, weights.shape)],
+              [step.bias, tf.sum(dy, [0, 1, 2])],
+            ]
+          : [],
+      }
+    }) as unknown as Gradients
   },
   readsInputs: (_step, wantWeights) => wantWeights,
-}
-
-function linearWeightGradients(step: LinearStep, x: tf.Tensor4D, dy: tf.Tensor, shape: readonly number[]): [string, tf.Tensor][] {
-  const matrix = kernels.conv2dFilterGradient(asVectors(x), dy, [1, 1, ...shape], 1)
-  return [
-    [step.weights, tf.reshape(matrix, [...shape])],
-    [step.bias, tf.sum(dy, [0, 1, 2])],
-  ]
 }
 
 /** [inputs, outputs] as the filter of a 1×1 convolution. */
@@ -228,7 +276,7 @@ function asVectors(x: tf.Tensor4D): tf.Tensor {
 }
 
 const zero: LayerRule<PlainStep<'zero'>> = {
-  forward: (step, inputs) => ({ output: tf.zeros(withBatch(only(inputs), step.shape)) }),
+  forward: (step, inputs) => ({ outputs: [tf.zeros(withBatch(only(inputs), step.shape))] }),
   reverse: () => ({ inputs: [undefined] }),
   readsInputs: () => false,
 }

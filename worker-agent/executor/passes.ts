@@ -4,6 +4,7 @@
 import type * as tf from '@tensorflow/tfjs-core'
 
 import { sum } from '../kernels/operations.ts'
+import { forwardCombined, releaseCombined, reverseCombined } from './combined.ts'
 import { gateGradients, type GateDots } from './gates.ts'
 import type { Holdings } from './holdings.ts'
 import { type LayerContext, ruleOf } from './layers.ts'
@@ -16,8 +17,8 @@ type Kept = {
   readonly inputs: readonly tf.Tensor[]
   readonly output: tf.Tensor | undefined
   readonly made: readonly tf.Tensor[]
-  /** The active branch's own trace, for a mixed step. */
-  readonly branch?: Trace
+  /** The traces of the branches of a mixed step that ran; undefined for zeros. */
+  readonly branches?: readonly (Trace | undefined)[]
 }
 
 /** A forward pass that can be reversed. */
@@ -60,8 +61,8 @@ function forward(plan: Plan, input: tf.Tensor, throughInput: boolean, context: P
       step.kind === 'mixed'
         ? forwardMixed(step, inputs[0] as tf.Tensor, keep, wanted.has(step.inputs[0] ?? ''), context)
         : forwardPrimitive(step, inputs, keep, context)
-    publish(step.id, result.output)
-    if (result.held) holdings.release(result.output)
+    for (const [index, id] of step.makes.entries()) publish(id, result.outputs[index] as tf.Tensor)
+    if (result.held) holdings.release(result.outputs[0] as tf.Tensor)
     for (const tensor of inputs) holdings.release(tensor)
     return result.kept
   })
@@ -70,7 +71,7 @@ function forward(plan: Plan, input: tf.Tensor, throughInput: boolean, context: P
 }
 
 type StepResult = {
-  readonly output: tf.Tensor
+  readonly outputs: readonly tf.Tensor[]
   /** The output arrives held once already: a branch's, which may be its own input. */
   readonly held: boolean
   readonly kept: Kept | undefined
@@ -79,17 +80,18 @@ type StepResult = {
 function forwardPrimitive(step: PrimitiveStep, inputs: readonly tf.Tensor[], keep: boolean, context: PassContext): StepResult {
   const { holdings, mode } = context
   const rule = ruleOf(step)
-  const { output, made = [] } = rule.forward(step, inputs, context)
+  const { outputs, made = [] } = rule.forward(step, inputs, context)
   if (!keep) {
     for (const tensor of made) tensor.dispose()
-    return { output, held: false, kept: undefined }
+    return { outputs, held: false, kept: undefined }
   }
+  const output = outputs[0] as tf.Tensor
   const keepInputs = rule.readsInputs(step, mode === 'weights')
   const keepOutput = rule.readsOutput?.(step) ?? false
   for (const tensor of [...made, ...(keepInputs ? inputs : [])]) holdings.hold(tensor)
   if (keepOutput) holdings.hold(output)
   return {
-    output,
+    outputs,
     held: false,
     kept: { inputs: keepInputs ? inputs : [], output: keepOutput ? output : undefined, made },
   }
@@ -97,23 +99,29 @@ function forwardPrimitive(step: PrimitiveStep, inputs: readonly tf.Tensor[], kee
 
 function forwardMixed(step: MixedStep, input: tf.Tensor, keep: boolean, throughInput: boolean, context: PassContext): StepResult {
   const { holdings, mode } = context
+  if (step.combination) {
+    const { output, traces } = forwardCombined(step, input, holdings, (plan) => forward(plan, input, throughInput, context))
+    if (keep) return { outputs: [output], held: true, kept: { inputs: [], output: undefined, made: [], branches: traces } }
+    releaseCombined(step, traces, holdings)
+    return { outputs: [output], held: true, kept: undefined }
+  }
   const active = step.branches[step.active] as MixedStep['branches'][number]
   const branch = forward(active.plan, input, throughInput, context)
   const { output } = branch
-  if (!keep) return { output, held: true, kept: undefined }
+  if (!keep) return { outputs: [output], held: true, kept: undefined }
   const forGates = mode === 'gates'
   if (forGates) {
     holdings.hold(input)
     holdings.hold(output)
   }
   return {
-    output,
+    outputs: [output],
     held: true,
     kept: {
       inputs: forGates ? [input] : [],
       output: forGates ? output : undefined,
       made: [],
-      branch,
+      branches: [branch],
     },
   }
 }
@@ -124,6 +132,8 @@ function reverse(trace: Trace, dOutput: tf.Tensor | undefined, sink: GradientSin
   const { holdings, mode } = context
   const wanted = differentiableIds(plan, mode, throughInput)
   const gradients = new Map<string, tf.Tensor>()
+  /** Of deferred gradients, which have one reader each and are never summed; held once. */
+  const coefficients = new Map<string, tf.Tensor>()
   /** Takes over one hold on `gradient`. */
   const accumulate = (id: string, gradient: tf.Tensor) => {
     const before = gradients.get(id)
@@ -149,10 +159,13 @@ function reverse(trace: Trace, dOutput: tf.Tensor | undefined, sink: GradientSin
       const dx = reverseMixed(step, needs, dy, sink, context)
       if (dx) accumulate(step.inputs[0] as string, dx)
     } else if (dy) {
-      const inputGradients = reversePrimitive(step, needs, dy, wanted, sink, context)
-      for (const [position, gradient] of inputGradients.entries()) {
+      const own = coefficients.get(step.id)
+      const result = reversePrimitive(step, needs, dy, own, wanted, sink, context)
+      for (const [position, gradient] of result.inputs.entries()) {
         if (gradient) accumulate(step.inputs[position] as string, gradient)
       }
+      if (result.coefficients) coefficients.set(step.inputs[0] as string, result.coefficients)
+      if (own) holdings.release(own)
     }
     if (dy) holdings.release(dy)
     releaseKept(needs, holdings)
@@ -164,10 +177,11 @@ function reversePrimitive(
   step: PrimitiveStep,
   { inputs, output, made }: Kept,
   dy: tf.Tensor,
+  coefficients: tf.Tensor | undefined,
   wanted: ReadonlySet<string>,
   sink: GradientSink,
   context: PassContext,
-): (tf.Tensor | undefined)[] {
+): { inputs: (tf.Tensor | undefined)[]; coefficients: tf.Tensor | undefined } {
   const { holdings, mode } = context
   const wantInput = step.inputs.some((id) => wanted.has(id))
   const wantWeights = mode === 'weights'
@@ -177,36 +191,41 @@ function reversePrimitive(
     output,
     made,
     dy,
+    coefficients,
     ownsDy: holdings.isLast(dy),
     wantInput,
     wantWeights,
     context,
   })
   for (const [key, gradient] of result.weights ?? []) sink.weight(key, gradient)
-  return result.inputs.map((gradient, position) => {
+  const inputGradients = result.inputs.map((gradient, position) => {
     if (!gradient) return undefined
     holdings.hold(gradient)
     if (wanted.has(step.inputs[position] as string)) return gradient
     holdings.release(gradient)
     return undefined
   })
+  return { inputs: inputGradients, coefficients: result.coefficients && holdings.hold(result.coefficients) }
 }
 
 function reverseMixed(
   step: MixedStep,
-  { inputs, output, branch }: Kept,
+  { inputs, output, branches = [] }: Kept,
   dy: tf.Tensor | undefined,
   sink: GradientSink,
   context: PassContext,
 ): tf.Tensor | undefined {
   const { holdings, mode } = context
+  if (step.combination) {
+    return reverseCombined(step, branches, dy, holdings, sink.gates, (trace, dOutput) => reverse(trace, dOutput, sink, context).dInput)
+  }
   if (mode === 'gates') {
     const input = inputs[0] as tf.Tensor
     const activeOutput = output as tf.Tensor
     sink.gates(gateGradients(step, input, activeOutput, dy, (plan) => runDetached(plan, input, context)))
   }
   if (dy) holdings.hold(dy)
-  return reverse(branch as Trace, dy, sink, context).dInput
+  return reverse(branches[0] as Trace, dy, sink, context).dInput
 }
 
 /** A branch's output, forward only; the result is held once. */

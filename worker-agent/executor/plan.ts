@@ -1,7 +1,11 @@
 // Compiles a layer graph to the list of steps that the executor runs: batch-norm and a ReLU6 that alone reads it
 // become one step, and every step knows which tensors it reads, how often each is read, and where gradients must flow.
+//
+// A batch-norm between two convolutions becomes no step at all: the one before it computes the moments of its output,
+// the one behind it normalises its input as it reads it, and gradients come back deferred (kernels/operations.ts). What
+// stays in memory for the reverse pass is then the convolutions' outputs alone.
 
-import type { Layer, LayerGraph, MixedLayer, PrimitiveLayer, Shape } from '../../search-space/layer-graph.ts'
+import type { Combination, Layer, LayerGraph, MixedLayer, PrimitiveLayer, Shape } from '../../search-space/layer-graph.ts'
 
 type LayerOfKind<Kind extends Layer['kind']> = Extract<Layer, { kind: Kind }>
 
@@ -13,26 +17,32 @@ type StepOf<Kind extends string, Fields> = {
   /** Ids of the tensors it reads, with their shapes. */
   readonly inputs: readonly string[]
   readonly inputShapes: readonly Shape[]
+  /** Ids of the tensors it makes: its own and, of a convolution with a batch-norm behind it, its moments'. */
+  readonly makes: readonly string[]
 } & Fields
+
+type NormFields = {
+  readonly gamma: string
+  readonly beta: string
+  readonly epsilon: number
+  /** A ReLU6 is applied to the result. */
+  readonly relu6: boolean
+}
 
 type ConvolutionFields = {
   readonly kernel: number
   readonly stride: number
   readonly filter: string
+  /** A batch-norm that is applied to the input; the inputs are then the tensor and its moments. */
+  readonly before: NormFields | undefined
+  /** The batch-norm that alone reads the output: the moments are computed as well, and gradients arrive deferred. */
+  readonly behind: NormFields | undefined
 }
 
 type Conv2dStep = StepOf<'conv2d', ConvolutionFields>
 type DepthwiseStep = StepOf<'depthwiseConv2d', ConvolutionFields>
-type BatchNormStep = StepOf<
-  'batchNorm',
-  {
-    readonly gamma: string
-    readonly beta: string
-    readonly epsilon: number
-    /** A ReLU6 is applied to the result. */
-    readonly relu6: boolean
-  }
->
+/** Reads a tensor, or a convolution's output and its moments. */
+type BatchNormStep = StepOf<'batchNorm', NormFields>
 type PoolStep = StepOf<'pool', { readonly mode: 'max' | 'average'; readonly kernel: number; readonly stride: number }>
 type LinearStep = StepOf<'linear', { readonly weights: string; readonly bias: string }>
 type PlainKind = 'relu6' | 'add' | 'concat' | 'globalAveragePool' | 'zero'
@@ -43,6 +53,8 @@ type MixedStep = StepOf<
     readonly block: number
     readonly active: number
     readonly branches: readonly { readonly operation: number; readonly plan: Plan }[]
+    /** Undefined for binary gates: only the active branch runs. */
+    readonly combination: Combination | undefined
   }
 >
 
@@ -97,15 +109,50 @@ function fusableRelu6(
   return layers.find((candidate): candidate is LayerOfKind<'relu6'> => candidate.kind === 'relu6' && candidate.input === layer.id)
 }
 
-function compileLayers(layers: readonly Layer[], input: string, inputShape: Shape, output: string): Plan {
+/** Ids of the mean and the variance of a convolution's output. */
+function momentIds(id: string): [mean: string, variance: string] {
+  return [`${id}:mean`, `${id}:variance`]
+}
+
+/** Where a tensor is to be read: itself, or the input of a batch-norm that its reader applies. */
+type Source = { readonly id: string; readonly norm?: NormFields }
+
+/** A convolution that can apply a batch-norm to what it reads. */
+function canNormalise(layer: Layer | undefined): boolean {
+  return layer?.kind === 'depthwiseConv2d' || (layer?.kind === 'conv2d' && layer.kernel === 1 && layer.stride === 1)
+}
+
+/** Which batch-norms are taken over by the convolutions around them. */
+function planNorms(layers: readonly Layer[], reads: ReadonlyMap<string, number>, merge: boolean) {
+  /** By convolution: the batch-norm that alone reads it. */
+  const behind = new Map<string, NormFields>()
+  /** By the tensor that the batch-norm would have made. */
+  const sources = new Map<string, Source>()
+  for (const layer of merge ? layers : []) {
+    if (layer.kind !== 'batchNorm' || reads.get(layer.input) !== 1) continue
+    const before = layers.find(({ id }) => id === layer.input)
+    if (before?.kind !== 'conv2d' && before?.kind !== 'depthwiseConv2d') continue
+    const relu6 = fusableRelu6(layer, layers, reads)
+    const { gamma, beta, epsilon } = layer
+    const norm = { gamma, beta, epsilon, relu6: relu6 !== undefined }
+    behind.set(before.id, norm)
+    const output = relu6?.id ?? layer.id
+    const reader = layers.find((candidate) => layerInputs(candidate).includes(output))
+    if (reads.get(output) === 1 && canNormalise(reader)) sources.set(output, { id: before.id, norm })
+  }
+  return { behind, sources }
+}
+
+function compileLayers(layers: readonly Layer[], input: string, inputShape: Shape, output: string, merge: boolean): Plan {
   const layerReads = countReads(layers, output)
+  const { behind, sources } = planNorms(layers, layerReads, merge)
   const shapes = new Map<string, Shape>([[input, inputShape]])
   const fused = new Set<string>()
   const steps: Step[] = []
   for (const layer of layers) {
     if (layer.kind === 'input' || fused.has(layer.id)) continue
-    const inputs = layerInputs(layer)
-    const inputShapes = inputs.map((id) => {
+    const read = layerInputs(layer)
+    const inputShapes = read.map((id) => {
       const shape = shapes.get(id)
       if (shape) return shape
       throw new LayerGraphError(`layer ${layer.id} reads ${id}, which no earlier layer makes`)
@@ -114,7 +161,15 @@ function compileLayers(layers: readonly Layer[], input: string, inputShape: Shap
     if (relu6) fused.add(relu6.id)
     const id = relu6?.id ?? layer.id
     shapes.set(id, layer.shape)
-    steps.push(compileLayer(layer, { id, shape: layer.shape, inputs, inputShapes }, Boolean(relu6)))
+    if (sources.has(id)) continue
+    const source = sources.get(read[0] ?? '')
+    const hasMoments = source !== undefined || (layer.kind === 'batchNorm' && behind.has(layer.input))
+    const [first = '', ...others] = read
+    const start = source?.id ?? first
+    const inputs = hasMoments ? [start, ...momentIds(start)] : [start, ...others]
+    const norms = { before: source?.norm, behind: behind.get(layer.id) }
+    const makes = norms.behind ? [id, ...momentIds(id)] : [id]
+    steps.push(compileLayer(layer, { id, shape: layer.shape, inputs, inputShapes, makes }, Boolean(relu6), norms, merge))
   }
   if (!shapes.has(output)) throw new LayerGraphError(`no layer makes the output ${output}`)
   const reads = new Map<string, number>([[output, 1]])
@@ -124,14 +179,16 @@ function compileLayers(layers: readonly Layer[], input: string, inputShape: Shap
 
 function compileLayer(
   layer: Exclude<Layer, { kind: 'input' }>,
-  base: Pick<Step, 'id' | 'shape' | 'inputs' | 'inputShapes'>,
+  base: Pick<Step, 'id' | 'shape' | 'inputs' | 'inputShapes' | 'makes'>,
   relu6: boolean,
+  norms: Pick<ConvolutionFields, 'before' | 'behind'>,
+  merge: boolean,
 ): Step {
   switch (layer.kind) {
     case 'conv2d':
     case 'depthwiseConv2d': {
       const { kind, kernel, stride, filter } = layer
-      return { ...base, kind, kernel, stride, filter }
+      return { ...base, ...norms, kind, kernel, stride, filter }
     }
     case 'batchNorm': {
       const { kind, gamma, beta, epsilon } = layer
@@ -146,36 +203,52 @@ function compileLayer(
       return { ...base, kind, weights, bias }
     }
     case 'mixed':
-      return { ...base, kind: 'mixed', block: layer.block, active: layer.active, branches: compileBranches(layer, base.inputShapes) }
+      return compileMixed(layer, base, merge)
     default:
       return { ...base, kind: layer.kind } as Step
   }
 }
 
-function compileBranches(layer: MixedLayer, inputShapes: readonly Shape[]): MixedStep['branches'] {
-  const [inputShape] = inputShapes
-  if (!inputShape || !layer.branches[layer.active]) {
-    throw new LayerGraphError(`mixed layer ${layer.id} has no branch ${layer.active} to be active`)
+function compileMixed(layer: MixedLayer, base: Omit<StepOf<'mixed', object>, 'kind'>, merge: boolean): MixedStep {
+  const { block, active, combination } = layer
+  const [inputShape] = base.inputShapes
+  if (!inputShape || !layer.branches[active]) {
+    throw new LayerGraphError(`mixed layer ${layer.id} has no branch ${active} to be active`)
   }
-  return layer.branches.map(({ operation, layers, output }) => ({
+  if (combination?.kind === 'softmax' && combination.alpha.length !== layer.branches.length) {
+    throw new LayerGraphError(`mixed layer ${layer.id} has ${layer.branches.length} branches but ${combination.alpha.length} alphas`)
+  }
+  const branches = layer.branches.map(({ operation, layers, output }) => ({
     operation,
-    plan: compileLayers(layers satisfies readonly PrimitiveLayer[], layer.input, inputShape, output),
+    plan: compileLayers(layers satisfies readonly PrimitiveLayer[], layer.input, inputShape, output, merge),
   }))
+  return { ...base, kind: 'mixed', block, active, branches, combination }
 }
 
-const compiled = new WeakMap<LayerGraph, Plan>()
+/** The branches of a mixed step that run in the forward pass. */
+function runningBranches({ branches, active, combination }: MixedStep): MixedStep['branches'] {
+  return combination ? branches : branches.slice(active, active + 1)
+}
+
+type PlanOptions = {
+  /** Leave batch-norms to the convolutions around them; default true. */
+  readonly mergeNorms?: boolean
+}
+
+const compiled = { merged: new WeakMap<LayerGraph, Plan>(), separate: new WeakMap<LayerGraph, Plan>() }
 
 /** The plan of a graph, compiled once per graph object. */
-function compilePlan(graph: LayerGraph): Plan {
-  const known = compiled.get(graph)
+function compilePlan(graph: LayerGraph, { mergeNorms = true }: PlanOptions = {}): Plan {
+  const cache = mergeNorms ? compiled.merged : compiled.separate
+  const known = cache.get(graph)
   if (known) return known
   const [first] = graph.layers
   const last = graph.layers.at(-1)
   if (!first || !last || first.kind !== 'input') {
     throw new LayerGraphError('a layer graph starts with its input layer')
   }
-  const plan = compileLayers(graph.layers, first.id, first.shape, last.id)
-  compiled.set(graph, plan)
+  const plan = compileLayers(graph.layers, first.id, first.shape, last.id, mergeNorms)
+  cache.set(graph, plan)
   return plan
 }
 
@@ -188,7 +261,7 @@ function startsGradients(step: Step, mode: GradientMode): boolean {
     case 'linear':
       return true
     case 'mixed':
-      return step.branches[step.active]?.plan.steps.some((inner) => startsGradients(inner, mode)) ?? false
+      return runningBranches(step).some(({ plan }) => plan.steps.some((inner) => startsGradients(inner, mode)))
     default:
       return false
   }
@@ -220,6 +293,7 @@ export {
   LayerGraphError,
   type LinearStep,
   type MixedStep,
+  type NormFields,
   type Plan,
   type PoolStep,
   type PrimitiveStep,

@@ -3,7 +3,7 @@
 
 import * as tf from '@tensorflow/tfjs-core'
 
-import { depthwiseInputGradient } from '../kernels/operations.ts'
+import { depthwiseGradient } from '../kernels/operations.ts'
 import type { PoolStep } from './plan.ts'
 
 /** How many elements of the input each output position along one axis averages over. */
@@ -25,7 +25,9 @@ function averagePoolGradient(step: PoolStep, dy: tf.Tensor): tf.Tensor4D {
     const shares = rows.flatMap((row) => columns.map((column) => 1 / (row * column)))
     const scaled = tf.mul(dy, tf.tensor4d(shares, [1, shape[0], shape[1], 1]))
     const ones = tf.ones([kernel, kernel, channels, 1])
-    return depthwiseInputGradient(scaled, ones, [dy.shape[0] as number, height, width, channels], stride)
+    const inputShape = [dy.shape[0] as number, height, width, channels]
+    const { dx } = depthwiseGradient({ inputShape, filter: ones, stride, dy: scaled, wantInput: true, wantFilter: false })
+    return dx as tf.Tensor4D
   })
 }
 

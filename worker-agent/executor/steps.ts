@@ -5,8 +5,9 @@ import * as tf from '@tensorflow/tfjs-core'
 
 import type { LayerGraph } from '../../search-space/layer-graph.ts'
 import { softmaxCrossEntropy } from '../kernels/operations.ts'
+import { alphaGradients } from './combined.ts'
 import type { GateDots } from './gates.ts'
-import { withHoldings } from './holdings.ts'
+import { type Holdings, withHoldings } from './holdings.ts'
 import type { ChannelStatistics } from './layers.ts'
 import { forward, type PassContext, reverse } from './passes.ts'
 import { compilePlan } from './plan.ts'
@@ -29,13 +30,25 @@ type LossResult = {
   readonly correct: number
 }
 
+type StepResult = LossResult & {
+  /** Most bytes of tensors that the step had made at one time: activations and gradients, not weights and images. */
+  readonly peakBytes: number
+  /** Of every mixed layer that is a softmax of its branches (DARTS); otherwise empty. */
+  readonly alphaGradients: readonly GateGradient[]
+}
+
 type TrainInput = StepInput & {
   /** Share of the target spread evenly over all classes; default 0. */
   readonly labelSmoothing?: number
+  /**
+   * Micro-batches that the batch is split into, so that activations of one only are in memory; default 1. The gradients
+   * are those of the mean loss over the whole batch, but each batch-norm sees the moments of its micro-batch alone.
+   */
+  readonly accumulate?: number
 }
 
 /** The gradients are the caller's to dispose; `Sgd.apply` does. */
-type TrainResult = LossResult & { readonly gradients: Map<string, tf.Tensor> }
+type TrainResult = StepResult & { readonly gradients: Map<string, tf.Tensor> }
 
 type GateGradient = {
   readonly block: number
@@ -45,7 +58,7 @@ type GateGradient = {
   readonly gradients: readonly number[]
 }
 
-type GateResult = LossResult & { readonly gateGradients: readonly GateGradient[] }
+type GateResult = StepResult & { readonly gateGradients: readonly GateGradient[] }
 
 type EvaluateInput = StepInput & {
   /** By gamma key; without them batch-norms use the batch's own statistics. */
@@ -66,57 +79,119 @@ function lossResult([loss, correct]: ArrayLike<number> & Iterable<number>): Loss
   return { loss: loss as number, correct: Math.round(correct as number) }
 }
 
-/** Loss and weight gradients of one batch; a mixed layer counts as its active branch. */
-async function trainStep(input: TrainInput): Promise<TrainResult> {
-  const { graph, weights, images, labels, labelSmoothing = 0 } = input
-  return withHoldings(async (holdings) => {
-    const context: PassContext = { weights, holdings, mode: 'weights' }
-    const trace = forward(compilePlan(graph), holdings.borrow(images), false, context)
-    const { metrics, dOutput } = lossOf(trace.output, labels, labelSmoothing)
-    holdings.release(trace.output)
-    holdings.hold(metrics)
-    holdings.hold(dOutput)
-    const gradients = new Map<string, tf.Tensor>()
-    const addGradient = (key: string, gradient: tf.Tensor) => {
+/** What the reverse pass finds: sums of weight gradients, and dots of gates in the blocks' order, all held. */
+function createSink(holdings: Holdings) {
+  const gradients = new Map<string, tf.Tensor>()
+  const blocks: GateDots[] = []
+  return {
+    gradients,
+    blocks,
+    weight(key: string, gradient: tf.Tensor) {
       const before = gradients.get(key)
       gradients.set(key, before ? holdings.hold(tf.add(before, gradient)) : holdings.hold(gradient))
       if (!before) return
       holdings.release(before)
       gradient.dispose()
+    },
+    gates(block: GateDots) {
+      blocks.unshift(block)
+      for (const tensor of block.dots) if (tensor) holdings.hold(tensor)
+    },
+  }
+}
+
+/** Reads the loss and all dots back in one go: one wait for the device instead of one per gate. */
+async function readNumbers(metrics: tf.Tensor, blocks: readonly GateDots[], holdings: Holdings) {
+  const dots = blocks.flatMap((block) => block.dots.filter((tensor) => tensor !== undefined))
+  const all = dots.length > 0 ? holdings.hold(tf.concat([metrics, ...dots])) : metrics
+  const values = (await readValues(all)).values()
+  const next = () => values.next().value as number
+  const result = lossResult([next(), next()])
+  const read = blocks.map(({ block, operations, dots: branches, probabilities }) => {
+    const gradients = branches.map((tensor) => (tensor ? next() : 0))
+    return { block, operations, gradients, probabilities }
+  })
+  const gateGradients: GateGradient[] = []
+  const alphas: GateGradient[] = []
+  for (const { block, operations, gradients, probabilities } of read) {
+    if (probabilities) alphas.push({ block, operations, gradients: alphaGradients(probabilities, gradients) })
+    else gateGradients.push({ block, operations, gradients })
+  }
+  return { ...result, gateGradients, alphaGradients: alphas }
+}
+
+/** Forward and reverse of one (micro-)batch; `share` of the whole batch's mean loss. */
+async function runStep(
+  { graph, weights, images, labels }: StepInput,
+  sink: ReturnType<typeof createSink>,
+  settings: { mode: 'weights' | 'gates'; labelSmoothing: number; share: number },
+  holdings: Holdings,
+) {
+  const context: PassContext = { weights, holdings, mode: settings.mode }
+  const trace = forward(compilePlan(graph), holdings.borrow(images), false, context)
+  const { metrics, dOutput } = lossOf(trace.output, labels, settings.labelSmoothing)
+  holdings.release(trace.output)
+  holdings.hold(metrics)
+  holdings.hold(dOutput)
+  let gradient = dOutput
+  if (settings.share !== 1) {
+    gradient = holdings.hold(tf.tidy(() => tf.mul(dOutput, settings.share)))
+    holdings.release(dOutput)
+  }
+  const first = sink.blocks.length
+  reverse(trace, gradient, sink, context)
+  const numbers = await readNumbers(metrics, sink.blocks.slice(0, sink.blocks.length - first), holdings)
+  holdings.release(metrics)
+  return numbers
+}
+
+/** First image of each micro-batch, and the end: sizes differ by one at most. */
+function microBatches(batch: number, count: number): number[] {
+  if (!Number.isInteger(count) || count < 1 || count > batch) {
+    throw new RangeError(`expected accumulate to be a whole number from 1 to the batch's ${batch} images, got ${count}`)
+  }
+  return Array.from({ length: count + 1 }, (_, index) => Math.round((index * batch) / count))
+}
+
+function addGradients(before: readonly GateGradient[], more: readonly GateGradient[]): readonly GateGradient[] {
+  if (before.length === 0) return more
+  return before.map((block, index) => ({
+    ...block,
+    gradients: block.gradients.map((value, position) => value + (more[index]?.gradients[position] ?? 0)),
+  }))
+}
+
+/** Loss and weight gradients of one batch; a mixed layer with gates counts as its active branch. */
+async function trainStep(input: TrainInput): Promise<TrainResult> {
+  const { images, labels, labelSmoothing = 0, accumulate = 1 } = input
+  return withHoldings(async (holdings) => {
+    const sink = createSink(holdings)
+    const starts = microBatches(labels.length, accumulate)
+    let total: LossResult & { alphaGradients: readonly GateGradient[] } = { loss: 0, correct: 0, alphaGradients: [] }
+    for (const [index, start] of starts.slice(0, -1).entries()) {
+      const end = starts[index + 1] as number
+      const share = (end - start) / labels.length
+      const part = share === 1 ? images : holdings.hold(tf.slice4d(images, [start, 0, 0, 0], [end - start, -1, -1, -1]))
+      const settings = { mode: 'weights', labelSmoothing, share } as const
+      const numbers = await runStep({ ...input, images: part, labels: labels.subarray(start, end) }, sink, settings, holdings)
+      if (part !== images) holdings.handOver(part).dispose()
+      total = {
+        loss: total.loss + numbers.loss * share,
+        correct: total.correct + numbers.correct,
+        alphaGradients: addGradients(total.alphaGradients, numbers.alphaGradients),
+      }
     }
-    reverse(trace, dOutput, { weight: addGradient, gates: () => {} }, context)
-    const result = lossResult(await readValues(metrics))
-    for (const gradient of gradients.values()) holdings.handOver(gradient)
-    return { ...result, gradients }
+    for (const gradient of sink.gradients.values()) holdings.handOver(gradient)
+    return { ...total, gradients: sink.gradients, peakBytes: holdings.peakBytes() }
   })
 }
 
 /** Loss and dLoss/dgate of every branch of every mixed layer, weights frozen, no label smoothing. */
-async function gateStep({ graph, weights, images, labels }: StepInput): Promise<GateResult> {
+async function gateStep(input: StepInput): Promise<GateResult> {
   return withHoldings(async (holdings) => {
-    const context: PassContext = { weights, holdings, mode: 'gates' }
-    const trace = forward(compilePlan(graph), holdings.borrow(images), false, context)
-    const { metrics, dOutput } = lossOf(trace.output, labels, 0)
-    holdings.release(trace.output)
-    holdings.hold(metrics)
-    holdings.hold(dOutput)
-    const blocks: GateDots[] = []
-    const collect = (block: GateDots) => {
-      blocks.unshift(block)
-      for (const tensor of block.dots) if (tensor) holdings.hold(tensor)
-    }
-    reverse(trace, dOutput, { weight: () => {}, gates: collect }, context)
-    const dots = blocks.flatMap((block) => block.dots.filter((tensor) => tensor !== undefined))
-    // One tensor for all the numbers: one wait for the device instead of one per gate.
-    const all = holdings.hold(tf.concat([metrics, ...dots]))
-    const values = (await readValues(all)).values()
-    const result = lossResult([values.next().value, values.next().value] as number[])
-    const gateGradients = blocks.map(({ block, operations, dots: branches }) => ({
-      block,
-      operations,
-      gradients: branches.map((tensor) => (tensor ? (values.next().value as number) : 0)),
-    }))
-    return { ...result, gateGradients }
+    const sink = createSink(holdings)
+    const numbers = await runStep(input, sink, { mode: 'gates', labelSmoothing: 0, share: 1 }, holdings)
+    return { ...numbers, peakBytes: holdings.peakBytes() }
   })
 }
 

@@ -43,34 +43,88 @@ function batchNormTrain(
   return [batchNormApply({ x, mean, variance, gamma, beta }, attributes), mean, variance]
 }
 
-function batchNormGrad(
-  inputs: {
-    x: tf.Tensor
-    dy: tf.Tensor
-    mean: tf.Tensor
-    variance: tf.Tensor
-    gamma: tf.Tensor
-    beta: tf.Tensor
-  },
+type NormVectors = { mean: tf.Tensor; variance: tf.Tensor; gamma: tf.Tensor; beta: tf.Tensor }
+
+/** See DeferredGradient in operations.ts. */
+function deferredGradient(y: tf.Tensor, dy: tf.Tensor, coefficients: tf.Tensor, relu6: boolean): tf.Tensor {
+  const [mean, scale, beta, meanSum, slope] = tf.unstack(coefficients) as [tf.Tensor, tf.Tensor, tf.Tensor, tf.Tensor, tf.Tensor]
+  const d = tf.sub(y, mean)
+  const dz = relu6 ? tf.mul(dy, openMask(tf.add(tf.mul(d, scale), beta))) : dy
+  return tf.mul(tf.sub(tf.sub(dz, meanSum), tf.mul(d, slope)), scale)
+}
+
+function batchNormDefer(
+  { x, dy, mean, variance, gamma, beta }: NormVectors & { x: tf.Tensor; dy: tf.Tensor },
   { epsilon, relu6 }: NormaliseAttributes,
 ): tf.Tensor[] {
-  const { x, dy, mean, variance, gamma, beta } = inputs
   const inverse = inverseDeviation(variance, epsilon)
-  const normalised = tf.mul(tf.sub(x, mean), inverse)
-  const dz = relu6 ? tf.mul(dy, openMask(tf.add(tf.mul(normalised, gamma), beta))) : dy
+  const scale = tf.mul(gamma, inverse)
+  const d = tf.sub(x, mean)
+  const dz = relu6 ? tf.mul(dy, openMask(tf.add(tf.mul(d, scale), beta))) : dy
   const dbeta = tf.sum(dz, positionAxes)
-  const dgamma = tf.sum(tf.mul(dz, normalised), positionAxes)
+  const dgamma = tf.mul(tf.sum(tf.mul(dz, d), positionAxes), inverse)
   const positions = x.size / gamma.size
-  const centred = tf.sub(dz, tf.div(tf.add(dbeta, tf.mul(normalised, dgamma)), positions))
-  return [tf.mul(centred, tf.mul(gamma, inverse)), dgamma, dbeta]
+  const slope = tf.div(tf.mul(dgamma, inverse), positions)
+  return [tf.stack([mean, scale, beta, tf.div(dbeta, positions), slope]), dgamma, dbeta]
 }
 
-function convolve({ x, filter }: { x: tf.Tensor4D; filter: tf.Tensor4D }, { stride }: { stride: number }): tf.Tensor {
-  return tf.conv2d(x, filter, stride, 'same')
+function batchNormGrad(inputs: NormVectors & { x: tf.Tensor; dy: tf.Tensor }, attributes: NormaliseAttributes): tf.Tensor[] {
+  const [coefficients, dgamma, dbeta] = batchNormDefer(inputs, attributes) as [tf.Tensor, tf.Tensor, tf.Tensor]
+  return [deferredGradient(inputs.x, inputs.dy, coefficients, attributes.relu6), dgamma, dbeta]
 }
 
-function convolveDepthwise({ x, filter }: { x: tf.Tensor4D; filter: tf.Tensor4D }, { stride }: { stride: number }): tf.Tensor {
-  return tf.depthwiseConv2d(x, filter, stride, 'same')
+type ConvolutionInputs = { x: tf.Tensor4D; filter: tf.Tensor4D } & Partial<NormVectors>
+type ConvolutionAttributes = NormaliseAttributes & { stride: number; statistics: boolean }
+
+/** x as the convolution sees it. */
+function normalisedInput({ x, mean, variance, gamma, beta }: Partial<NormVectors> & { x: tf.Tensor4D }, attributes: NormaliseAttributes) {
+  if (!mean || !variance || !gamma || !beta) return x
+  return batchNormApply({ x, mean, variance, gamma, beta }, attributes) as tf.Tensor4D
+}
+
+function withStatistics(y: tf.Tensor, statistics: boolean): tf.Tensor[] {
+  if (!statistics) return [y]
+  const mean = tf.mean(y, positionAxes)
+  return [y, mean, tf.mean(tf.square(tf.sub(y, mean)), positionAxes)]
+}
+
+function convolve(inputs: ConvolutionInputs, attributes: ConvolutionAttributes): tf.Tensor[] {
+  const y = tf.conv2d(normalisedInput(inputs, attributes), inputs.filter, attributes.stride, 'same')
+  return withStatistics(y, attributes.statistics)
+}
+
+function convolveDepthwise(inputs: ConvolutionInputs, attributes: ConvolutionAttributes): tf.Tensor[] {
+  const y = tf.depthwiseConv2d(normalisedInput(inputs, attributes), inputs.filter, attributes.stride, 'same')
+  return withStatistics(y, attributes.statistics)
+}
+
+type GradientInputs = ConvolutionInputs & { dy: tf.Tensor; y?: tf.Tensor; coefficients?: tf.Tensor }
+type GradientAttributes = NormaliseAttributes & {
+  stride: number
+  inputShape: readonly number[]
+  outputRelu6: boolean
+  wantInput: boolean
+  wantFilter: boolean
+}
+
+/** Gradients through TensorFlow.js's own kernels of the given names. */
+function composeGradient(inputKernel: string, filterKernel: string) {
+  return (inputs: GradientInputs, attributes: GradientAttributes): tf.Tensor[] => {
+    const { x, filter, y, coefficients, mean, variance, gamma, beta } = inputs
+    const { stride, inputShape, outputRelu6, wantInput, wantFilter } = attributes
+    const dy = y && coefficients ? deferredGradient(y, inputs.dy, coefficients, outputRelu6) : inputs.dy
+    const shared = { strides: [stride, stride], pad: 'same', dataFormat: 'NHWC', dilations: [1, 1] }
+    const run = (name: string, given: Inputs, more: object) =>
+      tf.engine().runKernel(name, given, { ...shared, ...more } as unknown as tf.NamedAttrMap) as tf.Tensor
+    const outputs: tf.Tensor[] = []
+    if (wantInput) {
+      const dx = run(inputKernel, { dy, filter }, { inputShape })
+      outputs.push(dx)
+      if (mean && variance && gamma && beta) outputs.push(...batchNormDefer({ x, dy: dx, mean, variance, gamma, beta }, attributes))
+    }
+    if (wantFilter) outputs.push(run(filterKernel, { x: normalisedInput(inputs, attributes), dy }, { filterShape: filter.shape }))
+    return outputs
+  }
 }
 
 function relu6Grad({ x, dy }: { x: tf.Tensor; dy: tf.Tensor }): tf.Tensor {
@@ -122,10 +176,13 @@ function sgdStep(
 
 const composedKernels = {
   batchNormApply,
+  batchNormDefer,
   batchNormGrad,
   batchNormTrain,
   convolve,
   convolveDepthwise,
+  convolveDepthwiseGrad: composeGradient(tf.DepthwiseConv2dNativeBackpropInput, tf.DepthwiseConv2dNativeBackpropFilter),
+  convolveGrad: composeGradient(tf.Conv2DBackpropInput, tf.Conv2DBackpropFilter),
   dot,
   globalAveragePool,
   globalAveragePoolGrad,

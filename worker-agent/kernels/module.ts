@@ -14,14 +14,15 @@ type KernelModule = {
   readonly channelStatistics: NumericFunction
   readonly normalise: NumericFunction
   readonly normaliseGradient: NumericFunction
+  readonly prepareNorm: NumericFunction
+  readonly finishStatistics: NumericFunction
+  readonly finishGradient: NumericFunction
   readonly convolutionScratchBytes: NumericFunction
   readonly convolve: NumericFunction
-  readonly convolveFilterGradient: NumericFunction
-  readonly convolveInputGradient: NumericFunction
+  readonly convolveGradient: NumericFunction
   readonly depthwiseScratchBytes: NumericFunction
   readonly depthwise: NumericFunction
-  readonly depthwiseFilterGradient: NumericFunction
-  readonly depthwiseInputGradient: NumericFunction
+  readonly depthwiseGradient: NumericFunction
   readonly averagePositions: NumericFunction
   readonly averagePositionsGradient: NumericFunction
   readonly dot: NumericFunction

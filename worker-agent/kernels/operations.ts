@@ -10,12 +10,18 @@ const kernelNames = {
   batchNormTrain: 'GatehouseBatchNormTrain',
   /** x, dy, mean, variance, gamma, beta; { epsilon, relu6, overwriteDy } -> dx, dgamma, dbeta. */
   batchNormGrad: 'GatehouseBatchNormGrad',
+  /** As batchNormGrad, -> coefficients [5, channels], dgamma, dbeta: dx is left to whoever reads it (DeferredGradient). */
+  batchNormDefer: 'GatehouseBatchNormDefer',
   /** x, mean, variance, gamma, beta; { epsilon, relu6 } -> y. */
   batchNormApply: 'GatehouseBatchNormApply',
-  /** x, filter; { stride } -> y, `same` padding; the filter may change in place between calls. */
+  /** x, filter, and a norm's vectors; { stride, statistics, epsilon, relu6 } -> y, and with statistics mean, variance. */
   convolve: 'GatehouseConvolve',
-  /** x, filter; { stride } -> y, `same` padding, channel multiplier 1. */
+  /** As convolve, channel multiplier 1. */
   convolveDepthwise: 'GatehouseConvolveDepthwise',
+  /** See convolutionGradient; -> dx, coefficients, dgamma, dbeta, dfilter, as far as wanted. */
+  convolveGrad: 'GatehouseConvolveGrad',
+  /** As convolveGrad. */
+  convolveDepthwiseGrad: 'GatehouseConvolveDepthwiseGrad',
   /** x, dy -> dy where 0 < x < 6, otherwise 0. */
   relu6Grad: 'GatehouseRelu6Grad',
   /** x [batch, h, w, c] -> [batch, 1, 1, c]. */
@@ -93,6 +99,23 @@ function batchNormGrad(
   return { dx, dgamma, dbeta }
 }
 
+/** The sums that `batchNormGrad` takes, without dx: a convolution that reads it takes the coefficients instead. */
+function batchNormDefer(
+  inputs: {
+    x: tf.Tensor
+    dy: tf.Tensor
+    mean: tf.Tensor
+    variance: tf.Tensor
+    gamma: tf.Tensor
+    beta: tf.Tensor
+  },
+  attributes: NormaliseAttributes,
+): NormGradients {
+  const outputs = runKernel(kernelNames.batchNormDefer, inputs, attributes)
+  const [coefficients, dgamma, dbeta] = outputs as [tf.Tensor2D, tf.Tensor1D, tf.Tensor1D]
+  return { coefficients, dgamma, dbeta }
+}
+
 /** `batchNormTrain` with a mean and variance that are given. */
 function batchNormApply(
   inputs: {
@@ -107,34 +130,125 @@ function batchNormApply(
   return runOne(kernelNames.batchNormApply, inputs, attributes)
 }
 
-/** Dense convolution, filter [k, k, in, out], `same` padding. */
-function conv2d(x: tf.Tensor, filter: tf.Tensor, stride: number): tf.Tensor4D {
-  return runOne(kernelNames.convolve, { x, filter }, { stride })
+/** A batch-norm of a convolution's input, applied as the convolution reads it; all per-channel vectors. */
+type InputNorm = NormaliseAttributes & {
+  readonly mean: tf.Tensor
+  readonly variance: tf.Tensor
+  readonly gamma: tf.Tensor
+  readonly beta: tf.Tensor
 }
 
-function conv2dFilterGradient(x: tf.Tensor, dy: tf.Tensor, filterShape: readonly number[], stride: number): tf.Tensor4D {
-  const attributes = { strides: [stride, stride], pad: 'same', dataFormat: 'NHWC', filterShape }
-  return runOne('Conv2DBackpropFilter', { x, dy }, attributes)
+type Convolved = {
+  readonly y: tf.Tensor4D
+  /** Mean and biased variance of y per channel, if asked for. */
+  readonly moments?: { readonly mean: tf.Tensor1D; readonly variance: tf.Tensor1D }
 }
 
-function conv2dInputGradient(dy: tf.Tensor, filter: tf.Tensor, inputShape: readonly number[], stride: number): tf.Tensor4D {
-  const attributes = { strides: [stride, stride], pad: 'same', dataFormat: 'NHWC', inputShape }
-  return runOne('Conv2DBackpropInput', { dy, filter }, attributes)
+type ConvolutionOptions = {
+  /** 1×1 convolutions of stride 1 and depthwise ones only. */
+  readonly norm?: InputNorm
+  /** Also compute the moments of y; default false. */
+  readonly statistics?: boolean
+}
+
+/**
+ * The gradient before a batch-norm, not computed yet. With d = y - mean and the rows of `coefficients` [5, channels] being
+ * mean, scale, beta, meanSum and slope:  scale * (dz - meanSum - d * slope),  dz = relu6 ? dy where 0 < d * scale + beta < 6 : dy
+ */
+type DeferredGradient = {
+  /** The batch-norm's input. */
+  readonly y: tf.Tensor
+  readonly coefficients: tf.Tensor
+  readonly relu6: boolean
+}
+
+type ConvolutionGradientInputs = {
+  /** Read only for `dfilter` and with `norm`. */
+  readonly x?: tf.Tensor
+  /** [batch, h, w, c] of x. */
+  readonly inputShape: readonly number[]
+  readonly filter: tf.Tensor
+  readonly stride: number
+  readonly dy: tf.Tensor
+  readonly norm?: InputNorm
+  /** dy is the gradient behind y's batch-norm. */
+  readonly deferred?: DeferredGradient
+  readonly wantInput: boolean
+  readonly wantFilter: boolean
+}
+
+type ConvolutionGradients = {
+  readonly dfilter?: tf.Tensor4D
+  /** With `norm`, the gradient behind that batch-norm, which `normGradients` belongs to. */
+  readonly dx?: tf.Tensor4D
+  readonly normGradients?: NormGradients
+}
+
+type NormGradients = {
+  /** For a DeferredGradient. */
+  readonly coefficients: tf.Tensor2D
+  readonly dgamma: tf.Tensor1D
+  readonly dbeta: tf.Tensor1D
+}
+
+function convolution(kernelName: string, x: tf.Tensor, filter: tf.Tensor, stride: number, options: ConvolutionOptions): Convolved {
+  const { norm, statistics = false } = options
+  const vectors = norm && { mean: norm.mean, variance: norm.variance, gamma: norm.gamma, beta: norm.beta }
+  const attributes = { stride, statistics, epsilon: norm?.epsilon ?? 0, relu6: norm?.relu6 ?? false }
+  const outputs = runKernel(kernelName, { x, filter, ...vectors }, attributes)
+  const [y, mean, variance] = outputs as [tf.Tensor4D, tf.Tensor1D, tf.Tensor1D]
+  return statistics ? { y, moments: { mean, variance } } : { y }
+}
+
+function convolutionGradient(kernelName: string, given: ConvolutionGradientInputs): ConvolutionGradients {
+  const { x, inputShape, filter, stride, dy, norm, deferred, wantInput, wantFilter } = given
+  const inputs = {
+    ...(x && { x }),
+    filter,
+    dy,
+    ...(norm && { mean: norm.mean, variance: norm.variance, gamma: norm.gamma, beta: norm.beta }),
+    ...(deferred && { y: deferred.y, coefficients: deferred.coefficients }),
+  }
+  const attributes = {
+    stride,
+    inputShape,
+    epsilon: norm?.epsilon ?? 0,
+    relu6: norm?.relu6 ?? false,
+    outputRelu6: deferred?.relu6 ?? false,
+    wantInput,
+    wantFilter,
+  }
+  const outputs = (runKernel(kernelName, inputs, attributes) as tf.Tensor[]).values()
+  const next = <T extends tf.Tensor>(wanted: boolean) => (wanted ? (outputs.next().value as T) : undefined)
+  const dx = next<tf.Tensor4D>(wantInput)
+  const hasNorm = wantInput && norm !== undefined
+  const coefficients = next<tf.Tensor2D>(hasNorm)
+  const dgamma = next<tf.Tensor1D>(hasNorm)
+  const dbeta = next<tf.Tensor1D>(hasNorm)
+  const dfilter = next<tf.Tensor4D>(wantFilter)
+  return {
+    ...(dx && { dx }),
+    ...(coefficients && dgamma && dbeta && { normGradients: { coefficients, dgamma, dbeta } }),
+    ...(dfilter && { dfilter }),
+  }
+}
+
+/** Dense convolution, filter [k, k, in, out], `same` padding; the filter may change in place between calls. */
+function conv2d(x: tf.Tensor, filter: tf.Tensor, stride: number, options: ConvolutionOptions = {}): Convolved {
+  return convolution(kernelNames.convolve, x, filter, stride, options)
+}
+
+function conv2dGradient(given: ConvolutionGradientInputs): ConvolutionGradients {
+  return convolutionGradient(kernelNames.convolveGrad, given)
 }
 
 /** Depthwise convolution, filter [k, k, channels, 1], `same` padding. */
-function depthwiseConv2d(x: tf.Tensor, filter: tf.Tensor, stride: number): tf.Tensor4D {
-  return runOne(kernelNames.convolveDepthwise, { x, filter }, { stride })
+function depthwiseConv2d(x: tf.Tensor, filter: tf.Tensor, stride: number, options: ConvolutionOptions = {}): Convolved {
+  return convolution(kernelNames.convolveDepthwise, x, filter, stride, options)
 }
 
-function depthwiseFilterGradient(x: tf.Tensor, dy: tf.Tensor, filterShape: readonly number[], stride: number): tf.Tensor4D {
-  const attributes = { strides: [stride, stride], dilations: [1, 1], pad: 'same', filterShape }
-  return runOne('DepthwiseConv2dNativeBackpropFilter', { x, dy }, attributes)
-}
-
-function depthwiseInputGradient(dy: tf.Tensor, filter: tf.Tensor, inputShape: readonly number[], stride: number): tf.Tensor4D {
-  const attributes = { strides: [stride, stride], dilations: [1, 1], pad: 'same', inputShape }
-  return runOne('DepthwiseConv2dNativeBackpropInput', { dy, filter }, attributes)
+function depthwiseGradient(given: ConvolutionGradientInputs): ConvolutionGradients {
+  return convolutionGradient(kernelNames.convolveDepthwiseGrad, given)
 }
 
 function relu6Gradient(x: tf.Tensor, dy: tf.Tensor): tf.Tensor4D {
@@ -181,20 +295,26 @@ function sgdStep(
 
 export {
   batchNormApply,
+  batchNormDefer,
   batchNormGrad,
   batchNormTrain,
   conv2d,
-  conv2dFilterGradient,
-  conv2dInputGradient,
+  conv2dGradient,
+  type ConvolutionGradientInputs,
+  type ConvolutionGradients,
+  type ConvolutionOptions,
+  type Convolved,
+  type DeferredGradient,
   depthwiseConv2d,
-  depthwiseFilterGradient,
-  depthwiseInputGradient,
+  depthwiseGradient,
   dot,
   globalAveragePool,
   globalAveragePoolGradient,
+  type InputNorm,
   kernelNames,
   type NormaliseAttributes,
   type NormaliseGradAttributes,
+  type NormGradients,
   relu6Gradient,
   type SgdAttributes,
   sgdStep,

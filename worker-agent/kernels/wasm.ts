@@ -16,6 +16,7 @@ type WasmBackend = {
   }
   readonly dataIdMap: { get(dataId: object): { readonly memoryOffset: number } }
   incRef(dataId: object): void
+  disposeData(dataId: object): boolean
   makeOutput(shape: readonly number[], dtype: 'float32'): tf.TensorInfo
   typedArrayFromHeap(info: tf.TensorInfo): Float32Array | Int32Array
 }
@@ -27,6 +28,7 @@ type Workspace = {
   readonly module: KernelModule
   at(info: tf.TensorInfo): number
   make(shape: readonly number[]): tf.TensorInfo
+  free(info: tf.TensorInfo): void
   /** A second tensor on the same memory. */
   share(info: tf.TensorInfo): tf.TensorInfo
   /** A buffer of at least this many bytes, good until the next kernel asks for one. */
@@ -42,6 +44,7 @@ function createWorkspace(backend: WasmBackend, module: KernelModule): Workspace 
     // `>>> 0`: offsets above 2 GiB come back negative.
     at: (info) => backend.dataIdMap.get(info.dataId).memoryOffset >>> 0,
     make: (shape) => backend.makeOutput(shape, 'float32'),
+    free: ({ dataId }) => void backend.disposeData(dataId),
     share({ dataId, shape, dtype }) {
       backend.incRef(dataId)
       return { dataId, shape, dtype }
@@ -81,27 +84,13 @@ function geometry(x: readonly number[], y: readonly number[], kernel: number, st
 
 type Geometry = ReturnType<typeof geometry>
 
-function denseArguments(g: Geometry, { module, scratch }: Workspace): number[] {
-  const { batch, ih, iw, ic, oh, ow, oc, kernel, stride, top, left } = g
-  // Patches are gathered only where the convolution is not a plain matrix product.
-  const gathers = kernel > 1 || stride > 1
-  const bytes = module.convolutionScratchBytes(ic, gathers ? oh : 0, ow, oc, kernel)
-  return [scratch(bytes), batch, ih, iw, ic, oh, ow, oc, kernel, stride, top, left]
-}
-
-function depthwiseArguments(g: Geometry, { module, scratch }: Workspace): number[] {
-  const { batch, ih, iw, ic, oh, ow, kernel, stride, top, left } = g
-  const bytes = module.depthwiseScratchBytes(ih, iw, oh, ow, ic, kernel, stride)
-  return [scratch(bytes), batch, ih, iw, ic, oh, ow, kernel, stride, top, left]
-}
-
 function outputShape(x: readonly number[], channels: number, stride: number): number[] {
   const [batch, height, width] = x as Shape4
   return [batch, Math.ceil(height / stride), Math.ceil(width / stride), channels]
 }
 
 /** Attributes of TensorFlow.js's own convolution gradients, as far as the SIMD kernels go. */
-type GradientAttributes = {
+type StandardAttributes = {
   readonly strides: number | readonly [number, number]
   readonly pad: unknown
   readonly dilations?: number | readonly [number, number]
@@ -109,7 +98,7 @@ type GradientAttributes = {
   readonly inputShape?: readonly number[]
 }
 
-function squareStride({ strides, pad, dilations = 1 }: GradientAttributes, name: string): number {
+function squareStride({ strides, pad, dilations = 1 }: StandardAttributes, name: string): number {
   const [down, across] = typeof strides === 'number' ? [strides, strides] : strides
   const dilated = [dilations].flat().some((dilation) => dilation !== 1)
   if (down !== across || pad !== 'same' || dilated) {
@@ -137,91 +126,177 @@ function depthwiseKernel(filter: readonly number[], name: string): number {
   return kernel
 }
 
-type ConvolutionInputs = { x: tf.TensorInfo; filter: tf.TensorInfo }
-type FilterGradientInputs = { x: tf.TensorInfo; dy: tf.TensorInfo }
-type InputGradientInputs = { dy: tf.TensorInfo; filter: tf.TensorInfo }
-
-function convolve({ x, filter }: ConvolutionInputs, { stride }: { stride: number }, workspace: Workspace): tf.TensorInfo {
-  const { module, at, make } = workspace
-  const kernel = squareKernel(filter.shape, kernelNames.convolve)
-  const y = make(outputShape(x.shape, filter.shape[3] as number, stride))
-  const rest = denseArguments(geometry(x.shape, y.shape, kernel, stride), workspace)
-  module.convolve(at(x), at(filter), at(y), ...rest)
-  return y
-}
-
-function convolveFilterGradient(
-  { x, dy }: FilterGradientInputs,
-  attributes: GradientAttributes & { filterShape: readonly number[] },
-  workspace: Workspace,
-): tf.TensorInfo {
-  const { module, at, make } = workspace
-  const kernel = squareKernel(attributes.filterShape, tf.Conv2DBackpropFilter)
-  const stride = squareStride(attributes, tf.Conv2DBackpropFilter)
-  const dfilter = make(attributes.filterShape)
-  const rest = denseArguments(geometry(x.shape, dy.shape, kernel, stride), workspace)
-  module.convolveFilterGradient(at(x), at(dy), at(dfilter), ...rest)
-  return dfilter
-}
-
-function convolveInputGradient(
-  { dy, filter }: InputGradientInputs,
-  attributes: GradientAttributes & { inputShape: readonly number[] },
-  workspace: Workspace,
-): tf.TensorInfo {
-  const { module, at, make } = workspace
-  const kernel = squareKernel(filter.shape, tf.Conv2DBackpropInput)
-  const stride = squareStride(attributes, tf.Conv2DBackpropInput)
-  const dx = make(attributes.inputShape)
-  const rest = denseArguments(geometry(dx.shape, dy.shape, kernel, stride), workspace)
-  module.convolveInputGradient(at(dy), at(filter), at(dx), ...rest)
-  return dx
-}
-
-function convolveDepthwise({ x, filter }: ConvolutionInputs, { stride }: { stride: number }, workspace: Workspace): tf.TensorInfo {
-  const { module, at, make } = workspace
-  const kernel = depthwiseKernel(filter.shape, kernelNames.convolveDepthwise)
-  const y = make(outputShape(x.shape, x.shape[3] as number, stride))
-  const rest = depthwiseArguments(geometry(x.shape, y.shape, kernel, stride), workspace)
-  module.depthwise(at(x), at(filter), at(y), ...rest)
-  return y
-}
-
-function depthwiseFilterGradient(
-  { x, dy }: FilterGradientInputs,
-  attributes: GradientAttributes & { filterShape: readonly number[] },
-  workspace: Workspace,
-): tf.TensorInfo {
-  const { module, at, make } = workspace
-  const kernel = depthwiseKernel(attributes.filterShape, tf.DepthwiseConv2dNativeBackpropFilter)
-  const stride = squareStride(attributes, tf.DepthwiseConv2dNativeBackpropFilter)
-  const dfilter = make(attributes.filterShape)
-  const rest = depthwiseArguments(geometry(x.shape, dy.shape, kernel, stride), workspace)
-  module.depthwiseFilterGradient(at(x), at(dy), at(dfilter), ...rest)
-  return dfilter
-}
-
-function depthwiseInputGradient(
-  { dy, filter }: InputGradientInputs,
-  attributes: GradientAttributes & { inputShape: readonly number[] },
-  workspace: Workspace,
-): tf.TensorInfo {
-  const { module, at, make } = workspace
-  const kernel = depthwiseKernel(filter.shape, tf.DepthwiseConv2dNativeBackpropInput)
-  const stride = squareStride(attributes, tf.DepthwiseConv2dNativeBackpropInput)
-  const dx = make(attributes.inputShape)
-  const rest = depthwiseArguments(geometry(dx.shape, dy.shape, kernel, stride), workspace)
-  module.depthwiseInputGradient(at(dy), at(filter), at(dx), ...rest)
-  return dx
-}
-
-type NormaliseInputs = { x: tf.TensorInfo; gamma: tf.TensorInfo; beta: tf.TensorInfo }
-/** Three vectors of per-channel constants. */
-function normaliseScratchBytes(channels: number): number {
-  return 3 * channels * Float32Array.BYTES_PER_ELEMENT
-}
+/** float32 */
+const BYTES = Float32Array.BYTES_PER_ELEMENT
+/** Vectors that `norm`, `coefficients` and `sums` hold; see assembly/convolution.ts. */
+const NORM_VECTORS = 3
+const COEFFICIENT_VECTORS = 5
+const SUM_VECTORS = 3
+/** 0 stands for what is not there or not wanted. */
+const NONE = 0
 
 type Moments = { mean: tf.TensorInfo; variance: tf.TensorInfo }
+type NormVectors = Moments & { gamma: tf.TensorInfo; beta: tf.TensorInfo }
+type ConvolutionInputs = { x: tf.TensorInfo; filter: tf.TensorInfo } & Partial<NormVectors>
+type ConvolutionAttributes = NormaliseAttributes & { stride: number; statistics: boolean }
+
+/** How a kind of convolution is laid out and run. */
+type ConvolutionKind = {
+  readonly name: string
+  readonly forward: 'convolve' | 'depthwise'
+  readonly gradient: 'convolveGradient' | 'depthwiseGradient'
+  kernelOf(filter: readonly number[], name: string): number
+  outputChannels(x: readonly number[], filter: readonly number[]): number
+  /** Bytes of scratch and the integer arguments behind it. */
+  layout(g: Geometry, module: KernelModule): { bytes: number; rest: readonly number[] }
+}
+
+const dense: ConvolutionKind = {
+  name: kernelNames.convolve,
+  forward: 'convolve',
+  gradient: 'convolveGradient',
+  kernelOf: squareKernel,
+  outputChannels: (_x, filter) => filter[3] as number,
+  layout({ batch, ih, iw, ic, oh, ow, oc, kernel, stride, top, left }, module) {
+    // Patches are gathered only where the convolution is not a plain matrix product.
+    const gathers = kernel > 1 || stride > 1
+    const bytes = module.convolutionScratchBytes(ic, gathers ? oh : 0, ow, oc, kernel)
+    return { bytes, rest: [batch, ih, iw, ic, oh, ow, oc, kernel, stride, top, left] }
+  },
+}
+
+const depthwise: ConvolutionKind = {
+  name: kernelNames.convolveDepthwise,
+  forward: 'depthwise',
+  gradient: 'depthwiseGradient',
+  kernelOf: depthwiseKernel,
+  outputChannels: (x) => x[3] as number,
+  layout({ batch, ih, iw, ic, oh, ow, kernel, stride, top, left }, module) {
+    const bytes = module.depthwiseScratchBytes(ih, iw, oh, ow, ic, kernel, stride)
+    return { bytes, rest: [batch, ih, iw, ic, oh, ow, kernel, stride, top, left] }
+  },
+}
+
+/** Writes the vectors of a batch-norm to `target`; NONE where there is none. */
+function placeNorm(inputs: Partial<NormVectors>, epsilon: number, target: number, { module, at }: Workspace): number {
+  const { mean, variance, gamma, beta } = inputs
+  if (!mean || !variance || !gamma || !beta) return NONE
+  module.prepareNorm(at(mean), at(variance), at(gamma), at(beta), target, elementCount(gamma), epsilon)
+  return target
+}
+
+function runConvolution(kind: ConvolutionKind) {
+  return (inputs: ConvolutionInputs, attributes: ConvolutionAttributes, workspace: Workspace): tf.TensorInfo[] => {
+    const { module, at, make, scratch } = workspace
+    const { x, filter } = inputs
+    const { stride, statistics, epsilon, relu6 } = attributes
+    const kernel = kind.kernelOf(filter.shape, kind.name)
+    const y = make(outputShape(x.shape, kind.outputChannels(x.shape, filter.shape), stride))
+    const g = geometry(x.shape, y.shape, kernel, stride)
+    if (inputs.mean && kind === dense && (kernel > 1 || stride > 1)) {
+      throw new Error(`${kind.name}: a norm is applied in front of 1×1 convolutions of stride 1 only`)
+    }
+    const moments = statistics ? { mean: make([g.oc]), variance: make([g.oc]) } : undefined
+    const { bytes, rest } = kind.layout(g, module)
+    const vectorBytes = (NORM_VECTORS * g.ic + SUM_VECTORS * g.oc) * BYTES
+    const start = scratch(vectorBytes + bytes)
+    const norm = placeNorm(inputs, epsilon, start, workspace)
+    const sums = moments ? start + NORM_VECTORS * g.ic * BYTES : NONE
+    module[kind.forward](at(x), at(filter), at(y), norm, relu6 ? 1 : 0, sums, start + vectorBytes, ...rest)
+    if (!moments) return [y]
+    const shift = sums + 2 * g.oc * BYTES
+    const { mean, variance } = moments
+    module.finishStatistics(sums, shift, at(mean), at(variance), elementCount(y) / g.oc, g.oc)
+    return [y, mean, variance]
+  }
+}
+
+type GradientInputs = Omit<ConvolutionInputs, 'x'> & {
+  x?: tf.TensorInfo
+  dy: tf.TensorInfo
+  y?: tf.TensorInfo
+  coefficients?: tf.TensorInfo
+}
+type GradientAttributes = NormaliseAttributes & {
+  stride: number
+  inputShape: readonly number[]
+  outputRelu6: boolean
+  wantInput: boolean
+  wantFilter: boolean
+}
+
+function runConvolutionGradient(kind: ConvolutionKind) {
+  return (inputs: GradientInputs, attributes: GradientAttributes, workspace: Workspace): tf.TensorInfo[] => {
+    const { module, at, make, scratch } = workspace
+    const { x, filter, dy, y, coefficients, variance } = inputs
+    const { stride, inputShape, epsilon, relu6, outputRelu6, wantInput, wantFilter } = attributes
+    const kernel = kind.kernelOf(filter.shape, kind.name)
+    const g = geometry(inputShape, dy.shape, kernel, stride)
+    const dx = wantInput ? make(inputShape) : undefined
+    const dfilter = wantFilter ? make(filter.shape) : undefined
+    const { bytes, rest } = kind.layout(g, module)
+    const vectorBytes = (NORM_VECTORS + SUM_VECTORS) * g.ic * BYTES
+    const hasNorm = variance !== undefined
+    const made = dx && hasNorm ? [make([COEFFICIENT_VECTORS, g.ic]), make([g.ic]), make([g.ic])] : []
+    const start = scratch(vectorBytes + bytes)
+    const norm = placeNorm(inputs, epsilon, start, workspace)
+    const sums = made.length > 0 ? start + NORM_VECTORS * g.ic * BYTES : NONE
+    const pointer = (info: tf.TensorInfo | undefined) => (info ? at(info) : NONE)
+    module[kind.gradient](
+      pointer(x),
+      norm,
+      relu6 ? 1 : 0,
+      pointer(y),
+      at(dy),
+      pointer(coefficients),
+      outputRelu6 ? 1 : 0,
+      at(filter),
+      pointer(dfilter),
+      pointer(dx),
+      sums,
+      start + vectorBytes,
+      ...rest,
+    )
+    if (variance && made.length > 0) {
+      const rows = (g.batch * g.ih * g.iw) as number
+      const pointers = made.map(at)
+      module.finishGradient(sums, norm, at(variance), ...pointers, rows, g.ic, epsilon)
+    }
+    return [...(dx ? [dx] : []), ...made, ...(dfilter ? [dfilter] : [])]
+  }
+}
+
+/** TensorFlow.js's own gradient kernels, for code that does not know ours. */
+function standardInputGradient(kind: ConvolutionKind) {
+  return (
+    { dy, filter }: { dy: tf.TensorInfo; filter: tf.TensorInfo },
+    attributes: StandardAttributes & { inputShape: readonly number[] },
+    workspace: Workspace,
+  ): tf.TensorInfo => {
+    const { inputShape } = attributes
+    const stride = squareStride(attributes, kind.name)
+    const given = { ...plainGradient, stride, inputShape, wantInput: true, wantFilter: false }
+    return runConvolutionGradient(kind)({ dy, filter }, given, workspace)[0] as tf.TensorInfo
+  }
+}
+
+function standardFilterGradient(kind: ConvolutionKind) {
+  return (
+    { x, dy }: { x: tf.TensorInfo; dy: tf.TensorInfo },
+    attributes: StandardAttributes & { filterShape: readonly number[] },
+    workspace: Workspace,
+  ): tf.TensorInfo => {
+    const stride = squareStride(attributes, kind.name)
+    const given = { ...plainGradient, stride, inputShape: x.shape, wantInput: false, wantFilter: true }
+    // Of the filter only the shape is read.
+    const filter = { ...x, shape: [...attributes.filterShape] }
+    return runConvolutionGradient(kind)({ x, dy, filter }, given, workspace)[0] as tf.TensorInfo
+  }
+}
+
+const plainGradient = { epsilon: 0, relu6: false, outputRelu6: false }
+
+type NormaliseInputs = { x: tf.TensorInfo; gamma: tf.TensorInfo; beta: tf.TensorInfo }
 
 function batchNormApply(
   { x, mean, variance, gamma, beta }: NormaliseInputs & Moments,
@@ -232,36 +307,49 @@ function batchNormApply(
   const channels = elementCount(gamma)
   const rows = elementCount(x) / channels
   const vectors = [at(mean), at(variance), at(gamma), at(beta)]
-  const constants = scratch(normaliseScratchBytes(channels))
-  module.normalise(at(x), ...vectors, at(y), constants, rows, channels, epsilon, relu6 ? 1 : 0)
+  const norm = scratch(NORM_VECTORS * channels * BYTES)
+  module.normalise(at(x), ...vectors, at(y), norm, rows, channels, epsilon, relu6 ? 1 : 0)
   return y
 }
 
 function batchNormTrain(inputs: NormaliseInputs, attributes: NormaliseAttributes, workspace: Workspace): tf.TensorInfo[] {
-  const { module, at, make } = workspace
+  const { module, at, make, scratch } = workspace
   const { x, gamma } = inputs
   const channels = elementCount(gamma)
   const mean = make([channels])
   const variance = make([channels])
-  module.channelStatistics(at(x), at(mean), at(variance), elementCount(x) / channels, channels)
+  const sums = scratch(SUM_VECTORS * channels * BYTES)
+  module.channelStatistics(at(x), at(mean), at(variance), sums, elementCount(x) / channels, channels)
   return [batchNormApply({ ...inputs, mean, variance }, attributes, workspace), mean, variance]
 }
 
-function batchNormGrad(
-  { x, dy, mean, variance, gamma, beta }: NormaliseInputs & Moments & { dy: tf.TensorInfo },
-  { epsilon, relu6, overwriteDy }: NormaliseGradAttributes,
-  { module, at, make, share, scratch }: Workspace,
+type NormGradientInputs = NormaliseInputs & Moments & { dy: tf.TensorInfo }
+
+function normaliseGradient(
+  { x, dy, mean, variance, gamma, beta }: NormGradientInputs,
+  dx: tf.TensorInfo | undefined,
+  { epsilon, relu6 }: NormaliseAttributes,
+  { module, at, make, scratch }: Workspace,
 ): tf.TensorInfo[] {
   const channels = elementCount(gamma)
   const rows = elementCount(x) / channels
-  // This kernel waits for memory more than for arithmetic: writing where dy was read spares a fifth of the traffic.
-  const dx = overwriteDy ? share(dy) : make(x.shape)
-  const dgamma = make([channels])
-  const dbeta = make([channels])
+  const made = [make([COEFFICIENT_VECTORS, channels]), make([channels]), make([channels])]
+  const sums = scratch(SUM_VECTORS * channels * BYTES)
   const given = [at(x), at(dy), at(mean), at(variance), at(gamma), at(beta)]
-  const made = [at(dx), at(dgamma), at(dbeta), scratch(normaliseScratchBytes(channels))]
-  module.normaliseGradient(...given, ...made, rows, channels, epsilon, relu6 ? 1 : 0)
-  return [dx, dgamma, dbeta]
+  module.normaliseGradient(...given, dx ? at(dx) : NONE, ...made.map(at), sums, rows, channels, epsilon, relu6 ? 1 : 0)
+  return made
+}
+
+function batchNormDefer(inputs: NormGradientInputs, attributes: NormaliseAttributes, workspace: Workspace): tf.TensorInfo[] {
+  return normaliseGradient(inputs, undefined, attributes, workspace)
+}
+
+function batchNormGrad(inputs: NormGradientInputs, attributes: NormaliseGradAttributes, workspace: Workspace): tf.TensorInfo[] {
+  // This kernel waits for memory more than for arithmetic: writing where dy was read spares a fifth of the traffic.
+  const dx = attributes.overwriteDy ? workspace.share(inputs.dy) : workspace.make(inputs.x.shape)
+  const [coefficients, dgamma, dbeta] = normaliseGradient(inputs, dx, attributes, workspace)
+  workspace.free(coefficients as tf.TensorInfo)
+  return [dx, dgamma as tf.TensorInfo, dbeta as tf.TensorInfo]
 }
 
 function relu6Grad(
@@ -306,7 +394,7 @@ function softmaxCrossEntropy(
   return [metrics, dlogits]
 }
 
-type PoolAttributes = GradientAttributes & { readonly filterSize: number | readonly [number, number] }
+type PoolAttributes = StandardAttributes & { readonly filterSize: number | readonly [number, number] }
 
 function maxPoolGrad(
   { dy, input }: { dy: tf.TensorInfo; input: tf.TensorInfo },
@@ -351,17 +439,20 @@ function sgdStep(
 }
 
 const wasmKernels: Record<string, WasmKernel> = {
-  [tf.Conv2DBackpropFilter]: convolveFilterGradient,
-  [tf.Conv2DBackpropInput]: convolveInputGradient,
-  [tf.DepthwiseConv2dNativeBackpropFilter]: depthwiseFilterGradient,
-  [tf.DepthwiseConv2dNativeBackpropInput]: depthwiseInputGradient,
+  [tf.Conv2DBackpropFilter]: standardFilterGradient(dense),
+  [tf.Conv2DBackpropInput]: standardInputGradient(dense),
+  [tf.DepthwiseConv2dNativeBackpropFilter]: standardFilterGradient(depthwise),
+  [tf.DepthwiseConv2dNativeBackpropInput]: standardInputGradient(depthwise),
   [tf.MaxPoolGrad]: maxPoolGrad,
   ...({
     [kernelNames.batchNormApply]: batchNormApply,
+    [kernelNames.batchNormDefer]: batchNormDefer,
     [kernelNames.batchNormGrad]: batchNormGrad,
     [kernelNames.batchNormTrain]: batchNormTrain,
-    [kernelNames.convolve]: convolve,
-    [kernelNames.convolveDepthwise]: convolveDepthwise,
+    [kernelNames.convolve]: runConvolution(dense),
+    [kernelNames.convolveDepthwise]: runConvolution(depthwise),
+    [kernelNames.convolveDepthwiseGrad]: runConvolutionGradient(depthwise),
+    [kernelNames.convolveGrad]: runConvolutionGradient(dense),
     [kernelNames.dot]: dot,
     [kernelNames.globalAveragePool]: globalAveragePool,
     [kernelNames.globalAveragePoolGrad]: globalAveragePoolGrad,

@@ -1,9 +1,15 @@
 // Dense convolution with any kernel and stride as a matrix product over patches (im2col), one image at a time so that
 // the patches stay small. A 1×1 convolution of stride 1 is the product itself, over all images at once.
+// A batch-norm in front of the convolution or behind it is taken over a few rows at a time, while these are in the cache
+// (normalised.ts): its output and its gradient never reach memory.
+//   norm          [3, ic] or 0: x is the input of a batch-norm, and is normalised (and clamped) as it is read
+//   coefficients  [5, oc] or 0: dy is the gradient behind a batch-norm of y, and is brought before it as it is read
+//   sums          [3, channels] or 0: gets the sums for the statistics of y, or for the gradient of the batch-norm before x
 // Geometry arguments: input height, width, channels (ih, iw, ic), output (oh, ow, oc), kernel, stride, and the padding
 // before the first row and column; what lies outside the image is zero.
 
 import { multiply, multiplyTransposed, packPanels } from './matrix';
+import { gradientRows, normaliseRows, sumGradientRows, sumRows } from './normalised';
 
 /** Gathers image[ih, iw, ic] into patches[oh * ow, kernel * kernel * ic]. */
 function gatherPatches(
@@ -78,23 +84,43 @@ function panelBytes(inner: i32, columns: i32): i32 {
   return inner * ((columns + 7) & ~7) * 4;
 }
 
-/** Scratch bytes that each of the three functions below needs. */
-export function convolutionScratchBytes(
-  ic: i32,
-  oh: i32,
-  ow: i32,
-  oc: i32,
-  kernel: i32,
-): i32 {
-  const patch = kernel * kernel * ic;
-  return max(panelBytes(patch, oc), panelBytes(oc, patch)) + oh * ow * patch * 4 + 16;
+/** Bytes that the rows in work may take: a good part of the second-level cache. */
+const CHUNK_BYTES: i32 = 192 * 1024;
+const MIN_CHUNK: i32 = 16;
+const MAX_CHUNK: i32 = 128;
+
+/** Rows that are worked on at a time. */
+// @ts-ignore: decorator
+@inline
+function chunkRows(ic: i32, oc: i32): i32 {
+  return max(MIN_CHUNK, min(MAX_CHUNK, (CHUNK_BYTES / ((ic + oc) << 2)) & ~3));
 }
 
-/** y[batch, oh, ow, oc] from x[batch, ih, iw, ic] and filter[kernel, kernel, ic, oc]. */
+/** Scratch bytes that each of the two functions below needs. */
+export function convolutionScratchBytes(ic: i32, oh: i32, ow: i32, oc: i32, kernel: i32): i32 {
+  const patch = kernel * kernel * ic;
+  const panels = max(panelBytes(patch, oc), panelBytes(oc, patch));
+  return panels + max(oh * ow, chunkRows(ic, oc)) * (patch + oc) * 4 + 16;
+}
+
+/** Sums for the statistics of y, shifted by its first row, which is kept in the third vector. */
+function addStatistics(y: usize, sums: usize, isFirst: bool, rows: i32, channels: i32): void {
+  const shift = sums + (channels << 3);
+  if (isFirst) {
+    memory.fill(sums, 0, channels << 3);
+    memory.copy(shift, y, channels << 2);
+  }
+  sumRows(y, shift, sums, rows, channels);
+}
+
+/** y[batch, oh, ow, oc] from x[batch, ih, iw, ic] and filter[kernel, kernel, ic, oc]. `norm` only where 1×1, stride 1. */
 export function convolve(
   x: usize,
   filter: usize,
   y: usize,
+  norm: usize,
+  relu6: i32,
+  sums: usize,
   scratch: usize,
   batch: i32,
   ih: i32,
@@ -110,56 +136,45 @@ export function convolve(
 ): void {
   const patch = kernel * kernel * ic;
   packPanels(filter, patch, oc, oc << 2, 4, scratch);
-  if (kernel == 1 && stride == 1) {
-    multiply(x, scratch, y, batch * oh * ow, ic, oc);
+  const work = scratch + panelBytes(patch, oc);
+  if (kernel > 1 || stride > 1) {
+    for (let image = 0; image < batch; image++) {
+      gatherPatches(x, work, ih, iw, ic, oh, ow, kernel, stride, top, left);
+      multiply(work, scratch, y, oh * ow, patch, oc);
+      if (sums) addStatistics(y, sums, image == 0, oh * ow, oc);
+      x += (ih * iw * ic) << 2;
+      y += (oh * ow * oc) << 2;
+    }
     return;
   }
-  const patches = scratch + panelBytes(patch, oc);
-  for (let image = 0; image < batch; image++) {
-    gatherPatches(x, patches, ih, iw, ic, oh, ow, kernel, stride, top, left);
-    multiply(patches, scratch, y, oh * ow, patch, oc);
-    x += (ih * iw * ic) << 2;
-    y += (oh * ow * oc) << 2;
+  const rows = batch * oh * ow;
+  const chunk = chunkRows(ic, oc);
+  for (let first = 0; first < rows; first += chunk) {
+    const count = min(chunk, rows - first);
+    if (norm) normaliseRows(x, work, norm, count, ic, relu6);
+    multiply(norm ? work : x, scratch, y, count, ic, oc);
+    if (sums) addStatistics(y, sums, first == 0, count, oc);
+    x += (count * ic) << 2;
+    y += (count * oc) << 2;
   }
 }
 
-/** dfilter[kernel, kernel, ic, oc] from x and dy. */
-export function convolveFilterGradient(
+/**
+ * dfilter[kernel, kernel, ic, oc] and dx[batch, ih, iw, ic], either of them if its pointer is not 0. With `coefficients`,
+ * `y` is the convolution's output; with `norm` (only where 1×1, stride 1) dx is the gradient behind that batch-norm.
+ */
+export function convolveGradient(
   x: usize,
+  norm: usize,
+  relu6: i32,
+  y: usize,
   dy: usize,
-  dfilter: usize,
-  scratch: usize,
-  batch: i32,
-  ih: i32,
-  iw: i32,
-  ic: i32,
-  oh: i32,
-  ow: i32,
-  oc: i32,
-  kernel: i32,
-  stride: i32,
-  top: i32,
-  left: i32,
-): void {
-  const patch = kernel * kernel * ic;
-  memory.fill(dfilter, 0, (patch * oc) << 2);
-  if (kernel == 1 && stride == 1) {
-    multiplyTransposed(x, dy, dfilter, batch * oh * ow, ic, oc);
-    return;
-  }
-  for (let image = 0; image < batch; image++) {
-    gatherPatches(x, scratch, ih, iw, ic, oh, ow, kernel, stride, top, left);
-    multiplyTransposed(scratch, dy, dfilter, oh * ow, patch, oc);
-    x += (ih * iw * ic) << 2;
-    dy += (oh * ow * oc) << 2;
-  }
-}
-
-/** dx[batch, ih, iw, ic] from dy and filter. */
-export function convolveInputGradient(
-  dy: usize,
+  coefficients: usize,
+  yRelu6: i32,
   filter: usize,
+  dfilter: usize,
   dx: usize,
+  sums: usize,
   scratch: usize,
   batch: i32,
   ih: i32,
@@ -174,17 +189,46 @@ export function convolveInputGradient(
   left: i32,
 ): void {
   const patch = kernel * kernel * ic;
-  packPanels(filter, oc, patch, 4, oc << 2, scratch);
-  if (kernel == 1 && stride == 1) {
-    multiply(dy, scratch, dx, batch * oh * ow, oc, ic);
-    return;
-  }
-  memory.fill(dx, 0, (batch * ih * iw * ic) << 2);
+  const isPlain = kernel == 1 && stride == 1;
+  if (dx) packPanels(filter, oc, patch, 4, oc << 2, scratch);
+  if (dfilter) memory.fill(dfilter, 0, (patch * oc) << 2);
+  if (sums) memory.fill(sums, 0, ic << 3);
+  if (dx && !isPlain) memory.fill(dx, 0, (batch * ih * iw * ic) << 2);
+  const total = batch * oh * ow;
+  const chunk = isPlain ? chunkRows(ic, oc) : oh * ow;
   const patches = scratch + panelBytes(oc, patch);
-  for (let image = 0; image < batch; image++) {
-    multiply(dy, scratch, patches, oh * ow, oc, patch);
-    scatterPatches(dx, patches, ih, iw, ic, oh, ow, kernel, stride, top, left);
-    dx += (ih * iw * ic) << 2;
-    dy += (oh * ow * oc) << 2;
+  const gradients = patches + ((chunk * patch) << 2);
+  for (let first = 0; first < total; first += chunk) {
+    const count = min(chunk, total - first);
+    let g = dy;
+    if (coefficients) {
+      gradientRows(y, dy, gradients, coefficients, count, oc, yRelu6);
+      g = gradients;
+      y += (count * oc) << 2;
+    }
+    if (dfilter) {
+      let a = x;
+      if (!isPlain) {
+        gatherPatches(x, patches, ih, iw, ic, oh, ow, kernel, stride, top, left);
+        a = patches;
+      } else if (norm) {
+        normaliseRows(x, patches, norm, count, ic, relu6);
+        a = patches;
+      }
+      multiplyTransposed(a, g, dfilter, count, patch, oc);
+    }
+    if (dx) {
+      if (isPlain) {
+        multiply(g, scratch, dx, count, oc, ic);
+        if (sums) sumGradientRows(x, dx, norm, sums, count, ic, relu6);
+        dx += (count * ic) << 2;
+      } else {
+        multiply(g, scratch, patches, count, oc, patch);
+        scatterPatches(dx, patches, ih, iw, ic, oh, ow, kernel, stride, top, left);
+        dx += (ih * iw * ic) << 2;
+      }
+    }
+    dy += (count * oc) << 2;
+    x += (isPlain ? count * ic : ih * iw * ic) << 2;
   }
 }

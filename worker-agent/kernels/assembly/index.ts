@@ -1,18 +1,8 @@
 // Everything that kernels/wasm.ts calls.
 
 export { channelStatistics, normalise, normaliseGradient } from './batch-norm';
-export {
-  convolutionScratchBytes,
-  convolve,
-  convolveFilterGradient,
-  convolveInputGradient,
-} from './convolution';
-export {
-  depthwise,
-  depthwiseFilterGradient,
-  depthwiseInputGradient,
-  depthwiseScratchBytes,
-} from './depthwise';
+export { convolutionScratchBytes, convolve, convolveGradient } from './convolution';
+export { depthwise, depthwiseGradient, depthwiseScratchBytes } from './depthwise';
 export {
   averagePositions,
   averagePositionsGradient,
@@ -21,4 +11,5 @@ export {
   sgdStep,
   sum,
 } from './elementwise';
+export { finishGradient, finishStatistics, prepareNorm } from './normalised';
 export { maxPoolGradient } from './pooling';

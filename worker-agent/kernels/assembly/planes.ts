@@ -1,132 +1,191 @@
 // Correlations of small planes, the inner loops of the depthwise kernels. A plane holds four channels of one image as
 // [rows][columns] vectors, so that it fits the first-level cache and a tap is one load. `taps` and `width` are constants
-// of each specialisation: the compiler drops the statements whose guard is false, the filter row stays in registers, and
-// each input vector is loaded once for all the outputs that it reaches. A fused multiply-add takes four cycles and two
-// start per cycle, hence eight independent sums wherever a row is long enough.
+// of each specialisation: the compiler drops the statements whose guard is false, and the filter row stays in registers.
+//
+// The order of statements is what makes these loops reach the machine's peak (docs/performance.md). V8 keeps loads and
+// stores in order but moves arithmetic down to where its result is needed; a block of many sums thus becomes all loads
+// first, which registers do not hold. Here every sum is stored before the next input is loaded. Sums of different
+// columns do not depend on each other, so the processor overlaps them by itself.
 
 import { madd, zeros } from './simd';
 
-/** One block of `width` (4 or 8) outputs: out[j] (+)= sum over r, t of row[r][j + t] * filter[r][t]. Strides in bytes. */
+/** One output: the sum of up to 7 products, stored at once. */
+// @ts-ignore: decorator
+@inline
+function storeSum(
+  taps: i32,
+  accumulate: bool,
+  out: usize,
+  x0: v128,
+  x1: v128,
+  x2: v128,
+  x3: v128,
+  x4: v128,
+  x5: v128,
+  x6: v128,
+  f0: v128,
+  f1: v128,
+  f2: v128,
+  f3: v128,
+  f4: v128,
+  f5: v128,
+  f6: v128,
+): void {
+  let sum = accumulate ? madd(x0, f0, v128.load(out)) : f32x4.mul(x0, f0);
+  if (taps > 1) sum = madd(x1, f1, sum);
+  if (taps > 2) sum = madd(x2, f2, sum);
+  if (taps > 3) sum = madd(x3, f3, sum);
+  if (taps > 4) sum = madd(x4, f4, sum);
+  if (taps > 5) sum = madd(x5, f5, sum);
+  if (taps > 6) sum = madd(x6, f6, sum);
+  v128.store(out, sum);
+}
+
+/**
+ * One row of a filter over one row of a plane: out[j] (+)= sum over t of row[j + t] * f[t], `width` (8, 4, 2 or 1) outputs.
+ * Output j is the first to need input j + taps - 1, which is loaded just before it.
+ */
 // @ts-ignore: decorator
 @inline
 function correlateBlock(
   taps: i32,
   width: i32,
   row: usize,
-  rowStride: i32,
-  tap: usize,
-  filterStride: i32,
-  filterRows: i32,
+  f0: v128,
+  f1: v128,
+  f2: v128,
+  f3: v128,
+  f4: v128,
+  f5: v128,
+  f6: v128,
   out: usize,
   accumulate: bool,
 ): void {
-  let sum0 = zeros();
-  let sum1 = zeros();
-  let sum2 = zeros();
-  let sum3 = zeros();
-  let sum4 = zeros();
-  let sum5 = zeros();
-  let sum6 = zeros();
-  let sum7 = zeros();
-  if (accumulate) {
-    sum0 = v128.load(out, 0);
-    sum1 = v128.load(out, 16);
-    sum2 = v128.load(out, 32);
-    sum3 = v128.load(out, 48);
-    if (width > 4) sum4 = v128.load(out, 64);
-    if (width > 5) sum5 = v128.load(out, 80);
-    if (width > 6) sum6 = v128.load(out, 96);
-    if (width > 7) sum7 = v128.load(out, 112);
+  const x0 = v128.load(row);
+  let x1 = zeros();
+  let x2 = zeros();
+  let x3 = zeros();
+  let x4 = zeros();
+  let x5 = zeros();
+  let x6 = zeros();
+  let x7 = zeros();
+  let x8 = zeros();
+  let x9 = zeros();
+  let x10 = zeros();
+  let x11 = zeros();
+  let x12 = zeros();
+  let x13 = zeros();
+  if (taps > 1) x1 = v128.load(row, 16);
+  if (taps > 2) x2 = v128.load(row, 32);
+  if (taps > 3) x3 = v128.load(row, 48);
+  if (taps > 4) x4 = v128.load(row, 64);
+  if (taps > 5) x5 = v128.load(row, 80);
+  if (taps > 6) x6 = v128.load(row, 96);
+  storeSum(taps, accumulate, out, x0, x1, x2, x3, x4, x5, x6, f0, f1, f2, f3, f4, f5, f6);
+  if (width == 1) return;
+  if (taps == 1) x1 = v128.load(row, 16);
+  if (taps == 2) x2 = v128.load(row, 32);
+  if (taps == 3) x3 = v128.load(row, 48);
+  if (taps == 4) x4 = v128.load(row, 64);
+  if (taps == 5) x5 = v128.load(row, 80);
+  if (taps == 6) x6 = v128.load(row, 96);
+  if (taps == 7) x7 = v128.load(row, 112);
+  storeSum(taps, accumulate, out + 16, x1, x2, x3, x4, x5, x6, x7, f0, f1, f2, f3, f4, f5, f6);
+  if (width == 2) return;
+  if (taps == 1) x2 = v128.load(row, 32);
+  if (taps == 2) x3 = v128.load(row, 48);
+  if (taps == 3) x4 = v128.load(row, 64);
+  if (taps == 4) x5 = v128.load(row, 80);
+  if (taps == 5) x6 = v128.load(row, 96);
+  if (taps == 6) x7 = v128.load(row, 112);
+  if (taps == 7) x8 = v128.load(row, 128);
+  storeSum(taps, accumulate, out + 32, x2, x3, x4, x5, x6, x7, x8, f0, f1, f2, f3, f4, f5, f6);
+  if (taps == 1) x3 = v128.load(row, 48);
+  if (taps == 2) x4 = v128.load(row, 64);
+  if (taps == 3) x5 = v128.load(row, 80);
+  if (taps == 4) x6 = v128.load(row, 96);
+  if (taps == 5) x7 = v128.load(row, 112);
+  if (taps == 6) x8 = v128.load(row, 128);
+  if (taps == 7) x9 = v128.load(row, 144);
+  storeSum(taps, accumulate, out + 48, x3, x4, x5, x6, x7, x8, x9, f0, f1, f2, f3, f4, f5, f6);
+  if (width == 4) return;
+  if (taps == 1) x4 = v128.load(row, 64);
+  if (taps == 2) x5 = v128.load(row, 80);
+  if (taps == 3) x6 = v128.load(row, 96);
+  if (taps == 4) x7 = v128.load(row, 112);
+  if (taps == 5) x8 = v128.load(row, 128);
+  if (taps == 6) x9 = v128.load(row, 144);
+  if (taps == 7) x10 = v128.load(row, 160);
+  storeSum(taps, accumulate, out + 64, x4, x5, x6, x7, x8, x9, x10, f0, f1, f2, f3, f4, f5, f6);
+  if (taps == 1) x5 = v128.load(row, 80);
+  if (taps == 2) x6 = v128.load(row, 96);
+  if (taps == 3) x7 = v128.load(row, 112);
+  if (taps == 4) x8 = v128.load(row, 128);
+  if (taps == 5) x9 = v128.load(row, 144);
+  if (taps == 6) x10 = v128.load(row, 160);
+  if (taps == 7) x11 = v128.load(row, 176);
+  storeSum(taps, accumulate, out + 80, x5, x6, x7, x8, x9, x10, x11, f0, f1, f2, f3, f4, f5, f6);
+  if (taps == 1) x6 = v128.load(row, 96);
+  if (taps == 2) x7 = v128.load(row, 112);
+  if (taps == 3) x8 = v128.load(row, 128);
+  if (taps == 4) x9 = v128.load(row, 144);
+  if (taps == 5) x10 = v128.load(row, 160);
+  if (taps == 6) x11 = v128.load(row, 176);
+  if (taps == 7) x12 = v128.load(row, 192);
+  storeSum(taps, accumulate, out + 96, x6, x7, x8, x9, x10, x11, x12, f0, f1, f2, f3, f4, f5, f6);
+  if (taps == 1) x7 = v128.load(row, 112);
+  if (taps == 2) x8 = v128.load(row, 128);
+  if (taps == 3) x9 = v128.load(row, 144);
+  if (taps == 4) x10 = v128.load(row, 160);
+  if (taps == 5) x11 = v128.load(row, 176);
+  if (taps == 6) x12 = v128.load(row, 192);
+  if (taps == 7) x13 = v128.load(row, 208);
+  storeSum(taps, accumulate, out + 112, x7, x8, x9, x10, x11, x12, x13, f0, f1, f2, f3, f4, f5, f6);
+}
+
+// @ts-ignore: decorator
+@inline
+function correlateRow(
+  taps: i32,
+  plane: usize,
+  outputStride: i32,
+  tap: usize,
+  out: usize,
+  rows: i32,
+  columns: i32,
+  accumulate: bool,
+): void {
+  const f0 = v128.load(tap);
+  const f1 = taps > 1 ? v128.load(tap, 16) : zeros();
+  const f2 = taps > 2 ? v128.load(tap, 32) : zeros();
+  const f3 = taps > 3 ? v128.load(tap, 48) : zeros();
+  const f4 = taps > 4 ? v128.load(tap, 64) : zeros();
+  const f5 = taps > 5 ? v128.load(tap, 80) : zeros();
+  const f6 = taps > 6 ? v128.load(tap, 96) : zeros();
+  for (let oy = 0; oy < rows; oy++) {
+    let row = plane + oy * outputStride;
+    let left = columns;
+    for (; left >= 8; left -= 8) {
+      correlateBlock(taps, 8, row, f0, f1, f2, f3, f4, f5, f6, out, accumulate);
+      row += 128;
+      out += 128;
+    }
+    if (left & 4) {
+      correlateBlock(taps, 4, row, f0, f1, f2, f3, f4, f5, f6, out, accumulate);
+      row += 64;
+      out += 64;
+    }
+    if (left & 2) {
+      correlateBlock(taps, 2, row, f0, f1, f2, f3, f4, f5, f6, out, accumulate);
+      row += 32;
+      out += 32;
+    }
+    if (left & 1) {
+      correlateBlock(taps, 1, row, f0, f1, f2, f3, f4, f5, f6, out, accumulate);
+      row += 16;
+      out += 16;
+    }
   }
-  for (let r = 0; r < filterRows; r++) {
-    const f0 = v128.load(tap);
-    const f1 = taps > 1 ? v128.load(tap, 16) : zeros();
-    const f2 = taps > 2 ? v128.load(tap, 32) : zeros();
-    const f3 = taps > 3 ? v128.load(tap, 48) : zeros();
-    const f4 = taps > 4 ? v128.load(tap, 64) : zeros();
-    const f5 = taps > 5 ? v128.load(tap, 80) : zeros();
-    const f6 = taps > 6 ? v128.load(tap, 96) : zeros();
-    let x = v128.load(row);
-    sum0 = madd(x, f0, sum0);
-    x = v128.load(row, 16);
-    if (taps > 1) sum0 = madd(x, f1, sum0);
-    sum1 = madd(x, f0, sum1);
-    x = v128.load(row, 32);
-    if (taps > 2) sum0 = madd(x, f2, sum0);
-    if (taps > 1) sum1 = madd(x, f1, sum1);
-    sum2 = madd(x, f0, sum2);
-    x = v128.load(row, 48);
-    if (taps > 3) sum0 = madd(x, f3, sum0);
-    if (taps > 2) sum1 = madd(x, f2, sum1);
-    if (taps > 1) sum2 = madd(x, f1, sum2);
-    sum3 = madd(x, f0, sum3);
-    if (taps + width > 5) x = v128.load(row, 64);
-    if (taps > 4) sum0 = madd(x, f4, sum0);
-    if (taps > 3) sum1 = madd(x, f3, sum1);
-    if (taps > 2) sum2 = madd(x, f2, sum2);
-    if (taps > 1) sum3 = madd(x, f1, sum3);
-    if (width > 4) sum4 = madd(x, f0, sum4);
-    if (taps + width > 6) x = v128.load(row, 80);
-    if (taps > 5) sum0 = madd(x, f5, sum0);
-    if (taps > 4) sum1 = madd(x, f4, sum1);
-    if (taps > 3) sum2 = madd(x, f3, sum2);
-    if (taps > 2) sum3 = madd(x, f2, sum3);
-    if (width > 4 && taps > 1) sum4 = madd(x, f1, sum4);
-    if (width > 5) sum5 = madd(x, f0, sum5);
-    if (taps + width > 7) x = v128.load(row, 96);
-    if (taps > 6) sum0 = madd(x, f6, sum0);
-    if (taps > 5) sum1 = madd(x, f5, sum1);
-    if (taps > 4) sum2 = madd(x, f4, sum2);
-    if (taps > 3) sum3 = madd(x, f3, sum3);
-    if (width > 4 && taps > 2) sum4 = madd(x, f2, sum4);
-    if (width > 5 && taps > 1) sum5 = madd(x, f1, sum5);
-    if (width > 6) sum6 = madd(x, f0, sum6);
-    if (taps + width > 8) x = v128.load(row, 112);
-    if (taps > 6) sum1 = madd(x, f6, sum1);
-    if (taps > 5) sum2 = madd(x, f5, sum2);
-    if (taps > 4) sum3 = madd(x, f4, sum3);
-    if (width > 4 && taps > 3) sum4 = madd(x, f3, sum4);
-    if (width > 5 && taps > 2) sum5 = madd(x, f2, sum5);
-    if (width > 6 && taps > 1) sum6 = madd(x, f1, sum6);
-    if (width > 7) sum7 = madd(x, f0, sum7);
-    if (taps + width > 9) x = v128.load(row, 128);
-    if (taps > 6) sum2 = madd(x, f6, sum2);
-    if (taps > 5) sum3 = madd(x, f5, sum3);
-    if (width > 4 && taps > 4) sum4 = madd(x, f4, sum4);
-    if (width > 5 && taps > 3) sum5 = madd(x, f3, sum5);
-    if (width > 6 && taps > 2) sum6 = madd(x, f2, sum6);
-    if (width > 7 && taps > 1) sum7 = madd(x, f1, sum7);
-    if (taps + width > 10) x = v128.load(row, 144);
-    if (taps > 6) sum3 = madd(x, f6, sum3);
-    if (width > 4 && taps > 5) sum4 = madd(x, f5, sum4);
-    if (width > 5 && taps > 4) sum5 = madd(x, f4, sum5);
-    if (width > 6 && taps > 3) sum6 = madd(x, f3, sum6);
-    if (width > 7 && taps > 2) sum7 = madd(x, f2, sum7);
-    if (taps + width > 11) x = v128.load(row, 160);
-    if (width > 4 && taps > 6) sum4 = madd(x, f6, sum4);
-    if (width > 5 && taps > 5) sum5 = madd(x, f5, sum5);
-    if (width > 6 && taps > 4) sum6 = madd(x, f4, sum6);
-    if (width > 7 && taps > 3) sum7 = madd(x, f3, sum7);
-    if (taps + width > 12) x = v128.load(row, 176);
-    if (width > 5 && taps > 6) sum5 = madd(x, f6, sum5);
-    if (width > 6 && taps > 5) sum6 = madd(x, f5, sum6);
-    if (width > 7 && taps > 4) sum7 = madd(x, f4, sum7);
-    if (taps + width > 13) x = v128.load(row, 192);
-    if (width > 6 && taps > 6) sum6 = madd(x, f6, sum6);
-    if (width > 7 && taps > 5) sum7 = madd(x, f5, sum7);
-    if (taps + width > 14) x = v128.load(row, 208);
-    if (width > 7 && taps > 6) sum7 = madd(x, f6, sum7);
-    row += rowStride;
-    tap += filterStride;
-  }
-  v128.store(out, sum0, 0);
-  v128.store(out, sum1, 16);
-  v128.store(out, sum2, 32);
-  v128.store(out, sum3, 48);
-  if (width > 4) v128.store(out, sum4, 64);
-  if (width > 5) v128.store(out, sum5, 80);
-  if (width > 6) v128.store(out, sum6, 96);
-  if (width > 7) v128.store(out, sum7, 112);
 }
 
 /** See `correlate`. */
@@ -145,111 +204,14 @@ function correlateWith(
   columns: i32,
   accumulate: bool,
 ): void {
-  for (let oy = 0; oy < rows; oy++) {
-    let row = plane + oy * outputStride;
-    let left = columns;
-    for (; left >= 8; left -= 8) {
-      correlateBlock(taps, 8, row, rowStride, filter, filterStride, filterRows, out, accumulate);
-      row += 128;
-      out += 128;
-    }
-    if (left) {
-      correlateBlock(taps, 4, row, rowStride, filter, filterStride, filterRows, out, accumulate);
-      out += 64;
-    }
+  let first = 0;
+  if (!accumulate) {
+    correlateRow(taps, plane, outputStride, filter, out, rows, columns, false);
+    first = 1;
   }
-}
-
-/** See `sumTaps`. Sums of even and odd columns are kept apart where registers allow (up to 5 taps). */
-// @ts-ignore: decorator
-@inline
-function sumTapsWith(
-  taps: i32,
-  plane: usize,
-  outputStride: i32,
-  dy: usize,
-  rows: i32,
-  columns: i32,
-  sums: usize,
-): void {
-  let sum0 = v128.load(sums);
-  let sum1 = taps > 1 ? v128.load(sums, 16) : zeros();
-  let sum2 = taps > 2 ? v128.load(sums, 32) : zeros();
-  let sum3 = taps > 3 ? v128.load(sums, 48) : zeros();
-  let sum4 = taps > 4 ? v128.load(sums, 64) : zeros();
-  let sum5 = taps > 5 ? v128.load(sums, 80) : zeros();
-  let sum6 = taps > 6 ? v128.load(sums, 96) : zeros();
-  let odd0 = zeros();
-  let odd1 = zeros();
-  let odd2 = zeros();
-  let odd3 = zeros();
-  let odd4 = zeros();
-  for (let oy = 0; oy < rows; oy++) {
-    let row = plane + oy * outputStride;
-    for (let ox = 0; ox < columns; ox += 4) {
-      const d0 = v128.load(dy);
-      const d1 = v128.load(dy, 16);
-      const d2 = v128.load(dy, 32);
-      const d3 = v128.load(dy, 48);
-      let x = v128.load(row);
-      sum0 = madd(x, d0, sum0);
-      x = v128.load(row, 16);
-      if (taps > 1) sum1 = madd(x, d0, sum1);
-      if (taps > 5) sum0 = madd(x, d1, sum0);
-      else odd0 = madd(x, d1, odd0);
-      x = v128.load(row, 32);
-      if (taps > 2) sum2 = madd(x, d0, sum2);
-      if (taps > 5) sum1 = madd(x, d1, sum1);
-      else if (taps > 1) odd1 = madd(x, d1, odd1);
-      sum0 = madd(x, d2, sum0);
-      x = v128.load(row, 48);
-      if (taps > 3) sum3 = madd(x, d0, sum3);
-      if (taps > 5) sum2 = madd(x, d1, sum2);
-      else if (taps > 2) odd2 = madd(x, d1, odd2);
-      if (taps > 1) sum1 = madd(x, d2, sum1);
-      if (taps > 5) sum0 = madd(x, d3, sum0);
-      else odd0 = madd(x, d3, odd0);
-      if (taps > 1) x = v128.load(row, 64);
-      if (taps > 4) sum4 = madd(x, d0, sum4);
-      if (taps > 5) sum3 = madd(x, d1, sum3);
-      else if (taps > 3) odd3 = madd(x, d1, odd3);
-      if (taps > 2) sum2 = madd(x, d2, sum2);
-      if (taps > 5) sum1 = madd(x, d3, sum1);
-      else if (taps > 1) odd1 = madd(x, d3, odd1);
-      if (taps > 2) x = v128.load(row, 80);
-      if (taps > 5) sum5 = madd(x, d0, sum5);
-      if (taps > 5) sum4 = madd(x, d1, sum4);
-      else if (taps > 4) odd4 = madd(x, d1, odd4);
-      if (taps > 3) sum3 = madd(x, d2, sum3);
-      if (taps > 5) sum2 = madd(x, d3, sum2);
-      else if (taps > 2) odd2 = madd(x, d3, odd2);
-      if (taps > 3) x = v128.load(row, 96);
-      if (taps > 6) sum6 = madd(x, d0, sum6);
-      if (taps > 5) sum5 = madd(x, d1, sum5);
-      if (taps > 4) sum4 = madd(x, d2, sum4);
-      if (taps > 5) sum3 = madd(x, d3, sum3);
-      else if (taps > 3) odd3 = madd(x, d3, odd3);
-      if (taps > 4) x = v128.load(row, 112);
-      if (taps > 6) sum6 = madd(x, d1, sum6);
-      if (taps > 5) sum5 = madd(x, d2, sum5);
-      if (taps > 5) sum4 = madd(x, d3, sum4);
-      else if (taps > 4) odd4 = madd(x, d3, odd4);
-      if (taps > 5) x = v128.load(row, 128);
-      if (taps > 6) sum6 = madd(x, d2, sum6);
-      if (taps > 5) sum5 = madd(x, d3, sum5);
-      if (taps > 6) x = v128.load(row, 144);
-      if (taps > 6) sum6 = madd(x, d3, sum6);
-      row += 64;
-      dy += 64;
-    }
+  for (let r = first; r < filterRows; r++) {
+    correlateRow(taps, plane + r * rowStride, outputStride, filter + r * filterStride, out, rows, columns, true);
   }
-  v128.store(sums, f32x4.add(sum0, odd0));
-  if (taps > 1) v128.store(sums, f32x4.add(sum1, odd1), 16);
-  if (taps > 2) v128.store(sums, f32x4.add(sum2, odd2), 32);
-  if (taps > 3) v128.store(sums, f32x4.add(sum3, odd3), 48);
-  if (taps > 4) v128.store(sums, f32x4.add(sum4, odd4), 64);
-  if (taps > 5) v128.store(sums, sum5, 80);
-  if (taps > 6) v128.store(sums, sum6, 96);
 }
 
 /**
@@ -286,29 +248,79 @@ export function correlate(
   }
 }
 
-/** sums[t] += sum over oy, ox of plane[oy * outputStride][ox + t] * dy[oy][ox]: one row of a filter's gradient. */
-export function sumTaps(
-  taps: i32,
+/** One run of `width` columns of dy against all taps of all filter rows; see `sumTaps`. */
+// @ts-ignore: decorator
+@inline
+function sumTapsBlock(
+  width: i32,
   plane: usize,
-  outputStride: i32,
+  rowStride: i32,
+  phaseBytes: i32,
   dy: usize,
-  rows: i32,
-  columns: i32,
+  kernel: i32,
+  stride: i32,
   sums: usize,
 ): void {
-  if (taps == 1) {
-    sumTapsWith(1, plane, outputStride, dy, rows, columns, sums);
-  } else if (taps == 2) {
-    sumTapsWith(2, plane, outputStride, dy, rows, columns, sums);
-  } else if (taps == 3) {
-    sumTapsWith(3, plane, outputStride, dy, rows, columns, sums);
-  } else if (taps == 4) {
-    sumTapsWith(4, plane, outputStride, dy, rows, columns, sums);
-  } else if (taps == 5) {
-    sumTapsWith(5, plane, outputStride, dy, rows, columns, sums);
-  } else if (taps == 6) {
-    sumTapsWith(6, plane, outputStride, dy, rows, columns, sums);
-  } else {
-    sumTapsWith(7, plane, outputStride, dy, rows, columns, sums);
+  const d0 = v128.load(dy);
+  const d1 = width > 1 ? v128.load(dy, 16) : zeros();
+  const d2 = width > 2 ? v128.load(dy, 32) : zeros();
+  const d3 = width > 3 ? v128.load(dy, 48) : zeros();
+  const d4 = width > 4 ? v128.load(dy, 64) : zeros();
+  const d5 = width > 5 ? v128.load(dy, 80) : zeros();
+  const d6 = width > 6 ? v128.load(dy, 96) : zeros();
+  for (let ky = 0; ky < kernel; ky++) {
+    for (let phase = 0; phase < stride; phase++) {
+      let row = plane + ky * rowStride + phase * phaseBytes;
+      const taps = (kernel - phase + stride - 1) / stride;
+      if (taps & 4) {
+        correlateBlock(width, 4, row, d0, d1, d2, d3, d4, d5, d6, sums, true);
+        row += 64;
+        sums += 64;
+      }
+      if (taps & 2) {
+        correlateBlock(width, 2, row, d0, d1, d2, d3, d4, d5, d6, sums, true);
+        row += 32;
+        sums += 32;
+      }
+      if (taps & 1) {
+        correlateBlock(width, 1, row, d0, d1, d2, d3, d4, d5, d6, sums, true);
+        sums += 16;
+      }
+    }
+  }
+}
+
+/**
+ * A filter's gradient, four channels: for filter row ky, column phase p (of `stride`) and tap t of that phase, in this order,
+ * sums += sum over oy, ox of plane[oy * stride + ky, phase p][ox + t] * dy[oy][ox]. Runs of dy take the place of the filter
+ * of `correlate`, so that a sum is read and written once for up to 7 products. Strides in bytes; kernel 1 to 7.
+ */
+export function sumTaps(
+  plane: usize,
+  rowStride: i32,
+  phaseBytes: i32,
+  dy: usize,
+  dyStride: i32,
+  rows: i32,
+  columns: i32,
+  kernel: i32,
+  stride: i32,
+  sums: usize,
+): void {
+  for (let oy = 0; oy < rows; oy++) {
+    let start = plane + oy * stride * rowStride;
+    let run = dy + oy * dyStride;
+    let left = columns;
+    for (; left >= 7; left -= 7) {
+      sumTapsBlock(7, start, rowStride, phaseBytes, run, kernel, stride, sums);
+      start += 112;
+      run += 112;
+    }
+    if (left == 6) sumTapsBlock(6, start, rowStride, phaseBytes, run, kernel, stride, sums);
+    else if (left == 5) sumTapsBlock(5, start, rowStride, phaseBytes, run, kernel, stride, sums);
+    else if (left == 4) sumTapsBlock(4, start, rowStride, phaseBytes, run, kernel, stride, sums);
+    else if (left == 3) sumTapsBlock(3, start, rowStride, phaseBytes, run, kernel, stride, sums);
+    else if (left == 2) sumTapsBlock(2, start, rowStride, phaseBytes, run, kernel, stride, sums);
+    else if (left == 1) sumTapsBlock(1, start, rowStride, phaseBytes, run, kernel, stride, sums);
   }
 }
