@@ -52,7 +52,7 @@ const supernet: SpaceRef = {
 }
 
 const benchCases: readonly BenchCase[] = [
-  { name: 'a', space: small, batch: 64, fixedOperation: 'mb6k5', stepsPerRound: 10 },
+  { name: 'a', space: small, batch: 64, fixedOperation: 'mb6k5', stepsPerRound: 40 },
   { name: 'b', space: supernet, batch: 64, stepsPerRound: 10 },
   { name: 'c', space: { preset: 'proxyless-mobile', input: [96, 96, 3] }, batch: 16, stepsPerRound: 4 },
 ]

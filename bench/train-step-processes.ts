@@ -53,11 +53,17 @@ async function startOurs(benchCase: BenchCase, backend: BackendName | 'auto', co
 /** PyTorch on `threads` threads, or null where it is not installed. */
 async function startPeer(benchCase: BenchCase, threads: number): Promise<PeerSide | null> {
   const path = fileURLToPath(new URL('pytorch/peer.py', import.meta.url))
-  const env = { ...process.env, OMP_NUM_THREADS: String(threads) }
-  const child = spawn(PYTHON, [path], { stdio: ['pipe', 'pipe', 'ignore'], env })
+  // Threads that spin while they wait for each other are ruinous on a machine that does other work as well: with `active`
+  // waiting the peer needed eight times as long. Kinder to it, whatever the machine.
+  const env = { OMP_WAIT_POLICY: 'passive', ...process.env, OMP_NUM_THREADS: String(threads) }
+  const child = spawn(PYTHON, [path], { stdio: ['pipe', 'pipe', 'inherit'], env })
+  let ended = ''
   const failed = new Promise<null>((resolve) => {
     child.once('error', () => resolve(null))
-    child.once('exit', () => resolve(null))
+    child.once('exit', (code, signal) => {
+      ended = signal ?? `code ${code}`
+      resolve(null)
+    })
   })
   child.stdin.on('error', () => undefined)
   const lines = createInterface({ input: child.stdout })[Symbol.asyncIterator]()
@@ -78,7 +84,7 @@ async function startPeer(benchCase: BenchCase, threads: number): Promise<PeerSid
     async run(step, choices) {
       const startMs = performance.now()
       const answer = await request<{ ms: number[] }>({ step, choices })
-      if (!answer) throw new Error('the PyTorch process ended in the middle of a run')
+      if (!answer) throw new Error(`the PyTorch process ended in the middle of a run (${ended})`)
       return (performance.now() - startMs) / choices.length
     },
     close: () => child.kill(),

@@ -99,14 +99,25 @@ function countReads(layers: readonly Layer[], output: string): Map<string, numbe
   return reads
 }
 
+/** Who makes and who reads the tensors of a list of layers. */
+type LayerIndex = {
+  readonly byId: ReadonlyMap<string, Layer>
+  /** The layer that alone reads a tensor, which is not the output either. */
+  soleReader(id: string): Layer | undefined
+}
+
+function indexLayers(layers: readonly Layer[], output: string): LayerIndex {
+  const byId = new Map(layers.map((layer) => [layer.id, layer]))
+  const reads = countReads(layers, output)
+  const readers = new Map<string, Layer>()
+  for (const layer of layers) for (const id of layerInputs(layer)) readers.set(id, layer)
+  return { byId, soleReader: (id) => (reads.get(id) === 1 ? readers.get(id) : undefined) }
+}
+
 /** The ReLU6 that a batch-norm can be fused with: its only reader. */
-function fusableRelu6(
-  layer: LayerOfKind<'batchNorm'>,
-  layers: readonly Layer[],
-  reads: ReadonlyMap<string, number>,
-): LayerOfKind<'relu6'> | undefined {
-  if (reads.get(layer.id) !== 1) return undefined
-  return layers.find((candidate): candidate is LayerOfKind<'relu6'> => candidate.kind === 'relu6' && candidate.input === layer.id)
+function fusableRelu6(layer: LayerOfKind<'batchNorm'>, { soleReader }: LayerIndex): LayerOfKind<'relu6'> | undefined {
+  const reader = soleReader(layer.id)
+  return reader?.kind === 'relu6' ? reader : undefined
 }
 
 /** Ids of the mean and the variance of a convolution's output. */
@@ -123,29 +134,28 @@ function canNormalise(layer: Layer | undefined): boolean {
 }
 
 /** Which batch-norms are taken over by the convolutions around them. */
-function planNorms(layers: readonly Layer[], reads: ReadonlyMap<string, number>, merge: boolean) {
+function planNorms(layers: readonly Layer[], index: LayerIndex, merge: boolean) {
   /** By convolution: the batch-norm that alone reads it. */
   const behind = new Map<string, NormFields>()
   /** By the tensor that the batch-norm would have made. */
   const sources = new Map<string, Source>()
   for (const layer of merge ? layers : []) {
-    if (layer.kind !== 'batchNorm' || reads.get(layer.input) !== 1) continue
-    const before = layers.find(({ id }) => id === layer.input)
+    if (layer.kind !== 'batchNorm' || index.soleReader(layer.input) !== layer) continue
+    const before = index.byId.get(layer.input)
     if (before?.kind !== 'conv2d' && before?.kind !== 'depthwiseConv2d') continue
-    const relu6 = fusableRelu6(layer, layers, reads)
+    const relu6 = fusableRelu6(layer, index)
     const { gamma, beta, epsilon } = layer
     const norm = { gamma, beta, epsilon, relu6: relu6 !== undefined }
     behind.set(before.id, norm)
     const output = relu6?.id ?? layer.id
-    const reader = layers.find((candidate) => layerInputs(candidate).includes(output))
-    if (reads.get(output) === 1 && canNormalise(reader)) sources.set(output, { id: before.id, norm })
+    if (canNormalise(index.soleReader(output))) sources.set(output, { id: before.id, norm })
   }
   return { behind, sources }
 }
 
 function compileLayers(layers: readonly Layer[], input: string, inputShape: Shape, output: string, merge: boolean): Plan {
-  const layerReads = countReads(layers, output)
-  const { behind, sources } = planNorms(layers, layerReads, merge)
+  const index = indexLayers(layers, output)
+  const { behind, sources } = planNorms(layers, index, merge)
   const shapes = new Map<string, Shape>([[input, inputShape]])
   const fused = new Set<string>()
   const steps: Step[] = []
@@ -157,7 +167,7 @@ function compileLayers(layers: readonly Layer[], input: string, inputShape: Shap
       if (shape) return shape
       throw new LayerGraphError(`layer ${layer.id} reads ${id}, which no earlier layer makes`)
     })
-    const relu6 = layer.kind === 'batchNorm' ? fusableRelu6(layer, layers, layerReads) : undefined
+    const relu6 = layer.kind === 'batchNorm' ? fusableRelu6(layer, index) : undefined
     if (relu6) fused.add(relu6.id)
     const id = relu6?.id ?? layer.id
     shapes.set(id, layer.shape)

@@ -1,24 +1,26 @@
 // Kernels over flat arrays, and the averages over an image. `count` is in floats.
 
+import { read, throughRelu6, write } from './normalised';
 import { loadLanes, madd, storeLanes, total, zeros } from './simd';
+
+// @ts-ignore: decorator
+@inline
+function relu6GradientAt(x: usize, dy: usize, dx: usize, lanes: i32): void {
+  write(dx, throughRelu6(read(dy, lanes), read(x, lanes)), lanes);
+}
 
 /** dx = dy where 0 < x < 6, otherwise 0. */
 export function relu6Gradient(x: usize, dy: usize, dx: usize, count: i32): void {
-  const bytes = count << 2;
-  for (let i = 0; i < bytes; i += 16) {
-    const lanes = min(4, (bytes - i) >> 2);
-    const value = loadLanes(x + i, lanes);
-    const open = v128.and(f32x4.gt(value, zeros()), f32x4.lt(value, f32x4.splat(6)));
-    storeLanes(dx + i, v128.and(loadLanes(dy + i, lanes), open), lanes);
-  }
+  const whole = (count & ~3) << 2;
+  for (let i = 0; i < whole; i += 16) relu6GradientAt(x + i, dy + i, dx + i, 4);
+  if (count & 3) relu6GradientAt(x + whole, dy + whole, dx + whole, count & 3);
 }
 
 export function sum(a: usize, b: usize, out: usize, count: i32): void {
-  const bytes = count << 2;
-  for (let i = 0; i < bytes; i += 16) {
-    const lanes = min(4, (bytes - i) >> 2);
-    storeLanes(out + i, f32x4.add(loadLanes(a + i, lanes), loadLanes(b + i, lanes)), lanes);
-  }
+  const whole = (count & ~3) << 2;
+  for (let i = 0; i < whole; i += 16) v128.store(out + i, f32x4.add(v128.load(a + i), v128.load(b + i)));
+  const tail = count & 3;
+  if (tail) storeLanes(out + whole, f32x4.add(loadLanes(a + whole, tail), loadLanes(b + whole, tail)), tail);
 }
 
 /** Floats whose products are summed in float32 before the sum goes on in float64. */
@@ -28,16 +30,44 @@ const DOT_CHUNK: i32 = 1024;
 export function dot(a: usize, b: usize, count: i32): f64 {
   let result: f64 = 0;
   for (let first = 0; first < count; first += DOT_CHUNK) {
-    const bytes = min(DOT_CHUNK, count - first) << 2;
-    const start = first << 2;
-    let partial = zeros();
-    for (let i = 0; i < bytes; i += 16) {
-      const lanes = min(4, (bytes - i) >> 2);
-      partial = madd(loadLanes(a + start + i, lanes), loadLanes(b + start + i, lanes), partial);
+    const floats = min(DOT_CHUNK, count - first);
+    const end = a + (floats << 2);
+    let even = zeros();
+    let odd = zeros();
+    for (; a + 32 <= end; a += 32, b += 32) {
+      even = madd(v128.load(a), v128.load(b), even);
+      odd = madd(v128.load(a, 16), v128.load(b, 16), odd);
     }
-    result += <f64>total(partial);
+    for (; a < end; a += 16, b += 16) {
+      const lanes = min(4, <i32>(end - a) >> 2);
+      even = madd(loadLanes(a, lanes), loadLanes(b, lanes), even);
+    }
+    result += <f64>total(f32x4.add(even, odd));
   }
   return result;
+}
+
+// @ts-ignore: decorator
+@inline
+function sgdStepAt(
+  weight: usize,
+  velocity: usize,
+  gradient: usize,
+  newWeight: usize,
+  newVelocity: usize,
+  lanes: i32,
+  learningRate: f32,
+  momentum: f32,
+  nesterov: i32,
+  weightDecay: f32,
+): void {
+  const keep = f32x4.splat(momentum);
+  const w = read(weight, lanes);
+  const g = f32x4.add(read(gradient, lanes), f32x4.mul(f32x4.splat(weightDecay), w));
+  const v = f32x4.add(f32x4.mul(keep, read(velocity, lanes)), g);
+  const direction = nesterov ? f32x4.add(g, f32x4.mul(keep, v)) : v;
+  write(newVelocity, v, lanes);
+  write(newWeight, f32x4.sub(w, f32x4.mul(f32x4.splat(learningRate), direction)), lanes);
 }
 
 /** One step of stochastic gradient descent; see executor/sgd.ts. Outputs may be the inputs. */
@@ -53,19 +83,28 @@ export function sgdStep(
   nesterov: i32,
   weightDecay: f32,
 ): void {
-  const bytes = count << 2;
-  const decay = f32x4.splat(weightDecay);
-  const keep = f32x4.splat(momentum);
-  const rate = f32x4.splat(learningRate);
-  for (let i = 0; i < bytes; i += 16) {
-    const lanes = min(4, (bytes - i) >> 2);
-    const w = loadLanes(weight + i, lanes);
-    const g = f32x4.add(loadLanes(gradient + i, lanes), f32x4.mul(decay, w));
-    const v = f32x4.add(f32x4.mul(keep, loadLanes(velocity + i, lanes)), g);
-    const direction = nesterov ? f32x4.add(g, f32x4.mul(keep, v)) : v;
-    storeLanes(newVelocity + i, v, lanes);
-    storeLanes(newWeight + i, f32x4.sub(w, f32x4.mul(rate, direction)), lanes);
+  const whole = (count & ~3) << 2;
+  for (let i = 0; i < whole; i += 16) {
+    sgdStepAt(weight + i, velocity + i, gradient + i, newWeight + i, newVelocity + i, 4, learningRate, momentum, nesterov, weightDecay);
   }
+  const tail = count & 3;
+  if (tail) {
+    sgdStepAt(
+      weight + whole, velocity + whole, gradient + whole, newWeight + whole, newVelocity + whole, tail, learningRate, momentum,
+      nesterov, weightDecay,
+    );
+  }
+}
+
+// @ts-ignore: decorator
+@inline
+function averageColumn(x: usize, y: usize, positions: i32, stride: i32, lanes: i32): void {
+  let result = zeros();
+  for (let position = 0; position < positions; position++) {
+    result = f32x4.add(result, read(x, lanes));
+    x += stride;
+  }
+  write(y, f32x4.mul(result, f32x4.splat(<f32>1 / <f32>positions)), lanes);
 }
 
 /** y[batch, channels] = mean over positions of x[batch, positions, channels]. */
@@ -77,16 +116,11 @@ export function averagePositions(
   channels: i32,
 ): void {
   const stride = channels << 2;
-  const share = f32x4.splat(<f32>1 / <f32>positions);
+  const whole = stride & ~15;
+  const tail = channels & 3;
   for (let image = 0; image < batch; image++) {
-    for (let c = 0; c < stride; c += 16) {
-      const lanes = min(4, (stride - c) >> 2);
-      let result = zeros();
-      for (let position = 0; position < positions; position++) {
-        result = f32x4.add(result, loadLanes(x + position * stride + c, lanes));
-      }
-      storeLanes(y + c, f32x4.mul(result, share), lanes);
-    }
+    for (let c = 0; c < whole; c += 16) averageColumn(x + c, y + c, positions, stride, 4);
+    if (tail) averageColumn(x + whole, y + whole, positions, stride, tail);
     x += positions * stride;
     y += stride;
   }
@@ -101,13 +135,13 @@ export function averagePositionsGradient(
   channels: i32,
 ): void {
   const stride = channels << 2;
+  const whole = stride & ~15;
+  const tail = channels & 3;
   const share = f32x4.splat(<f32>1 / <f32>positions);
   for (let image = 0; image < batch; image++) {
     for (let position = 0; position < positions; position++) {
-      for (let c = 0; c < stride; c += 16) {
-        const lanes = min(4, (stride - c) >> 2);
-        storeLanes(dx + c, f32x4.mul(loadLanes(dy + c, lanes), share), lanes);
-      }
+      for (let c = 0; c < whole; c += 16) v128.store(dx + c, f32x4.mul(v128.load(dy + c), share));
+      if (tail) storeLanes(dx + whole, f32x4.mul(loadLanes(dy + whole, tail), share), tail);
       dx += stride;
     }
     dy += stride;
