@@ -1,4 +1,4 @@
-// The executor's steps: train the weights of a path, differentiate gates with frozen weights, evaluate.
+// The executor's steps: train the weights of a path, differentiate gates with frozen weights, evaluate, predict.
 // Each awaits the device once, when it reads its few numbers back.
 
 import * as tf from '@tensorflow/tfjs-core'
@@ -6,6 +6,8 @@ import * as tf from '@tensorflow/tfjs-core'
 import type { LayerGraph } from '../../search-space/layer-graph.ts'
 import { softmaxCrossEntropy } from '../kernels/operations.ts'
 import { alphaGradients } from './combined.ts'
+import { distil, type Distillation } from './distillation.ts'
+import type { Dropout } from './dropout.ts'
 import type { GateDots } from './gates.ts'
 import { type Holdings, withHoldings } from './holdings.ts'
 import type { ChannelStatistics } from './layers.ts'
@@ -45,6 +47,10 @@ type TrainInput = StepInput & {
    * are those of the mean loss over the whole batch, but each batch-norm sees the moments of its micro-batch alone.
    */
   readonly accumulate?: number
+  /** Before the classifier; default: none. Micro-batches draw one after the other. */
+  readonly dropout?: Dropout
+  /** A teacher's part in the loss; default: labels alone. */
+  readonly distillation?: Distillation
 }
 
 /** The gradients are the caller's to dispose; `Sgd.apply` does. */
@@ -66,11 +72,12 @@ type EvaluateInput = StepInput & {
 }
 
 /** Loss of the network's output; `metrics` is [loss, correct], all of it the caller's. */
-function lossOf(output: tf.Tensor, labels: Int32Array, labelSmoothing: number) {
+function lossOf(output: tf.Tensor, labels: Int32Array, labelSmoothing: number, distillation?: Distillation) {
   return tf.tidy(() => {
     const batch = output.shape[0] as number
     const logits = tf.reshape(output, [batch, output.size / batch])
-    const { metrics, dlogits } = softmaxCrossEntropy(logits, tf.tensor1d(labels, 'int32'), labelSmoothing)
+    const fromLabels = softmaxCrossEntropy(logits, tf.tensor1d(labels, 'int32'), labelSmoothing)
+    const { metrics, dlogits } = distillation ? distil(logits, fromLabels, distillation) : fromLabels
     return { metrics, dOutput: tf.reshape(dlogits, output.shape) }
   })
 }
@@ -124,12 +131,13 @@ async function readNumbers(metrics: tf.Tensor, blocks: readonly GateDots[], hold
 async function runStep(
   { graph, weights, images, labels }: StepInput,
   sink: ReturnType<typeof createSink>,
-  settings: { mode: 'weights' | 'gates'; labelSmoothing: number; share: number },
+  settings: Pick<TrainInput, 'dropout' | 'distillation'> & { mode: 'weights' | 'gates'; labelSmoothing: number; share: number },
   holdings: Holdings,
 ) {
-  const context: PassContext = { weights, holdings, mode: settings.mode }
+  const { mode, dropout } = settings
+  const context: PassContext = { weights, holdings, mode, ...(dropout && { dropout }) }
   const trace = forward(compilePlan(graph), holdings.borrow(images), false, context)
-  const { metrics, dOutput } = lossOf(trace.output, labels, settings.labelSmoothing)
+  const { metrics, dOutput } = lossOf(trace.output, labels, settings.labelSmoothing, settings.distillation)
   holdings.release(trace.output)
   holdings.hold(metrics)
   holdings.hold(dOutput)
@@ -163,7 +171,7 @@ function addGradients(before: readonly GateGradient[], more: readonly GateGradie
 
 /** Loss and weight gradients of one batch; a mixed layer with gates counts as its active branch. */
 async function trainStep(input: TrainInput): Promise<TrainResult> {
-  const { images, labels, labelSmoothing = 0, accumulate = 1 } = input
+  const { images, labels, labelSmoothing = 0, accumulate = 1, dropout, distillation } = input
   return withHoldings(async (holdings) => {
     const sink = createSink(holdings)
     const starts = microBatches(labels.length, accumulate)
@@ -172,9 +180,18 @@ async function trainStep(input: TrainInput): Promise<TrainResult> {
       const end = starts[index + 1] as number
       const share = (end - start) / labels.length
       const part = share === 1 ? images : holdings.hold(tf.slice4d(images, [start, 0, 0, 0], [end - start, -1, -1, -1]))
-      const settings = { mode: 'weights', labelSmoothing, share } as const
+      const teacherLogits =
+        distillation && (share === 1 ? distillation.teacherLogits : tf.slice2d(distillation.teacherLogits, [start, 0], [end - start, -1]))
+      const settings = {
+        mode: 'weights',
+        labelSmoothing,
+        share,
+        ...(dropout && { dropout }),
+        ...(distillation && teacherLogits && { distillation: { ...distillation, teacherLogits } }),
+      } as const
       const numbers = await runStep({ ...input, images: part, labels: labels.subarray(start, end) }, sink, settings, holdings)
       if (part !== images) holdings.handOver(part).dispose()
+      if (teacherLogits !== distillation?.teacherLogits) teacherLogits?.dispose()
       total = {
         loss: total.loss + numbers.loss * share,
         correct: total.correct + numbers.correct,
@@ -208,6 +225,15 @@ async function evaluate(input: EvaluateInput): Promise<LossResult> {
   })
 }
 
+/** What the network says before its softmax: row-major [images, classes], a copy. */
+async function predict({ graph, weights, images, statistics }: Omit<EvaluateInput, 'labels'>): Promise<Float32Array> {
+  return withHoldings(async (holdings) => {
+    const context: PassContext = { weights, holdings, mode: 'none', statistics }
+    const { output } = forward(compilePlan(graph), holdings.borrow(images), false, context)
+    return (await readValues(output)).slice()
+  })
+}
+
 export {
   type Batch,
   evaluate,
@@ -216,6 +242,7 @@ export {
   type GateResult,
   gateStep,
   type LossResult,
+  predict,
   type StepInput,
   type TrainInput,
   type TrainResult,
