@@ -124,4 +124,13 @@ function readModelFolder(folder: string): TrainedModel {
   }
 }
 
-export { keysOf, type ModelDescription, modelDescriptionSchema, ModelFolderError, readModelFolder, type TrainedModel, writeModelFolder }
+export {
+  DESCRIPTION_FILE,
+  keysOf,
+  type ModelDescription,
+  modelDescriptionSchema,
+  ModelFolderError,
+  readModelFolder,
+  type TrainedModel,
+  writeModelFolder,
+}

@@ -180,4 +180,4 @@ function createTrainer({
   }
 }
 
-export { createTrainer, type Trainer, TrainerError }
+export { createTrainer, type Trainer, TrainerError, weightKeys }
