@@ -52,4 +52,4 @@ function smallDataset(): Dataset {
   }
 }
 
-export { path, smallDataset, space }
+export { path, smallDataset, SMALL_SPACE, space }

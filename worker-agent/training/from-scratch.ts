@@ -3,29 +3,21 @@
 // training images, so that the network classifies one image like another.
 //
 // Everything random is a function of seed and step. A training that goes on from a checkpoint does bit for bit what it
-// would have done without the break, on the same backend.
+// would have done without the break, on any backend that computes the same twice: wasm and cpu do.
 
 import { createHash } from 'node:crypto'
 import { setImmediate as nextTurn } from 'node:timers/promises'
-import * as tf from '@tensorflow/tfjs-core'
+import type * as tf from '@tensorflow/tfjs-core'
 import type { Tensor } from '../../coordinator/protocol/index.ts'
 import { createRandom, type Path, printArchitecture, seedState, type Space } from '../../search-space/index.ts'
 import type { Backend } from '../backends/backends.ts'
-import { batchIndices, type Dataset, fillBatch, splitShares, type Split } from '../datasets/index.ts'
-import {
-  averageStatistics,
-  batchStatistics,
-  type ChannelStatistics,
-  createSgd,
-  createWeights,
-  predict,
-  trainStep,
-  type Weights,
-} from '../executor/index.ts'
+import { batchIndices, type Dataset, splitShares } from '../datasets/index.ts'
+import { createSgd, createWeights, trainStep, type Weights } from '../executor/index.ts'
 import { checkFits, type Checkpoint, type EpochReport, type TrainingIdentity } from './checkpoint.ts'
+import { createBatches, estimateStatistics, scoreOn, type Statistics } from './evaluation.ts'
 import { createMovingAverage } from './moving-average.ts'
 import { rateAt, type Recipe, type Schedule, scheduleOf } from './recipe.ts'
-import { createTally, type Score } from './score.ts'
+import type { Score } from './score.ts'
 import { TrainerError, weightKeys } from './trainer.ts'
 
 /** A trained network to learn from. */
@@ -81,7 +73,7 @@ type FromScratchResult = {
   readonly test: Score | null
   /** What a model folder holds; with a moving average, the average. */
   readonly weights: ReadonlyMap<string, Tensor>
-  readonly statistics: ReadonlyMap<string, ChannelStatistics>
+  readonly statistics: Statistics
 }
 
 /** The loss or the network's output is no number any more. */
@@ -110,25 +102,6 @@ async function readTensors(weights: Weights, keys: readonly string[]): Promise<M
   const tensors = new Map<string, Tensor>()
   for (const key of keys) tensors.set(key, { shape: weights.spec(key).shape, values: await weights.read(key) })
   return tensors
-}
-
-/** Mini-batches as tensors, freed after use. */
-function createBatches({ dataset, space, recipe, seed }: FromScratchOptions) {
-  const { normalisation } = dataset
-  return async <T>(
-    { split, indices, step }: { split: Split; indices: Uint32Array; step?: number },
-    body: (images: tf.Tensor4D, labels: Int32Array) => Promise<T>,
-  ): Promise<T> => {
-    const augmented =
-      step === undefined ? {} : { augmentation: recipe.augmentation, random: createRandom(seedState('augmentation', seed, step)) }
-    const batch = fillBatch({ split, indices, normalisation, ...augmented })
-    const images = tf.tensor4d(batch.images, [indices.length, ...space.input])
-    try {
-      return await body(images, batch.labels)
-    } finally {
-      images.dispose()
-    }
-  }
 }
 
 /** Which training images are trained on, and which are looked at. Throws TrainerError where either are too few. */
@@ -172,14 +145,14 @@ async function trainFromScratch(options: FromScratchOptions): Promise<FromScratc
   for (const [key, { shape, values }] of checkpoint?.velocities ?? []) optimiser.writeVelocity(key, shape, values)
   const average = averageDecay > 0 ? await createMovingAverage(backend, weights, keys, averageDecay) : null
   for (const [key, { values }] of checkpoint?.average ?? []) average?.weights.write(key, values)
-  const evaluated = average?.weights ?? weights
-  const withBatch = createBatches(options)
+  const withBatch = createBatches(dataset)
+  const evaluated = { graph, weights: average?.weights ?? weights, withBatch, signal }
 
   let step = checkpoint?.step ?? 0
   let lossSum = checkpoint?.lossSum ?? 0
   let best = checkpoint?.best ?? null
   const reports: EpochReport[] = [...(checkpoint?.reports ?? [])]
-  let saved = { step: checkpoint ? step : -1, epoch: Math.floor(step / stepsPerEpoch), atMs: performance.now() }
+  let saved = { step, epoch: Math.floor(step / stepsPerEpoch), atMs: performance.now() }
 
   const readVelocities = async () => {
     const velocities = new Map<string, Tensor>()
@@ -208,11 +181,20 @@ async function trainFromScratch(options: FromScratchOptions): Promise<FromScratc
   const isCheckpointDue = ({ everyEpochs, everyMs }: CheckpointPlan) =>
     (step % stepsPerEpoch === 0 && step / stepsPerEpoch - saved.epoch >= everyEpochs) || performance.now() - saved.atMs >= everyMs
 
-  const train = () => {
-    const indices = batchIndices(shares.train, batchSize, step, `scratch/${seed}`)
-    return withBatch({ split: dataset.train, indices, step }, async (images, labels) => {
+  const checkFinite = (value: number, what: string) => {
+    if (Number.isFinite(value)) return
+    throw new TrainingDivergedError(`the ${what} is ${value} at step ${step} of ${steps}: use a smaller learningRate or a longer warm-up`)
+  }
+
+  const train = async () => {
+    const request = {
+      split: dataset.train,
+      indices: batchIndices(shares.train, batchSize, step, `scratch/${seed}`),
+      augmented: { augmentation: recipe.augmentation, state: seedState('augmentation', seed, step) },
+    }
+    const loss = await withBatch(request, async (images, labels) => {
       const teacherLogits = teacher?.logits(images)
-      const { loss, gradients } = await trainStep({
+      const result = await trainStep({
         graph,
         weights,
         images,
@@ -222,43 +204,26 @@ async function trainFromScratch(options: FromScratchOptions): Promise<FromScratc
         ...(teacherLogits && { distillation: { ...recipe.distillation, teacherLogits } }),
       })
       teacherLogits?.dispose()
-      optimiser.apply(weights, gradients, rateAt(step, schedule, recipe.learningRate))
+      optimiser.apply(weights, result.gradients, rateAt(step, schedule, recipe.learningRate))
       average?.update(step)
-      return loss
+      return result.loss
     })
-  }
-
-  const estimateStatistics = async () => {
-    const batches = []
-    for (let i = 0; i < recipe.statisticsBatches; i++) {
-      const indices = batchIndices(shares.train, batchSize, i, `statistics/${seed}`)
-      batches.push(await withBatch({ split: dataset.train, indices }, (images) => batchStatistics(graph, evaluated, images)))
-    }
-    return averageStatistics(batches)
-  }
-
-  const scoreOf = async (split: Split, indices: Uint32Array, statistics: ReadonlyMap<string, ChannelStatistics>) => {
-    const tally = createTally()
-    for (let start = 0; start < indices.length; start += batchSize) {
-      await withBatch({ split, indices: indices.subarray(start, start + batchSize) }, async (images, labels) =>
-        tally.add(await predict({ graph, weights: evaluated, images, statistics }), labels),
-      )
-    }
-    const score = tally.score()
-    checkFinite(score.crossEntropy, 'cross-entropy')
-    return score
-  }
-
-  const checkFinite = (value: number, what: string) => {
-    if (Number.isFinite(value)) return
-    throw new TrainingDivergedError(`the ${what} is ${value} at step ${step} of ${steps}: use a smaller learningRate or a longer warm-up`)
+    step++
+    checkFinite(loss, 'loss')
+    lossSum += loss
+    onStep?.(step, schedule, loss)
   }
 
   const evaluate = async () => {
-    const statistics = await estimateStatistics()
-    return { step, statistics, validation: await scoreOf(dataset.train, shares.validation, statistics) }
+    const share = { split: dataset.train, share: shares.train, count: recipe.statisticsBatches, seed: `statistics/${seed}` }
+    const statistics = await estimateStatistics(evaluated, { ...share, batchSize })
+    const validation = await scoreOn(evaluated, { split: dataset.train, indices: shares.validation, batchSize, statistics })
+    checkFinite(validation.crossEntropy, 'cross-entropy')
+    return { step, statistics, validation }
   }
   type Evaluation = Awaited<ReturnType<typeof evaluate>>
+
+  const isReportDue = () => step > (reports.at(-1)?.step ?? 0) && (step % stepsPerEpoch === 0 || step === steps)
 
   const isEvaluated = (epoch: number) =>
     step === steps || epoch === stopBelow?.epoch || (recipe.evaluateEvery > 0 && epoch % recipe.evaluateEvery === 0)
@@ -283,26 +248,25 @@ async function trainFromScratch(options: FromScratchOptions): Promise<FromScratc
 
   try {
     let last: Evaluation | null = null
-    while (step < steps && !isHopeless()) {
-      if (signal?.aborted) {
-        await save()
-        signal.throwIfAborted()
-      }
-      const loss = await train()
-      step++
-      checkFinite(loss, 'loss')
-      lossSum += loss
-      onStep?.(step, schedule, loss)
-      if (step % stepsPerEpoch === 0 || step === steps) last = await report()
+    for (;;) {
+      // Due at once, too, where a training was broken off before it had evaluated.
+      if (isReportDue()) last = await report()
       if (checkpoints && isCheckpointDue(checkpoints)) await save()
+      if (step >= steps || isHopeless()) break
+      signal?.throwIfAborted()
+      await train()
       await nextTurn()
     }
     await save()
     const { statistics, validation } = last?.step === step ? last : await evaluate()
     const end = isHopeless() ? 'stopped' : 'finished'
     const all = () => Uint32Array.from({ length: dataset.test.count }, (_, index) => index)
-    const test = options.test === true && end === 'finished' ? await scoreOf(dataset.test, all(), statistics) : null
-    return { end, identity, schedule, reports, validation, test, weights: await readTensors(evaluated, keys), statistics }
+    const isTested = options.test === true && end === 'finished'
+    const test = isTested ? await scoreOn(evaluated, { split: dataset.test, indices: all(), batchSize, statistics }) : null
+    return { end, identity, schedule, reports, validation, test, weights: await readTensors(evaluated.weights, keys), statistics }
+  } catch (error) {
+    if (signal?.aborted === true && error === signal.reason) await save()
+    throw error
   } finally {
     weights.dispose()
     average?.dispose()
