@@ -99,6 +99,12 @@ function createRunCommand(terminal: Terminal): CommandDef {
         valueHint: 'N',
         description: 'agents in this process, each in a thread of its own (default: as many as cores on the wasm backend, else 1)',
       },
+      accumulate: {
+        type: 'string',
+        valueHint: 'N|auto',
+        description: "parts that a mini-batch is split into, their gradients added up; auto: as few as the device's memory allows",
+        default: 'auto',
+      },
       name: { type: 'string', valueHint: 'NAME', description: 'shown in the status', default: hostname() },
       quiet: { type: 'boolean', description: 'no line per task', default: false },
       json: { type: 'boolean', description: 'at the end, print one JSON object to standard output', default: false },
@@ -114,7 +120,8 @@ function createRunCommand(terminal: Terminal): CommandDef {
         const backend = await openChosenBackend(terminal, args.backend, args['software-gpu'])
         const dataset = await openChosenDataset(terminal, args)
         const count = chooseConcurrency(args.concurrency, backend)
-        const common = { coordinator, token, name: args.name, device: deviceName(backend), dataset }
+        const accumulate = args.accumulate === 'auto' ? 'auto' : positiveInteger(args.accumulate, '--accumulate')
+        const common = { coordinator, token, name: args.name, device: deviceName(backend), dataset, accumulate } as const
         const stop = terminal.interrupted
         const show = (prefix: string) => (event: AgentEvent) => {
           if (!args.quiet) terminal.note(`${prefix}${describeEvent(event)}`)

@@ -53,9 +53,11 @@ function createWorkspace(backend: WasmBackend, module: KernelModule): Workspace 
     scratch(bytes) {
       if (bytes > size) {
         if (offset) backend.wasm._free(offset)
-        size = bytes
+        // Nothing is held until the new allocation, which may throw, has succeeded.
+        offset = 0
+        size = 0
         offset = backend.wasm._malloc(bytes) >>> 0
-        if (!offset) throw new Error(`no room for ${bytes} bytes of scratch in WebAssembly memory`)
+        size = bytes
       }
       return offset
     },
