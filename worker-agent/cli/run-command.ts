@@ -1,6 +1,6 @@
 // `worker-agent run`: joins a search and works until it has ended.
 
-import { availableParallelism, hostname } from 'node:os'
+import { hostname } from 'node:os'
 import { type CommandDef, defineCommand } from 'citty'
 import { CliError, type ExitReason } from '../../command-line/exit-codes.ts'
 import { printResult, type Terminal } from '../../command-line/terminal.ts'
@@ -11,6 +11,7 @@ import { type AgentSummary, joinSearch } from '../agent/join-search.ts'
 import type { Backend } from '../backends/backends.ts'
 import { CoordinatorError } from '../client/coordinator-client.ts'
 import { TrainerError } from '../training/trainer.ts'
+import { physicalCores } from './physical-cores.ts'
 import { backendArgs, dataArgs, deviceName, openChosenBackend, openChosenDataset, positiveInteger } from './shared-flags.ts'
 
 const DEFAULT_COORDINATOR = 'http://127.0.0.1:8787'
@@ -55,7 +56,7 @@ function describeEvent(event: AgentEvent): string {
 
 /** A CPU backend trains on one core, a GPU has one agent. */
 function chooseConcurrency(flag: string | undefined, backend: Backend): number {
-  if (flag === undefined) return backend.name === 'wasm' ? availableParallelism() : 1
+  if (flag === undefined) return backend.name === 'wasm' ? physicalCores() : 1
   const wanted = positiveInteger(flag, '--concurrency')
   if (wanted > MAX_CONCURRENCY) throw new CliError('usage', `expected --concurrency to be at most ${MAX_CONCURRENCY}, got ${wanted}`)
   return wanted
@@ -97,7 +98,7 @@ function createRunCommand(terminal: Terminal): CommandDef {
       concurrency: {
         type: 'string',
         valueHint: 'N',
-        description: 'agents in this process, each in a thread of its own (default: as many as cores on the wasm backend, else 1)',
+        description: 'agents in this process, each in a thread of its own (default: as many as physical cores on the wasm backend, else 1)',
       },
       accumulate: {
         type: 'string',
