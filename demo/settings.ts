@@ -66,7 +66,7 @@ function searchConfig(
       evaluateEvery: Math.round(settings.searchSteps / 5),
     },
     training: { steps: settings.searchSteps, batchSize: settings.batchSize, learningRate: SEARCH_RATE },
-    tasks: { weightSteps: 64, architectureSteps: 20, leaseMs: 30_000 },
+    tasks: { weightSteps: 96, architectureSteps: 20, leaseMs: 30_000 },
   }
 }
 
