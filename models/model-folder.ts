@@ -1,0 +1,127 @@
+// A trained network on disk: `model.json`, which says what it is, and `model.safetensors`, its weights. What training
+// writes, and what evaluation and every export read.
+
+import { mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import * as z from 'zod'
+import { decodeSafetensors, encodeSafetensors, SafetensorsError, type Tensor } from '../coordinator/protocol/index.ts'
+import { createSpace, elementCount, type Path, parseArchitecture, type Space, SpaceError, spaceRefSchema } from '../search-space/index.ts'
+import type { ChannelStatistics } from '../worker-agent/executor/index.ts'
+
+const DESCRIPTION_FILE = 'model.json'
+const WEIGHTS_FILE = 'model.safetensors'
+const FORMAT = 'gatehouse-model/1'
+
+const channels = z.array(z.number()).min(1)
+const modelDescriptionSchema = z.strictObject({
+  format: z.literal(FORMAT),
+  space: spaceRefSchema,
+  architecture: z.string().describe('as printArchitecture writes it'),
+  normalisation: z
+    .strictObject({ mean: channels, std: channels })
+    .describe('per channel, of pixels scaled to 0..1: the network is fed (pixel / 255 - mean) / std'),
+  classNames: z.array(z.string()).optional(),
+  dataset: z.strictObject({ name: z.string(), fingerprint: z.string() }).optional(),
+  training: z.record(z.string(), z.unknown()).default({}).describe('settings it was trained with'),
+  results: z.record(z.string(), z.unknown()).default({}).describe('accuracies and losses'),
+})
+type ModelDescription = z.infer<typeof modelDescriptionSchema>
+
+type TrainedModel = {
+  readonly description: ModelDescription
+  readonly space: Space
+  readonly path: Path
+  /** By weight key: exactly those that the network of `path` reads. */
+  readonly weights: ReadonlyMap<string, Tensor>
+  /** Running mean and biased variance by gamma key, one for each batch-norm. */
+  readonly statistics: ReadonlyMap<string, ChannelStatistics>
+}
+
+/** The folder does not hold a trained model as this module writes it; the message says why. */
+class ModelFolderError extends Error {
+  override readonly name = 'ModelFolderError'
+  readonly code = 'model-folder'
+}
+
+/** Names of the running statistics in the file, beside the batch-norm's gamma. */
+const meanKey = (gamma: string) => gamma.replace(/\.gamma$/, '.mean')
+const varianceKey = (gamma: string) => gamma.replace(/\.gamma$/, '.variance')
+
+/** Weight keys that a network reads, and the gamma keys among them. */
+function keysOf(space: Space, path: Path): { weights: Set<string>; gammas: Set<string> } {
+  const weights = new Set<string>()
+  const gammas = new Set<string>()
+  for (const layer of space.network(path).layers) {
+    if (layer.kind === 'conv2d' || layer.kind === 'depthwiseConv2d') weights.add(layer.filter)
+    if (layer.kind === 'linear') weights.add(layer.weights).add(layer.bias)
+    if (layer.kind === 'batchNorm') {
+      weights.add(layer.gamma).add(layer.beta)
+      gammas.add(layer.gamma)
+    }
+  }
+  return { weights, gammas }
+}
+
+/** Writes both files; the description last, so that a folder with one is whole. */
+function writeModelFolder(folder: string, model: Omit<TrainedModel, 'space' | 'path'>): void {
+  const tensors = new Map(model.weights)
+  for (const [gamma, { mean, variance }] of model.statistics) {
+    tensors.set(meanKey(gamma), { shape: [mean.length], values: mean })
+    tensors.set(varianceKey(gamma), { shape: [variance.length], values: variance })
+  }
+  const description = modelDescriptionSchema.parse(model.description)
+  mkdirSync(folder, { recursive: true })
+  const write = (file: string, content: string | Uint8Array) => {
+    const path = join(folder, file)
+    writeFileSync(`${path}.part`, content)
+    renameSync(`${path}.part`, path)
+  }
+  write(WEIGHTS_FILE, encodeSafetensors({ metadata: { format: FORMAT, architecture: description.architecture }, tensors }, 'F32'))
+  write(DESCRIPTION_FILE, `${JSON.stringify(description, null, 2)}\n`)
+}
+
+function readFile(folder: string, file: string): Uint8Array {
+  try {
+    return readFileSync(join(folder, file))
+  } catch (error) {
+    throw new ModelFolderError(`expected ${folder} to be a folder with a trained model; ${(error as Error).message}`)
+  }
+}
+
+/** Throws ModelFolderError where a file is missing, malformed, or lacks a weight of the network. */
+function readModelFolder(folder: string): TrainedModel {
+  const text = new TextDecoder().decode(readFile(folder, DESCRIPTION_FILE))
+  try {
+    const description = modelDescriptionSchema.parse(JSON.parse(text))
+    const space = createSpace(description.space)
+    const path = parseArchitecture(space, description.architecture)
+    const { tensors } = decodeSafetensors(readFile(folder, WEIGHTS_FILE))
+    const keys = keysOf(space, path)
+    const shapes = new Map(space.weightSpecs.map((spec) => [spec.key, spec.shape]))
+    const tensor = (key: string, shape: readonly number[]): Tensor => {
+      const found = tensors.get(key)
+      if (!found || found.values.length !== elementCount(shape)) {
+        throw new ModelFolderError(
+          `expected ${WEIGHTS_FILE} to have ${key} of shape [${shape}], got ${found ? `[${found.shape}]` : 'none'}`,
+        )
+      }
+      return found
+    }
+    const weights = new Map([...keys.weights].map((key) => [key, tensor(key, shapes.get(key) ?? [])]))
+    const statistics = new Map(
+      [...keys.gammas].map((gamma) => {
+        const shape = shapes.get(gamma) ?? []
+        return [gamma, { mean: tensor(meanKey(gamma), shape).values, variance: tensor(varianceKey(gamma), shape).values }]
+      }),
+    )
+    return { description, space, path, weights, statistics }
+  } catch (error) {
+    if (error instanceof z.ZodError) throw new ModelFolderError(`${join(folder, DESCRIPTION_FILE)}: ${z.prettifyError(error)}`)
+    if (error instanceof SyntaxError || error instanceof SpaceError || error instanceof SafetensorsError) {
+      throw new ModelFolderError(`${folder}: ${error.message}`)
+    }
+    throw error
+  }
+}
+
+export { keysOf, type ModelDescription, modelDescriptionSchema, ModelFolderError, readModelFolder, type TrainedModel, writeModelFolder }
