@@ -1,6 +1,6 @@
 // The training engine: executes layer graphs on the active TensorFlow.js backend.
 
-export { type FusedNetwork, type FusedStep } from './fold-batch-norm.ts'
+export { foldBatchNorm, type FusedNetwork, type FusedStep } from './fold-batch-norm.ts'
 export { createInference, type Inference, type InferenceOptions } from './inference.ts'
 export type { ChannelStatistics } from './layers.ts'
 export { cosineRate, createSgd, type Sgd, type SgdOptions } from './sgd.ts'
