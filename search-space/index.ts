@@ -8,6 +8,7 @@ function createSpace(ref: SpaceRef): Space {
   return createMbconvSpace(planNetwork(resolveSpaceConfig(ref)))
 }
 
+export { type ArchitectureDocument, type ArchitecturePart, describeArchitecture } from './architecture-document.ts'
 export { parseArchitecture, printArchitecture } from './encoding.ts'
 export { type FixedArchitecture, fixArchitecture, onlyPath, type WeightPrefixes } from './fixed-network.ts'
 export { type FixedNetwork, fixedNetworkSchema } from './fixed-network-config.ts'
