@@ -77,13 +77,14 @@ function drawChoices(benchCase: BenchCase, space: Space, step: StepName, count: 
 /** The same network as data for the PyTorch side. */
 function networkLayout(ref: SpaceRef, space: Space) {
   const config = resolveSpaceConfig(ref)
+  const first = 'firstBlock' in config ? config.firstBlock : null
   const channels = (key: string, axis: number) => space.weightSpecs.find((spec) => spec.key === key)?.shape[axis] ?? 0
   return {
     input: config.input,
     classes: config.classes,
     epsilon: config.batchNormEpsilon,
     stem: { width: channels('stem/conv/conv.filter', 3), stride: config.stem.stride },
-    first: config.firstBlock && { width: channels('first/conv/project.filter', 3), kernel: config.firstBlock.kernel },
+    first: first && { width: channels('first/conv/project.filter', 3), kernel: first.kernel },
     head: channels('head/conv/conv.filter', 3) || null,
     blocks: space.blocks.map(({ input, output, shortcut, operations }) => ({
       inputs: input[2],

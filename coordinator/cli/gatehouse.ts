@@ -3,6 +3,8 @@
 import { type CommandDef, defineCommand } from 'citty'
 import { exitCodeTable } from '../../command-line/help.ts'
 import type { Terminal } from '../../command-line/terminal.ts'
+import { createExportCommand } from '../../models/cli/export-command.ts'
+import { createImportCommand } from '../../models/cli/import-command.ts'
 import { createSearchCommands } from './search-commands.ts'
 import { createTableCommands } from './table-commands.ts'
 import { createUpCommand } from './up-command.ts'
@@ -34,7 +36,13 @@ const epilogues = {
 function createGatehouse(terminal: Terminal, version: string): CommandDef {
   return defineCommand({
     meta: { name: 'gatehouse', version, description: 'Neural architecture search on your own data for your own hardware.' },
-    subCommands: { up: createUpCommand(terminal), search: createSearchCommands(terminal), table: createTableCommands(terminal) },
+    subCommands: {
+      up: createUpCommand(terminal),
+      search: createSearchCommands(terminal),
+      table: createTableCommands(terminal),
+      export: createExportCommand(terminal),
+      import: createImportCommand(terminal),
+    },
   }) as CommandDef
 }
 

@@ -1,7 +1,7 @@
 // What people and scripts can read of a search.
 
 import * as z from 'zod'
-import { mbconvConfigSchema } from '../../search-space/index.ts'
+import { spaceConfigSchema } from '../../search-space/index.ts'
 import { tableNameSchema, tableVersionSchema } from '../../latency-lut/table.ts'
 import { agentIdSchema, searchIdSchema, tokenIdSchema } from './ids.ts'
 import { searchConfigSchema } from './search-config.ts'
@@ -102,7 +102,7 @@ const searchStatusSchema = z
     ...descriptionSchema.shape,
     targetLatencyMs: z.number(),
     current: architectureSchema.describe('most probable operation of every block'),
-    space: mbconvConfigSchema,
+    space: spaceConfigSchema,
     blocks: z.array(z.object({ name: z.string(), operations: z.array(z.string()) })),
     agents: z.array(agentStatusSchema),
     tasks: taskCountsSchema,
