@@ -130,8 +130,8 @@ async function trainAll({ terminal, settings, dataFlags }: Demo, architectures: 
       '--steps',
       String(settings.scratchSteps),
     ]
-    const more = ['--batch', String(settings.batchSize), '--rate', String(settings.scratchRate), '--seed', String(SEED), '--json']
-    const { result } = startCommand('worker-agent/cli/main.ts', ['train', ...flags, ...more])
+    const more = ['--batch', String(settings.batchSize), '--rate', String(settings.scratchRate), '--seed', String(SEED)]
+    const { result } = startCommand('coordinator/cli/main.ts', ['train', ...flags, ...more, '--set', 'evaluateEvery=0', '--json'])
     const { accuracy } = JSON.parse(await result) as Trained
     terminal.note(`      ${i + 1} of ${architectures.length}  ${(accuracy * 100).toFixed(2)} %  ${architecture}`)
     return { architecture, accuracy }

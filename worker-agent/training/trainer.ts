@@ -206,4 +206,4 @@ function createTrainer({
   }
 }
 
-export { createTrainer, type Trainer, TrainerError }
+export { createTrainer, type Trainer, TrainerError, weightKeys }
