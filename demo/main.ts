@@ -17,7 +17,7 @@ import type { SearchStatus } from '../coordinator/protocol/index.ts'
 import { coverSpace, expectedLatencyMs, pathLatencyMs, type SpaceLatency } from '../latency-lut/coverage.ts'
 import { type LatencyTable, latencyTableSchema } from '../latency-lut/table.ts'
 import { createRandom, createSpace, largestPath, printArchitecture, seedState, type Space } from '../search-space/index.ts'
-import { runSideBySide, startCommand } from './processes.ts'
+import { runSideBySide, startCommand } from '../command-line/child-commands.ts'
 import { type DemoResult, renderReport, type Trained } from './report.ts'
 import { AGENTS, type DemoSettings, full, quick, RANDOM_ARCHITECTURES, searchConfig, SEED, SPACE, TARGET_SHARE } from './settings.ts'
 
