@@ -7,6 +7,7 @@ import { CliError } from '../../command-line/exit-codes.ts'
 import { printResult, type Terminal } from '../../command-line/terminal.ts'
 import { fieldErrors, searchConfigSchema } from '../../coordinator/protocol/index.ts'
 import { createSpace, parseArchitecture, type Space, SpaceError, spaceRefSchema } from '../../search-space/index.ts'
+import { DatasetError } from '../datasets/index.ts'
 import { trainFromScratch } from '../training/from-scratch.ts'
 import { backendArgs, dataArgs, openChosenBackend, openChosenDataset, positiveInteger } from './shared-flags.ts'
 
@@ -55,7 +56,7 @@ function createTrainCommand(terminal: Terminal): CommandDef {
       try {
         const path = parseArchitecture(space, args.architecture)
         const backend = await openChosenBackend(terminal, args.backend, args['software-gpu'])
-        const dataset = await openChosenDataset(terminal, args)
+        const dataset = await openChosenDataset(terminal, args, () => space.input)
         const { steps } = training.data
         const result = await trainFromScratch({
           backend,
@@ -77,7 +78,7 @@ function createTrainCommand(terminal: Terminal): CommandDef {
           () => `validation accuracy ${(result.accuracy * 100).toFixed(2)} % of ${result.validationImages} images`,
         )
       } catch (error) {
-        throw error instanceof SpaceError ? new CliError('usage', error.message) : error
+        throw error instanceof SpaceError || error instanceof DatasetError ? new CliError('usage', error.message) : error
       }
     },
   }) as CommandDef

@@ -5,9 +5,17 @@
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import * as tf from '@tensorflow/tfjs-core'
 import type { TrainingConfig } from '../../coordinator/protocol/index.ts'
-import { createRandom, type Path, seedState, type Space } from '../../search-space/index.ts'
+import type { Path, Space } from '../../search-space/index.ts'
 import type { Backend } from '../backends/backends.ts'
-import { batchIndices, type Dataset, fillBatch, splitShares } from '../datasets/index.ts'
+import {
+  type Batch,
+  batchIndices,
+  type BatchRequest,
+  type BatchStream,
+  type Dataset,
+  openBatchSource,
+  splitShares,
+} from '../datasets/index.ts'
 import { averageStatistics, batchStatistics, cosineRate, createSgd, createWeights, evaluate, trainStep } from '../executor/index.ts'
 
 const STATISTICS_BATCHES = 32
@@ -30,6 +38,8 @@ type FromScratchResult = {
   readonly crossEntropy: number
   readonly trainLoss: number
   readonly validationImages: number
+  /** Files of the data that could not be decoded; another image of their class took the place of each. */
+  readonly brokenFiles: string[]
 }
 
 async function trainFromScratch({
@@ -49,28 +59,36 @@ async function trainFromScratch({
   const graph = space.network(path)
   const weights = createWeights(backend, space.weightSpecs, seed)
   const optimiser = createSgd({ momentum, nesterov: true, weightDecay })
-  const { normalisation, train: split } = dataset
+  const source = await openBatchSource(dataset)
 
-  const withBatch = async <T>(
-    indices: Uint32Array,
-    augmentStep: number | null,
-    body: (images: tf.Tensor4D, labels: Int32Array) => Promise<T>,
-  ): Promise<T> => {
-    const augmented = augmentStep === null ? {} : { augmentation, random: createRandom(seedState('augmentation', seed, augmentStep)) }
-    const batch = fillBatch({ split, indices, normalisation, ...augmented })
-    const images = tf.tensor4d(batch.images, [indices.length, ...space.input])
+  const request = (indices: Uint32Array, step: number | null = null): BatchRequest => ({
+    split: 'train',
+    indices,
+    augmentation: step === null ? undefined : { settings: augmentation, seed: ['augmentation', seed, step] },
+  })
+  /** Batches of steps 0 … count − 1, decoded ahead of their use where images are in files. */
+  const stream = (count: number, requestOf: (step: number) => BatchRequest): BatchStream =>
+    source.batches(
+      (function* () {
+        for (let step = 0; step < count; step++) yield requestOf(step)
+      })(),
+    )
+  const withBatch = async <T>(batches: BatchStream, body: (images: tf.Tensor4D, labels: Int32Array) => Promise<T>): Promise<T> => {
+    const batch = (await batches.next()).value as Batch
+    const images = tf.tensor4d(batch.images, [batch.labels.length, ...space.input])
     try {
       return await body(images, batch.labels)
     } finally {
       images.dispose()
     }
   }
+  const trainBatches = stream(steps, (step) => request(batchIndices(trainShare, batchSize, step, `scratch/${seed}`), step))
 
   try {
     let trainLoss = Number.NaN
     for (let step = 0; step < steps; step++) {
       signal?.throwIfAborted()
-      trainLoss = await withBatch(batchIndices(trainShare, batchSize, step, `scratch/${seed}`), step, async (images, labels) => {
+      trainLoss = await withBatch(trainBatches, async (images, labels) => {
         const { loss, gradients } = await trainStep({ graph, weights, images, labels, labelSmoothing })
         optimiser.apply(weights, gradients, cosineRate(step, steps, learningRate))
         return loss
@@ -80,25 +98,33 @@ async function trainFromScratch({
     }
 
     const batches = []
+    const statisticsBatches = stream(STATISTICS_BATCHES, (i) => request(batchIndices(trainShare, batchSize, i, `statistics/${seed}`)))
     for (let i = 0; i < STATISTICS_BATCHES; i++) {
-      batches.push(
-        await withBatch(batchIndices(trainShare, batchSize, i, `statistics/${seed}`), null, (images) =>
-          batchStatistics(graph, weights, images),
-        ),
-      )
+      batches.push(await withBatch(statisticsBatches, (images) => batchStatistics(graph, weights, images)))
     }
     const statistics = averageStatistics(batches)
 
     let correct = 0
     let crossEntropy = 0
-    for (let start = 0; start < shares.validation.length; start += batchSize) {
-      const indices = shares.validation.subarray(start, start + batchSize)
-      const result = await withBatch(indices, null, (images, labels) => evaluate({ graph, weights, images, labels, statistics }))
+    const validation = Math.ceil(shares.validation.length / batchSize)
+    const validationBatches = stream(validation, (i) => request(shares.validation.subarray(i * batchSize, (i + 1) * batchSize)))
+    for (let i = 0; i < validation; i++) {
+      const { images, result } = await withBatch(validationBatches, async (images, labels) => ({
+        images: labels.length,
+        result: await evaluate({ graph, weights, images, labels, statistics }),
+      }))
       correct += result.correct
-      crossEntropy += (result.loss * indices.length) / shares.validation.length
+      crossEntropy += (result.loss * images) / shares.validation.length
     }
-    return { accuracy: correct / shares.validation.length, crossEntropy, trainLoss, validationImages: shares.validation.length }
+    return {
+      accuracy: correct / shares.validation.length,
+      crossEntropy,
+      trainLoss,
+      validationImages: shares.validation.length,
+      brokenFiles: source.brokenFiles(),
+    }
   } finally {
+    await trainBatches.return()
     weights.dispose()
     optimiser.clear()
   }
