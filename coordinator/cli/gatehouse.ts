@@ -3,6 +3,7 @@
 import { type CommandDef, defineCommand } from 'citty'
 import { exitCodeTable } from '../../command-line/help.ts'
 import type { Terminal } from '../../command-line/terminal.ts'
+import { createDataCommands } from '../../models/cli/data-command.ts'
 import { createSearchCommands } from './search-commands.ts'
 import { createTableCommands } from './table-commands.ts'
 import { createUpCommand } from './up-command.ts'
@@ -34,7 +35,12 @@ const epilogues = {
 function createGatehouse(terminal: Terminal, version: string): CommandDef {
   return defineCommand({
     meta: { name: 'gatehouse', version, description: 'Neural architecture search on your own data for your own hardware.' },
-    subCommands: { up: createUpCommand(terminal), search: createSearchCommands(terminal), table: createTableCommands(terminal) },
+    subCommands: {
+      up: createUpCommand(terminal),
+      search: createSearchCommands(terminal),
+      table: createTableCommands(terminal),
+      data: createDataCommands(terminal),
+    },
   }) as CommandDef
 }
 
