@@ -3,6 +3,7 @@
 import { type CommandDef, defineCommand } from 'citty'
 import { exitCodeTable } from '../../command-line/help.ts'
 import type { Terminal } from '../../command-line/terminal.ts'
+import { createDataCommands } from '../../models/cli/data-command.ts'
 import { createSearchCommands } from './search-commands.ts'
 import { createTableCommands } from './table-commands.ts'
 import { createUpCommand } from './up-command.ts'
@@ -43,8 +44,10 @@ function createGatehouse(terminal: Terminal, version: string): CommandDef {
       table: createTableCommands(terminal),
       // TensorFlow.js, which takes most of a second to load, comes with these.
       train: async () => (await import('../../models/cli/train-command.ts')).createTrainCommand(terminal),
+      compare: async () => (await import('../../models/cli/compare-command.ts')).createCompareCommand(terminal),
       export: async () => (await import('../../models/cli/export-command.ts')).createExportCommand(terminal),
       import: async () => (await import('../../models/cli/import-command.ts')).createImportCommand(terminal),
+      data: createDataCommands(terminal),
     },
   }) as CommandDef
 }

@@ -6,7 +6,7 @@ import { repeatedValues, REPEATABLE_HINT } from '../../command-line/dispatch.ts'
 import { CliError } from '../../command-line/exit-codes.ts'
 import { readJsonFile } from '../../command-line/json-file.ts'
 import { printResult, type Terminal } from '../../command-line/terminal.ts'
-import { renderPng } from '../../plots/png.ts'
+import { pngOf } from '../../plots/png.ts'
 import { SpaceError, type SpaceRef } from '../../search-space/index.ts'
 import { backendArgs, dataArgs } from '../../worker-agent/cli/shared-flags.ts'
 import { physicalCores } from '../../worker-agent/cli/physical-cores.ts'
@@ -99,7 +99,8 @@ function createCompareCommand(terminal: Terminal): CommandDef {
   return defineCommand({
     meta: {
       name: 'compare',
-      description: 'Train architectures by one recipe, measure their latency, and plot accuracy against it: searched, random, largest, MobileNetV2.',
+      description:
+        'Train architectures by one recipe, measure their latency, and plot accuracy against it: searched, random, largest, MobileNetV2.',
     },
     args: flags,
     async run({ args, rawArgs }) {
@@ -133,7 +134,7 @@ function createCompareCommand(terminal: Terminal): CommandDef {
       const plots = { 'accuracy-latency': accuracyPlot(results), 'macs-latency': macsPlot(results) }
       for (const [name, svg] of Object.entries(plots)) {
         folder.writeReport(`${name}.svg`, svg)
-        folder.writeReport(`${name}.png`, await renderPng(svg))
+        folder.writeReport(`${name}.png`, await pngOf(svg))
       }
       const table = renderComparison(results)
       folder.writeReport('table.txt', `${table}\n`)

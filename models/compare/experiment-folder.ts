@@ -59,8 +59,7 @@ function openExperimentFolder(folder: string): ExperimentFolder {
     readTraining: (settings) => readRecord(trainingPath(settings), trainingSchema),
     writeTraining: (settings, record) => writeWhole(trainingPath(settings), `${JSON.stringify(record)}\n`),
     readLatency: (settings) => readRecord(latencyPath(settings), latencySchema)?.latencyMs ?? null,
-    writeLatency: (settings, candidate, latencyMs) =>
-      writeWhole(latencyPath(settings), `${JSON.stringify({ candidate, latencyMs })}\n`),
+    writeLatency: (settings, candidate, latencyMs) => writeWhole(latencyPath(settings), `${JSON.stringify({ candidate, latencyMs })}\n`),
     writeReport(file, content) {
       const path = join(folder, file)
       writeWhole(path, content)

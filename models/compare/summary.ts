@@ -1,5 +1,6 @@
 // What trainings with several seeds and a measured latency come to.
 
+import { paretoFront } from '../../plots/pareto.ts'
 import type { Candidate } from './candidates.ts'
 
 type Spread = {
@@ -28,20 +29,13 @@ function spreadOf(values: readonly number[]): Spread {
   return { mean, std, least: Math.min(...values), most: Math.max(...values) }
 }
 
-/** For each point whether it is on the Pareto front of low cost and high gain. */
-function paretoFront(points: readonly { readonly cost: number; readonly gain: number }[]): boolean[] {
-  return points.map(
-    (point) =>
-      !points.some(
-        (other) => other.cost <= point.cost && other.gain >= point.gain && (other.cost < point.cost || other.gain > point.gain),
-      ),
-  )
-}
-
 function summarise(results: readonly (Candidate & { readonly latencyMs: number; readonly accuracies: readonly number[] })[]): Compared[] {
-  const spreads = results.map(({ accuracies }) => spreadOf(accuracies))
-  const front = paretoFront(results.map(({ latencyMs }, index) => ({ cost: latencyMs, gain: spreads[index]?.mean ?? 0 })))
-  return results.map((result, index) => ({ ...result, accuracy: spreads[index] as Spread, isOnFront: front[index] === true }))
+  const points = results.map((result) => {
+    const accuracy = spreadOf(result.accuracies)
+    return { x: result.latencyMs, y: accuracy.mean, result, accuracy }
+  })
+  const front = new Set(paretoFront(points, { x: 'low', y: 'high' }))
+  return points.map((point) => ({ ...point.result, accuracy: point.accuracy, isOnFront: front.has(point) }))
 }
 
 /** Kendall's tau of two orders: (concordant − discordant) / all pairs, ties counting neither. NaN for fewer than two. */
@@ -68,4 +62,4 @@ function speedUpAtEqualAccuracy(ours: Pick<Compared, 'latencyMs' | 'accuracy'>, 
   return (below.latencyMs + share * (above.latencyMs - below.latencyMs)) / ours.latencyMs
 }
 
-export { type Compared, orderAgreement, paretoFront, speedUpAtEqualAccuracy, type Spread, spreadOf, summarise }
+export { type Compared, orderAgreement, speedUpAtEqualAccuracy, type Spread, spreadOf, summarise }

@@ -6,7 +6,7 @@ import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
 import { listCandidates, mobileNetV2 } from '../../models/compare/candidates.ts'
 import { openExperimentFolder } from '../../models/compare/experiment-folder.ts'
-import { type Compared, paretoFront, speedUpAtEqualAccuracy, spreadOf, summarise } from '../../models/compare/summary.ts'
+import { type Compared, speedUpAtEqualAccuracy, spreadOf, summarise } from '../../models/compare/summary.ts'
 import { createSpace, parseArchitecture, SpaceError } from '../../search-space/index.ts'
 
 describe('candidates', () => {
@@ -71,18 +71,6 @@ test('a spread is that of a sample', () => {
   expect(() => spreadOf([])).toThrow()
 })
 
-test('the front is what no other beats in both, ties included', () => {
-  const points = [
-    { cost: 1, gain: 0.8 },
-    { cost: 2, gain: 0.9 },
-    { cost: 2, gain: 0.85 },
-    { cost: 3, gain: 0.9 },
-    { cost: 0.5, gain: 0.5 },
-    { cost: 1, gain: 0.8 },
-  ]
-  expect(paretoFront(points)).toEqual([true, true, false, false, true, true])
-})
-
 const [base] = listCandidates({
   space: 'fashion-mini',
   architectures: [],
@@ -93,6 +81,16 @@ const [base] = listCandidates({
 })
 const compared = (values: readonly { latencyMs: number; accuracies: number[] }[]): Compared[] =>
   summarise(values.map((value) => ({ ...(base as NonNullable<typeof base>), ...value })))
+
+test('the front is what no other beats, in mean accuracy and latency', () => {
+  const results = compared([
+    { latencyMs: 1, accuracies: [0.8, 0.82] },
+    { latencyMs: 2, accuracies: [0.95, 0.85] },
+    { latencyMs: 2.5, accuracies: [0.88, 0.88] },
+    { latencyMs: 0.5, accuracies: [0.5, 0.6] },
+  ])
+  expect(results.map(({ isOnFront }) => isOnFront)).toEqual([true, true, false, true])
+})
 
 test('speed at equal accuracy is read off the line between the neighbours', () => {
   const others = compared([

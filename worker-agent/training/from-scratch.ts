@@ -11,7 +11,15 @@ import * as tf from '@tensorflow/tfjs-core'
 import type { Tensor } from '../../coordinator/protocol/index.ts'
 import { createRandom, type Path, printArchitecture, seedState, type Space } from '../../search-space/index.ts'
 import type { Backend } from '../backends/backends.ts'
-import { batchIndices, type Dataset, fillBatch, splitShares, type Split } from '../datasets/index.ts'
+import {
+  type Batch,
+  batchIndices,
+  type BatchRequest,
+  type BatchStream,
+  type Dataset,
+  openBatchSource,
+  splitShares,
+} from '../datasets/index.ts'
 import {
   averageStatistics,
   batchStatistics,
@@ -82,6 +90,8 @@ type FromScratchResult = {
   /** What a model folder holds; with a moving average, the average. */
   readonly weights: ReadonlyMap<string, Tensor>
   readonly statistics: ReadonlyMap<string, ChannelStatistics>
+  /** Files of the data that could not be decoded; another image of their class took the place of each. */
+  readonly brokenFiles: readonly string[]
 }
 
 /** The loss or the network's output is no number any more. */
@@ -112,22 +122,36 @@ async function readTensors(weights: Weights, keys: readonly string[]): Promise<M
   return tensors
 }
 
-/** Mini-batches as tensors, freed after use. */
-function createBatches({ dataset, space, recipe, seed }: FromScratchOptions) {
-  const { normalisation } = dataset
-  return async <T>(
-    { split, indices, step }: { split: Split; indices: Uint32Array; step?: number },
-    body: (images: tf.Tensor4D, labels: Int32Array) => Promise<T>,
-  ): Promise<T> => {
-    const augmented =
-      step === undefined ? {} : { augmentation: recipe.augmentation, random: createRandom(seedState('augmentation', seed, step)) }
-    const batch = fillBatch({ split, indices, normalisation, ...augmented })
-    const images = tf.tensor4d(batch.images, [indices.length, ...space.input])
-    try {
-      return await body(images, batch.labels)
-    } finally {
-      images.dispose()
-    }
+/** Mini-batches as tensors, made ahead of their use where images are in files, and freed after it. */
+async function openBatches({ dataset, space, recipe, seed }: FromScratchOptions) {
+  const source = await openBatchSource(dataset)
+  return {
+    /** The mini-batches `first` to `end - 1`, each as `requestOf` wants it. `step`: augmented, as that step's images are. */
+    stream(
+      first: number,
+      end: number,
+      requestOf: (index: number) => Omit<BatchRequest, 'augmentation'> & { readonly step?: number },
+    ): BatchStream {
+      function* requests(): Generator<BatchRequest> {
+        for (let index = first; index < end; index++) {
+          const { step, ...request } = requestOf(index)
+          yield step === undefined
+            ? request
+            : { ...request, augmentation: { settings: recipe.augmentation, seed: ['augmentation', seed, step] } }
+        }
+      }
+      return source.batches(requests())
+    },
+    async next<T>(stream: BatchStream, body: (images: tf.Tensor4D, labels: Batch['labels']) => Promise<T>): Promise<T> {
+      const batch = (await stream.next()).value as Batch
+      const images = tf.tensor4d(batch.images, [batch.labels.length, ...space.input])
+      try {
+        return await body(images, batch.labels)
+      } finally {
+        images.dispose()
+      }
+    },
+    brokenFiles: () => source.brokenFiles(),
   }
 }
 
@@ -173,7 +197,7 @@ async function trainFromScratch(options: FromScratchOptions): Promise<FromScratc
   const average = averageDecay > 0 ? await createMovingAverage(backend, weights, keys, averageDecay) : null
   for (const [key, { values }] of checkpoint?.average ?? []) average?.weights.write(key, values)
   const evaluated = average?.weights ?? weights
-  const withBatch = createBatches(options)
+  const batches = await openBatches(options)
 
   let step = checkpoint?.step ?? 0
   let lossSum = checkpoint?.lossSum ?? 0
@@ -208,9 +232,14 @@ async function trainFromScratch(options: FromScratchOptions): Promise<FromScratc
   const isCheckpointDue = ({ everyEpochs, everyMs }: CheckpointPlan) =>
     (step % stepsPerEpoch === 0 && step / stepsPerEpoch - saved.epoch >= everyEpochs) || performance.now() - saved.atMs >= everyMs
 
-  const train = () => {
-    const indices = batchIndices(shares.train, batchSize, step, `scratch/${seed}`)
-    return withBatch({ split: dataset.train, indices, step }, async (images, labels) => {
+  const trainBatches = batches.stream(step, steps, (index) => ({
+    split: 'train',
+    indices: batchIndices(shares.train, batchSize, index, `scratch/${seed}`),
+    step: index,
+  }))
+
+  const train = () =>
+    batches.next(trainBatches, async (images, labels) => {
       const teacherLogits = teacher?.logits(images)
       const { loss, gradients } = await trainStep({
         graph,
@@ -226,21 +255,25 @@ async function trainFromScratch(options: FromScratchOptions): Promise<FromScratc
       average?.update(step)
       return loss
     })
-  }
 
   const estimateStatistics = async () => {
-    const batches = []
+    const stream = batches.stream(0, recipe.statisticsBatches, (index) => ({
+      split: 'train',
+      indices: batchIndices(shares.train, batchSize, index, `statistics/${seed}`),
+    }))
+    const observed = []
     for (let i = 0; i < recipe.statisticsBatches; i++) {
-      const indices = batchIndices(shares.train, batchSize, i, `statistics/${seed}`)
-      batches.push(await withBatch({ split: dataset.train, indices }, (images) => batchStatistics(graph, evaluated, images)))
+      observed.push(await batches.next(stream, (images) => batchStatistics(graph, evaluated, images)))
     }
-    return averageStatistics(batches)
+    return averageStatistics(observed)
   }
 
-  const scoreOf = async (split: Split, indices: Uint32Array, statistics: ReadonlyMap<string, ChannelStatistics>) => {
+  const scoreOf = async (split: 'train' | 'test', indices: Uint32Array, statistics: ReadonlyMap<string, ChannelStatistics>) => {
     const tally = createTally()
-    for (let start = 0; start < indices.length; start += batchSize) {
-      await withBatch({ split, indices: indices.subarray(start, start + batchSize) }, async (images, labels) =>
+    const count = Math.ceil(indices.length / batchSize)
+    const stream = batches.stream(0, count, (index) => ({ split, indices: indices.subarray(index * batchSize, (index + 1) * batchSize) }))
+    for (let i = 0; i < count; i++) {
+      await batches.next(stream, async (images, labels) =>
         tally.add(await predict({ graph, weights: evaluated, images, statistics }), labels),
       )
     }
@@ -256,7 +289,7 @@ async function trainFromScratch(options: FromScratchOptions): Promise<FromScratc
 
   const evaluate = async () => {
     const statistics = await estimateStatistics()
-    return { step, statistics, validation: await scoreOf(dataset.train, shares.validation, statistics) }
+    return { step, statistics, validation: await scoreOf('train', shares.validation, statistics) }
   }
   type Evaluation = Awaited<ReturnType<typeof evaluate>>
 
@@ -301,9 +334,11 @@ async function trainFromScratch(options: FromScratchOptions): Promise<FromScratc
     const { statistics, validation } = last?.step === step ? last : await evaluate()
     const end = isHopeless() ? 'stopped' : 'finished'
     const all = () => Uint32Array.from({ length: dataset.test.count }, (_, index) => index)
-    const test = options.test === true && end === 'finished' ? await scoreOf(dataset.test, all(), statistics) : null
-    return { end, identity, schedule, reports, validation, test, weights: await readTensors(evaluated, keys), statistics }
+    const test = options.test === true && end === 'finished' ? await scoreOf('test', all(), statistics) : null
+    const brokenFiles = batches.brokenFiles()
+    return { end, identity, schedule, reports, validation, test, weights: await readTensors(evaluated, keys), statistics, brokenFiles }
   } finally {
+    await trainBatches.return()
     weights.dispose()
     average?.dispose()
     optimiser.clear()
