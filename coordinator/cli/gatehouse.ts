@@ -3,7 +3,6 @@
 import { type CommandDef, defineCommand } from 'citty'
 import { exitCodeTable } from '../../command-line/help.ts'
 import type { Terminal } from '../../command-line/terminal.ts'
-import { createDataCommands } from '../../models/cli/data-command.ts'
 import { createSearchCommands } from './search-commands.ts'
 import { createTableCommands } from './table-commands.ts'
 import { createUpCommand } from './up-command.ts'
@@ -47,7 +46,7 @@ function createGatehouse(terminal: Terminal, version: string): CommandDef {
       compare: async () => (await import('../../models/cli/compare-command.ts')).createCompareCommand(terminal),
       export: async () => (await import('../../models/cli/export-command.ts')).createExportCommand(terminal),
       import: async () => (await import('../../models/cli/import-command.ts')).createImportCommand(terminal),
-      data: createDataCommands(terminal),
+      data: async () => (await import('../../models/cli/data-command.ts')).createDataCommands(terminal),
     },
   }) as CommandDef
 }

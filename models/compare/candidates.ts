@@ -42,7 +42,7 @@ type Wanted = {
 /** Rows that MobileNetV2 has at its end at 224×224 (Sandler et al. 2018, table 2). */
 const LEAST_ROWS = 7
 /** Its strides of 2: the stem and four of its stages. */
-const MOBILENET_STRIDED_STAGES = [0, 1, 2, 4]
+const MOBILENET_STRIDED_STAGES: ReadonlySet<number> = new Set([0, 1, 2, 4])
 
 /**
  * MobileNetV2 for images of any size: of its five strides of 2 only as many, from the first on, as leave 7 rows at the end.
@@ -58,7 +58,7 @@ function mobileNetV2(input: readonly [number, number, number], classes: number, 
     return 2
   }
   const stem = { ...published.stem, stride: strideFor() } as typeof published.stem
-  const stages = published.stages.map((stage, index) => ({ ...stage, stride: MOBILENET_STRIDED_STAGES.includes(index) ? strideFor() : 1 }))
+  const stages = published.stages.map((stage, index) => ({ ...stage, stride: MOBILENET_STRIDED_STAGES.has(index) ? strideFor() : 1 }))
   return {
     preset: 'mobilenet-v2',
     name: `mobilenet-v2-${widthMult}`,

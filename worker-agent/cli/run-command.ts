@@ -12,7 +12,7 @@ import type { Backend } from '../backends/backends.ts'
 import { CoordinatorError, createCoordinatorClient } from '../client/coordinator-client.ts'
 import { DatasetError } from '../datasets/index.ts'
 import { TrainerError } from '../training/trainer.ts'
-import { physicalCores } from './physical-cores.ts'
+import { physicalCores } from '../backends/physical-cores.ts'
 import { backendArgs, dataArgs, deviceName, openChosenBackend, openChosenDataset, positiveInteger } from './shared-flags.ts'
 
 const DEFAULT_COORDINATOR = 'http://127.0.0.1:8787'
