@@ -58,7 +58,8 @@ async function dispatch(root: CommandDef, rawArgs: readonly string[], columns: n
 
 /** Throws CliError `usage` for flags and arguments that the command does not have, and for flags without their value. */
 function checkFlags(rawArgs: readonly string[], args: ArgsDef, title: string): void {
-  const known = new Set(Object.keys(args).filter((name) => args[name]?.type !== 'positional'))
+  const negated = new Set(Object.keys(args).flatMap((name) => (isOnByDefault(args[name]) ? [`no-${name}`] : [])))
+  const known = new Set([...Object.keys(args).filter((name) => args[name]?.type !== 'positional'), ...negated])
   const positionals = Object.values(args).filter((arg) => arg.type === 'positional')
   const help = `(see ${title} --help)`
   const seen = new Set<string>()
@@ -73,7 +74,7 @@ function checkFlags(rawArgs: readonly string[], args: ArgsDef, title: string): v
       throw new CliError('usage', `unknown flag ${token.rawName}${didYouMean(token.name, [...known], '--')} ${help}`)
     }
     const flag = `--${token.name}`
-    if (args[token.name]?.type === 'boolean') {
+    if (args[token.name]?.type === 'boolean' || negated.has(token.name)) {
       if (token.value !== undefined) throw new CliError('usage', `${flag} takes no value, got "${token.value}" ${help}`)
     } else if (token.value === undefined || (!token.inlineValue && token.value.startsWith('--'))) {
       throw new CliError('usage', `${flag} needs a value ${help}`)
@@ -88,6 +89,11 @@ function repeatedValues(rawArgs: readonly string[], args: ArgsDef, name: string)
   return tokensOf(rawArgs, args).flatMap((token) =>
     token.kind === 'option' && token.name === name && token.value !== undefined ? [token.value] : [],
   )
+}
+
+/** A flag that is on unless its negation is given: --no-fold for `fold`. */
+function isOnByDefault(arg: ArgsDef[string] | undefined): boolean {
+  return arg?.type === 'boolean' && arg.default === true
 }
 
 const REPEATABLE_HINT = ' (may be repeated)'

@@ -62,14 +62,14 @@ function section(heading: string, entries: readonly (readonly [string, string])[
 }
 
 function flagText(name: string, arg: ArgDef): string {
-  if (arg.type === 'boolean') return `--${name}`
+  if (arg.type === 'boolean') return `--${arg.default === true ? 'no-' : ''}${name}`
   if (arg.type === 'enum') return `--${name} ${(arg.options ?? []).join('|')}`
   return `--${name} ${arg.valueHint ?? 'VALUE'}`
 }
 
 function describe(arg: ArgDef): string {
   const text = arg.description ?? ''
-  return arg.default === undefined || arg.default === false ? text : `${text} (default: ${arg.default})`
+  return arg.default === undefined || typeof arg.default === 'boolean' ? text : `${text} (default: ${arg.default})`
 }
 
 export { type Epilogues, exitCodeTable, renderHelp }

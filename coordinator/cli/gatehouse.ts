@@ -41,8 +41,12 @@ function createGatehouse(terminal: Terminal, version: string): CommandDef {
       up: createUpCommand(terminal),
       search: createSearchCommands(terminal),
       table: createTableCommands(terminal),
-      // TensorFlow.js, which takes most of a second to load, comes with it.
+      // TensorFlow.js, which takes most of a second to load, comes with these.
       train: async () => (await import('../../models/cli/train-command.ts')).createTrainCommand(terminal),
+      compare: async () => (await import('../../models/cli/compare-command.ts')).createCompareCommand(terminal),
+      export: async () => (await import('../../models/cli/export-command.ts')).createExportCommand(terminal),
+      import: async () => (await import('../../models/cli/import-command.ts')).createImportCommand(terminal),
+      data: async () => (await import('../../models/cli/data-command.ts')).createDataCommands(terminal),
     },
   }) as CommandDef
 }

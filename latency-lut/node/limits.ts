@@ -12,15 +12,21 @@ const DEFAULT_BATCH = 8
 /** Long enough for more than 100 rounds over the 40 keys of `fashion-mini`, also on a busy machine: medians within 2 to 4 %. */
 const DEFAULT_BUDGET_MS = 10_000
 /** Measuring ends early once every median's 95 % interval is within this share of it, to both sides. */
-const ENOUGH_HALF_WIDTH = 0.02
+const DEFAULT_PRECISION = 0.02
 /** Fewer rounds than this never count as enough: the interval of a median of few samples is itself uncertain. */
 const MIN_ROUNDS_FOR_ENOUGH = 24
+/** Samples are positive: the clock counts nanoseconds. */
+const LEAST_SAMPLE_MS = 1e-6
+/** A median of fewer samples has no 95 % interval without assumptions. */
+const MIN_ROUNDS_FOR_INTERVAL = 6
 /** However small the budget: a median of fewer says nothing about outliers. */
 const MIN_ROUNDS = 5
 /** Bounds `rounds`: samples are kept in memory. */
 const MAX_ROUNDS = 10_000
 /** Rounds between two looks at the precision, which costs about as much as measuring a small operation. */
 const ROUNDS_PER_LOOK = 8
+/** An interrupted profile loses this much at most; writing a file of some hundred kilobytes takes milliseconds. */
+const SAVE_INTERVAL_MS = 2000
 /** V8 has compiled the code in use after some thousand calls of it; all operations run the same code. */
 const WARM_UP_ROUNDS = 20
 /** Warming up may take this share of the budget, but one round at least. */
@@ -49,17 +55,20 @@ export {
   DEFAULT_BATCH,
   DEFAULT_BUDGET_MS,
   DEFAULT_COORDINATOR_URL,
-  ENOUGH_HALF_WIDTH,
+  DEFAULT_PRECISION,
+  LEAST_SAMPLE_MS,
   MAX_CHECKED_NETWORKS,
   MAX_FILE_BYTES,
   MAX_QUEUED_RUNS,
   MAX_ROUNDS,
   MIN_ROUNDS,
   MIN_ROUNDS_FOR_ENOUGH,
+  MIN_ROUNDS_FOR_INTERVAL,
   MIN_SUBJECTS_FOR_DRIFT,
   QUEUED_SAMPLE_MS,
   REQUEST_TIMEOUT_MS,
   ROUNDS_PER_LOOK,
+  SAVE_INTERVAL_MS,
   WARM_UP_ROUNDS,
   WARM_UP_SHARE,
 }

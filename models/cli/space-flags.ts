@@ -24,8 +24,7 @@ const networkFlags = {
 type Network = { readonly ref: SpaceRef; readonly space: Space; readonly path: Path }
 
 /** A preset's name, or `@file.json` with the settings of a space. Throws CliError `usage`. */
-function readNetwork(terminal: Terminal, args: { space: string; architecture: string }): Network {
-  const { space: text, architecture } = args
+function readSpaceRef(terminal: Terminal, text: string): SpaceRef {
   let ref: unknown = text
   if (text.startsWith('@')) {
     try {
@@ -36,12 +35,18 @@ function readNetwork(terminal: Terminal, args: { space: string; architecture: st
   }
   const parsed = spaceRefSchema.safeParse(ref)
   if (!parsed.success) throw new CliError('usage', `--space ${text} is not a space`, fieldErrors(parsed.error))
+  return parsed.data
+}
+
+/** Throws CliError `usage`. */
+function readNetwork(terminal: Terminal, args: { space: string; architecture: string }): Network {
+  const ref = readSpaceRef(terminal, args.space)
   try {
-    const space = createSpace(parsed.data)
-    return { ref: parsed.data, space, path: parseArchitecture(space, architecture) }
+    const space = createSpace(ref)
+    return { ref, space, path: parseArchitecture(space, args.architecture) }
   } catch (error) {
     throw error instanceof SpaceError ? new CliError('usage', error.message) : error
   }
 }
 
-export { type Network, networkFlags, readNetwork }
+export { type Network, networkFlags, readNetwork, readSpaceRef }

@@ -24,6 +24,7 @@ import { createTrainProgress } from './train-progress.ts'
 
 const MAX_SEED = 0xffffffff
 const MINUTE_MS = 60_000
+const MAX_SHOWN_FILES = 5
 
 const flags = {
   ...networkFlags,
@@ -125,6 +126,13 @@ function writeModel(folder: string, { ref }: Network, dataset: Dataset, result: 
   })
 }
 
+function noteBroken(terminal: Terminal, files: readonly string[]): void {
+  if (files.length === 0) return
+  terminal.note(
+    `data     ${files.length} broken images were each replaced by another of their class: ${files.slice(0, MAX_SHOWN_FILES).join(', ')}`,
+  )
+}
+
 function printScore(name: string, { top1, top5, images }: Score): string {
   return `${name} accuracy ${(top1 * 100).toFixed(2)} % top-1, ${(top5 * 100).toFixed(2)} % top-5, of ${images} images`
 }
@@ -151,7 +159,7 @@ function createTrainCommand(terminal: Terminal): CommandDef {
         const initial =
           args.weights === undefined ? undefined : readInitialWeights(resolve(terminal.folder, args.weights), network.space, network.path)
         const backend = await openChosenBackend(terminal, args.backend, args['software-gpu'])
-        const dataset = await openChosenDataset(terminal, args)
+        const dataset = await openChosenDataset(terminal, args, () => network.space.input)
         checkData(network, dataset)
         if (args.teacher !== undefined) teacher = openTeacher(resolve(terminal.folder, args.teacher), dataset)
         if (checkpoints?.found) terminal.note(`resume   from step ${checkpoints.found.step}`)
@@ -179,6 +187,7 @@ function createTrainCommand(terminal: Terminal): CommandDef {
           onReport: progress.onReport,
         })
         const isFinished = result.end === 'finished'
+        noteBroken(terminal, result.brokenFiles)
         if (out !== undefined && isFinished) {
           writeModel(out, network, dataset, result)
           if (checkpoints && !checkpoints.isKept) removeCheckpoint(checkpoints.folder)

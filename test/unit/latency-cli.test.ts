@@ -120,20 +120,49 @@ describe('latency-lut', () => {
     expect(JSON.parse(stdout)).toEqual({
       architecture,
       batch: 8,
+      runtime: 'tfjs-wasm',
       meanMs: expect.any(Number),
       stdMs: expect.any(Number),
       count: expect.any(Number),
     })
   })
 
-  test('an interrupted profile ends with 130 and writes nothing', async () => {
-    const child = spawn(process.execPath, [main, 'profile', '--space', '@space.json', '--budget', '60', '--name', 'never'], { cwd: folder })
+  test('an interrupted profile ends with 130, writes no table, and goes on where it stopped', async () => {
+    const flags = ['profile', '--space', '@space.json', '--precision', '0.000001', '--name', 'late']
+    const child = spawn(process.execPath, [main, ...flags, '--budget', '60'], { cwd: folder })
     child.stderr.on('data', (text: Buffer) => {
-      if (text.includes('measuring')) child.kill('SIGINT')
+      // Time for some rounds; a SIGINT before the first leaves nothing to go on from.
+      if (text.includes('measuring')) setTimeout(() => child.kill('SIGINT'), 1500)
     })
     const [code] = (await once(child, 'exit')) as [number | null]
     expect(code).toBe(130)
-    await expect(readFile(join(folder, 'never.json'))).rejects.toThrow('ENOENT')
+    await expect(readFile(join(folder, 'late.json'))).rejects.toThrow('ENOENT')
+    const part = JSON.parse(await readFile(join(folder, 'late.json.part'), 'utf8')) as { rounds: number[][]; spentMs: number }
+    expect(part.rounds.length).toBeGreaterThan(0)
+
+    const other = await latencyLut(...flags, '--resume', '--batch', '2')
+    expect(other).toMatchObject({
+      code: 2,
+      stderr: expect.stringMatching(/late\.json\.part was begun under other conditions[^]*batch: it was 8, now it is 2/),
+    })
+
+    const { code: resumed, stderr } = await latencyLut(...flags, '--resume', '--budget', String(part.spentMs / 1000 + 0.3))
+    expect({ resumed, stderr }).toEqual({ resumed: 0, stderr: expect.stringContaining(`going on after ${part.rounds.length} rounds`) })
+    const { quality } = latencyTableSchema.parse(JSON.parse(await readFile(join(folder, 'late.json'), 'utf8')))
+    expect(quality?.rounds).toBeGreaterThanOrEqual(part.rounds.length)
+    await expect(readFile(join(folder, 'late.json.part'))).rejects.toThrow('ENOENT')
+  })
+
+  test('a table from a machine that did other things is shown with a warning', async () => {
+    const quality = { rounds: 30, halfWidthPct: 8.2, worstHalfWidthPct: 31, droppedPct: 12, driftPct: 3, waitedPct: 80 }
+    await write('noisy.json', { ...makeTable(), quality })
+    const { stdout } = await inProcess('show', 'noisy.json')
+    expect(stdout).toContain('30 rounds, known to ±8.2 % (the worst to ±31.0 %), 12.0 % of the runs dropped, drift 3.0 %, waited 80.0 %')
+    expect(stdout).toMatch(
+      /warning {3}half of the figures are known to no better than ±8\.2 %; others had the processor 80\.0 % of the time/,
+    )
+    await write('calm.json', { ...makeTable(), quality: { ...quality, halfWidthPct: 1, waitedPct: 2 } })
+    expect((await inProcess('show', 'calm.json')).stdout).not.toContain('warning')
   })
 
   test('show prints totals, the slowest operation and a bar for each operation of a place', async () => {
@@ -284,7 +313,10 @@ describe('latency-lut', () => {
     [['profile', '--space', 'fashion-mini', '--batch'], /--batch needs a value/],
     [['profile', '--space', 'cifar'], /expected --space to be proxyless-mobile, fashion-mini or @FILE, got "cifar"/],
     [['profile', '--space', '@table.json'], /table\.json/],
-    [['profile', '--space', 'fashion-mini', '--backend', 'abacus'], /backend/],
+    [['profile', '--space', 'fashion-mini', '--runtime', 'abacus'], /runtime/],
+    [['profile', '--space', 'fashion-mini', '--threads', '0'], /--threads to be a whole number from 1/],
+    [['profile', '--space', 'fashion-mini', '--precision', '-1'], /--precision to be a number above 0/],
+    [['profile', '--space', 'fashion-mini', '--resume', '--json'], /--resume needs --out/],
     [['profile'], /space/],
     [['import', 'table.txt'], /table\.txt ends in none of .yaml, .yml, .csv, .json: say the format with --format/],
     [['import', 'table.json', '--input-shape', '28x28'], /--input-shape to be height x width x channels/],

@@ -1,7 +1,7 @@
 // A data set and a space small enough to train within a test.
 
 import { createRandom, createSpace, parseArchitecture, seedState, type SpaceRef } from '../../search-space/index.ts'
-import type { Dataset, Split } from '../../worker-agent/datasets/index.ts'
+import type { MemoryDataset, Split } from '../../worker-agent/datasets/index.ts'
 
 const SIDE = 6
 const CLASSES = 6
@@ -40,8 +40,9 @@ function smallSplit(count: number, name: string): Split {
   return { count, shape: [SIDE, SIDE, 3], images, labels }
 }
 
-function smallDataset(): Dataset {
+function smallDataset(): MemoryDataset {
   return {
+    storage: 'memory',
     name: 'small',
     fingerprint: 'a'.repeat(64),
     shape: [SIDE, SIDE, 3],

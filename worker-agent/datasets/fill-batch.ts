@@ -12,8 +12,13 @@ const VALUES = 256
 const LARGEST_PIXEL = 255
 const FLIP_PROBABILITY = 0.5
 
-/** `shift` in pixels, a whole number. */
-type Augmentation = { flip: boolean; shift: number } & Partial<ColourAugmentation>
+type Augmentation = Partial<ColourAugmentation> & {
+  flip: boolean
+  /** In pixels, a whole number. */
+  shift: number
+  /** Of images that are decoded for each batch: the least part of their area that is drawn, 0 to 1. Here it has no effect. */
+  minArea?: number
+}
 
 type Batch = {
   /** batch × height × width × channels, NHWC. */

@@ -2,7 +2,7 @@
 
 export type { Distillation } from './distillation.ts'
 export type { Dropout } from './dropout.ts'
-export { type FusedNetwork, type FusedStep } from './fold-batch-norm.ts'
+export { foldBatchNorm, type FusedNetwork, type FusedStep } from './fold-batch-norm.ts'
 export { createInference, type Inference, type InferenceOptions } from './inference.ts'
 export type { ChannelStatistics } from './layers.ts'
 export { cosineRate, createSgd, type Sgd, type SgdOptions } from './sgd.ts'

@@ -23,7 +23,15 @@ type Batch = {
   readonly labels: Int32Array
 }
 
-type StepInput = Batch & { readonly graph: LayerGraph; readonly weights: Weights }
+type StepInput = Batch & {
+  readonly graph: LayerGraph
+  readonly weights: Weights
+  /**
+   * Micro-batches that the batch is split into, so that activations of one only are in memory; default 1. The gradients
+   * are those of the mean loss over the whole batch, but each batch-norm sees the moments of its micro-batch alone.
+   */
+  readonly accumulate?: number
+}
 
 type LossResult = {
   /** Mean cross-entropy over the batch. */
@@ -42,11 +50,6 @@ type StepResult = LossResult & {
 type TrainInput = StepInput & {
   /** Share of the target spread evenly over all classes; default 0. */
   readonly labelSmoothing?: number
-  /**
-   * Micro-batches that the batch is split into, so that activations of one only are in memory; default 1. The gradients
-   * are those of the mean loss over the whole batch, but each batch-norm sees the moments of its micro-batch alone.
-   */
-  readonly accumulate?: number
   /** Before the classifier; default: none. Micro-batches draw one after the other. */
   readonly dropout?: Dropout
   /** A teacher's part in the loss; default: labels alone. */
@@ -127,11 +130,16 @@ async function readNumbers(metrics: tf.Tensor, blocks: readonly GateDots[], hold
   return { ...result, gateGradients, alphaGradients: alphas }
 }
 
+type StepSettings = Pick<TrainInput, 'dropout' | 'distillation'> & {
+  readonly mode: 'weights' | 'gates'
+  readonly labelSmoothing: number
+}
+
 /** Forward and reverse of one (micro-)batch; `share` of the whole batch's mean loss. */
 async function runStep(
   { graph, weights, images, labels }: StepInput,
   sink: ReturnType<typeof createSink>,
-  settings: Pick<TrainInput, 'dropout' | 'distillation'> & { mode: 'weights' | 'gates'; labelSmoothing: number; share: number },
+  settings: StepSettings & { readonly share: number },
   holdings: Holdings,
 ) {
   const { mode, dropout } = settings
@@ -169,45 +177,56 @@ function addGradients(before: readonly GateGradient[], more: readonly GateGradie
   }))
 }
 
+type Numbers = LossResult & { readonly gateGradients: readonly GateGradient[]; readonly alphaGradients: readonly GateGradient[] }
+
+/** Forward and reverse of a whole batch, micro-batch by micro-batch. */
+async function runBatch(
+  input: StepInput,
+  sink: ReturnType<typeof createSink>,
+  settings: StepSettings,
+  holdings: Holdings,
+): Promise<Numbers> {
+  const { images, labels, accumulate = 1 } = input
+  const { distillation } = settings
+  const starts = microBatches(labels.length, accumulate)
+  let total: Numbers = { loss: 0, correct: 0, gateGradients: [], alphaGradients: [] }
+  for (const [index, start] of starts.slice(0, -1).entries()) {
+    const end = starts[index + 1] as number
+    const share = (end - start) / labels.length
+    const part = share === 1 ? images : holdings.hold(tf.slice4d(images, [start, 0, 0, 0], [end - start, -1, -1, -1]))
+    const batch = { ...input, images: part, labels: labels.subarray(start, end) }
+    const teacherLogits =
+      distillation && (share === 1 ? distillation.teacherLogits : tf.slice2d(distillation.teacherLogits, [start, 0], [end - start, -1]))
+    const taught = distillation && teacherLogits && { distillation: { ...distillation, teacherLogits } }
+    const numbers = await runStep(batch, sink, { ...settings, ...taught, share }, holdings)
+    if (part !== images) holdings.handOver(part).dispose()
+    if (teacherLogits !== distillation?.teacherLogits) teacherLogits?.dispose()
+    total = {
+      loss: total.loss + numbers.loss * share,
+      correct: total.correct + numbers.correct,
+      gateGradients: addGradients(total.gateGradients, numbers.gateGradients),
+      alphaGradients: addGradients(total.alphaGradients, numbers.alphaGradients),
+    }
+  }
+  return total
+}
+
 /** Loss and weight gradients of one batch; a mixed layer with gates counts as its active branch. */
 async function trainStep(input: TrainInput): Promise<TrainResult> {
-  const { images, labels, labelSmoothing = 0, accumulate = 1, dropout, distillation } = input
+  const { labelSmoothing = 0, dropout, distillation } = input
   return withHoldings(async (holdings) => {
     const sink = createSink(holdings)
-    const starts = microBatches(labels.length, accumulate)
-    let total: LossResult & { alphaGradients: readonly GateGradient[] } = { loss: 0, correct: 0, alphaGradients: [] }
-    for (const [index, start] of starts.slice(0, -1).entries()) {
-      const end = starts[index + 1] as number
-      const share = (end - start) / labels.length
-      const part = share === 1 ? images : holdings.hold(tf.slice4d(images, [start, 0, 0, 0], [end - start, -1, -1, -1]))
-      const teacherLogits =
-        distillation && (share === 1 ? distillation.teacherLogits : tf.slice2d(distillation.teacherLogits, [start, 0], [end - start, -1]))
-      const settings = {
-        mode: 'weights',
-        labelSmoothing,
-        share,
-        ...(dropout && { dropout }),
-        ...(distillation && teacherLogits && { distillation: { ...distillation, teacherLogits } }),
-      } as const
-      const numbers = await runStep({ ...input, images: part, labels: labels.subarray(start, end) }, sink, settings, holdings)
-      if (part !== images) holdings.handOver(part).dispose()
-      if (teacherLogits !== distillation?.teacherLogits) teacherLogits?.dispose()
-      total = {
-        loss: total.loss + numbers.loss * share,
-        correct: total.correct + numbers.correct,
-        alphaGradients: addGradients(total.alphaGradients, numbers.alphaGradients),
-      }
-    }
+    const settings = { mode: 'weights', labelSmoothing, dropout, distillation } as const
+    const { loss, correct, alphaGradients: alphas } = await runBatch(input, sink, settings, holdings)
     for (const gradient of sink.gradients.values()) holdings.handOver(gradient)
-    return { ...total, gradients: sink.gradients, peakBytes: holdings.peakBytes() }
+    return { loss, correct, alphaGradients: alphas, gradients: sink.gradients, peakBytes: holdings.peakBytes() }
   })
 }
 
 /** Loss and dLoss/dgate of every branch of every mixed layer, weights frozen, no label smoothing. */
 async function gateStep(input: StepInput): Promise<GateResult> {
   return withHoldings(async (holdings) => {
-    const sink = createSink(holdings)
-    const numbers = await runStep(input, sink, { mode: 'gates', labelSmoothing: 0, share: 1 }, holdings)
+    const numbers = await runBatch(input, createSink(holdings), { mode: 'gates', labelSmoothing: 0 }, holdings)
     return { ...numbers, peakBytes: holdings.peakBytes() }
   })
 }

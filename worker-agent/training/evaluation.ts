@@ -3,67 +3,73 @@
 
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import * as tf from '@tensorflow/tfjs-core'
-import { createRandom, type LayerGraph, type RandomState } from '../../search-space/index.ts'
-import { type Augmentation, batchIndices, type Dataset, fillBatch, type Split } from '../datasets/index.ts'
+import type { LayerGraph, Shape } from '../../search-space/index.ts'
+import { type Batch, batchIndices, type BatchRequest, type BatchSource } from '../datasets/index.ts'
 import { averageStatistics, batchStatistics, type ChannelStatistics, predict, type Weights } from '../executor/index.ts'
 import { createTally, type Score } from './score.ts'
 
 type Statistics = ReadonlyMap<string, ChannelStatistics>
 
-type BatchRequest = {
-  readonly split: Split
-  readonly indices: Uint32Array
-  /** Default: the images as they are. */
-  readonly augmented?: { readonly augmentation: Augmentation; readonly state: RandomState }
+type Evaluated = {
+  readonly graph: LayerGraph
+  readonly weights: Weights
+  readonly source: BatchSource
+  /** Of an image. */
+  readonly shape: Shape
+  readonly signal?: AbortSignal
 }
 
-/** Runs `body` on a mini-batch, which is freed behind it. */
-type WithBatch = <T>(request: BatchRequest, body: (images: tf.Tensor4D, labels: Int32Array) => Promise<T>) => Promise<T>
-
-function createBatches({ normalisation, shape }: Dataset): WithBatch {
-  return async ({ split, indices, augmented }, body) => {
-    const random = augmented && createRandom(augmented.state)
-    const batch = fillBatch({ split, indices, normalisation, augmentation: augmented?.augmentation, random })
-    const images = tf.tensor4d(batch.images, [indices.length, ...shape])
-    try {
-      return await body(images, batch.labels)
-    } finally {
-      images.dispose()
-    }
+/** Runs `body` on a mini-batch as a tensor, which is freed behind it. */
+async function withImages<T>({ images, labels }: Batch, shape: Shape, body: (images: tf.Tensor4D) => Promise<T>): Promise<T> {
+  const tensor = tf.tensor4d(images, [labels.length, ...shape])
+  try {
+    return await body(tensor)
+  } finally {
+    tensor.dispose()
   }
 }
 
-type Network = { readonly graph: LayerGraph; readonly weights: Weights; readonly withBatch: WithBatch; readonly signal?: AbortSignal }
+/** Runs `body` on each mini-batch in turn. Throws the signal's reason between two. */
+async function forEachBatch(
+  { source, shape, signal }: Evaluated,
+  requests: Iterable<BatchRequest>,
+  body: (images: tf.Tensor4D, labels: Int32Array) => Promise<void>,
+): Promise<void> {
+  for await (const batch of source.batches(requests)) {
+    await withImages(batch, shape, (images) => body(images, batch.labels))
+    await nextTurn()
+    signal?.throwIfAborted()
+  }
+}
 
-/** The mean over `count` unchanged mini-batches of a share. Throws the signal's reason. */
+/** The mean over `count` unchanged mini-batches of a share of the training images. */
 async function estimateStatistics(
-  { graph, weights, withBatch, signal }: Network,
-  { split, share, batchSize, count, seed }: { split: Split; share: Uint32Array; batchSize: number; count: number; seed: string },
+  evaluated: Evaluated,
+  { share, batchSize, count, seed }: { share: Uint32Array; batchSize: number; count: number; seed: string },
 ): Promise<Statistics> {
-  const batches = []
-  for (let i = 0; i < count; i++) {
-    const indices = batchIndices(share, batchSize, i, seed)
-    batches.push(await withBatch({ split, indices }, (images) => batchStatistics(graph, weights, images)))
-    await nextTurn()
-    signal?.throwIfAborted()
-  }
-  return averageStatistics(batches)
+  const requests = Array.from({ length: count }, (_, i) => ({ split: 'train' as const, indices: batchIndices(share, batchSize, i, seed) }))
+  const observed: Map<string, ChannelStatistics>[] = []
+  await forEachBatch(evaluated, requests, async (images) => {
+    observed.push(await batchStatistics(evaluated.graph, evaluated.weights, images))
+  })
+  return averageStatistics(observed)
 }
 
-/** The score on these images of a split. Throws the signal's reason. */
+/** The score on these images of a split. */
 async function scoreOn(
-  { graph, weights, withBatch, signal }: Network,
-  { split, indices, batchSize, statistics }: { split: Split; indices: Uint32Array; batchSize: number; statistics: Statistics },
+  evaluated: Evaluated,
+  { split, indices, batchSize, statistics }: { split: 'train' | 'test'; indices: Uint32Array; batchSize: number; statistics: Statistics },
 ): Promise<Score> {
+  const { graph, weights } = evaluated
+  const requests = Array.from({ length: Math.ceil(indices.length / batchSize) }, (_, i) => ({
+    split,
+    indices: indices.subarray(i * batchSize, (i + 1) * batchSize),
+  }))
   const tally = createTally()
-  for (let start = 0; start < indices.length; start += batchSize) {
-    await withBatch({ split, indices: indices.subarray(start, start + batchSize) }, async (images, labels) =>
-      tally.add(await predict({ graph, weights, images, statistics }), labels),
-    )
-    await nextTurn()
-    signal?.throwIfAborted()
-  }
+  await forEachBatch(evaluated, requests, async (images, labels) => {
+    tally.add(await predict({ graph, weights, images, statistics }), labels)
+  })
   return tally.score()
 }
 
-export { createBatches, estimateStatistics, scoreOn, type Statistics }
+export { estimateStatistics, scoreOn, type Statistics, withImages }

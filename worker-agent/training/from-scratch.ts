@@ -11,10 +11,10 @@ import type * as tf from '@tensorflow/tfjs-core'
 import type { Tensor } from '../../coordinator/protocol/index.ts'
 import { createRandom, type Path, printArchitecture, seedState, type Space } from '../../search-space/index.ts'
 import type { Backend } from '../backends/backends.ts'
-import { batchIndices, type Dataset, splitShares } from '../datasets/index.ts'
+import { type Batch, batchIndices, type BatchRequest, type Dataset, openBatchSource, splitShares } from '../datasets/index.ts'
 import { createSgd, createWeights, trainStep, type Weights } from '../executor/index.ts'
 import { checkFits, type Checkpoint, type EpochReport, type TrainingIdentity } from './checkpoint.ts'
-import { createBatches, estimateStatistics, scoreOn, type Statistics } from './evaluation.ts'
+import { estimateStatistics, scoreOn, type Statistics, withImages } from './evaluation.ts'
 import { createMovingAverage } from './moving-average.ts'
 import { rateAt, type Recipe, type Schedule, scheduleOf } from './recipe.ts'
 import type { Score } from './score.ts'
@@ -74,6 +74,8 @@ type FromScratchResult = {
   /** What a model folder holds; with a moving average, the average. */
   readonly weights: ReadonlyMap<string, Tensor>
   readonly statistics: Statistics
+  /** Files of the data that could not be decoded; another image of their class took the place of each. */
+  readonly brokenFiles: readonly string[]
 }
 
 /** The loss or the network's output is no number any more. */
@@ -145,10 +147,11 @@ async function trainFromScratch(options: FromScratchOptions): Promise<FromScratc
   for (const [key, { shape, values }] of checkpoint?.velocities ?? []) optimiser.writeVelocity(key, shape, values)
   const average = averageDecay > 0 ? await createMovingAverage(backend, weights, keys, averageDecay) : null
   for (const [key, { values }] of checkpoint?.average ?? []) average?.weights.write(key, values)
-  const withBatch = createBatches(dataset)
-  const evaluated = { graph, weights: average?.weights ?? weights, withBatch, signal }
+  const source = await openBatchSource(dataset)
+  const evaluated = { graph, weights: average?.weights ?? weights, source, shape: space.input, signal }
 
-  let step = checkpoint?.step ?? 0
+  const firstStep = checkpoint?.step ?? 0
+  let step = firstStep
   let lossSum = checkpoint?.lossSum ?? 0
   let best = checkpoint?.best ?? null
   const reports: EpochReport[] = [...(checkpoint?.reports ?? [])]
@@ -186,19 +189,27 @@ async function trainFromScratch(options: FromScratchOptions): Promise<FromScratc
     throw new TrainingDivergedError(`the ${what} is ${value} at step ${step} of ${steps}: use a smaller learningRate or a longer warm-up`)
   }
 
-  const train = async () => {
-    const request = {
-      split: dataset.train,
-      indices: batchIndices(shares.train, batchSize, step, `scratch/${seed}`),
-      augmented: { augmentation: recipe.augmentation, state: seedState('augmentation', seed, step) },
+  /** Of the steps left; images that are in files are decoded ahead. */
+  function* trainRequests(): Generator<BatchRequest> {
+    for (let index = firstStep; index < steps; index++) {
+      yield {
+        split: 'train',
+        indices: batchIndices(shares.train, batchSize, index, `scratch/${seed}`),
+        augmentation: { settings: recipe.augmentation, seed: ['augmentation', seed, index] },
+      }
     }
-    const loss = await withBatch(request, async (images, labels) => {
+  }
+  const trainBatches = source.batches(trainRequests())
+
+  const train = async () => {
+    const batch = (await trainBatches.next()).value as Batch
+    const loss = await withImages(batch, space.input, async (images) => {
       const teacherLogits = teacher?.logits(images)
       const result = await trainStep({
         graph,
         weights,
         images,
-        labels,
+        labels: batch.labels,
         labelSmoothing,
         ...(dropoutRate > 0 && { dropout: { rate: dropoutRate, random: createRandom(seedState('dropout', seed, step)) } }),
         ...(teacherLogits && { distillation: { ...recipe.distillation, teacherLogits } }),
@@ -215,9 +226,9 @@ async function trainFromScratch(options: FromScratchOptions): Promise<FromScratc
   }
 
   const evaluate = async () => {
-    const share = { split: dataset.train, share: shares.train, count: recipe.statisticsBatches, seed: `statistics/${seed}` }
-    const statistics = await estimateStatistics(evaluated, { ...share, batchSize })
-    const validation = await scoreOn(evaluated, { split: dataset.train, indices: shares.validation, batchSize, statistics })
+    const count = recipe.statisticsBatches
+    const statistics = await estimateStatistics(evaluated, { share: shares.train, batchSize, count, seed: `statistics/${seed}` })
+    const validation = await scoreOn(evaluated, { split: 'train', indices: shares.validation, batchSize, statistics })
     checkFinite(validation.crossEntropy, 'cross-entropy')
     return { step, statistics, validation }
   }
@@ -262,12 +273,14 @@ async function trainFromScratch(options: FromScratchOptions): Promise<FromScratc
     const end = isHopeless() ? 'stopped' : 'finished'
     const all = () => Uint32Array.from({ length: dataset.test.count }, (_, index) => index)
     const isTested = options.test === true && end === 'finished'
-    const test = isTested ? await scoreOn(evaluated, { split: dataset.test, indices: all(), batchSize, statistics }) : null
-    return { end, identity, schedule, reports, validation, test, weights: await readTensors(evaluated.weights, keys), statistics }
+    const test = isTested ? await scoreOn(evaluated, { split: 'test', indices: all(), batchSize, statistics }) : null
+    const trained = { weights: await readTensors(evaluated.weights, keys), statistics }
+    return { end, identity, schedule, reports, validation, test, ...trained, brokenFiles: source.brokenFiles() }
   } catch (error) {
     if (signal?.aborted === true && error === signal.reason) await save()
     throw error
   } finally {
+    await trainBatches.return()
     weights.dispose()
     average?.dispose()
     optimiser.clear()

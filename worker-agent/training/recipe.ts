@@ -47,6 +47,12 @@ const recipeSchema = z
           .max(64)
           .default(2)
           .describe('move images by up to this many pixels: a random crop of the image with so many black pixels around it'),
+        minArea: z
+          .number()
+          .positive()
+          .max(1)
+          .default(0.08)
+          .describe('least part of the area that is drawn of an image in a folder of large images, instead of a shift; 1: the centre'),
         cutout: z.int().min(0).max(1024).default(0).describe('side in pixels of a square that is cut out of every image'),
         brightness: amount.describe('largest change of the brightness, as a share of it'),
         contrast: amount.describe('largest change of the contrast, as a share of it'),
