@@ -81,7 +81,7 @@ function predictedPart(space: Space, table: LatencyTable): PredictedPart | null 
   const all = [...errors.values()]
   return {
     count: all.length,
-    rmseMs: Math.sqrt(all.reduce((sum, { rmseMs }) => sum + rmseMs ** 2, 0) / all.length),
+    rmseMs: (table.correction?.factor ?? 1) * Math.sqrt(all.reduce((sum, { rmseMs }) => sum + rmseMs ** 2, 0) / all.length),
     mapePct: all.reduce((sum, { mapePct }) => sum + mapePct, 0) / all.length,
     operations,
   }

@@ -13,6 +13,7 @@ import { CSV_DESCRIPTION } from './formats/index.ts'
 import { DEFAULT_COORDINATOR_URL } from './limits.ts'
 import { measureCommand, profileCommand } from './measuring-commands.ts'
 import { coverageCommand, predictCommand } from './prediction-commands.ts'
+import { validateCommand } from './validate-command.ts'
 import { renderLatencyTable, renderList } from './render.ts'
 
 const connectionFlags = {
@@ -115,6 +116,7 @@ function createLatencyLut(terminal: Terminal, version: string): CommandDef {
     subCommands: {
       profile: profileCommand(terminal),
       measure: measureCommand(terminal),
+      validate: validateCommand(terminal),
       show: showCommand(terminal),
       diff: diffCommand(terminal),
       import: importCommand(terminal),

@@ -61,6 +61,19 @@ function randomPaths(space: Space, count: number, seed: number): number[][] {
   return Array.from({ length: count }, () => space.blocks.map((block) => random.integer(block.operations.length)))
 }
 
+/** Draws per path that is wanted; a space with fewer architectures than paths would never give them all. */
+const DRAWS_PER_PATH = 50
+
+/** Seeded paths as randomPaths draws them, each once: `count` of them, or fewer where the space hardly has more. */
+function differentPaths(space: Space, count: number, seed: number): number[][] {
+  const different = new Map<string, number[]>()
+  for (const path of randomPaths(space, count * DRAWS_PER_PATH, seed)) {
+    if (different.size === count) break
+    different.set(path.join(), path)
+  }
+  return [...different.values()]
+}
+
 /** How operations are to be measured so that their sum is the time of a network. */
 function planOperations(space: Space, runtime: Runtime): OperationPlan {
   const operations = space.measurableOperations()
@@ -140,6 +153,7 @@ async function measureNetwork(options: MeasureSettings & { readonly space: Space
 export {
   type CheckedNetwork,
   type CheckedProfile,
+  differentPaths,
   measureNetwork,
   measureNetworks,
   profileAndCheck,

@@ -121,7 +121,7 @@ function renderQuality({ quality, correction }: LatencyTable): string[] {
   if (correction) {
     const { offsetMs, factor, networks } = correction
     lines.push(
-      `corrected ${printMs(Math.abs(offsetMs)).replace(/^/, offsetMs < 0 ? '-' : '')} ms + ${factor.toFixed(4)} times the sum, fitted to ${networks} networks`,
+      `corrected ${offsetMs < 0 ? '-' : ''}${printMs(Math.abs(offsetMs))} ms + ${factor.toFixed(4)} times the sum, fitted to ${networks} networks`,
     )
   }
   return lines
@@ -319,6 +319,8 @@ function renderList(tables: readonly TableSummary[]): string {
 
 export {
   type CoveredKey,
+  printMs,
+  printPct,
   qualityWarnings,
   renderChecks,
   renderComparison,

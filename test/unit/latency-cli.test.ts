@@ -104,6 +104,41 @@ describe('latency-lut', () => {
     expect(await latencyLut('coverage', '--space', '@space.json', '--table', 'here.json')).toMatchObject({ code: 0 })
   })
 
+  test('validate reports on the networks held out, plots all, and stores the correction', async () => {
+    await write('wide.json', { preset: 'fashion-mini', name: 'wide', stages: [{ width: 16, cells: 2, stride: 2 }] })
+    const flags = ['--space', '@wide.json', '--budget', '1', '--batch', '2', '--runtime', 'onnxruntime']
+    expect(await latencyLut('profile', ...flags, '--name', 'wide-table')).toMatchObject({ code: 0 })
+    const wide = ['--space', '@wide.json', '--table', 'wide-table.json', '--networks', '12', '--budget', '1']
+    const { code, stdout, stderr } = await latencyLut('validate', ...wide, '--plot', 'wide.png', '--store', '--json')
+    expect({ code, stderr }).toMatchObject({ code: 0 })
+    const result = JSON.parse(stdout) as { measured: { half: string; architecture: string }[]; correction: { factor: number } }
+    expect(result).toMatchObject({
+      table: 'wide-table',
+      runtime: 'onnxruntime',
+      batch: 2,
+      networks: 6,
+      rmseMs: expect.any(Number),
+      mapePct: expect.any(Number),
+      pearson: expect.any(Number),
+      kendall: expect.any(Number),
+      within5Pct: expect.any(Number),
+      within10Pct: expect.any(Number),
+      before: { networks: 6 },
+      after: { networks: 6 },
+      correction: { networks: 6 },
+    })
+    expect(new Set(result.measured.map(({ architecture }) => architecture)).size).toBe(12)
+    expect(result.measured.filter(({ half }) => half === 'held out')).toHaveLength(6)
+    const table = latencyTableSchema.parse(JSON.parse(await readFile(join(folder, 'wide-table.json'), 'utf8')))
+    expect(table.correction).toEqual(result.correction)
+    expect((await readFile(join(folder, 'wide.png'))).subarray(1, 4).toString()).toBe('PNG')
+    expect((await inProcess('show', 'wide-table.json')).stdout).toMatch(/corrected .* times the sum, fitted to 6 networks/)
+    expect(await inProcess('validate', ...wide, '--runtime', 'tfjs-wasm')).toMatchObject({
+      code: 2,
+      stderr: expect.stringContaining('table wide-table was measured in onnxruntime, not in tfjs-wasm'),
+    })
+  })
+
   test('measure --json prints the latency of one network', async () => {
     const architecture = 'tiny:mb3k3'
     const { code, stdout } = await latencyLut(
@@ -302,7 +337,7 @@ describe('latency-lut', () => {
   })
 
   test.each<[string[], RegExp]>([
-    [[], /needs a command: profile, measure, show/],
+    [[], /needs a command: profile, measure, validate, show/],
     [['shwo'], /unknown command "shwo".*show/],
     [['show'], /FILE/i],
     [['show', 'a.json', 'b.json'], /unexpected argument "b\.json"/],
@@ -327,6 +362,14 @@ describe('latency-lut', () => {
     [['predict', '--table', 'table.json', '--holdout', '1'], /--holdout to be a whole number from 2/],
     [['predict', '--table', 'table.json', '--holdout', '10', '--out', 'x.json'], /goes without --space and --out/],
     [['predict', '--table', 'table.json', '--out', 'x.json'], /--out needs --space/],
+    [
+      ['validate', '--space', '@space.json', '--table', 'table.json'],
+      /table made-up was measured in pencil, which cannot be measured here/,
+    ],
+    [['validate', '--space', 'fashion-mini', '--table', 'table.json'], /table made-up does not cover fashion-mini\n {2}.*: missing/],
+    [['validate', '--space', '@space.json', '--table', 'table.json', '--networks', '3'], /--networks to be a whole number from 4/],
+    [['validate', '--space', '@space.json', '--table', 'table.json', '--plot', 'x.jpg'], /--plot to end in .svg or .png, got "x.jpg"/],
+    [['validate', '--space', '@space.json', '--table', 'table.json', '--store', '--out', 'x'], /give one/],
     [['pull', 'a@b'], /NAME@VERSION/],
     [['measure', '--space', 'fashion-mini', '--architecture', 'fashion-mini:mb3k5'], /expected 6 operations/],
     [['list'], /GATEHOUSE_TOKEN/],
