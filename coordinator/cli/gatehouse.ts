@@ -5,6 +5,7 @@ import { exitCodeTable } from '../../command-line/help.ts'
 import type { Terminal } from '../../command-line/terminal.ts'
 import { createExportCommand } from '../../models/cli/export-command.ts'
 import { createImportCommand } from '../../models/cli/import-command.ts'
+import { createDeriveCommand } from './derive-command.ts'
 import { createSearchCommands } from './search-commands.ts'
 import { createTableCommands } from './table-commands.ts'
 import { createUpCommand } from './up-command.ts'
@@ -40,6 +41,7 @@ function createGatehouse(terminal: Terminal, version: string): CommandDef {
       up: createUpCommand(terminal),
       search: createSearchCommands(terminal),
       table: createTableCommands(terminal),
+      derive: createDeriveCommand(terminal),
       export: createExportCommand(terminal),
       import: createImportCommand(terminal),
     },

@@ -8,8 +8,8 @@ import { connect, connectionFlags } from './connection.ts'
 import { repeatedValues } from '../../command-line/dispatch.ts'
 import { CliError } from '../../command-line/exit-codes.ts'
 import { printLatency, printTime } from './quantities.ts'
+import { createDeriveCommand } from './derive-command.ts'
 import { readJsonFile } from './json-file.ts'
-import { renderArchitecture } from './render-architecture.ts'
 import { renderStatus } from './render-status.ts'
 import { abbreviatedTable, buildSearchConfig, checkSearchConfig, searchConfigFlags, setField } from './search-config-flags.ts'
 import { resolveSearch, resolveTableVersion, searchArg } from './search-ref.ts'
@@ -37,7 +37,7 @@ function createSearchCommands(terminal: Terminal): CommandDef {
       resume: phaseCommand(terminal, 'resume', 'Hand out tasks of a paused search again.'),
       stop: phaseCommand(terminal, 'stop', 'End a search for good. Its state can still be read and its architecture derived.'),
       delete: deleteCommand(terminal),
-      derive: deriveCommand(terminal),
+      derive: createDeriveCommand(terminal),
       token: createTokenCommands(terminal),
     },
   }) as CommandDef
@@ -174,18 +174,6 @@ function deleteCommand(terminal: Terminal): CommandDef {
       const searchId = await resolveSearch(client, args.id)
       await client.deleteSearch(searchId)
       printResult(terminal, args.json === true, { searchId, deleted: true }, () => `search ${searchId} is deleted`)
-    },
-  }) as CommandDef
-}
-
-function deriveCommand(terminal: Terminal): CommandDef {
-  return defineCommand({
-    meta: { name: 'derive', description: 'Print the most probable architecture of a search, block by block.' },
-    args: { ...searchArg, ...connectionFlags },
-    async run({ args }) {
-      const client = connect(terminal, args)
-      const architecture = await client.architecture(await resolveSearch(client, args.id))
-      printResult(terminal, args.json === true, architecture, () => renderArchitecture(architecture, terminal.columns()))
     },
   }) as CommandDef
 }
