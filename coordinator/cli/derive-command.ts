@@ -3,7 +3,7 @@
 import { type CommandDef, defineCommand } from 'citty'
 import { CliError } from '../../command-line/exit-codes.ts'
 import { printResult, type Terminal } from '../../command-line/terminal.ts'
-import { mostProbablePaths } from '../../search-space/index.ts'
+import { mostProbablePaths, toNetConfig } from '../../search-space/index.ts'
 import { connect, connectionFlags } from './connection.ts'
 import { deriveArchitectures } from './derived-architecture.ts'
 import { renderArchitecture } from './render-architecture.ts'
@@ -30,10 +30,12 @@ function createDeriveCommand(terminal: Terminal): CommandDef {
     args: {
       ...searchArg,
       samples: { type: 'string', valueHint: 'N', description: 'the N most probable architectures, the most probable first' },
+      'net-config': { type: 'boolean', description: "print the architecture as a net.config, ProxylessNAS's published format, instead" },
       ...connectionFlags,
     },
     async run({ args }) {
       const count = args.samples === undefined ? null : parseSamples(args.samples)
+      if (args['net-config'] === true && count !== null) throw new CliError('usage', '--net-config prints one network; leave --samples out')
       const client = connect(terminal, args)
       const status = await client.searchStatus(await resolveSearch(client, args.id))
       const { name, version } = status.latencyTable
@@ -41,6 +43,10 @@ function createDeriveCommand(terminal: Terminal): CommandDef {
       const paths = count === null ? [status.current.path] : mostProbablePaths(status.probabilities, count).map(({ path }) => path)
       const architectures = deriveArchitectures(status, table, paths)
       const [first] = architectures
+      if (args['net-config'] === true && first !== undefined) {
+        terminal.write(`${JSON.stringify(toNetConfig(first.network), null, 4)}\n`)
+        return
+      }
       printResult(terminal, args.json === true, count === null ? first : { architectures }, () =>
         architectures.map((architecture) => renderArchitecture(architecture, terminal.columns())).join('\n\n'),
       )

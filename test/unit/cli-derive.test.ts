@@ -10,7 +10,7 @@ import { createGatehouse, epilogues } from '../../coordinator/cli/gatehouse.ts'
 import { openSearch, searchStatus, startSearch } from '../../coordinator/search/index.ts'
 import { createMemoryStore } from '../../coordinator/search/memory-store.ts'
 import { pathLatencyMs } from '../../latency-lut/coverage.ts'
-import { architectureCosts, createSpace, fixedNetworkSchema, parseArchitecture } from '../../search-space/index.ts'
+import { architectureCosts, createSpace, fixedNetworkSchema, fromNetConfig, parseArchitecture } from '../../search-space/index.ts'
 import { makeSetup, makeTable } from '../fixtures/searches.ts'
 
 // Kernels and expansions to choose from, strides, a head; alphas that differ from block to block.
@@ -139,6 +139,16 @@ describe('gatehouse derive', () => {
     const drawn = lines.map((line) => ({ ms: Number(/([\d.]+) ms/.exec(line)?.[1] ?? 0), bar: /#*$/.exec(line)?.[0].length ?? 0 }))
     const slowestMs = Math.max(...drawn.map(({ ms }) => ms))
     for (const { ms, bar } of drawn) expect(bar).toBe(Math.round((20 * ms) / slowestMs))
+  })
+
+  test('--net-config prints the published format of the same network', async () => {
+    const [text, document] = [
+      await gatehouse('derive', status.searchId, '--net-config'),
+      await gatehouse('derive', status.searchId, '--json'),
+    ]
+    const { network } = JSON.parse(document.out) as Document
+    expect(fromNetConfig(JSON.parse(text.out), { name: 'tiny-fixed', height: 8, width: 8 })).toEqual(network)
+    expect((await gatehouse('derive', status.searchId, '--net-config', '--samples', '2')).code).toBe(2)
   })
 
   test.each(['0', '1001', 'many', '2.5'])('refuses --samples %s', async (text) => {
