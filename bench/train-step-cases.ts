@@ -1,5 +1,5 @@
 // The networks that bench:train-step and bench:memory measure, and the choices that each step runs.
-// (a) DESIGN section 9's small net; (b) its last line's supernet, laid out as in the ProxylessNAS authors' code: stem 3×3
+// (a) a small net, one MBConv6 5×5 at 14×14 with 96 channels inside; (b) a supernet laid out as in the ProxylessNAS authors' code: stem 3×3
 // of stride 2, a first MBConv1 3×3, the searched blocks, a feature mix layer 1×1 of 1280 channels (never narrowed), the
 // classifier; (c) the preset `proxyless-mobile` at 96×96.
 

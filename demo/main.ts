@@ -19,18 +19,7 @@ import { type LatencyTable, latencyTableSchema } from '../latency-lut/table.ts'
 import { createRandom, createSpace, largestPath, printArchitecture, seedState, type Space } from '../search-space/index.ts'
 import { runSideBySide, startCommand } from './processes.ts'
 import { type DemoResult, renderReport, type Trained } from './report.ts'
-import {
-  AGENTS,
-  type DemoSettings,
-  full,
-  quick,
-  RANDOM_ARCHITECTURES,
-  SCRATCH_RATE,
-  searchConfig,
-  SEED,
-  SPACE,
-  TARGET_SHARE,
-} from './settings.ts'
+import { AGENTS, type DemoSettings, full, quick, RANDOM_ARCHITECTURES, searchConfig, SEED, SPACE, TARGET_SHARE } from './settings.ts'
 
 const PLAIN_EVERY_MS = 5000
 const REDRAW_EVERY_MS = 1000
@@ -141,7 +130,7 @@ async function trainAll({ terminal, settings, dataFlags }: Demo, architectures: 
       '--steps',
       String(settings.scratchSteps),
     ]
-    const more = ['--batch', String(settings.batchSize), '--rate', String(SCRATCH_RATE), '--seed', String(SEED), '--json']
+    const more = ['--batch', String(settings.batchSize), '--rate', String(settings.scratchRate), '--seed', String(SEED), '--json']
     const { result } = startCommand('worker-agent/cli/main.ts', ['train', ...flags, ...more])
     const { accuracy } = JSON.parse(await result) as Trained
     terminal.note(`      ${i + 1} of ${architectures.length}  ${(accuracy * 100).toFixed(2)} %  ${architecture}`)

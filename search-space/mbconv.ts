@@ -251,7 +251,7 @@ function createMbconvSpace(plan: NetworkPlan): Space {
         return candidate
       }
       const active = typeof choice === 'number' ? choice : choice.active
-      // Zero with a shortcut is the identity, so the block is left out; as the active branch it takes no update (DESIGN 4).
+      // Zero with a shortcut is the identity, so the block is left out; as the active branch it takes no update (docs/architecture.md).
       if (candidateAt(active).name === 'zero') continue
       let output: string
       if (typeof choice === 'number' || choice.inactive.length === 0) {

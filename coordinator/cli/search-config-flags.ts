@@ -20,6 +20,11 @@ const searchConfigFlags = {
   },
   'target-ms': { type: 'string', valueHint: 'MS', description: 'wanted latency, milliseconds per batch of the latency table' },
   table: { type: 'string', valueHint: 'NAME[@VERSION]', description: 'latency table (default version: the one published last)' },
+  missing: {
+    type: 'enum',
+    options: ['refuse', 'predict'],
+    description: 'operations that the table lacks: refuse the search and name them, or predict their latency (default: refuse)',
+  },
   name: { type: 'string', valueHint: 'TEXT', description: 'name of the search, for people (default: search)' },
   seed: { type: 'string', valueHint: 'N', description: 'seed of everything random (default: 0)' },
   steps: { type: 'string', valueHint: 'N', description: 'weight steps (mini-batches) of the whole search (default: 10000)' },
@@ -50,6 +55,7 @@ const flagOfField: Record<string, keyof typeof searchConfigFlags> = {
   'latency.targetMs': 'target-ms',
   'latency.table.name': 'table',
   'latency.table.version': 'table',
+  'latency.missing': 'missing',
   'latency.loss.kind': 'loss',
   seed: 'seed',
   'training.steps': 'steps',
@@ -75,6 +81,7 @@ function buildSearchConfig(file: unknown, args: SearchConfigArgs, sets: readonly
   put('dataset.fingerprint', args.fingerprint)
   put('latency.targetMs', numberFlag('--target-ms', args['target-ms']))
   put('latency.table', args.table === undefined ? undefined : parseTableRef(args.table))
+  put('latency.missing', args.missing)
   put('seed', numberFlag('--seed', args.seed))
   put('training.steps', numberFlag('--steps', args.steps))
   put('training.batchSize', numberFlag('--batch', args.batch))

@@ -72,6 +72,7 @@ const agentRecordSchema = z.strictObject({
   trainMs: z.number(),
   idleMs: z.number(),
   imagesPerSecond: z.number().nullable(),
+  peakBytes: z.number().nullable().default(null),
 })
 type AgentRecord = z.infer<typeof agentRecordSchema>
 

@@ -21,7 +21,15 @@ type Batch = {
   readonly labels: Int32Array
 }
 
-type StepInput = Batch & { readonly graph: LayerGraph; readonly weights: Weights }
+type StepInput = Batch & {
+  readonly graph: LayerGraph
+  readonly weights: Weights
+  /**
+   * Micro-batches that the batch is split into, so that activations of one only are in memory; default 1. The gradients
+   * are those of the mean loss over the whole batch, but each batch-norm sees the moments of its micro-batch alone.
+   */
+  readonly accumulate?: number
+}
 
 type LossResult = {
   /** Mean cross-entropy over the batch. */
@@ -40,11 +48,6 @@ type StepResult = LossResult & {
 type TrainInput = StepInput & {
   /** Share of the target spread evenly over all classes; default 0. */
   readonly labelSmoothing?: number
-  /**
-   * Micro-batches that the batch is split into, so that activations of one only are in memory; default 1. The gradients
-   * are those of the mean loss over the whole batch, but each batch-norm sees the moments of its micro-batch alone.
-   */
-  readonly accumulate?: number
 }
 
 /** The gradients are the caller's to dispose; `Sgd.apply` does. */
@@ -161,36 +164,50 @@ function addGradients(before: readonly GateGradient[], more: readonly GateGradie
   }))
 }
 
+type Numbers = LossResult & { readonly gateGradients: readonly GateGradient[]; readonly alphaGradients: readonly GateGradient[] }
+
+/** Forward and reverse of a whole batch, micro-batch by micro-batch. */
+async function runBatch(
+  input: StepInput,
+  sink: ReturnType<typeof createSink>,
+  settings: { mode: 'weights' | 'gates'; labelSmoothing: number },
+  holdings: Holdings,
+): Promise<Numbers> {
+  const { images, labels, accumulate = 1 } = input
+  const starts = microBatches(labels.length, accumulate)
+  let total: Numbers = { loss: 0, correct: 0, gateGradients: [], alphaGradients: [] }
+  for (const [index, start] of starts.slice(0, -1).entries()) {
+    const end = starts[index + 1] as number
+    const share = (end - start) / labels.length
+    const part = share === 1 ? images : holdings.hold(tf.slice4d(images, [start, 0, 0, 0], [end - start, -1, -1, -1]))
+    const batch = { ...input, images: part, labels: labels.subarray(start, end) }
+    const numbers = await runStep(batch, sink, { ...settings, share }, holdings)
+    if (part !== images) holdings.handOver(part).dispose()
+    total = {
+      loss: total.loss + numbers.loss * share,
+      correct: total.correct + numbers.correct,
+      gateGradients: addGradients(total.gateGradients, numbers.gateGradients),
+      alphaGradients: addGradients(total.alphaGradients, numbers.alphaGradients),
+    }
+  }
+  return total
+}
+
 /** Loss and weight gradients of one batch; a mixed layer with gates counts as its active branch. */
 async function trainStep(input: TrainInput): Promise<TrainResult> {
-  const { images, labels, labelSmoothing = 0, accumulate = 1 } = input
+  const { labelSmoothing = 0 } = input
   return withHoldings(async (holdings) => {
     const sink = createSink(holdings)
-    const starts = microBatches(labels.length, accumulate)
-    let total: LossResult & { alphaGradients: readonly GateGradient[] } = { loss: 0, correct: 0, alphaGradients: [] }
-    for (const [index, start] of starts.slice(0, -1).entries()) {
-      const end = starts[index + 1] as number
-      const share = (end - start) / labels.length
-      const part = share === 1 ? images : holdings.hold(tf.slice4d(images, [start, 0, 0, 0], [end - start, -1, -1, -1]))
-      const settings = { mode: 'weights', labelSmoothing, share } as const
-      const numbers = await runStep({ ...input, images: part, labels: labels.subarray(start, end) }, sink, settings, holdings)
-      if (part !== images) holdings.handOver(part).dispose()
-      total = {
-        loss: total.loss + numbers.loss * share,
-        correct: total.correct + numbers.correct,
-        alphaGradients: addGradients(total.alphaGradients, numbers.alphaGradients),
-      }
-    }
+    const { loss, correct, alphaGradients: alphas } = await runBatch(input, sink, { mode: 'weights', labelSmoothing }, holdings)
     for (const gradient of sink.gradients.values()) holdings.handOver(gradient)
-    return { ...total, gradients: sink.gradients, peakBytes: holdings.peakBytes() }
+    return { loss, correct, alphaGradients: alphas, gradients: sink.gradients, peakBytes: holdings.peakBytes() }
   })
 }
 
 /** Loss and dLoss/dgate of every branch of every mixed layer, weights frozen, no label smoothing. */
 async function gateStep(input: StepInput): Promise<GateResult> {
   return withHoldings(async (holdings) => {
-    const sink = createSink(holdings)
-    const numbers = await runStep(input, sink, { mode: 'gates', labelSmoothing: 0, share: 1 }, holdings)
+    const numbers = await runBatch(input, createSink(holdings), { mode: 'gates', labelSmoothing: 0 }, holdings)
     return { ...numbers, peakBytes: holdings.peakBytes() }
   })
 }

@@ -7,18 +7,25 @@ import { type Choice, createRandom, type LayerGraph, type Path, seedState, type 
 import type { Backend } from '../backends/backends.ts'
 import { type Augmentation, batchIndices, type Dataset, fillBatch, type Shares, splitShares } from '../datasets/index.ts'
 import { cosineRate, createSgd, createWeights, evaluate, gateStep, trainStep, type Weights } from '../executor/index.ts'
+import { type Accumulate, createMicroBatches } from './micro-batches.ts'
 
 /** Graphs kept by path: late in a search the same few paths come again and again. */
 const MAX_GRAPHS = 256
 
 type Step = { readonly images: tf.Tensor4D; readonly labels: Int32Array }
 
+type Done<W extends TaskWork> = {
+  readonly result: ResultOf<W['kind']>
+  /** Most bytes that one step's activations and gradients took; 0 for an evaluation. */
+  readonly peakBytes: number
+}
+
 type Trainer = {
   readonly weights: Weights
   /** Keys of the weights that the work reads. */
   keysOf(work: TaskWork): string[]
   /** Does the work. `betweenSteps` runs before every step with the number of steps still to do. */
-  run<W extends TaskWork>(work: W, betweenSteps: (stepsLeft: number) => Promise<void>): Promise<ResultOf<W['kind']>>
+  run<W extends TaskWork>(work: W, betweenSteps: (stepsLeft: number) => Promise<void>): Promise<Done<W>>
   /** Forgets the optimiser's velocities, after weights were found broken. */
   resetOptimiser(): void
 }
@@ -58,11 +65,16 @@ function createTrainer({
   dataset,
   space,
   config,
+  accumulate = 'auto',
+  onNote = () => undefined,
 }: {
   backend: Backend
   dataset: Dataset
   space: Space
   config: SearchConfig
+  /** Parts that a mini-batch is split into. Default: as few as fit into the device's memory. */
+  accumulate?: Accumulate
+  onNote?: (line: string) => void
 }): Trainer {
   const { training, seed } = config
   const { batchSize, labelSmoothing, momentum, weightDecay } = training
@@ -71,6 +83,10 @@ function createTrainer({
   const weights = createWeights(backend, space.weightSpecs, seed)
   const optimiser = createSgd({ momentum, nesterov: true, weightDecay })
   const graphs = new Map<string, LayerGraph>()
+  const microBatches = createMicroBatches(accumulate, (parts, reason) =>
+    onNote(`mini-batches are split into ${parts} from now on: ${reason}`),
+  )
+  let peakBytes = 0
 
   const graphOf = (choices: readonly Choice[]): LayerGraph => {
     const name = JSON.stringify(choices)
@@ -105,7 +121,10 @@ function createTrainer({
   const trainPath = (path: Path, step: number) => {
     const indices = batchIndices(shares.weights, batchSize, step, `weights/${seed}`)
     return withStep(batchTensor(indices, { settings: training.augmentation, step }), async ({ images, labels }) => {
-      const { loss, correct, gradients } = await trainStep({ graph: graphOf(path), weights, images, labels, labelSmoothing })
+      const input = { graph: graphOf(path), weights, images, labels, labelSmoothing }
+      const done = await microBatches.run(batchSize, (parts) => trainStep({ ...input, accumulate: parts }))
+      const { loss, correct, gradients } = done
+      peakBytes = Math.max(peakBytes, done.peakBytes)
       optimiser.apply(weights, gradients, cosineRate(step, training.steps, training.learningRate))
       return { loss, correct }
     })
@@ -114,7 +133,10 @@ function createTrainer({
   const measureGates = (choices: readonly Choice[], step: number) => {
     const indices = batchIndices(shares.architecture, batchSize, step, `architecture/${seed}`)
     return withStep(batchTensor(indices), async ({ images, labels }) => {
-      const { loss, correct, gateGradients } = await gateStep({ graph: graphOf(choices), weights, images, labels })
+      const input = { graph: graphOf(choices), weights, images, labels }
+      const done = await microBatches.run(batchSize, (parts) => gateStep({ ...input, accumulate: parts }))
+      const { loss, correct, gateGradients } = done
+      peakBytes = Math.max(peakBytes, done.peakBytes)
       const byBlock = new Map(gateGradients.map((gradient) => [gradient.block, [...gradient.gradients]]))
       return { crossEntropy: loss, correct, images: batchSize, gateGradients: choices.map((_, block) => byBlock.get(block) ?? null) }
     })
@@ -175,7 +197,11 @@ function createTrainer({
       const choices: readonly (readonly Choice[])[] = work.kind === 'gateGradients' ? work.steps : work.paths
       return [...new Set(choices.flatMap((choice) => weightKeys(graphOf(choice))))]
     },
-    run: run as Trainer['run'],
+    async run(work, betweenSteps) {
+      peakBytes = 0
+      const result = (await run(work, betweenSteps)) as ResultOf<(typeof work)['kind']>
+      return { result, peakBytes }
+    },
     resetOptimiser: () => optimiser.clear(),
   }
 }
