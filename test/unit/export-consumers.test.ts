@@ -21,17 +21,17 @@ const BATCH = 3
 const TOLERANCE = 1e-4
 
 const spaces: readonly (readonly [string, SpaceRef, string | undefined])[] = [
-  ['a path through fashion-mini', { preset: 'fashion-mini', input: [29, 29, 3] }, undefined],
+  ['a path through fashion-mini', { preset: 'fashion-mini', input: [28, 28, 3] }, undefined],
   [
     'MobileNetV2 of width 0.35',
-    { preset: 'mobilenet-v2', widthMult: 0.35, input: [33, 33, 3], classes: 7 },
+    { preset: 'mobilenet-v2', widthMult: 0.35, input: [32, 32, 3], classes: 7 },
     `mobilenet-v2-custom:${Array.from({ length: 16 }, () => 'mb6k3').join()}`,
   ],
   [
     'a fixed network without a head',
     {
       name: 'mine',
-      input: [17, 21, 2],
+      input: [18, 22, 2],
       classes: 5,
       stem: { width: 9, stride: 1 },
       blocks: [
