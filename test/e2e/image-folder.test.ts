@@ -80,29 +80,20 @@ describe('a folder of images', () => {
     const first = (await readLog(coordinator, created.searchId)).find(({ work }) => work.kind === 'trainWeights' && work.firstStep === 0)
     if (first?.work.kind !== 'trainWeights' || first.result.kind !== 'trainWeights') throw new Error('no first task')
     trainer.prefetch(first.work)
-    expect((await trainer.run(first.work, async () => undefined)).loss).toBe(first.result.loss)
+    expect((await trainer.run(first.work, async () => undefined)).result.loss).toBe(first.result.loss)
   })
 
   it('is what an architecture is trained on from scratch', async () => {
     await writeFiles(state.path, { 'space.json': JSON.stringify(TINY_SPACE) })
-    const trained = startProcess('worker-agent/cli/main.ts', [
-      ...['train', '--space', `@${state.path}/space.json`, '--architecture', 'tiny:mb2k3,zero,mb2k5'],
-      ...[
-        '--data',
-        `images:${data.path}`,
-        '--cache',
-        `${data.path}/cache`,
-        '--backend',
-        'wasm',
-        '--steps',
-        '60',
-        '--batch',
-        '16',
-        '--json',
-      ],
-    ])
+    const network = ['--space', `@${state.path}/space.json`, '--architecture', 'tiny:mb2k3,zero,mb2k5']
+    const flags = ['--data', `images:${data.path}`, '--cache', `${data.path}/cache`, '--backend', 'wasm', '--steps', '60', '--batch', '16']
+    const trained = startProcess('coordinator/cli/main.ts', ['train', ...network, ...flags, '--json'])
     expect(await trained.ended, trained.output()).toBe(0)
-    expect(JSON.parse(trained.result())).toMatchObject({ steps: 60, validationImages: 24, brokenFiles: ['train/quadrant 2/broken.jpg'] })
+    expect(JSON.parse(trained.result())).toMatchObject({
+      steps: 60,
+      validation: { images: 24 },
+      brokenFiles: ['train/quadrant 2/broken.jpg'],
+    })
   })
 
   it('of another search is refused with what that search’s space takes', async () => {
