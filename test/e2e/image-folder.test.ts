@@ -7,7 +7,7 @@ import { createRandom, createSpace, seedState } from '../../search-space/index.t
 import { openBackend } from '../../worker-agent/backends/backends.ts'
 import { openBatchSource, openDataset } from '../../worker-agent/datasets/index.ts'
 import { createTrainer } from '../../worker-agent/training/trainer.ts'
-import { writeFiles } from '../fixtures/image-folder.ts'
+import { colouredClasses, writeFiles } from '../fixtures/image-folder.ts'
 import {
   type Coordinator,
   freePort,
@@ -85,32 +85,20 @@ describe('a folder of images', () => {
 
   it('is what an architecture is trained on from scratch', async () => {
     await writeFiles(state.path, { 'space.json': JSON.stringify(TINY_SPACE) })
-    const trained = startProcess('worker-agent/cli/main.ts', [
-      ...['train', '--space', `@${state.path}/space.json`, '--architecture', 'tiny:mb2k3,zero,mb2k5'],
-      ...[
-        '--data',
-        `images:${data.path}`,
-        '--cache',
-        `${data.path}/cache`,
-        '--backend',
-        'wasm',
-        '--steps',
-        '60',
-        '--batch',
-        '16',
-        '--json',
-      ],
-    ])
+    const command = `train --space @${state.path}/space.json --architecture tiny:mb2k3,zero,mb2k5 --steps 60 --batch 16`
+    const options = `--data images:${data.path} --cache ${data.path}/cache --backend wasm --json`
+    const trained = startProcess('worker-agent/cli/main.ts', `${command} ${options}`.split(' '))
     expect(await trained.ended, trained.output()).toBe(0)
     expect(JSON.parse(trained.result())).toMatchObject({ steps: 60, validationImages: 24, brokenFiles: ['train/quadrant 2/broken.jpg'] })
   })
 
-  it('of another search is refused with what that search’s space takes', async () => {
-    const created = await coordinator.client.createSearch(
-      tinySearch({ space: { ...TINY_SPACE, classes: 5 }, latency: { ...tinySearch().latency, missing: 'predict' } }),
-    )
-    const agent = startAgent(coordinator, created.agentToken, data.path)
+  it('of other classes than the space has is refused with both named', async () => {
+    const other = temporaryFolder()
+    await writeFiles(other.path, { ...colouredClasses('train/', 3), ...colouredClasses('val/', 1) })
+    const created = await coordinator.client.createSearch(tinySearch())
+    const agent = startAgent(coordinator, created.agentToken, other.path)
     expect(await agent.ended).toBe(6)
-    expect(agent.output()).toMatch(/8×8×1 images of 5 classes, this agent's data .* of 4/)
+    expect(agent.output()).toMatch(/takes 8×8×1 images of 4 classes, this agent's data .* has 8×8×1 of 2/)
+    other.remove()
   })
 })

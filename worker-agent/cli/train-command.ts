@@ -71,6 +71,8 @@ function createTrainCommand(terminal: Terminal): CommandDef {
             if (step % REPORT_EVERY === 0 || step === steps) terminal.note(`step ${step} of ${steps}  loss ${loss.toFixed(3)}`)
           },
         })
+        const broken = result.brokenFiles.length
+        if (broken > 0) terminal.note(`${broken} broken images were each replaced by another of their class`)
         printResult(
           terminal,
           args.json,
