@@ -1,5 +1,5 @@
 // The networks that bench:train-step and bench:memory measure, and the choices that each step runs.
-// (a) DESIGN section 9's small net; (b) its last line's supernet, laid out as in the ProxylessNAS authors' code: stem 3×3
+// (a) a small net, one MBConv6 5×5 at 14×14 with 96 channels inside; (b) a supernet laid out as in the ProxylessNAS authors' code: stem 3×3
 // of stride 2, a first MBConv1 3×3, the searched blocks, a feature mix layer 1×1 of 1280 channels (never narrowed), the
 // classifier; (c) the preset `proxyless-mobile` at 96×96.
 
@@ -77,13 +77,14 @@ function drawChoices(benchCase: BenchCase, space: Space, step: StepName, count: 
 /** The same network as data for the PyTorch side. */
 function networkLayout(ref: SpaceRef, space: Space) {
   const config = resolveSpaceConfig(ref)
+  const first = 'firstBlock' in config ? config.firstBlock : null
   const channels = (key: string, axis: number) => space.weightSpecs.find((spec) => spec.key === key)?.shape[axis] ?? 0
   return {
     input: config.input,
     classes: config.classes,
     epsilon: config.batchNormEpsilon,
     stem: { width: channels('stem/conv/conv.filter', 3), stride: config.stem.stride },
-    first: config.firstBlock && { width: channels('first/conv/project.filter', 3), kernel: config.firstBlock.kernel },
+    first: first && { width: channels('first/conv/project.filter', 3), kernel: first.kernel },
     head: channels('head/conv/conv.filter', 3) || null,
     blocks: space.blocks.map(({ input, output, shortcut, operations }) => ({
       inputs: input[2],

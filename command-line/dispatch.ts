@@ -15,12 +15,12 @@ type FoundCommand = {
 }
 
 /** Follows command names for as long as there are any. Throws CliError `usage` for a name that is none. */
-function findCommand(root: CommandDef, rawArgs: readonly string[]): FoundCommand {
+async function findCommand(root: CommandDef, rawArgs: readonly string[]): Promise<FoundCommand> {
   let command = root
-  let title = partsOf(root).meta.name ?? ''
+  let title = (await partsOf(root)).meta.name ?? ''
   let left = rawArgs
   for (;;) {
-    const { subCommands } = partsOf(command)
+    const { subCommands } = await partsOf(command)
     const names = Object.keys(subCommands)
     const [name] = left
     if (names.length === 0 || name === undefined || name.startsWith('-')) return { command, title, rawArgs: left }
@@ -28,7 +28,7 @@ function findCommand(root: CommandDef, rawArgs: readonly string[]): FoundCommand
     if (next === undefined) {
       throw new CliError('usage', `unknown command "${name}"${didYouMean(name, names)}; ${title} has: ${names.join(', ')}`)
     }
-    command = next
+    command = await next()
     title = `${title} ${name}`
     left = left.slice(1)
   }
@@ -36,10 +36,10 @@ function findCommand(root: CommandDef, rawArgs: readonly string[]): FoundCommand
 
 /** Runs a command line. Returns help text instead where that was asked for; otherwise null. */
 async function dispatch(root: CommandDef, rawArgs: readonly string[], columns: number, epilogues: Epilogues = {}): Promise<string | null> {
-  const found = findCommand(root, rawArgs)
+  const found = await findCommand(root, rawArgs)
   const beforeDashes = found.rawArgs.includes('--') ? found.rawArgs.slice(0, found.rawArgs.indexOf('--')) : found.rawArgs
   if (beforeDashes.includes('--help') || beforeDashes.includes('-h')) return renderHelp(found.command, found.title, columns, epilogues)
-  const { meta, args, subCommands } = partsOf(found.command)
+  const { meta, args, subCommands } = await partsOf(found.command)
   if (Object.keys(subCommands).length > 0) {
     const [flag] = found.rawArgs
     if (flag === undefined) {
@@ -58,7 +58,8 @@ async function dispatch(root: CommandDef, rawArgs: readonly string[], columns: n
 
 /** Throws CliError `usage` for flags and arguments that the command does not have, and for flags without their value. */
 function checkFlags(rawArgs: readonly string[], args: ArgsDef, title: string): void {
-  const known = new Set(Object.keys(args).filter((name) => args[name]?.type !== 'positional'))
+  const negated = new Set(Object.keys(args).flatMap((name) => (isOnByDefault(args[name]) ? [`no-${name}`] : [])))
+  const known = new Set([...Object.keys(args).filter((name) => args[name]?.type !== 'positional'), ...negated])
   const positionals = Object.values(args).filter((arg) => arg.type === 'positional')
   const help = `(see ${title} --help)`
   const seen = new Set<string>()
@@ -73,7 +74,7 @@ function checkFlags(rawArgs: readonly string[], args: ArgsDef, title: string): v
       throw new CliError('usage', `unknown flag ${token.rawName}${didYouMean(token.name, [...known], '--')} ${help}`)
     }
     const flag = `--${token.name}`
-    if (args[token.name]?.type === 'boolean') {
+    if (args[token.name]?.type === 'boolean' || negated.has(token.name)) {
       if (token.value !== undefined) throw new CliError('usage', `${flag} takes no value, got "${token.value}" ${help}`)
     } else if (token.value === undefined || (!token.inlineValue && token.value.startsWith('--'))) {
       throw new CliError('usage', `${flag} needs a value ${help}`)
@@ -88,6 +89,11 @@ function repeatedValues(rawArgs: readonly string[], args: ArgsDef, name: string)
   return tokensOf(rawArgs, args).flatMap((token) =>
     token.kind === 'option' && token.name === name && token.value !== undefined ? [token.value] : [],
   )
+}
+
+/** A flag that is on unless its negation is given: --no-fold for `fold`. */
+function isOnByDefault(arg: ArgsDef[string] | undefined): boolean {
+  return arg?.type === 'boolean' && arg.default === true
 }
 
 const REPEATABLE_HINT = ' (may be repeated)'

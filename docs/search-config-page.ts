@@ -153,10 +153,11 @@ function member(given: Schema, ...names: readonly string[]): Schema {
   }, given)
 }
 
-/** The choice of `space` that gives all settings. */
-function wholeSpace(): Schema {
-  const choice = (follow(member(root, 'space')).anyOf ?? []).map(follow).find(({ properties }) => properties && !('preset' in properties))
-  if (!choice) throw new Error('the schema of a search has no space that gives all settings')
+/** The choice of `space` that has this field and no preset to take the others from. */
+function spaceWith(field: string): Schema {
+  const choices = (follow(member(root, 'space')).anyOf ?? []).map(follow)
+  const choice = choices.find(({ properties }) => properties && field in properties && !('preset' in properties))
+  if (!choice) throw new Error(`the schema of a search has no space that gives all settings and ${field}`)
   return choice
 }
 
@@ -221,10 +222,16 @@ function renderSearchConfigPage(): string {
     '',
     '## `space`',
     '',
-    'One of three forms: the name of a preset; an object with `preset` and the settings that differ from it (the changed space',
-    'is called `<preset>-custom` unless `name` is among them); or an object with all settings. In the last form:',
+    'One of four forms: the name of a preset; an object with `preset` and the settings that differ from it (the changed space',
+    'is called `<preset>-custom` unless `name` is among them); an object with all settings; or a fixed network, which names',
+    'every block. With all settings:',
     '',
-    renderMarkdownTable(TITLES, rowsOf(wholeSpace(), 'space.')),
+    renderMarkdownTable(TITLES, rowsOf(spaceWith('stages'), 'space.')),
+    '',
+    'A fixed network has one operation per block and nothing to choose, but is trained, measured and exported like any other',
+    'architecture:',
+    '',
+    renderMarkdownTable(TITLES, rowsOf(spaceWith('blocks'), 'space.')),
     '',
     'The presets, and what follows from their settings:',
     '',
@@ -233,4 +240,9 @@ function renderSearchConfigPage(): string {
   ].join('\n')
 }
 
-export { renderSearchConfigPage }
+/** A table of all fields of a schema of objects, which refers to no definitions. */
+function renderFieldTable(schema: unknown): string {
+  return renderMarkdownTable(TITLES, rowsOf(schema as Schema, ''))
+}
+
+export { renderFieldTable, renderSearchConfigPage }

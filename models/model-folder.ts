@@ -62,13 +62,18 @@ function keysOf(space: Space, path: Path): { weights: Set<string>; gammas: Set<s
   return { weights, gammas }
 }
 
-/** Writes both files; the description last, so that a folder with one is whole. */
-function writeModelFolder(folder: string, model: Omit<TrainedModel, 'space' | 'path'>): void {
+/** All weights and running statistics in one safetensors file; statistics are named beside the batch-norm's gamma. */
+function encodeModelWeights(model: Pick<TrainedModel, 'description' | 'weights' | 'statistics'>): Uint8Array {
   const tensors = new Map(model.weights)
   for (const [gamma, { mean, variance }] of model.statistics) {
     tensors.set(meanKey(gamma), { shape: [mean.length], values: mean })
     tensors.set(varianceKey(gamma), { shape: [variance.length], values: variance })
   }
+  return encodeSafetensors({ metadata: { format: FORMAT, architecture: model.description.architecture }, tensors }, 'F32')
+}
+
+/** Writes both files; the description last, so that a folder with one is whole. */
+function writeModelFolder(folder: string, model: Omit<TrainedModel, 'space' | 'path'>): void {
   const description = modelDescriptionSchema.parse(model.description)
   mkdirSync(folder, { recursive: true })
   const write = (file: string, content: string | Uint8Array) => {
@@ -76,7 +81,7 @@ function writeModelFolder(folder: string, model: Omit<TrainedModel, 'space' | 'p
     writeFileSync(`${path}.part`, content)
     renameSync(`${path}.part`, path)
   }
-  write(WEIGHTS_FILE, encodeSafetensors({ metadata: { format: FORMAT, architecture: description.architecture }, tensors }, 'F32'))
+  write(WEIGHTS_FILE, encodeModelWeights({ ...model, description }))
   write(DESCRIPTION_FILE, `${JSON.stringify(description, null, 2)}\n`)
 }
 
@@ -124,4 +129,14 @@ function readModelFolder(folder: string): TrainedModel {
   }
 }
 
-export { keysOf, type ModelDescription, modelDescriptionSchema, ModelFolderError, readModelFolder, type TrainedModel, writeModelFolder }
+export {
+  DESCRIPTION_FILE,
+  encodeModelWeights,
+  keysOf,
+  type ModelDescription,
+  modelDescriptionSchema,
+  ModelFolderError,
+  readModelFolder,
+  type TrainedModel,
+  writeModelFolder,
+}

@@ -1,17 +1,23 @@
 import { createMbconvSpace } from './mbconv.ts'
-import { resolveSpaceConfig, type SpaceRef } from './mbconv-config.ts'
+import { planNetwork } from './network-plan.ts'
+import { resolveSpaceConfig, type SpaceRef } from './space-ref.ts'
 import type { Space } from './space.ts'
 
 /** The space that a reference stands for. Throws SpaceError `config` or ZodError where its settings make no sense. */
 function createSpace(ref: SpaceRef): Space {
-  return createMbconvSpace(resolveSpaceConfig(ref))
+  return createMbconvSpace(planNetwork(resolveSpaceConfig(ref)))
 }
 
+export { type ArchitectureDocument, type ArchitecturePart, describeArchitecture } from './architecture-document.ts'
 export { parseArchitecture, printArchitecture } from './encoding.ts'
+export { type FixedArchitecture, fixArchitecture, onlyPath, type WeightPrefixes } from './fixed-network.ts'
+export { type FixedNetwork, fixedNetworkSchema } from './fixed-network-config.ts'
 export { elementCount, initialWeights } from './initialise.ts'
 export { latencyKey, type LatencyOperation } from './latency-key.ts'
 export type { Layer, LayerGraph, MixedLayer, PrimitiveLayer, Shape, WeightSpec } from './layer-graph.ts'
-export { mbconvConfigSchema, presetNames, presets, resolveSpaceConfig, type SpaceRef, spaceRefSchema } from './mbconv-config.ts'
+export { presetNames, presets } from './mbconv-config.ts'
+export { mostProbablePaths, type ProbablePath } from './most-probable.ts'
+export { fromNetConfig, type NetConfig, toNetConfig } from './net-config.ts'
 export { createRandom, type Random, type RandomState, randomStateSchema, seedState } from './random.ts'
 export {
   architectureCosts,
@@ -25,4 +31,5 @@ export {
   type Space,
   SpaceError,
 } from './space.ts'
+export { resolveSpaceConfig, type SpaceConfig, spaceConfigSchema, type SpaceRef, spaceRefSchema } from './space-ref.ts'
 export { createSpace }

@@ -14,7 +14,7 @@ type LayerBase = {
 
 type InputLayer = LayerBase & { readonly kind: 'input' }
 
-/** Dense convolution, `same` padding, no bias. Filter: [kernel, kernel, inChannels, outChannels]. */
+/** Dense convolution of odd kernel, ⌊kernel / 2⌋ zeros on every side, no bias. Filter: [kernel, kernel, inChannels, outChannels]. */
 type Conv2dLayer = LayerBase & {
   readonly kind: 'conv2d'
   readonly input: string
@@ -23,7 +23,7 @@ type Conv2dLayer = LayerBase & {
   readonly filter: string
 }
 
-/** Depthwise convolution, `same` padding, multiplier 1, no bias. Filter: [kernel, kernel, channels, 1]. */
+/** Depthwise convolution of odd kernel, ⌊kernel / 2⌋ zeros on every side, multiplier 1, no bias. Filter: [kernel, kernel, channels, 1]. */
 type DepthwiseConv2dLayer = LayerBase & {
   readonly kind: 'depthwiseConv2d'
   readonly input: string

@@ -19,6 +19,8 @@ const STRIDES = [1, 2] as const
 const kernel = z.literal(KERNELS).meta({ description: 'side of the depthwise kernel: 1, 3, 5 or 7', enum: [...KERNELS] })
 const stride = z.literal(STRIDES).meta({ enum: [...STRIDES] })
 
+const expansion = z.int().min(1).max(16)
+
 /** Settings without their defaults, which must not stand in for what a preset says. */
 const mbconvFields = {
   name: z
@@ -38,7 +40,7 @@ const mbconvFields = {
     .max(32)
     .describe('groups of blocks of one width; the stride is that of the first block of the group'),
   kernels: z.array(kernel).min(1).describe('kernel sizes to choose from'),
-  expansions: z.array(z.int().min(1).max(16)).min(1).describe('expansion ratios to choose from'),
+  expansions: z.array(expansion).min(1).describe('expansion ratios to choose from'),
   zero: z.boolean().describe('whether a block with a shortcut may be skipped'),
   headWidth: width.nullable().describe('channels of the last 1×1 convolution, or null for none'),
   batchNormEpsilon: z.number().positive().describe('added to the variance'),
@@ -95,38 +97,44 @@ const presets = {
     headWidth: 64,
     batchNormEpsilon: 1e-3,
   },
+  // No choice to make: the network of Sandler et al. 2018, table 2, to compare with. Its widths are set by widthMult.
+  'mobilenet-v2': {
+    name: 'mobilenet-v2',
+    input: [224, 224, 3],
+    classes: 1000,
+    widthMult: 1,
+    stem: { width: 32, stride: 2 },
+    firstBlock: { width: 16, kernel: 3 },
+    stages: [
+      { width: 24, cells: 2, stride: 2 },
+      { width: 32, cells: 3, stride: 2 },
+      { width: 64, cells: 4, stride: 2 },
+      { width: 96, cells: 3, stride: 1 },
+      { width: 160, cells: 3, stride: 2 },
+      { width: 320, cells: 1, stride: 1 },
+    ],
+    kernels: [3],
+    expansions: [6],
+    zero: false,
+    headWidth: 1280,
+    batchNormEpsilon: 1e-3,
+  },
 } satisfies Record<string, MbconvConfig>
 
 type PresetName = keyof typeof presets
 const presetNames = Object.keys(presets) as [PresetName, ...PresetName[]]
 
-/** A space as a user names it: a preset, a preset with some settings changed, or all settings. */
-const spaceRefSchema = z
-  .union([
-    z.enum(presetNames),
-    z.strictObject({ ...z.object(mbconvFields).partial().shape, preset: z.enum(presetNames) }),
-    mbconvConfigSchema,
-  ])
-  .meta({ id: 'SpaceRef', description: 'A preset name, a preset with settings changed, or all settings of a space.' })
-type SpaceRef = z.infer<typeof spaceRefSchema>
-
-/** All settings that a reference stands for. Changed presets get a name of their own unless they are given one. */
-function resolveSpaceConfig(ref: SpaceRef): MbconvConfig {
-  if (typeof ref === 'string') return presets[ref]
-  if (!('preset' in ref)) return ref
-  const { preset, ...changes } = ref
-  return mbconvConfigSchema.parse({ ...presets[preset], name: `${preset}-custom`, ...changes })
-}
-
 export {
+  expansion,
+  kernel,
   MAX_BLOCKS,
   MAX_OPERATIONS,
-  mbconvConfigSchema,
   type MbconvConfig,
+  mbconvConfigSchema,
+  mbconvFields,
   presetNames,
   type PresetName,
   presets,
-  resolveSpaceConfig,
-  type SpaceRef,
-  spaceRefSchema,
+  stride,
+  width,
 }

@@ -6,36 +6,10 @@
 import { latencyKey, type LatencyOperation } from './latency-key.ts'
 import type { Layer, LayerGraph, MixedLayer, PrimitiveLayer, Shape, WeightSpec } from './layer-graph.ts'
 import { totalCosts } from './layer-costs.ts'
-import { MAX_BLOCKS, MAX_OPERATIONS, type MbconvConfig } from './mbconv-config.ts'
+import { convolve, FIXED_PREFIXES, type MbconvChoice, type NetworkPlan, type Place } from './network-plan.ts'
 import { type Block, type Choice, type MeasurableOperation, type Operation, type Space, SpaceError } from './space.ts'
 
-const WIDTH_DIVISOR = 8
 const STEM_KERNEL = 3
-/** Rounding may take away at most this share of a width (MobileNetV2's authors' rule). */
-const MIN_WIDTH_SHARE = 0.9
-
-type MbconvChoice = { readonly name: string; readonly expansion: number; readonly kernel: number } | { readonly name: 'zero' }
-
-type Place = {
-  readonly name: string
-  readonly input: Shape
-  readonly output: Shape
-  readonly stride: number
-  readonly shortcut: boolean
-  readonly candidates: readonly MbconvChoice[]
-}
-
-/** Width times multiplier, to the nearest multiple of 8, never below 8 nor more than a tenth smaller than asked. */
-function scaleWidth(width: number, widthMult: number): number {
-  if (widthMult === 1) return width
-  const exact = width * widthMult
-  const rounded = Math.max(WIDTH_DIVISOR, Math.floor((exact + WIDTH_DIVISOR / 2) / WIDTH_DIVISOR) * WIDTH_DIVISOR)
-  return rounded < MIN_WIDTH_SHARE * exact ? rounded + WIDTH_DIVISOR : rounded
-}
-
-function convolve(shape: Shape, stride: number, channels: number): Shape {
-  return [Math.ceil(shape[0] / stride), Math.ceil(shape[1] / stride), channels]
-}
 
 /** Collects layers and the weights that they name. */
 class LayerWriter {
@@ -145,67 +119,25 @@ function writeClassifier(prefix: string, input: string, from: Shape, classes: nu
   }
 }
 
-function planBlocks(config: MbconvConfig, from: Shape): Place[] {
-  const places: Place[] = []
-  let input = from
-  for (const [stageIndex, stage] of config.stages.entries()) {
-    const channels = scaleWidth(stage.width, config.widthMult)
-    for (let cell = 0; cell < stage.cells; cell++) {
-      const stride = cell === 0 ? stage.stride : 1
-      const output = convolve(input, stride, channels)
-      const shortcut = stride === 1 && input[2] === channels
-      const candidates: MbconvChoice[] = config.expansions.flatMap((expansion) =>
-        config.kernels.map((kernel) => ({ name: `mb${expansion}k${kernel}`, expansion, kernel })),
-      )
-      if (config.zero && shortcut) candidates.push({ name: 'zero' })
-      places.push({ name: `stage${stageIndex + 1}.${cell + 1}`, input, output, stride, shortcut, candidates })
-      input = output
-    }
-  }
-  return places
-}
-
-/** The space that these settings stand for. Throws SpaceError `config` where they contradict each other. */
-function createMbconvSpace(config: MbconvConfig): Space {
-  const epsilon = config.batchNormEpsilon
-  for (const name of ['kernels', 'expansions'] as const) {
-    if (new Set<number>(config[name]).size !== config[name].length) {
-      throw new SpaceError('config', `space.${name}`, `expected different ${name}, got ${config[name].join(', ')}`)
-    }
-  }
-
-  const blockCount = config.stages.reduce((sum, stage) => sum + stage.cells, 0)
-  if (blockCount > MAX_BLOCKS) throw new SpaceError('config', 'space.stages', `expected at most ${MAX_BLOCKS} blocks, got ${blockCount}`)
-  const operationCount = blockCount * config.kernels.length * config.expansions.length
-  if (operationCount > MAX_OPERATIONS) {
-    throw new SpaceError('config', 'space', `expected at most ${MAX_OPERATIONS} operations over all blocks, got ${operationCount}`)
-  }
-
+/** The space that a plan stands for. */
+function createMbconvSpace(plan: NetworkPlan): Space {
+  const { epsilon, places } = plan
   const head: Written[] = []
   const fixed: { name: string; written: Written; from: Shape; operation: LatencyOperation; shortcut: boolean }[] = []
-  const stem = writeConvNorm(
-    'stem/conv',
-    'input',
-    config.input,
-    STEM_KERNEL,
-    config.stem.stride,
-    scaleWidth(config.stem.width, config.widthMult),
-    epsilon,
-  )
+  const stem = writeConvNorm(FIXED_PREFIXES.stem, 'input', plan.input, STEM_KERNEL, plan.stem.stride, plan.stem.width, epsilon)
   fixed.push({
     name: 'stem',
     written: stem,
-    from: config.input,
-    operation: { type: 'Conv', input: config.input, output: stem.shape },
+    from: plan.input,
+    operation: { type: 'Conv', input: plan.input, output: stem.shape },
     shortcut: false,
   })
   head.push(stem)
   let last = stem
-  if (config.firstBlock) {
-    const { kernel, width } = config.firstBlock
+  if (plan.first) {
+    const { kernel, width } = plan.first
     const from = last.shape
-    const channels = scaleWidth(width, config.widthMult)
-    last = writeMbconv('first/conv', last.output, from, { expansion: 1, kernel, stride: 1, channels }, epsilon)
+    last = writeMbconv(FIXED_PREFIXES.first, last.output, from, { expansion: 1, kernel, stride: 1, channels: width }, epsilon)
     const operation: LatencyOperation = {
       type: 'expanded_conv',
       input: from,
@@ -219,7 +151,6 @@ function createMbconvSpace(config: MbconvConfig): Space {
     head.push(last)
   }
 
-  const places = planBlocks(config, last.shape)
   const bodyInput = last
   const bodyShape = places.at(-1)?.output ?? last.shape
 
@@ -227,12 +158,12 @@ function createMbconvSpace(config: MbconvConfig): Space {
   const writeTail = (input: string): Written[] => {
     const written: Written[] = []
     let end = { output: input, shape: bodyShape }
-    if (config.headWidth !== null) {
-      const conv = writeConvNorm('head/conv', end.output, end.shape, 1, 1, scaleHead(config), epsilon)
+    if (plan.headWidth !== null) {
+      const conv = writeConvNorm(FIXED_PREFIXES.head, end.output, end.shape, 1, 1, plan.headWidth, epsilon)
       written.push(conv)
       end = conv
     }
-    written.push(writeClassifier('classifier/conv', end.output, end.shape, config.classes))
+    written.push(writeClassifier(FIXED_PREFIXES.classifier, end.output, end.shape, plan.classes))
     return written
   }
   tail.push(...writeTail('body'))
@@ -252,7 +183,7 @@ function createMbconvSpace(config: MbconvConfig): Space {
     name: 'classifier',
     written: classifier,
     from: pooled,
-    operation: { type: 'Logits', input: pooled, classes: config.classes },
+    operation: { type: 'Logits', input: pooled, classes: plan.classes },
     shortcut: false,
   })
 
@@ -304,7 +235,7 @@ function createMbconvSpace(config: MbconvConfig): Space {
     if (choices.length !== places.length) {
       throw new SpaceError('choices', 'choices', `expected ${places.length} choices, one per block, got ${choices.length}`)
     }
-    const layers: Layer[] = [{ kind: 'input', id: 'input', shape: config.input }, ...head.flatMap((part) => part.layers)]
+    const layers: Layer[] = [{ kind: 'input', id: 'input', shape: plan.input }, ...head.flatMap((part) => part.layers)]
     let input = bodyInput.output
     for (const [block, place] of places.entries()) {
       const choice = choices[block] as Choice
@@ -320,7 +251,7 @@ function createMbconvSpace(config: MbconvConfig): Space {
         return candidate
       }
       const active = typeof choice === 'number' ? choice : choice.active
-      // Zero with a shortcut is the identity, so the block is left out; as the active branch it takes no update (DESIGN 4).
+      // Zero with a shortcut is the identity, so the block is left out; as the active branch it takes no update (docs/architecture.md).
       if (candidateAt(active).name === 'zero') continue
       let output: string
       if (typeof choice === 'number' || choice.inactive.length === 0) {
@@ -373,9 +304,9 @@ function createMbconvSpace(config: MbconvConfig): Space {
   }
 
   return {
-    name: config.name,
-    input: config.input,
-    classes: config.classes,
+    name: plan.name,
+    input: plan.input,
+    classes: plan.classes,
     blocks,
     fixedParts: fixed.map((part) => {
       const outer = new Map<string, Shape>([['input', part.from]])
@@ -387,11 +318,6 @@ function createMbconvSpace(config: MbconvConfig): Space {
   }
 }
 
-/** The head keeps its published width for multipliers below one (MobileNetV2, section 6.1). */
-function scaleHead(config: MbconvConfig): number {
-  return scaleWidth(config.headWidth ?? 0, Math.max(1, config.widthMult))
-}
-
 /** The same layers with the first one reading `input`. */
 function rebased(written: Written): Written {
   const [first, ...rest] = written.layers
@@ -399,4 +325,4 @@ function rebased(written: Written): Written {
   return { ...written, layers: [{ ...first, input: 'input' }, ...rest] }
 }
 
-export { createMbconvSpace, scaleWidth }
+export { createMbconvSpace }

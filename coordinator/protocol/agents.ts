@@ -1,7 +1,7 @@
 // What agents say to the coordinator and hear from it, apart from weights.
 
 import * as z from 'zod'
-import { mbconvConfigSchema } from '../../search-space/index.ts'
+import { spaceConfigSchema } from '../../search-space/index.ts'
 import { agentIdSchema, leaseIdSchema, searchIdSchema, taskIdSchema } from './ids.ts'
 import { searchConfigSchema } from './search-config.ts'
 import { taskResultSchema, taskSchema, timingSchema } from './tasks.ts'
@@ -29,7 +29,7 @@ const registerResponseSchema = z
     agentId: agentIdSchema,
     searchId: searchIdSchema,
     config: searchConfigSchema,
-    space: mbconvConfigSchema.describe('all settings of the space'),
+    space: spaceConfigSchema.describe('all settings of the space'),
     shards: z.int().min(1).describe('how many weight shards there are; docs/protocol.md says which key is on which'),
   })
   .meta({ id: 'RegisterResponse' })

@@ -1,7 +1,7 @@
 // What people and scripts can read of a search.
 
 import * as z from 'zod'
-import { mbconvConfigSchema } from '../../search-space/index.ts'
+import { spaceConfigSchema } from '../../search-space/index.ts'
 import { tableNameSchema, tableVersionSchema } from '../../latency-lut/table.ts'
 import { agentIdSchema, searchIdSchema, tokenIdSchema } from './ids.ts'
 import { searchConfigSchema } from './search-config.ts'
@@ -42,6 +42,7 @@ const agentStatusSchema = z
     lastSeenAtMs: z.int(),
     imagesPerSecond: z.number().nullable().describe('of its last tasks, while training'),
     idleShare: z.number().nullable().describe('share of its wall time not spent training'),
+    peakBytes: z.number().nullable().describe("most bytes that one step's activations and gradients took"),
     tasksDone: z.int(),
     duplicates: z.int().describe('results that another agent had delivered before'),
     refusedPushes: z.int().describe('pushes refused for bad numbers'),
@@ -101,7 +102,7 @@ const searchStatusSchema = z
     ...descriptionSchema.shape,
     targetLatencyMs: z.number(),
     current: architectureSchema.describe('most probable operation of every block'),
-    space: mbconvConfigSchema,
+    space: spaceConfigSchema,
     blocks: z.array(z.object({ name: z.string(), operations: z.array(z.string()) })),
     agents: z.array(agentStatusSchema),
     tasks: taskCountsSchema,

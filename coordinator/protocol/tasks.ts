@@ -101,6 +101,7 @@ type Task = z.infer<typeof taskSchema>
 const timingSchema = z.strictObject({
   trainMs: z.number().min(0).max(1e12).describe('time in steps'),
   idleMs: z.number().min(0).max(1e12).describe('time between tasks and waiting for the network since the last result'),
+  peakBytes: z.int().min(0).optional().describe("most bytes that one step's activations and gradients took"),
 })
 type Timing = z.infer<typeof timingSchema>
 

@@ -87,6 +87,7 @@ function registerAgent(search: OpenSearch, request: RegisterRequest, agentId: st
       refusedPushes: 0,
       trainMs: 0,
       idleMs: 0,
+      peakBytes: null,
       imagesPerSecond: null,
     }
     store.writeAgent(agent)
@@ -194,7 +195,7 @@ function releaseLease(search: OpenSearch, { reason, ...ref }: ReleaseRequest, no
 }
 
 function withThroughput(agent: AgentRecord, request: SubmitRequest, images: number, nowMs: number): AgentRecord {
-  const { trainMs, idleMs } = request.timing
+  const { trainMs, idleMs, peakBytes } = request.timing
   const current = trainMs > 0 ? (images * 1000) / trainMs : null
   const smoothed =
     current === null
@@ -208,6 +209,7 @@ function withThroughput(agent: AgentRecord, request: SubmitRequest, images: numb
     tasksDone: agent.tasksDone + 1,
     trainMs: agent.trainMs + trainMs,
     idleMs: agent.idleMs + idleMs,
+    peakBytes: peakBytes === undefined ? agent.peakBytes : Math.max(agent.peakBytes ?? 0, peakBytes),
     imagesPerSecond: request.result.kind === 'trainWeights' ? smoothed : agent.imagesPerSecond,
   }
 }

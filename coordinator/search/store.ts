@@ -3,7 +3,7 @@
 
 import * as z from 'zod'
 import { latencyTableSchema, tableVersionSchema } from '../../latency-lut/table.ts'
-import { mbconvConfigSchema } from '../../search-space/index.ts'
+import { spaceConfigSchema } from '../../search-space/index.ts'
 import { type LogEntry, type Metric, searchConfigSchema, searchIdSchema, taskWorkSchema } from '../protocol/index.ts'
 
 const count = z.int().min(0)
@@ -13,7 +13,7 @@ const searchSetupSchema = z.strictObject({
   searchId: searchIdSchema,
   createdAtMs: z.int(),
   config: searchConfigSchema,
-  space: mbconvConfigSchema,
+  space: spaceConfigSchema,
   /** The pinned table without its entries: those that matter are in `latency`. */
   table: latencyTableSchema.omit({ entries: true }).extend({ version: tableVersionSchema }),
   latency: z.strictObject({ fixedMs: z.number(), operationMs: z.array(z.array(z.number())) }),
@@ -72,6 +72,7 @@ const agentRecordSchema = z.strictObject({
   trainMs: z.number(),
   idleMs: z.number(),
   imagesPerSecond: z.number().nullable(),
+  peakBytes: z.number().nullable().default(null),
 })
 type AgentRecord = z.infer<typeof agentRecordSchema>
 

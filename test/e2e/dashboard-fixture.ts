@@ -157,6 +157,7 @@ function createSimulatedSearch({ space: ref = 'proxyless-mobile' as SpaceRef, st
       lastSeenAtMs: nowMs - silentMs,
       imagesPerSecond: running && silentMs < 60_000 ? 640 * share : null,
       idleShare: running ? 0.02 + 0.03 * index : null,
+      peakBytes: running ? 31_457_280 : null,
       tasksDone: Math.floor(tasksDone * share),
       duplicates: index % 2,
       refusedPushes: index === 2 ? 3 : 0,

@@ -58,7 +58,7 @@ describe('one agent alone', () => {
     const trainer = createTrainer({ backend, dataset, source: await openBatchSource(dataset), space, config })
     const entries = await readLog(coordinator, created.searchId)
     for (const { work, result } of entries) {
-      const again = await trainer.run(work, async () => undefined)
+      const { result: again } = await trainer.run(work, async () => undefined)
       if (again.kind === 'trainWeights' && result.kind === 'trainWeights') expect(again.loss).toBe(result.loss)
       if (again.kind === 'gateGradients' && result.kind === 'gateGradients') {
         const gradients = again.steps.flatMap((step) => step.gateGradients.flatMap((block) => block ?? []))

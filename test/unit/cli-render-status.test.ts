@@ -20,6 +20,7 @@ function makeAgent(changes: Partial<SearchStatus['agents'][number]> = {}): Searc
     lastSeenAtMs: NOW_MS - 3000,
     imagesPerSecond: 812.4,
     idleShare: 0.012,
+    peakBytes: 31_457_280,
     tasksDone: 41,
     duplicates: 0,
     refusedPushes: 0,

@@ -34,9 +34,9 @@ function referenceLayer(
   const read = (id: string) => values.get(id) as tf.Tensor4D
   switch (layer.kind) {
     case 'conv2d':
-      return tf.conv2d(read(layer.input), weight(layer.filter) as tf.Tensor4D, layer.stride, 'same')
+      return tf.conv2d(read(layer.input), weight(layer.filter) as tf.Tensor4D, layer.stride, Math.floor(layer.kernel / 2))
     case 'depthwiseConv2d':
-      return tf.depthwiseConv2d(read(layer.input), weight(layer.filter) as tf.Tensor4D, layer.stride, 'same')
+      return tf.depthwiseConv2d(read(layer.input), weight(layer.filter) as tf.Tensor4D, layer.stride, Math.floor(layer.kernel / 2))
     case 'batchNorm': {
       const { mean, variance } = tf.moments(read(layer.input), [0, 1, 2])
       const scaled = tf.mul(tf.sub(read(layer.input), mean), tf.rsqrt(tf.add(variance, layer.epsilon)))

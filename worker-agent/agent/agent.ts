@@ -154,7 +154,7 @@ async function runAgent({ client, registration, trainer, exchange, stop, onEvent
     let total = 0
     const changed = task.work.kind === 'trainWeights' ? trainer.keysOf(task.work) : null
     if (changed) await exchange.begin(changed)
-    const result = await trainer.run(task.work, async (stepsLeft) => {
+    const { result, peakBytes } = await trainer.run(task.work, async (stepsLeft) => {
       stop.throwIfAborted()
       total = Math.max(total, stepsLeft)
       const done = total - stepsLeft
@@ -174,7 +174,7 @@ async function runAgent({ client, registration, trainer, exchange, stop, onEvent
     const trainMs = endMs - startMs - turnsMs
     const idleMs = Math.max(0, endMs - lastEndMs - trainMs)
     lastEndMs = endMs
-    return { task, lease, result, differences, timing: { trainMs, idleMs } }
+    return { task, lease, result, differences, timing: { trainMs, idleMs, peakBytes } }
   }
 
   const work = async (): Promise<AgentEnd> => {

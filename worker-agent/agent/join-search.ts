@@ -5,6 +5,7 @@ import { createSpace } from '../../search-space/index.ts'
 import type { Backend } from '../backends/backends.ts'
 import { createCoordinatorClient } from '../client/coordinator-client.ts'
 import { type Dataset, openBatchSource } from '../datasets/index.ts'
+import type { Accumulate } from '../training/micro-batches.ts'
 import { createTrainer } from '../training/trainer.ts'
 import { type AgentEvent, runAgent } from './agent.ts'
 import { createWeightExchange } from './weight-exchange.ts'
@@ -21,6 +22,7 @@ type JoinOptions = {
   readonly device: string
   readonly backend: Backend
   readonly dataset: Dataset
+  readonly accumulate: Accumulate
   /** Ends the agent between two steps; its lease is given back. */
   readonly stop: AbortSignal
   readonly onNote: (line: string) => void
@@ -59,7 +61,7 @@ function describeBroken(files: readonly string[]): string {
 
 /** Throws CoordinatorError, TrainerError or AgentError where the search cannot be joined or gone on with. */
 async function joinSearch(options: JoinOptions): Promise<AgentSummary> {
-  const { coordinator, token, name, device, backend, dataset, stop, onNote, onEvent } = options
+  const { coordinator, token, name, device, backend, dataset, accumulate, stop, onNote, onEvent } = options
   const cut = new AbortController()
   stop.addEventListener('abort', () => void setTimeout(() => cut.abort(stop.reason), STOP_GRACE_MS).unref(), { once: true })
   let unreachable = false
@@ -88,7 +90,8 @@ async function joinSearch(options: JoinOptions): Promise<AgentSummary> {
   const { config, searchId, agentId } = registration
   const space = createSpace(registration.space)
   onNote(`search   ${searchId}: ${config.name}, space ${space.name}; agent ${agentId}`)
-  const trainer = createTrainer({ backend, dataset, source: await openBatchSource(dataset), space, config })
+  const source = await openBatchSource(dataset)
+  const trainer = createTrainer({ backend, dataset, source, space, config, accumulate, onNote })
   const plan = planShards(space, config.weights.shardBytes)
   const exchange = createWeightExchange({ client, agent: registration, encoding: config.weights.encoding, plan, weights: trainer.weights })
   const tally = { tasks: 0, duplicates: 0, stale: 0, refused: 0, images: 0, trainMs: 0, idleMs: 0 }

@@ -2,6 +2,7 @@
 
 import type { BackendName } from '../backends/backends.ts'
 import type { Dataset } from '../datasets/index.ts'
+import type { Accumulate } from '../training/micro-batches.ts'
 import type { AgentEvent } from './agent.ts'
 import type { AgentSummary } from './join-search.ts'
 
@@ -14,6 +15,7 @@ type ThreadSetup = {
   readonly backend: BackendName
   readonly allowSoftwareAdapter: boolean
   readonly dataset: Dataset
+  readonly accumulate: Accumulate
 }
 
 type ThreadMessage =

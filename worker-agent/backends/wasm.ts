@@ -1,5 +1,5 @@
-// The embedded default: TensorFlow.js on WebAssembly with our SIMD training kernels. One thread: agents scale by
-// processes, and the threaded build would need shared memory.
+// The embedded default: TensorFlow.js on WebAssembly with our SIMD training kernels. One thread each: agents scale by
+// threads of their own (docs/performance.md has the comparison), and the threaded build would need shared memory.
 
 import { createRequire } from 'node:module'
 import { dirname, join, sep } from 'node:path'
@@ -9,6 +9,9 @@ import * as tf from '@tensorflow/tfjs-core'
 import { loadKernels, type KernelVariant } from '../kernels/module.ts'
 import { registerWasmKernels, type WasmBackend } from '../kernels/wasm.ts'
 import type { OpenResult } from './backend.ts'
+import { OutOfMemoryError } from './memory-error.ts'
+
+const MEBIBYTE = 1024 * 1024
 
 const variantNames = {
   simd: 'SIMD',
@@ -17,6 +20,24 @@ const variantNames = {
 
 /** Set once the kernels are registered: they belong to one instance of the backend, which lives as long as the process. */
 let registered: KernelVariant | undefined
+
+/**
+ * A failed allocation gives address 0, where TensorFlow.js would go on and write. Thrown instead, before anything is
+ * touched, the memory stays usable: the step's tensors are freed, and the next may fit.
+ */
+function refuseFailedAllocations({ wasm }: WasmBackend): void {
+  // The first call puts the real function in place of one that looks it up, and would undo what is done here.
+  wasm._free(wasm._malloc(1))
+  const allocate = wasm._malloc
+  wasm._malloc = (bytes) => {
+    const address = allocate(bytes)
+    if (address === 0 && bytes > 0) {
+      const held = wasm.asm.memory.buffer.byteLength / MEBIBYTE
+      throw new OutOfMemoryError(`no room for ${bytes} bytes: WebAssembly memory is out of memory at ${Math.round(held)} MiB`)
+    }
+    return address
+  }
+}
 
 /** Throws KernelsMissingError if the kernels have not been compiled: that is a broken installation, not a lesser machine. */
 async function openWasm(): Promise<OpenResult> {
@@ -34,6 +55,7 @@ async function openWasm(): Promise<OpenResult> {
   await tf.setBackend('wasm')
   if (!registered) {
     const backend = tf.backend() as unknown as WasmBackend
+    refuseFailedAllocations(backend)
     const module = await loadKernels(backend.wasm.asm.memory)
     registerWasmKernels(backend, module)
     registered = module.variant

@@ -13,6 +13,9 @@ const DEFAULT_SECONDS = 10
 /** What the speed is measured on: random paths of this preset, a weight step per batch. */
 const SPEED_SPACE = 'fashion-mini'
 const SPEED_BATCH = 64
+/** Tried first: where such a step takes a good part of the time there is, larger ones are not tried. */
+const PROBE_BATCH = 4
+const PROBE_SHARE = 0.1
 /** Steps before the clock starts: the engine compiles its hot code meanwhile. */
 const WARMUP_STEPS = 5
 
@@ -40,33 +43,38 @@ async function inspect(name: BackendName, allowSoftwareAdapter: boolean): Promis
   }
 }
 
-/** Images per second of weight steps on random paths. */
-async function measureSpeed(backend: Backend, seconds: number, signal: AbortSignal): Promise<number> {
+/** Images per second of weight steps on random paths, and the mini-batch that was small enough for the time given. */
+async function measureSpeed(backend: Backend, seconds: number, signal: AbortSignal): Promise<{ imagesPerSecond: number; batch: number }> {
   const space = createSpace(SPEED_SPACE)
   const random = createRandom(seedState('doctor'))
   const weights = createWeights(backend, space.weightSpecs, 0)
   const optimiser = createSgd({ momentum: 0.9, nesterov: true, weightDecay: 0 })
-  const images = tf.randomNormal([SPEED_BATCH, ...space.input]) as tf.Tensor4D
-  const labels = Int32Array.from({ length: SPEED_BATCH }, (_, index) => index % space.classes)
-  const step = async () => {
+  const step = async (batch: number) => {
+    signal.throwIfAborted()
+    const images = tf.randomNormal([batch, ...space.input]) as tf.Tensor4D
+    const labels = Int32Array.from({ length: batch }, (_, index) => index % space.classes)
     const path: Choice[] = space.blocks.map(({ operations }) => Math.floor(random.uniform() * operations.length))
     const { gradients } = await trainStep({ graph: space.network(path), weights, images, labels })
     optimiser.apply(weights, gradients, 0)
+    images.dispose()
   }
   try {
-    for (let i = 0; i < WARMUP_STEPS; i++) await step()
+    const probeMs = performance.now()
+    await step(PROBE_BATCH)
+    const isSlow = performance.now() - probeMs > PROBE_SHARE * seconds * 1000
+    const batch = isSlow ? PROBE_BATCH : SPEED_BATCH
+    const warmUpSteps = isSlow ? 0 : WARMUP_STEPS
+    for (let i = 0; i < warmUpSteps; i++) await step(batch)
     const startMs = performance.now()
     let steps = 0
     while (performance.now() - startMs < seconds * 1000) {
-      signal.throwIfAborted()
-      await step()
+      await step(batch)
       steps += 1
     }
-    return (steps * SPEED_BATCH * 1000) / (performance.now() - startMs)
+    return { imagesPerSecond: (steps * batch * 1000) / (performance.now() - startMs), batch }
   } finally {
     optimiser.clear()
     weights.dispose()
-    images.dispose()
   }
 }
 
@@ -97,12 +105,12 @@ function createDoctorCommand(terminal: Terminal): CommandDef {
       const chosen = await openChosenBackend(quiet, args.backend, softwareGpu)
       if (!args.json) terminal.write(`${describe(backends, chosen.name).join('\n')}\n`)
       if (seconds > 0) terminal.note(`measuring ${chosen.name} for ${seconds} s …`)
-      const imagesPerSecond = seconds > 0 ? await measureSpeed(chosen, seconds, terminal.interrupted) : null
-      const speed = imagesPerSecond === null ? null : { imagesPerSecond, seconds, space: SPEED_SPACE, batch: SPEED_BATCH }
+      const measured = seconds > 0 ? await measureSpeed(chosen, seconds, terminal.interrupted) : null
+      const speed = measured && { ...measured, seconds, space: SPEED_SPACE }
       printResult(terminal, args.json, { chosen: chosen.name, device: deviceName(chosen), backends, speed }, () =>
         speed === null
           ? `chosen: ${chosen.name}`
-          : `${Math.round(speed.imagesPerSecond)} images/s on ${chosen.name} (weight steps on random paths of ${SPEED_SPACE}, batch ${SPEED_BATCH})`,
+          : `${speed.imagesPerSecond.toFixed(speed.imagesPerSecond < 10 ? 1 : 0)} images/s on ${chosen.name} (weight steps on random paths of ${SPEED_SPACE}, batch ${speed.batch})`,
       )
     },
   }) as CommandDef

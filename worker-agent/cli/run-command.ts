@@ -1,6 +1,6 @@
 // `worker-agent run`: joins a search and works until it has ended.
 
-import { availableParallelism, hostname } from 'node:os'
+import { hostname } from 'node:os'
 import { type CommandDef, defineCommand } from 'citty'
 import { CliError, type ExitReason } from '../../command-line/exit-codes.ts'
 import { printResult, type Terminal } from '../../command-line/terminal.ts'
@@ -12,6 +12,7 @@ import type { Backend } from '../backends/backends.ts'
 import { CoordinatorError, createCoordinatorClient } from '../client/coordinator-client.ts'
 import { DatasetError } from '../datasets/index.ts'
 import { TrainerError } from '../training/trainer.ts'
+import { physicalCores } from '../backends/physical-cores.ts'
 import { backendArgs, dataArgs, deviceName, openChosenBackend, openChosenDataset, positiveInteger } from './shared-flags.ts'
 
 const DEFAULT_COORDINATOR = 'http://127.0.0.1:8787'
@@ -56,7 +57,7 @@ function describeEvent(event: AgentEvent): string {
 
 /** A CPU backend trains on one core, a GPU has one agent. */
 function chooseConcurrency(flag: string | undefined, backend: Backend): number {
-  if (flag === undefined) return backend.name === 'wasm' ? availableParallelism() : 1
+  if (flag === undefined) return backend.name === 'wasm' ? physicalCores() : 1
   const wanted = positiveInteger(flag, '--concurrency')
   if (wanted > MAX_CONCURRENCY) throw new CliError('usage', `expected --concurrency to be at most ${MAX_CONCURRENCY}, got ${wanted}`)
   return wanted
@@ -98,7 +99,13 @@ function createRunCommand(terminal: Terminal): CommandDef {
       concurrency: {
         type: 'string',
         valueHint: 'N',
-        description: 'agents in this process, each in a thread of its own (default: as many as cores on the wasm backend, else 1)',
+        description: 'agents in this process, each in a thread of its own (default: as many as physical cores on the wasm backend, else 1)',
+      },
+      accumulate: {
+        type: 'string',
+        valueHint: 'N|auto',
+        description: "parts that a mini-batch is split into, their gradients added up; auto: as few as the device's memory allows",
+        default: 'auto',
       },
       name: { type: 'string', valueHint: 'NAME', description: 'shown in the status', default: hostname() },
       quiet: { type: 'boolean', description: 'no line per task', default: false },
@@ -118,7 +125,8 @@ function createRunCommand(terminal: Terminal): CommandDef {
           return (await client.readSpace()).input
         })
         const count = chooseConcurrency(args.concurrency, backend)
-        const common = { coordinator, token, name: args.name, device: deviceName(backend), dataset }
+        const accumulate = args.accumulate === 'auto' ? 'auto' : positiveInteger(args.accumulate, '--accumulate')
+        const common = { coordinator, token, name: args.name, device: deviceName(backend), dataset, accumulate } as const
         const stop = terminal.interrupted
         const show = (prefix: string) => (event: AgentEvent) => {
           if (!args.quiet) terminal.note(`${prefix}${describeEvent(event)}`)

@@ -4,6 +4,7 @@
 import * as tf from '@tensorflow/tfjs-core'
 
 import type { LayerGraph, Shape } from '../../search-space/layer-graph.ts'
+import { centredPadding } from '../kernels/padding.ts'
 import { foldBatchNorm, type FusedStep, type WeightValues } from './fold-batch-norm.ts'
 import type { ChannelStatistics } from './layers.ts'
 
@@ -29,6 +30,15 @@ type PreparedStep = {
   readonly owned: readonly tf.Tensor[]
 }
 
+/** As training pads (kernels/padding.ts), in a form that every backend's fused operations take. */
+function paddingOf({ stride, filterShape }: { stride: number; filterShape: readonly number[] }): 'same' {
+  if (stride === 1) return 'same'
+  const padding = centredPadding(filterShape[0] as number)
+  const sides = [padding, padding]
+  // TensorFlow.js computes with explicit padding for both kinds of convolution, but declares it for one only.
+  return [[0, 0], sides, sides, [0, 0]] as unknown as 'same'
+}
+
 /** Uploads a step's constants once. */
 function prepare(step: FusedStep): PreparedStep {
   switch (step.kind) {
@@ -36,7 +46,7 @@ function prepare(step: FusedStep): PreparedStep {
     case 'depthwiseConv2d': {
       const filter = tf.keep(tf.tensor4d(step.filter.slice(), [...step.filterShape]))
       const bias = tf.keep(tf.tensor1d(step.bias.slice()))
-      const fixed = { filter, bias, strides: step.stride, pad: 'same' as const, activation: step.activation }
+      const fixed = { filter, bias, strides: step.stride, pad: paddingOf(step), activation: step.activation }
       const operation = step.kind === 'conv2d' ? tf.fused.conv2d : tf.fused.depthwiseConv2d
       return { step, owned: [filter, bias], run: ([x]) => operation({ x: x as tf.Tensor4D, ...fixed }) }
     }

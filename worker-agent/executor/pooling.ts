@@ -3,7 +3,6 @@
 
 import * as tf from '@tensorflow/tfjs-core'
 
-import { depthwiseGradient } from '../kernels/operations.ts'
 import type { PoolStep } from './plan.ts'
 
 /** How many elements of the input each output position along one axis averages over. */
@@ -26,8 +25,8 @@ function averagePoolGradient(step: PoolStep, dy: tf.Tensor): tf.Tensor4D {
     const scaled = tf.mul(dy, tf.tensor4d(shares, [1, shape[0], shape[1], 1]))
     const ones = tf.ones([kernel, kernel, channels, 1])
     const inputShape = [dy.shape[0] as number, height, width, channels]
-    const { dx } = depthwiseGradient({ inputShape, filter: ones, stride, dy: scaled, wantInput: true, wantFilter: false })
-    return dx as tf.Tensor4D
+    const attributes = { inputShape, strides: [stride, stride], pad: 'same', dilations: [1, 1] }
+    return tf.engine().runKernel(tf.DepthwiseConv2dNativeBackpropInput, { dy: scaled, filter: ones }, attributes) as tf.Tensor4D
   })
 }
 

@@ -4,6 +4,7 @@
 import * as tf from '@tensorflow/tfjs-core'
 
 import { kernelNames, type NormaliseAttributes, type SgdAttributes } from './operations.ts'
+import { centredPadding } from './padding.ts'
 
 type Inputs = Record<string, tf.Tensor>
 
@@ -88,14 +89,26 @@ function withStatistics(y: tf.Tensor, statistics: boolean): tf.Tensor[] {
   return [y, mean, tf.mean(tf.square(tf.sub(y, mean)), positionAxes)]
 }
 
-function convolve(inputs: ConvolutionInputs, attributes: ConvolutionAttributes): tf.Tensor[] {
-  const y = tf.conv2d(normalisedInput(inputs, attributes), inputs.filter, attributes.stride, 'same')
-  return withStatistics(y, attributes.statistics)
+/** Zeros around the images: with them, a convolution of any stride is `valid`. Not every backend pads by given amounts. */
+function padded(x: tf.Tensor4D, padding: number): tf.Tensor4D {
+  return tf.pad(x, [
+    [0, 0],
+    [padding, padding],
+    [padding, padding],
+    [0, 0],
+  ])
 }
 
-function convolveDepthwise(inputs: ConvolutionInputs, attributes: ConvolutionAttributes): tf.Tensor[] {
-  const y = tf.depthwiseConv2d(normalisedInput(inputs, attributes), inputs.filter, attributes.stride, 'same')
-  return withStatistics(y, attributes.statistics)
+/** Centred padding, see padding.ts; at stride 1 that is `same`, which backends have short cuts for. */
+function convolveWith(operation: typeof tf.conv2d | typeof tf.depthwiseConv2d) {
+  return (inputs: ConvolutionInputs, attributes: ConvolutionAttributes): tf.Tensor[] => {
+    const { filter } = inputs
+    const { stride, statistics } = attributes
+    const x = normalisedInput(inputs, attributes)
+    const y =
+      stride === 1 ? operation(x, filter, 1, 'same') : operation(padded(x, centredPadding(filter.shape[0])), filter, stride, 'valid')
+    return withStatistics(y, statistics)
+  }
 }
 
 type GradientInputs = ConvolutionInputs & { dy: tf.Tensor; y?: tf.Tensor; coefficients?: tf.Tensor }
@@ -113,16 +126,24 @@ function composeGradient(inputKernel: string, filterKernel: string) {
     const { x, filter, y, coefficients, mean, variance, gamma, beta } = inputs
     const { stride, inputShape, outputRelu6, wantInput, wantFilter } = attributes
     const dy = y && coefficients ? deferredGradient(y, inputs.dy, coefficients, outputRelu6) : inputs.dy
-    const shared = { strides: [stride, stride], pad: 'same', dataFormat: 'NHWC', dilations: [1, 1] }
+    const padding = stride === 1 ? 0 : centredPadding(filter.shape[0])
+    const pad = stride === 1 ? 'same' : 'valid'
+    const shared = { strides: [stride, stride], pad, dataFormat: 'NHWC', dilations: [1, 1] }
     const run = (name: string, given: Inputs, more: object) =>
       tf.engine().runKernel(name, given, { ...shared, ...more } as unknown as tf.NamedAttrMap) as tf.Tensor
     const outputs: tf.Tensor[] = []
     if (wantInput) {
-      const dx = run(inputKernel, { dy, filter }, { inputShape })
+      const [batch, height, width, channels] = inputShape as [number, number, number, number]
+      const paddedShape = [batch, height + 2 * padding, width + 2 * padding, channels]
+      const wide = run(inputKernel, { dy, filter }, { inputShape: paddedShape })
+      const dx = padding > 0 ? tf.slice(wide, [0, padding, padding, 0], [batch, height, width, channels]) : wide
       outputs.push(dx)
       if (mean && variance && gamma && beta) outputs.push(...batchNormDefer({ x, dy: dx, mean, variance, gamma, beta }, attributes))
     }
-    if (wantFilter) outputs.push(run(filterKernel, { x: normalisedInput(inputs, attributes), dy }, { filterShape: filter.shape }))
+    if (wantFilter) {
+      const seen = normalisedInput(inputs, attributes)
+      outputs.push(run(filterKernel, { x: padding > 0 ? padded(seen, padding) : seen, dy }, { filterShape: filter.shape }))
+    }
     return outputs
   }
 }
@@ -179,8 +200,8 @@ const composedKernels = {
   batchNormDefer,
   batchNormGrad,
   batchNormTrain,
-  convolve,
-  convolveDepthwise,
+  convolve: convolveWith(tf.conv2d),
+  convolveDepthwise: convolveWith(tf.depthwiseConv2d),
   convolveDepthwiseGrad: composeGradient(tf.DepthwiseConv2dNativeBackpropInput, tf.DepthwiseConv2dNativeBackpropFilter),
   convolveGrad: composeGradient(tf.Conv2DBackpropInput, tf.Conv2DBackpropFilter),
   dot,

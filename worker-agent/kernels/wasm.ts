@@ -5,6 +5,7 @@ import * as tf from '@tensorflow/tfjs-core'
 
 import type { KernelModule } from './module.ts'
 import { kernelNames, type NormaliseAttributes, type NormaliseGradAttributes, type SgdAttributes } from './operations.ts'
+import { centredPadding } from './padding.ts'
 import { computeLoss } from './softmax-cross-entropy.ts'
 
 /** The parts of tfjs-backend-wasm that the kernels use; its own types hide `asm`. */
@@ -52,9 +53,11 @@ function createWorkspace(backend: WasmBackend, module: KernelModule): Workspace 
     scratch(bytes) {
       if (bytes > size) {
         if (offset) backend.wasm._free(offset)
-        size = bytes
+        // Nothing is held until the new allocation, which may throw, has succeeded.
+        offset = 0
+        size = 0
         offset = backend.wasm._malloc(bytes) >>> 0
-        if (!offset) throw new Error(`no room for ${bytes} bytes of scratch in WebAssembly memory`)
+        size = bytes
       }
       return offset
     },
@@ -68,17 +71,20 @@ function elementCount(info: tf.TensorInfo): number {
 
 type Shape4 = [number, number, number, number]
 
+/** How many zeros stand in front of a row or a column. */
+type Padding = (input: number, output: number, kernel: number, stride: number) => number
+
+const centred: Padding = (_input, _output, kernel) => centredPadding(kernel)
+
 /** TensorFlow's `same` padding: the odd one goes behind. */
-function paddingBefore(input: number, output: number, kernel: number, stride: number): number {
-  return Math.floor(Math.max(0, (output - 1) * stride + kernel - input) / 2)
-}
+const same: Padding = (input, output, kernel, stride) => Math.floor(Math.max(0, (output - 1) * stride + kernel - input) / 2)
 
 /** The integer arguments that all convolution kernels share. */
-function geometry(x: readonly number[], y: readonly number[], kernel: number, stride: number) {
+function geometry(x: readonly number[], y: readonly number[], kernel: number, stride: number, padding: Padding) {
   const [batch, ih, iw, ic] = x as Shape4
   const [, oh, ow, oc] = y as Shape4
-  const top = paddingBefore(ih, oh, kernel, stride)
-  const left = paddingBefore(iw, ow, kernel, stride)
+  const top = padding(ih, oh, kernel, stride)
+  const left = padding(iw, ow, kernel, stride)
   return { batch, ih, iw, ic, oh, ow, oc, kernel, stride, top, left }
 }
 
@@ -98,13 +104,24 @@ type StandardAttributes = {
   readonly inputShape?: readonly number[]
 }
 
-function squareStride({ strides, pad, dilations = 1 }: StandardAttributes, name: string): number {
+function squareStride({ strides, dilations = 1 }: StandardAttributes, name: string): number {
   const [down, across] = typeof strides === 'number' ? [strides, strides] : strides
   const dilated = [dilations].flat().some((dilation) => dilation !== 1)
-  if (down !== across || pad !== 'same' || dilated) {
-    throw new Error(`${name}: the SIMD kernel takes equal strides, same padding and no dilation`)
-  }
+  if (down !== across || dilated) throw new Error(`${name}: the SIMD kernel takes equal strides and no dilation`)
   return down
+}
+
+function standardPadding({ pad }: StandardAttributes, name: string): Padding {
+  if (pad === 'same') return same
+  if (pad === 'valid') return () => 0
+  if (typeof pad === 'number') {
+    return (_input, _output, kernel) => {
+      // A window of padding alone: there is no room for it in the planes that the kernels work on.
+      if (pad >= kernel) throw new Error(`${name}: expected padding smaller than the kernel, got ${pad} for ${kernel}`)
+      return pad
+    }
+  }
+  throw new Error(`${name}: expected padding "same", "valid" or a number, got ${JSON.stringify(pad)}`)
 }
 
 function squareKernel(filter: readonly number[], name: string): number {
@@ -192,7 +209,7 @@ function runConvolution(kind: ConvolutionKind) {
     const { stride, statistics, epsilon, relu6 } = attributes
     const kernel = kind.kernelOf(filter.shape, kind.name)
     const y = make(outputShape(x.shape, kind.outputChannels(x.shape, filter.shape), stride))
-    const g = geometry(x.shape, y.shape, kernel, stride)
+    const g = geometry(x.shape, y.shape, kernel, stride, centred)
     if (inputs.mean && kind === dense && (kernel > 1 || stride > 1)) {
       throw new Error(`${kind.name}: a norm is applied in front of 1×1 convolutions of stride 1 only`)
     }
@@ -225,13 +242,13 @@ type GradientAttributes = NormaliseAttributes & {
   wantFilter: boolean
 }
 
-function runConvolutionGradient(kind: ConvolutionKind) {
+function runConvolutionGradient(kind: ConvolutionKind, padding: Padding = centred) {
   return (inputs: GradientInputs, attributes: GradientAttributes, workspace: Workspace): tf.TensorInfo[] => {
     const { module, at, make, scratch } = workspace
     const { x, filter, dy, y, coefficients, variance } = inputs
     const { stride, inputShape, epsilon, relu6, outputRelu6, wantInput, wantFilter } = attributes
     const kernel = kind.kernelOf(filter.shape, kind.name)
-    const g = geometry(inputShape, dy.shape, kernel, stride)
+    const g = geometry(inputShape, dy.shape, kernel, stride, padding)
     const dx = wantInput ? make(inputShape) : undefined
     const dfilter = wantFilter ? make(filter.shape) : undefined
     const { bytes, rest } = kind.layout(g, module)
@@ -276,7 +293,7 @@ function standardInputGradient(kind: ConvolutionKind) {
     const { inputShape } = attributes
     const stride = squareStride(attributes, kind.name)
     const given = { ...plainGradient, stride, inputShape, wantInput: true, wantFilter: false }
-    return runConvolutionGradient(kind)({ dy, filter }, given, workspace)[0] as tf.TensorInfo
+    return runConvolutionGradient(kind, standardPadding(attributes, kind.name))({ dy, filter }, given, workspace)[0] as tf.TensorInfo
   }
 }
 
@@ -290,7 +307,7 @@ function standardFilterGradient(kind: ConvolutionKind) {
     const given = { ...plainGradient, stride, inputShape: x.shape, wantInput: false, wantFilter: true }
     // Of the filter only the shape is read.
     const filter = { ...x, shape: [...attributes.filterShape] }
-    return runConvolutionGradient(kind)({ x, dy, filter }, given, workspace)[0] as tf.TensorInfo
+    return runConvolutionGradient(kind, standardPadding(attributes, kind.name))({ x, dy, filter }, given, workspace)[0] as tf.TensorInfo
   }
 }
 
@@ -405,7 +422,13 @@ function maxPoolGrad(
   const kernel = squareKernel([window[0] as number, window.at(-1) as number], tf.MaxPoolGrad)
   const stride = squareStride(attributes, tf.MaxPoolGrad)
   const dx = make(input.shape)
-  const { batch, ih, iw, ic, oh, ow, top, left } = geometry(input.shape, dy.shape, kernel, stride)
+  const { batch, ih, iw, ic, oh, ow, top, left } = geometry(
+    input.shape,
+    dy.shape,
+    kernel,
+    stride,
+    standardPadding(attributes, tf.MaxPoolGrad),
+  )
   module.maxPoolGradient(at(input), at(dy), at(dx), batch, ih, iw, ic, oh, ow, kernel, stride, top, left)
   return dx
 }

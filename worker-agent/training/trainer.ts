@@ -16,11 +16,18 @@ import {
   splitShares,
 } from '../datasets/index.ts'
 import { cosineRate, createSgd, createWeights, evaluate, gateStep, trainStep, type Weights } from '../executor/index.ts'
+import { type Accumulate, createMicroBatches } from './micro-batches.ts'
 
 /** Graphs kept by path: late in a search the same few paths come again and again. */
 const MAX_GRAPHS = 256
 
 type Step = { readonly images: tf.Tensor4D; readonly labels: Int32Array }
+
+type Done<W extends TaskWork> = {
+  readonly result: ResultOf<W['kind']>
+  /** Most bytes that one step's activations and gradients took; 0 for an evaluation. */
+  readonly peakBytes: number
+}
 
 type Trainer = {
   readonly weights: Weights
@@ -29,7 +36,7 @@ type Trainer = {
   /** Says what will be run next, so that its first batches are ready. Only the last one said is kept. */
   prefetch(work: TaskWork): void
   /** Does the work. `betweenSteps` runs before every step with the number of steps still to do. */
-  run<W extends TaskWork>(work: W, betweenSteps: (stepsLeft: number) => Promise<void>): Promise<ResultOf<W['kind']>>
+  run<W extends TaskWork>(work: W, betweenSteps: (stepsLeft: number) => Promise<void>): Promise<Done<W>>
   /** Forgets the optimiser's velocities, after weights were found broken. */
   resetOptimiser(): void
   /** Files of the data that could not be decoded so far; another image of their class took the place of each. */
@@ -72,12 +79,17 @@ function createTrainer({
   source,
   space,
   config,
+  accumulate = 'auto',
+  onNote = () => undefined,
 }: {
   backend: Backend
   dataset: Dataset
   source: BatchSource
   space: Space
   config: SearchConfig
+  /** Parts that a mini-batch is split into. Default: as few as fit into the device's memory. */
+  accumulate?: Accumulate
+  onNote?: (line: string) => void
 }): Trainer {
   const { training, seed } = config
   const { batchSize, labelSmoothing, momentum, weightDecay } = training
@@ -86,6 +98,10 @@ function createTrainer({
   const weights = createWeights(backend, space.weightSpecs, seed)
   const optimiser = createSgd({ momentum, nesterov: true, weightDecay })
   const graphs = new Map<string, LayerGraph>()
+  const microBatches = createMicroBatches(accumulate, (parts, reason) =>
+    onNote(`mini-batches are split into ${parts} from now on: ${reason}`),
+  )
+  let peakBytes = 0
 
   const graphOf = (choices: readonly Choice[]): LayerGraph => {
     const name = JSON.stringify(choices)
@@ -152,7 +168,10 @@ function createTrainer({
 
   const trainPath = async (path: Path, step: number, stream: BatchStream) => {
     return withStep(await nextStep(stream), async ({ images, labels }) => {
-      const { loss, correct, gradients } = await trainStep({ graph: graphOf(path), weights, images, labels, labelSmoothing })
+      const input = { graph: graphOf(path), weights, images, labels, labelSmoothing }
+      const done = await microBatches.run(batchSize, (parts) => trainStep({ ...input, accumulate: parts }))
+      const { loss, correct, gradients } = done
+      peakBytes = Math.max(peakBytes, done.peakBytes)
       optimiser.apply(weights, gradients, cosineRate(step, training.steps, training.learningRate))
       return { loss, correct }
     })
@@ -160,7 +179,10 @@ function createTrainer({
 
   const measureGates = async (choices: readonly Choice[], stream: BatchStream) => {
     return withStep(await nextStep(stream), async ({ images, labels }) => {
-      const { loss, correct, gateGradients } = await gateStep({ graph: graphOf(choices), weights, images, labels })
+      const input = { graph: graphOf(choices), weights, images, labels }
+      const done = await microBatches.run(batchSize, (parts) => gateStep({ ...input, accumulate: parts }))
+      const { loss, correct, gateGradients } = done
+      peakBytes = Math.max(peakBytes, done.peakBytes)
       const byBlock = new Map(gateGradients.map((gradient) => [gradient.block, [...gradient.gradients]]))
       return { crossEntropy: loss, correct, images: batchSize, gateGradients: choices.map((_, block) => byBlock.get(block) ?? null) }
     })
@@ -235,10 +257,14 @@ function createTrainer({
       dropExpected()
       expected = { work, stream: source.batches(requestsOf(work)) }
     },
-    run: run as Trainer['run'],
+    async run(work, betweenSteps) {
+      peakBytes = 0
+      const result = (await run(work, betweenSteps)) as ResultOf<(typeof work)['kind']>
+      return { result, peakBytes }
+    },
     resetOptimiser: () => optimiser.clear(),
     brokenFiles: () => source.brokenFiles(),
   }
 }
 
-export { createTrainer, type Trainer, TrainerError }
+export { createTrainer, type Trainer, TrainerError, weightKeys }

@@ -1,0 +1,121 @@
+// `gatehouse import`: a published network as a trained model, to be evaluated, measured, trained on or exported like our own.
+
+import { readFileSync } from 'node:fs'
+import { resolve } from 'node:path'
+import { type ArgsDef, type CommandDef, defineCommand } from 'citty'
+import * as z from 'zod'
+import { CliError } from '../../command-line/exit-codes.ts'
+import { printResult, type Terminal } from '../../command-line/terminal.ts'
+import { fieldErrors } from '../../coordinator/protocol/index.ts'
+import {
+  architectureCosts,
+  createSpace,
+  type FixedNetwork,
+  fromNetConfig,
+  onlyPath,
+  printArchitecture,
+  SpaceError,
+} from '../../search-space/index.ts'
+import { writeModelFolder } from '../model-folder.ts'
+
+/** Of ImageNet's training images, as the published networks were trained with. */
+const IMAGENET_NORMALISATION = { mean: '0.485,0.456,0.406', std: '0.229,0.224,0.225' } as const
+
+const importFlags = {
+  format: { type: 'enum', options: ['proxylessnas'], description: 'what to read', default: 'proxylessnas' },
+  config: { type: 'string', valueHint: 'FILE', description: 'net.config of the network', required: true },
+  weights: {
+    type: 'string',
+    valueHint: 'FILE',
+    description: 'its PyTorch state_dict as safetensors (docs/export.md says how to make one)',
+    required: true,
+  },
+  input: {
+    type: 'string',
+    valueHint: 'HxW',
+    description: 'height and width of an image, which net.config does not say',
+    default: '224x224',
+  },
+  mean: {
+    type: 'string',
+    valueHint: 'X,…',
+    description: 'mean per channel of pixels scaled to 0..1',
+    default: IMAGENET_NORMALISATION.mean,
+  },
+  std: { type: 'string', valueHint: 'X,…', description: 'standard deviation per channel', default: IMAGENET_NORMALISATION.std },
+  name: { type: 'string', valueHint: 'NAME', description: 'what the network is called from now on', default: 'imported' },
+  out: { type: 'string', valueHint: 'FOLDER', description: 'where the model is written', required: true },
+  json: { type: 'boolean', description: 'print one JSON object to standard output' },
+} as const satisfies ArgsDef
+
+function readInput(path: string, flag: string): Buffer {
+  try {
+    return readFileSync(path)
+  } catch (error) {
+    throw new CliError('usage', `cannot read ${flag} ${path}: ${(error as Error).message}`)
+  }
+}
+
+function parseSize(text: string): { height: number; width: number } {
+  const [, height, width] = /^(\d+)x(\d+)$/.exec(text) ?? []
+  if (height === undefined || width === undefined) throw new CliError('usage', `expected --input to be like 224x224, got "${text}"`)
+  return { height: Number(height), width: Number(width) }
+}
+
+function parseChannels(text: string, flag: string, channels: number): number[] {
+  const values = text.split(',').map((part) => (part.trim() === '' ? Number.NaN : Number(part)))
+  if (values.length !== channels || values.some((value) => !Number.isFinite(value) || (flag === '--std' && value <= 0))) {
+    throw new CliError(
+      'usage',
+      `expected ${flag} to be ${channels} numbers${flag === '--std' ? ' above 0' : ''} separated by commas, got "${text}"`,
+    )
+  }
+  return values
+}
+
+function readNetwork(path: string, size: { name: string; height: number; width: number }): FixedNetwork {
+  try {
+    return fromNetConfig(JSON.parse(readInput(path, '--config').toString('utf8')), size)
+  } catch (error) {
+    if (error instanceof z.ZodError) throw new CliError('usage', `${path} is no network that can be imported`, fieldErrors(error))
+    if (error instanceof SpaceError || error instanceof SyntaxError) throw new CliError('usage', `${path}: ${error.message}`)
+    throw error
+  }
+}
+
+function createImportCommand(terminal: Terminal): CommandDef {
+  return defineCommand({
+    meta: { name: 'import', description: "Read a network in ProxylessNAS's published format, with its weights, as a trained model." },
+    args: importFlags,
+    async run({ args }) {
+      const network = readNetwork(resolve(terminal.folder, args.config), { name: args.name, ...parseSize(args.input) })
+      const [, , channels] = network.input
+      const normalisation = { mean: parseChannels(args.mean, '--mean', channels), std: parseChannels(args.std, '--std', channels) }
+      const space = createSpace(network)
+      const path = onlyPath(network)
+      const shapes = new Map(space.weightSpecs.map(({ key, shape }) => [key, shape]))
+      const { decodeStateDict, ExportError, fromStateDict, StateDictError } = await import('../export/index.ts')
+      const file = resolve(terminal.folder, args.weights)
+      try {
+        const loaded = fromStateDict(network, decodeStateDict(readInput(file, '--weights')), (key) => shapes.get(key) ?? [])
+        const architecture = printArchitecture(space, path)
+        const folder = resolve(terminal.folder, args.out)
+        const description = { format: 'gatehouse-model/1', space: network, architecture, normalisation, training: {}, results: {} } as const
+        writeModelFolder(folder, { description, ...loaded })
+        const result = { model: folder, architecture, input: network.input, classes: network.classes, ...architectureCosts(space, path) }
+        printResult(
+          terminal,
+          args.json === true,
+          result,
+          () =>
+            `${folder}  ${architecture}\n${result.macs.toLocaleString('en-US')} multiply-accumulates, ${result.parameters.toLocaleString('en-US')} parameters`,
+        )
+      } catch (error) {
+        if (error instanceof StateDictError || error instanceof ExportError) throw new CliError('usage', `${file}: ${error.message}`)
+        throw error
+      }
+    },
+  }) as CommandDef
+}
+
+export { createImportCommand }

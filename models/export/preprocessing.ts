@@ -1,0 +1,41 @@
+// What has to be done to an image before an exported network sees it, in words and numbers, for whoever opens the file.
+
+import { architectureCosts } from '../../search-space/index.ts'
+import type { TrainedModel } from '../model-folder.ts'
+
+type InputForm = {
+  readonly layout: 'NCHW' | 'NHWC'
+  /** Whether scaling and normalisation are part of the exported network. */
+  readonly isIncluded: boolean
+}
+
+/** Names and texts that formats with a place for metadata carry; lists are JSON. */
+function describeModel(model: TrainedModel, { layout, isIncluded }: InputForm): Record<string, string> {
+  const { description, space, path } = model
+  const { mean, std } = description.normalisation
+  const { macs, parameters } = architectureCosts(space, path)
+  const done = 'included: the input is pixels from 0 to 255; the network computes (pixel / 255 - mean) / std per channel'
+  const needed = 'needed: the input is (pixel / 255 - mean) / std per channel, for pixels from 0 to 255'
+  return {
+    architecture: description.architecture,
+    preprocessing: isIncluded ? done : needed,
+    layout,
+    mean: JSON.stringify(mean),
+    std: JSON.stringify(std),
+    output: 'logits, one per class; softmax is not included',
+    ...(description.classNames ? { class_names: JSON.stringify(description.classNames) } : {}),
+    ...(description.dataset ? { dataset: description.dataset.name } : {}),
+    macs: String(macs),
+    parameters: String(parameters),
+  }
+}
+
+const MAX_PIXEL = 255
+
+/** Mean and standard deviation of raw pixels from 0 to 255, per channel: normalised = (pixel - mean) / std. */
+function pixelStatistics(model: TrainedModel): { mean: Float32Array; std: Float32Array } {
+  const { mean, std } = model.description.normalisation
+  return { mean: Float32Array.from(mean, (value) => value * MAX_PIXEL), std: Float32Array.from(std, (value) => value * MAX_PIXEL) }
+}
+
+export { describeModel, pixelStatistics }

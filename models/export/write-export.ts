@@ -1,0 +1,66 @@
+// A model in one of the formats, as files on disk.
+
+import { mkdirSync, writeFileSync } from 'node:fs'
+import { dirname, join } from 'node:path'
+import { describeArchitecture, fixArchitecture, toNetConfig } from '../../search-space/index.ts'
+import { encodeModelWeights, type TrainedModel } from '../model-folder.ts'
+import { describeModel } from './preprocessing.ts'
+import { toStateDict } from './state-dict.ts'
+import { encodeStateDict } from './state-dict-file.ts'
+import { writeTfjsLayers } from './tfjs-layers.ts'
+import { writeOnnx } from './onnx.ts'
+
+type ExportFormat = 'onnx' | 'tfjs' | 'safetensors' | 'proxylessnas' | 'json'
+
+const NET_CONFIG_FILE = 'net.config'
+const STATE_DICT_FILE = 'state_dict.safetensors'
+
+type ExportOptions = {
+  /** Whether batch-norms are folded into convolutions, for `onnx` and `tfjs`. */
+  readonly fold: boolean
+  /** Whether scaling and normalisation become part of the network, for `onnx` and `tfjs`. */
+  readonly withPreprocessing: boolean
+}
+
+type OutputFile = { readonly path: string; readonly content: Uint8Array | string }
+
+/** The files of an export; `out` is a file, or a folder where a format is several files. */
+function exportFiles(model: TrainedModel, format: ExportFormat, out: string, options: ExportOptions): OutputFile[] {
+  const ref = model.description.space
+  switch (format) {
+    case 'onnx':
+      return [{ path: out, content: writeOnnx(model, options) }]
+    case 'tfjs':
+      return writeTfjsLayers(model, options).map(({ name, content }) => ({ path: join(out, name), content }))
+    case 'safetensors':
+      return [{ path: out, content: encodeModelWeights(model) }]
+    case 'proxylessnas': {
+      const { network } = fixArchitecture(ref, model.path)
+      const metadata = describeModel(model, { layout: 'NCHW', isIncluded: false })
+      return [
+        { path: join(out, NET_CONFIG_FILE), content: `${JSON.stringify(toNetConfig(network), null, 4)}\n` },
+        { path: join(out, STATE_DICT_FILE), content: encodeStateDict(toStateDict(ref, model.path, model), metadata) },
+      ]
+    }
+    case 'json':
+      return [{ path: out, content: `${JSON.stringify(describeArchitecture(ref, model.path), null, 2)}\n` }]
+    default:
+      return format satisfies never
+  }
+}
+
+/** Writes the files, with the folders that they are in. Returns what was written, in bytes. */
+function writeExport(
+  model: TrainedModel,
+  format: ExportFormat,
+  out: string,
+  options: ExportOptions,
+): { readonly path: string; readonly bytes: number }[] {
+  return exportFiles(model, format, out, options).map(({ path, content }) => {
+    mkdirSync(dirname(path), { recursive: true })
+    writeFileSync(path, content)
+    return { path, bytes: typeof content === 'string' ? Buffer.byteLength(content) : content.byteLength }
+  })
+}
+
+export { writeExport }

@@ -1,0 +1,88 @@
+// An architecture as a document for people and other programs: what each part computes and costs. `network` is the same
+// architecture as a fixed network, which is a space like any other: it can be trained, measured and searched with.
+
+import { printArchitecture } from './encoding.ts'
+import { fixArchitecture } from './fixed-network.ts'
+import type { FixedNetwork } from './fixed-network-config.ts'
+import type { Shape } from './layer-graph.ts'
+import { createMbconvSpace } from './mbconv.ts'
+import { planNetwork } from './network-plan.ts'
+import { architectureCosts, type Path } from './space.ts'
+import { resolveSpaceConfig, type SpaceRef } from './space-ref.ts'
+
+type ArchitecturePart = {
+  /** As the space calls the part: `stem`, `stage1.2`, `head`, … */
+  readonly part: string
+  /** `conv`, `zero`, or the name of an MBConv such as `mb6k5`. */
+  readonly operation: string
+  readonly input: Shape
+  readonly output: Shape
+  /** Where the part is a convolution or an MBConv. */
+  readonly kernel?: number
+  readonly stride?: number
+  readonly expansion?: number
+  readonly shortcut?: boolean
+  /** Multiply-accumulates for one image. */
+  readonly macs: number
+  readonly parameters: number
+  /** Key of its entry in a latency table; null costs nothing. */
+  readonly latencyKey: string | null
+}
+
+type ArchitectureDocument = {
+  readonly format: 'gatehouse-architecture/1'
+  /** As printArchitecture writes it. */
+  readonly architecture: string
+  readonly input: Shape
+  readonly classes: number
+  readonly macs: number
+  readonly parameters: number
+  readonly parts: readonly ArchitecturePart[]
+  readonly network: FixedNetwork
+}
+
+const STEM_KERNEL = 3
+
+/** Throws SpaceError `choices` if the path is not of this space. */
+function describeArchitecture(ref: SpaceRef, path: Path): ArchitectureDocument {
+  const plan = planNetwork(resolveSpaceConfig(ref))
+  const { network } = fixArchitecture(ref, path)
+  const fixedPlan = planNetwork(network)
+  const space = createMbconvSpace(fixedPlan)
+  const only = network.blocks.map(() => 0)
+  const names = [...(plan.first ? ['first'] : []), ...plan.places.map((place) => place.name)]
+  const body = space.blocks.map((block, index): ArchitecturePart => {
+    const [operation] = block.operations
+    const settings = network.blocks[index]
+    const { macs = 0, parameters = 0, latencyKey = null } = operation ?? {}
+    const costs = { macs, parameters, latencyKey }
+    const place = { part: names[index] ?? block.name, operation: operation?.name ?? '', input: block.input, output: block.output }
+    if (settings === undefined || settings === 'zero') return { ...place, ...costs }
+    const { kernel, stride, expansion } = settings
+    return { ...place, kernel, stride, expansion, shortcut: block.shortcut, ...costs }
+  })
+  const stemShape = space.blocks[0]?.input ?? space.input
+  const bodyShape = space.blocks.at(-1)?.output ?? stemShape
+  const headShape: Shape = [bodyShape[0], bodyShape[1], network.headWidth ?? bodyShape[2]]
+  const shapes: Readonly<Record<string, Pick<ArchitecturePart, 'input' | 'output' | 'kernel' | 'stride'>>> = {
+    stem: { input: space.input, output: stemShape, kernel: STEM_KERNEL, stride: network.stem.stride },
+    head: { input: bodyShape, output: headShape, kernel: 1, stride: 1 },
+    classifier: { input: headShape, output: [1, 1, network.classes] },
+  }
+  const fixed = space.fixedParts.flatMap(({ name, macs, parameters, latencyKey }): ArchitecturePart[] => {
+    const shape = shapes[name]
+    return shape ? [{ part: name, operation: name === 'classifier' ? 'linear' : 'conv', ...shape, macs, parameters, latencyKey }] : []
+  })
+  const parts = [...fixed.filter(({ part }) => part === 'stem'), ...body, ...fixed.filter(({ part }) => part !== 'stem')]
+  return {
+    format: 'gatehouse-architecture/1',
+    architecture: printArchitecture(createMbconvSpace(plan), path),
+    input: space.input,
+    classes: space.classes,
+    ...architectureCosts(space, only),
+    parts,
+    network,
+  }
+}
+
+export { type ArchitectureDocument, type ArchitecturePart, describeArchitecture }

@@ -1,0 +1,41 @@
+// Settings of a fixed network: one MBConv per block, each with a kernel, stride, expansion and width of its own. For networks
+// that no stage plan describes, such as published ones and those that a search has found.
+
+import * as z from 'zod'
+import { expansion, kernel, MAX_BLOCKS, mbconvFields, stride, width } from './mbconv-config.ts'
+
+const { name, input, classes, stem, headWidth, batchNormEpsilon } = mbconvFields
+
+const fixedBlockSchema = z.union([
+  z.literal('zero').describe('a block that is skipped'),
+  z.strictObject({
+    expansion,
+    kernel,
+    stride,
+    width,
+    shortcut: z
+      .boolean()
+      .optional()
+      .describe('whether the input is added to the output (left out: where stride is 1 and the channels match)'),
+  }),
+])
+
+const fixedNetworkSchema = z
+  .strictObject({
+    name,
+    input,
+    classes,
+    stem,
+    blocks: z
+      .array(fixedBlockSchema)
+      .min(1)
+      .max(MAX_BLOCKS)
+      .describe('the MBConvs behind the stem, in order; `zero` for one that is skipped'),
+    headWidth,
+    batchNormEpsilon: batchNormEpsilon.default(1e-3),
+  })
+  .meta({ id: 'FixedNetwork', description: 'A space with exactly one operation per block.' })
+type FixedNetwork = z.infer<typeof fixedNetworkSchema>
+type FixedBlock = FixedNetwork['blocks'][number]
+
+export { type FixedBlock, type FixedNetwork, fixedNetworkSchema }

@@ -1,0 +1,134 @@
+// What the settings of a space come to: a stem, places that each offer MBConvs or Zero, a head. Stage plans and fixed
+// networks meet here; whoever builds layers knows only plans.
+
+import type { FixedNetwork } from './fixed-network-config.ts'
+import type { Shape } from './layer-graph.ts'
+import { MAX_BLOCKS, MAX_OPERATIONS, type MbconvConfig } from './mbconv-config.ts'
+import { SpaceError } from './space.ts'
+import type { SpaceConfig } from './space-ref.ts'
+
+const WIDTH_DIVISOR = 8
+/** Rounding may take away at most this share of a width (MobileNetV2's authors' rule). */
+const MIN_WIDTH_SHARE = 0.9
+
+/** What comes before the slash and the tensor's name in the weight keys of the parts that every architecture has. */
+const FIXED_PREFIXES = { stem: 'stem/conv', first: 'first/conv', head: 'head/conv', classifier: 'classifier/conv' } as const
+
+type MbconvChoice = { readonly name: string; readonly expansion: number; readonly kernel: number } | { readonly name: 'zero' }
+
+type Place = {
+  readonly name: string
+  readonly input: Shape
+  readonly output: Shape
+  readonly stride: number
+  readonly shortcut: boolean
+  readonly candidates: readonly MbconvChoice[]
+}
+
+type NetworkPlan = {
+  readonly name: string
+  readonly input: Shape
+  readonly classes: number
+  readonly epsilon: number
+  readonly stem: { readonly width: number; readonly stride: number }
+  /** A fixed MBConv with expansion 1 behind the stem. */
+  readonly first: { readonly width: number; readonly kernel: number } | null
+  readonly places: readonly Place[]
+  readonly headWidth: number | null
+}
+
+/** Width times multiplier, to the nearest multiple of 8, never below 8 nor more than a tenth smaller than asked. */
+function scaleWidth(width: number, widthMult: number): number {
+  if (widthMult === 1) return width
+  const exact = width * widthMult
+  const rounded = Math.max(WIDTH_DIVISOR, Math.floor((exact + WIDTH_DIVISOR / 2) / WIDTH_DIVISOR) * WIDTH_DIVISOR)
+  return rounded < MIN_WIDTH_SHARE * exact ? rounded + WIDTH_DIVISOR : rounded
+}
+
+/** Output of a convolution padded by half its kernel on every side. */
+function convolve(shape: Shape, stride: number, channels: number): Shape {
+  return [Math.ceil(shape[0] / stride), Math.ceil(shape[1] / stride), channels]
+}
+
+/** Name of an MBConv among a block's operations. */
+function mbconvName(expansion: number, kernel: number): string {
+  return `mb${expansion}k${kernel}`
+}
+
+function checkChoices(config: MbconvConfig): void {
+  for (const name of ['kernels', 'expansions'] as const) {
+    if (new Set<number>(config[name]).size !== config[name].length) {
+      throw new SpaceError('config', `space.${name}`, `expected different ${name}, got ${config[name].join(', ')}`)
+    }
+  }
+  const blockCount = config.stages.reduce((sum, stage) => sum + stage.cells, 0)
+  if (blockCount > MAX_BLOCKS) throw new SpaceError('config', 'space.stages', `expected at most ${MAX_BLOCKS} blocks, got ${blockCount}`)
+  const operationCount = blockCount * config.kernels.length * config.expansions.length
+  if (operationCount > MAX_OPERATIONS) {
+    throw new SpaceError('config', 'space', `expected at most ${MAX_OPERATIONS} operations over all blocks, got ${operationCount}`)
+  }
+}
+
+function planStages(config: MbconvConfig): NetworkPlan {
+  checkChoices(config)
+  const scaled = (width: number) => scaleWidth(width, config.widthMult)
+  const stem = { width: scaled(config.stem.width), stride: config.stem.stride }
+  const first = config.firstBlock && { width: scaled(config.firstBlock.width), kernel: config.firstBlock.kernel }
+  const places: Place[] = []
+  let input = convolve(config.input, stem.stride, (first ?? stem).width)
+  for (const [stageIndex, stage] of config.stages.entries()) {
+    const channels = scaled(stage.width)
+    for (let cell = 0; cell < stage.cells; cell++) {
+      const stride = cell === 0 ? stage.stride : 1
+      const output = convolve(input, stride, channels)
+      const shortcut = stride === 1 && input[2] === channels
+      const candidates: MbconvChoice[] = config.expansions.flatMap((expansion) =>
+        config.kernels.map((kernel) => ({ name: mbconvName(expansion, kernel), expansion, kernel })),
+      )
+      if (config.zero && shortcut) candidates.push({ name: 'zero' })
+      places.push({ name: `stage${stageIndex + 1}.${cell + 1}`, input, output, stride, shortcut, candidates })
+      input = output
+    }
+  }
+  return {
+    name: config.name,
+    input: config.input,
+    classes: config.classes,
+    epsilon: config.batchNormEpsilon,
+    stem,
+    first,
+    places,
+    // The head keeps its published width for multipliers below one (MobileNetV2, section 6.1).
+    headWidth: config.headWidth === null ? null : scaleWidth(config.headWidth, Math.max(1, config.widthMult)),
+  }
+}
+
+function planFixed(config: FixedNetwork): NetworkPlan {
+  let input = convolve(config.input, config.stem.stride, config.stem.width)
+  const places = config.blocks.map((block, index): Place => {
+    const name = `block${index + 1}`
+    if (block === 'zero') return { name, input, output: input, stride: 1, shortcut: true, candidates: [{ name: 'zero' }] }
+    const { expansion, kernel, stride, width } = block
+    const from = input
+    const fits = stride === 1 && from[2] === width
+    if (block.shortcut === true && !fits) {
+      throw new SpaceError(
+        'config',
+        `space.blocks[${index}].shortcut`,
+        `expected no shortcut from ${from[2]} to ${width} channels at stride ${stride}`,
+      )
+    }
+    input = convolve(from, stride, width)
+    const candidates = [{ name: mbconvName(expansion, kernel), expansion, kernel }]
+    return { name, input: from, output: input, stride, shortcut: block.shortcut ?? fits, candidates }
+  })
+  const { name, classes, stem, headWidth, batchNormEpsilon } = config
+  return { name, input: config.input, classes, epsilon: batchNormEpsilon, stem, first: null, places, headWidth }
+}
+
+/** Throws SpaceError `config` where settings contradict each other. */
+function planNetwork(config: SpaceConfig): NetworkPlan {
+  return 'blocks' in config ? planFixed(config) : planStages(config)
+}
+
+export { convolve, FIXED_PREFIXES, type MbconvChoice, type NetworkPlan, type Place, planNetwork, scaleWidth }

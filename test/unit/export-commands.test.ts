@@ -1,0 +1,238 @@
+// `gatehouse export` and `gatehouse import`, as a person calls them.
+
+import { execFileSync } from 'node:child_process'
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { runCommandLine } from '../../command-line/program.ts'
+import type { Terminal } from '../../command-line/terminal.ts'
+import { createGatehouse, epilogues } from '../../coordinator/cli/gatehouse.ts'
+import { readModelFolder, writeModelFolder } from '../../models/model-folder.ts'
+import { architectureCosts, createSpace, type FixedNetwork, fixedNetworkSchema } from '../../search-space/index.ts'
+import { makeModel } from '../fixtures/trained-models.ts'
+import { readSafetensors } from '../fixtures/read-safetensors.ts'
+
+const model = makeModel({ space: { preset: 'fashion-mini', input: [20, 24, 3] } })
+let folder: string
+
+beforeAll(() => {
+  folder = mkdtempSync(join(tmpdir(), 'gatehouse-export-cli-'))
+  writeModelFolder(join(folder, 'model'), model)
+})
+afterAll(() => rmSync(folder, { recursive: true, force: true }))
+
+async function gatehouse(args: readonly string[]): Promise<{ code: number; out: string; err: string }> {
+  let out = ''
+  let err = ''
+  const terminal: Terminal = {
+    env: {},
+    folder,
+    isInteractive: false,
+    interrupted: new AbortController().signal,
+    columns: () => 100,
+    rows: () => 40,
+    write: (text) => {
+      out += text
+    },
+    note: (line) => {
+      err += `${line}\n`
+    },
+  }
+  const code = await runCommandLine(createGatehouse(terminal, '1'), terminal, args, epilogues)
+  return { code, out, err }
+}
+
+const exportTo = (format: string, out: string, ...more: readonly string[]) =>
+  gatehouse(['export', '--model', 'model', '--format', format, '--out', out, ...more])
+
+describe('gatehouse export', () => {
+  test.each([
+    ['onnx', 'net.onnx', ['net.onnx']],
+    ['tfjs', 'web', ['web/model.json', 'web/group1-shard1of1.bin']],
+    ['safetensors', 'deep/weights.safetensors', ['deep/weights.safetensors']],
+    ['proxylessnas', 'published', ['published/net.config', 'published/state_dict.safetensors']],
+    ['json', 'architecture.json', ['architecture.json']],
+  ])('--format %s writes and names its files', async (format, out, files) => {
+    const result = await exportTo(format, out, '--json')
+    expect(result).toMatchObject({ code: 0, err: '' })
+    const paths = files.map((file) => join(folder, file))
+    expect(JSON.parse(result.out)).toEqual({ format, files: paths.map((path) => ({ path, bytes: statSync(path).size })) })
+  })
+
+  test('--no-fold keeps batch-norms', async () => {
+    await exportTo('onnx', 'kept.onnx', '--no-fold')
+    await exportTo('onnx', 'folded.onnx')
+    expect(readFileSync(join(folder, 'kept.onnx')).includes('BatchNormalization')).toBe(true)
+    expect(readFileSync(join(folder, 'folded.onnx')).includes('BatchNormalization')).toBe(false)
+  })
+
+  test('an ONNX file says what must be done to images', async () => {
+    await exportTo('onnx', 'said.onnx')
+    const bytes = readFileSync(join(folder, 'said.onnx'))
+    for (const text of ['NCHW', '[0.25,0.35,0.45]', '"class 9"', model.description.architecture]) expect(bytes.includes(text)).toBe(true)
+  })
+
+  test('the document of an architecture adds up, and its network can be built', async () => {
+    await exportTo('json', 'document.json')
+    const document = JSON.parse(readFileSync(join(folder, 'document.json'), 'utf8')) as {
+      macs: number
+      parameters: number
+      network: FixedNetwork
+      parts: { part: string; operation: string; macs: number; parameters: number; output: number[]; latencyKey: string | null }[]
+    }
+    const sum = (field: 'macs' | 'parameters') => document.parts.reduce((total, part) => total + part[field], 0)
+    expect({ macs: sum('macs'), parameters: sum('parameters') }).toEqual(architectureCosts(model.space, model.path))
+    expect(document.parts.map(({ part }) => part)).toEqual([
+      'stem',
+      'first',
+      ...model.space.blocks.map(({ name }) => name),
+      'head',
+      'classifier',
+    ])
+    const keys = new Set(model.space.measurableOperations().map(({ latencyKey }) => latencyKey))
+    for (const { latencyKey, operation } of document.parts)
+      expect(latencyKey === null ? operation === 'zero' : keys.has(latencyKey)).toBe(true)
+    const network = createSpace(fixedNetworkSchema.parse(document.network))
+    expect(
+      architectureCosts(
+        network,
+        network.blocks.map(() => 0),
+      ),
+    ).toEqual(architectureCosts(model.space, model.path))
+  })
+
+  test('weights in the published form have the names, shapes and layouts of its authors', async () => {
+    await exportTo('proxylessnas', 'names')
+    const { tensors } = readSafetensors(readFileSync(join(folder, 'names/state_dict.safetensors')))
+    const norm = (name: string, channels: number) => [
+      [`${name}.bn.weight`, [channels]],
+      [`${name}.bn.bias`, [channels]],
+      [`${name}.bn.running_mean`, [channels]],
+      [`${name}.bn.running_var`, [channels]],
+      [`${name}.bn.num_batches_tracked`, []],
+    ]
+    // fashion-mini:mb3k5,zero,mb6k3,mb3k7,mb6k5,mb6k7 behind a stem of 16 and an MBConv1 of 8 channels.
+    const blocks: readonly (readonly [inputs: number, expansion: number, kernel: number, outputs: number] | null)[] = [
+      [16, 1, 3, 8],
+      [8, 3, 5, 16],
+      null,
+      [16, 6, 3, 24],
+      [24, 3, 7, 24],
+      [24, 6, 5, 32],
+      [32, 6, 7, 32],
+    ]
+    const expected = [
+      ['first_conv.conv.weight', [16, 3, 3, 3]],
+      ...norm('first_conv', 16),
+      ...blocks.flatMap((block, index) => {
+        if (!block) return []
+        const [inputs, expansion, kernel, outputs] = block
+        const hidden = inputs * expansion
+        const name = `blocks.${index}.mobile_inverted_conv`
+        return [
+          ...(expansion > 1
+            ? [[`${name}.inverted_bottleneck.conv.weight`, [hidden, inputs, 1, 1]], ...norm(`${name}.inverted_bottleneck`, hidden)]
+            : []),
+          [`${name}.depth_conv.conv.weight`, [hidden, 1, kernel, kernel]],
+          ...norm(`${name}.depth_conv`, hidden),
+          [`${name}.point_linear.conv.weight`, [outputs, hidden, 1, 1]],
+          ...norm(`${name}.point_linear`, outputs),
+        ]
+      }),
+      ['feature_mix_layer.conv.weight', [64, 32, 1, 1]],
+      ...norm('feature_mix_layer', 64),
+      ['classifier.linear.weight', [10, 64]],
+      ['classifier.linear.bias', [10]],
+    ]
+    const byName = (a: unknown[], b: unknown[]) => (String(a[0]) < String(b[0]) ? -1 : 1)
+    expect([...tensors].map(([name, { shape }]) => [name, shape]).sort(byName)).toEqual(expected.sort(byName))
+    const stem = model.weights.get('stem/conv/conv.filter')?.values
+    // Row 1, column 2, input 0, output 5 of [3, 3, 3, 16].
+    expect(tensors.get('first_conv.conv.weight')?.values[5 * 27 + 1 * 3 + 2]).toBe(stem?.[(1 * 3 + 2) * 3 * 16 + 5])
+    const depthwise = model.weights.get('stage1.1/mb3k5/depthwise.filter')?.values
+    // Row 4, column 1, channel 7 of [5, 5, 24, 1].
+    expect(tensors.get('blocks.1.mobile_inverted_conv.depth_conv.conv.weight')?.values[7 * 25 + 4 * 5 + 1]).toBe(
+      depthwise?.[(4 * 5 + 1) * 24 + 7],
+    )
+    const linear = model.weights.get('classifier/conv/linear.weights')?.values
+    expect(tensors.get('classifier.linear.weight')?.values[3 * 64 + 40]).toBe(linear?.[40 * 10 + 3])
+  })
+
+  test.each([
+    [['--format', 'onnx', '--out', 'x'], '--model'],
+    [['--model', 'nowhere', '--format', 'onnx', '--out', 'x'], 'nowhere'],
+    [['--model', 'model', '--format', 'caffe', '--out', 'x'], 'caffe'],
+    [['--model', 'model', '--format', 'json', '--out', 'x', '--no-fold'], '--no-fold is for --format onnx and tfjs, not json'],
+    [['--model', 'model', '--format', 'json', '--out', 'model/model.json/x'], '--out model/model.json/x'],
+  ])('refuses %j and says what is wrong', async (args, said) => {
+    const result = await gatehouse(['export', ...args])
+    expect(result.code).toBe(2)
+    expect(result.err).toContain(said)
+  })
+
+  test('other commands start without TensorFlow.js and protobufjs', () => {
+    const loader = `
+      import { registerHooks } from 'node:module'
+      registerHooks({ load(url, context, next) { if (/tfjs|protobufjs/.test(url)) throw new Error('loaded ' + url); return next(url, context) } })
+    `
+    const main = fileURLToPath(new URL('../../coordinator/cli/main.ts', import.meta.url))
+    const args = ['--import', `data:text/javascript,${encodeURIComponent(loader)}`, main, 'export', '--help']
+    expect(execFileSync(process.execPath, args, { encoding: 'utf8' })).toContain('Usage: gatehouse export')
+  })
+})
+
+describe('gatehouse import', () => {
+  const importFrom = (source: string, ...more: readonly string[]) =>
+    gatehouse(
+      `import --config ${source}/net.config --weights ${source}/state_dict.safetensors --input 20x24 --out ${source}/back`
+        .split(' ')
+        .concat(more),
+    )
+
+  test('reads back what export wrote: the same network, weights and statistics', async () => {
+    await exportTo('proxylessnas', 'round')
+    const result = await importFrom('round', '--name', 'round', '--json')
+    expect(result).toMatchObject({ code: 0, err: '' })
+    expect(JSON.parse(result.out)).toMatchObject({
+      architecture: 'round:mb1k3,mb3k5,zero,mb6k3,mb3k7,mb6k5,mb6k7',
+      classes: 10,
+      ...architectureCosts(model.space, model.path),
+    })
+    const back = readModelFolder(join(folder, 'round/back'))
+    expect(back.description.normalisation.mean).toEqual([0.485, 0.456, 0.406])
+    const values = (found: typeof model) => [...found.weights.values()].map((tensor) => [tensor.shape, tensor.values])
+    expect(values(back)).toEqual(values(model))
+    expect([...back.statistics.values()]).toEqual([...model.statistics.values()])
+  })
+
+  test('what was imported is exported again as it came', async () => {
+    await exportTo('proxylessnas', 'twice')
+    await importFrom('twice')
+    await gatehouse(['export', '--model', 'twice/back', '--format', 'proxylessnas', '--out', 'twice/again'])
+    const config = (path: string) => readFileSync(join(folder, path, 'net.config'), 'utf8')
+    expect(config('twice/again')).toBe(config('twice'))
+    const tensors = (path: string) => readSafetensors(readFileSync(join(folder, path, 'state_dict.safetensors'))).tensors
+    expect(tensors('twice/again')).toEqual(tensors('twice'))
+  })
+
+  test('refuses bad flags, other networks and weights that do not fit, and names them', async () => {
+    await exportTo('proxylessnas', 'bad')
+    expect((await importFrom('bad', '--mean', '0.5')).err).toContain('expected --mean to be 3 numbers separated by commas, got "0.5"')
+    expect((await importFrom('bad', '--std', '0,1,1')).err).toContain('--std')
+    const config = readFileSync(join(folder, 'bad/net.config'), 'utf8')
+    mkdirSync(join(folder, 'wider'))
+    writeFileSync(join(folder, 'wider/state_dict.safetensors'), readFileSync(join(folder, 'bad/state_dict.safetensors')))
+    writeFileSync(join(folder, 'wider/net.config'), config.replace('"out_features": 10', '"out_features": 11'))
+    expect((await importFrom('wider')).err).toContain('expected classifier.linear.weight of shape [11,64] among the weights, got [10,64]')
+    writeFileSync(join(folder, 'wider/net.config'), config.replace('"relu6"', '"relu"'))
+    const refused = await importFrom('wider')
+    expect(refused.code).toBe(2)
+    expect(refused.err).toContain('first_conv.act_func')
+    writeFileSync(join(folder, 'wider/state_dict.safetensors'), 'nonsense of some length')
+    writeFileSync(join(folder, 'wider/net.config'), config)
+    expect((await importFrom('wider')).err).toContain('expected a safetensors file')
+    expect(existsSync(join(folder, 'wider/back'))).toBe(false)
+  })
+})

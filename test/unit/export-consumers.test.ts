@@ -1,0 +1,206 @@
+// Every export, opened by the program that it is for, gives what our own inference gives on the same images.
+
+import { execFileSync } from 'node:child_process'
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import * as tf from '@tensorflow/tfjs-core'
+import { loadLayersModel } from '@tensorflow/tfjs-layers'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import type { TrainedModel } from '../../models/model-folder.ts'
+import { writeExport } from '../../models/export/index.ts'
+import { writeOnnx } from '../../models/export/onnx.ts'
+import { createSpace, fixArchitecture, onlyPath, printArchitecture, type SpaceRef } from '../../search-space/index.ts'
+import { openBackend } from '../../worker-agent/backends/backends.ts'
+import { createInference } from '../../worker-agent/executor/index.ts'
+import { makeModel, randomImages } from '../fixtures/trained-models.ts'
+import { readSafetensors } from '../fixtures/read-safetensors.ts'
+
+const BATCH = 3
+const TOLERANCE = 1e-4
+
+const spaces: readonly (readonly [string, SpaceRef, string | undefined])[] = [
+  ['a path through fashion-mini', { preset: 'fashion-mini', input: [29, 29, 3] }, undefined],
+  [
+    'MobileNetV2 of width 0.35',
+    { preset: 'mobilenet-v2', widthMult: 0.35, input: [33, 33, 3], classes: 7 },
+    `mobilenet-v2-custom:${Array.from({ length: 16 }, () => 'mb6k3').join()}`,
+  ],
+  [
+    'a fixed network without a head',
+    {
+      name: 'mine',
+      input: [17, 21, 2],
+      classes: 5,
+      stem: { width: 9, stride: 1 },
+      blocks: [
+        { expansion: 1, kernel: 5, stride: 2, width: 11 },
+        { expansion: 4, kernel: 7, stride: 1, width: 11 },
+        'zero',
+        { expansion: 2, kernel: 1, stride: 1, width: 11, shortcut: false },
+      ],
+      headWidth: null,
+      batchNormEpsilon: 1e-2,
+    },
+    'mine:mb1k5,mb4k7,zero,mb2k1',
+  ],
+]
+
+let folder: string
+beforeAll(async () => {
+  await openBackend('cpu')
+  folder = mkdtempSync(join(tmpdir(), 'gatehouse-export-'))
+})
+afterAll(() => rmSync(folder, { recursive: true, force: true }))
+
+/** What our own executor makes of images. */
+function ownLogits(model: TrainedModel, images: Float32Array): Float32Array {
+  const weights = (key: string) => model.weights.get(key)?.values as Float32Array
+  const inference = createInference({ graph: model.space.network(model.path), weights, statistics: model.statistics })
+  const input = tf.tensor4d(images, [BATCH, ...model.space.input])
+  const output = inference.run(input)
+  const values = output.dataSync() as Float32Array
+  tf.dispose([input, output])
+  inference.dispose()
+  return values
+}
+
+function expectSame(found: ArrayLike<number>, wanted: ArrayLike<number>) {
+  expect(found.length).toBe(wanted.length)
+  // Images must matter, or anything would look right.
+  const classes = wanted.length / BATCH
+  const spread = Math.max(...Array.from({ length: classes }, (_, i) => Math.abs((wanted[i] ?? 0) - (wanted[classes + i] ?? 0))))
+  expect(spread).toBeGreaterThan(100 * TOLERANCE)
+  for (let i = 0; i < wanted.length; i++) expect(Math.abs((found[i] ?? Number.NaN) - (wanted[i] ?? 0))).toBeLessThan(TOLERANCE)
+}
+
+function toNchw(images: Float32Array, [height, width, channels]: readonly [number, number, number]): Float32Array {
+  const planes = new Float32Array(images.length)
+  for (let n = 0; n < BATCH; n++)
+    for (let c = 0; c < channels; c++)
+      for (let at = 0; at < height * width; at++)
+        planes[(n * channels + c) * height * width + at] = images[(n * height * width + at) * channels + c] as number
+  return planes
+}
+
+/** Pixels from 0 to 255, and the same after the normalisation that the model asks for. */
+function pixelImages(model: TrainedModel): { pixels: Uint8Array; normalised: Float32Array } {
+  const { mean, std } = model.description.normalisation
+  const pixels = Uint8Array.from(randomImages(BATCH, model.space.input), (value) => Math.max(0, Math.min(255, 128 + 60 * value)))
+  const normalised = Float32Array.from(pixels, (pixel, i) => (pixel / 255 - (mean[i % mean.length] ?? 0)) / (std[i % std.length] ?? 1))
+  return { pixels, normalised }
+}
+
+describe.each(spaces)('%s', (_, space, architecture) => {
+  const model = makeModel({ space, ...(architecture === undefined ? {} : { architecture }) })
+  const images = randomImages(BATCH, model.space.input)
+  const [height, width, channels] = model.space.input
+
+  describe('as ONNX, in onnxruntime', () => {
+    test.each([true, false])('gives our logits; batch-norms folded: %s', async (fold) => {
+      const { InferenceSession, Tensor } = await import('onnxruntime-node')
+      const session = await InferenceSession.create(writeOnnx(model, { fold, withPreprocessing: false }))
+      const input = new Tensor('float32', toNchw(images, model.space.input), [BATCH, channels, height, width])
+      const { logits } = await session.run({ input })
+      expect(logits?.dims).toEqual([BATCH, model.space.classes])
+      expectSame(logits?.data as Float32Array, ownLogits(model, images))
+    })
+
+    test('takes pixels as they are where preprocessing is included', async () => {
+      const { InferenceSession, Tensor } = await import('onnxruntime-node')
+      const { pixels, normalised } = pixelImages(model)
+      const session = await InferenceSession.create(writeOnnx(model, { fold: true, withPreprocessing: true }))
+      const { logits } = await session.run({ input: new Tensor('uint8', pixels, [BATCH, height, width, channels]) })
+      expectSame(logits?.data as Float32Array, ownLogits(model, normalised))
+    })
+  })
+
+  describe('as a layers model, in TensorFlow.js', () => {
+    /** As a browser would fetch it: the manifest, then the shards that it names. */
+    const load = async (options: { fold: boolean; withPreprocessing: boolean }) => {
+      const out = join(folder, 'tfjs')
+      writeExport(model, 'tfjs', out, options)
+      const description = JSON.parse(readFileSync(join(out, 'model.json'), 'utf8')) as {
+        modelTopology: object
+        userDefinedMetadata: Record<string, string>
+        weightsManifest: { paths: string[]; weights: tf.io.WeightsManifestEntry[] }[]
+      }
+      const [group] = description.weightsManifest
+      const bytes = Buffer.concat((group?.paths ?? []).map((path) => readFileSync(join(out, path))))
+      return loadLayersModel(
+        tf.io.fromMemory({ ...description, weightSpecs: group?.weights ?? [], weightData: new Uint8Array(bytes).buffer }),
+      )
+    }
+
+    test.each([
+      [true, false],
+      [false, false],
+      [true, true],
+    ])('gives our logits; batch-norms folded: %s, preprocessing included: %s', async (fold, withPreprocessing) => {
+      const loaded = await load({ fold, withPreprocessing })
+      const { pixels, normalised } = pixelImages(model)
+      const given = withPreprocessing ? Float32Array.from(pixels) : images
+      const output = loaded.predict(tf.tensor4d(given, [BATCH, height, width, channels])) as tf.Tensor
+      expect(output.shape).toEqual([BATCH, model.space.classes])
+      expectSame(output.dataSync(), ownLogits(model, withPreprocessing ? normalised : images))
+    })
+  })
+
+  test('as raw weights, in an independent reader, has every weight and statistic bit for bit', () => {
+    const out = join(folder, 'weights.safetensors')
+    writeExport(model, 'safetensors', out, { fold: true, withPreprocessing: false })
+    const { tensors } = readSafetensors(readFileSync(out))
+    expect(tensors.size).toBe(model.weights.size + 2 * model.statistics.size)
+    for (const [key, { shape, values }] of model.weights) expect(tensors.get(key)).toEqual({ dtype: 'F32', shape, values })
+    for (const [gamma, { mean, variance }] of model.statistics) {
+      expect(tensors.get(gamma.replace('.gamma', '.mean'))?.values).toEqual(mean)
+      expect(tensors.get(gamma.replace('.gamma', '.variance'))?.values).toEqual(variance)
+    }
+  })
+
+  const python = '/usr/bin/python3'
+  const hasTorch = (() => {
+    try {
+      execFileSync(python, ['-c', 'import torch, numpy'], { stdio: 'ignore' })
+      return true
+    } catch {
+      return false
+    }
+  })()
+
+  test.runIf(existsSync(python) && hasTorch)(
+    'in the published form, in PyTorch, loads without a key left over and gives our logits',
+    () => {
+      const out = join(folder, 'proxylessnas')
+      writeExport(model, 'proxylessnas', out, { fold: true, withPreprocessing: false })
+      const input = join(folder, 'images.bin')
+      writeFileSync(input, toNchw(images, model.space.input))
+      const script = fileURLToPath(new URL('../fixtures/proxylessnas_forward.py', import.meta.url))
+      const shape = [BATCH, channels, height, width].join(',')
+      const text = execFileSync(python, [script, out, input, shape], { encoding: 'utf8' })
+      expectSame(JSON.parse(text) as number[], ownLogits(model, images))
+    },
+  )
+
+  test('as a fixed network with the same weights gives the same logits', () => {
+    const { network, prefixes } = fixArchitecture(space, model.path)
+    const fixed = createSpace(network)
+    const own = fixArchitecture(network, onlyPath(network)).prefixes
+    const renamed = new Map<string, string>()
+    for (const [index, prefix] of prefixes.blocks.entries()) if (prefix !== null) renamed.set(prefix, own.blocks[index] ?? '')
+    const rename = (key: string) => {
+      const slash = key.lastIndexOf('/')
+      return `${renamed.get(key.slice(0, slash)) ?? key.slice(0, slash)}${key.slice(slash)}`
+    }
+    const moved: TrainedModel = {
+      ...model,
+      description: { ...model.description, space: network, architecture: printArchitecture(fixed, onlyPath(network)) },
+      space: fixed,
+      path: onlyPath(network),
+      weights: new Map([...model.weights].map(([key, tensor]) => [rename(key), tensor])),
+      statistics: new Map([...model.statistics].map(([key, value]) => [rename(key), value])),
+    }
+    expectSame(ownLogits(moved, images), ownLogits(model, images))
+  })
+})
