@@ -7,7 +7,7 @@ import { createRandom, createSpace, seedState } from '../../search-space/index.t
 import { openBackend } from '../../worker-agent/backends/backends.ts'
 import { openBatchSource, openDataset } from '../../worker-agent/datasets/index.ts'
 import { createTrainer } from '../../worker-agent/training/trainer.ts'
-import { writeFiles } from '../fixtures/image-folder.ts'
+import { colouredClasses, writeFiles } from '../fixtures/image-folder.ts'
 import {
   type Coordinator,
   freePort,
@@ -96,12 +96,13 @@ describe('a folder of images', () => {
     })
   })
 
-  it('of another search is refused with what that search’s space takes', async () => {
-    const created = await coordinator.client.createSearch(
-      tinySearch({ space: { ...TINY_SPACE, classes: 5 }, latency: { ...tinySearch().latency, missing: 'predict' } }),
-    )
-    const agent = startAgent(coordinator, created.agentToken, data.path)
+  it('of other classes than the space has is refused with both named', async () => {
+    const other = temporaryFolder()
+    await writeFiles(other.path, { ...colouredClasses('train/', 3), ...colouredClasses('val/', 1) })
+    const created = await coordinator.client.createSearch(tinySearch())
+    const agent = startAgent(coordinator, created.agentToken, other.path)
     expect(await agent.ended).toBe(6)
-    expect(agent.output()).toMatch(/8×8×1 images of 5 classes, this agent's data .* of 4/)
+    expect(agent.output()).toMatch(/takes 8×8×1 images of 4 classes, this agent's data .* has 8×8×1 of 2/)
+    other.remove()
   })
 })
