@@ -2,7 +2,7 @@
 
 import type { startLocalCoordinator } from '../coordinator/cli/local-coordinator.ts'
 import { createClient } from '../coordinator/cli/client.ts'
-import { startCommand } from '../demo/processes.ts'
+import { startCommand } from '../command-line/child-commands.ts'
 import { AGENTS, full, searchConfig } from '../demo/settings.ts'
 
 const STEPS = 600

@@ -1,12 +1,25 @@
-// What a command is made of, without citty's promises and functions, which no command here uses.
+// What a command is made of. citty allows each part to be a function or a promise; subcommands are functions where their
+// code is heavy, and then loaded only when somebody runs them or asks for help.
 
-import type { ArgsDef, CommandDef, CommandMeta, SubCommandsDef } from 'citty'
+import type { ArgsDef, CommandDef, CommandMeta, Resolvable } from 'citty'
 
-function partsOf(command: CommandDef): { meta: CommandMeta; args: ArgsDef; subCommands: Record<string, CommandDef> } {
+type CommandParts = {
+  readonly meta: CommandMeta
+  readonly args: ArgsDef
+  /** By name; each loads its command. */
+  readonly subCommands: Readonly<Record<string, () => Promise<CommandDef>>>
+}
+
+async function resolved<T>(value: Resolvable<T>): Promise<T> {
+  return typeof value === 'function' ? (value as () => T | Promise<T>)() : value
+}
+
+async function partsOf(command: CommandDef): Promise<CommandParts> {
+  const subCommands = Object.entries((await resolved(command.subCommands)) ?? {})
   return {
-    meta: (command.meta ?? {}) as CommandMeta,
-    args: (command.args ?? {}) as ArgsDef,
-    subCommands: (command.subCommands ?? {}) as SubCommandsDef as Record<string, CommandDef>,
+    meta: (await resolved(command.meta)) ?? {},
+    args: (await resolved(command.args)) ?? {},
+    subCommands: Object.fromEntries(subCommands.map(([name, sub]) => [name, () => resolved(sub as Resolvable<CommandDef>)])),
   }
 }
 

@@ -15,12 +15,12 @@ type FoundCommand = {
 }
 
 /** Follows command names for as long as there are any. Throws CliError `usage` for a name that is none. */
-function findCommand(root: CommandDef, rawArgs: readonly string[]): FoundCommand {
+async function findCommand(root: CommandDef, rawArgs: readonly string[]): Promise<FoundCommand> {
   let command = root
-  let title = partsOf(root).meta.name ?? ''
+  let title = (await partsOf(root)).meta.name ?? ''
   let left = rawArgs
   for (;;) {
-    const { subCommands } = partsOf(command)
+    const { subCommands } = await partsOf(command)
     const names = Object.keys(subCommands)
     const [name] = left
     if (names.length === 0 || name === undefined || name.startsWith('-')) return { command, title, rawArgs: left }
@@ -28,7 +28,7 @@ function findCommand(root: CommandDef, rawArgs: readonly string[]): FoundCommand
     if (next === undefined) {
       throw new CliError('usage', `unknown command "${name}"${didYouMean(name, names)}; ${title} has: ${names.join(', ')}`)
     }
-    command = next
+    command = await next()
     title = `${title} ${name}`
     left = left.slice(1)
   }
@@ -36,10 +36,10 @@ function findCommand(root: CommandDef, rawArgs: readonly string[]): FoundCommand
 
 /** Runs a command line. Returns help text instead where that was asked for; otherwise null. */
 async function dispatch(root: CommandDef, rawArgs: readonly string[], columns: number, epilogues: Epilogues = {}): Promise<string | null> {
-  const found = findCommand(root, rawArgs)
+  const found = await findCommand(root, rawArgs)
   const beforeDashes = found.rawArgs.includes('--') ? found.rawArgs.slice(0, found.rawArgs.indexOf('--')) : found.rawArgs
   if (beforeDashes.includes('--help') || beforeDashes.includes('-h')) return renderHelp(found.command, found.title, columns, epilogues)
-  const { meta, args, subCommands } = partsOf(found.command)
+  const { meta, args, subCommands } = await partsOf(found.command)
   if (Object.keys(subCommands).length > 0) {
     const [flag] = found.rawArgs
     if (flag === undefined) {

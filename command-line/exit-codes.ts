@@ -10,7 +10,7 @@ const exitCodes = {
   unauthorized: { code: 4, meaning: 'token missing, unknown or not allowed to do this' },
   unreachable: { code: 5, meaning: 'coordinator not reachable, or too busy' },
   conflict: { code: 6, meaning: 'refused in the current state, for example: port or state folder in use' },
-  unfinished: { code: 7, meaning: 'search watch: the search was stopped before it finished' },
+  unfinished: { code: 7, meaning: 'search watch: the search was stopped before it finished; train: stopBelow ended it' },
   interrupted: { code: 130, meaning: 'interrupted with Ctrl-C' },
 } as const
 type ExitReason = keyof typeof exitCodes

@@ -18,11 +18,13 @@ function exitCodeTable(): string {
   return `Exit codes:\n${table.replace(/^\s*\n/, '')}`
 }
 
-function renderHelp(command: CommandDef, title: string, columns: number, epilogues: Epilogues = {}): string {
-  const { meta, args, subCommands } = partsOf(command)
+async function renderHelp(command: CommandDef, title: string, columns: number, epilogues: Epilogues = {}): Promise<string> {
+  const { meta, args, subCommands } = await partsOf(command)
   const positionals = Object.entries(args).filter(([, arg]) => arg.type === 'positional')
   const flags = Object.entries(args).filter(([, arg]) => arg.type !== 'positional')
-  const commands = Object.entries(subCommands)
+  const commands = await Promise.all(
+    Object.entries(subCommands).map(async ([name, load]) => [name, (await partsOf(await load())).meta.description ?? ''] as const),
+  )
   const usage = [
     title,
     ...(commands.length > 0 ? ['COMMAND'] : []),
@@ -33,11 +35,7 @@ function renderHelp(command: CommandDef, title: string, columns: number, epilogu
     ...wrapText(meta.description ?? '', columns),
     '',
     `Usage: ${usage}`,
-    section(
-      'Commands',
-      commands.map(([name, sub]) => [name, partsOf(sub).meta.description ?? '']),
-      columns,
-    ),
+    section('Commands', commands, columns),
     section(
       'Arguments',
       positionals.map(([name, arg]) => [name.toUpperCase(), describe(arg)]),

@@ -17,7 +17,7 @@ import type { SearchStatus } from '../coordinator/protocol/index.ts'
 import { coverSpace, expectedLatencyMs, pathLatencyMs, type SpaceLatency } from '../latency-lut/coverage.ts'
 import { type LatencyTable, latencyTableSchema } from '../latency-lut/table.ts'
 import { createRandom, createSpace, largestPath, printArchitecture, seedState, type Space } from '../search-space/index.ts'
-import { runSideBySide, startCommand } from './processes.ts'
+import { runSideBySide, startCommand } from '../command-line/child-commands.ts'
 import { type DemoResult, renderReport, type Trained } from './report.ts'
 import { AGENTS, type DemoSettings, full, quick, RANDOM_ARCHITECTURES, searchConfig, SEED, SPACE, TARGET_SHARE } from './settings.ts'
 
@@ -117,26 +117,28 @@ async function search(
   }
 }
 
+/** Trains each architecture with each seed; mean accuracies in the order of the architectures. */
 async function trainAll({ terminal, settings, dataFlags }: Demo, architectures: readonly string[]): Promise<Trained[]> {
-  const jobs = architectures.map((architecture, i) => async (): Promise<Trained> => {
-    const flags = [
-      '--space',
-      SPACE,
-      '--architecture',
-      architecture,
-      ...dataFlags,
-      '--backend',
-      'wasm',
-      '--steps',
-      String(settings.scratchSteps),
-    ]
-    const more = ['--batch', String(settings.batchSize), '--rate', String(settings.scratchRate), '--seed', String(SEED), '--json']
-    const { result } = startCommand('worker-agent/cli/main.ts', ['train', ...flags, ...more])
-    const { accuracy } = JSON.parse(await result) as Trained
-    terminal.note(`      ${i + 1} of ${architectures.length}  ${(accuracy * 100).toFixed(2)} %  ${architecture}`)
-    return { architecture, accuracy }
+  const { scratchSeeds, scratchSteps, scratchRate, batchSize } = settings
+  const recipe = ['--steps', String(scratchSteps), '--batch', String(batchSize), '--rate', String(scratchRate), '--set', 'evaluateEvery=0']
+  const total = architectures.length * scratchSeeds.length
+  let done = 0
+  const jobs = architectures.flatMap((architecture) =>
+    scratchSeeds.map((seed) => async (): Promise<number> => {
+      const network = ['--space', SPACE, '--architecture', architecture, ...dataFlags, '--backend', 'wasm']
+      const seeds = ['--seed', String(seed), '--share-seed', String(SEED)]
+      const { result } = startCommand('coordinator/cli/main.ts', ['train', ...network, ...recipe, ...seeds, '--json'])
+      const { accuracy } = JSON.parse(await result) as Trained
+      done += 1
+      terminal.note(`      ${done} of ${total}  ${(accuracy * 100).toFixed(2)} %  ${architecture}  seed ${seed}`)
+      return accuracy
+    }),
+  )
+  const accuracies = await runSideBySide(jobs, AGENTS)
+  return architectures.map((architecture, index) => {
+    const own = accuracies.slice(index * scratchSeeds.length, (index + 1) * scratchSeeds.length)
+    return { architecture, accuracy: own.reduce((sum, accuracy) => sum + accuracy, 0) / own.length }
   })
-  return runSideBySide(jobs, AGENTS)
 }
 
 async function measure({ terminal }: Demo, architecture: string): Promise<number> {
@@ -172,7 +174,12 @@ async function runDemo(demo: Demo): Promise<{ result: DemoResult; report: string
     const measuredLatencyMs = await measure(demo, status.current.encoding)
     terminal.note(`      predicted ${status.current.latencyMs.toFixed(3)} ms, measured ${measuredLatencyMs.toFixed(3)} ms`)
 
-    heading(terminal, 5, `From scratch: derived, ${RANDOM_ARCHITECTURES} random ones and the largest, ${settings.scratchSteps} steps each`)
+    const times = settings.scratchSeeds.length > 1 ? `, ${settings.scratchSeeds.length} times each` : ''
+    heading(
+      terminal,
+      5,
+      `From scratch: derived, ${RANDOM_ARCHITECTURES} random ones and the largest, ${settings.scratchSteps} steps${times}`,
+    )
     const random = createRandom(seedState('demo', SEED))
     const randomPaths = Array.from({ length: RANDOM_ARCHITECTURES }, () =>
       space.blocks.map((block) => random.integer(block.operations.length)),

@@ -53,7 +53,7 @@ function renderReport(result: DemoResult, status: SearchStatus, space: Space, ra
     '',
     `Entropy per block     ${result.entropyStart.toFixed(3)} → ${result.entropyEnd.toFixed(3)} nats`,
     '',
-    'Trained from scratch, all for the same number of steps',
+    'Trained from scratch, all for the same number of steps (mean validation accuracy)',
     `  ${'network'.padEnd(12)} ${'accuracy'.padStart(9)} ${'latency'.padStart(12)}`,
     row('derived', result.validationAccuracy, result.predictedLatencyMs),
     ...random.map((trained, i) => row(`random ${i + 1}`, trained.accuracy, result.randomLatenciesMs[i] ?? 0, trained.architecture)),

@@ -31,12 +31,12 @@ const roots: readonly Root[] = [
 
 type Help = { readonly title: string; readonly text: string }
 
-function helpOfDefinition(command: CommandDef, title: string, epilogues: Epilogues): Help[] {
-  const below = Object.entries(partsOf(command).subCommands)
-  return [
-    { title, text: renderHelp(command, title, COLUMNS, epilogues) },
-    ...below.flatMap(([name, sub]) => helpOfDefinition(sub, `${title} ${name}`, epilogues)),
-  ]
+async function helpOfDefinition(command: CommandDef, title: string, epilogues: Epilogues): Promise<Help[]> {
+  const { subCommands } = await partsOf(command)
+  const below = await Promise.all(
+    Object.entries(subCommands).map(async ([name, load]) => helpOfDefinition(await load(), `${title} ${name}`, epilogues)),
+  )
+  return [{ title, text: await renderHelp(command, title, COLUMNS, epilogues) }, ...below.flat()]
 }
 
 /** Defaults that are this machine's must not get into the page. The process prints at the width of a terminal that says none. */

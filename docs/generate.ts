@@ -7,9 +7,12 @@ import { fileURLToPath } from 'node:url'
 import { renderCommandsPage } from './commands-page.ts'
 import { renderKnownAnswers } from './known-answers.ts'
 import { renderSearchConfigPage } from './search-config-page.ts'
+import { renderRecipeTable } from './training-page.ts'
 
 const KNOWN_ANSWERS_BEGIN = '<!-- known answers, written by npm run docs -->'
 const KNOWN_ANSWERS_END = '<!-- end of known answers -->'
+const RECIPE_BEGIN = '<!-- fields of a recipe, written by npm run docs -->'
+const RECIPE_END = '<!-- end of the fields of a recipe -->'
 
 type Page = {
   /** Relative to this folder. */
@@ -22,13 +25,14 @@ const pages: readonly Page[] = [
   { file: 'search-config.md', render: renderSearchConfigPage },
   { file: 'commands.md', render: renderCommandsPage },
   { file: 'protocol.md', render: (present) => replaceBetween(present, KNOWN_ANSWERS_BEGIN, KNOWN_ANSWERS_END, renderKnownAnswers()) },
+  { file: 'training.md', render: (present) => replaceBetween(present, RECIPE_BEGIN, RECIPE_END, renderRecipeTable()) },
 ]
 
 /** Throws if the marks are not there: the page was written by hand around them. */
 function replaceBetween(text: string, begin: string, end: string, content: string): string {
   const from = text.indexOf(begin)
   const to = text.indexOf(end)
-  if (from === -1 || to < from) throw new Error(`expected the lines "${begin}" and "${end}" in docs/protocol.md`)
+  if (from === -1 || to < from) throw new Error(`expected the lines "${begin}" and "${end}" in the page`)
   return `${text.slice(0, from + begin.length)}\n\n${content}\n${text.slice(to)}`
 }
 

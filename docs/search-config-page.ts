@@ -240,4 +240,9 @@ function renderSearchConfigPage(): string {
   ].join('\n')
 }
 
-export { renderSearchConfigPage }
+/** A table of all fields of a schema of objects, which refers to no definitions. */
+function renderFieldTable(schema: unknown): string {
+  return renderMarkdownTable(TITLES, rowsOf(schema as Schema, ''))
+}
+
+export { renderFieldTable, renderSearchConfigPage }

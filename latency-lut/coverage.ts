@@ -2,11 +2,11 @@
 
 import type { Path, Space } from '../search-space/index.ts'
 import { variantKey } from './keys.ts'
-import type { LatencyEntry, LatencyTable } from './table.ts'
+import type { Correction, LatencyEntry, LatencyTable } from './table.ts'
 
 /** Latency of every choice of a space, milliseconds for one batch. */
 type SpaceLatency = {
-  /** The parts that every architecture has, and the table's own fixed part. */
+  /** The parts that every architecture has, the table's own fixed part, and the offset of its correction. */
   readonly fixedMs: number
   /** [block][operation]; Zero costs 0. */
   readonly operationMs: readonly (readonly number[])[]
@@ -50,7 +50,21 @@ function coverSpace(space: Space, table: LatencyTable): Coverage {
   const operationMs = space.blocks.map((block) =>
     block.operations.map((operation) => (operation.latencyKey === null ? 0 : lookUp(operation.latencyKey))),
   )
-  return missing.size > 0 ? { kind: 'missing', keys: [...missing] } : { kind: 'covered', latency: { fixedMs, operationMs } }
+  if (missing.size > 0) return { kind: 'missing', keys: [...missing] }
+  return { kind: 'covered', latency: corrected({ fixedMs, operationMs }, table.correction) }
+}
+
+/**
+ * The latency of every network becomes offset + factor · latency. Applied here, to what everything else computes with,
+ * so that sums, expectations and gradients need not know of it.
+ */
+function corrected(latency: SpaceLatency, correction: Correction | undefined): SpaceLatency {
+  if (!correction) return latency
+  const { offsetMs, factor } = correction
+  return {
+    fixedMs: offsetMs + factor * latency.fixedMs,
+    operationMs: latency.operationMs.map((operations) => operations.map((ms) => factor * ms)),
+  }
 }
 
 /** The predicted entries among those that a space needs; null if all of them were measured. */
@@ -67,7 +81,7 @@ function predictedPart(space: Space, table: LatencyTable): PredictedPart | null 
   const all = [...errors.values()]
   return {
     count: all.length,
-    rmseMs: Math.sqrt(all.reduce((sum, { rmseMs }) => sum + rmseMs ** 2, 0) / all.length),
+    rmseMs: (table.correction?.factor ?? 1) * Math.sqrt(all.reduce((sum, { rmseMs }) => sum + rmseMs ** 2, 0) / all.length),
     mapePct: all.reduce((sum, { mapePct }) => sum + mapePct, 0) / all.length,
     operations,
   }

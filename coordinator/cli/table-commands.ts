@@ -6,7 +6,7 @@ import { type LatencyTable, latencyTableSchema } from '../../latency-lut/table.t
 import { fieldErrors } from '../protocol/index.ts'
 import { connect, connectionFlags } from './connection.ts'
 import { CliError } from '../../command-line/exit-codes.ts'
-import { readJsonFile } from './json-file.ts'
+import { readJsonFile } from '../../command-line/json-file.ts'
 import { printCount, printDecimal, printTime } from './quantities.ts'
 import { isFullVersion, parseTableRef } from './search-config-flags.ts'
 import { resolveTableVersion } from './search-ref.ts'

@@ -72,6 +72,12 @@ const trainingConfigSchema = z
       .strictObject({
         flip: z.boolean().default(true).describe('mirror half of the images'),
         shift: z.int().min(0).max(64).default(2).describe('move images by up to this many pixels'),
+        minArea: z
+          .number()
+          .positive()
+          .max(1)
+          .default(0.08)
+          .describe('least part of the area that is drawn of an image in a folder of large images, instead of a shift; 1: the centre'),
       })
       .prefault({}),
     shares: z

@@ -6,30 +6,35 @@
 // makes the sum 2 to 11 % too small (fashion-mini, wasm; the smaller the batch, the worse), and so does taking the
 // cost of an empty run off every operation (10 to 17 % at batch 1): a first call after other code is what a network
 // pays for each of its parts. Nothing is left over for a fixed part. Node's clock counts nanoseconds, so runs of 10 µs
-// need no repetition, and the shorter a sample, the fewer of them another process disturbs.
+// need no repetition, and the shorter a sample, the fewer of them another process disturbs. (Runtimes that rearrange data
+// at the borders of what they run need more: context.ts.)
 //
+// Where the calling thread does all the work, the time that it waited for a processor is taken off (waiting-time.ts).
 // Then, in this order: what a whole round was slower or faster than the others is divided out (robust.ts), outliers
 // by median absolute deviation are dropped, and the centre is the median.
 
-import * as tf from '@tensorflow/tfjs-core'
-import { createRandom, elementCount, type LayerGraph, type Random, seedState } from '../../search-space/index.ts'
-import type { Backend } from '../../worker-agent/backends/backends.ts'
-import { createInference, type Inference } from '../../worker-agent/executor/index.ts'
-import { median, relativeHalfWidth, removeDrift, standardDeviation, withoutOutliers } from '../robust.ts'
-import type { LatencyEntry } from '../table.ts'
+import { createRandom, elementCount, type LayerGraph, type Random, seedState, type Shape } from '../../search-space/index.ts'
+import { median, relativeHalfWidth, removeDrift, robustDeviation, roundEffects, standardDeviation, withoutOutliers } from '../robust.ts'
+import type { LatencyEntry, TableQuality } from '../table.ts'
+import type { Samples } from './context.ts'
 import {
   DEFAULT_BUDGET_MS,
-  ENOUGH_HALF_WIDTH,
+  DEFAULT_PRECISION,
+  LEAST_SAMPLE_MS,
   MAX_QUEUED_RUNS,
   MAX_ROUNDS,
   MIN_ROUNDS,
   MIN_ROUNDS_FOR_ENOUGH,
+  MIN_ROUNDS_FOR_INTERVAL,
   MIN_SUBJECTS_FOR_DRIFT,
   QUEUED_SAMPLE_MS,
   ROUNDS_PER_LOOK,
+  SAVE_INTERVAL_MS,
   WARM_UP_ROUNDS,
   WARM_UP_SHARE,
 } from './limits.ts'
+import type { PreparedNetwork, Runtime } from './runtimes/runtime.ts'
+import { openWaitingClock, type WaitingClock } from './waiting-time.ts'
 
 type MeasureProgress = {
   /** 0 to 1: of the rounds asked for, or of the budget. */
@@ -39,9 +44,24 @@ type MeasureProgress = {
   readonly relativeHalfWidth: number
 }
 
+/** What has been measured up to some point. */
+type Progress = {
+  /** [round][subject], milliseconds. */
+  readonly rounds: readonly (readonly number[])[]
+  /** Of the budget. */
+  readonly spentMs: number
+}
+
+/** Where a measuring that is cut off can go on from. */
+type Checkpoint = {
+  /** What an earlier attempt measured of the same subjects. */
+  readonly earlier: Progress | null
+  /** Called every few seconds between rounds, and when the measuring is interrupted. */
+  save(progress: Progress): Promise<void>
+}
+
 type MeasureSettings = {
-  /** The active backend, as openBackend gave it. */
-  readonly backend: Backend
+  readonly runtime: Runtime
   /** Images in one run. */
   readonly batch: number
   /** Of weights, images and the order of measuring. */
@@ -50,132 +70,195 @@ type MeasureSettings = {
   readonly rounds?: number | undefined
   /** Milliseconds for warming up and measuring, without setting up. Default 10 s; five rounds are made in any case. */
   readonly budgetMs?: number | undefined
+  /** Enough is measured once half of every median's 95 % interval is within this share of it. Default 0.02. */
+  readonly precision?: number | undefined
   /** Ends the measuring between two rounds by throwing its reason. */
   readonly signal?: AbortSignal | undefined
   readonly onProgress?: ((progress: MeasureProgress) => void) | undefined
+  readonly checkpoint?: Checkpoint | undefined
+}
+
+/** What is to be run, and what its samples say: a list of samples for each result, from one list for each graph. */
+type Experiment = {
+  readonly graphs: readonly LayerGraph[]
+  /** Values by weight key, row-major. */
+  readonly weights: (key: string) => Float32Array
+  readonly interpret: (samples: Samples) => Samples
+}
+
+type Measurement = {
+  /** Of each graph: drift removed, outliers dropped. */
+  readonly samples: Samples
+  readonly quality: TableQuality
+}
+
+/** One sample of something, milliseconds for one run. */
+type Sample = {
+  readonly runMs: number
+  /** That the thread waited for a processor meanwhile; not part of `runMs`. */
+  readonly waitedMs: number
 }
 
 /** Something that can be timed once. */
-type Subject = { sample(): Promise<number> }
+type Subject = { sample(): Promise<Sample> }
 
-/** True where a run has ended when the call returns: no queue, no device to wait for. */
-function runsAtOnce(backend: Backend): boolean {
-  return backend.name === 'wasm' || backend.name === 'cpu'
-}
-
-/** One run per sample. The result is dropped as a network drops it, outside of the clock: its reader would do that. */
-function immediateSubject(inference: Inference, images: tf.Tensor4D): Subject {
+/**
+ * One run per sample. The result is dropped as a network drops it, outside of the clock: its reader would do that.
+ * `waiting`: where all the work is done by the calling thread.
+ */
+function immediateSubject(network: PreparedNetwork, waiting: WaitingClock | null): Subject {
   return {
     async sample() {
+      const waitedBeforeMs = waiting?.() ?? 0
       const startMs = performance.now()
-      const output = inference.run(images)
+      const pending = network.run()
+      // Nothing to wait for costs nothing.
+      if (pending) await pending
       const elapsedMs = performance.now() - startMs
-      output.dispose()
-      return elapsedMs
+      const waitedMs = (waiting?.() ?? 0) - waitedBeforeMs
+      network.release()
+      // Waits between the two clocks' readings can make it longer than the run.
+      return { runMs: Math.max(elapsedMs - waitedMs, LEAST_SAMPLE_MS), waitedMs }
     },
   }
 }
 
 /** Several runs per sample, queued one behind the other, and one wait for the last. */
-function queuedSubject(inference: Inference, images: tf.Tensor4D): Subject {
+function queuedSubject(network: PreparedNetwork): Subject {
   let runs = 1
   return {
     async sample() {
       const startMs = performance.now()
-      for (let run = 1; run < runs; run++) inference.run(images).dispose()
-      const output = inference.run(images)
-      await output.data()
+      for (let run = 0; run < runs; run++) await network.run()
+      await network.result()
       const elapsedMs = performance.now() - startMs
-      output.dispose()
+      network.release()
       const sampleMs = elapsedMs / runs
       // Grows while warming up and then stays: the wait hides in more and more work.
       runs = Math.min(MAX_QUEUED_RUNS, Math.max(runs, Math.ceil(QUEUED_SAMPLE_MS / sampleMs)))
-      return sampleMs
+      return { runMs: sampleMs, waitedMs: 0 }
     },
   }
 }
 
-async function sampleRound(subjects: readonly Subject[], random: Random, signal: AbortSignal | undefined): Promise<number[]> {
+/** `waitedShare`: of the round's time, spent waiting for a processor. */
+async function sampleRound(
+  subjects: readonly Subject[],
+  random: Random,
+  signal: AbortSignal | undefined,
+): Promise<{ readonly samples: number[]; readonly waitedShare: number }> {
   signal?.throwIfAborted()
   const samples = subjects.map(() => 0)
   const order = random.shuffle(Int32Array.from(subjects.keys()))
-  for (const index of order) samples[index] = await (subjects[index] as Subject).sample()
+  let totalMs = 0
+  let totalWaitedMs = 0
+  for (const index of order) {
+    const { runMs, waitedMs } = await (subjects[index] as Subject).sample()
+    samples[index] = runMs
+    totalMs += runMs + waitedMs
+    totalWaitedMs += waitedMs
+  }
   // Lets timers, signals and the terminal have their turn between rounds, never within one.
   await new Promise((resolve) => setImmediate(resolve))
-  return samples
+  return { samples, waitedShare: totalWaitedMs / totalMs }
 }
 
-/** Samples of each subject that mean something: drift removed where there are enough subjects to see it. */
-function clean(rounds: readonly (readonly number[])[], subjectCount: number): number[][] {
+/** Samples of each subject that mean something, and how they came out: drift is removed where there are enough subjects to see it. */
+function clean(rounds: readonly (readonly number[])[], subjectCount: number) {
   const bySubject = Array.from({ length: subjectCount }, (_, subject) => rounds.map((round) => round[subject] as number))
-  const steady = subjectCount >= MIN_SUBJECTS_FOR_DRIFT ? removeDrift(bySubject) : bySubject
-  return steady.map(withoutOutliers)
+  const effects = subjectCount >= MIN_SUBJECTS_FOR_DRIFT ? roundEffects(bySubject) : rounds.map(() => 0)
+  return { samples: removeDrift(bySubject, effects).map(withoutOutliers), effects }
 }
 
-async function sampleAll(subjects: readonly Subject[], settings: MeasureSettings): Promise<number[][]> {
-  const { rounds: wantedRounds, budgetMs = DEFAULT_BUDGET_MS, signal, onProgress } = settings
-  const random = createRandom(seedState('latency-order', settings.seed))
+async function sampleAll(
+  subjects: readonly Subject[],
+  { interpret, countsWaiting }: Pick<Experiment, 'interpret'> & { readonly countsWaiting: boolean },
+  settings: MeasureSettings,
+): Promise<Measurement> {
+  const { rounds: wantedRounds, budgetMs = DEFAULT_BUDGET_MS, precision = DEFAULT_PRECISION, signal, onProgress, checkpoint } = settings
+  const rounds: (readonly number[])[] = [...(checkpoint?.earlier?.rounds ?? [])]
+  const earlierMs = checkpoint?.earlier?.spentMs ?? 0
+  // Another order in each attempt, or its first rounds would repeat those of the last.
+  const random = createRandom(seedState('latency-order', settings.seed, rounds.length))
   const startMs = performance.now()
-  const spentMs = () => performance.now() - startMs
-  let warmUp = 0
-  do {
-    await sampleRound(subjects, random, signal)
-    warmUp += 1
-  } while (warmUp < WARM_UP_ROUNDS && spentMs() < budgetMs * WARM_UP_SHARE)
-
-  const rounds: number[][] = []
-  let halfWidth = Number.POSITIVE_INFINITY
+  const spentMs = () => earlierMs + performance.now() - startMs
+  const halfWidths = () => interpret(clean(rounds, subjects.length).samples).map(relativeHalfWidth)
+  let halfWidth = rounds.length > 0 ? Math.max(...halfWidths()) : Number.POSITIVE_INFINITY
   const maxRounds = Math.min(wantedRounds ?? MAX_ROUNDS, MAX_ROUNDS)
   const hasMore = () => {
     if (rounds.length >= maxRounds) return false
     if (wantedRounds !== undefined || rounds.length < MIN_ROUNDS) return true
-    return spentMs() < budgetMs && !(rounds.length >= MIN_ROUNDS_FOR_ENOUGH && halfWidth <= ENOUGH_HALF_WIDTH)
+    return spentMs() < budgetMs && !(rounds.length >= MIN_ROUNDS_FOR_ENOUGH && halfWidth <= precision)
   }
-  while (hasMore()) {
-    rounds.push(await sampleRound(subjects, random, signal))
-    if (rounds.length % ROUNDS_PER_LOOK === 0) halfWidth = Math.max(...clean(rounds, subjects.length).map(relativeHalfWidth))
-    const share = wantedRounds === undefined ? spentMs() / budgetMs : rounds.length / maxRounds
-    onProgress?.({ share: hasMore() ? Math.min(share, 1) : 1, rounds: rounds.length, relativeHalfWidth: halfWidth })
-  }
-  return clean(rounds, subjects.length)
-}
+  const waitedShares: number[] = []
+  const save = async () => checkpoint?.save({ rounds, spentMs: spentMs() })
 
-/** Latency of each graph for one batch, in the order given. `weights`: values by key, row-major. */
-async function measureGraphs(
-  graphs: readonly LayerGraph[],
-  weights: (key: string) => Float32Array,
-  settings: MeasureSettings,
-): Promise<LatencyEntry[]> {
-  const random = createRandom(seedState('latency-images', settings.seed))
-  const inferences: Inference[] = []
-  // Graphs with inputs of one shape share the images: large spaces would not fit otherwise.
-  const imagesByShape = new Map<string, tf.Tensor4D>()
-  const imagesFor = ({ inputShape }: Inference): tf.Tensor4D => {
-    const name = inputShape.join('x')
-    let images = imagesByShape.get(name)
-    if (!images) {
-      const shape: [number, number, number, number] = [settings.batch, ...inputShape]
-      images = tf.tensor4d(
-        Float32Array.from({ length: elementCount(shape) }, () => random.uniform()),
-        shape,
-      )
-      imagesByShape.set(name, images)
-    }
-    return images
-  }
   try {
-    const makeSubject = runsAtOnce(settings.backend) ? immediateSubject : queuedSubject
-    const subjects = graphs.map((graph) => {
-      const inference = createInference({ graph, weights })
-      inferences.push(inference)
-      return makeSubject(inference, imagesFor(inference))
-    })
-    const samples = await sampleAll(subjects, settings)
-    return samples.map((kept) => ({ meanMs: median(kept), stdMs: standardDeviation(kept), count: kept.length }))
-  } finally {
-    for (const inference of inferences) inference.dispose()
-    tf.dispose([...imagesByShape.values()])
+    for (let warmUp = 0; hasMore() && warmUp < WARM_UP_ROUNDS; warmUp++) {
+      if (warmUp > 0 && spentMs() - earlierMs >= budgetMs * WARM_UP_SHARE) break
+      await sampleRound(subjects, random, signal)
+    }
+    let savedAtMs = performance.now()
+    while (hasMore()) {
+      const { samples, waitedShare } = await sampleRound(subjects, random, signal)
+      rounds.push(samples)
+      waitedShares.push(waitedShare)
+      if (rounds.length % ROUNDS_PER_LOOK === 0) halfWidth = Math.max(...halfWidths())
+      const share = wantedRounds === undefined ? spentMs() / budgetMs : rounds.length / maxRounds
+      onProgress?.({ share: hasMore() ? Math.min(share, 1) : 1, rounds: rounds.length, relativeHalfWidth: halfWidth })
+      if (performance.now() - savedAtMs >= SAVE_INTERVAL_MS) {
+        await save()
+        savedAtMs = performance.now()
+      }
+    }
+  } catch (error) {
+    if (rounds.length > 0) await save()
+    throw error
+  }
+  const { samples, effects } = clean(rounds, subjects.length)
+  const kept = samples.reduce((sum, row) => sum + row.length, 0)
+  const last = halfWidths()
+  const percent = (share: number) => Number((100 * share).toFixed(3))
+  return {
+    samples,
+    quality: {
+      rounds: rounds.length,
+      ...(rounds.length >= MIN_ROUNDS_FOR_INTERVAL
+        ? { halfWidthPct: percent(median(last)), worstHalfWidthPct: percent(Math.max(...last)) }
+        : {}),
+      droppedPct: percent(1 - kept / (rounds.length * subjects.length)),
+      driftPct: percent(robustDeviation(effects)),
+      ...(countsWaiting && waitedShares.length > 0 ? { waitedPct: percent(mean(waitedShares)) } : {}),
+    },
   }
 }
 
-export { measureGraphs, type MeasureProgress, type MeasureSettings }
+/** Runs every graph of an experiment in interleaved rounds, and says how steady the machine was. */
+async function measure({ graphs, weights, interpret }: Experiment, settings: MeasureSettings): Promise<Measurement> {
+  const { runtime, batch } = settings
+  const random = createRandom(seedState('latency-images', settings.seed))
+  const images = (shape: Shape) => Float32Array.from({ length: batch * elementCount(shape) }, () => random.uniform())
+  const waiting = runtime.runsInCaller ? openWaitingClock() : null
+  const workbench = runtime.setUp({ batch, weights, images })
+  try {
+    const subjects: Subject[] = []
+    for (const graph of graphs) {
+      settings.signal?.throwIfAborted()
+      const network = await workbench.prepare(graph)
+      subjects.push(runtime.isQueued ? queuedSubject(network) : immediateSubject(network, waiting))
+    }
+    return await sampleAll(subjects, { interpret, countsWaiting: waiting !== null }, settings)
+  } finally {
+    await workbench.dispose()
+  }
+}
+
+function mean(values: readonly number[]): number {
+  return values.reduce((sum, value) => sum + value, 0) / values.length
+}
+
+function entryOf(samples: readonly number[]): LatencyEntry {
+  return { meanMs: median(samples), stdMs: standardDeviation(samples), count: samples.length }
+}
+
+export { type Checkpoint, entryOf, measure, type Measurement, type MeasureProgress, type MeasureSettings, type Progress }

@@ -13,13 +13,15 @@ import {
 } from '../../search-space/index.ts'
 import { coverSpace, pathLatencyMs } from '../coverage.ts'
 import { type LatencyEntry, type LatencyTable, latencyTableSchema } from '../table.ts'
+import { type OperationPlan, planAlone, planInContext } from './context.ts'
 import { COMPANION_NETWORKS } from './limits.ts'
 import { describeMachine } from './machine.ts'
-import { measureGraphs, type MeasureSettings } from './measure.ts'
+import { entryOf, measure, type Measurement, type MeasureSettings } from './measure.ts'
+import type { Runtime } from './runtimes/runtime.ts'
 
 type ProfileOptions = MeasureSettings & {
   readonly space: Space
-  /** Of the table; by default the space's and the backend's, as in `fashion-mini-wasm`. */
+  /** Of the table; by default the space's and the runtime's, as in `fashion-mini-tfjs-wasm`. */
   readonly name?: string | undefined
 }
 
@@ -59,6 +61,25 @@ function randomPaths(space: Space, count: number, seed: number): number[][] {
   return Array.from({ length: count }, () => space.blocks.map((block) => random.integer(block.operations.length)))
 }
 
+/** Draws per path that is wanted; a space with fewer architectures than paths would never give them all. */
+const DRAWS_PER_PATH = 50
+
+/** Seeded paths as randomPaths draws them, each once: `count` of them, or fewer where the space hardly has more. */
+function differentPaths(space: Space, count: number, seed: number): number[][] {
+  const different = new Map<string, number[]>()
+  for (const path of randomPaths(space, count * DRAWS_PER_PATH, seed)) {
+    if (different.size === count) break
+    different.set(path.join(), path)
+  }
+  return [...different.values()]
+}
+
+/** How operations are to be measured so that their sum is the time of a network. */
+function planOperations(space: Space, runtime: Runtime): OperationPlan {
+  const operations = space.measurableOperations()
+  return runtime.measures === 'alone' ? planAlone(operations) : planInContext(operations, space.input)
+}
+
 /** Measures every operation of a space. The table covers the space. */
 async function profileSpace(options: ProfileOptions): Promise<LatencyTable> {
   const { table } = await profileAndCheck(options, [])
@@ -70,20 +91,29 @@ async function profileSpace(options: ProfileOptions): Promise<LatencyTable> {
  * Throws SpaceError `choices` for a path that is not of the space.
  */
 async function profileAndCheck(options: ProfileOptions, paths: readonly Path[]): Promise<CheckedProfile> {
-  const { space, backend, batch, seed, name = `${space.name}-${backend.name}` } = options
+  const { space, runtime, batch, seed, name = `${space.name}-${runtime.recorded.name}` } = options
   for (const path of paths) assertPath(space, path)
   const operations = space.measurableOperations()
-  const graphs = [...operations.map(({ graph }) => graph), ...paths.map((path) => space.network(path))]
-  const entries = await measureGraphs(graphs, weightsOf(space, seed), options)
+  const plan = planOperations(space, runtime)
+  const ownWeights = weightsOf(space, seed)
+  const { samples, quality } = await measure(
+    {
+      graphs: [...plan.graphs, ...paths.map((path) => space.network(path))],
+      weights: (key) => plan.weights(key) ?? ownWeights(key),
+      interpret: (all) => [...plan.interpret(all).operations, ...all.slice(plan.graphs.length)],
+    },
+    options,
+  )
+  const { operations: operationSamples, fixedMs } = plan.interpret(samples)
   const table = latencyTableSchema.parse({
     name,
-    ...describeMachine(backend),
+    ...describeMachine(runtime),
     batch,
     inputShape: space.input,
     measuredAt: new Date().toISOString(),
-    // Measured as it is here, an operation carries its share of what a run costs around it: see measure.ts.
-    fixedMs: 0,
-    entries: Object.fromEntries(operations.map(({ latencyKey }, index) => [latencyKey, entries[index]])),
+    fixedMs,
+    quality,
+    entries: Object.fromEntries(operations.map(({ latencyKey }, index) => [latencyKey, entryOf(operationSamples[index] ?? [])])),
   })
   const coverage = coverSpace(space, table)
   if (coverage.kind === 'missing')
@@ -91,10 +121,21 @@ async function profileAndCheck(options: ProfileOptions, paths: readonly Path[]):
   const networks = paths.map((path, index) => ({
     architecture: printArchitecture(space, path),
     predictedMs: pathLatencyMs(coverage.latency, path),
-    measuredMs: entries[operations.length + index]?.meanMs ?? Number.NaN,
+    measuredMs: entryOf(samples[plan.graphs.length + index] ?? []).meanMs,
   }))
   const errors = networks.map(({ predictedMs, measuredMs }) => Math.abs(predictedMs - measuredMs) / measuredMs)
   return { table, networks, meanAbsoluteError: errors.reduce((sum, error) => sum + error, 0) / errors.length }
+}
+
+/** Latency of whole networks for one batch, in the order of the paths. Throws SpaceError `choices` for a path of another space. */
+async function measureNetworks(
+  options: MeasureSettings & { readonly space: Space; readonly paths: readonly Path[] },
+): Promise<{ readonly entries: LatencyEntry[]; readonly quality: Measurement['quality'] }> {
+  const { space, paths, seed } = options
+  for (const path of paths) assertPath(space, path)
+  const graphs = paths.map((path) => space.network(path))
+  const { samples, quality } = await measure({ graphs, weights: weightsOf(space, seed), interpret: (all) => all }, options)
+  return { entries: samples.map(entryOf), quality }
 }
 
 /**
@@ -105,9 +146,18 @@ async function measureNetwork(options: MeasureSettings & { readonly space: Space
   const { space, path, seed } = options
   assertPath(space, path)
   const companions = [largestPath(space), ...randomPaths(space, COMPANION_NETWORKS - 1, seed)]
-  const graphs = [path, ...companions].map((each) => space.network(each))
-  const [entry] = await measureGraphs(graphs, weightsOf(space, seed), options)
-  return entry as LatencyEntry
+  const { entries } = await measureNetworks({ ...options, paths: [path, ...companions] })
+  return entries[0] as LatencyEntry
 }
 
-export { type CheckedNetwork, type CheckedProfile, measureNetwork, profileAndCheck, type ProfileOptions, profileSpace, randomPaths }
+export {
+  type CheckedNetwork,
+  type CheckedProfile,
+  differentPaths,
+  measureNetwork,
+  measureNetworks,
+  profileAndCheck,
+  type ProfileOptions,
+  profileSpace,
+  randomPaths,
+}

@@ -87,6 +87,46 @@ function renderPlaces(rows: readonly Row[]): string[] {
   })
 }
 
+/** Beyond these a table was measured on a machine that did other things; a quiet one stays well below (docs/latency.md). */
+const NOISY = { halfWidthPct: 4, droppedPct: 20, driftPct: 10, waitedPct: 50 } as const
+
+/** What makes a table's figures doubtful; empty for a table that says nothing of it, or nothing bad. */
+function qualityWarnings({ quality }: LatencyTable): string[] {
+  if (!quality) return []
+  const { halfWidthPct, droppedPct, driftPct, waitedPct = 0, rounds } = quality
+  const reasons = [
+    ...(halfWidthPct === undefined ? [`${rounds} rounds are too few to say how certain the figures are`] : []),
+    ...(halfWidthPct !== undefined && halfWidthPct > NOISY.halfWidthPct
+      ? [`half of the figures are known to no better than ±${printPct(halfWidthPct)}`]
+      : []),
+    ...(droppedPct > NOISY.droppedPct ? [`${printPct(droppedPct)} of the runs were outliers`] : []),
+    ...(waitedPct > NOISY.waitedPct ? [`others had the processor ${printPct(waitedPct)} of the time`] : []),
+    ...(driftPct > NOISY.driftPct ? [`rounds differed in speed by ${printPct(driftPct)}`] : []),
+  ]
+  return reasons.length === 0 ? [] : [`${reasons.join('; ')}. Measure again on a machine that does nothing else, or with a larger --budget`]
+}
+
+function renderQuality({ quality, correction }: LatencyTable): string[] {
+  const lines: string[] = []
+  if (quality) {
+    const { rounds, halfWidthPct, worstHalfWidthPct, droppedPct, driftPct, waitedPct } = quality
+    const known =
+      halfWidthPct === undefined || worstHalfWidthPct === undefined
+        ? ''
+        : `known to ±${printPct(halfWidthPct)} (the worst to ±${printPct(worstHalfWidthPct)}), `
+    lines.push(
+      `quality   ${rounds} rounds, ${known}${printPct(droppedPct)} of the runs dropped, drift ${printPct(driftPct)}${waitedPct === undefined ? '' : `, waited ${printPct(waitedPct)} of the time`}`,
+    )
+  }
+  if (correction) {
+    const { offsetMs, factor, networks } = correction
+    lines.push(
+      `corrected ${offsetMs < 0 ? '-' : ''}${printMs(Math.abs(offsetMs))} ms + ${factor.toFixed(4)} times the sum, fitted to ${networks} networks`,
+    )
+  }
+  return lines
+}
+
 function renderLatencyTable(table: LatencyTable): string {
   const { device, runtime } = table
   const rows = readRows(table)
@@ -105,6 +145,8 @@ function renderLatencyTable(table: LatencyTable): string {
     `entries   ${rows.length}, ${printMs(fastest)} to ${printMs(slowest)} ms, ${printMs(sumMs(rows))} ms in all`,
     ...(predicted === 0 ? [] : [`predicted ${predicted} of the entries; the others were measured`]),
     `fixed     ${printMs(table.fixedMs)} ms, and ${printMs(sumMs(single))} ms in operations other than expanded_conv`,
+    ...renderQuality(table),
+    ...qualityWarnings(table).map((warning) => `warning   ${warning}`),
     '',
     'Slowest operations',
     renderTable(rowColumns, bySpeed.slice(0, SLOWEST_SHOWN).map(printRow), '  '),
@@ -277,6 +319,9 @@ function renderList(tables: readonly TableSummary[]): string {
 
 export {
   type CoveredKey,
+  printMs,
+  printPct,
+  qualityWarnings,
   renderChecks,
   renderComparison,
   renderCoverage,

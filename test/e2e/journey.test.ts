@@ -122,7 +122,7 @@ describe.skipIf(!hasBrowser)('a user with a terminal and a browser', () => {
       '16',
       '--json',
     ]
-    const { accuracy } = JSON.parse(await succeeds('worker-agent/cli/main.ts', trained)) as { accuracy: number }
+    const { accuracy } = JSON.parse(await succeeds(gatehouse, trained)) as { accuracy: number }
     expect(accuracy).toBeGreaterThan(0.3)
   })
 

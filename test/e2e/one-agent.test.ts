@@ -3,7 +3,7 @@ import { planShards, searchConfigSchema } from '../../coordinator/protocol/index
 import { createSpace } from '../../search-space/index.ts'
 import { openBackend } from '../../worker-agent/backends/backends.ts'
 import { createCoordinatorClient } from '../../worker-agent/client/coordinator-client.ts'
-import { openDataset } from '../../worker-agent/datasets/index.ts'
+import { openBatchSource, openDataset } from '../../worker-agent/datasets/index.ts'
 import { createTrainer } from '../../worker-agent/training/trainer.ts'
 import {
   type Coordinator,
@@ -54,7 +54,8 @@ describe('one agent alone', () => {
     const config = searchConfigSchema.parse(input)
     const space = createSpace(config.space)
     const { chosen: backend } = await openBackend('wasm')
-    const trainer = createTrainer({ backend, dataset: await openDataset(data.path, { cacheFolder: `${data.path}/cache` }), space, config })
+    const dataset = await openDataset(data.path, { cacheFolder: `${data.path}/cache` })
+    const trainer = createTrainer({ backend, dataset, source: await openBatchSource(dataset), space, config })
     const entries = await readLog(coordinator, created.searchId)
     for (const { work, result } of entries) {
       const { result: again } = await trainer.run(work, async () => undefined)

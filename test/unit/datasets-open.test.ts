@@ -8,6 +8,7 @@ import { gzipSync } from 'node:zlib'
 import fc from 'fast-check'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 
+import { openInMemory } from '../fixtures/memory-dataset.ts'
 import { createFashionMnistReader } from '../../worker-agent/datasets/fashion-mnist-reader.ts'
 import { parseFashionMnistClass } from '../../worker-agent/datasets/fashion-mnist-json.ts'
 import { parseIdxImages, parseIdxLabels } from '../../worker-agent/datasets/idx-file.ts'
@@ -52,7 +53,7 @@ async function writeTiny(options: TinyOptions = {}): Promise<string> {
   return place
 }
 
-const open = (place: string, onProgress?: (progress: DatasetProgress) => void) => openDataset(place, { cacheFolder, onProgress })
+const open = (place: string, onProgress?: (progress: DatasetProgress) => void) => openInMemory(place, { cacheFolder, onProgress })
 
 /** Opens and returns the kinds of progress seen. */
 async function kindsOfOpening(place: string): Promise<Set<string>> {
@@ -262,7 +263,7 @@ describe('a dataset that cannot be opened says which file and why', () => {
   it('a train label beyond the classes asked for: label-out-of-range', async () => {
     const place = await writeTiny()
     await expect(openDataset(place, { cacheFolder, classes: 2 })).rejects.toMatchObject({ code: 'label-out-of-range' })
-    await expect(openDataset(place, { cacheFolder, classes: 257 })).rejects.toMatchObject({ code: 'bad-reference' })
+    await expect(openDataset(place, { cacheFolder, classes: 65_537 })).rejects.toMatchObject({ code: 'bad-reference' })
   })
 
   it('fashion-mnist not installed: package-missing, with the command that installs it', async () => {

@@ -104,6 +104,41 @@ describe('latency-lut', () => {
     expect(await latencyLut('coverage', '--space', '@space.json', '--table', 'here.json')).toMatchObject({ code: 0 })
   })
 
+  test('validate reports on the networks held out, plots all, and stores the correction', async () => {
+    await write('wide.json', { preset: 'fashion-mini', name: 'wide', stages: [{ width: 16, cells: 2, stride: 2 }] })
+    const flags = ['--space', '@wide.json', '--budget', '1', '--batch', '2', '--runtime', 'onnxruntime']
+    expect(await latencyLut('profile', ...flags, '--name', 'wide-table')).toMatchObject({ code: 0 })
+    const wide = ['--space', '@wide.json', '--table', 'wide-table.json', '--networks', '12', '--budget', '1']
+    const { code, stdout, stderr } = await latencyLut('validate', ...wide, '--plot', 'wide.png', '--store', '--json')
+    expect({ code, stderr }).toMatchObject({ code: 0 })
+    const result = JSON.parse(stdout) as { measured: { half: string; architecture: string }[]; correction: { factor: number } }
+    expect(result).toMatchObject({
+      table: 'wide-table',
+      runtime: 'onnxruntime',
+      batch: 2,
+      networks: 6,
+      rmseMs: expect.any(Number),
+      mapePct: expect.any(Number),
+      pearson: expect.any(Number),
+      kendall: expect.any(Number),
+      within5Pct: expect.any(Number),
+      within10Pct: expect.any(Number),
+      before: { networks: 6 },
+      after: { networks: 6 },
+      correction: { networks: 6 },
+    })
+    expect(new Set(result.measured.map(({ architecture }) => architecture)).size).toBe(12)
+    expect(result.measured.filter(({ half }) => half === 'held out')).toHaveLength(6)
+    const table = latencyTableSchema.parse(JSON.parse(await readFile(join(folder, 'wide-table.json'), 'utf8')))
+    expect(table.correction).toEqual(result.correction)
+    expect((await readFile(join(folder, 'wide.png'))).subarray(1, 4).toString()).toBe('PNG')
+    expect((await inProcess('show', 'wide-table.json')).stdout).toMatch(/corrected .* times the sum, fitted to 6 networks/)
+    expect(await inProcess('validate', ...wide, '--runtime', 'tfjs-wasm')).toMatchObject({
+      code: 2,
+      stderr: expect.stringContaining('table wide-table was measured in onnxruntime, not in tfjs-wasm'),
+    })
+  })
+
   test('measure --json prints the latency of one network', async () => {
     const architecture = 'tiny:mb3k3'
     const { code, stdout } = await latencyLut(
@@ -120,20 +155,49 @@ describe('latency-lut', () => {
     expect(JSON.parse(stdout)).toEqual({
       architecture,
       batch: 8,
+      runtime: 'tfjs-wasm',
       meanMs: expect.any(Number),
       stdMs: expect.any(Number),
       count: expect.any(Number),
     })
   })
 
-  test('an interrupted profile ends with 130 and writes nothing', async () => {
-    const child = spawn(process.execPath, [main, 'profile', '--space', '@space.json', '--budget', '60', '--name', 'never'], { cwd: folder })
+  test('an interrupted profile ends with 130, writes no table, and goes on where it stopped', async () => {
+    const flags = ['profile', '--space', '@space.json', '--precision', '0.000001', '--name', 'late']
+    const child = spawn(process.execPath, [main, ...flags, '--budget', '60'], { cwd: folder })
     child.stderr.on('data', (text: Buffer) => {
-      if (text.includes('measuring')) child.kill('SIGINT')
+      // Time for some rounds; a SIGINT before the first leaves nothing to go on from.
+      if (text.includes('measuring')) setTimeout(() => child.kill('SIGINT'), 1500)
     })
     const [code] = (await once(child, 'exit')) as [number | null]
     expect(code).toBe(130)
-    await expect(readFile(join(folder, 'never.json'))).rejects.toThrow('ENOENT')
+    await expect(readFile(join(folder, 'late.json'))).rejects.toThrow('ENOENT')
+    const part = JSON.parse(await readFile(join(folder, 'late.json.part'), 'utf8')) as { rounds: number[][]; spentMs: number }
+    expect(part.rounds.length).toBeGreaterThan(0)
+
+    const other = await latencyLut(...flags, '--resume', '--batch', '2')
+    expect(other).toMatchObject({
+      code: 2,
+      stderr: expect.stringMatching(/late\.json\.part was begun under other conditions[^]*batch: it was 8, now it is 2/),
+    })
+
+    const { code: resumed, stderr } = await latencyLut(...flags, '--resume', '--budget', String(part.spentMs / 1000 + 0.3))
+    expect({ resumed, stderr }).toEqual({ resumed: 0, stderr: expect.stringContaining(`going on after ${part.rounds.length} rounds`) })
+    const { quality } = latencyTableSchema.parse(JSON.parse(await readFile(join(folder, 'late.json'), 'utf8')))
+    expect(quality?.rounds).toBeGreaterThanOrEqual(part.rounds.length)
+    await expect(readFile(join(folder, 'late.json.part'))).rejects.toThrow('ENOENT')
+  })
+
+  test('a table from a machine that did other things is shown with a warning', async () => {
+    const quality = { rounds: 30, halfWidthPct: 8.2, worstHalfWidthPct: 31, droppedPct: 12, driftPct: 3, waitedPct: 80 }
+    await write('noisy.json', { ...makeTable(), quality })
+    const { stdout } = await inProcess('show', 'noisy.json')
+    expect(stdout).toContain('30 rounds, known to ±8.2 % (the worst to ±31.0 %), 12.0 % of the runs dropped, drift 3.0 %, waited 80.0 %')
+    expect(stdout).toMatch(
+      /warning {3}half of the figures are known to no better than ±8\.2 %; others had the processor 80\.0 % of the time/,
+    )
+    await write('calm.json', { ...makeTable(), quality: { ...quality, halfWidthPct: 1, waitedPct: 2 } })
+    expect((await inProcess('show', 'calm.json')).stdout).not.toContain('warning')
   })
 
   test('show prints totals, the slowest operation and a bar for each operation of a place', async () => {
@@ -273,7 +337,7 @@ describe('latency-lut', () => {
   })
 
   test.each<[string[], RegExp]>([
-    [[], /needs a command: profile, measure, show/],
+    [[], /needs a command: profile, measure, validate, show/],
     [['shwo'], /unknown command "shwo".*show/],
     [['show'], /FILE/i],
     [['show', 'a.json', 'b.json'], /unexpected argument "b\.json"/],
@@ -284,7 +348,10 @@ describe('latency-lut', () => {
     [['profile', '--space', 'fashion-mini', '--batch'], /--batch needs a value/],
     [['profile', '--space', 'cifar'], /expected --space to be proxyless-mobile, fashion-mini, mobilenet-v2 or @FILE, got "cifar"/],
     [['profile', '--space', '@table.json'], /table\.json/],
-    [['profile', '--space', 'fashion-mini', '--backend', 'abacus'], /backend/],
+    [['profile', '--space', 'fashion-mini', '--runtime', 'abacus'], /runtime/],
+    [['profile', '--space', 'fashion-mini', '--threads', '0'], /--threads to be a whole number from 1/],
+    [['profile', '--space', 'fashion-mini', '--precision', '-1'], /--precision to be a number above 0/],
+    [['profile', '--space', 'fashion-mini', '--resume', '--json'], /--resume needs --out/],
     [['profile'], /space/],
     [['import', 'table.txt'], /table\.txt ends in none of .yaml, .yml, .csv, .json: say the format with --format/],
     [['import', 'table.json', '--input-shape', '28x28'], /--input-shape to be height x width x channels/],
@@ -295,6 +362,14 @@ describe('latency-lut', () => {
     [['predict', '--table', 'table.json', '--holdout', '1'], /--holdout to be a whole number from 2/],
     [['predict', '--table', 'table.json', '--holdout', '10', '--out', 'x.json'], /goes without --space and --out/],
     [['predict', '--table', 'table.json', '--out', 'x.json'], /--out needs --space/],
+    [
+      ['validate', '--space', '@space.json', '--table', 'table.json'],
+      /table made-up was measured in pencil, which cannot be measured here/,
+    ],
+    [['validate', '--space', 'fashion-mini', '--table', 'table.json'], /table made-up does not cover fashion-mini\n {2}.*: missing/],
+    [['validate', '--space', '@space.json', '--table', 'table.json', '--networks', '3'], /--networks to be a whole number from 4/],
+    [['validate', '--space', '@space.json', '--table', 'table.json', '--plot', 'x.jpg'], /--plot to end in .svg or .png, got "x.jpg"/],
+    [['validate', '--space', '@space.json', '--table', 'table.json', '--store', '--out', 'x'], /give one/],
     [['pull', 'a@b'], /NAME@VERSION/],
     [['measure', '--space', 'fashion-mini', '--architecture', 'fashion-mini:mb3k5'], /expected 6 operations/],
     [['list'], /GATEHOUSE_TOKEN/],

@@ -2,10 +2,12 @@ import * as tf from '@tensorflow/tfjs-core'
 import { beforeAll, describe, expect, test } from 'vitest'
 
 import { coverSpace } from '../../latency-lut/coverage.ts'
+import type { Progress } from '../../latency-lut/node/measure.ts'
 import { measureNetwork, profileAndCheck, profileSpace, randomPaths } from '../../latency-lut/node/profile.ts'
+import { openRuntime } from '../../latency-lut/node/runtimes/index.ts'
+import type { Runtime } from '../../latency-lut/node/runtimes/runtime.ts'
 import { latencyTableSchema } from '../../latency-lut/table.ts'
 import { createSpace, largestPath, SpaceError } from '../../search-space/index.ts'
-import { type Backend, openBackend } from '../../worker-agent/backends/backends.ts'
 import { buildKernels } from '../../worker-agent/kernels/build.ts'
 
 /** 13 keys. */
@@ -19,18 +21,18 @@ const tinySpace = createSpace({
   kernels: [3, 5],
 })
 
-let backend: Backend
+let runtime: Runtime
 beforeAll(async () => {
   await buildKernels()
-  backend = (await openBackend('wasm')).chosen
+  runtime = await openRuntime('tfjs-wasm')
 }, 60_000)
 
-describe('a profile on the wasm backend', () => {
+describe('a profile in tfjs-wasm', () => {
   test('covers the space, knows its machine, and larger operations cost more', async () => {
     const shares: number[] = []
     const table = await profileSpace({
       space: tinySpace,
-      backend,
+      runtime,
       batch: 8,
       seed: 1,
       rounds: 25,
@@ -39,11 +41,12 @@ describe('a profile on the wasm backend', () => {
     expect(latencyTableSchema.parse(table)).toEqual(table)
     expect(coverSpace(tinySpace, table).kind).toBe('covered')
     expect(table).toMatchObject({
-      name: 'tiny-wasm',
+      name: 'tiny-tfjs-wasm',
       batch: 8,
       inputShape: [28, 28, 1],
       fixedMs: 0,
       runtime: { name: 'tfjs-wasm', threads: 1 },
+      quality: { rounds: 25, halfWidthPct: expect.any(Number), droppedPct: expect.any(Number), driftPct: expect.any(Number) },
     })
     expect(Date.parse(table.measuredAt ?? '')).toBeGreaterThan(Date.now() - 60_000)
     expect(shares).toHaveLength(25)
@@ -63,7 +66,7 @@ describe('a profile on the wasm backend', () => {
 
   test('predicts whole networks from the sum of its entries', async () => {
     const { networks, meanAbsoluteError } = await profileAndCheck(
-      { space: tinySpace, backend, batch: 8, seed: 2, rounds: 40 },
+      { space: tinySpace, runtime, batch: 8, seed: 2, rounds: 40 },
       randomPaths(tinySpace, 6, 2),
     )
     expect(networks).toHaveLength(6)
@@ -78,7 +81,7 @@ describe('a profile on the wasm backend', () => {
         operations.findIndex(({ isZero }) => isZero),
       ),
     )
-    const settings = { space: tinySpace, backend, batch: 8, seed: 1, rounds: 15 }
+    const settings = { space: tinySpace, runtime, batch: 8, seed: 1, rounds: 15 }
     const small = await measureNetwork({ ...settings, path: smallest })
     const large = await measureNetwork({ ...settings, path: largestPath(tinySpace) })
     expect(large.meanMs).toBeGreaterThan(small.meanMs)
@@ -89,7 +92,7 @@ describe('a profile on the wasm backend', () => {
     const startMs = performance.now()
     const options = {
       space: tinySpace,
-      backend,
+      runtime,
       batch: 1,
       seed: 1,
       onProgress: (progress: { rounds: number }) => void (rounds = progress.rounds),
@@ -100,15 +103,42 @@ describe('a profile on the wasm backend', () => {
     expect(rounds).toBe(5)
   })
 
+  test('ends as soon as the precision asked for is reached', async () => {
+    const options = { space: tinySpace, runtime, batch: 1, seed: 1, budgetMs: 20_000 }
+    const coarse = await profileSpace({ ...options, precision: 1 })
+    // 24 rounds are the fewest that count as enough.
+    expect(coarse.quality?.rounds).toBe(24)
+    expect(coarse.quality?.worstHalfWidthPct).toBeLessThan(100)
+  })
+
+  test('goes on from an interrupted one, whose samples count', async () => {
+    const saved: Progress[] = []
+    const save = async (progress: Progress) => void saved.push({ ...progress, rounds: [...progress.rounds] })
+    const interrupt = new AbortController()
+    const onProgress = ({ rounds }: { rounds: number }) => {
+      if (rounds === 7) interrupt.abort(new Error('interrupted'))
+    }
+    const options = { space: tinySpace, runtime, batch: 1, seed: 1, rounds: 10 }
+    const first = profileSpace({ ...options, onProgress, signal: interrupt.signal, checkpoint: { earlier: null, save } })
+    await expect(first).rejects.toThrow('interrupted')
+    const kept = saved.at(-1) as Progress
+    expect(kept.rounds).toHaveLength(7)
+    // Samples that cannot be mistaken for new ones.
+    const earlier = { spentMs: 1, rounds: kept.rounds.map((round) => round.map(() => 1000)) }
+    const { entries, quality } = await profileSpace({ ...options, checkpoint: { earlier, save } })
+    expect(quality?.rounds).toBe(10)
+    for (const { meanMs } of Object.values(entries)) expect(meanMs).toBe(1000)
+  })
+
   test('leaves no tensor behind, also when it fails', async () => {
     const before = tf.memory()
-    const options = { space: tinySpace, backend, batch: 1, seed: 1, rounds: 2 }
+    const options = { space: tinySpace, runtime, batch: 1, seed: 1, rounds: 2 }
     await profileSpace(options)
     await expect(profileSpace({ ...options, signal: AbortSignal.abort(new Error('enough')) })).rejects.toThrow('enough')
     expect(tf.memory()).toMatchObject({ numTensors: before.numTensors, numBytes: before.numBytes })
   })
 
   test('refuses a path of another space', async () => {
-    await expect(measureNetwork({ space: tinySpace, backend, batch: 1, seed: 1, path: [0] })).rejects.toThrow(SpaceError)
+    await expect(measureNetwork({ space: tinySpace, runtime, batch: 1, seed: 1, path: [0] })).rejects.toThrow(SpaceError)
   })
 })

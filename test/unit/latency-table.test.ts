@@ -95,6 +95,63 @@ describe('coverage', () => {
   })
 })
 
+describe('a correction', () => {
+  const correction = { offsetMs: -0.5, factor: 1.25, networks: 25 }
+  const latencyOf = (changes: Record<string, unknown>) => {
+    const coverage = coverSpace(space, latencyTableSchema.parse(makeTable({ fixedMs: 0.25, ...changes })))
+    if (coverage.kind !== 'covered') throw new Error('not covered')
+    return coverage.latency
+  }
+  const plain = latencyOf({})
+  const corrected = latencyOf({ correction })
+  const logits = fc.tuple(
+    ...space.blocks.map(({ operations }) =>
+      fc.array(fc.double({ min: -3, max: 3, noNaN: true }), { minLength: operations.length, maxLength: operations.length }),
+    ),
+  )
+  const softmax = (alpha: readonly number[]) => {
+    const total = alpha.reduce((sum, value) => sum + Math.exp(value), 0)
+    return alpha.map((value) => Math.exp(value) / total)
+  }
+
+  test('makes offset + factor · latency of every path and of every expectation', () => {
+    const choice = fc.tuple(...space.blocks.map((block) => fc.nat(block.operations.length - 1)))
+    fc.assert(
+      fc.property(choice, logits, (path, alphas) => {
+        expect(pathLatencyMs(corrected, path)).toBeCloseTo(-0.5 + 1.25 * pathLatencyMs(plain, path), 9)
+        const probabilities = alphas.map(softmax)
+        expect(expectedLatencyMs(corrected, probabilities)).toBeCloseTo(-0.5 + 1.25 * expectedLatencyMs(plain, probabilities), 9)
+      }),
+    )
+  })
+
+  test('leaves the gradient formula true: dE/dalpha = p_i · (F_i − Σ p_j F_j), against finite differences', () => {
+    const step = 1e-4
+    fc.assert(
+      fc.property(logits, fc.nat(space.blocks.length - 1), (alphas, block) => {
+        const expectedAt = (change: number) =>
+          expectedLatencyMs(
+            corrected,
+            alphas.map((alpha, index) => softmax(alpha.map((value, i) => (index === block && i === 0 ? value + change : value)))),
+          )
+        const numeric = (expectedAt(step) - expectedAt(-step)) / (2 * step)
+        const p = softmax(alphas[block] ?? [])
+        const f = corrected.operationMs[block] ?? []
+        const mean = p.reduce((sum, probability, j) => sum + probability * (f[j] ?? 0), 0)
+        expect(numeric).toBeCloseTo((p[0] ?? 0) * ((f[0] ?? 0) - mean), 4)
+      }),
+      { numRuns: 30 },
+    )
+  })
+
+  test.each<[string, Record<string, unknown>, string]>([
+    ['that turns the order round', { correction: { ...correction, factor: -1 } }, 'correction.factor'],
+    ['of one network', { correction: { ...correction, networks: 1 } }, 'correction.networks'],
+    ['without an offset', { correction: { factor: 1, networks: 9 } }, 'correction.offsetMs'],
+    ['with a quality of no rounds', { quality: { rounds: 0, droppedPct: 0, driftPct: 0 } }, 'quality.rounds'],
+  ])('%s is refused at that field', (_, changes, path) => expect(pathsRefused(makeTable(changes))).toContain(path))
+})
+
 describe('canonical JSON', () => {
   test('does not depend on the order of keys', () => {
     const reversed = (value: unknown): unknown => {

@@ -100,6 +100,7 @@ async function runAgent({ client, registration, trainer, exchange, stop, onEvent
     const answer = await client.lease(agentId)
     if (answer.kind !== 'task') return { kind: 'no-task', answer }
     const lease = leases.hold(answer.task)
+    trainer.prefetch(answer.task.work)
     const pulled = await exchange.pull(trainer.keysOf(answer.task.work))
     exchangeMs = performance.now() - startMs
     return { kind: 'task', task: answer.task, lease, pulled }

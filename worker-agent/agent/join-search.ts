@@ -4,7 +4,7 @@ import { planShards } from '../../coordinator/protocol/index.ts'
 import { createSpace } from '../../search-space/index.ts'
 import type { Backend } from '../backends/backends.ts'
 import { createCoordinatorClient } from '../client/coordinator-client.ts'
-import type { Dataset } from '../datasets/index.ts'
+import { type Dataset, openBatchSource } from '../datasets/index.ts'
 import type { Accumulate } from '../training/micro-batches.ts'
 import { createTrainer } from '../training/trainer.ts'
 import { type AgentEvent, runAgent } from './agent.ts'
@@ -12,6 +12,7 @@ import { createWeightExchange } from './weight-exchange.ts'
 
 /** After a stop, requests under way get this long before they are cut off. */
 const STOP_GRACE_MS = 8000
+const MAX_SHOWN_FILES = 5
 
 type JoinOptions = {
   readonly coordinator: string
@@ -52,6 +53,12 @@ function count(summary: Omit<AgentSummary, 'agentId' | 'end'>, event: AgentEvent
   summary.images += event.result.kind === 'trainWeights' ? event.result.images : 0
 }
 
+function describeBroken(files: readonly string[]): string {
+  const shown = files.slice(0, MAX_SHOWN_FILES).join(', ')
+  const more = files.length > MAX_SHOWN_FILES ? ' …' : ''
+  return `${files.length} broken images were each replaced by another of their class: ${shown}${more}`
+}
+
 /** Throws CoordinatorError, TrainerError or AgentError where the search cannot be joined or gone on with. */
 async function joinSearch(options: JoinOptions): Promise<AgentSummary> {
   const { coordinator, token, name, device, backend, dataset, accumulate, stop, onNote, onEvent } = options
@@ -83,7 +90,8 @@ async function joinSearch(options: JoinOptions): Promise<AgentSummary> {
   const { config, searchId, agentId } = registration
   const space = createSpace(registration.space)
   onNote(`search   ${searchId}: ${config.name}, space ${space.name}; agent ${agentId}`)
-  const trainer = createTrainer({ backend, dataset, space, config, accumulate, onNote })
+  const source = await openBatchSource(dataset)
+  const trainer = createTrainer({ backend, dataset, source, space, config, accumulate, onNote })
   const plan = planShards(space, config.weights.shardBytes)
   const exchange = createWeightExchange({ client, agent: registration, encoding: config.weights.encoding, plan, weights: trainer.weights })
   const tally = { tasks: 0, duplicates: 0, stale: 0, refused: 0, images: 0, trainMs: 0, idleMs: 0 }
@@ -99,6 +107,8 @@ async function joinSearch(options: JoinOptions): Promise<AgentSummary> {
       onEvent(event)
     },
   })
+  const broken = trainer.brokenFiles()
+  if (broken.length > 0) onNote(`data     ${describeBroken(broken)}`)
   return { agentId, end: end.kind === 'finished' ? end.phase : 'interrupted', ...tally }
 }
 

@@ -63,7 +63,8 @@ async function measureSpeed(backend: Backend, seconds: number, signal: AbortSign
     await step(PROBE_BATCH)
     const isSlow = performance.now() - probeMs > PROBE_SHARE * seconds * 1000
     const batch = isSlow ? PROBE_BATCH : SPEED_BATCH
-    for (let i = 0; i < WARMUP_STEPS && !isSlow; i++) await step(batch)
+    const warmUpSteps = isSlow ? 0 : WARMUP_STEPS
+    for (let i = 0; i < warmUpSteps; i++) await step(batch)
     const startMs = performance.now()
     let steps = 0
     while (performance.now() - startMs < seconds * 1000) {

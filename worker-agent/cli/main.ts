@@ -4,7 +4,6 @@ import { type CommandDef, defineCommand } from 'citty'
 import { runProgram } from '../../command-line/program.ts'
 import { createDoctorCommand } from './doctor-command.ts'
 import { createRunCommand } from './run-command.ts'
-import { createTrainCommand } from './train-command.ts'
 
 const DEFAULT_COMMAND = 'run'
 const ROOT_FLAGS = ['--help', '-h', '--version']
@@ -28,7 +27,7 @@ await runProgram(
   (terminal, version) =>
     defineCommand({
       meta: { name: 'worker-agent', version, description: 'Trains what a coordinator hands out, on this machine.' },
-      subCommands: { run: createRunCommand(terminal), train: createTrainCommand(terminal), doctor: createDoctorCommand(terminal) },
+      subCommands: { run: createRunCommand(terminal), doctor: createDoctorCommand(terminal) },
     }) as CommandDef,
   meansDefault ? [DEFAULT_COMMAND, ...rawArgs] : rawArgs,
   epilogues,

@@ -9,9 +9,10 @@ import { AgentError, type AgentEvent } from '../agent/agent.ts'
 import { AgentThreadError, runAgentThreads } from '../agent/agent-threads.ts'
 import { type AgentSummary, joinSearch } from '../agent/join-search.ts'
 import type { Backend } from '../backends/backends.ts'
-import { CoordinatorError } from '../client/coordinator-client.ts'
+import { CoordinatorError, createCoordinatorClient } from '../client/coordinator-client.ts'
+import { DatasetError } from '../datasets/index.ts'
 import { TrainerError } from '../training/trainer.ts'
-import { physicalCores } from './physical-cores.ts'
+import { physicalCores } from '../backends/physical-cores.ts'
 import { backendArgs, dataArgs, deviceName, openChosenBackend, openChosenDataset, positiveInteger } from './shared-flags.ts'
 
 const DEFAULT_COORDINATOR = 'http://127.0.0.1:8787'
@@ -29,7 +30,7 @@ const reasons: Partial<Record<ProblemCode | 'bad-token' | 'bad-answer' | 'share-
 
 /** A failure of the agent as the command line reports it. */
 function cliError(error: unknown): unknown {
-  const known = [CoordinatorError, TrainerError, AgentError, AgentThreadError].some((type) => error instanceof type)
+  const known = [CoordinatorError, TrainerError, DatasetError, AgentError, AgentThreadError].some((type) => error instanceof type)
   if (!known) return error
   const { code, message } = error as Error & { code: string | null }
   return new CliError(reasons[code as keyof typeof reasons] ?? 'failure', message)
@@ -119,7 +120,10 @@ function createRunCommand(terminal: Terminal): CommandDef {
       terminal.interrupted.addEventListener('abort', () => terminal.note('stopping: leases are given back …'))
       try {
         const backend = await openChosenBackend(terminal, args.backend, args['software-gpu'])
-        const dataset = await openChosenDataset(terminal, args)
+        const dataset = await openChosenDataset(terminal, args, async () => {
+          const client = createCoordinatorClient({ coordinator, token, signal: terminal.interrupted })
+          return (await client.readSpace()).input
+        })
         const count = chooseConcurrency(args.concurrency, backend)
         const accumulate = args.accumulate === 'auto' ? 'auto' : positiveInteger(args.accumulate, '--accumulate')
         const common = { coordinator, token, name: args.name, device: deviceName(backend), dataset, accumulate } as const

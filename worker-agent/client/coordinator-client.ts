@@ -27,6 +27,7 @@ import {
   type Tensor,
   versionsSchema,
 } from '../../coordinator/protocol/index.ts'
+import { type MbconvConfig, mbconvConfigSchema } from '../../search-space/mbconv-config.ts'
 import { withRetries } from './retry.ts'
 
 /** A request without an answer for this long is given up and tried again. */
@@ -49,10 +50,15 @@ class CoordinatorError extends Error {
   }
 }
 
+/** Of a search's status, what an agent needs before it registers. */
+const statusSpaceSchema = z.object({ space: mbconvConfigSchema })
+
 type PulledTensor = { readonly values: Float32Array; readonly version: number }
 
 type CoordinatorClient = {
   readonly searchId: string
+  /** All settings of the search's space, before the agent is one of its agents. */
+  readSpace(): Promise<MbconvConfig>
   register(request: RegisterRequest): Promise<RegisterResponse>
   lease(agentId: string): Promise<LeaseResponse>
   /** Not retried: the next one comes soon. */
@@ -135,6 +141,18 @@ function createCoordinatorClient({ coordinator, token, signal, onRetry }: Client
 
   return {
     searchId,
+    readSpace: () =>
+      withRetries(
+        async () => {
+          const response = await fetch(base, {
+            headers: { Authorization: `Bearer ${token}` },
+            signal: AbortSignal.any([signal, AbortSignal.timeout(REQUEST_TIMEOUT_MS)]),
+          })
+          if (!response.ok) throw await refusalOf(response)
+          return statusSpaceSchema.parse(await response.json()).space
+        },
+        { signal, passing, onRetry: (error, delayMs) => onRetry?.(describeError(error), delayMs) },
+      ),
     register: (body) => requestJson('/agents', body, registerResponseSchema),
     lease: (agentId) => requestJson('/lease', { agentId }, leaseResponseSchema),
     async heartbeat(ref) {

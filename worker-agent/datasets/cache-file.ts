@@ -16,7 +16,7 @@ import { crc32 } from 'node:zlib'
 
 import * as z from 'zod'
 
-import type { Dataset, ImageShape, Split } from './dataset.ts'
+import { createLabels, type ImageShape, type Labels, type MemoryDataset, type Split } from './dataset.ts'
 import { reasonOf } from './errors.ts'
 import { MAX_CACHE_HEADER_BYTES, MAX_CLASSES, MAX_FILE_BYTES } from './limits.ts'
 
@@ -38,20 +38,26 @@ const headerSchema = z.object({
   testCount: positive,
   fingerprint: z.string().regex(/^[0-9a-f]{64}$/),
   normalisation: z.object({ mean: z.array(z.number()), std: z.array(z.number().positive()) }),
+  brokenFiles: z.array(z.string()).optional(),
   sources: z.array(sourceStampSchema),
   /** CRC-32 of the payload. */
   payloadCrc32: z.int().min(0),
 })
 
-type CacheResult = { kind: 'hit'; dataset: Dataset } | { kind: 'absent' } | { kind: 'unusable'; reason: string }
+type CacheResult = { kind: 'hit'; dataset: MemoryDataset } | { kind: 'absent' } | { kind: 'unusable'; reason: string }
 
-function payloadParts({ train, test }: Dataset): Uint8Array[] {
-  return [train.images, train.labels, test.images, test.labels]
+/** Bytes as they lie in memory: two-byte labels are little-endian, as every processor that Node runs on stores them. */
+function bytesOf(labels: Labels): Uint8Array {
+  return new Uint8Array(labels.buffer, labels.byteOffset, labels.byteLength)
+}
+
+function payloadParts({ train, test }: MemoryDataset): Uint8Array[] {
+  return [train.images, bytesOf(train.labels), test.images, bytesOf(test.labels)]
 }
 
 /** Replaces the cache file, making its folder where needed. Throws what the file system throws. */
-async function writeCacheFile(file: string, dataset: Dataset, sources: readonly SourceStamp[]): Promise<void> {
-  const { name, shape, classes, classNames, train, test, fingerprint, normalisation } = dataset
+async function writeCacheFile(file: string, dataset: MemoryDataset, sources: readonly SourceStamp[]): Promise<void> {
+  const { name, shape, classes, classNames, train, test, fingerprint, normalisation, brokenFiles } = dataset
   const parts = payloadParts(dataset)
   const header = Buffer.from(
     JSON.stringify({
@@ -63,6 +69,7 @@ async function writeCacheFile(file: string, dataset: Dataset, sources: readonly 
       testCount: test.count,
       fingerprint,
       normalisation,
+      brokenFiles,
       sources,
       payloadCrc32: parts.reduce((crc, part) => crc32(part, crc), 0),
     }),
@@ -129,7 +136,7 @@ function parseCache(bytes: Buffer, sources: readonly SourceStamp[]): CacheResult
   const shape: ImageShape = described.shape
   const imageBytes = shape[0] * shape[1] * shape[2]
   const payload = bytes.subarray(PREFIX_BYTES + headerBytes)
-  const expectedBytes = (trainCount + testCount) * (imageBytes + 1)
+  const expectedBytes = (trainCount + testCount) * (imageBytes + createLabels(0, described.classes).BYTES_PER_ELEMENT)
   if (payload.length !== expectedBytes) {
     return unusable(`expected ${expectedBytes} bytes of images and labels, got ${payload.length}`)
   }
@@ -141,8 +148,14 @@ function parseCache(bytes: Buffer, sources: readonly SourceStamp[]): CacheResult
     offset += length
     return view
   }
-  const takeSplit = (count: number): Split => ({ count, shape, images: take(count * imageBytes), labels: take(count) })
-  return { kind: 'hit', dataset: { ...described, shape, train: takeSplit(trainCount), test: takeSplit(testCount) } }
+  const takeSplit = (count: number): Split => {
+    const images = take(count * imageBytes)
+    const labels = createLabels(count, described.classes)
+    bytesOf(labels).set(take(labels.byteLength))
+    return { count, shape, images, labels }
+  }
+  const dataset = { storage: 'memory' as const, ...described, shape, train: takeSplit(trainCount), test: takeSplit(testCount) }
+  return { kind: 'hit', dataset }
 }
 
 /** Never throws: a cache that cannot be read is one to be rebuilt. */

@@ -1,8 +1,12 @@
-// What a dataset is to the rest of the agent: two labelled stacks of byte images in memory, and one fingerprint by
-// which machines agree that they hold the same data.
+// What a dataset is to the rest of the agent: labelled images of a train and a test split, and one fingerprint by which
+// machines agree that they hold the same data. Images are bytes in memory, or files that are decoded when they are needed;
+// batch-source.ts makes mini-batches of both.
 
 /** Height, width and channels of one image. */
 type ImageShape = readonly [height: number, width: number, channels: number]
+
+/** One class index per image: bytes up to 256 classes, two bytes each beyond. */
+type Labels = Uint8Array | Uint16Array
 
 type Split = {
   count: number
@@ -10,7 +14,20 @@ type Split = {
   /** count × height × width × channels bytes, NHWC, 0 to 255. */
   images: Uint8Array
   /** `count` class indices. */
-  labels: Uint8Array
+  labels: Labels
+}
+
+/** Images that stay in their files. Typed arrays rather than objects: a million images take 50 MB, and threads can share them. */
+type FileSplit = {
+  count: number
+  /** `count` class indices, ascending. */
+  labels: Labels
+  /** Paths below the dataset's folder, UTF-8, `/` between names, one after another. */
+  paths: Uint8Array
+  /** Where each path ends in `paths`. */
+  pathEnds: Uint32Array
+  /** Width and height of each image as it is looked at, in pixels; both 0 where the file's header cannot be read. */
+  sizes: Uint32Array
 }
 
 /** Per channel, of the train images scaled to 0..1. */
@@ -18,6 +35,7 @@ type Normalisation = { mean: number[]; std: number[] }
 
 /** What a reader makes of its files; everything else about a dataset follows from it. */
 type RawDataset = {
+  /** Of the images in batches; files may hold larger ones. */
   shape: ImageShape
   classes: number
   classNames?: readonly string[]
@@ -25,12 +43,52 @@ type RawDataset = {
   test: Split
 }
 
-type Dataset = RawDataset & {
+type DatasetFacts = {
   /** For people; not part of the fingerprint. */
   name: string
-  /** sha256 in hex, the same for the same pixels and labels in the same order, whatever files they came from. */
+  /** sha256 in hex; docs/datasets.md says over what. */
   fingerprint: string
   normalisation: Normalisation
 }
 
-export type { Dataset, ImageShape, Normalisation, RawDataset, Split }
+type MemoryDataset = RawDataset &
+  DatasetFacts & {
+    storage: 'memory'
+    /** Files of a folder of images that could not be decoded, each replaced by another of its class. */
+    brokenFiles?: readonly string[]
+  }
+
+type FileDataset = Omit<RawDataset, 'train' | 'test'> &
+  DatasetFacts & {
+    storage: 'files'
+    /** Absolute. */
+    folder: string
+    train: FileSplit
+    test: FileSplit
+  }
+
+type Dataset = MemoryDataset | FileDataset
+
+/** An array for `count` labels of that many classes. */
+function createLabels(count: number, classes: number): Labels {
+  return classes <= 256 ? new Uint8Array(count) : new Uint16Array(count)
+}
+
+/** The path of one image below the dataset's folder. */
+function pathOf({ paths, pathEnds }: FileSplit, index: number): string {
+  return Buffer.from(paths.buffer, paths.byteOffset, paths.length).toString('utf8', index === 0 ? 0 : pathEnds[index - 1], pathEnds[index])
+}
+
+export {
+  createLabels,
+  type Dataset,
+  type FileDataset,
+  type FileSplit,
+  type ImageShape,
+  type Labels,
+  type MemoryDataset,
+  type Normalisation,
+  pathOf,
+  type RawDataset,
+  type Split,
+}

@@ -111,8 +111,9 @@ async function readFashionMnist(source: DatasetSource, { classes, onProgress }: 
 /** `from`: file or URL of the module whose node_modules are searched. */
 function createFashionMnistReader(from: string): DatasetReader {
   return {
+    lookedFor: `npm:${PACKAGE}`,
     async locate(ref) {
-      if (ref.kind !== 'npm' || ref.packageName !== PACKAGE) return { kind: 'not-mine', lookedFor: `npm:${PACKAGE}` }
+      if (ref.kind !== 'npm' || ref.packageName !== PACKAGE) return null
       let manifest: string
       try {
         manifest = createRequire(from).resolve(`${PACKAGE}/package.json`)
@@ -134,7 +135,7 @@ function createFashionMnistReader(from: string): DatasetReader {
           )
         })
       }
-      return { kind: 'found', source: { name: PACKAGE, files } }
+      return { name: PACKAGE, files }
     },
     read: readFashionMnist,
   }

@@ -1,8 +1,10 @@
 // Bytes to a normalised, perhaps augmented, batch of floats: (value / 255 − mean[c]) / std[c], by one table of 256
 // floats per channel. Augmentation per image: mirror left to right with probability ½, then shift by a whole number of
-// pixels, uniform in [−shift, shift] down and across; what comes in from outside is black (0 before normalisation).
+// pixels, uniform in [−shift, shift] down and across; what comes in from outside is black (0 before normalisation). That
+// is the same as padding the image and cropping it at random. Colours and cutout, behind it, are in augment-colours.ts.
 
 import type { Random } from '../../search-space/random.ts'
+import { type ColourAugmentation, cutOut, drawsColours, jitterColours, needsThreeChannels } from './augment-colours.ts'
 import type { ImageShape, Normalisation, Split } from './dataset.ts'
 import { DatasetError } from './errors.ts'
 
@@ -10,8 +12,13 @@ const VALUES = 256
 const LARGEST_PIXEL = 255
 const FLIP_PROBABILITY = 0.5
 
-/** `shift` in pixels, a whole number. */
-type Augmentation = { flip: boolean; shift: number }
+type Augmentation = Partial<ColourAugmentation> & {
+  flip: boolean
+  /** In pixels, a whole number. */
+  shift: number
+  /** Of images that are decoded for each batch: the least part of their area that is drawn, 0 to 1. Here it has no effect. */
+  minArea?: number
+}
 
 type Batch = {
   /** batch × height × width × channels, NHWC. */
@@ -26,13 +33,23 @@ type FillBatchOptions = {
   normalisation: Normalisation
   /** Default: none. */
   augmentation?: Augmentation
-  /** Needed with an augmentation; draws per image, in this order: mirror (if `flip`), down, across (if `shift` > 0). */
+  /**
+   * Needed with an augmentation; draws per image, in this order, what is on: mirror, down, across, brightness, contrast,
+   * saturation, row and column of the cutout's middle.
+   */
   random?: Random
   /** Written and returned instead of new arrays; must have exactly the batch's lengths. */
   output?: Batch
 }
 
 const tables = new WeakMap<Normalisation, Float32Array>()
+/** Pixels scaled to 0..1, which is what colours are changed in. */
+const PLAIN: Record<number, Normalisation> = {}
+
+function plainTable(channels: number): Float32Array {
+  PLAIN[channels] ??= { mean: Array<number>(channels).fill(0), std: Array<number>(channels).fill(1) }
+  return tableOf(PLAIN[channels], channels)
+}
 
 /** Entry value × channels + channel; made once per normalisation object. */
 function tableOf(normalisation: Normalisation, channels: number): Float32Array {
@@ -104,24 +121,36 @@ function checkOutput(output: Batch, imageValues: number, labels: number): void {
   )
 }
 
+function checkAugmentation({ shift, cutout = 0, ...augmentation }: Augmentation, [, , channels]: ImageShape): void {
+  for (const [name, pixels] of Object.entries({ shift, cutout })) {
+    if (!(Number.isInteger(pixels) && pixels >= 0)) {
+      throw new DatasetError('bad-batch', `expected ${name} to be a whole number of pixels, at least 0, got ${pixels}`)
+    }
+  }
+  if (needsThreeChannels(augmentation) && channels !== 3) {
+    throw new DatasetError('bad-batch', `expected images of 3 channels for a saturation above 0, got ${channels}`)
+  }
+}
+
 /** Fills a batch; the same arguments and the same state of `random` always give the same numbers. */
 function fillBatch(options: FillBatchOptions): Batch {
   const { split, indices, normalisation, augmentation = { flip: false, shift: 0 }, random } = options
-  const { flip, shift } = augmentation
+  const { flip, shift, cutout = 0 } = augmentation
   const { shape } = split
   const imageLength = shape[0] * shape[1] * shape[2]
-  const table = tableOf(normalisation, shape[2])
   const output = options.output ?? {
     images: new Float32Array(indices.length * imageLength),
     labels: new Int32Array(indices.length),
   }
   checkOutput(output, indices.length * imageLength, indices.length)
-  if (!(Number.isInteger(shift) && shift >= 0)) {
-    throw new DatasetError('bad-batch', `expected shift to be a whole number of pixels, at least 0, got ${shift}`)
-  }
-  if ((flip || shift > 0) && random === undefined) {
+  checkAugmentation(augmentation, shape)
+  const hasColours = drawsColours(augmentation)
+  const isAugmented = flip || shift > 0 || cutout > 0 || hasColours
+  if (isAugmented && random === undefined) {
     throw new DatasetError('bad-batch', 'expected a random generator with an augmentation; seed one by (seed, step)')
   }
+  const normalised = tableOf(normalisation, shape[2])
+  const table = hasColours ? plainTable(shape[2]) : normalised
 
   for (let slot = 0; slot < indices.length; slot++) {
     const index = indices[slot] as number
@@ -136,6 +165,11 @@ function fillBatch(options: FillBatchOptions): Batch {
       copyMoved(split.images, output.images, place, { mirrored, down, across })
     } else {
       copyPlain(split.images, output.images, place)
+    }
+    if (random !== undefined && (hasColours || cutout > 0)) {
+      const image = output.images.subarray(place.to, place.to + imageLength)
+      if (hasColours) jitterColours(image, normalisation, augmentation, random)
+      if (cutout > 0) cutOut(image, shape, cutout, random)
     }
     output.labels[slot] = split.labels[index] as number
   }

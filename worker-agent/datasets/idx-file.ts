@@ -2,7 +2,7 @@
 // byte), the number of dimensions, each dimension as a big-endian 32-bit word, then the bytes.
 // Pure: bytes in, a view of the same bytes out.
 
-import type { ImageShape } from './dataset.ts'
+import type { ImageShape, Labels } from './dataset.ts'
 import { DatasetError } from './errors.ts'
 import { MAX_FILE_BYTES } from './limits.ts'
 
@@ -105,9 +105,9 @@ function encodeIdxImages({ count, shape, images }: IdxImages): Uint8Array {
     : encodeIdx(COLOUR_IMAGES_MAGIC, [count, height, width, channels], images)
 }
 
-/** The inverse of `parseIdxLabels`. */
-function encodeIdxLabels(labels: Uint8Array): Uint8Array {
-  return encodeIdx(LABELS_MAGIC, [labels.length], labels)
+/** The inverse of `parseIdxLabels`; the format has one byte per label. */
+function encodeIdxLabels(labels: Labels): Uint8Array {
+  return encodeIdx(LABELS_MAGIC, [labels.length], Uint8Array.from(labels))
 }
 
 export { encodeIdxImages, encodeIdxLabels, type IdxImages, type IdxLabels, parseIdxImages, parseIdxLabels }

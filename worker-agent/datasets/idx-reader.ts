@@ -4,8 +4,9 @@
 import { readdir } from 'node:fs/promises'
 import { basename, join } from 'node:path'
 
-import type { RawDataset, Split } from './dataset.ts'
-import { DatasetError, reasonOf } from './errors.ts'
+import { checkLabels } from './check-labels.ts'
+import { createLabels, type Labels, type RawDataset, type Split } from './dataset.ts'
+import { DatasetError } from './errors.ts'
 import { parseIdxImages, parseIdxLabels } from './idx-file.ts'
 import { readPackedFile } from './read-packed-file.ts'
 import type { DatasetReader, DatasetSource, ReadOptions } from './reader.ts'
@@ -21,18 +22,6 @@ function spellings(stem: Stem): string[] {
 }
 
 const LOOKED_FOR = `the IDX files ${STEMS.map((stem) => `${spellings(stem)[0]}[.gz]`).join(', ')}`
-
-async function listFolder(folder: string): Promise<Set<string>> {
-  try {
-    return new Set(await readdir(folder))
-  } catch (cause) {
-    throw new DatasetError(
-      'folder-missing',
-      `expected ${folder} to be a folder with a dataset, got: ${reasonOf(cause)}; looked for ${LOOKED_FOR}`,
-      { file: folder, cause },
-    )
-  }
-}
 
 async function readSplit(imagesFile: string, labelsFile: string, onFile: (file: string) => void): Promise<Split> {
   const [{ count, shape, images }, { count: labelCount, labels }] = await Promise.all([
@@ -56,14 +45,10 @@ async function readSplit(imagesFile: string, labelsFile: string, onFile: (file: 
   return { count, shape, images, labels }
 }
 
-function checkLabels(labels: Uint8Array, file: string, classes: number, reason: string): void {
-  const at = labels.findIndex((label) => label >= classes)
-  if (at < 0) return
-  throw new DatasetError(
-    'label-out-of-range',
-    `expected labels from 0 to ${classes - 1} (${reason}), got ${labels[at]} for image ${at} of ${file}`,
-    { file },
-  )
+function largestOf(labels: Labels): number {
+  let largest = 0
+  for (const label of labels) largest = Math.max(largest, label)
+  return largest
 }
 
 async function readIdx(source: DatasetSource, { classes, onProgress }: ReadOptions): Promise<RawDataset> {
@@ -83,19 +68,25 @@ async function readIdx(source: DatasetSource, { classes, onProgress }: ReadOptio
     )
   }
   // A network has no output for a class it never trains on, so the train labels decide unless the caller knows better.
-  const known = classes ?? train.labels.reduce((largest, label) => Math.max(largest, label), 0) + 1
+  const known = classes ?? largestOf(train.labels) + 1
   const reason = classes === undefined ? `the classes of ${trainLabels}` : 'the number of classes asked for'
   checkLabels(train.labels, trainLabels, known, reason)
   checkLabels(test.labels, testLabels, known, reason)
-  return { shape: train.shape, classes: known, train, test }
+  const withLabels = (split: Split): Split => {
+    const labels = createLabels(split.count, known)
+    labels.set(split.labels)
+    return { ...split, labels }
+  }
+  return { shape: train.shape, classes: known, train: withLabels(train), test: withLabels(test) }
 }
 
 const idxReader: DatasetReader = {
+  lookedFor: LOOKED_FOR,
   async locate(ref) {
-    if (ref.kind !== 'folder') return { kind: 'not-mine', lookedFor: 'a folder with IDX files' }
-    const names = await listFolder(ref.folder)
+    if (ref.kind !== 'folder') return null
+    const names = new Set(await readdir(ref.folder))
     const found = STEMS.map((stem) => spellings(stem).find((name) => names.has(name)))
-    if (found.every((name) => name === undefined)) return { kind: 'not-mine', lookedFor: LOOKED_FOR }
+    if (found.every((name) => name === undefined)) return null
     const missing = STEMS.filter((_, index) => found[index] === undefined)
     if (missing.length > 0) {
       throw new DatasetError(
@@ -106,7 +97,7 @@ const idxReader: DatasetReader = {
       )
     }
     const files = found.map((name) => join(ref.folder, name as string))
-    return { kind: 'found', source: { name: basename(ref.folder), files } }
+    return { name: basename(ref.folder), files }
   },
   read: readIdx,
 }

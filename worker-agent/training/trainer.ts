@@ -3,9 +3,18 @@
 
 import * as tf from '@tensorflow/tfjs-core'
 import type { ResultOf, SearchConfig, TaskWork } from '../../coordinator/protocol/index.ts'
-import { type Choice, createRandom, type LayerGraph, type Path, seedState, type Space } from '../../search-space/index.ts'
+import type { Choice, LayerGraph, Path, Space } from '../../search-space/index.ts'
 import type { Backend } from '../backends/backends.ts'
-import { type Augmentation, batchIndices, type Dataset, fillBatch, type Shares, splitShares } from '../datasets/index.ts'
+import {
+  type Batch,
+  batchIndices,
+  type BatchRequest,
+  type BatchSource,
+  type BatchStream,
+  type Dataset,
+  type Shares,
+  splitShares,
+} from '../datasets/index.ts'
 import { cosineRate, createSgd, createWeights, evaluate, gateStep, trainStep, type Weights } from '../executor/index.ts'
 import { type Accumulate, createMicroBatches } from './micro-batches.ts'
 
@@ -24,10 +33,14 @@ type Trainer = {
   readonly weights: Weights
   /** Keys of the weights that the work reads. */
   keysOf(work: TaskWork): string[]
+  /** Says what will be run next, so that its first batches are ready. Only the last one said is kept. */
+  prefetch(work: TaskWork): void
   /** Does the work. `betweenSteps` runs before every step with the number of steps still to do. */
   run<W extends TaskWork>(work: W, betweenSteps: (stepsLeft: number) => Promise<void>): Promise<Done<W>>
   /** Forgets the optimiser's velocities, after weights were found broken. */
   resetOptimiser(): void
+  /** Files of the data that could not be decoded so far; another image of their class took the place of each. */
+  brokenFiles(): string[]
 }
 
 /** A share of the data that is too small for one mini-batch. */
@@ -63,6 +76,7 @@ function checkShares(shares: Shares, batchSize: number): void {
 function createTrainer({
   backend,
   dataset,
+  source,
   space,
   config,
   accumulate = 'auto',
@@ -70,6 +84,7 @@ function createTrainer({
 }: {
   backend: Backend
   dataset: Dataset
+  source: BatchSource
   space: Space
   config: SearchConfig
   /** Parts that a mini-batch is split into. Default: as few as fit into the device's memory. */
@@ -98,16 +113,49 @@ function createTrainer({
     return graph
   }
 
-  const batchTensor = (indices: Uint32Array, augmentation?: { settings: Augmentation; step: number }): Step => {
-    const random = augmentation && createRandom(seedState('augmentation', seed, augmentation.step))
-    const { images, labels } = fillBatch({
-      split: dataset.train,
-      indices,
-      normalisation: dataset.normalisation,
-      augmentation: augmentation?.settings,
-      random,
-    })
-    return { images: tf.tensor4d(images, [indices.length, ...space.input]), labels }
+  /** The mini-batches of a task, in the order of its steps. */
+  function* requestsOf(work: TaskWork): Generator<BatchRequest> {
+    switch (work.kind) {
+      case 'trainWeights':
+        for (const [i] of work.paths.entries()) {
+          const step = work.firstStep + i
+          const indices = batchIndices(shares.weights, batchSize, step, `weights/${seed}`)
+          yield { split: 'train', indices, augmentation: { settings: training.augmentation, seed: ['augmentation', seed, step] } }
+        }
+        return
+      case 'gateGradients':
+        for (const [i] of work.steps.entries()) {
+          yield { split: 'train', indices: batchIndices(shares.architecture, batchSize, work.firstStep + i, `architecture/${seed}`) }
+        }
+        return
+      case 'evaluatePaths':
+        for (const _ of work.paths) {
+          for (let batch = 0; batch < evaluationBatches(work.images); batch++) {
+            yield { split: 'train', indices: shares.validation.subarray(batch * batchSize, (batch + 1) * batchSize) }
+          }
+        }
+        return
+      default:
+        work satisfies never
+    }
+  }
+  const evaluationBatches = (images: number) => Math.max(1, Math.floor(Math.min(images, shares.validation.length) / batchSize))
+
+  let expected: { work: TaskWork; stream: BatchStream } | null = null
+  const dropExpected = () => {
+    void expected?.stream.return()
+    expected = null
+  }
+  const streamFor = (work: TaskWork): BatchStream => {
+    if (expected?.work !== work) return source.batches(requestsOf(work))
+    const { stream } = expected
+    expected = null
+    return stream
+  }
+
+  const nextStep = async (stream: BatchStream): Promise<Step> => {
+    const { images, labels } = (await stream.next()).value as Batch
+    return { images: tf.tensor4d(images, [labels.length, ...space.input]), labels }
   }
 
   const withStep = async <T>(step: Step, body: (step: Step) => Promise<T>): Promise<T> => {
@@ -118,9 +166,8 @@ function createTrainer({
     }
   }
 
-  const trainPath = (path: Path, step: number) => {
-    const indices = batchIndices(shares.weights, batchSize, step, `weights/${seed}`)
-    return withStep(batchTensor(indices, { settings: training.augmentation, step }), async ({ images, labels }) => {
+  const trainPath = async (path: Path, step: number, stream: BatchStream) => {
+    return withStep(await nextStep(stream), async ({ images, labels }) => {
       const input = { graph: graphOf(path), weights, images, labels, labelSmoothing }
       const done = await microBatches.run(batchSize, (parts) => trainStep({ ...input, accumulate: parts }))
       const { loss, correct, gradients } = done
@@ -130,9 +177,8 @@ function createTrainer({
     })
   }
 
-  const measureGates = (choices: readonly Choice[], step: number) => {
-    const indices = batchIndices(shares.architecture, batchSize, step, `architecture/${seed}`)
-    return withStep(batchTensor(indices), async ({ images, labels }) => {
+  const measureGates = async (choices: readonly Choice[], stream: BatchStream) => {
+    return withStep(await nextStep(stream), async ({ images, labels }) => {
       const input = { graph: graphOf(choices), weights, images, labels }
       const done = await microBatches.run(batchSize, (parts) => gateStep({ ...input, accumulate: parts }))
       const { loss, correct, gateGradients } = done
@@ -142,13 +188,12 @@ function createTrainer({
     })
   }
 
-  const evaluatePath = async (path: Path, wanted: number) => {
-    const batches = Math.max(1, Math.floor(Math.min(wanted, shares.validation.length) / batchSize))
+  const evaluatePath = async (path: Path, wanted: number, stream: BatchStream) => {
+    const batches = evaluationBatches(wanted)
     let crossEntropy = 0
     let correct = 0
     for (let batch = 0; batch < batches; batch++) {
-      const indices = shares.validation.subarray(batch * batchSize, (batch + 1) * batchSize)
-      const result = await withStep(batchTensor(indices), ({ images, labels }) =>
+      const result = await withStep(await nextStep(stream), ({ images, labels }) =>
         evaluate({ graph: graphOf(path), weights, images, labels }),
       )
       crossEntropy += result.loss / batches
@@ -157,14 +202,16 @@ function createTrainer({
     return { crossEntropy, correct, images: batches * batchSize }
   }
 
-  const run = async (work: TaskWork, betweenSteps: (stepsLeft: number) => Promise<void>): Promise<ResultOf<TaskWork['kind']>> => {
+  type BetweenSteps = (stepsLeft: number) => Promise<void>
+
+  const runOn = async (stream: BatchStream, work: TaskWork, betweenSteps: BetweenSteps): Promise<ResultOf<TaskWork['kind']>> => {
     switch (work.kind) {
       case 'trainWeights': {
         let loss = 0
         let correct = 0
         for (const [i, path] of work.paths.entries()) {
           await betweenSteps(work.paths.length - i)
-          const step = await trainPath(path, work.firstStep + i)
+          const step = await trainPath(path, work.firstStep + i, stream)
           loss += step.loss / work.paths.length
           correct += step.correct
         }
@@ -174,7 +221,7 @@ function createTrainer({
         const steps = []
         for (const [i, choices] of work.steps.entries()) {
           await betweenSteps(work.steps.length - i)
-          steps.push(await measureGates(choices, work.firstStep + i))
+          steps.push(await measureGates(choices, stream))
         }
         return { kind: 'gateGradients', steps }
       }
@@ -182,12 +229,21 @@ function createTrainer({
         const paths = []
         for (const [i, path] of work.paths.entries()) {
           await betweenSteps(work.paths.length - i)
-          paths.push(await evaluatePath(path, work.images))
+          paths.push(await evaluatePath(path, work.images, stream))
         }
         return { kind: 'evaluatePaths', paths }
       }
       default:
         return work satisfies never
+    }
+  }
+
+  const run = async (work: TaskWork, betweenSteps: BetweenSteps) => {
+    const stream = streamFor(work)
+    try {
+      return await runOn(stream, work, betweenSteps)
+    } finally {
+      await stream.return()
     }
   }
 
@@ -197,13 +253,18 @@ function createTrainer({
       const choices: readonly (readonly Choice[])[] = work.kind === 'gateGradients' ? work.steps : work.paths
       return [...new Set(choices.flatMap((choice) => weightKeys(graphOf(choice))))]
     },
+    prefetch(work) {
+      dropExpected()
+      expected = { work, stream: source.batches(requestsOf(work)) }
+    },
     async run(work, betweenSteps) {
       peakBytes = 0
       const result = (await run(work, betweenSteps)) as ResultOf<(typeof work)['kind']>
       return { result, peakBytes }
     },
     resetOptimiser: () => optimiser.clear(),
+    brokenFiles: () => source.brokenFiles(),
   }
 }
 
-export { createTrainer, type Trainer, TrainerError }
+export { createTrainer, type Trainer, TrainerError, weightKeys }

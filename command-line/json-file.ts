@@ -1,7 +1,7 @@
 // JSON files that a person names.
 
 import { readFile } from 'node:fs/promises'
-import { CliError } from '../../command-line/exit-codes.ts'
+import { CliError } from './exit-codes.ts'
 
 /** Throws CliError `usage`, naming the file, if it cannot be read or is not JSON. */
 async function readJsonFile(file: string): Promise<unknown> {

@@ -1,0 +1,148 @@
+// `gatehouse compare`: trains architectures by one recipe, measures them, and puts accuracy beside latency.
+
+import { resolve } from 'node:path'
+import { type CommandDef, defineCommand } from 'citty'
+import { repeatedValues, REPEATABLE_HINT } from '../../command-line/dispatch.ts'
+import { CliError } from '../../command-line/exit-codes.ts'
+import { readJsonFile } from '../../command-line/json-file.ts'
+import { printResult, type Terminal } from '../../command-line/terminal.ts'
+import { pngOf } from '../../plots/png.ts'
+import { SpaceError, type SpaceRef } from '../../search-space/index.ts'
+import { backendArgs, dataArgs } from '../../worker-agent/cli/shared-flags.ts'
+import { physicalCores } from '../../worker-agent/backends/physical-cores.ts'
+import { type Candidate, listCandidates } from '../compare/candidates.ts'
+import { openExperimentFolder } from '../compare/experiment-folder.ts'
+import { accuracyPlot, macsPlot } from '../compare/plots.ts'
+import { renderComparison } from '../compare/report.ts'
+import { runExperiment } from '../compare/run-experiment.ts'
+import { summarise } from '../compare/summary.ts'
+import { buildRecipe, recipeFlags } from './recipe-flags.ts'
+import { readSpaceRef } from './space-flags.ts'
+
+const MAX_COUNT = 1000
+const DEFAULT_SEEDS = 3
+
+const flags = {
+  space: { type: 'string', valueHint: 'PRESET|@FILE', description: 'search space that the architectures are of', required: true },
+  architecture: {
+    type: 'string',
+    valueHint: `NAME=ENCODING${REPEATABLE_HINT}`,
+    description: 'an architecture to compare, as `gatehouse derive` prints it',
+  },
+  random: { type: 'string', valueHint: 'N', description: 'random architectures of the space', default: '3' },
+  'random-seed': { type: 'string', valueHint: 'N', description: 'seed of the random architectures', default: '1' },
+  largest: { type: 'boolean', description: 'the largest architecture of the space', default: true },
+  'mobilenet-v2': { type: 'string', valueHint: 'WIDTHS', description: 'MobileNetV2 at these width multipliers, for example 0.35,0.5,1' },
+  ...dataArgs,
+  ...backendArgs,
+  ...recipeFlags,
+  seeds: { type: 'string', valueHint: 'N', description: 'trainings of each, with seeds 1 to N', default: String(DEFAULT_SEEDS) },
+  jobs: { type: 'string', valueHint: 'N', description: 'trainings at a time (default: as many as physical cores)' },
+  'latency-batch': { type: 'string', valueHint: 'N', description: 'images in one measured run', default: '8' },
+  'latency-runtime': { type: 'string', valueHint: 'NAME', description: 'what latency is measured in', default: 'tfjs-wasm' },
+  out: {
+    type: 'string',
+    valueHint: 'FOLDER',
+    description: 'where results, table and plots go; what is there already is not repeated',
+    required: true,
+  },
+  json: { type: 'boolean', description: 'print one JSON object to standard output', default: false },
+} as const
+
+/** Throws CliError `usage`. */
+function wholeNumber(flag: string, text: string, least: number): number {
+  const value = Number(text)
+  if (text.trim() !== '' && Number.isInteger(value) && value >= least && value <= MAX_COUNT) return value
+  throw new CliError('usage', `expected --${flag} to be a whole number from ${least} to ${MAX_COUNT}, got "${text}"`)
+}
+
+function parseArchitectureFlag(text: string): { name: string; encoding: string } {
+  const equals = text.indexOf('=')
+  if (equals < 1) throw new CliError('usage', `expected --architecture NAME=ENCODING, got "${text}"`)
+  return { name: text.slice(0, equals), encoding: text.slice(equals + 1) }
+}
+
+function parseWidths(text: string | undefined): number[] {
+  if (text === undefined) return []
+  return text.split(',').map((part) => {
+    const width = Number(part)
+    if (!(width > 0 && width <= 10)) throw new CliError('usage', `expected --mobilenet-v2 to list widths above 0 to 10, got "${part}"`)
+    return width
+  })
+}
+
+function chooseCandidates(space: SpaceRef, args: Record<string, unknown>, architectures: readonly string[]): Candidate[] {
+  const text = (flag: string) => args[flag] as string
+  let candidates: Candidate[]
+  try {
+    candidates = listCandidates({
+      space,
+      architectures: architectures.map(parseArchitectureFlag),
+      randomCount: wholeNumber('random', text('random'), 0),
+      randomSeed: wholeNumber('random-seed', text('random-seed'), 0),
+      largest: args['largest'] === true,
+      mobileNetWidths: parseWidths(args['mobilenet-v2'] as string | undefined),
+    })
+  } catch (error) {
+    throw error instanceof SpaceError ? new CliError('usage', error.message) : error
+  }
+  const names = new Set<string>()
+  for (const { name } of candidates) {
+    if (names.has(name)) throw new CliError('usage', `expected every network to have a name of its own, got "${name}" twice`)
+    names.add(name)
+  }
+  if (candidates.length === 0) throw new CliError('usage', 'nothing to compare: name architectures, or ask for random ones')
+  return candidates
+}
+
+function createCompareCommand(terminal: Terminal): CommandDef {
+  return defineCommand({
+    meta: {
+      name: 'compare',
+      description:
+        'Train architectures by one recipe, measure their latency, and plot accuracy against it: searched, random, largest, MobileNetV2.',
+    },
+    args: flags,
+    async run({ args, rawArgs }) {
+      const file = args.recipe === undefined ? undefined : await readJsonFile(resolve(terminal.folder, args.recipe))
+      const sets = repeatedValues(rawArgs, flags, 'set')
+      const recipe = buildRecipe(file, args, sets)
+      const space = readSpaceRef(terminal, args.space)
+      const candidates = chooseCandidates(space, args, repeatedValues(rawArgs, flags, 'architecture'))
+      const seeds = Array.from({ length: wholeNumber('seeds', args.seeds, 1) }, (_, index) => index + 1)
+      const jobs = args.jobs === undefined ? physicalCores() : wholeNumber('jobs', args.jobs, 1)
+      const folder = openExperimentFolder(resolve(terminal.folder, args.out))
+      const data = args.data.startsWith('npm:') ? args.data : resolve(terminal.folder, args.data)
+      const recipeFile = folder.writeReport('recipe.json', `${JSON.stringify(recipe, null, 2)}\n`)
+      const measureFlags = ['--runtime', args['latency-runtime'], '--batch', args['latency-batch']]
+      terminal.note(`${candidates.length} networks, ${seeds.length} trainings each, ${jobs} at a time`)
+      const results = summarise(
+        await runExperiment({
+          candidates,
+          seeds,
+          trainFlags: ['--recipe', recipeFile, '--data', data, '--cache', args.cache, '--backend', args.backend, '--share-seed', '0'],
+          measureFlags,
+          trainingSettings: [recipe, data, args.backend],
+          latencySettings: measureFlags,
+          jobs,
+          folder,
+          signal: terminal.interrupted,
+          onNote: terminal.note,
+        }),
+      )
+      const comparison = { recipe, seeds, latency: { runtime: args['latency-runtime'], batch: Number(args['latency-batch']) }, results }
+      const plots = { 'accuracy-latency': accuracyPlot(results), 'macs-latency': macsPlot(results) }
+      for (const [name, svg] of Object.entries(plots)) {
+        folder.writeReport(`${name}.svg`, svg)
+        folder.writeReport(`${name}.png`, await pngOf(svg))
+      }
+      const table = renderComparison(results)
+      folder.writeReport('table.txt', `${table}\n`)
+      const path = folder.writeReport('compare.json', `${JSON.stringify(comparison, null, 2)}\n`)
+      terminal.note(`results, table and plots are beside ${path}`)
+      printResult(terminal, args.json, comparison, () => table)
+    },
+  }) as CommandDef
+}
+
+export { createCompareCommand }

@@ -1,0 +1,101 @@
+// What is compared: architectures of one space, and MobileNetV2 at several widths for the same images.
+
+import {
+  architectureCosts,
+  createRandom,
+  createSpace,
+  largestPath,
+  parseArchitecture,
+  type Path,
+  printArchitecture,
+  resolveSpaceConfig,
+  seedState,
+  type Space,
+  type SpaceRef,
+} from '../../search-space/index.ts'
+
+/** How a candidate came about; one colour each in a plot. */
+type CandidateGroup = 'searched' | 'random' | 'largest' | 'MobileNetV2'
+
+type Candidate = {
+  /** Unique among those compared. */
+  readonly name: string
+  readonly group: CandidateGroup
+  readonly space: SpaceRef
+  readonly architecture: string
+  /** Multiply-accumulates for one image. */
+  readonly macs: number
+  readonly parameters: number
+}
+
+type Wanted = {
+  readonly space: SpaceRef
+  /** Name and encoding, of the space. */
+  readonly architectures: readonly { readonly name: string; readonly encoding: string }[]
+  readonly randomCount: number
+  readonly randomSeed: number
+  readonly largest: boolean
+  /** Width multipliers of MobileNetV2. */
+  readonly mobileNetWidths: readonly number[]
+}
+
+/** Rows that MobileNetV2 has at its end at 224×224 (Sandler et al. 2018, table 2). */
+const LEAST_ROWS = 7
+/** Its strides of 2: the stem and four of its stages. */
+const MOBILENET_STRIDED_STAGES: ReadonlySet<number> = new Set([0, 1, 2, 4])
+
+/**
+ * MobileNetV2 for images of any size: of its five strides of 2 only as many, from the first on, as leave 7 rows at the end.
+ * At 224×224 that is the published network; smaller images keep what detail they have.
+ */
+function mobileNetV2(input: readonly [number, number, number], classes: number, widthMult: number): SpaceRef {
+  const published = resolveSpaceConfig('mobilenet-v2')
+  if (!('stages' in published)) throw new Error('expected the preset mobilenet-v2 to be a plan of stages')
+  let rows = Math.min(input[0], input[1])
+  const strideFor = () => {
+    if (rows / 2 < LEAST_ROWS) return 1
+    rows /= 2
+    return 2
+  }
+  const stem = { ...published.stem, stride: strideFor() } as typeof published.stem
+  const stages = published.stages.map((stage, index) => ({ ...stage, stride: MOBILENET_STRIDED_STAGES.has(index) ? strideFor() : 1 }))
+  return {
+    preset: 'mobilenet-v2',
+    name: `mobilenet-v2-${widthMult}`,
+    input: [...input],
+    classes,
+    widthMult,
+    stem,
+    stages: stages as typeof published.stages,
+  }
+}
+
+function candidate(name: string, group: CandidateGroup, ref: SpaceRef, space: Space, path: Path): Candidate {
+  return { name, group, space: ref, architecture: printArchitecture(space, path), ...architectureCosts(space, path) }
+}
+
+/** Throws SpaceError where an encoding is not of the space. */
+function listCandidates({ space: ref, architectures, randomCount, randomSeed, largest, mobileNetWidths }: Wanted): Candidate[] {
+  const space = createSpace(ref)
+  const random = createRandom(seedState('compare', randomSeed))
+  return [
+    ...architectures.map(({ name, encoding }) => candidate(name, 'searched', ref, space, parseArchitecture(space, encoding))),
+    ...Array.from({ length: randomCount }, (_, index) =>
+      candidate(
+        `random ${index + 1}`,
+        'random',
+        ref,
+        space,
+        space.blocks.map(({ operations }) => random.integer(operations.length)),
+      ),
+    ),
+    ...(largest ? [candidate('largest', 'largest', ref, space, largestPath(space))] : []),
+    ...mobileNetWidths.map((width) => {
+      const network = mobileNetV2(space.input, space.classes, width)
+      const made = createSpace(network)
+      return candidate(`MobileNetV2 ${width}`, 'MobileNetV2', network, made, largestPath(made))
+    }),
+  ]
+}
+
+export { type Candidate, type CandidateGroup, listCandidates, mobileNetV2 }

@@ -1,0 +1,71 @@
+// What a comparison has measured so far, on disk: one file per training, named by everything that its result depends on, so
+// that a comparison that was broken off, or that gets one candidate more, repeats nothing.
+
+import { createHash } from 'node:crypto'
+import { mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import * as z from 'zod'
+
+const trainingSchema = z.strictObject({
+  candidate: z.string(),
+  seed: z.int(),
+  /** Validation accuracy, 0 to 1. */
+  accuracy: z.number().min(0).max(1),
+  seconds: z.number(),
+})
+type TrainingRecord = z.infer<typeof trainingSchema>
+
+const latencySchema = z.strictObject({ candidate: z.string(), latencyMs: z.number().positive() })
+
+type ExperimentFolder = {
+  /** Result of the training that `settings` describe, if there is one. */
+  readTraining(settings: unknown): TrainingRecord | null
+  writeTraining(settings: unknown, record: TrainingRecord): void
+  readLatency(settings: unknown): number | null
+  writeLatency(settings: unknown, candidate: string, latencyMs: number): void
+  /** Writes a file of the report; returns its path. */
+  writeReport(file: string, content: string | Uint8Array): string
+}
+
+function nameOf(settings: unknown): string {
+  return createHash('sha256').update(JSON.stringify(settings)).digest('hex').slice(0, 16)
+}
+
+function readRecord<T>(path: string, schema: z.ZodType<T>): T | null {
+  let text: string
+  try {
+    text = readFileSync(path, 'utf8')
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return null
+    throw error
+  }
+  // Written whole or not at all; what does not parse was changed by hand and is measured again.
+  const parsed = schema.safeParse(JSON.parse(text))
+  return parsed.success ? parsed.data : null
+}
+
+function writeWhole(path: string, content: string | Uint8Array): void {
+  writeFileSync(`${path}.part`, content)
+  renameSync(`${path}.part`, path)
+}
+
+function openExperimentFolder(folder: string): ExperimentFolder {
+  const trainings = join(folder, 'trainings')
+  const latencies = join(folder, 'latencies')
+  for (const path of [trainings, latencies]) mkdirSync(path, { recursive: true })
+  const trainingPath = (settings: unknown) => join(trainings, `${nameOf(settings)}.json`)
+  const latencyPath = (settings: unknown) => join(latencies, `${nameOf(settings)}.json`)
+  return {
+    readTraining: (settings) => readRecord(trainingPath(settings), trainingSchema),
+    writeTraining: (settings, record) => writeWhole(trainingPath(settings), `${JSON.stringify(record)}\n`),
+    readLatency: (settings) => readRecord(latencyPath(settings), latencySchema)?.latencyMs ?? null,
+    writeLatency: (settings, candidate, latencyMs) => writeWhole(latencyPath(settings), `${JSON.stringify({ candidate, latencyMs })}\n`),
+    writeReport(file, content) {
+      const path = join(folder, file)
+      writeWhole(path, content)
+      return path
+    },
+  }
+}
+
+export { type ExperimentFolder, openExperimentFolder, type TrainingRecord }

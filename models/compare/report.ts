@@ -1,0 +1,58 @@
+// A comparison as a table.
+
+import { printLarge } from '../../coordinator/cli/quantities.ts'
+import { renderTable } from '../../command-line/text-layout.ts'
+import { type Compared, orderAgreement, speedUpAtEqualAccuracy } from './summary.ts'
+
+const percent = (share: number) => (share * 100).toFixed(2)
+
+function spread({ accuracy: { mean, std } }: Compared): string {
+  return std === null ? percent(mean) : `${percent(mean)} ± ${percent(std)}`
+}
+
+/** Candidates by latency, those on the front marked, and how many times faster each is than MobileNetV2 of its accuracy. */
+function renderComparison(results: readonly Compared[]): string {
+  const baseline = results.filter(({ group }) => group === 'MobileNetV2')
+  const rows = results
+    .toSorted((a, b) => a.latencyMs - b.latencyMs)
+    .map((result) => {
+      const isBaseline = result.group === 'MobileNetV2'
+      const speedUp = isBaseline || baseline.length < 2 ? null : speedUpAtEqualAccuracy(result, baseline)
+      return [
+        result.isOnFront ? '*' : '',
+        result.name,
+        spread(result),
+        result.latencyMs.toFixed(3),
+        printLarge(result.macs),
+        printLarge(result.parameters),
+        speedUp === null ? '' : `${speedUp.toFixed(2)} ×`,
+        result.group === 'MobileNetV2' ? '' : result.architecture,
+      ]
+    })
+  const table = renderTable(
+    [
+      { title: '' },
+      { title: 'network' },
+      { title: 'accuracy %', align: 'right' },
+      { title: 'latency ms', align: 'right' },
+      { title: 'MACs', align: 'right' },
+      { title: 'parameters', align: 'right' },
+      { title: baseline.length < 2 ? '' : 'speed', align: 'right' },
+      { title: 'architecture' },
+    ],
+    rows,
+  )
+  const agreement = orderAgreement(
+    results.map(({ macs }) => macs),
+    results.map(({ latencyMs }) => latencyMs),
+  )
+  return [
+    table,
+    '',
+    '* on the front: no other network is as fast and more accurate',
+    ...(baseline.length < 2 ? [] : ['speed: how many times as fast as MobileNetV2 of the same accuracy, between its measured widths']),
+    ...(Number.isNaN(agreement) ? [] : [`Kendall's tau of multiply-accumulates and latency: ${agreement.toFixed(3)}`]),
+  ].join('\n')
+}
+
+export { renderComparison }

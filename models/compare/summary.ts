@@ -1,0 +1,65 @@
+// What trainings with several seeds and a measured latency come to.
+
+import { paretoFront } from '../../plots/pareto.ts'
+import type { Candidate } from './candidates.ts'
+
+type Spread = {
+  readonly mean: number
+  /** Of the sample, n - 1 below; null for a single value. */
+  readonly std: number | null
+  readonly least: number
+  readonly most: number
+}
+
+type Compared = Candidate & {
+  readonly latencyMs: number
+  /** Validation accuracies, 0 to 1, in the order of the seeds. */
+  readonly accuracies: readonly number[]
+  readonly accuracy: Spread
+  /** True where no other is at least as fast and more accurate, or as accurate and faster. */
+  readonly isOnFront: boolean
+}
+
+/** Throws for no values. */
+function spreadOf(values: readonly number[]): Spread {
+  if (values.length === 0) throw new Error('expected at least one value')
+  const mean = values.reduce((sum, value) => sum + value, 0) / values.length
+  const squares = values.reduce((sum, value) => sum + (value - mean) ** 2, 0)
+  const std = values.length > 1 ? Math.sqrt(squares / (values.length - 1)) : null
+  return { mean, std, least: Math.min(...values), most: Math.max(...values) }
+}
+
+function summarise(results: readonly (Candidate & { readonly latencyMs: number; readonly accuracies: readonly number[] })[]): Compared[] {
+  const points = results.map((result) => {
+    const accuracy = spreadOf(result.accuracies)
+    return { x: result.latencyMs, y: accuracy.mean, result, accuracy }
+  })
+  const front = new Set(paretoFront(points, { x: 'low', y: 'high' }))
+  return points.map((point) => ({ ...point.result, accuracy: point.accuracy, isOnFront: front.has(point) }))
+}
+
+/** Kendall's tau of two orders: (concordant − discordant) / all pairs, ties counting neither. NaN for fewer than two. */
+function orderAgreement(a: readonly number[], b: readonly number[]): number {
+  let sum = 0
+  let pairs = 0
+  for (let i = 0; i < a.length; i++) {
+    for (let j = i + 1; j < a.length; j++) {
+      sum += Math.sign((a[i] as number) - (a[j] as number)) * Math.sign((b[i] as number) - (b[j] as number))
+      pairs += 1
+    }
+  }
+  return sum / pairs
+}
+
+/** How much faster `ours` is than what a line between the neighbours of `others` needs for the same accuracy; null outside of them. */
+function speedUpAtEqualAccuracy(ours: Pick<Compared, 'latencyMs' | 'accuracy'>, others: readonly Compared[]): number | null {
+  const sorted = others.toSorted((a, b) => a.accuracy.mean - b.accuracy.mean)
+  const above = sorted.find(({ accuracy }) => accuracy.mean >= ours.accuracy.mean)
+  const below = sorted.findLast(({ accuracy }) => accuracy.mean <= ours.accuracy.mean)
+  if (!above || !below) return null
+  const span = above.accuracy.mean - below.accuracy.mean
+  const share = span > 0 ? (ours.accuracy.mean - below.accuracy.mean) / span : 0
+  return (below.latencyMs + share * (above.latencyMs - below.latencyMs)) / ours.latencyMs
+}
+
+export { type Compared, orderAgreement, speedUpAtEqualAccuracy, type Spread, spreadOf, summarise }

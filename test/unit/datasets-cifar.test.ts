@@ -1,0 +1,185 @@
+// CIFAR's binary files, written byte by byte as their authors describe them.
+
+import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+
+import { afterEach, beforeEach, describe, expect, it } from 'vitest'
+
+import { encodeIdxImages, encodeIdxLabels } from '../../worker-agent/datasets/index.ts'
+import { openInMemory } from '../fixtures/memory-dataset.ts'
+
+let folder: string
+let cacheFolder: string
+
+beforeEach(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'gatehouse-cifar-'))
+  cacheFolder = join(folder, '.cache')
+})
+afterEach(() => rm(folder, { recursive: true, force: true }))
+
+/** Value of a pixel, different for every image, row, column and colour. */
+const pixel = (image: number, y: number, x: number, colour: number) => (image * 31 + y * 7 + x * 3 + colour * 101) % 256
+
+/** One record: its label bytes, 1024 red values, 1024 green ones, 1024 blue ones. */
+function record(image: number, labels: readonly number[]): number[] {
+  const bytes = [...labels]
+  for (let colour = 0; colour < 3; colour++) {
+    for (let y = 0; y < 32; y++) for (let x = 0; x < 32; x++) bytes.push(pixel(image, y, x, colour))
+  }
+  return bytes
+}
+
+const file = (...records: number[][]) => Uint8Array.from(records.flat())
+
+/** Train image i has label i mod 10; two images in each of five parts. */
+async function writeCifar10(place = folder): Promise<void> {
+  await mkdir(place, { recursive: true })
+  for (let part = 0; part < 5; part++) {
+    const images = [2 * part, 2 * part + 1]
+    await writeFile(join(place, `data_batch_${part + 1}.bin`), file(...images.map((image) => record(image, [image]))))
+  }
+  await writeFile(join(place, 'test_batch.bin'), file(record(50, [3]), record(51, [9])))
+}
+
+async function writeCifar100(place = folder): Promise<void> {
+  await mkdir(place, { recursive: true })
+  await writeFile(join(place, 'train.bin'), file(record(0, [19, 99]), record(1, [0, 42]), record(2, [5, 0])))
+  await writeFile(join(place, 'test.bin'), file(record(3, [7, 42])))
+}
+
+const NAMES = ['airplane', 'automobile', 'bird', 'cat', 'deer', 'dog', 'frog', 'horse', 'ship', 'truck']
+const open = (ref = folder) => openInMemory(ref, { cacheFolder })
+
+describe('a folder of CIFAR-10 files', () => {
+  it('opens with its parts in order, each pixel and label where it was written', async () => {
+    await writeCifar10()
+    await writeFile(join(folder, 'batches.meta.txt'), `${NAMES.join('\n')}\n\n`)
+    const { shape, classes, classNames, train, test } = await open()
+    expect({ shape, classes, classNames }).toEqual({ shape: [32, 32, 3], classes: 10, classNames: NAMES })
+    expect([...train.labels]).toEqual([0, 1, 2, 3, 4, 5, 6, 7, 8, 9])
+    expect([...test.labels]).toEqual([3, 9])
+    for (const [split, first] of [
+      [train, 0],
+      [test, 50],
+    ] as const) {
+      const expected = Array.from({ length: split.count * 3072 }, (_, at) => {
+        const image = first + Math.floor(at / 3072)
+        return pixel(image, Math.floor((at % 3072) / 96), Math.floor((at % 96) / 3), at % 3)
+      })
+      expect([...split.images]).toEqual(expected)
+    }
+  })
+
+  it('opens from the folder above the one that the archive unpacks to, with the same fingerprint', async () => {
+    await writeCifar10()
+    const { fingerprint } = await open()
+    const above = join(folder, 'above')
+    await writeCifar10(join(above, 'cifar-10-batches-bin'))
+    expect((await open(above)).fingerprint).toBe(fingerprint)
+    expect((await open(`cifar:${above}`)).fingerprint).toBe(fingerprint)
+  })
+
+  it('has the fingerprint of the same images and labels in IDX files', async () => {
+    await writeCifar10()
+    const { fingerprint, train, test } = await open()
+    const idx = join(folder, 'idx')
+    await mkdir(idx)
+    for (const [stem, { count, shape, images, labels }] of [
+      ['train', train],
+      ['t10k', test],
+    ] as const) {
+      await writeFile(join(idx, `${stem}-images-idx4-ubyte`), encodeIdxImages({ count, shape, images }))
+      await writeFile(join(idx, `${stem}-labels-idx1-ubyte`), encodeIdxLabels(labels))
+    }
+    expect((await open(idx)).fingerprint).toBe(fingerprint)
+  })
+})
+
+describe('a folder of CIFAR-100 files', () => {
+  it('opens with the fine labels as classes', async () => {
+    await writeCifar100()
+    const names = Array.from({ length: 100 }, (_, i) => `name ${i}`)
+    await writeFile(join(folder, 'fine_label_names.txt'), names.join('\r\n'))
+    const { classes, classNames, train, test } = await open()
+    expect({ classes, classNames }).toEqual({ classes: 100, classNames: names })
+    expect([...train.labels]).toEqual([99, 42, 0])
+    expect([...test.labels]).toEqual([42])
+    expect([...train.images.subarray(3072, 3078)]).toEqual([0, 1, 2, 3, 4, 5].map((at) => pixel(1, 0, Math.floor(at / 3), at % 3)))
+  })
+})
+
+describe('CIFAR files that cannot be trained on say which file and why', () => {
+  const cases: Record<string, { spoil: () => Promise<unknown>; code: string; message: RegExp[] }> = {
+    'one part missing': {
+      spoil: async () => {
+        await writeCifar10()
+        await rm(join(folder, 'data_batch_4.bin'))
+      },
+      code: 'files-missing',
+      message: [/CIFAR-10 files data_batch_1\.bin/, /all but data_batch_4\.bin/],
+    },
+    'a part cut short': {
+      spoil: async () => {
+        await writeCifar10()
+        await writeFile(join(folder, 'data_batch_2.bin'), file(record(0, [1])).subarray(0, 3000))
+      },
+      code: 'wrong-size',
+      message: [/data_batch_2\.bin/, /records of 3073 bytes, got 3000 bytes/],
+    },
+    'an empty part': {
+      spoil: async () => {
+        await writeCifar10()
+        await writeFile(join(folder, 'test_batch.bin'), '')
+      },
+      code: 'wrong-size',
+      message: [/test_batch\.bin/, /got 0 bytes/],
+    },
+    'a label of no class': {
+      spoil: async () => {
+        await writeCifar10()
+        await writeFile(join(folder, 'test_batch.bin'), file(record(0, [1]), record(0, [10])))
+      },
+      code: 'label-out-of-range',
+      message: [/0 to 9/, /got 10 for image 1 of .*test_batch\.bin/],
+    },
+    'a coarse label of no class': {
+      spoil: async () => {
+        await writeCifar100()
+        await writeFile(join(folder, 'train.bin'), file(record(0, [20, 1])))
+      },
+      code: 'label-out-of-range',
+      message: [/coarse labels from 0 to 19, got 20 for image 0 of .*train\.bin/],
+    },
+    'too few names': {
+      spoil: async () => {
+        await writeCifar10()
+        await writeFile(join(folder, 'batches.meta.txt'), 'airplane\n')
+      },
+      code: 'bad-record',
+      message: [/batches\.meta\.txt to name 10 classes, one a line, got 1/],
+    },
+    'both datasets in one folder': {
+      spoil: async () => {
+        await writeCifar10()
+        await writeCifar100()
+      },
+      code: 'bad-reference',
+      message: [/CIFAR-10 in .* and CIFAR-100 in/],
+    },
+  }
+  for (const [name, { spoil, code, message }] of Object.entries(cases)) {
+    it(`${name}: ${code}`, async () => {
+      await spoil()
+      const thrown = await open().catch((error: unknown) => error)
+      expect(thrown).toMatchObject({ name: 'DatasetError', code })
+      for (const part of message) expect((thrown as Error).message).toMatch(part)
+    })
+  }
+
+  it('a folder that is asked for as CIFAR and is none: files-missing, with what was looked for', async () => {
+    const thrown = await open(`cifar:${folder}`).catch((error: unknown) => error)
+    expect(thrown).toMatchObject({ code: 'files-missing', message: expect.stringMatching(/data_batch_1\.bin.*CIFAR-100 files train\.bin/) })
+    expect((thrown as Error).message).not.toMatch(/idx/)
+  })
+})

@@ -1,0 +1,469 @@
+// Folders of images, written by sharp, as people have them: layouts, odd formats, broken files.
+
+import { chmod, cp, mkdir, mkdtemp, readdir, readFile, rename, rm, symlink, utimes, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import sharp from 'sharp'
+
+import { afterEach, beforeEach, describe, expect, it } from 'vitest'
+
+import {
+  type Batch,
+  type BatchRequest,
+  type Dataset,
+  type DatasetProgress,
+  type ImageShape,
+  openBatchSource,
+  openDataset,
+} from '../../worker-agent/datasets/index.ts'
+import { type Colour, colouredClasses, gradient, plain, writeFiles } from '../fixtures/image-folder.ts'
+
+let folder: string
+let data: string
+let cacheFolder: string
+
+beforeEach(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'gatehouse-images-'))
+  data = join(folder, 'data')
+  cacheFolder = join(folder, 'cache')
+})
+afterEach(() => rm(folder, { recursive: true, force: true }))
+
+/** Smaller than the images that the tests write, so that they stay in their files. */
+const SMALL: ImageShape = [8, 8, 3]
+
+type OpenOptions = { input?: ImageShape; ref?: string; onProgress?: (progress: DatasetProgress) => void }
+const open = ({ input = SMALL, ref = data, onProgress }: OpenOptions = {}) =>
+  openDataset(ref, { cacheFolder, input: () => input, onProgress })
+
+async function readBatch(dataset: Dataset, request: BatchRequest): Promise<Batch> {
+  for await (const batch of (await openBatchSource(dataset)).batches([request])) return batch
+  throw new Error('no batch')
+}
+
+/** Images as evaluation sees them, as bytes of 0 to 255 again. */
+async function pixels(dataset: Dataset, split: 'train' | 'test', ...indices: number[]): Promise<number[]> {
+  const { images } = await readBatch(dataset, { split, indices: Uint32Array.from(indices) })
+  const { mean, std } = dataset.normalisation
+  const channels = dataset.shape[2]
+  return Array.from(images, (value, at) => Math.round((value * (std[at % channels] as number) + (mean[at % channels] as number)) * 255))
+}
+
+/** Whether every pixel is within `tolerance` of the colour: JPEG is not exact. */
+function expectColour(values: readonly number[], colour: Colour | readonly [number], tolerance: number): void {
+  for (const [at, value] of values.entries()) {
+    expect(Math.abs(value - (colour[at % colour.length] as number)), `value ${at} is ${value}`).toBeLessThanOrEqual(tolerance)
+  }
+}
+
+describe('a folder of images per class', () => {
+  it('in train and val folders has the classes of train in the order of their names, and labels by them', async () => {
+    await writeFiles(data, { ...colouredClasses('train/', 3), 'val/dog/x.png': plain([40, 30], [9, 9, 9]) })
+    const dataset = await open()
+    expect(dataset).toMatchObject({ storage: 'files', name: 'data', shape: SMALL, classes: 2, classNames: ['cat', 'dog'] })
+    expect([...dataset.train.labels]).toEqual([0, 0, 0, 1, 1, 1])
+    expect([...dataset.test.labels]).toEqual([1])
+    expectColour(await pixels(dataset, 'train', 1), [0, 0, 101], 0)
+    expectColour(await pixels(dataset, 'train', 5), [102, 0, 0], 0)
+    expectColour(await pixels(dataset, 'test', 0), [9, 9, 9], 0)
+  })
+
+  it('prefers test to val, and takes images in folders below a class, upper case names and links', async () => {
+    await writeFiles(data, { ...colouredClasses('train/', 2), ...colouredClasses('val/', 5), ...colouredClasses('test/', 1) })
+    await writeFiles(data, { 'train/cat/more/a.PNG': plain([40, 30], [1, 2, 3]), 'elsewhere.tmp/owl/a.png': plain([40, 30], [4, 5, 6]) })
+    await symlink(join(data, 'elsewhere.tmp', 'owl'), join(data, 'train', 'owl'))
+    await symlink(join(data, 'elsewhere.tmp', 'owl', 'a.png'), join(data, 'train', 'dog', 'z.png'))
+    const dataset = await open()
+    expect([...dataset.train.labels]).toEqual([0, 0, 0, 1, 1, 1, 2])
+    expect(dataset.test.count).toBe(2)
+    expectColour(await pixels(dataset, 'train', 2), [1, 2, 3], 0)
+    expectColour(await pixels(dataset, 'train', 5, 6), [4, 5, 6], 0)
+  })
+
+  it('without a train folder gives a tenth of each class to the test split, the same on every machine', async () => {
+    await writeFiles(data, {
+      ...colouredClasses('', 20),
+      'owl/only.png': plain([40, 30], [1, 1, 1]),
+      'owl/two.png': plain([40, 30], [2, 2, 2]),
+    })
+    const dataset = await open()
+    expect([...dataset.test.labels]).toEqual([0, 0, 1, 1, 2])
+    expect(dataset.train.count).toBe(42 - 5)
+    const copy = join(folder, 'other')
+    await cp(data, copy, { recursive: true })
+    expect((await open({ ref: `images:${copy}` })).fingerprint).toBe(dataset.fingerprint)
+    const blues = async (split: 'train' | 'test') =>
+      await Promise.all(Array.from({ length: split === 'test' ? 2 : 18 }, async (_, i) => (await pixels(dataset, split, i))[2] as number))
+    const [train, test] = await Promise.all([blues('train'), blues('test')])
+    expect([...train, ...test].toSorted((a, b) => a - b)).toEqual(Array.from({ length: 20 }, (_, i) => 100 + i))
+  })
+
+  it('has another fingerprint when a file, its name or a class changes, and the same when only times do', async () => {
+    await writeFiles(data, colouredClasses('', 3))
+    const first = (await open()).fingerprint
+    await utimes(join(data, 'cat', '000.png'), new Date(0), new Date(0))
+    expect((await open()).fingerprint).toBe(first)
+    await writeFiles(data, { 'cat/000.png': plain([40, 30], [0, 1, 100]) })
+    const second = (await open()).fingerprint
+    await rename(join(data, 'cat', '000.png'), join(data, 'cat', '000a.png'))
+    const third = (await open()).fingerprint
+    await rename(join(data, 'dog'), join(data, 'eagle'))
+    expect(new Set([first, second, third, (await open()).fingerprint]).size).toBe(4)
+  })
+
+  it('reads only new and changed files when it is opened again', async () => {
+    await writeFiles(data, colouredClasses('', 3))
+    const read = async () => {
+      const files: string[] = []
+      await open({ onProgress: (progress) => progress.kind === 'reading' && files.push(progress.file) })
+      return files
+    }
+    expect(await read()).toHaveLength(6)
+    expect(await read()).toEqual([])
+    await writeFiles(data, { 'dog/000.png': plain([41, 30], [7, 7, 7]) })
+    expect(await read()).toEqual([join(data, 'dog', '000.png')])
+    const index = (await readdir(cacheFolder)).find((name) => name.endsWith('.index'))
+    const file = join(cacheFolder, index as string)
+    const bytes = await readFile(file)
+    for (const damaged of [bytes.subarray(0, bytes.length - 5), bytes.map((byte, at) => (at === 60 ? byte ^ 1 : byte)), Buffer.alloc(0)]) {
+      await writeFile(file, damaged)
+      expect(await read()).toHaveLength(6)
+    }
+  })
+
+  it('takes labels beyond 255', async () => {
+    const files = Array.from({ length: 300 }, (_, i) => [0, 1].map((n) => [`${String(i).padStart(3, '0')}/${n}.png`, i] as const)).flat()
+    const bytes = await Promise.all(
+      files.map(
+        async ([path, i]) =>
+          [
+            path,
+            await plain([4, 4], [i % 256, i >> 8, 0])
+              .png()
+              .toBuffer(),
+          ] as const,
+      ),
+    )
+    await writeFiles(data, Object.fromEntries(bytes))
+    for (const input of [
+      [2, 2, 3],
+      [4, 4, 3],
+    ] as const) {
+      const dataset = await open({ input })
+      expect(dataset.storage).toBe(input[0] === 2 ? 'files' : 'memory')
+      expect(dataset.classes).toBe(300)
+      const { labels } = await readBatch(dataset, { split: 'train', indices: Uint32Array.of(299, 255, 0) })
+      expect([...labels]).toEqual([299, 255, 0])
+      expect((await pixels(dataset, 'train', 299)).slice(0, 3)).toEqual([299 - 256, 1, 0])
+      expect((await open({ input })).train.labels).toEqual(dataset.train.labels)
+    }
+  })
+})
+
+describe('images of every kind', () => {
+  const halves = async () => {
+    const left = await plain([30, 20], [250, 0, 0]).png().toBuffer()
+    return sharp(await plain([60, 20], [0, 0, 250]).png().toBuffer()).composite([{ input: left, left: 0, top: 0 }])
+  }
+  const kinds: Record<string, { make: () => Promise<Uint8Array>; name: string; colour: Colour; tolerance: number }> = {
+    JPEG: {
+      make: () => plain([40, 30], [10, 200, 90]).jpeg({ quality: 95 }).toBuffer(),
+      name: 'a.jpg',
+      colour: [10, 200, 90],
+      tolerance: 3,
+    },
+    'grey JPEG': {
+      make: () => plain([40, 30], [120, 120, 120]).toColourspace('b-w').jpeg({ quality: 95 }).toBuffer(),
+      name: 'a.jpeg',
+      colour: [120, 120, 120],
+      tolerance: 2,
+    },
+    // By way of an ink profile, which darkens greys a little; a negative would give 55.
+    'CMYK JPEG': {
+      make: () => plain([40, 30], [200, 200, 200]).toColourspace('cmyk').jpeg({ quality: 95 }).toBuffer(),
+      name: 'a.jpg',
+      colour: [200, 200, 200],
+      tolerance: 20,
+    },
+    'half transparent PNG, on black': {
+      make: () =>
+        sharp({ create: { width: 40, height: 30, channels: 4, background: { r: 200, g: 100, b: 50, alpha: 0.5 } } })
+          .png()
+          .toBuffer(),
+      name: 'a.png',
+      colour: [100, 50, 25],
+      tolerance: 1,
+    },
+    'PNG of 16 bits': {
+      make: () => plain([40, 30], [10, 200, 90]).toColourspace('rgb16').png().toBuffer(),
+      name: 'a.png',
+      colour: [10, 200, 90],
+      tolerance: 1,
+    },
+    'grey PNG of 16 bits': {
+      make: () => plain([40, 30], [77, 77, 77]).toColourspace('grey16').png().toBuffer(),
+      name: 'a.png',
+      colour: [77, 77, 77],
+      tolerance: 1,
+    },
+    WebP: {
+      make: () => plain([40, 30], [10, 200, 90]).webp({ lossless: true }).toBuffer(),
+      name: 'a.webp',
+      colour: [10, 200, 90],
+      tolerance: 0,
+    },
+    'PNG called .jpg': { make: () => plain([40, 30], [10, 200, 90]).png().toBuffer(), name: 'a.jpg', colour: [10, 200, 90], tolerance: 0 },
+    'an image of one row': {
+      make: () => plain([300, 1], [10, 200, 90]).png().toBuffer(),
+      name: 'a.png',
+      colour: [10, 200, 90],
+      tolerance: 0,
+    },
+    'an image smaller than the input': {
+      make: () => plain([3, 5], [10, 200, 90]).png().toBuffer(),
+      name: 'a.png',
+      colour: [10, 200, 90],
+      tolerance: 0,
+    },
+    'a large JPEG, shrunk as it is decoded': {
+      make: () => plain([1200, 900], [10, 200, 90]).jpeg({ quality: 95 }).toBuffer(),
+      name: 'a.jpg',
+      colour: [10, 200, 90],
+      tolerance: 3,
+    },
+  }
+  for (const [name, { make, name: file, colour, tolerance }] of Object.entries(kinds)) {
+    it(`${name} becomes sRGB, or grey where the input has one channel`, async () => {
+      await writeFiles(data, { ...colouredClasses('train/', 1), ...colouredClasses('test/', 1), [`train/cat/${file}`]: await make() })
+      // 000.png is before a.*.
+      expectColour(await pixels(await open(), 'train', 1), colour, tolerance)
+      const [red, green, blue] = colour
+      const grey = await pixels(await open({ input: [8, 8, 1] }), 'train', 1)
+      if (red === green && green === blue) expectColour(grey, [red], tolerance)
+      else expect(new Set(grey).size).toBe(1)
+    })
+  }
+
+  it('are turned as EXIF says before anything is cut from them', async () => {
+    const upright = await halves()
+    // Orientation 6: shown turned a quarter clockwise, so what is stored on the left is shown at the top.
+    const turned = await sharp(await upright.png().toBuffer())
+      .withMetadata({ orientation: 6 })
+      .jpeg({ quality: 95 })
+      .toBuffer()
+    await writeFiles(data, { ...colouredClasses('train/', 1), ...colouredClasses('test/', 1), 'train/cat/a.jpg': turned })
+    const dataset = await open({ input: [8, 2, 3] })
+    const values = await pixels(dataset, 'train', 1)
+    expectColour(values.slice(0, 2 * 2 * 3), [250, 0, 0], 12)
+    expectColour(values.slice(6 * 2 * 3), [0, 0, 250], 12)
+  })
+
+  // 100: cut out, then scaled. 32: scaled first, which places the cut to half a pixel of the input, 3.5 levels here.
+  it.each([
+    [100, 2],
+    [32, 5.5],
+  ])('show evaluation the centre that 224 of 256 keep, at %i×%i', async (side, tolerance) => {
+    await writeFiles(data, { ...colouredClasses('train/', 1), ...colouredClasses('test/', 1), 'train/cat/a.png': gradient([400, 200]) })
+    const values = await pixels(await open({ input: [side, side, 3] }), 'train', 1)
+    // The centre is 175×175 of 400×200: columns 112.5 to 287.5, rows 12.5 to 187.5.
+    const cell = 175 / side
+    for (let y = 0; y < side; y++) {
+      for (let x = 0; x < side; x++) {
+        const at = (y * side + x) * 3
+        expect(Math.abs((values[at] as number) - (255 * (112 + (x + 0.5) * cell)) / 399)).toBeLessThan(tolerance)
+        expect(Math.abs((values[at + 1] as number) - (255 * (12 + (y + 0.5) * cell)) / 199)).toBeLessThan(tolerance)
+      }
+    }
+  })
+
+  it('are shrunk as they are decoded to the same pixels as without', async () => {
+    const large = gradient([1600, 1200])
+    await writeFiles(data, {
+      ...colouredClasses('train/', 1),
+      ...colouredClasses('test/', 1),
+      'train/cat/a.jpg': await large.clone().jpeg({ quality: 100, chromaSubsampling: '4:4:4' }).toBuffer(),
+      'train/cat/b.png': await large.clone().png().toBuffer(),
+    })
+    const dataset = await open({ input: [32, 32, 3] })
+    for (let step = 0; step < 5; step++) {
+      const request = (index: number): BatchRequest => ({
+        split: 'train',
+        indices: Uint32Array.of(index),
+        augmentation: { settings: { flip: false, shift: 0 }, seed: [step] },
+      })
+      const jpeg = (await readBatch(dataset, request(1))).images
+      const png = (await readBatch(dataset, request(2))).images
+      const worst = Math.max(
+        ...jpeg.map((value, at) => Math.abs(value - (png[at] as number)) * (dataset.normalisation.std[at % 3] as number) * 255),
+      )
+      expect(worst).toBeLessThan(4)
+    }
+  })
+})
+
+describe('small images', () => {
+  it('no larger than 256/224 of the input are decoded once into memory, and then come from the cache', async () => {
+    await writeFiles(data, { ...colouredClasses('', 10, [9, 9]), 'cat/sharp.png': gradient([8, 8]) })
+    const dataset = await open()
+    expect(dataset.storage).toBe('memory')
+    expect((await open({ input: [7, 7, 3] })).storage).toBe('files')
+    const seen: string[] = []
+    const again = await open({ onProgress: ({ kind }) => seen.push(kind) })
+    expect(again).toEqual(dataset)
+    expect(seen).toEqual([])
+    expect((await open({ input: [7, 7, 3] })).fingerprint).toBe(dataset.fingerprint)
+  })
+
+  it('of exactly the input are kept pixel by pixel', async () => {
+    const image = gradient([8, 8])
+    await writeFiles(data, {
+      'train/a/0.png': image.clone(),
+      'train/b/0.png': plain([8, 8], [1, 2, 3]),
+      'test/a/0.png': plain([8, 8], [3, 2, 1]),
+    })
+    const dataset = await open()
+    expect(dataset.storage).toBe('memory')
+    expect(await pixels(dataset, 'train', 0)).toEqual([...(await image.raw().toBuffer())])
+  })
+})
+
+describe('broken images', () => {
+  /** Noise, so that half of the bytes are half of the rows. */
+  const truncated = async () => {
+    const noise = Buffer.from(Array.from({ length: 60 * 60 * 3 }, (_, at) => (at * 7919 + ((at * at) % 251)) % 256))
+    const whole = await sharp(noise, { raw: { width: 60, height: 60, channels: 3 } })
+      .jpeg()
+      .toBuffer()
+    return whole.subarray(0, whole.length / 2)
+  }
+  const write = async (prefix = 'train/') =>
+    writeFiles(data, {
+      ...colouredClasses(prefix, 3),
+      ...(prefix === '' ? {} : colouredClasses('test/', 1)),
+      [`${prefix}cat/0text.jpg`]: 'not an image',
+      [`${prefix}cat/1cut.jpg`]: await truncated(),
+      [`${prefix}dog/zzz-empty.png`]: '',
+    })
+
+  it('are named when the folder is opened or when they are met, and replaced by the next of their class', async () => {
+    await write()
+    const progress: DatasetProgress[] = []
+    const dataset = await open({ onProgress: (event) => progress.push(event) })
+    const named = progress.flatMap((event) => (event.kind === 'broken-image' ? [event.file] : []))
+    expect(named).toEqual([join(data, 'train/cat/0text.jpg'), join(data, 'train/dog/zzz-empty.png')])
+    // cat: 000 001 002 0text 1cut; dog: 000 001 002 zzz-empty.
+    const source = await openBatchSource(dataset)
+    const { value } = await source.batches([{ split: 'train', indices: Uint32Array.of(3, 4, 8, 0, 5) }]).next()
+    const { images, labels } = value as Batch
+    const image = (slot: number) => images.subarray(slot * 192, (slot + 1) * 192)
+    expect([...labels]).toEqual([0, 0, 1, 0, 1])
+    for (const slot of [0, 1]) expect(image(slot)).toEqual(image(3))
+    expect(image(2)).toEqual(image(4))
+    expect(source.brokenFiles()).toEqual(['train/cat/0text.jpg', 'train/cat/1cut.jpg', 'train/dog/zzz-empty.png'])
+  })
+
+  it('are replaced in memory too, and still named when the cache is used', async () => {
+    await writeFiles(data, {
+      ...colouredClasses('', 5, [8, 8]),
+      'cat/000.png': 'nothing',
+      'cat/001.png': (await truncated()).subarray(0, 200),
+    })
+    for (let opening = 0; opening < 2; opening++) {
+      const dataset = await open()
+      expect(dataset.storage).toBe('memory')
+      expect((await openBatchSource(dataset)).brokenFiles()).toEqual(['cat/000.png', 'cat/001.png'])
+    }
+  })
+
+  it('all of one class: broken-images, at the opening or at the batch', async () => {
+    await writeFiles(data, {
+      ...colouredClasses('train/', 2),
+      ...colouredClasses('test/', 1),
+      'train/owl/a.png': 'x',
+      'train/owl/b.png': 'y',
+    })
+    await expect(open()).rejects.toMatchObject({ code: 'broken-images', message: expect.stringMatching(/class owl of/) })
+    await writeFiles(data, { 'train/owl/a.png': await truncated(), 'train/owl/b.png': await truncated() })
+    const thrown = await open()
+      .then((dataset) => readBatch(dataset, { split: 'train', indices: Uint32Array.of(5) }))
+      .catch((error: unknown) => error)
+    expect(thrown).toMatchObject({ code: 'broken-images', message: expect.stringMatching(/among the 2 of class 2 like .*owl.[ab]\.png/) })
+  })
+
+  it('are not those that cannot be read any more: other machines train on them', async () => {
+    await writeFiles(data, { ...colouredClasses('train/', 2), ...colouredClasses('test/', 1) })
+    const dataset = await open()
+    await rm(join(data, 'train', 'dog', '001.png'))
+    await expect(readBatch(dataset, { split: 'train', indices: Uint32Array.of(3) })).rejects.toMatchObject({
+      code: 'file-unreadable',
+      file: join(data, 'train', 'dog', '001.png'),
+    })
+  })
+})
+
+describe('a folder that cannot be trained on says what is wrong with it', () => {
+  const png = plain([40, 30], [1, 2, 3])
+  const cases: Record<string, { make: () => Promise<unknown>; code: string; message: RegExp; ref?: () => string; input?: ImageShape }> = {
+    'an empty class folder': {
+      make: async () => {
+        await writeFiles(data, colouredClasses('train/', 2))
+        await mkdir(join(data, 'train', 'owl'))
+      },
+      code: 'empty-class',
+      message: /images in the class folder .*train.owl, got none/,
+    },
+    'a class folder with other files only': {
+      make: () => writeFiles(data, { ...colouredClasses('', 2), 'notes/readme.txt': 'x' }),
+      code: 'empty-class',
+      message: /notes, got only 1 other files/,
+    },
+    'a test class that is not trained on': {
+      make: () => writeFiles(data, { ...colouredClasses('train/', 2), 'val/owl/a.png': png.clone(), 'val/cat/b.png': png.clone() }),
+      code: 'unknown-class',
+      message: /got .*val.owl with 1 images/,
+    },
+    'no classes': {
+      make: () => writeFiles(data, { 'a.png': png.clone() }),
+      ref: () => `images:${data}`,
+      code: 'no-classes',
+      message: /a folder per class in .*data, got none; looked for .*train\/CLASS/,
+    },
+    'images without folders, not called images': {
+      make: () => writeFiles(data, { 'a.png': png.clone() }),
+      code: 'files-missing',
+      message: /found no dataset in .*train-images-idx3.*data_batch_1\.bin.*folders of images/,
+    },
+    'one image in each class and no test folder': {
+      make: () => writeFiles(data, { 'a/a.png': png.clone(), 'b/b.png': png.clone() }),
+      code: 'empty-dataset',
+      message: /two images or more/,
+    },
+    'no folder': { make: async () => undefined, ref: () => `images:${data}`, code: 'folder-missing', message: /ENOENT.*folders of images/ },
+    'an input of two channels': {
+      make: () => writeFiles(data, colouredClasses('', 2)),
+      input: [8, 8, 2],
+      code: 'shape-mismatch',
+      message: /1 or 3 channels, got 8×8×2/,
+    },
+  }
+  for (const [name, { make, code, message, ref, input }] of Object.entries(cases)) {
+    it(`${name}: ${code}`, async () => {
+      await make()
+      const thrown = await open({ ref: ref?.(), input }).catch((error: unknown) => error)
+      expect(thrown).toMatchObject({ name: 'DatasetError', code, message: expect.stringMatching(message) })
+    })
+  }
+
+  // Root may read everything.
+  it.runIf(process.getuid?.() !== 0)('a class folder that may not be read: file-unreadable', async () => {
+    await writeFiles(data, colouredClasses('', 2))
+    await chmod(join(data, 'cat'), 0)
+    await expect(open()).rejects.toMatchObject({ code: 'file-unreadable', file: join(data, 'cat') })
+    await chmod(join(data, 'cat'), 0o700)
+  })
+
+  it('another number of classes than asked for: label-out-of-range', async () => {
+    await writeFiles(data, colouredClasses('', 2))
+    await expect(openDataset(data, { cacheFolder, classes: 3 })).rejects.toMatchObject({ code: 'label-out-of-range' })
+  })
+})

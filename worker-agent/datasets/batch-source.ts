@@ -1,0 +1,37 @@
+// Mini-batches of a dataset, wherever its images are. Whoever trains says which batches it wants, in order; images that
+// have to be decoded are decoded ahead of it, so that it finds its next batch ready. What is in a batch depends on the request
+// alone: not on what was asked for before, on timing or on the machine.
+
+import type { Dataset } from './dataset.ts'
+import type { Augmentation, Batch } from './fill-batch.ts'
+import { openMemoryBatches } from './memory-batches.ts'
+
+type BatchRequest = {
+  readonly split: 'train' | 'test'
+  /** Images of the split, in the order of the batch. */
+  readonly indices: Uint32Array
+  /** Absent: images as evaluation sees them. The words of `seed` decide all that is drawn. */
+  readonly augmentation?: { readonly settings: Augmentation; readonly seed: readonly (string | number)[] }
+}
+
+/** One batch per request, in order. Leaving it early (`break`, or `return()`) ends the work that is under way. */
+type BatchStream = AsyncIterableIterator<Batch> & { return(): Promise<IteratorResult<Batch>> }
+
+type BatchSource = {
+  /**
+   * Starts at once. Takes no more requests from the iterable than a few ahead of the batch last asked for, and holds no
+   * more images than theirs. Throws a `DatasetError` from `next` at the batch that cannot be made.
+   */
+  batches(requests: Iterable<BatchRequest>): BatchStream
+  /** Paths of the files found broken so far, sorted; another image of their class took the place of each. */
+  brokenFiles(): string[]
+}
+
+/** Loads the image decoder only for data that stay in their files. */
+async function openBatchSource(dataset: Dataset): Promise<BatchSource> {
+  if (dataset.storage === 'memory') return openMemoryBatches(dataset)
+  const { openFileBatches } = await import('./file-batches.ts')
+  return openFileBatches(dataset)
+}
+
+export { type BatchRequest, type BatchSource, type BatchStream, openBatchSource }

@@ -1,0 +1,79 @@
+// Image files to bytes, by sharp (libvips), in libuv's thread pool: the calling thread only hands over and collects, so
+// that images are decoded while a training step occupies it.
+
+import { constants } from 'node:fs'
+import { access } from 'node:fs/promises'
+import sharp from 'sharp'
+
+import type { CropBox } from './crop-box.ts'
+import type { ImageShape } from './dataset.ts'
+import { DatasetError, reasonOf } from './errors.ts'
+
+/** From here on the whole image is scaled first, which lets libjpeg decode an eighth, a quarter or half of its size. */
+const SHRINK_ON_LOAD_FROM = 2
+const GREY_CHANNELS = 1
+
+/** libvips would keep files and results of calls that never come again. */
+sharp.cache(false)
+/** One thread per image; the images side by side use the cores. */
+sharp.concurrency(1)
+
+/** Damage that only shows as an odd colour is let pass, a file that ends early is not. */
+const settings = { failOn: 'truncated', autoOrient: true } as const
+
+type ImageHeader = {
+  /** As it is looked at, after EXIF's rotation. */
+  readonly width: number
+  readonly height: number
+}
+
+/** What the header of a file says. Throws what sharp throws for bytes that are not an image. */
+async function readHeader(bytes: Uint8Array): Promise<ImageHeader> {
+  const { autoOrient } = await sharp(bytes, settings).metadata()
+  return { width: autoOrient.width, height: autoOrient.height }
+}
+
+/** Values of the box in full-image pixels, after the image was scaled so that the box has the input's size. */
+function scaledPlace(size: number, from: number, length: number, target: number): { size: number; from: number } {
+  const scaled = Math.max(target, Math.round((size * target) / length))
+  return { size: scaled, from: Math.min(scaled - target, Math.round((from * target) / length)) }
+}
+
+/**
+ * The box of an image, scaled to height × width × channels bytes, NHWC: three channels are sRGB, one is grey. EXIF's
+ * rotation is applied, CMYK converted, transparency laid on black; of an animation it is the first frame. Throws what
+ * sharp throws for a file that it cannot decode.
+ */
+async function decodeBox(file: string, image: ImageHeader, box: CropBox, [height, width, channels]: ImageShape): Promise<Buffer> {
+  let pipeline = sharp(file, settings)
+  if (box.width >= SHRINK_ON_LOAD_FROM * width && box.height >= SHRINK_ON_LOAD_FROM * height) {
+    const across = scaledPlace(image.width, box.left, box.width, width)
+    const down = scaledPlace(image.height, box.top, box.height, height)
+    pipeline = pipeline
+      .resize(across.size, down.size, { fit: 'fill', kernel: 'linear' })
+      .extract({ left: across.from, top: down.from, width, height })
+  } else {
+    pipeline = pipeline.extract(box).resize(width, height, { fit: 'fill', kernel: 'linear' })
+  }
+  const { data, info } = await pipeline
+    .flatten({ background: '#000' })
+    .toColourspace(channels === GREY_CHANNELS ? 'b-w' : 'srgb')
+    .raw({ depth: 'uchar' })
+    .toBuffer({ resolveWithObject: true })
+  if (info.channels !== channels || data.length !== height * width * channels) {
+    throw new Error(`decoded to ${info.width}×${info.height}×${info.channels}`)
+  }
+  return data
+}
+
+/** A file that is not there any more or may not be read is not a broken image: other machines would train on it. */
+async function refuseUnreadable(file: string): Promise<void> {
+  await access(file, constants.R_OK).catch((cause: unknown) => {
+    throw new DatasetError('file-unreadable', `cannot read ${file}: ${reasonOf(cause)}; the folder has changed since it was opened`, {
+      file,
+      cause,
+    })
+  })
+}
+
+export { decodeBox, type ImageHeader, readHeader, refuseUnreadable }

@@ -1,0 +1,188 @@
+// A folder of images, one folder per class, as ImageNet is laid out:
+//
+//   FOLDER/train/CLASS/…   and FOLDER/test/CLASS/… or FOLDER/val/CLASS/…
+//   FOLDER/CLASS/…         of which a tenth of each class, drawn by a fixed seed, becomes the test split
+//
+// Classes are numbered in the order of their names, images in the order of their paths, both by code unit, which is the
+// same on every machine whatever its language.
+
+import type { Dirent } from 'node:fs'
+import { readdir, stat } from 'node:fs/promises'
+import { extname, join, sep } from 'node:path'
+
+import { createRandom, seedState } from '../../search-space/random.ts'
+import { DatasetError, reasonOf } from './errors.ts'
+import { MAX_CLASSES, TEST_FRACTION } from './limits.ts'
+
+const TRAIN_FOLDER = 'train'
+/** The first that holds folders is the test split. */
+const TEST_FOLDERS = ['test', 'val', 'valid', 'validation'] as const
+const EXTENSIONS = new Set(['.jpg', '.jpeg', '.jpe', '.jfif', '.png', '.webp', '.gif', '.tif', '.tiff', '.avif'])
+const TEST_SEED = 'image folder test split'
+
+const IMAGES_LOOKED_FOR =
+  `folders of images (${[...EXTENSIONS].map((name) => name.slice(1)).join(', ')}), one per class: ${TRAIN_FOLDER}/CLASS/… with ` +
+  `${TEST_FOLDERS.slice(0, 2).join('/CLASS/… or ')}/CLASS/…, or CLASS/…`
+
+type ListedImage = {
+  /** Below the dataset's folder, with `/` between names. */
+  readonly path: string
+  readonly label: number
+}
+
+type ImageLayout = {
+  readonly classNames: readonly string[]
+  readonly train: readonly ListedImage[]
+  readonly test: readonly ListedImage[]
+  /** Where the test split is from: a folder's name, or null where it was drawn from the classes. */
+  readonly testFolder: string | null
+  /** Files in class folders that are not called like images, and split folders that nothing reads. */
+  readonly ignored: readonly string[]
+}
+
+function byCodeUnit(a: string, b: string): number {
+  return a < b ? -1 : a > b ? 1 : 0
+}
+
+async function list(folder: string, recursive = false): Promise<Dirent[]> {
+  try {
+    return await readdir(folder, { withFileTypes: true, recursive })
+  } catch (cause) {
+    throw new DatasetError('file-unreadable', `cannot read the folder ${folder}: ${reasonOf(cause)}`, { file: folder, cause })
+  }
+}
+
+/** Whether a name begins with a dot: what systems and tools leave behind, such as `.DS_Store` and `._x.jpg`. */
+function isHidden(name: string): boolean {
+  return name.startsWith('.')
+}
+
+async function isFolder(entry: Dirent): Promise<boolean> {
+  if (!entry.isSymbolicLink()) return entry.isDirectory()
+  return stat(join(entry.parentPath, entry.name)).then(
+    (target) => target.isDirectory(),
+    () => false,
+  )
+}
+
+/** Names of the folders in a folder, sorted. */
+async function foldersIn(folder: string): Promise<string[]> {
+  const names: string[] = []
+  for (const entry of await list(folder)) if (!isHidden(entry.name) && (await isFolder(entry))) names.push(entry.name)
+  return names.sort(byCodeUnit)
+}
+
+/** Image files of a class, in folders below it too, and other files; paths below `folder`. */
+async function filesOfClass(folder: string, place: string): Promise<{ images: string[]; others: string[] }> {
+  const images: string[] = []
+  const others: string[] = []
+  for (const entry of await list(join(folder, place), true)) {
+    if (entry.isDirectory() || isHidden(entry.name)) continue
+    const path = join(entry.parentPath, entry.name).slice(folder.length).split(sep).filter(Boolean).join('/')
+    if (EXTENSIONS.has(extname(entry.name).toLowerCase())) images.push(path)
+    else others.push(path)
+  }
+  return { images: images.sort(byCodeUnit), others }
+}
+
+type ListedClass = { readonly name: string; readonly images: string[] }
+
+async function listClasses(folder: string, place: string, ignored: string[]): Promise<ListedClass[]> {
+  const root = join(folder, place)
+  const names = await foldersIn(root)
+  if (names.length === 0) {
+    throw new DatasetError('no-classes', `expected a folder per class in ${root}, got none; looked for ${IMAGES_LOOKED_FOR}`, {
+      file: root,
+    })
+  }
+  if (names.length > MAX_CLASSES) {
+    throw new DatasetError('too-large', `expected at most ${MAX_CLASSES} classes in ${root}, got ${names.length}`, { file: root })
+  }
+  const classes: ListedClass[] = []
+  for (const name of names) {
+    const { images, others } = await filesOfClass(folder, place === '' ? name : `${place}/${name}`)
+    ignored.push(...others)
+    if (images.length === 0) {
+      throw new DatasetError(
+        'empty-class',
+        `expected images in the class folder ${join(root, name)}, got ${others.length === 0 ? 'none' : `only ${others.length} other files`}; ` +
+          'remove the folder or put its images back',
+        { file: join(root, name) },
+      )
+    }
+    classes.push({ name, images })
+  }
+  return classes
+}
+
+function labelled(classes: readonly ListedClass[], numbers: ReadonlyMap<string, number>): ListedImage[] {
+  return classes.flatMap(({ name, images }) => images.map((path) => ({ path, label: numbers.get(name) as number })))
+}
+
+/** A tenth of each class, at least one image of a class that has two. */
+function drawTest(classes: readonly ListedClass[]): { train: ListedClass[]; test: ListedClass[] } {
+  const train: ListedClass[] = []
+  const test: ListedClass[] = []
+  for (const { name, images } of classes) {
+    const count = images.length < 2 ? 0 : Math.max(1, Math.floor(images.length * TEST_FRACTION))
+    const order = createRandom(seedState(TEST_SEED, name)).shuffle(Array.from(images, (_, index) => index))
+    const drawn = new Set(order.slice(0, count))
+    train.push({ name, images: images.filter((_, index) => !drawn.has(index)) })
+    test.push({ name, images: images.filter((_, index) => drawn.has(index)) })
+  }
+  return { train, test }
+}
+
+/** Whether a folder has the layout, by names alone; `said` means that a person says so. */
+async function looksLikeImageFolder(folder: string, said: boolean): Promise<boolean> {
+  if (said) return true
+  const folders = await foldersIn(folder)
+  if (folders.includes(TRAIN_FOLDER)) return (await foldersIn(join(folder, TRAIN_FOLDER))).length > 0
+  for (const name of folders) {
+    const entries = await list(join(folder, name))
+    if (entries.some((entry) => EXTENSIONS.has(extname(entry.name).toLowerCase()))) return true
+  }
+  return false
+}
+
+/** Lists every image, reading no file. Throws a `DatasetError` that names the folder at fault. */
+async function listImageFolder(folder: string): Promise<ImageLayout> {
+  const ignored: string[] = []
+  const folders = await foldersIn(folder)
+  const hasTrain = folders.includes(TRAIN_FOLDER)
+  const trainClasses = await listClasses(folder, hasTrain ? TRAIN_FOLDER : '', ignored)
+  const classNames = trainClasses.map(({ name }) => name)
+  const numbers = new Map(classNames.map((name, number) => [name, number]))
+  let testFolder: string | null = null
+  if (hasTrain) {
+    for (const name of TEST_FOLDERS) {
+      if (!folders.includes(name)) continue
+      if (testFolder === null && (await foldersIn(join(folder, name))).length > 0) testFolder = name
+      else ignored.push(`${name}/`)
+    }
+  }
+  if (testFolder === null) {
+    const { train, test } = drawTest(trainClasses)
+    const drawn = labelled(test, numbers)
+    if (drawn.length === 0) {
+      throw new DatasetError('empty-dataset', `expected a class with two images or more in ${folder}, got one image in each`, {
+        file: folder,
+      })
+    }
+    return { classNames, train: labelled(train, numbers), test: drawn, testFolder, ignored }
+  }
+  const testClasses = await listClasses(folder, testFolder, ignored)
+  const unknown = testClasses.find(({ name }) => !numbers.has(name))
+  if (unknown !== undefined) {
+    const place = join(folder, testFolder, unknown.name)
+    throw new DatasetError(
+      'unknown-class',
+      `expected only classes of ${join(folder, TRAIN_FOLDER)} in ${join(folder, testFolder)}, got ${place} with ${unknown.images.length} images ` +
+        'of a class that nothing is trained on',
+      { file: place },
+    )
+  }
+  return { classNames, train: labelled(trainClasses, numbers), test: labelled(testClasses, numbers), testFolder, ignored }
+}
+
+export { type ImageLayout, IMAGES_LOOKED_FOR, type ListedImage, listImageFolder, looksLikeImageFolder }

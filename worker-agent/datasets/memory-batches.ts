@@ -1,0 +1,21 @@
+// Batches of a dataset in memory: filled when they are asked for, which takes about a hundredth of a training step.
+
+import { createRandom, seedState } from '../../search-space/random.ts'
+import type { BatchSource } from './batch-source.ts'
+import type { MemoryDataset } from './dataset.ts'
+import { fillBatch } from './fill-batch.ts'
+import { streamBatches } from './stream-batches.ts'
+
+function openMemoryBatches(dataset: MemoryDataset): BatchSource {
+  const { normalisation, brokenFiles = [] } = dataset
+  return {
+    batches: (requests) =>
+      streamBatches(requests, 0, ({ split, indices, augmentation }) => async () => {
+        const random = augmentation && createRandom(seedState(...augmentation.seed))
+        return fillBatch({ split: dataset[split], indices, normalisation, augmentation: augmentation?.settings, random })
+      }),
+    brokenFiles: () => [...brokenFiles],
+  }
+}
+
+export { openMemoryBatches }

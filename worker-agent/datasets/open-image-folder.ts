@@ -1,0 +1,231 @@
+// A folder of images as a dataset. Small images, and few enough of them, are decoded once into memory, like those of the
+// other formats; everything else stays in its files.
+
+import { createHash } from 'node:crypto'
+import { basename, join } from 'node:path'
+
+import { readCacheFile, writeCacheFile } from './cache-file.ts'
+import { coverBox, EVALUATION_SHARE } from './crop-box.ts'
+import {
+  createLabels,
+  type Dataset,
+  type FileSplit,
+  type ImageShape,
+  type MemoryDataset,
+  type Normalisation,
+  type Split,
+} from './dataset.ts'
+import { DatasetError, reasonOf } from './errors.ts'
+import { openFileImages } from './file-images.ts'
+import { forEachAtOnce, type ImageRecord, indexImages } from './image-index.ts'
+import { type ImageLayout, type ListedImage, listImageFolder } from './image-layout.ts'
+import { MAX_MEMORY_IMAGE_SCALE, MAX_MEMORY_IMAGES_BYTES, NORMALISATION_IMAGES } from './limits.ts'
+import { normalisationOf } from './normalisation.ts'
+import type { OnDatasetProgress } from './reader.ts'
+
+/** Digits of mean and deviation: those that decoders of different builds agree on. */
+const NORMALISATION_DIGITS = 4
+const FINGERPRINT_DIGITS = 16
+const CHANNELS = new Set([1, 3])
+
+type ImageFolderOptions = {
+  /** Absolute. */
+  readonly folder: string
+  /** Height, width and channels (1 or 3) that images are scaled to. */
+  readonly input: ImageShape
+  readonly cacheFolder: string
+  /** Classes asked for; must be the number of class folders. */
+  readonly classes?: number
+  readonly onProgress?: OnDatasetProgress
+}
+
+function hashText(text: string): string {
+  return createHash('sha256').update(text).digest('hex')
+}
+
+/** A folder's name as part of file names. */
+function stemOf(folder: string): string {
+  return basename(folder).replaceAll(/[^A-Za-z0-9_-]+/g, '-')
+}
+
+/** sha256 over names of classes, then path, size and sha256 of every file of both splits. */
+function folderFingerprint(classNames: readonly string[], train: readonly ImageRecord[], test: readonly ImageRecord[]): string {
+  const hash = createHash('sha256').update(`gatehouse image folder 1\nclasses ${JSON.stringify(classNames)}\n`)
+  for (const [name, records] of Object.entries({ train, test })) {
+    hash.update(`${name} ${records.length}\n`)
+    for (const { path, bytes, sha256 } of records) hash.update(`${JSON.stringify(path)} ${bytes} ${sha256}\n`)
+  }
+  return hash.digest('hex')
+}
+
+function fileSplit(images: readonly ListedImage[], records: readonly ImageRecord[], classes: number): FileSplit {
+  const count = images.length
+  const labels = createLabels(count, classes)
+  const pathEnds = new Uint32Array(count)
+  const sizes = new Uint32Array(2 * count)
+  let end = 0
+  for (const [index, { label, path }] of images.entries()) {
+    labels[index] = label
+    end += Buffer.byteLength(path)
+    pathEnds[index] = end
+    sizes.set([records[index]?.width ?? 0, records[index]?.height ?? 0], 2 * index)
+  }
+  const paths = new Uint8Array(Buffer.from(images.map(({ path }) => path).join('')))
+  return { count, labels, paths, pathEnds, sizes }
+}
+
+function checkInput(input: ImageShape, folder: string): void {
+  if (CHANNELS.has(input[2])) return
+  throw new DatasetError(
+    'shape-mismatch',
+    `expected a space that takes images of 1 or 3 channels, got ${input.join('×')}; the images of ${folder} are scaled to it, not given channels`,
+    { file: folder },
+  )
+}
+
+/** Every file broken in one class: nothing could take their place. */
+function checkClasses(folder: string, split: FileSplit, classNames: readonly string[]): void {
+  const sound = new Uint8Array(classNames.length)
+  for (let index = 0; index < split.count; index++) if (split.sizes[2 * index] !== 0) sound[split.labels[index] as number] = 1
+  const present = new Set(split.labels)
+  const broken = classNames.find((_, label) => present.has(label) && sound[label] === 0)
+  if (broken === undefined) return
+  throw new DatasetError('broken-images', `expected images in the class ${broken} of ${folder}, got only files that are none`, {
+    file: folder,
+  })
+}
+
+type Opened = {
+  readonly folder: string
+  readonly shape: ImageShape
+  readonly classes: number
+  readonly classNames: readonly string[]
+  readonly train: FileSplit
+  readonly test: FileSplit
+}
+
+function fitsMemory({ shape, train, test }: Opened): boolean {
+  const [height, width, channels] = shape
+  if ((train.count + test.count) * height * width * channels > MAX_MEMORY_IMAGES_BYTES) return false
+  return [train, test].every(({ sizes }) => sizes.every((side, at) => side <= MAX_MEMORY_IMAGE_SCALE * (at % 2 === 0 ? width : height)))
+}
+
+/** Decodes the images of a split at `indices`, each scaled to cover `shape`, of which `share` is kept. */
+async function decodeSplit(
+  opened: Opened,
+  split: FileSplit,
+  { indices, share, onBroken }: { indices: Uint32Array; share: number; onBroken: (path: string, reason: string) => void },
+): Promise<Split> {
+  const { shape } = opened
+  const input = { height: shape[0], width: shape[1] }
+  const images = openFileImages(opened, split, onBroken)
+  const imageBytes = shape[0] * shape[1] * shape[2]
+  const bytes = new Uint8Array(indices.length * imageBytes)
+  const labels = createLabels(indices.length, opened.classes)
+  await forEachAtOnce(indices.length, async (slot) => {
+    const index = indices[slot] as number
+    bytes.set(await images.decode(index, (image) => coverBox(image, input, share)), slot * imageBytes)
+    labels[slot] = split.labels[index] as number
+  })
+  return { count: indices.length, shape, images: bytes, labels }
+}
+
+/** Mean and deviation of train images evenly spread over the split, as evaluation sees them. */
+async function sampleNormalisation(opened: Opened): Promise<Normalisation> {
+  const { count } = opened.train
+  const taken = Math.min(count, NORMALISATION_IMAGES)
+  const indices = Uint32Array.from({ length: taken }, (_, at) => Math.floor((at * count) / taken))
+  const sample = await decodeSplit(opened, opened.train, { indices, share: EVALUATION_SHARE, onBroken: () => undefined })
+  const { mean, std } = normalisationOf(sample)
+  const rounded = (values: number[]) => values.map((value) => Number(value.toFixed(NORMALISATION_DIGITS)))
+  return { mean: rounded(mean), std: rounded(std).map((value) => value || 1) }
+}
+
+type IndexedFolder = {
+  readonly layout: ImageLayout
+  /** Of `layout.train`, in its order. */
+  readonly train: readonly ImageRecord[]
+  /** Of `layout.test`. */
+  readonly test: readonly ImageRecord[]
+}
+
+/** Every image of a folder and what is known of its file; all but new and changed files come from the index. */
+async function indexImageFolder({
+  folder,
+  cacheFolder,
+  onProgress,
+}: Pick<ImageFolderOptions, 'folder' | 'cacheFolder' | 'onProgress'>): Promise<IndexedFolder> {
+  const layout = await listImageFolder(folder)
+  const records = await indexImages({
+    folder,
+    paths: [...layout.train, ...layout.test].map(({ path }) => path),
+    cacheFile: join(cacheFolder, `${stemOf(folder)}-${hashText(folder).slice(0, FINGERPRINT_DIGITS)}.index`),
+    onProgress,
+  })
+  return { layout, train: records.slice(0, layout.train.length), test: records.slice(layout.train.length) }
+}
+
+/** Decodes both splits whole, or takes them from the cache. */
+async function openInMemory(
+  opened: Opened,
+  { fingerprint, bytes }: { fingerprint: string; bytes: number },
+  { cacheFolder, onProgress }: Pick<ImageFolderOptions, 'cacheFolder' | 'onProgress'>,
+): Promise<MemoryDataset> {
+  const { folder, shape, classes, classNames } = opened
+  const cacheFile = join(cacheFolder, `${stemOf(folder)}-${fingerprint.slice(0, FINGERPRINT_DIGITS)}-${shape.join('x')}.bin`)
+  const stamps = [{ path: fingerprint, bytes, modifiedMs: 0 }]
+  const cached = await readCacheFile(cacheFile, stamps)
+  if (cached.kind === 'hit') return { ...cached.dataset, name: basename(folder) }
+  if (cached.kind === 'unusable') onProgress?.({ kind: 'rebuilding-cache', cacheFile, reason: cached.reason })
+  const broken = new Map<string, string>()
+  const decodeAll = (split: FileSplit) =>
+    decodeSplit(opened, split, {
+      indices: Uint32Array.from({ length: split.count }, (_, index) => index),
+      share: 1,
+      onBroken: (path, reason) => void broken.set(path, reason),
+    })
+  const train = await decodeAll(opened.train)
+  const test = await decodeAll(opened.test)
+  const brokenFiles = [...broken.keys()].sort()
+  const normalisation = normalisationOf(train)
+  const facts = { storage: 'memory', name: basename(folder), fingerprint, normalisation, brokenFiles } as const
+  const dataset: MemoryDataset = { ...facts, shape, classes, classNames, train, test }
+  await writeCacheFile(cacheFile, dataset, stamps).catch((cause: unknown) =>
+    onProgress?.({ kind: 'cache-not-written', cacheFile, reason: reasonOf(cause) }),
+  )
+  return dataset
+}
+
+/** Throws a `DatasetError` that names the file or folder at fault. Images that cannot be decoded are replaced, not errors. */
+async function openImageFolder(options: ImageFolderOptions): Promise<Dataset> {
+  const { folder, input, classes, onProgress } = options
+  checkInput(input, folder)
+  const { layout, train, test } = await indexImageFolder(options)
+  const { classNames } = layout
+  if (classes !== undefined && classes !== classNames.length) {
+    throw new DatasetError('label-out-of-range', `expected ${classes} classes, got ${classNames.length} class folders in ${folder}`, {
+      file: folder,
+    })
+  }
+  const opened: Opened = {
+    folder,
+    shape: input,
+    classes: classNames.length,
+    classNames,
+    train: fileSplit(layout.train, train, classNames.length),
+    test: fileSplit(layout.test, test, classNames.length),
+  }
+  for (const { path, broken: reason } of [...train, ...test]) {
+    if (reason !== undefined) onProgress?.({ kind: 'broken-image', file: join(folder, path), reason })
+  }
+  checkClasses(folder, opened.train, classNames)
+  checkClasses(folder, opened.test, classNames)
+  const fingerprint = folderFingerprint(classNames, train, test)
+  if (fitsMemory(opened)) {
+    const bytes = [...train, ...test].reduce((sum, record) => sum + record.bytes, 0)
+    return openInMemory(opened, { fingerprint, bytes }, options)
+  }
+  return { storage: 'files', name: basename(folder), fingerprint, ...opened, normalisation: await sampleNormalisation(opened) }
+}
+
+export { type ImageFolderOptions, type IndexedFolder, indexImageFolder, openImageFolder }

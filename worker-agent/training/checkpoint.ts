@@ -1,0 +1,118 @@
+// A training that has not ended, as bytes: one safetensors file whose metadata is the state as JSON. Wherever the bytes
+// are kept, whoever has them and the same data goes on from there exactly as the first machine would have: every mini-batch
+// and every augmentation is a function of seed and step, so that beside the step only tensors make the state.
+//
+// Tensors: `weight/KEY`, `velocity/KEY` (not before the first step) and, with a moving average, `average/KEY`.
+
+import * as z from 'zod'
+import { decodeSafetensors, encodeSafetensors, type FieldError, SafetensorsError, type Tensor } from '../../coordinator/protocol/index.ts'
+import { recipeSchema } from './recipe.ts'
+
+const FORMAT = 'gatehouse-checkpoint/1'
+
+const sha256 = z.string().regex(/^[0-9a-f]{64}$/, 'expected 64 hexadecimal digits')
+const seed = z.int().min(0).max(0xffffffff)
+
+/** What has to be the same for a training to go on. */
+const identitySchema = z.strictObject({
+  architecture: z.string().describe('as printArchitecture writes it'),
+  network: sha256.describe('of its layers, which tells apart spaces of one name'),
+  dataset: z.strictObject({ name: z.string(), fingerprint: sha256 }),
+  recipe: recipeSchema,
+  seed,
+  shareSeed: seed,
+  teacher: sha256.nullable().describe("of the teacher's weights"),
+  initial: sha256.nullable().describe('of the weights that it started from; null: random ones'),
+})
+type TrainingIdentity = z.infer<typeof identitySchema>
+
+const scoreSchema = z.strictObject({ top1: z.number(), top5: z.number(), crossEntropy: z.number(), images: z.int() })
+const epochReportSchema = z.strictObject({
+  epoch: z.number().describe('passes over the training images so far'),
+  step: z.int(),
+  trainLoss: z.number().describe('mean over the steps since the last report'),
+  validation: scoreSchema.nullable(),
+})
+type EpochReport = z.infer<typeof epochReportSchema>
+
+const stateSchema = z.strictObject({
+  format: z.literal(FORMAT),
+  identity: identitySchema,
+  step: z.int().min(0).describe('mini-batches done'),
+  lossSum: z.number().describe('of the steps since the last report'),
+  reports: z.array(epochReportSchema),
+  best: z.strictObject({ epoch: z.number(), top1: z.number() }).nullable().describe('of the validation share so far'),
+})
+
+type Checkpoint = Omit<z.infer<typeof stateSchema>, 'format'> & {
+  /** By weight key, those of the network alone. */
+  readonly weights: ReadonlyMap<string, Tensor>
+  readonly velocities: ReadonlyMap<string, Tensor>
+  /** Empty without a moving average. */
+  readonly average: ReadonlyMap<string, Tensor>
+}
+
+/** Bytes that are no checkpoint, or one of another training; `errors` then names each field with both values. */
+class CheckpointError extends Error {
+  override readonly name = 'CheckpointError'
+  readonly code: 'malformed' | 'does-not-fit'
+  readonly errors: readonly FieldError[]
+
+  constructor(code: 'malformed' | 'does-not-fit', message: string, errors: readonly FieldError[] = []) {
+    super(message)
+    this.code = code
+    this.errors = errors
+  }
+}
+
+const groups = { weights: 'weight/', velocities: 'velocity/', average: 'average/' } as const
+
+function encodeCheckpoint({ weights, velocities, average, ...state }: Checkpoint): Uint8Array<ArrayBuffer> {
+  const tensors = new Map<string, Tensor>()
+  for (const [group, members] of Object.entries({ weights, velocities, average })) {
+    for (const [key, tensor] of members) tensors.set(`${groups[group as keyof typeof groups]}${key}`, tensor)
+  }
+  const json = JSON.stringify({ format: FORMAT, ...state } satisfies z.infer<typeof stateSchema>)
+  return encodeSafetensors({ metadata: { format: FORMAT, state: json }, tensors }, 'F32')
+}
+
+/** Throws CheckpointError `malformed`. */
+function decodeCheckpoint(bytes: Uint8Array): Checkpoint {
+  try {
+    const { metadata, tensors } = decodeSafetensors(bytes)
+    if (metadata['state'] === undefined)
+      throw new CheckpointError('malformed', 'expected a checkpoint of a training; the file has no state')
+    const { format: _, ...state } = stateSchema.parse(JSON.parse(metadata['state']))
+    const within = (prefix: string) =>
+      new Map([...tensors].filter(([key]) => key.startsWith(prefix)).map(([key, tensor]) => [key.slice(prefix.length), tensor]))
+    return { ...state, weights: within(groups.weights), velocities: within(groups.velocities), average: within(groups.average) }
+  } catch (error) {
+    if (error instanceof z.ZodError)
+      throw new CheckpointError('malformed', `expected a checkpoint of a training; ${z.prettifyError(error)}`)
+    if (error instanceof SafetensorsError || error instanceof SyntaxError) throw new CheckpointError('malformed', error.message)
+    throw error
+  }
+}
+
+/** Every leaf of a JSON value by its path. */
+function leavesOf(value: unknown, path: string, into: Map<string, unknown>): Map<string, unknown> {
+  if (typeof value !== 'object' || value === null) return into.set(path, value)
+  for (const [name, inner] of Object.entries(value)) leavesOf(inner, path === '' ? name : `${path}.${name}`, into)
+  return into
+}
+
+/** For people; two data sets with one fingerprint are the same, whatever they are called. */
+const NAMES = new Set(['dataset.name'])
+
+/** Throws CheckpointError `does-not-fit` that names every field in which the two differ, with both values. */
+function checkFits(found: TrainingIdentity, wanted: TrainingIdentity): void {
+  const before = leavesOf(found, '', new Map())
+  const now = leavesOf(wanted, '', new Map())
+  const print = (value: unknown) => (value === undefined ? 'none' : JSON.stringify(value))
+  const errors = [...new Set([...before.keys(), ...now.keys()])]
+    .filter((path) => !NAMES.has(path) && before.get(path) !== now.get(path))
+    .map((path) => ({ path, message: `the checkpoint has ${print(before.get(path))}, this training ${print(now.get(path))}` }))
+  if (errors.length > 0) throw new CheckpointError('does-not-fit', 'the checkpoint is of another training', errors)
+}
+
+export { checkFits, type Checkpoint, CheckpointError, decodeCheckpoint, encodeCheckpoint, type EpochReport, type TrainingIdentity }

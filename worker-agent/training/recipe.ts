@@ -1,0 +1,124 @@
+// How one network is trained from scratch: every setting with its default, and the schedule that follows from them.
+//
+//   rate(t) = base * (t + 1) / w                        t < w: linear warm-up (Goyal et al. 2017)
+//   rate(t) = base / 2 * (1 + cos(pi (t - w) / (T - w)))     after it (Loshchilov and Hutter 2017)
+//
+// t counts mini-batches from 0, T is how many there are, w those of the warm-up.
+
+import * as z from 'zod'
+import { cosineRate } from '../executor/index.ts'
+
+const DEFAULT_EPOCHS = 30
+const amount = z.number().min(0).max(1).default(0)
+
+const recipeSchema = z
+  .strictObject({
+    epochs: z
+      .number()
+      .positive()
+      .max(100_000)
+      .optional()
+      .describe(`passes over the training images; may be a fraction. Default: ${DEFAULT_EPOCHS}, unless steps is given`),
+    steps: z.int().min(1).max(100_000_000).optional().describe('mini-batches, instead of epochs'),
+    batchSize: z
+      .int()
+      .min(1)
+      .max(65_536)
+      .default(64)
+      .describe('images per mini-batch; what is left over at the end of an epoch is left out'),
+    learningRate: z.number().positive().max(100).default(0.05).describe('at its highest; falls to 0 by a half cosine'),
+    warmupEpochs: z.number().min(0).max(1000).default(0).describe('epochs, or a fraction of one, in which the rate rises linearly'),
+    momentum: z.number().min(0).max(0.9999).default(0.9).describe('Nesterov momentum'),
+    weightDecay: z.number().min(0).max(1).default(4e-5).describe('on filters and matrices, not on batch-norm or biases'),
+    labelSmoothing: z.number().min(0).max(0.99).default(0.1).describe('share of the target spread over all classes'),
+    dropout: z.number().min(0).max(0.95).default(0).describe('probability with which an input of the classifier is 0'),
+    averageDecay: z
+      .number()
+      .min(0)
+      .max(0.999999)
+      .default(0)
+      .describe('decay of the moving average of weights, which is then what is evaluated and kept; 0: no average'),
+    augmentation: z
+      .strictObject({
+        flip: z.boolean().default(true).describe('mirror half of the images'),
+        shift: z
+          .int()
+          .min(0)
+          .max(64)
+          .default(2)
+          .describe('move images by up to this many pixels: a random crop of the image with so many black pixels around it'),
+        minArea: z
+          .number()
+          .positive()
+          .max(1)
+          .default(0.08)
+          .describe('least part of the area that is drawn of an image in a folder of large images, instead of a shift; 1: the centre'),
+        cutout: z.int().min(0).max(1024).default(0).describe('side in pixels of a square that is cut out of every image'),
+        brightness: amount.describe('largest change of the brightness, as a share of it'),
+        contrast: amount.describe('largest change of the contrast, as a share of it'),
+        saturation: amount.describe('largest change of the saturation, as a share of it; images of three channels only'),
+      })
+      .prefault({}),
+    distillation: z
+      .strictObject({
+        weight: z.number().min(0).max(1).default(0.5).describe("the teacher's share in the loss"),
+        temperature: z.number().positive().max(100).default(2).describe('by which the logits of both are divided'),
+      })
+      .prefault({})
+      .describe('used where there is a teacher'),
+    validationShare: z
+      .number()
+      .min(0.001)
+      .max(0.9)
+      .default(0.1)
+      .describe(
+        'share of the training images that is not trained on; 0.1 with the seed of a search of default shares gives its validation images',
+      ),
+    evaluateEvery: z
+      .int()
+      .min(0)
+      .max(100_000)
+      .default(1)
+      .describe('epochs between evaluations on the validation share; 0: only at the end'),
+    statisticsBatches: z
+      .int()
+      .min(1)
+      .max(10_000)
+      .default(32)
+      .describe('mini-batches of training images over which batch-norm statistics are averaged before an evaluation'),
+    stopBelow: z
+      .strictObject({
+        accuracy: z.number().min(0).max(1).describe('least validation accuracy, 0 to 1'),
+        epoch: z.int().min(1).max(100_000).describe('after this epoch'),
+      })
+      .optional()
+      .describe('end a hopeless training: where it has less than this accuracy after that epoch'),
+  })
+  .refine(({ epochs, steps }) => epochs === undefined || steps === undefined, {
+    message: 'expected epochs or steps, not both',
+    path: ['epochs'],
+  })
+type Recipe = z.infer<typeof recipeSchema>
+
+/** What a recipe comes to with a given number of training images, in mini-batches. */
+type Schedule = {
+  readonly stepsPerEpoch: number
+  readonly steps: number
+  readonly warmupSteps: number
+}
+
+/** `stepsPerEpoch` is 0 where the images do not fill one mini-batch. */
+function scheduleOf(recipe: Recipe, trainImages: number): Schedule {
+  const stepsPerEpoch = Math.floor(trainImages / recipe.batchSize)
+  const steps = recipe.steps ?? Math.max(1, Math.round((recipe.epochs ?? DEFAULT_EPOCHS) * stepsPerEpoch))
+  const warmupSteps = Math.min(steps, Math.round(recipe.warmupEpochs * stepsPerEpoch))
+  return { stepsPerEpoch, steps, warmupSteps }
+}
+
+/** Learning rate of mini-batch `step`, counted from 0. */
+function rateAt(step: number, { steps, warmupSteps }: Schedule, base: number): number {
+  if (step < warmupSteps) return (base * (step + 1)) / warmupSteps
+  return cosineRate(step - warmupSteps, steps - warmupSteps, base)
+}
+
+export { rateAt, type Recipe, recipeSchema, type Schedule, scheduleOf }
