@@ -1,26 +1,19 @@
 // The commands of `latency-lut`.
 
 import { resolve } from 'node:path'
-import { type ArgsDef, type CommandDef, defineCommand } from 'citty'
+import { type CommandDef, defineCommand } from 'citty'
+import { connect, connectionFlags } from '../../command-line/connection.ts'
 import { CliError } from '../../command-line/exit-codes.ts'
 import { printResult, type Terminal } from '../../command-line/terminal.ts'
 import { tableNameSchema, tableVersionSchema } from '../table.ts'
-import { connect } from './coordinator.ts'
 import { diffCommand, exportCommand, importCommand } from './exchange-commands.ts'
 import { readTableFile, writeTableFile } from './files.ts'
 import { jsonFlag } from './flags.ts'
 import { CSV_DESCRIPTION } from './formats/index.ts'
-import { DEFAULT_COORDINATOR_URL } from './limits.ts'
 import { measureCommand, profileCommand } from './measuring-commands.ts'
 import { coverageCommand, predictCommand } from './prediction-commands.ts'
 import { validateCommand } from './validate-command.ts'
 import { renderLatencyTable, renderList } from './render.ts'
-
-const connectionFlags = {
-  coordinator: { type: 'string', valueHint: 'URL', description: `default: GATEHOUSE_COORDINATOR, or ${DEFAULT_COORDINATOR_URL}` },
-  token: { type: 'string', valueHint: 'TOKEN', description: 'admin token; default: GATEHOUSE_TOKEN' },
-  ...jsonFlag,
-} as const satisfies ArgsDef
 
 /** `name` or `name@version`. Throws CliError `usage`. */
 function parseTableRef(text: string): { name: string; version?: string } {
@@ -48,7 +41,7 @@ function publishCommand(terminal: Terminal): CommandDef {
     args: { file: { type: 'positional', required: true, description: 'table in JSON' }, ...connectionFlags },
     async run({ args }) {
       const table = await readTableFile(resolve(terminal.folder, args.file))
-      const published = await connect(args, terminal).publish(table)
+      const published = await connect(terminal, args).publishTable(table)
       printResult(terminal, args.json === true, published, () => `published ${published.name}@${published.version}`)
     },
   }) as CommandDef
@@ -64,7 +57,7 @@ function pullCommand(terminal: Terminal): CommandDef {
     },
     async run({ args }) {
       const { name, version } = parseTableRef(args.table)
-      const table = await connect(args, terminal).pull(name, version)
+      const table = await connect(terminal, args).readTable(name, version)
       const out = args.out ?? (args.json ? undefined : `${name}.json`)
       if (out !== undefined) await writeTableFile(resolve(terminal.folder, out), table)
       printResult(terminal, args.json === true, table, () => `wrote ${out}: ${Object.keys(table.entries).length} entries of ${table.name}`)
@@ -77,7 +70,7 @@ function listCommand(terminal: Terminal): CommandDef {
     meta: { name: 'list', description: 'List published tables, each with its last version.' },
     args: connectionFlags,
     async run({ args }) {
-      const tables = await connect(args, terminal).list()
+      const tables = await connect(terminal, args).listTables()
       printResult(terminal, args.json === true, { tables }, () => renderList(tables))
     },
   }) as CommandDef
@@ -103,8 +96,10 @@ const epilogues = {
     'Environment:',
     '  GATEHOUSE_COORDINATOR  default of --coordinator',
     '  GATEHOUSE_TOKEN        default of --token',
+    '  GATEHOUSE_STATE        default of --state',
     '',
-    'Exit codes: 0 done; 1 failed, or keys are missing; 2 wrong usage, or a file that is not valid; 130 interrupted.',
+    'Exit codes: 0 done; 1 failed, or keys are missing; 2 wrong usage, or a file that is not valid; 3 no such table;',
+    '4 token; 5 coordinator not reachable; 130 interrupted.',
   ].join('\n'),
   'latency-lut import': formatsEpilogue,
   'latency-lut export': formatsEpilogue,
