@@ -7,13 +7,14 @@ import { CliError } from '../../command-line/exit-codes.ts'
 import { printResult, type Terminal } from '../../command-line/terminal.ts'
 import { tableNameSchema, tableVersionSchema } from '../table.ts'
 import { diffCommand, exportCommand, importCommand } from './exchange-commands.ts'
-import { readTableFile, writeTableFile } from './files.ts'
-import { jsonFlag } from './flags.ts'
+import { latencyOf, readSpace, readTableFile, writeTableFile } from './files.ts'
+import { jsonFlag, spaceFlag } from './flags.ts'
 import { CSV_DESCRIPTION } from './formats/index.ts'
 import { measureCommand, profileCommand } from './measuring-commands.ts'
 import { coverageCommand, predictCommand } from './prediction-commands.ts'
 import { validateCommand } from './validate-command.ts'
-import { renderLatencyTable, renderList } from './render.ts'
+import { renderLatencyTable, renderList, renderSummary } from './render.ts'
+import { renderSpace } from './render-space.ts'
 
 /** `name` or `name@version`. Throws CliError `usage`. */
 function parseTableRef(text: string): { name: string; version?: string } {
@@ -26,11 +27,23 @@ function parseTableRef(text: string): { name: string; version?: string } {
 
 function showCommand(terminal: Terminal): CommandDef {
   return defineCommand({
-    meta: { name: 'show', description: 'Print a table: totals, the slowest operations, a chart per place in the network.' },
-    args: { file: { type: 'positional', required: true, description: 'table in JSON' }, ...jsonFlag },
+    meta: {
+      name: 'show',
+      description:
+        'Print a table: totals, the slowest operations, a chart per place in the network; with --space a chart per block instead.',
+    },
+    args: {
+      file: { type: 'positional', required: true, description: 'table in JSON' },
+      space: { ...spaceFlag.space, required: false },
+      ...jsonFlag,
+    },
     async run({ args }) {
       const table = await readTableFile(resolve(terminal.folder, args.file))
-      printResult(terminal, args.json === true, table, () => renderLatencyTable(table))
+      const space = args.space === undefined ? null : await readSpace(args.space, terminal.folder)
+      const latency = space && latencyOf(space, table)
+      printResult(terminal, args.json === true, latency === null ? table : { ...table, latency }, () =>
+        space && latency ? [renderSummary(table), '', renderSpace(space, latency)].join('\n') : renderLatencyTable(table),
+      )
     },
   }) as CommandDef
 }

@@ -8,6 +8,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 
 import { runCommandLine } from '../../command-line/program.ts'
 import type { Terminal } from '../../command-line/terminal.ts'
+import { coverSpace } from '../../latency-lut/coverage.ts'
 import { createLatencyLut, epilogues } from '../../latency-lut/node/commands.ts'
 import { type LatencyTable, latencyTableSchema } from '../../latency-lut/table.ts'
 import { createSpace } from '../../search-space/index.ts'
@@ -208,6 +209,22 @@ describe('latency-lut', () => {
     expect(stdout).toMatch(/expand 3 kernel 3 {2}5\.000 {2}█+/)
     const json = await inProcess('show', 'table.json', '--json')
     expect(JSON.parse(json.stdout)).toEqual(makeTable())
+  })
+
+  test('show --space prints a chart per block and what architectures come to', async () => {
+    const { code, stdout } = await inProcess('show', 'table.json', '--space', '@space.json')
+    expect(code).toBe(0)
+    const latency = coverSpace(space, makeTable())
+    if (latency.kind !== 'covered') throw new Error('not covered')
+    expect(stdout).toContain(`tiny: ${latency.latency.fixedMs.toFixed(2)} ms in every architecture`)
+    expect(stdout).toMatch(/largest {2}[\d.]+ ms/)
+    expect(stdout).toMatch(/stage1\.1 {2}14x14x8 to 7x7x16/)
+    expect(stdout).toMatch(/mb3k3 {2}5\.000 {2}█+/)
+    await write('less.json', { ...makeTable(), entries: { 'Conv-input:1x1x1-output:1x1x1': { meanMs: 1, stdMs: 0, count: 1 } } })
+    expect(await inProcess('show', 'less.json', '--space', '@space.json')).toMatchObject({
+      code: 2,
+      stderr: expect.stringMatching(/does not cover tiny\n {2}.*: missing/),
+    })
   })
 
   test('coverage names what is missing and then ends with 1', async () => {
