@@ -7,7 +7,7 @@
 import { mkdtempSync, rmSync } from 'node:fs'
 import { cpus, tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { createClient } from '../coordinator/cli/client.ts'
+import { createClient } from '../command-line/coordinator-client.ts'
 import { startLocalCoordinator } from '../coordinator/cli/local-coordinator.ts'
 import type { TaskResult, TaskWork } from '../coordinator/protocol/index.ts'
 import { createSpace } from '../search-space/index.ts'

@@ -1,17 +1,5 @@
 // Numbers of the command line tool, in one place, each with its reason.
 
-const DEFAULT_PORT = 8787
-const DEFAULT_COORDINATOR_URL = `http://127.0.0.1:${DEFAULT_PORT}`
-const DEFAULT_STATE_FOLDER = '.gatehouse'
-
-/** A coordinator answers in milliseconds; publishing a large table over a slow line may take a while. */
-const REQUEST_TIMEOUT_MS = 30_000
-/** Reads are tried this often: with the delays below a restart of the coordinator goes unnoticed. */
-const READ_ATTEMPTS = 4
-/** The delay before the second attempt; it doubles with each. The actual delay is drawn between half of it and all of it. */
-const FIRST_RETRY_DELAY_MS = 250
-const MAX_RETRY_DELAY_MS = 5000
-
 /** A person watching wants to see it move; a status costs the coordinator one read. */
 const WATCH_TERMINAL_INTERVAL_MS = 1000
 /** A log file does not need a line more often. */
@@ -30,16 +18,9 @@ const BUILD_TIMEOUT_MS = 120_000
 export {
   ADMIN_TOKEN_BYTES,
   BUILD_TIMEOUT_MS,
-  DEFAULT_COORDINATOR_URL,
-  DEFAULT_PORT,
-  DEFAULT_STATE_FOLDER,
   FIRST_ANSWER_WAIT_MS,
-  FIRST_RETRY_DELAY_MS,
-  MAX_RETRY_DELAY_MS,
   PROCESS_EXIT_WAIT_MS,
   PROCESS_POLL_MS,
-  READ_ATTEMPTS,
-  REQUEST_TIMEOUT_MS,
   WATCH_LOG_INTERVAL_MS,
   WATCH_TERMINAL_INTERVAL_MS,
 }

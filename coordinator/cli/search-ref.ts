@@ -2,7 +2,7 @@
 
 import type { ArgsDef } from 'citty'
 import { searchIdSchema } from '../protocol/index.ts'
-import type { CoordinatorClient } from './client.ts'
+import type { CoordinatorClient } from '../../command-line/coordinator-client.ts'
 import { CliError } from '../../command-line/exit-codes.ts'
 
 const MAX_LISTED = 5

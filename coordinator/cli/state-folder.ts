@@ -5,10 +5,10 @@ import { chmodSync, linkSync, mkdirSync, readFileSync, renameSync, rmSync, write
 import { join } from 'node:path'
 import * as z from 'zod'
 import { CliError } from '../../command-line/exit-codes.ts'
+import { ADMIN_TOKEN_FILE } from '../../command-line/limits.ts'
 import { ADMIN_TOKEN_BYTES } from './limits.ts'
 import { endProcess, identifyProcess, isRunning, type ProcessIdentity, processIdentitySchema } from './processes.ts'
 
-const ADMIN_TOKEN_FILE = 'admin-token'
 const LOCK_FILE = 'lock'
 const LOCK_ATTEMPTS = 5
 
@@ -127,4 +127,4 @@ function adminToken(folder: string): string {
   return token
 }
 
-export { ADMIN_TOKEN_FILE, adminToken, holdStateFolder, type StateFolder }
+export { adminToken, holdStateFolder, type StateFolder }

@@ -1,7 +1,7 @@
 // `gatehouse search token …`
 
 import { type CommandDef, defineCommand } from 'citty'
-import { connect, connectionFlags } from './connection.ts'
+import { connect, connectionFlags } from '../../command-line/connection.ts'
 import { printTime } from './quantities.ts'
 import { resolveSearch, searchArg } from './search-ref.ts'
 import { printResult, type Terminal } from '../../command-line/terminal.ts'

@@ -1,26 +1,20 @@
 // The commands of `latency-lut`.
 
 import { resolve } from 'node:path'
-import { type ArgsDef, type CommandDef, defineCommand } from 'citty'
+import { type CommandDef, defineCommand } from 'citty'
+import { connect, connectionFlags } from '../../command-line/connection.ts'
 import { CliError } from '../../command-line/exit-codes.ts'
 import { printResult, type Terminal } from '../../command-line/terminal.ts'
 import { tableNameSchema, tableVersionSchema } from '../table.ts'
-import { connect } from './coordinator.ts'
 import { diffCommand, exportCommand, importCommand } from './exchange-commands.ts'
-import { readTableFile, writeTableFile } from './files.ts'
-import { jsonFlag } from './flags.ts'
+import { latencyOf, readSpace, readTableFile, writeTableFile } from './files.ts'
+import { jsonFlag, spaceFlag } from './flags.ts'
 import { CSV_DESCRIPTION } from './formats/index.ts'
-import { DEFAULT_COORDINATOR_URL } from './limits.ts'
 import { measureCommand, profileCommand } from './measuring-commands.ts'
 import { coverageCommand, predictCommand } from './prediction-commands.ts'
 import { validateCommand } from './validate-command.ts'
-import { renderLatencyTable, renderList } from './render.ts'
-
-const connectionFlags = {
-  coordinator: { type: 'string', valueHint: 'URL', description: `default: GATEHOUSE_COORDINATOR, or ${DEFAULT_COORDINATOR_URL}` },
-  token: { type: 'string', valueHint: 'TOKEN', description: 'admin token; default: GATEHOUSE_TOKEN' },
-  ...jsonFlag,
-} as const satisfies ArgsDef
+import { renderLatencyTable, renderList, renderSummary } from './render.ts'
+import { renderSpace } from './render-space.ts'
 
 /** `name` or `name@version`. Throws CliError `usage`. */
 function parseTableRef(text: string): { name: string; version?: string } {
@@ -33,11 +27,23 @@ function parseTableRef(text: string): { name: string; version?: string } {
 
 function showCommand(terminal: Terminal): CommandDef {
   return defineCommand({
-    meta: { name: 'show', description: 'Print a table: totals, the slowest operations, a chart per place in the network.' },
-    args: { file: { type: 'positional', required: true, description: 'table in JSON' }, ...jsonFlag },
+    meta: {
+      name: 'show',
+      description:
+        'Print a table: totals, the slowest operations, a chart per place in the network; with --space a chart per block instead.',
+    },
+    args: {
+      file: { type: 'positional', required: true, description: 'table in JSON' },
+      space: { ...spaceFlag.space, required: false },
+      ...jsonFlag,
+    },
     async run({ args }) {
       const table = await readTableFile(resolve(terminal.folder, args.file))
-      printResult(terminal, args.json === true, table, () => renderLatencyTable(table))
+      const space = args.space === undefined ? null : await readSpace(args.space, terminal.folder)
+      const latency = space && latencyOf(space, table)
+      printResult(terminal, args.json === true, latency === null ? table : { ...table, latency }, () =>
+        space && latency ? [renderSummary(table), '', renderSpace(space, latency)].join('\n') : renderLatencyTable(table),
+      )
     },
   }) as CommandDef
 }
@@ -48,7 +54,7 @@ function publishCommand(terminal: Terminal): CommandDef {
     args: { file: { type: 'positional', required: true, description: 'table in JSON' }, ...connectionFlags },
     async run({ args }) {
       const table = await readTableFile(resolve(terminal.folder, args.file))
-      const published = await connect(args, terminal).publish(table)
+      const published = await connect(terminal, args).publishTable(table)
       printResult(terminal, args.json === true, published, () => `published ${published.name}@${published.version}`)
     },
   }) as CommandDef
@@ -64,7 +70,7 @@ function pullCommand(terminal: Terminal): CommandDef {
     },
     async run({ args }) {
       const { name, version } = parseTableRef(args.table)
-      const table = await connect(args, terminal).pull(name, version)
+      const table = await connect(terminal, args).readTable(name, version)
       const out = args.out ?? (args.json ? undefined : `${name}.json`)
       if (out !== undefined) await writeTableFile(resolve(terminal.folder, out), table)
       printResult(terminal, args.json === true, table, () => `wrote ${out}: ${Object.keys(table.entries).length} entries of ${table.name}`)
@@ -77,7 +83,7 @@ function listCommand(terminal: Terminal): CommandDef {
     meta: { name: 'list', description: 'List published tables, each with its last version.' },
     args: connectionFlags,
     async run({ args }) {
-      const tables = await connect(args, terminal).list()
+      const tables = await connect(terminal, args).listTables()
       printResult(terminal, args.json === true, { tables }, () => renderList(tables))
     },
   }) as CommandDef
@@ -103,8 +109,10 @@ const epilogues = {
     'Environment:',
     '  GATEHOUSE_COORDINATOR  default of --coordinator',
     '  GATEHOUSE_TOKEN        default of --token',
+    '  GATEHOUSE_STATE        default of --state',
     '',
-    'Exit codes: 0 done; 1 failed, or keys are missing; 2 wrong usage, or a file that is not valid; 130 interrupted.',
+    'Exit codes: 0 done; 1 failed, or keys are missing; 2 wrong usage, or a file that is not valid; 3 no such table;',
+    '4 token; 5 coordinator not reachable; 130 interrupted.',
   ].join('\n'),
   'latency-lut import': formatsEpilogue,
   'latency-lut export': formatsEpilogue,

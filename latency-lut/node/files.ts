@@ -6,6 +6,7 @@ import * as z from 'zod'
 import { CliError } from '../../command-line/exit-codes.ts'
 import { fieldErrors } from '../../coordinator/protocol/index.ts'
 import { createSpace, presetNames, type Space, SpaceError, spaceRefSchema } from '../../search-space/index.ts'
+import { coverSpace, type SpaceLatency } from '../coverage.ts'
 import { type LatencyTable, latencyTableSchema } from '../table.ts'
 import { type FormatName, formats, type TableContent, TableFormatError } from './formats/index.ts'
 import { MAX_FILE_BYTES } from './limits.ts'
@@ -87,4 +88,15 @@ async function readSpace(text: string, folder: string): Promise<Space> {
   }
 }
 
-export { readContentFile, readSpace, readTableFile, writeTableFile, writeTextFile }
+/** What a table says of a space. Throws CliError `usage`, naming the keys, where the table does not cover it. */
+function latencyOf(space: Space, table: LatencyTable): SpaceLatency {
+  const coverage = coverSpace(space, table)
+  if (coverage.kind === 'covered') return coverage.latency
+  throw new CliError(
+    'usage',
+    `table ${table.name} does not cover ${space.name}`,
+    coverage.keys.map((key) => ({ path: key, message: 'missing' })),
+  )
+}
+
+export { latencyOf, readContentFile, readSpace, readTableFile, writeTableFile, writeTextFile }

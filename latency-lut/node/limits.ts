@@ -58,9 +58,6 @@ const NETWORKS_AT_ONCE = 50
 /** Of the networks furthest off. */
 const WORST_SHOWN = 5
 
-const DEFAULT_COORDINATOR_URL = 'http://127.0.0.1:8787'
-/** A coordinator answers in milliseconds; a large table over a slow line may take a while. */
-const REQUEST_TIMEOUT_MS = 30_000
 /** A table of 20,000 entries has about 4 MB. */
 const MAX_FILE_BYTES = 16 * 1024 * 1024
 
@@ -68,7 +65,6 @@ export {
   COMPANION_NETWORKS,
   DEFAULT_BATCH,
   DEFAULT_BUDGET_MS,
-  DEFAULT_COORDINATOR_URL,
   DEFAULT_PRECISION,
   DEFAULT_VALIDATED_NETWORKS,
   LEAST_SAMPLE_MS,
@@ -84,7 +80,6 @@ export {
   MIN_VALIDATED_NETWORKS,
   NETWORKS_AT_ONCE,
   QUEUED_SAMPLE_MS,
-  REQUEST_TIMEOUT_MS,
   ROUNDS_PER_LOOK,
   SAVE_INTERVAL_MS,
   WARM_UP_ROUNDS,

@@ -81,4 +81,4 @@ async function openNamedRuntime(terminal: Terminal, args: RuntimeArgs): Promise<
   }
 }
 
-export { measuringFlags, openNamedRuntime, readBatch, readSampling, readThreads, runtimeFlags, samplingFlags }
+export { measuringFlags, openNamedRuntime, readBatch, readSampling, readThreads, samplingFlags }

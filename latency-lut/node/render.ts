@@ -127,11 +127,11 @@ function renderQuality({ quality, correction }: LatencyTable): string[] {
   return lines
 }
 
-function renderLatencyTable(table: LatencyTable): string {
+/** What a table is of, what it adds up to, how good it is, and its slowest operations. */
+function renderSummary(table: LatencyTable): string {
   const { device, runtime } = table
   const rows = readRows(table)
   const bySpeed = rows.toSorted((a, b) => b.entry.meanMs - a.entry.meanMs)
-  const single = rows.filter(({ operation }) => !operation?.type.startsWith('expanded_conv'))
   const predicted = rows.filter(({ entry }) => entry.predicted !== undefined).length
   const fastest = bySpeed.at(-1)?.entry.meanMs ?? 0
   const slowest = bySpeed[0]?.entry.meanMs ?? 0
@@ -144,12 +144,24 @@ function renderLatencyTable(table: LatencyTable): string {
     ...(table.measuredAt === undefined ? [] : [`measured  ${table.measuredAt}`]),
     `entries   ${rows.length}, ${printMs(fastest)} to ${printMs(slowest)} ms, ${printMs(sumMs(rows))} ms in all`,
     ...(predicted === 0 ? [] : [`predicted ${predicted} of the entries; the others were measured`]),
-    `fixed     ${printMs(table.fixedMs)} ms, and ${printMs(sumMs(single))} ms in operations other than expanded_conv`,
+    `fixed     ${printMs(table.fixedMs)} ms, and ${printMs(sumMs(singleRows(rows)))} ms in operations other than expanded_conv`,
     ...renderQuality(table),
     ...qualityWarnings(table).map((warning) => `warning   ${warning}`),
     '',
     'Slowest operations',
     renderTable(rowColumns, bySpeed.slice(0, SLOWEST_SHOWN).map(printRow), '  '),
+  ].join('\n')
+}
+
+function singleRows(rows: readonly Row[]): Row[] {
+  return rows.filter(({ operation }) => !operation?.type.startsWith('expanded_conv'))
+}
+
+function renderLatencyTable(table: LatencyTable): string {
+  const rows = readRows(table)
+  const single = singleRows(rows)
+  return [
+    renderSummary(table),
     ...(single.length === 0 ? [] : ['', 'Operations other than expanded_conv', renderTable(rowColumns, single.map(printRow), '  ')]),
     ...renderPlaces(rows),
   ].join('\n')
@@ -318,6 +330,7 @@ function renderList(tables: readonly TableSummary[]): string {
 }
 
 export {
+  bar,
   type CoveredKey,
   printMs,
   printPct,
@@ -331,4 +344,5 @@ export {
   renderList,
   renderMeasured,
   renderPredicted,
+  renderSummary,
 }

@@ -7,9 +7,8 @@ import { CliError } from '../../command-line/exit-codes.ts'
 import { printResult, type Terminal } from '../../command-line/terminal.ts'
 import { type ScatterPlot, scatterSvg } from '../../plots/scatter.ts'
 import { correct } from '../agreement.ts'
-import { coverSpace, type SpaceLatency } from '../coverage.ts'
 import type { LatencyTable } from '../table.ts'
-import { readSpace, readTableFile, writeTableFile } from './files.ts'
+import { latencyOf, readSpace, readTableFile, writeTableFile } from './files.ts'
 import { jsonFlag, spaceFlag, tableFlag } from './flags.ts'
 import { DEFAULT_VALIDATED_NETWORKS, MAX_VALIDATED_NETWORKS, MIN_VALIDATED_NETWORKS } from './limits.ts'
 import { describeMachine } from './machine.ts'
@@ -34,17 +33,6 @@ function runtimeOf(table: LatencyTable, asked: string | undefined): RuntimeChoic
     throw new CliError('usage', `table ${table.name} was measured in ${name}, ${reason}`)
   }
   return { runtime, threads: String(threads), ...(name === runtime ? {} : { provider: name.slice(runtime.length + 1) }) }
-}
-
-/** Throws CliError `usage`, naming the keys, where the table does not cover the space. */
-async function latencyWithoutCorrection(space: Parameters<typeof coverSpace>[0], table: LatencyTable): Promise<SpaceLatency> {
-  const coverage = coverSpace(space, { ...table, correction: undefined })
-  if (coverage.kind === 'covered') return coverage.latency
-  throw new CliError(
-    'usage',
-    `table ${table.name} does not cover ${space.name}`,
-    coverage.keys.map((key) => ({ path: key, message: 'missing' })),
-  )
 }
 
 function plotOf(table: LatencyTable, { networks, correction }: Validation): ScatterPlot {
@@ -115,7 +103,7 @@ function validateCommand(terminal: Terminal): CommandDef {
       const space = await readSpace(args.space, terminal.folder)
       const file = resolve(terminal.folder, args.table)
       const table = await readTableFile(file)
-      const latency = await latencyWithoutCorrection(space, table)
+      const latency = latencyOf(space, { ...table, correction: undefined })
       const runtime = await openNamedRuntime(terminal, runtimeOf(table, args.runtime))
       const here = describeMachine(runtime)
       if (here.device.name !== table.device.name) {

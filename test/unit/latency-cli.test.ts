@@ -8,6 +8,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 
 import { runCommandLine } from '../../command-line/program.ts'
 import type { Terminal } from '../../command-line/terminal.ts'
+import { coverSpace } from '../../latency-lut/coverage.ts'
 import { createLatencyLut, epilogues } from '../../latency-lut/node/commands.ts'
 import { type LatencyTable, latencyTableSchema } from '../../latency-lut/table.ts'
 import { createSpace } from '../../search-space/index.ts'
@@ -210,6 +211,22 @@ describe('latency-lut', () => {
     expect(JSON.parse(json.stdout)).toEqual(makeTable())
   })
 
+  test('show --space prints a chart per block and what architectures come to', async () => {
+    const { code, stdout } = await inProcess('show', 'table.json', '--space', '@space.json')
+    expect(code).toBe(0)
+    const latency = coverSpace(space, makeTable())
+    if (latency.kind !== 'covered') throw new Error('not covered')
+    expect(stdout).toContain(`tiny: ${latency.latency.fixedMs.toFixed(2)} ms in every architecture`)
+    expect(stdout).toMatch(/largest {2}[\d.]+ ms/)
+    expect(stdout).toMatch(/stage1\.1 {2}14x14x8 to 7x7x16/)
+    expect(stdout).toMatch(/mb3k3 {2}5\.000 {2}█+/)
+    await write('less.json', { ...makeTable(), entries: { 'Conv-input:1x1x1-output:1x1x1': { meanMs: 1, stdMs: 0, count: 1 } } })
+    expect(await inProcess('show', 'less.json', '--space', '@space.json')).toMatchObject({
+      code: 2,
+      stderr: expect.stringMatching(/does not cover tiny\n {2}.*: missing/),
+    })
+  })
+
   test('coverage names what is missing and then ends with 1', async () => {
     const whole = await latencyLut('coverage', '--space', '@space.json', '--table', 'table.json')
     expect(whole).toMatchObject({ code: 0 })
@@ -372,7 +389,6 @@ describe('latency-lut', () => {
     [['validate', '--space', '@space.json', '--table', 'table.json', '--store', '--out', 'x'], /give one/],
     [['pull', 'a@b'], /NAME@VERSION/],
     [['measure', '--space', 'fashion-mini', '--architecture', 'fashion-mini:mb3k5'], /expected 6 operations/],
-    [['list'], /GATEHOUSE_TOKEN/],
     [['list', '--token', 't', '--coordinator', 'ftp://x'], /--coordinator to be an address/],
   ])('%j is wrong usage', async (args, message) => {
     const { code, stdout, stderr } = await inProcess(...args)
@@ -381,8 +397,15 @@ describe('latency-lut', () => {
 
   test('a coordinator that is not there is a failure that says where it was looked for', async () => {
     expect(await latencyLut('publish', 'table.json', '--token', 't', '--coordinator', 'http://127.0.0.1:9')).toMatchObject({
-      code: 1,
+      code: 5,
       stderr: expect.stringMatching(/http:\/\/127\.0\.0\.1:9/),
+    })
+  })
+
+  test('without a token for a coordinator on this machine says where one was looked for', async () => {
+    expect(await inProcess('list', '--state', 'nobody-here')).toMatchObject({
+      code: 4,
+      stderr: expect.stringMatching(/nobody-here\/admin-token is not there.*GATEHOUSE_TOKEN/),
     })
   })
 

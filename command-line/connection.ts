@@ -4,11 +4,10 @@ import { readFileSync } from 'node:fs'
 import { isIP } from 'node:net'
 import { join, resolve } from 'node:path'
 import type { ArgsDef } from 'citty'
-import { type ClientOptions, type CoordinatorClient, createClient } from './client.ts'
-import { CliError } from '../../command-line/exit-codes.ts'
-import { DEFAULT_COORDINATOR_URL, DEFAULT_STATE_FOLDER } from './limits.ts'
-import { ADMIN_TOKEN_FILE } from './state-folder.ts'
-import type { Terminal } from '../../command-line/terminal.ts'
+import { type ClientOptions, type CoordinatorClient, createClient } from './coordinator-client.ts'
+import { CliError } from './exit-codes.ts'
+import { ADMIN_TOKEN_FILE, DEFAULT_COORDINATOR_URL, DEFAULT_STATE_FOLDER } from './limits.ts'
+import type { Terminal } from './terminal.ts'
 
 const jsonFlag = {
   json: { type: 'boolean', description: 'print one JSON text to standard output' },

@@ -3,7 +3,7 @@
 // does not say whether the write was done.
 
 import * as z from 'zod'
-import { type LatencyTable, latencyTableSchema, tableNameSchema, tableVersionSchema } from '../../latency-lut/table.ts'
+import { type LatencyTable, latencyTableSchema, tableNameSchema, tableVersionSchema } from '../latency-lut/table.ts'
 import {
   createSearchResponseSchema,
   metricSchema,
@@ -19,8 +19,8 @@ import {
   type TableSummary,
   tableSummarySchema,
   tokenIdSchema,
-} from '../protocol/index.ts'
-import { CliError, type ExitReason } from '../../command-line/exit-codes.ts'
+} from '../coordinator/protocol/index.ts'
+import { CliError, type ExitReason } from './exit-codes.ts'
 import { FIRST_RETRY_DELAY_MS, MAX_RETRY_DELAY_MS, READ_ATTEMPTS, REQUEST_TIMEOUT_MS } from './limits.ts'
 
 const healthSchema = z.object({ status: z.literal('ok'), version: z.string() })
