@@ -8,28 +8,15 @@
 // pays for each of its parts. Nothing is left over for a fixed part. Node's clock counts nanoseconds, so runs of 10 µs
 // need no repetition, and the shorter a sample, the fewer of them another process disturbs.
 //
-// Then, in this order: what a whole round was slower or faster than the others is divided out (robust.ts), outliers
-// by median absolute deviation are dropped, and the centre is the median.
+// measuring.ts has the rounds and what becomes of their samples, tfjs/subjects.ts what a sample is.
 
-import * as tf from '@tensorflow/tfjs-core'
-import { createRandom, elementCount, type LayerGraph, type Random, seedState } from '../../search-space/index.ts'
+import { createRandom, type LayerGraph, type Random, seedState } from '../../search-space/index.ts'
 import type { Backend } from '../../worker-agent/backends/backends.ts'
-import { createInference, type Inference } from '../../worker-agent/executor/index.ts'
-import { median, relativeHalfWidth, removeDrift, standardDeviation, withoutOutliers } from '../robust.ts'
+import { MAX_ROUNDS, ROUNDS_PER_LOOK, WARM_UP_ROUNDS, WARM_UP_SHARE } from '../limits.ts'
+import { drawOrder, entriesOf, needsMoreRounds, type Rounds, type Subject, worstHalfWidth } from '../measuring.ts'
 import type { LatencyEntry } from '../table.ts'
-import {
-  DEFAULT_BUDGET_MS,
-  ENOUGH_HALF_WIDTH,
-  MAX_QUEUED_RUNS,
-  MAX_ROUNDS,
-  MIN_ROUNDS,
-  MIN_ROUNDS_FOR_ENOUGH,
-  MIN_SUBJECTS_FOR_DRIFT,
-  QUEUED_SAMPLE_MS,
-  ROUNDS_PER_LOOK,
-  WARM_UP_ROUNDS,
-  WARM_UP_SHARE,
-} from './limits.ts'
+import { createSubjects } from '../tfjs/subjects.ts'
+import { DEFAULT_BUDGET_MS } from './limits.ts'
 
 type MeasureProgress = {
   /** 0 to 1: of the rounds asked for, or of the budget. */
@@ -55,65 +42,22 @@ type MeasureSettings = {
   readonly onProgress?: ((progress: MeasureProgress) => void) | undefined
 }
 
-/** Something that can be timed once. */
-type Subject = { sample(): Promise<number> }
-
 /** True where a run has ended when the call returns: no queue, no device to wait for. */
 function runsAtOnce(backend: Backend): boolean {
   return backend.name === 'wasm' || backend.name === 'cpu'
 }
 
-/** One run per sample. The result is dropped as a network drops it, outside of the clock: its reader would do that. */
-function immediateSubject(inference: Inference, images: tf.Tensor4D): Subject {
-  return {
-    async sample() {
-      const startMs = performance.now()
-      const output = inference.run(images)
-      const elapsedMs = performance.now() - startMs
-      output.dispose()
-      return elapsedMs
-    },
-  }
-}
-
-/** Several runs per sample, queued one behind the other, and one wait for the last. */
-function queuedSubject(inference: Inference, images: tf.Tensor4D): Subject {
-  let runs = 1
-  return {
-    async sample() {
-      const startMs = performance.now()
-      for (let run = 1; run < runs; run++) inference.run(images).dispose()
-      const output = inference.run(images)
-      await output.data()
-      const elapsedMs = performance.now() - startMs
-      output.dispose()
-      const sampleMs = elapsedMs / runs
-      // Grows while warming up and then stays: the wait hides in more and more work.
-      runs = Math.min(MAX_QUEUED_RUNS, Math.max(runs, Math.ceil(QUEUED_SAMPLE_MS / sampleMs)))
-      return sampleMs
-    },
-  }
-}
-
 async function sampleRound(subjects: readonly Subject[], random: Random, signal: AbortSignal | undefined): Promise<number[]> {
   signal?.throwIfAborted()
   const samples = subjects.map(() => 0)
-  const order = random.shuffle(Int32Array.from(subjects.keys()))
-  for (const index of order) samples[index] = await (subjects[index] as Subject).sample()
+  for (const index of drawOrder(subjects.length, random)) samples[index] = await (subjects[index] as Subject).sample()
   // Lets timers, signals and the terminal have their turn between rounds, never within one.
   await new Promise((resolve) => setImmediate(resolve))
   return samples
 }
 
-/** Samples of each subject that mean something: drift removed where there are enough subjects to see it. */
-function clean(rounds: readonly (readonly number[])[], subjectCount: number): number[][] {
-  const bySubject = Array.from({ length: subjectCount }, (_, subject) => rounds.map((round) => round[subject] as number))
-  const steady = subjectCount >= MIN_SUBJECTS_FOR_DRIFT ? removeDrift(bySubject) : bySubject
-  return steady.map(withoutOutliers)
-}
-
-async function sampleAll(subjects: readonly Subject[], settings: MeasureSettings): Promise<number[][]> {
-  const { rounds: wantedRounds, budgetMs = DEFAULT_BUDGET_MS, signal, onProgress } = settings
+async function sampleAll(subjects: readonly Subject[], settings: MeasureSettings): Promise<Rounds> {
+  const { rounds: wanted, budgetMs = DEFAULT_BUDGET_MS, signal, onProgress } = settings
   const random = createRandom(seedState('latency-order', settings.seed))
   const startMs = performance.now()
   const spentMs = () => performance.now() - startMs
@@ -125,19 +69,14 @@ async function sampleAll(subjects: readonly Subject[], settings: MeasureSettings
 
   const rounds: number[][] = []
   let halfWidth = Number.POSITIVE_INFINITY
-  const maxRounds = Math.min(wantedRounds ?? MAX_ROUNDS, MAX_ROUNDS)
-  const hasMore = () => {
-    if (rounds.length >= maxRounds) return false
-    if (wantedRounds !== undefined || rounds.length < MIN_ROUNDS) return true
-    return spentMs() < budgetMs && !(rounds.length >= MIN_ROUNDS_FOR_ENOUGH && halfWidth <= ENOUGH_HALF_WIDTH)
-  }
+  const hasMore = () => needsMoreRounds({ count: rounds.length, wanted, spentMs: spentMs(), budgetMs, halfWidth })
   while (hasMore()) {
     rounds.push(await sampleRound(subjects, random, signal))
-    if (rounds.length % ROUNDS_PER_LOOK === 0) halfWidth = Math.max(...clean(rounds, subjects.length).map(relativeHalfWidth))
-    const share = wantedRounds === undefined ? spentMs() / budgetMs : rounds.length / maxRounds
+    if (rounds.length % ROUNDS_PER_LOOK === 0) halfWidth = worstHalfWidth(rounds, subjects.length)
+    const share = wanted === undefined ? spentMs() / budgetMs : rounds.length / Math.min(wanted, MAX_ROUNDS)
     onProgress?.({ share: hasMore() ? Math.min(share, 1) : 1, rounds: rounds.length, relativeHalfWidth: halfWidth })
   }
-  return clean(rounds, subjects.length)
+  return rounds
 }
 
 /** Latency of each graph for one batch, in the order given. `weights`: values by key, row-major. */
@@ -146,35 +85,12 @@ async function measureGraphs(
   weights: (key: string) => Float32Array,
   settings: MeasureSettings,
 ): Promise<LatencyEntry[]> {
-  const random = createRandom(seedState('latency-images', settings.seed))
-  const inferences: Inference[] = []
-  // Graphs with inputs of one shape share the images: large spaces would not fit otherwise.
-  const imagesByShape = new Map<string, tf.Tensor4D>()
-  const imagesFor = ({ inputShape }: Inference): tf.Tensor4D => {
-    const name = inputShape.join('x')
-    let images = imagesByShape.get(name)
-    if (!images) {
-      const shape: [number, number, number, number] = [settings.batch, ...inputShape]
-      images = tf.tensor4d(
-        Float32Array.from({ length: elementCount(shape) }, () => random.uniform()),
-        shape,
-      )
-      imagesByShape.set(name, images)
-    }
-    return images
-  }
+  const { batch, seed, backend } = settings
+  const subjects = createSubjects(graphs, weights, { batch, seed, queued: !runsAtOnce(backend) })
   try {
-    const makeSubject = runsAtOnce(settings.backend) ? immediateSubject : queuedSubject
-    const subjects = graphs.map((graph) => {
-      const inference = createInference({ graph, weights })
-      inferences.push(inference)
-      return makeSubject(inference, imagesFor(inference))
-    })
-    const samples = await sampleAll(subjects, settings)
-    return samples.map((kept) => ({ meanMs: median(kept), stdMs: standardDeviation(kept), count: kept.length }))
+    return entriesOf(await sampleAll(subjects.all, settings), graphs.length)
   } finally {
-    for (const inference of inferences) inference.dispose()
-    tf.dispose([...imagesByShape.values()])
+    subjects.dispose()
   }
 }
 

@@ -1,18 +1,10 @@
 // Latency of a space's operations, and of whole networks, on this machine: in inference form (batch-norm folded into the
 // convolutions, fused activations) with freshly initialised weights, since only shapes matter to time.
 
-import {
-  assertPath,
-  createRandom,
-  initialWeights,
-  largestPath,
-  type Path,
-  printArchitecture,
-  seedState,
-  type Space,
-} from '../../search-space/index.ts'
+import { assertPath, createRandom, largestPath, type Path, printArchitecture, seedState, type Space } from '../../search-space/index.ts'
 import { coverSpace, pathLatencyMs } from '../coverage.ts'
 import { type LatencyEntry, type LatencyTable, latencyTableSchema } from '../table.ts'
+import { weightsOf } from '../tfjs/subjects.ts'
 import { COMPANION_NETWORKS } from './limits.ts'
 import { describeMachine } from './machine.ts'
 import { measureGraphs, type MeasureSettings } from './measure.ts'
@@ -36,21 +28,6 @@ type CheckedProfile = {
   readonly networks: readonly CheckedNetwork[]
   /** Mean of |predicted − measured| / measured over the networks; NaN for none. */
   readonly meanAbsoluteError: number
-}
-
-/** Values of a space's weights by key, made when first asked for. */
-function weightsOf(space: Space, seed: number): (key: string) => Float32Array {
-  const specs = new Map(space.weightSpecs.map((spec) => [spec.key, spec]))
-  const values = new Map<string, Float32Array>()
-  return (key) => {
-    const known = values.get(key)
-    if (known) return known
-    const spec = specs.get(key)
-    if (!spec) throw new Error(`space ${space.name} has no weight ${key}`)
-    const made = initialWeights(spec, seed)
-    values.set(key, made)
-    return made
-  }
 }
 
 /** A seeded path, uniform over the operations of every block. */

@@ -1,0 +1,61 @@
+// The rounds of a measurement, wherever it runs: which order, when there are enough, and what the samples say.
+//
+// A round times every subject once, in an order drawn anew. Of all rounds together, in this order: what a whole round was
+// slower or faster than the others is divided out (robust.ts), outliers by median absolute deviation are dropped, and the
+// centre is the median.
+
+import type { Random } from '../search-space/index.ts'
+import { ENOUGH_HALF_WIDTH, MAX_ROUNDS, MIN_ROUNDS, MIN_ROUNDS_FOR_ENOUGH, MIN_SUBJECTS_FOR_DRIFT } from './limits.ts'
+import { median, relativeHalfWidth, removeDrift, standardDeviation, withoutOutliers } from './robust.ts'
+import type { LatencyEntry } from './table.ts'
+
+/** Something that can be timed once: resolves to milliseconds. */
+type Subject = { sample(): Promise<number> }
+
+/** Milliseconds of every subject, one list per round. */
+type Rounds = readonly (readonly number[])[]
+
+type RoundsSoFar = {
+  readonly count: number
+  /** How many were asked for; without it time and precision decide. */
+  readonly wanted?: number | undefined
+  readonly spentMs: number
+  readonly budgetMs: number
+  /** Of the least certain median, as worstHalfWidth gives it. */
+  readonly halfWidth: number
+}
+
+/** The indices of the subjects in the order of the next round. */
+function drawOrder(subjectCount: number, random: Random): Int32Array {
+  return random.shuffle(Int32Array.from({ length: subjectCount }, (_, index) => index))
+}
+
+/** Whether another round is to be made. */
+function needsMoreRounds({ count, wanted, spentMs, budgetMs, halfWidth }: RoundsSoFar): boolean {
+  if (count >= Math.min(wanted ?? MAX_ROUNDS, MAX_ROUNDS)) return false
+  if (wanted !== undefined || count < MIN_ROUNDS) return true
+  return spentMs < budgetMs && !(count >= MIN_ROUNDS_FOR_ENOUGH && halfWidth <= ENOUGH_HALF_WIDTH)
+}
+
+/** Samples of each subject that mean something: drift removed where there are enough subjects to see it. */
+function cleanSamples(rounds: Rounds, subjectCount: number): number[][] {
+  const bySubject = Array.from({ length: subjectCount }, (_, subject) => rounds.map((round) => round[subject] as number))
+  const steady = subjectCount >= MIN_SUBJECTS_FOR_DRIFT ? removeDrift(bySubject) : bySubject
+  return steady.map(withoutOutliers)
+}
+
+/** Of the least certain median: half of its 95 % interval as a share of it; infinite for fewer than six rounds. */
+function worstHalfWidth(rounds: Rounds, subjectCount: number): number {
+  return Math.max(...cleanSamples(rounds, subjectCount).map(relativeHalfWidth))
+}
+
+/** An entry for each subject, in their order. */
+function entriesOf(rounds: Rounds, subjectCount: number): LatencyEntry[] {
+  return cleanSamples(rounds, subjectCount).map((kept) => ({
+    meanMs: median(kept),
+    stdMs: standardDeviation(kept),
+    count: kept.length,
+  }))
+}
+
+export { drawOrder, entriesOf, needsMoreRounds, type Rounds, type Subject, worstHalfWidth }
