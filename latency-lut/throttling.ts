@@ -60,13 +60,12 @@ async function steadyRound(conditions: RoundConditions): Promise<{ samples: numb
   let repeated = 0
   while (queue.length > 0) {
     const sinceLook: number[] = []
-    for (let spentMs = 0; queue.length > 0 && spentMs < lookMs;) {
+    const lookedAtMs = spentMs()
+    do {
       const index = queue.shift() as number
-      const sampleMs = await (subjects[index] as Subject).sample()
-      samples[index] = sampleMs
-      spentMs += sampleMs
+      samples[index] = await (subjects[index] as Subject).sample()
       sinceLook.push(index)
-    }
+    } while (queue.length > 0 && spentMs() - lookedAtMs < lookMs)
     const slowdown = watch.observe(await reference())
     if (slowdown <= TOLERATED_SLOWDOWN) continue
     if (await cool(slowdown)) {

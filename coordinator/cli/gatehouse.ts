@@ -3,6 +3,7 @@
 import { type CommandDef, defineCommand } from 'citty'
 import { exitCodeTable } from '../../command-line/help.ts'
 import type { Terminal } from '../../command-line/terminal.ts'
+import { createProfileCommands, linkEpilogue } from './profile-commands.ts'
 import { createSearchCommands } from './search-commands.ts'
 import { createTableCommands } from './table-commands.ts'
 import { createUpCommand } from './up-command.ts'
@@ -25,6 +26,7 @@ const epilogues = {
     exitCodeTable(),
   ].join('\n'),
   'gatehouse search': 'A search is named by its id, by the beginning of its id if no other search has the same, or by "latest".',
+  'gatehouse profile link': linkEpilogue,
   'gatehouse search create': [
     'Flags change what --config says, and --set changes both. Every field is in docs/search-config.md; for example:',
     '  --set training.learningRate=0.1 --set strategy.archEvery=10 --set space.classes=5',
@@ -34,7 +36,12 @@ const epilogues = {
 function createGatehouse(terminal: Terminal, version: string): CommandDef {
   return defineCommand({
     meta: { name: 'gatehouse', version, description: 'Neural architecture search on your own data for your own hardware.' },
-    subCommands: { up: createUpCommand(terminal), search: createSearchCommands(terminal), table: createTableCommands(terminal) },
+    subCommands: {
+      up: createUpCommand(terminal),
+      search: createSearchCommands(terminal),
+      table: createTableCommands(terminal),
+      profile: createProfileCommands(terminal),
+    },
   }) as CommandDef
 }
 

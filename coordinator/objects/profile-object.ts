@@ -202,13 +202,13 @@ class ProfileObject extends DurableObject<Environment> {
   #checkBatch({ backend, rounds }: ProfileBatch): void {
     const { record, keys } = this.#open()
     const { backends } = record.request
-    const others = this.#backends().filter((row) => row.backend !== backend)
+    const other = this.#backends().find((row) => row.backend !== backend)
     if (Array.isArray(backends) && !backends.includes(backend))
       throw new ProblemError('conflict', `this profile is for ${backends.join(' and ')}, not for ${backend}`, [
         { path: 'backend', message: 'not asked for' },
       ])
-    if (backends === 'auto' && others[0])
-      throw new ProblemError('conflict', `this profile is for one backend, and has timings of ${others[0].backend} already`, [
+    if (backends === 'auto' && other)
+      throw new ProblemError('conflict', `this profile is for one backend, and has timings of ${other.backend} already`, [
         { path: 'backend', message: 'another one was measured' },
       ])
     const wrong = rounds.findIndex((round) => round.length !== keys.length)

@@ -91,7 +91,7 @@ async function prepare(status: ProfileStatus): Promise<void> {
   const [found, device] = await Promise.all([findBackends(), describeDevice()])
   if (session?.run) return run(status, found, { ...device, name: session.run.device }, session.run.backends)
   showSetup(status, found, device)
-  find('#setup-form').onsubmit = (event) => {
+  find('#setup-form').addEventListener('submit', (event) => {
     event.preventDefault()
     const backends = chosenBackends()
     if (backends.length === 0) return showNotice('Choose at least one backend.')
@@ -101,7 +101,7 @@ async function prepare(status: ProfileStatus): Promise<void> {
     session = { ...(session as Session), run: { backends, device: name } }
     writeSession(session)
     void run(status, found, { ...device, name }, backends).catch(fail)
-  }
+  })
 }
 
 async function run(
@@ -123,11 +123,11 @@ async function run(
   )
   const stop = new AbortController()
   const button: HTMLButtonElement = find('#finish')
-  button.onclick = () => {
+  button.addEventListener('click', () => {
     button.disabled = true
     setText(find('#run-state'), 'finishing')
     stop.abort()
-  }
+  })
   const attention = holdAttention({
     onVisibility: (visible) => setText(find('#run-state'), visible ? 'measuring' : 'paused while hidden'),
     onWakeLock: (state) =>

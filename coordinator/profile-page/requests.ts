@@ -25,14 +25,15 @@ type Requests = {
 }
 
 async function exchange(path: string, token: string, method: 'GET' | 'POST', body?: unknown): Promise<unknown> {
+  const content = body === undefined ? {} : { body: JSON.stringify(body) }
   const response = await fetch(path, {
+    ...content,
     method,
     headers: {
       authorization: `Bearer ${token}`,
       accept: 'application/json',
       ...(body === undefined ? {} : { 'content-type': 'application/json' }),
     },
-    body: body === undefined ? null : JSON.stringify(body),
     cache: 'no-store',
     credentials: 'omit',
     signal: AbortSignal.timeout(REQUEST_TIMEOUT_MS),
