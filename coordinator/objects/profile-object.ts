@@ -33,6 +33,8 @@ import {
 import type { Environment } from './environment.ts'
 
 const DIRECTORY_NAME = 'directory'
+/** Of a device's name in a table. */
+const MAX_DEVICE_LENGTH = 200
 
 const TABLES = `
   CREATE TABLE IF NOT EXISTS profile (id INTEGER PRIMARY KEY CHECK (id = 1), json TEXT NOT NULL);
@@ -254,9 +256,14 @@ class ProfileObject extends DurableObject<Environment> {
     return this.#backends().find(({ backend }) => backend === name)
   }
 
+  /** Those of the last batch; throttled if the device was in any of them. */
   #conditions({ backend, last_batch }: BackendRow): ProfileConditions {
+    const { sql } = this.ctx.storage
     const query = 'SELECT conditions FROM batches WHERE backend = ? AND batch = ?'
-    return JSON.parse(this.ctx.storage.sql.exec<{ conditions: string }>(query, backend, last_batch).one().conditions) as ProfileConditions
+    const last = sql.exec<{ conditions: string }>(query, backend, last_batch).one()
+    const slow = "SELECT 1 FROM batches WHERE backend = ? AND json_extract(conditions, '$.throttled') LIMIT 1"
+    const throttled = sql.exec(slow, backend).toArray().length > 0
+    return { ...(JSON.parse(last.conditions) as ProfileConditions), throttled }
   }
 
   #status(): ProfileStatus {
@@ -330,11 +337,18 @@ function makeTable(
   conditions: ProfileConditions,
   measuredAtMs: number,
 ): LatencyTable {
-  const { device, os, browser, runtimeVersion, threads, adapter } = conditions
+  const { os, browser, runtimeVersion, threads } = conditions
+  const device = [conditions.device, conditions.adapter, conditions.throttled ? 'throttled' : undefined]
   const entries = entriesOf(rounds, keys.length)
   const table = latencyTableSchema.parse({
     name: profileTableName(request, backend),
-    device: { name: (adapter === undefined ? device : `${device}, ${adapter}`).slice(0, 200), os },
+    device: {
+      name: device
+        .filter((part) => part !== undefined)
+        .join(', ')
+        .slice(0, MAX_DEVICE_LENGTH),
+      os,
+    },
     runtime: { name: `tfjs-${backend}`, version: runtimeVersion, threads, browser },
     batch: request.batch,
     inputShape: space.input,

@@ -147,6 +147,7 @@ async function run(
       }
       try {
         setText(find('#run-state'), 'loading')
+        showWarning('')
         setText(find('#run-backend'), `${backendTitles[backend]}${backends.length > 1 ? ` (${index + 1} of ${backends.length})` : ''}`)
         const opened = await openBackend(wanted)
         await measure({ status, space, device, opened, step, outbox, attention, signal: stop.signal })
@@ -191,8 +192,9 @@ async function measure({ status, space, device, opened, step, outbox, attention,
   const keys = space.measurableOperations().map(({ latencyKey }) => latencyKey)
   let batch = stored?.nextBatch ?? 0
   let unsent: RoundReport[] = []
-  let sentAtMs = performance.now()
-  let shownAtMs = 0
+  // The first round goes at once: whoever waits for this device sees it begin.
+  let sentAtMs = Number.NEGATIVE_INFINITY
+  let shownAtMs = Number.NEGATIVE_INFINITY
   const send = () => {
     const last = unsent.at(-1)
     if (!last) return

@@ -266,13 +266,15 @@ describe('the tables', () => {
   it('are one for each backend, under names of their own', async () => {
     const profile = await openProfile({ name: 'several', backends: 'all' })
     await expectJson(send(profile))
-    await expectJson(send(profile, { backend: 'webgl', conditions: { ...conditions, adapter: 'Adreno 740', threads: undefined } }))
+    await expectJson(
+      send(profile, { backend: 'webgl', conditions: { ...conditions, adapter: 'Adreno 740', threads: undefined, throttled: true } }),
+    )
     await expectJson(send(profile, { backend: 'webgpu', rounds: rounds(4) }))
     const { tables } = profileStatusSchema.parse(await expectJson(finish(profile)))
     // Too few rounds of webgpu for a table.
     expect(tables.map(({ name }) => name)).toEqual(['several-webgl', 'several-wasm'])
     const webgl = latencyTableSchema.parse(await expectJson(call('GET', '/v1/latency-tables/several-webgl')))
-    expect(webgl.device.name).toBe('Test phone, Adreno 740')
+    expect(webgl.device.name).toBe('Test phone, Adreno 740, throttled')
     expect(webgl.runtime.name).toBe('tfjs-webgl')
   })
 
