@@ -5,12 +5,16 @@
 import * as z from 'zod'
 import { type LatencyTable, latencyTableSchema, tableNameSchema, tableVersionSchema } from '../latency-lut/table.ts'
 import {
+  createProfileResponseSchema,
   createSearchResponseSchema,
   metricSchema,
   phaseSchema,
   type Problem,
   type ProblemCode,
   problemSchema,
+  type ProfileRequestInput,
+  type ProfileStatus,
+  profileStatusSchema,
   type SearchConfigInput,
   type SearchStatus,
   searchStatusSchema,
@@ -30,6 +34,7 @@ const metricsSchema = z.object({ metrics: z.array(metricSchema) })
 const tokenListSchema = z.object({ tokens: z.array(z.object({ tokenId: tokenIdSchema, label: z.string(), createdAtMs: z.int() })) })
 const createdTokenSchema = z.object({ tokenId: tokenIdSchema, agentToken: z.string() })
 const tableListSchema = z.object({ tables: z.array(tableSummarySchema) })
+const profileListSchema = z.object({ profiles: z.array(profileStatusSchema) })
 const publishedTableSchema = z.object({ name: tableNameSchema, version: tableVersionSchema })
 
 type PhaseChange = 'pause' | 'resume' | 'stop'
@@ -102,6 +107,11 @@ type CoordinatorClient = {
   publishTable(table: LatencyTable): Promise<z.infer<typeof publishedTableSchema>>
   /** A table; the version published last if none is named. */
   readTable(name: string, version?: string): Promise<LatencyTable>
+  createProfile(request: ProfileRequestInput): Promise<z.infer<typeof createProfileResponseSchema>>
+  profileStatus(profileId: string): Promise<ProfileStatus>
+  /** The profiles opened last, newest first. */
+  listProfiles(): Promise<ProfileStatus[]>
+  deleteProfile(profileId: string): Promise<void>
 }
 
 type Call = { readonly method: 'GET' | 'POST' | 'DELETE'; readonly path: string; readonly body?: unknown }
@@ -219,6 +229,10 @@ function createClient(options: ClientOptions): CoordinatorClient {
           .join('/')}`,
         latencyTableSchema,
       ),
+    createProfile: (request) => post('/v1/profiles', createProfileResponseSchema, request),
+    profileStatus: (profileId) => read(`/v1/profiles/${encodeURIComponent(profileId)}`, profileStatusSchema),
+    listProfiles: async () => (await read('/v1/profiles', profileListSchema)).profiles,
+    deleteProfile: (profileId) => remove(`/v1/profiles/${encodeURIComponent(profileId)}`),
   }
 }
 

@@ -6,7 +6,7 @@ const exitCodes = {
   ok: { code: 0, meaning: 'done' },
   failure: { code: 1, meaning: 'unexpected failure, of this tool or of the coordinator' },
   usage: { code: 2, meaning: 'wrong usage, or settings or a file that are not valid' },
-  notFound: { code: 3, meaning: 'no such search, table or token' },
+  notFound: { code: 3, meaning: 'no such search, table, profile or token' },
   unauthorized: { code: 4, meaning: 'token missing, unknown or not allowed to do this' },
   unreachable: { code: 5, meaning: 'coordinator not reachable, or too busy' },
   conflict: { code: 6, meaning: 'refused in the current state, for example: port or state folder in use' },

@@ -4,7 +4,7 @@ import type { Environment } from './objects/environment.ts'
 import { createLatencyTables } from './objects/latency-tables.ts'
 import { shardName } from './objects/shards.ts'
 import { createApp } from './routes/app.ts'
-import type { DirectoryPort, Ports, SearchPort, ShardPort } from './routes/ports.ts'
+import type { DirectoryPort, Ports, ProfilePort, SearchPort, ShardPort } from './routes/ports.ts'
 
 const DIRECTORY_NAME = 'directory'
 
@@ -14,6 +14,7 @@ function connect(environment: Environment): Ports {
     // A stub has its object's methods, made asynchronous; its own type says so in more depth than compilers like.
     search: (searchId) => environment.SEARCH.getByName(searchId) as unknown as SearchPort,
     shard: (searchId, shard) => environment.WEIGHTS.getByName(shardName(searchId, shard)) as unknown as ShardPort,
+    profile: (profileId) => environment.PROFILE.getByName(profileId) as unknown as ProfilePort,
     directory: environment.DIRECTORY.getByName(DIRECTORY_NAME) as unknown as DirectoryPort,
     tables: createLatencyTables(environment.LATENCY_TABLES),
   }
@@ -23,5 +24,6 @@ const app = createApp(connect)
 
 export default { fetch: app.fetch } satisfies ExportedHandler<Environment>
 export { DirectoryObject } from './objects/directory-object.ts'
+export { ProfileObject } from './objects/profile-object.ts'
 export { SearchObject } from './objects/search-object.ts'
 export { WeightsObject } from './objects/weights-object.ts'

@@ -71,6 +71,7 @@ const latencyTableSchema = z
       name: text.describe('for example "tfjs-wasm" or "TF-Lite"'),
       version: text.optional(),
       threads: z.int().min(1).optional(),
+      browser: text.optional().describe('for example "Chrome 141", where it ran in one'),
     }),
     batch: z.int().min(1).default(1).describe('images in one run'),
     inputShape: z.tuple([z.int().min(1), z.int().min(1), z.int().min(1)]).describe('height, width and channels of the network input'),

@@ -134,7 +134,6 @@ export {
   encodeModelWeights,
   keysOf,
   type ModelDescription,
-  modelDescriptionSchema,
   ModelFolderError,
   readModelFolder,
   type TrainedModel,

@@ -1,7 +1,8 @@
-// Before any test: the SIMD kernels must be compiled. Skips when they are up to date.
+// Before any test: the SIMD kernels must be compiled, and the measuring page built. Skips what is up to date.
 
+import { buildProfilePage } from '../coordinator/cli/profile-page-build.ts'
 import { buildKernels } from '../worker-agent/kernels/build.ts'
 
 export default async function setup(): Promise<void> {
-  await buildKernels()
+  await Promise.all([buildKernels(), buildProfilePage()])
 }

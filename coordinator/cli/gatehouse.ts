@@ -4,6 +4,7 @@ import { type CommandDef, defineCommand } from 'citty'
 import { exitCodeTable } from '../../command-line/help.ts'
 import type { Terminal } from '../../command-line/terminal.ts'
 import { createDeriveCommand } from './derive-command.ts'
+import { createProfileCommands, linkEpilogue } from './profile-commands.ts'
 import { createSearchCommands } from './search-commands.ts'
 import { createTableCommands } from './table-commands.ts'
 import { createUpCommand } from './up-command.ts'
@@ -29,6 +30,7 @@ const epilogues = {
     exitCodeTable(),
   ].join('\n'),
   'gatehouse search': 'A search is named by its id, by the beginning of its id if no other search has the same, or by "latest".',
+  'gatehouse profile link': linkEpilogue,
   'gatehouse search create': [
     'Flags change what --config says, and --set changes both. Every field is in docs/search-config.md; for example:',
     '  --set training.learningRate=0.1 --set strategy.archEvery=10 --set space.classes=5',
@@ -49,6 +51,7 @@ function createGatehouse(terminal: Terminal, version: string): CommandDef {
       export: async () => (await import('../../models/cli/export-command.ts')).createExportCommand(terminal),
       import: async () => (await import('../../models/cli/import-command.ts')).createImportCommand(terminal),
       data: async () => (await import('../../models/cli/data-command.ts')).createDataCommands(terminal),
+      profile: createProfileCommands(terminal),
     },
   }) as CommandDef
 }

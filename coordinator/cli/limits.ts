@@ -5,6 +5,9 @@ const WATCH_TERMINAL_INTERVAL_MS = 1000
 /** A log file does not need a line more often. */
 const WATCH_LOG_INTERVAL_MS = 5000
 
+/** A coordinator on this machine answers at once, at whichever of its addresses it listens. */
+const NEIGHBOUR_TIMEOUT_MS = 1000
+
 /** Bytes of an admin token: 256 bits cannot be guessed. */
 const ADMIN_TOKEN_BYTES = 32
 /** A killed process is gone within milliseconds; a process that is still there after this will not go. */
@@ -19,6 +22,7 @@ export {
   ADMIN_TOKEN_BYTES,
   BUILD_TIMEOUT_MS,
   FIRST_ANSWER_WAIT_MS,
+  NEIGHBOUR_TIMEOUT_MS,
   PROCESS_EXIT_WAIT_MS,
   PROCESS_POLL_MS,
   WATCH_LOG_INTERVAL_MS,

@@ -3,6 +3,8 @@
 /** @typedef {import('../protocol/status.ts').SearchStatus} SearchStatus */
 /** @typedef {import('../protocol/status.ts').SearchSummary} SearchSummary */
 /** @typedef {import('../protocol/status.ts').Metric} Metric */
+/** @typedef {import('../protocol/profiles.ts').ProfileStatus} ProfileStatus */
+/** @typedef {import('../protocol/profiles.ts').ProfileRequestInput} ProfileRequestInput */
 /** @typedef {'pause' | 'resume' | 'stop'} Control */
 
 /** Answers take well under a second; a request that hangs this long counts as a lost connection. */
@@ -34,14 +36,20 @@ export function createClient(token) {
    * @param {string} path
    * @param {AbortSignal} signal
    * @param {'GET' | 'POST'} [method]
+   * @param {unknown} [content]
    */
-  async function request(path, signal, method = 'GET') {
+  async function request(path, signal, method = 'GET', content) {
     let response
     let text
     try {
       response = await fetch(path, {
+        ...(content === undefined ? {} : { body: JSON.stringify(content) }),
         method,
-        headers: { authorization: `Bearer ${token}`, accept: 'application/json' },
+        headers: {
+          authorization: `Bearer ${token}`,
+          accept: 'application/json',
+          ...(content === undefined ? {} : { 'content-type': 'application/json' }),
+        },
         cache: 'no-store',
         credentials: 'omit',
         signal: AbortSignal.any([signal, AbortSignal.timeout(REQUEST_TIMEOUT_MS)]),
@@ -79,6 +87,16 @@ export function createClient(token) {
     /** @param {string} searchId @param {Control} control @param {AbortSignal} signal */
     async control(searchId, control, signal) {
       await request(`/v1/searches/${encodeURIComponent(searchId)}/${control}`, signal, 'POST')
+    },
+
+    /** Needs an admin token. @param {ProfileRequestInput} content @param {AbortSignal} signal @returns {Promise<{ profileId: string, code: string, url: string }>} */
+    async createProfile(content, signal) {
+      return (await request('/v1/profiles', signal, 'POST', content)).body
+    },
+
+    /** @param {string} profileId @param {AbortSignal} signal @returns {Promise<ProfileStatus>} */
+    async readProfile(profileId, signal) {
+      return (await request(`/v1/profiles/${encodeURIComponent(profileId)}`, signal)).body
     },
   }
 }

@@ -6,6 +6,7 @@ import { find, keepChildren, make, setText } from './dom.js'
 import { formatDuration, formatShare, formatTime } from './format.js'
 import { createHistory } from './metric-history.js'
 import { startPolling } from './poller.js'
+import { createProfileForm } from './profile-form.js'
 import { renderSearch } from './search-view.js'
 import { forgetToken, keepToken, readSession, searchHref } from './session.js'
 
@@ -16,6 +17,7 @@ import { forgetToken, keepToken, readSession, searchHref } from './session.js'
 
 const endedPhases = new Set(['finished', 'stopped'])
 const charts = createCharts(find('#charts'))
+const profileForm = createProfileForm(() => open?.client ?? null)
 
 /** What the page looks at now; replaced as a whole when that changes. @type {{ poller: import('./poller.js').Poller, client: Client, searchId: string | null } | null} */
 let open = null
@@ -93,6 +95,7 @@ function pollList(client) {
           setText(cell, text)
       },
     )
+    await profileForm.update(signal)
     showView('search-list')
     return 'again'
   }
@@ -231,6 +234,7 @@ find('#sign-in-form').addEventListener('submit', (event) => {
 find('#sign-out').addEventListener('click', () => {
   forgetToken()
   isAdmin = null
+  profileForm.clear()
   start()
 })
 for (const link of [find('#home'), find('#all-searches')]) {

@@ -1,4 +1,5 @@
-// The list of searches, newest first. One object, written only when a search is created or deleted.
+// The lists of searches and of profiles in browsers, newest first. One object, written only when one of them is created or
+// deleted.
 
 import { DurableObject } from 'cloudflare:workers'
 import type { Environment } from './environment.ts'
@@ -7,6 +8,7 @@ class DirectoryObject extends DurableObject<Environment> {
   constructor(ctx: DurableObjectState, env: Environment) {
     super(ctx, env)
     ctx.storage.sql.exec('CREATE TABLE IF NOT EXISTS searches (search_id TEXT PRIMARY KEY, created_at_ms INTEGER NOT NULL) WITHOUT ROWID')
+    ctx.storage.sql.exec('CREATE TABLE IF NOT EXISTS profiles (profile_id TEXT PRIMARY KEY, created_at_ms INTEGER NOT NULL) WITHOUT ROWID')
   }
 
   add(searchId: string, createdAtMs: number): void {
@@ -25,6 +27,23 @@ class DirectoryObject extends DurableObject<Environment> {
       limit,
     )
     return rows.toArray().map((row) => row.search_id)
+  }
+
+  addProfile(profileId: string, createdAtMs: number): void {
+    this.ctx.storage.sql.exec('INSERT OR IGNORE INTO profiles (profile_id, created_at_ms) VALUES (?, ?)', profileId, createdAtMs)
+  }
+
+  removeProfile(profileId: string): void {
+    this.ctx.storage.sql.exec('DELETE FROM profiles WHERE profile_id = ?', profileId)
+  }
+
+  /** Ids of the profiles created last, newest first. */
+  listProfiles(limit: number): string[] {
+    const rows = this.ctx.storage.sql.exec<{ profile_id: string }>(
+      'SELECT profile_id FROM profiles ORDER BY created_at_ms DESC, profile_id LIMIT ?',
+      limit,
+    )
+    return rows.toArray().map((row) => row.profile_id)
   }
 }
 

@@ -1,6 +1,7 @@
 // What wrangler.toml binds.
 
 import type { DirectoryObject } from './directory-object.ts'
+import type { ProfileObject } from './profile-object.ts'
 import type { SearchObject } from './search-object.ts'
 import type { WeightsObject } from './weights-object.ts'
 
@@ -8,6 +9,7 @@ type Environment = {
   readonly SEARCH: DurableObjectNamespace<SearchObject>
   readonly WEIGHTS: DurableObjectNamespace<WeightsObject>
   readonly DIRECTORY: DurableObjectNamespace<DirectoryObject>
+  readonly PROFILE: DurableObjectNamespace<ProfileObject>
   readonly LATENCY_TABLES: KVNamespace
   /** Secret. Who knows it may do everything. */
   readonly ADMIN_TOKEN: string

@@ -4,6 +4,9 @@
 /** The Worker has checked the admin token itself; an agent's is checked by the object that it is for. */
 type Caller = { readonly kind: 'admin' } | { readonly kind: 'agent'; readonly tokenId: string; readonly hash: Uint8Array }
 
+/** Who calls a profile: the administrator, or the browser that measures, checked by the profile's object. */
+type ProfileCaller = { readonly kind: 'admin' } | { readonly kind: 'profile'; readonly hash: Uint8Array }
+
 type TokenRecord = { readonly tokenId: string; readonly label: string; readonly createdAtMs: number; readonly hash: Uint8Array }
 
 const AGENT_TOKEN_PREFIX = 'gha'
@@ -21,4 +24,4 @@ function printAgentToken(searchId: string, tokenId: string, secret: string): str
   return [AGENT_TOKEN_PREFIX, searchId, tokenId, secret].join('.')
 }
 
-export { type Caller, parseAgentToken, printAgentToken, type TokenRecord }
+export { type Caller, parseAgentToken, printAgentToken, type ProfileCaller, type TokenRecord }

@@ -23,8 +23,8 @@ export {
   submitResponseSchema,
   versionsSchema,
 } from './agents.ts'
-export { type Caller, parseAgentToken, printAgentToken, type TokenRecord } from './caller.ts'
-export { agentIdSchema, createId, searchIdSchema, tokenIdSchema } from './ids.ts'
+export { type Caller, parseAgentToken, printAgentToken, type ProfileCaller, type TokenRecord } from './caller.ts'
+export { agentIdSchema, createId, profileIdSchema, searchIdSchema, tokenIdSchema } from './ids.ts'
 export {
   MAX_AGENTS,
   MAX_ALPHA,
@@ -32,11 +32,15 @@ export {
   MAX_LOG_PAGE_BYTES,
   MAX_MAGNITUDE,
   MAX_METRICS_PAGE,
+  MAX_PROFILE_SAMPLES,
   MAX_ROW_BYTES,
   MAX_SHARD_BYTES,
   MAX_SHARDS,
   MAX_TASK_GATES,
   MAX_WEIGHTS_BYTES,
+  PROFILE_CODE_MS,
+  PROFILE_KEPT_MS,
+  PROFILE_SESSION_MS,
   SEGMENT_BYTES,
   WAIT_MS,
 } from './limits.ts'
@@ -52,6 +56,31 @@ export {
   problemKinds,
   problemSchema,
 } from './problem.ts'
+export {
+  createProfileCode,
+  createProfileResponseSchema,
+  openProfileResponseSchema,
+  parseProfileCode,
+  parseProfileToken,
+  printProfileCode,
+  printProfileToken,
+  type ProfileBackend,
+  profileBackendNames,
+  profileBackendSchema,
+  type ProfileBatch,
+  type ProfileBatchResponse,
+  profileBatchResponseSchema,
+  profileBatchSchema,
+  type ProfileConditions,
+  type ProfileRequest,
+  type ProfileRequestInput,
+  profileRequestSchema,
+  type ProfileStatus,
+  profileStatusSchema,
+  type ProfileTable,
+  profileTableName,
+  profileTableSchema,
+} from './profiles.ts'
 export { decodeSafetensors, type Dtype, encodeSafetensors, type SafetensorsFile, SafetensorsError, type Tensor } from './safetensors.ts'
 export {
   type LatencyLoss,

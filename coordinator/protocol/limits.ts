@@ -32,22 +32,45 @@ const MAX_METRICS_PAGE = 1000
 const MAX_LOG_PAGE_BYTES = 8 * 1024 * 1024
 const MAX_AGENTS = 4096
 
+/** A code is typed or scanned within minutes; whoever finds it later finds it worthless. */
+const PROFILE_CODE_MS = 30 * 60_000
+/** From opening a profile to its end: a large space on three backends of a slow phone takes an hour, and phones are put away. */
+const PROFILE_SESSION_MS = 12 * 3_600_000
+/** How long a profile can be looked at after its tables were published; the tables stay. */
+const PROFILE_KEPT_MS = 24 * 3_600_000
+/** Timings in one request: some 200 KB of JSON, one row of storage. */
+const MAX_BATCH_SAMPLES = 20_000
+/** Timings of one backend: all are in memory when its table is made. */
+const MAX_PROFILE_SAMPLES = 250_000
+/** No operation of a space that can be searched takes longer for one run. */
+const MAX_SAMPLE_MS = 600_000
+const MAX_PROFILE_IMAGES = 64
+const MAX_PROFILE_SECONDS = 3600
+
 export {
   DEFAULT_SHARD_BYTES,
   MAX_AGENTS,
   MAX_ALPHA,
+  MAX_BATCH_SAMPLES,
   MAX_JSON_BYTES,
   MAX_LEASE_MS,
   MAX_LOG_PAGE_BYTES,
   MAX_MAGNITUDE,
   MAX_METRICS_PAGE,
+  MAX_PROFILE_IMAGES,
+  MAX_PROFILE_SAMPLES,
+  MAX_PROFILE_SECONDS,
   MAX_ROW_BYTES,
-  MAX_SHARD_BYTES,
+  MAX_SAMPLE_MS,
   MAX_SHARDS,
+  MAX_SHARD_BYTES,
   MAX_TASK_GATES,
   MAX_TASK_STEPS,
   MAX_WEIGHTS_BYTES,
   MIN_LEASE_MS,
+  PROFILE_CODE_MS,
+  PROFILE_KEPT_MS,
+  PROFILE_SESSION_MS,
   SEGMENT_BYTES,
   WAIT_MS,
 }

@@ -9,6 +9,7 @@ import { authenticate, type RouteEnvironment } from './auth.ts'
 import { addLatencyTableRoutes } from './latency-tables.ts'
 import type { Ports } from './ports.ts'
 import { createNotFound, onError, validationHook } from './problems.ts'
+import { addProfileRoutes } from './profiles.ts'
 import { addSearchRoutes, json } from './searches.ts'
 
 const VERSION = '0.1.0'
@@ -49,11 +50,12 @@ function createApp<Bindings extends object>(portsOf: (bindings: Bindings) => Por
   addSearchRoutes(routes)
   addAgentRoutes(routes)
   addLatencyTableRoutes(routes)
+  addProfileRoutes(routes)
 
   app.openAPIRegistry.registerComponent('securitySchemes', 'bearer', {
     type: 'http',
     scheme: 'bearer',
-    description: 'The admin token, or the agent token of one search.',
+    description: 'The admin token, the agent token of one search, the token of one profile, or a code that opens one.',
   })
   app.doc31('/openapi.json', {
     openapi: '3.1.0',

@@ -1,11 +1,18 @@
-// Who is calling. The admin token is compared here; an agent token is checked by the object that it is for, which stores
-// its hash. Comparison is of SHA-256 digests in constant time.
+// Who is calling. The admin token is compared here; any other is checked by the object that it is for, which stores its
+// hash. Comparison is of SHA-256 digests in constant time.
 
 import type { Context, MiddlewareHandler } from 'hono'
-import { type Caller, parseAgentToken, ProblemError } from '../protocol/index.ts'
+import { type Caller, parseAgentToken, parseProfileCode, parseProfileToken, ProblemError, type ProfileCaller } from '../protocol/index.ts'
 import type { Ports } from './ports.ts'
 
-type Variables = { caller: Caller & { searchId?: string }; ports: Ports }
+/** As far as the token itself says; the object that it is for says whether it is good. */
+type Shown =
+  | { readonly kind: 'admin' }
+  | { readonly kind: 'agent'; readonly searchId: string; readonly tokenId: string; readonly hash: Uint8Array }
+  | { readonly kind: 'profile'; readonly profileId: string; readonly hash: Uint8Array }
+  | { readonly kind: 'profile-code'; readonly code: string }
+
+type Variables = { caller: Shown; ports: Ports }
 type RouteEnvironment<Bindings extends object = object> = { Bindings: Bindings; Variables: Variables }
 
 async function sha256(text: string): Promise<Uint8Array> {
@@ -28,34 +35,76 @@ const authenticate: MiddlewareHandler<RouteEnvironment> = async (context, next) 
   if (crypto.subtle.timingSafeEqual(hash, await sha256(adminToken)) && adminToken !== '') {
     context.set('caller', { kind: 'admin' })
   } else {
-    const parts = parseAgentToken(token)
-    if (!parts) throw new ProblemError('unauthorized', 'this token is neither the admin token nor an agent token')
-    context.set('caller', { kind: 'agent', hash, ...parts })
+    const agent = parseAgentToken(token)
+    const profile = parseProfileToken(token)
+    const code = parseProfileCode(token)
+    if (agent) context.set('caller', { kind: 'agent', hash, ...agent })
+    else if (profile) context.set('caller', { kind: 'profile', hash, ...profile })
+    else if (code) context.set('caller', { kind: 'profile-code', code })
+    else throw new ProblemError('unauthorized', 'this token is neither the admin token nor one that was issued with it')
   }
   await next()
 }
 
-/** Throws ProblemError `forbidden` for agents. */
+/** What a token other than the admin's is good for, for refusals. */
+function reach(caller: Shown): string {
+  switch (caller.kind) {
+    case 'admin':
+      return 'the admin token may do everything'
+    case 'agent':
+      return `this agent token is good for search ${caller.searchId} only`
+    case 'profile':
+      return `this token is good for profile ${caller.profileId} only`
+    case 'profile-code':
+      return 'a code opens a profile, and nothing else'
+    default:
+      return caller satisfies never
+  }
+}
+
+function refuse(caller: Shown, wanted: string): never {
+  // A code is ten characters that anybody may have guessed: it is no token that was checked.
+  throw new ProblemError(caller.kind === 'profile-code' ? 'unauthorized' : 'forbidden', `this needs ${wanted}; ${reach(caller)}`)
+}
+
+/** Throws ProblemError `forbidden` for everybody else. */
 const adminOnly: MiddlewareHandler<RouteEnvironment> = async (context, next) => {
-  if (context.var.caller.kind !== 'admin')
-    throw new ProblemError('forbidden', 'this needs the admin token; an agent token is good for the work of one search only')
+  if (context.var.caller.kind !== 'admin') refuse(context.var.caller, 'the admin token')
   await next()
 }
 
-/** Throws ProblemError `forbidden` for agents of another search. */
+/** Throws ProblemError `forbidden` for all but the administrator and agents of this search. */
 const ownSearchOnly: MiddlewareHandler<RouteEnvironment> = async (context, next) => {
   const { caller } = context.var
   const searchId = context.req.param('searchId')
-  if (caller.kind === 'agent' && caller.searchId !== searchId) {
-    throw new ProblemError('forbidden', `this agent token is good for search ${caller.searchId}, not for ${searchId}`)
-  }
+  const isAllowed = caller.kind === 'admin' || (caller.kind === 'agent' && caller.searchId === searchId)
+  if (!isAllowed) refuse(caller, `the admin token or an agent token of search ${searchId}`)
   await next()
 }
 
-/** The caller as objects take it. */
-function callerOf(context: Context<RouteEnvironment>): Caller {
+/** Throws ProblemError `forbidden` for all but the administrator and the browser of this profile. */
+const ownProfileOnly: MiddlewareHandler<RouteEnvironment> = async (context, next) => {
   const { caller } = context.var
-  return caller.kind === 'admin' ? { kind: 'admin' } : { kind: 'agent', tokenId: caller.tokenId, hash: caller.hash }
+  const profileId = context.req.param('profileId')
+  const isAllowed = caller.kind === 'admin' || (caller.kind === 'profile' && caller.profileId === profileId)
+  if (!isAllowed) refuse(caller, `the admin token or the token of profile ${profileId}`)
+  await next()
 }
 
-export { adminOnly, authenticate, callerOf, ownSearchOnly, type RouteEnvironment, sha256, sha256Hex }
+/** The caller as a search's objects take it; behind `ownSearchOnly` or `adminOnly`. */
+function callerOf(context: Context<RouteEnvironment>): Caller {
+  const { caller } = context.var
+  if (caller.kind === 'admin') return { kind: 'admin' }
+  if (caller.kind === 'agent') return { kind: 'agent', tokenId: caller.tokenId, hash: caller.hash }
+  return refuse(caller, 'the admin token or an agent token')
+}
+
+/** The caller as a profile's object takes it; behind `ownProfileOnly`. */
+function profileCallerOf(context: Context<RouteEnvironment>): ProfileCaller {
+  const { caller } = context.var
+  if (caller.kind === 'admin') return { kind: 'admin' }
+  if (caller.kind === 'profile') return { kind: 'profile', hash: caller.hash }
+  return refuse(caller, 'the admin token or the token of a profile')
+}
+
+export { adminOnly, authenticate, callerOf, ownProfileOnly, ownSearchOnly, profileCallerOf, type RouteEnvironment, sha256, sha256Hex }

@@ -2,10 +2,10 @@
 
 import { createRoute, type OpenAPIHono } from '@hono/zod-openapi'
 import * as z from 'zod'
-import { canonicalJson, latencyTableSchema, tableNameSchema, tableVersionSchema } from '../../latency-lut/table.ts'
+import { canonicalJson, type LatencyTable, latencyTableSchema, tableNameSchema, tableVersionSchema } from '../../latency-lut/table.ts'
 import { ProblemError, tableSummarySchema } from '../protocol/index.ts'
 import { adminOnly, type RouteEnvironment, sha256Hex } from './auth.ts'
-import type { VersionedTable } from './ports.ts'
+import type { Ports, VersionedTable } from './ports.ts'
 import { withProblems } from './problems.ts'
 import { bearer, json } from './searches.ts'
 
@@ -69,12 +69,16 @@ function found(table: VersionedTable | null, name: string): Omit<VersionedTable,
   return content
 }
 
+/** Stores a version of a table and makes it the one that its name stands for. */
+async function publish(ports: Ports, table: LatencyTable): Promise<{ name: string; version: string }> {
+  const version = await sha256Hex(canonicalJson(table))
+  await ports.tables.publish(table, version, Date.now())
+  return { name: table.name, version }
+}
+
 function addLatencyTableRoutes(app: OpenAPIHono<RouteEnvironment>): void {
   app.openapi(publishTable, async (context) => {
-    const table = context.req.valid('json')
-    const version = await sha256Hex(canonicalJson(table))
-    await context.var.ports.tables.publish(table, version, Date.now())
-    return context.json({ name: table.name, version }, 201)
+    return context.json(await publish(context.var.ports, context.req.valid('json')), 201)
   })
 
   app.openapi(listTables, async (context) => context.json({ tables: await context.var.ports.tables.list() }, 200))
@@ -90,4 +94,4 @@ function addLatencyTableRoutes(app: OpenAPIHono<RouteEnvironment>): void {
   })
 }
 
-export { addLatencyTableRoutes }
+export { addLatencyTableRoutes, publish }

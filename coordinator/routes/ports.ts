@@ -10,6 +10,13 @@ import type {
   Metric,
   Outcome,
   Phase,
+  ProfileBackend,
+  ProfileBatch,
+  ProfileBatchResponse,
+  ProfileCaller,
+  ProfileRequest,
+  ProfileStatus,
+  ProfileTable,
   PushResponse,
   RegisterRequest,
   RegisterResponse,
@@ -51,10 +58,24 @@ type ShardPort = {
   push(caller: Caller, taskId: number, bytes: Uint8Array): Promise<Outcome<PushResponse>>
 }
 
+type ProfilePort = {
+  create(profileId: string, request: ProfileRequest, codeHash: Uint8Array): Promise<Outcome<ProfileStatus>>
+  open(codeHash: Uint8Array, tokenHash: Uint8Array): Promise<Outcome<ProfileStatus>>
+  status(caller: ProfileCaller): Promise<Outcome<ProfileStatus>>
+  addBatch(caller: ProfileCaller, batch: ProfileBatch): Promise<Outcome<ProfileBatchResponse>>
+  rounds(caller: ProfileCaller, backend: ProfileBackend): Promise<Outcome<number[][]>>
+  tables(caller: ProfileCaller): Promise<Outcome<{ backend: ProfileBackend; table: LatencyTable }[]>>
+  published(tables: ProfileTable[]): Promise<Outcome<ProfileStatus>>
+  destroy(): Promise<boolean>
+}
+
 type DirectoryPort = {
   add(searchId: string, createdAtMs: number): Promise<void>
   remove(searchId: string): Promise<void>
   list(beforeMs: number, limit: number): Promise<string[]>
+  addProfile(profileId: string, createdAtMs: number): Promise<void>
+  removeProfile(profileId: string): Promise<void>
+  listProfiles(limit: number): Promise<string[]>
 }
 
 type TablesPort = {
@@ -67,8 +88,9 @@ type Ports = {
   readonly adminToken: string
   search(searchId: string): SearchPort
   shard(searchId: string, shard: number): ShardPort
+  profile(profileId: string): ProfilePort
   readonly directory: DirectoryPort
   readonly tables: TablesPort
 }
 
-export type { DirectoryPort, Ports, SearchPort, ShardPort, TablesPort, VersionedTable }
+export type { DirectoryPort, Ports, ProfilePort, SearchPort, ShardPort, TablesPort, VersionedTable }

@@ -11,34 +11,13 @@
 const DEFAULT_BATCH = 8
 /** Long enough for more than 100 rounds over the 40 keys of `fashion-mini`, also on a busy machine: medians within 2 to 4 %. */
 const DEFAULT_BUDGET_MS = 10_000
-/** Measuring ends early once every median's 95 % interval is within this share of it, to both sides. */
-const DEFAULT_PRECISION = 0.02
-/** Fewer rounds than this never count as enough: the interval of a median of few samples is itself uncertain. */
-const MIN_ROUNDS_FOR_ENOUGH = 24
 /** Samples are positive: the clock counts nanoseconds. */
 const LEAST_SAMPLE_MS = 1e-6
 /** A median of fewer samples has no 95 % interval without assumptions. */
 const MIN_ROUNDS_FOR_INTERVAL = 6
-/** However small the budget: a median of fewer says nothing about outliers. */
-const MIN_ROUNDS = 5
-/** Bounds `rounds`: samples are kept in memory. */
-const MAX_ROUNDS = 10_000
-/** Rounds between two looks at the precision, which costs about as much as measuring a small operation. */
-const ROUNDS_PER_LOOK = 8
 /** An interrupted profile loses this much at most; writing a file of some hundred kilobytes takes milliseconds. */
 const SAVE_INTERVAL_MS = 2000
-/** V8 has compiled the code in use after some thousand calls of it; all operations run the same code. */
-const WARM_UP_ROUNDS = 20
-/** Warming up may take this share of the budget, but one round at least. */
-const WARM_UP_SHARE = 0.15
 
-/** Runs of a queued sample: waiting for the device costs a fraction of a millisecond, spread over this much work. */
-const QUEUED_SAMPLE_MS = 20
-/** Bounds the work queued on a device at once. */
-const MAX_QUEUED_RUNS = 200
-
-/** Removing drift compares each subject with the others: with fewer than this there is nothing to compare with. */
-const MIN_SUBJECTS_FOR_DRIFT = 6
 /** Random networks that take turns with one that is measured on its own, so that it finds the caches as it would elsewhere. */
 const COMPANION_NETWORKS = 7
 /** How many random networks tell a good prediction from a lucky one. */
@@ -65,24 +44,14 @@ export {
   COMPANION_NETWORKS,
   DEFAULT_BATCH,
   DEFAULT_BUDGET_MS,
-  DEFAULT_PRECISION,
   DEFAULT_VALIDATED_NETWORKS,
   LEAST_SAMPLE_MS,
   MAX_CHECKED_NETWORKS,
   MAX_FILE_BYTES,
-  MAX_QUEUED_RUNS,
-  MAX_ROUNDS,
   MAX_VALIDATED_NETWORKS,
-  MIN_ROUNDS,
-  MIN_ROUNDS_FOR_ENOUGH,
   MIN_ROUNDS_FOR_INTERVAL,
-  MIN_SUBJECTS_FOR_DRIFT,
   MIN_VALIDATED_NETWORKS,
   NETWORKS_AT_ONCE,
-  QUEUED_SAMPLE_MS,
-  ROUNDS_PER_LOOK,
   SAVE_INTERVAL_MS,
-  WARM_UP_ROUNDS,
-  WARM_UP_SHARE,
   WORST_SHOWN,
 }

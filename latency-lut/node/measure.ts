@@ -14,26 +14,22 @@
 // by median absolute deviation are dropped, and the centre is the median.
 
 import { createRandom, elementCount, type LayerGraph, type Random, seedState, type Shape } from '../../search-space/index.ts'
-import { median, relativeHalfWidth, removeDrift, robustDeviation, roundEffects, standardDeviation, withoutOutliers } from '../robust.ts'
-import type { LatencyEntry, TableQuality } from '../table.ts'
-import type { Samples } from './context.ts'
 import {
-  DEFAULT_BUDGET_MS,
   DEFAULT_PRECISION,
-  LEAST_SAMPLE_MS,
   MAX_QUEUED_RUNS,
   MAX_ROUNDS,
-  MIN_ROUNDS,
-  MIN_ROUNDS_FOR_ENOUGH,
-  MIN_ROUNDS_FOR_INTERVAL,
-  MIN_SUBJECTS_FOR_DRIFT,
   QUEUED_SAMPLE_MS,
   ROUNDS_PER_LOOK,
-  SAVE_INTERVAL_MS,
   WARM_UP_ROUNDS,
   WARM_UP_SHARE,
-} from './limits.ts'
-import type { PreparedNetwork, Runtime } from './runtimes/runtime.ts'
+} from '../limits.ts'
+import { cleanRounds, drawOrder, needsMoreRounds } from '../measuring.ts'
+import { median, relativeHalfWidth, robustDeviation } from '../robust.ts'
+import type { TableQuality } from '../table.ts'
+import type { PreparedNetwork } from '../workbench.ts'
+import type { Samples } from './context.ts'
+import { DEFAULT_BUDGET_MS, LEAST_SAMPLE_MS, MIN_ROUNDS_FOR_INTERVAL, SAVE_INTERVAL_MS } from './limits.ts'
+import type { Runtime } from './runtimes/runtime.ts'
 import { openWaitingClock, type WaitingClock } from './waiting-time.ts'
 
 type MeasureProgress = {
@@ -149,10 +145,9 @@ async function sampleRound(
 ): Promise<{ readonly samples: number[]; readonly waitedShare: number }> {
   signal?.throwIfAborted()
   const samples = subjects.map(() => 0)
-  const order = random.shuffle(Int32Array.from(subjects.keys()))
   let totalMs = 0
   let totalWaitedMs = 0
-  for (const index of order) {
+  for (const index of drawOrder(subjects.length, random)) {
     const { runMs, waitedMs } = await (subjects[index] as Subject).sample()
     samples[index] = runMs
     totalMs += runMs + waitedMs
@@ -161,13 +156,6 @@ async function sampleRound(
   // Lets timers, signals and the terminal have their turn between rounds, never within one.
   await new Promise((resolve) => setImmediate(resolve))
   return { samples, waitedShare: totalWaitedMs / totalMs }
-}
-
-/** Samples of each subject that mean something, and how they came out: drift is removed where there are enough subjects to see it. */
-function clean(rounds: readonly (readonly number[])[], subjectCount: number) {
-  const bySubject = Array.from({ length: subjectCount }, (_, subject) => rounds.map((round) => round[subject] as number))
-  const effects = subjectCount >= MIN_SUBJECTS_FOR_DRIFT ? roundEffects(bySubject) : rounds.map(() => 0)
-  return { samples: removeDrift(bySubject, effects).map(withoutOutliers), effects }
 }
 
 async function sampleAll(
@@ -182,14 +170,9 @@ async function sampleAll(
   const random = createRandom(seedState('latency-order', settings.seed, rounds.length))
   const startMs = performance.now()
   const spentMs = () => earlierMs + performance.now() - startMs
-  const halfWidths = () => interpret(clean(rounds, subjects.length).samples).map(relativeHalfWidth)
+  const halfWidths = () => interpret(cleanRounds(rounds, subjects.length).samples).map(relativeHalfWidth)
   let halfWidth = rounds.length > 0 ? Math.max(...halfWidths()) : Number.POSITIVE_INFINITY
-  const maxRounds = Math.min(wantedRounds ?? MAX_ROUNDS, MAX_ROUNDS)
-  const hasMore = () => {
-    if (rounds.length >= maxRounds) return false
-    if (wantedRounds !== undefined || rounds.length < MIN_ROUNDS) return true
-    return spentMs() < budgetMs && !(rounds.length >= MIN_ROUNDS_FOR_ENOUGH && halfWidth <= precision)
-  }
+  const hasMore = () => needsMoreRounds({ count: rounds.length, wanted: wantedRounds, spentMs: spentMs(), budgetMs, halfWidth, precision })
   const waitedShares: number[] = []
   const save = async () => checkpoint?.save({ rounds, spentMs: spentMs() })
 
@@ -204,7 +187,7 @@ async function sampleAll(
       rounds.push(samples)
       waitedShares.push(waitedShare)
       if (rounds.length % ROUNDS_PER_LOOK === 0) halfWidth = Math.max(...halfWidths())
-      const share = wantedRounds === undefined ? spentMs() / budgetMs : rounds.length / maxRounds
+      const share = wantedRounds === undefined ? spentMs() / budgetMs : rounds.length / Math.min(wantedRounds, MAX_ROUNDS)
       onProgress?.({ share: hasMore() ? Math.min(share, 1) : 1, rounds: rounds.length, relativeHalfWidth: halfWidth })
       if (performance.now() - savedAtMs >= SAVE_INTERVAL_MS) {
         await save()
@@ -215,7 +198,7 @@ async function sampleAll(
     if (rounds.length > 0) await save()
     throw error
   }
-  const { samples, effects } = clean(rounds, subjects.length)
+  const { samples, effects } = cleanRounds(rounds, subjects.length)
   const kept = samples.reduce((sum, row) => sum + row.length, 0)
   const last = halfWidths()
   const percent = (share: number) => Number((100 * share).toFixed(3))
@@ -257,8 +240,4 @@ function mean(values: readonly number[]): number {
   return values.reduce((sum, value) => sum + value, 0) / values.length
 }
 
-function entryOf(samples: readonly number[]): LatencyEntry {
-  return { meanMs: median(samples), stdMs: standardDeviation(samples), count: samples.length }
-}
-
-export { type Checkpoint, entryOf, measure, type Measurement, type MeasureProgress, type MeasureSettings, type Progress }
+export { type Checkpoint, measure, type Measurement, type MeasureProgress, type MeasureSettings, type Progress }

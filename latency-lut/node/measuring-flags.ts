@@ -3,7 +3,8 @@
 import type { ArgsDef } from 'citty'
 import { CliError } from '../../command-line/exit-codes.ts'
 import type { Terminal } from '../../command-line/terminal.ts'
-import { DEFAULT_BATCH, DEFAULT_BUDGET_MS, DEFAULT_PRECISION } from './limits.ts'
+import { DEFAULT_PRECISION } from '../limits.ts'
+import { DEFAULT_BATCH, DEFAULT_BUDGET_MS } from './limits.ts'
 import { positiveNumber, wholeNumber } from './quantities.ts'
 import { type Runtime, type RuntimeName, runtimeNames, RuntimeUnavailableError } from './runtimes/runtime.ts'
 

@@ -1,22 +1,15 @@
 // Latency of a space's operations, and of whole networks, on this machine: in inference form (batch-norm folded into the
 // convolutions, fused activations) with freshly initialised weights, since only shapes matter to time.
 
-import {
-  assertPath,
-  createRandom,
-  initialWeights,
-  largestPath,
-  type Path,
-  printArchitecture,
-  seedState,
-  type Space,
-} from '../../search-space/index.ts'
+import { assertPath, createRandom, largestPath, type Path, printArchitecture, seedState, type Space } from '../../search-space/index.ts'
 import { coverSpace, pathLatencyMs } from '../coverage.ts'
+import { entryOf } from '../measuring.ts'
+import { weightsOf } from '../network-weights.ts'
 import { type LatencyEntry, type LatencyTable, latencyTableSchema } from '../table.ts'
 import { type OperationPlan, planAlone, planInContext } from './context.ts'
 import { COMPANION_NETWORKS } from './limits.ts'
 import { describeMachine } from './machine.ts'
-import { entryOf, measure, type Measurement, type MeasureSettings } from './measure.ts'
+import { measure, type Measurement, type MeasureSettings } from './measure.ts'
 import type { Runtime } from './runtimes/runtime.ts'
 
 type ProfileOptions = MeasureSettings & {
@@ -38,21 +31,6 @@ type CheckedProfile = {
   readonly networks: readonly CheckedNetwork[]
   /** Mean of |predicted − measured| / measured over the networks; NaN for none. */
   readonly meanAbsoluteError: number
-}
-
-/** Values of a space's weights by key, made when first asked for. */
-function weightsOf(space: Space, seed: number): (key: string) => Float32Array {
-  const specs = new Map(space.weightSpecs.map((spec) => [spec.key, spec]))
-  const values = new Map<string, Float32Array>()
-  return (key) => {
-    const known = values.get(key)
-    if (known) return known
-    const spec = specs.get(key)
-    if (!spec) throw new Error(`space ${space.name} has no weight ${key}`)
-    const made = initialWeights(spec, seed)
-    values.set(key, made)
-    return made
-  }
 }
 
 /** A seeded path, uniform over the operations of every block. */

@@ -50,14 +50,14 @@ const ARCHITECTURE_EVERY = 1
 const EVALUATE_EVERY = 25
 const START_MS = Date.UTC(2026, 10, 22, 9, 0)
 
-const executablePath = process.env['CHROMIUM_PATH'] ?? '/usr/bin/chromium'
+const browserPath = process.env['CHROMIUM_PATH'] ?? '/usr/bin/chromium'
 /** Where there is no Chromium, page tests are skipped, which the last line of `npm test` counts. */
-const hasBrowser = existsSync(executablePath)
+const hasBrowser = existsSync(browserPath)
 
 /** Debian's Chromium, as every browser test of the project starts it. */
 function launchBrowser(): Promise<Browser> {
   return chromium.launch({
-    executablePath,
+    executablePath: browserPath,
     args: [
       '--no-sandbox',
       '--disable-gpu',
@@ -336,4 +336,14 @@ async function startDashboardFixture(options: Parameters<typeof createSimulatedS
 }
 type DashboardFixture = Awaited<ReturnType<typeof startDashboardFixture>>
 
-export { ADMIN_TOKEN, AGENT_TOKEN, type DashboardFixture, hasBrowser, HOSTILE_NAME, launchBrowser, SEARCH_ID, startDashboardFixture }
+export {
+  ADMIN_TOKEN,
+  AGENT_TOKEN,
+  browserPath,
+  type DashboardFixture,
+  hasBrowser,
+  HOSTILE_NAME,
+  launchBrowser,
+  SEARCH_ID,
+  startDashboardFixture,
+}

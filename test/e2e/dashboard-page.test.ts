@@ -362,7 +362,7 @@ describe.skipIf(!hasBrowser)('on a phone', () => {
     await page.waitForSelector('#sign-in', { state: 'visible' })
     expect(await overflow()).toBe(0)
     await openSearch()
-    await page.click('summary')
+    await page.click('#search summary')
     expect(await overflow()).toBe(0)
     expect(complaints).toEqual([])
   })

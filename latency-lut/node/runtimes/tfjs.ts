@@ -2,52 +2,12 @@
 
 import * as tf from '@tensorflow/tfjs-core'
 import { type Backend, type BackendName, openBackend } from '../../../worker-agent/backends/backends.ts'
-import { createInference, type Inference } from '../../../worker-agent/executor/index.ts'
-import { type Runtime, type RuntimeOptions, RuntimeUnavailableError, type Workbench, type WorkbenchOptions } from './runtime.ts'
+import { createTfjsWorkbench } from '../../tfjs/workbench.ts'
+import { type Runtime, type RuntimeOptions, RuntimeUnavailableError } from './runtime.ts'
 
 /** Backends that compute on the processor, in one thread, before a call returns. */
 function runsAtOnce({ name }: Backend): boolean {
   return name === 'wasm' || name === 'cpu'
-}
-
-function setUp({ batch, weights, images }: WorkbenchOptions): Workbench {
-  const inferences: Inference[] = []
-  // Networks with inputs of one shape share the images: large spaces would not fit otherwise.
-  const uploaded = new Map<string, tf.Tensor4D>()
-  const upload = ({ inputShape }: Inference): tf.Tensor4D => {
-    const name = inputShape.join('x')
-    const known = uploaded.get(name)
-    if (known) return known
-    const tensor = tf.tensor4d(images(inputShape), [batch, ...inputShape])
-    uploaded.set(name, tensor)
-    return tensor
-  }
-  return {
-    async prepare(graph) {
-      const inference = createInference({ graph, weights })
-      inferences.push(inference)
-      const input = upload(inference)
-      let output: tf.Tensor4D | undefined
-      return {
-        run() {
-          output?.dispose()
-          output = inference.run(input)
-        },
-        async result() {
-          if (!output) throw new Error('a network has a result once it has run')
-          return (await output.data()) as Float32Array
-        },
-        release() {
-          output?.dispose()
-          output = undefined
-        },
-      }
-    },
-    async dispose() {
-      for (const inference of inferences) inference.dispose()
-      tf.dispose([...uploaded.values()])
-    },
-  }
 }
 
 /** Makes a backend the active one. Throws RuntimeUnavailableError where it cannot be opened. */
@@ -73,7 +33,7 @@ async function openTfjs(backendName: BackendName, { threads = 1, provider }: Run
     isQueued: !isImmediate,
     runsInCaller: isImmediate,
     measures: 'alone',
-    setUp,
+    setUp: createTfjsWorkbench,
   }
 }
 
