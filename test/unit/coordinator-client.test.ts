@@ -51,6 +51,20 @@ describe('the agent’s client', () => {
     expect(retries[0]).toContain('broken')
   })
 
+  it('reads the space of a search before it registers, a fixed network like any other', async () => {
+    const network = {
+      name: 'mine',
+      input: [8, 8, 1],
+      classes: 3,
+      stem: { width: 8, stride: 2 },
+      blocks: ['zero', { expansion: 2, kernel: 3, stride: 1, width: 8 }],
+      headWidth: null,
+      batchNormEpsilon: 1e-3,
+    }
+    server.use(http.get(`${COORDINATOR}/v1/searches/${SEARCH}`, () => HttpResponse.json({ searchId: SEARCH, space: network })))
+    expect(await client().readSpace()).toEqual(network)
+  })
+
   it('gives up at once on a refusal that will not pass, with its code and detail', async () => {
     const asked = answers(LEASE_URL, [() => problem('unauthorized', 401, 'this token is revoked')])
     await expect(client().lease(AGENT)).rejects.toMatchObject({

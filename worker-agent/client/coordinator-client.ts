@@ -27,7 +27,7 @@ import {
   type Tensor,
   versionsSchema,
 } from '../../coordinator/protocol/index.ts'
-import { type MbconvConfig, mbconvConfigSchema } from '../../search-space/mbconv-config.ts'
+import { type SpaceConfig, spaceConfigSchema } from '../../search-space/index.ts'
 import { withRetries } from './retry.ts'
 
 /** A request without an answer for this long is given up and tried again. */
@@ -51,14 +51,14 @@ class CoordinatorError extends Error {
 }
 
 /** Of a search's status, what an agent needs before it registers. */
-const statusSpaceSchema = z.object({ space: mbconvConfigSchema })
+const statusSpaceSchema = z.object({ space: spaceConfigSchema })
 
 type PulledTensor = { readonly values: Float32Array; readonly version: number }
 
 type CoordinatorClient = {
   readonly searchId: string
   /** All settings of the search's space, before the agent is one of its agents. */
-  readSpace(): Promise<MbconvConfig>
+  readSpace(): Promise<SpaceConfig>
   register(request: RegisterRequest): Promise<RegisterResponse>
   lease(agentId: string): Promise<LeaseResponse>
   /** Not retried: the next one comes soon. */
