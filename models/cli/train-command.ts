@@ -203,6 +203,7 @@ function createTrainCommand(terminal: Terminal): CommandDef {
           test,
           trainLoss: reports.at(-1)?.trainLoss ?? null,
           epochs: reports,
+          brokenFiles: result.brokenFiles,
           imagesPerSecond: progress.imagesPerSecond(),
           seconds: (performance.now() - startMs) / 1000,
           out: isFinished ? (out ?? null) : null,
