@@ -203,8 +203,8 @@ function createTrainCommand(terminal: Terminal): CommandDef {
           test,
           trainLoss: reports.at(-1)?.trainLoss ?? null,
           epochs: reports,
-          brokenFiles: result.brokenFiles,
           imagesPerSecond: progress.imagesPerSecond(),
+          brokenFiles: result.brokenFiles,
           seconds: (performance.now() - startMs) / 1000,
           out: isFinished ? (out ?? null) : null,
         }
