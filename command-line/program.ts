@@ -1,6 +1,7 @@
 // A command line as a process: signals, errors, exit code.
 
 import { readFileSync } from 'node:fs'
+import { availableParallelism } from 'node:os'
 import { stripVTControlCharacters } from 'node:util'
 import type { CommandDef } from 'citty'
 import { dispatch } from './dispatch.ts'
@@ -10,6 +11,8 @@ import { createTerminal, type Terminal } from './terminal.ts'
 
 /** A table that lacks a hundred entries is the same news as one that lacks ten. */
 const MAX_LISTED_FIELDS = 10
+/** What libuv takes by itself. */
+const MIN_POOL_THREADS = 4
 
 /** Runs one command line. Returns its exit code; never throws. */
 async function runCommandLine(
@@ -52,6 +55,9 @@ async function runProgram(
   rawArgs: readonly string[],
   epilogues: Epilogues = {},
 ): Promise<void> {
+  // Images are decoded in libuv's threads; four would hold back a machine whose GPU trains faster. libuv looks at this when
+  // it first needs a thread, which no import does.
+  process.env['UV_THREADPOOL_SIZE'] ??= String(Math.max(MIN_POOL_THREADS, availableParallelism()))
   const interrupt = new AbortController()
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const)
     process.once(signal, () => interrupt.abort(new Error(`interrupted by ${signal}`)))
