@@ -5,8 +5,6 @@
 import * as z from 'zod'
 import { type LatencyTable, latencyTableSchema, tableNameSchema, tableVersionSchema } from '../latency-lut/table.ts'
 import {
-  type Architecture,
-  architectureSchema,
   createSearchResponseSchema,
   metricSchema,
   phaseSchema,
@@ -95,7 +93,6 @@ type CoordinatorClient = {
   searchStatus(searchId: string): Promise<SearchStatus>
   deleteSearch(searchId: string): Promise<void>
   changePhase(searchId: string, change: PhaseChange): Promise<z.infer<typeof phaseSchema>>
-  architecture(searchId: string): Promise<Architecture>
   /** Metrics with `seq` above `after`, oldest first. */
   metrics(searchId: string, range?: { after?: number; limit?: number }): Promise<z.infer<typeof metricSchema>[]>
   listTokens(searchId: string): Promise<z.infer<typeof tokenListSchema>['tokens']>
@@ -205,7 +202,6 @@ function createClient(options: ClientOptions): CoordinatorClient {
     searchStatus: (searchId) => read(search(searchId), searchStatusSchema),
     deleteSearch: (searchId) => remove(search(searchId)),
     changePhase: async (searchId, change) => (await post(`${search(searchId)}/${change}`, phaseAnswerSchema)).phase,
-    architecture: (searchId) => read(`${search(searchId)}/architecture`, architectureSchema),
     metrics: async (searchId, range = {}) => {
       const query = new URLSearchParams(Object.entries(range).map(([key, value]): [string, string] => [key, String(value)]))
       return (await read(`${search(searchId)}/metrics?${query}`, metricsSchema)).metrics

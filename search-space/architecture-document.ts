@@ -6,7 +6,7 @@ import { fixArchitecture } from './fixed-network.ts'
 import type { FixedNetwork } from './fixed-network-config.ts'
 import type { Shape } from './layer-graph.ts'
 import { createMbconvSpace } from './mbconv.ts'
-import { planNetwork } from './network-plan.ts'
+import { planNetwork, STEM_KERNEL } from './network-plan.ts'
 import { architectureCosts, type Path } from './space.ts'
 import { resolveSpaceConfig, type SpaceRef } from './space-ref.ts'
 
@@ -40,8 +40,6 @@ type ArchitectureDocument = {
   readonly parts: readonly ArchitecturePart[]
   readonly network: FixedNetwork
 }
-
-const STEM_KERNEL = 3
 
 /** Throws SpaceError `choices` if the path is not of this space. */
 function describeArchitecture(ref: SpaceRef, path: Path): ArchitectureDocument {

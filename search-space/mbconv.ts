@@ -6,10 +6,8 @@
 import { latencyKey, type LatencyOperation } from './latency-key.ts'
 import type { Layer, LayerGraph, MixedLayer, PrimitiveLayer, Shape, WeightSpec } from './layer-graph.ts'
 import { totalCosts } from './layer-costs.ts'
-import { convolve, FIXED_PREFIXES, type MbconvChoice, type NetworkPlan, type Place } from './network-plan.ts'
+import { convolve, FIXED_PREFIXES, type MbconvChoice, type NetworkPlan, type Place, STEM_KERNEL } from './network-plan.ts'
 import { type Block, type Choice, type MeasurableOperation, type Operation, type Space, SpaceError } from './space.ts'
-
-const STEM_KERNEL = 3
 
 /** Collects layers and the weights that they name. */
 class LayerWriter {

@@ -2,9 +2,8 @@
 // classes can do and an MBConv network of ours cannot (groups, other activations, squeeze-and-excitation) is refused by name.
 
 import * as z from 'zod'
-import type { FixedBlock, FixedNetwork } from './fixed-network-config.ts'
-import { fixedNetworkSchema } from './fixed-network-config.ts'
-import { planNetwork } from './network-plan.ts'
+import { type FixedBlock, type FixedNetwork, fixedNetworkSchema } from './fixed-network-config.ts'
+import { planNetwork, STEM_KERNEL } from './network-plan.ts'
 import type { Shape } from './layer-graph.ts'
 import { SpaceError } from './space.ts'
 
@@ -143,7 +142,7 @@ function toNetConfig(network: FixedNetwork): NetConfig {
   return {
     name: 'ProxylessNASNets',
     bn: { momentum: BN_MOMENTUM, eps: network.batchNormEpsilon },
-    first_conv: convLayer(3, network.stem.stride, network.input[2], network.stem.width),
+    first_conv: convLayer(STEM_KERNEL, network.stem.stride, network.input[2], network.stem.width),
     blocks: network.blocks.map((block, index) => printBlock(block, places[index]?.input[2] ?? 0)),
     feature_mix_layer: headWidth === null ? null : convLayer(1, 1, lastWidth, headWidth),
     classifier: {
@@ -172,7 +171,7 @@ function requireEqual(field: string, what: string, expected: number, got: number
 function fromNetConfig(document: unknown, { name, height, width }: { name: string; height: number; width: number }): FixedNetwork {
   const config = netConfigSchema.parse(document)
   const { first_conv: first, feature_mix_layer: mix, classifier } = config
-  requireEqual('first_conv.kernel_size', 'the kernel', 3, first.kernel_size)
+  requireEqual('first_conv.kernel_size', 'the kernel', STEM_KERNEL, first.kernel_size)
   let channels = first.out_channels
   const blocks = config.blocks.map(({ mobile_inverted_conv: conv, shortcut }, index) => {
     if (conv.name === 'ZeroLayer') return 'zero'

@@ -7,6 +7,8 @@ import { MAX_BLOCKS, MAX_OPERATIONS, type MbconvConfig } from './mbconv-config.t
 import { SpaceError } from './space.ts'
 import type { SpaceConfig } from './space-ref.ts'
 
+/** Side of the first convolution. */
+const STEM_KERNEL = 3
 const WIDTH_DIVISOR = 8
 /** Rounding may take away at most this share of a width (MobileNetV2's authors' rule). */
 const MIN_WIDTH_SHARE = 0.9
@@ -131,4 +133,4 @@ function planNetwork(config: SpaceConfig): NetworkPlan {
   return 'blocks' in config ? planFixed(config) : planStages(config)
 }
 
-export { convolve, FIXED_PREFIXES, type MbconvChoice, type NetworkPlan, type Place, planNetwork, scaleWidth }
+export { convolve, FIXED_PREFIXES, type MbconvChoice, type NetworkPlan, type Place, planNetwork, scaleWidth, STEM_KERNEL }

@@ -3,6 +3,7 @@
 import { type CommandDef, defineCommand } from 'citty'
 import { exitCodeTable } from '../../command-line/help.ts'
 import type { Terminal } from '../../command-line/terminal.ts'
+import { createDeriveCommand } from './derive-command.ts'
 import { createSearchCommands } from './search-commands.ts'
 import { createTableCommands } from './table-commands.ts'
 import { createUpCommand } from './up-command.ts'
@@ -41,6 +42,7 @@ function createGatehouse(terminal: Terminal, version: string): CommandDef {
       up: createUpCommand(terminal),
       search: createSearchCommands(terminal),
       table: createTableCommands(terminal),
+      derive: createDeriveCommand(terminal),
       // TensorFlow.js, which takes most of a second to load, comes with these.
       train: async () => (await import('../../models/cli/train-command.ts')).createTrainCommand(terminal),
       compare: async () => (await import('../../models/cli/compare-command.ts')).createCompareCommand(terminal),

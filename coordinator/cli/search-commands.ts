@@ -10,7 +10,7 @@ import { CliError } from '../../command-line/exit-codes.ts'
 import { setField } from '../../command-line/fields.ts'
 import { printLatency, printTime } from './quantities.ts'
 import { readJsonFile } from '../../command-line/json-file.ts'
-import { renderArchitecture } from './render-architecture.ts'
+import { createDeriveCommand } from './derive-command.ts'
 import { renderStatus } from './render-status.ts'
 import { abbreviatedTable, buildSearchConfig, checkSearchConfig, searchConfigFlags } from './search-config-flags.ts'
 import { resolveSearch, resolveTableVersion, searchArg } from './search-ref.ts'
@@ -38,7 +38,7 @@ function createSearchCommands(terminal: Terminal): CommandDef {
       resume: phaseCommand(terminal, 'resume', 'Hand out tasks of a paused search again.'),
       stop: phaseCommand(terminal, 'stop', 'End a search for good. Its state can still be read and its architecture derived.'),
       delete: deleteCommand(terminal),
-      derive: deriveCommand(terminal),
+      derive: createDeriveCommand(terminal),
       token: createTokenCommands(terminal),
     },
   }) as CommandDef
@@ -175,18 +175,6 @@ function deleteCommand(terminal: Terminal): CommandDef {
       const searchId = await resolveSearch(client, args.id)
       await client.deleteSearch(searchId)
       printResult(terminal, args.json === true, { searchId, deleted: true }, () => `search ${searchId} is deleted`)
-    },
-  }) as CommandDef
-}
-
-function deriveCommand(terminal: Terminal): CommandDef {
-  return defineCommand({
-    meta: { name: 'derive', description: 'Print the most probable architecture of a search, block by block.' },
-    args: { ...searchArg, ...connectionFlags },
-    async run({ args }) {
-      const client = connect(terminal, args)
-      const architecture = await client.architecture(await resolveSearch(client, args.id))
-      printResult(terminal, args.json === true, architecture, () => renderArchitecture(architecture, terminal.columns()))
     },
   }) as CommandDef
 }

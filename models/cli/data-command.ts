@@ -53,10 +53,10 @@ function renderReport(report: DatasetReport): string {
     ],
     [
       'duplicates',
-      `${duplicates.count}, ${duplicates.acrossSplits} sets of them in both splits, ${duplicates.acrossClasses} in several classes` +
+      `${duplicates.count} beyond the first of ${duplicates.sets} sets; in both splits ${duplicates.acrossSplits}, in several classes ${duplicates.acrossClasses}` +
         listFiles(
           duplicates.examples.map((set) => set.join(' = ')),
-          duplicates.examples.length,
+          duplicates.sets,
         ),
     ],
     ['not read', `${ignored.count}${listFiles(ignored.examples, ignored.count)}`],

@@ -5,6 +5,7 @@ import { resolve } from 'node:path'
 import { type ArgsDef, type CommandDef, defineCommand } from 'citty'
 import { CliError } from '../../command-line/exit-codes.ts'
 import { printResult, type Terminal } from '../../command-line/terminal.ts'
+import { isFileError } from './file-error.ts'
 import { ModelFolderError, readModelFolder } from '../model-folder.ts'
 
 /** Formats in which folding and preprocessing are a choice. */
@@ -54,11 +55,6 @@ function createExportCommand(terminal: Terminal): CommandDef {
       }
     },
   }) as CommandDef
-}
-
-/** An error of the file system, which says which path it is about. */
-function isFileError(error: unknown): error is NodeJS.ErrnoException {
-  return error instanceof Error && 'syscall' in error && 'path' in error
 }
 
 export { createExportCommand }

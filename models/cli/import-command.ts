@@ -1,7 +1,8 @@
-// `gatehouse import`: a published network as a trained model, to be evaluated, measured, trained on or exported like our own.
+// `gatehouse import`: a published network as a trained model, to be evaluated, measured or exported like our own; or, without
+// its weights, as a space to be trained.
 
-import { readFileSync } from 'node:fs'
-import { resolve } from 'node:path'
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { dirname, resolve } from 'node:path'
 import { type ArgsDef, type CommandDef, defineCommand } from 'citty'
 import * as z from 'zod'
 import { CliError } from '../../command-line/exit-codes.ts'
@@ -14,8 +15,10 @@ import {
   fromNetConfig,
   onlyPath,
   printArchitecture,
+  type Space,
   SpaceError,
 } from '../../search-space/index.ts'
+import { isFileError } from './file-error.ts'
 import { writeModelFolder } from '../model-folder.ts'
 
 /** Of ImageNet's training images, as the published networks were trained with. */
@@ -27,8 +30,7 @@ const importFlags = {
   weights: {
     type: 'string',
     valueHint: 'FILE',
-    description: 'its PyTorch state_dict as safetensors (docs/export.md says how to make one)',
-    required: true,
+    description: 'its PyTorch state_dict as safetensors (docs/export.md says how to make one); left out: the network alone',
   },
   input: {
     type: 'string',
@@ -44,7 +46,12 @@ const importFlags = {
   },
   std: { type: 'string', valueHint: 'X,…', description: 'standard deviation per channel', default: IMAGENET_NORMALISATION.std },
   name: { type: 'string', valueHint: 'NAME', description: 'what the network is called from now on', default: 'imported' },
-  out: { type: 'string', valueHint: 'FOLDER', description: 'where the model is written', required: true },
+  out: {
+    type: 'string',
+    valueHint: 'PATH',
+    description: 'folder for the model; without --weights file for the network, which --space @FILE takes',
+    required: true,
+  },
   json: { type: 'boolean', description: 'print one JSON object to standard output' },
 } as const satisfies ArgsDef
 
@@ -83,37 +90,60 @@ function readNetwork(path: string, size: { name: string; height: number; width: 
   }
 }
 
+/** Throws CliError `usage` where the weights are not those of the network. */
+async function loadModel(
+  space: Space,
+  network: FixedNetwork,
+  normalisation: { mean: number[]; std: number[] },
+  file: string,
+): Promise<Parameters<typeof writeModelFolder>[1]> {
+  const { decodeStateDict, ExportError, fromStateDict, StateDictError } = await import('../export/index.ts')
+  const shapes = new Map(space.weightSpecs.map(({ key, shape }) => [key, shape]))
+  try {
+    const loaded = fromStateDict(network, decodeStateDict(readInput(file, '--weights')), (key) => shapes.get(key) ?? [])
+    const architecture = printArchitecture(space, onlyPath(network))
+    const description = { format: 'gatehouse-model/1', space: network, architecture, normalisation, training: {}, results: {} } as const
+    return { description, ...loaded }
+  } catch (error) {
+    if (error instanceof StateDictError || error instanceof ExportError) throw new CliError('usage', `${file}: ${error.message}`)
+    throw error
+  }
+}
+
 function createImportCommand(terminal: Terminal): CommandDef {
   return defineCommand({
-    meta: { name: 'import', description: "Read a network in ProxylessNAS's published format, with its weights, as a trained model." },
+    meta: {
+      name: 'import',
+      description: "Read a network in ProxylessNAS's published format: with its weights as a trained model, without them as a space.",
+    },
     args: importFlags,
     async run({ args }) {
       const network = readNetwork(resolve(terminal.folder, args.config), { name: args.name, ...parseSize(args.input) })
-      const [, , channels] = network.input
-      const normalisation = { mean: parseChannels(args.mean, '--mean', channels), std: parseChannels(args.std, '--std', channels) }
       const space = createSpace(network)
       const path = onlyPath(network)
-      const shapes = new Map(space.weightSpecs.map(({ key, shape }) => [key, shape]))
-      const { decodeStateDict, ExportError, fromStateDict, StateDictError } = await import('../export/index.ts')
-      const file = resolve(terminal.folder, args.weights)
+      const out = resolve(terminal.folder, args.out)
       try {
-        const loaded = fromStateDict(network, decodeStateDict(readInput(file, '--weights')), (key) => shapes.get(key) ?? [])
-        const architecture = printArchitecture(space, path)
-        const folder = resolve(terminal.folder, args.out)
-        const description = { format: 'gatehouse-model/1', space: network, architecture, normalisation, training: {}, results: {} } as const
-        writeModelFolder(folder, { description, ...loaded })
-        const result = { model: folder, architecture, input: network.input, classes: network.classes, ...architectureCosts(space, path) }
-        printResult(
-          terminal,
-          args.json === true,
-          result,
-          () =>
-            `${folder}  ${architecture}\n${result.macs.toLocaleString('en-US')} multiply-accumulates, ${result.parameters.toLocaleString('en-US')} parameters`,
-        )
+        if (args.weights === undefined) {
+          mkdirSync(dirname(out), { recursive: true })
+          writeFileSync(out, `${JSON.stringify(network, null, 2)}\n`)
+        } else {
+          const [, , channels] = network.input
+          const normalisation = { mean: parseChannels(args.mean, '--mean', channels), std: parseChannels(args.std, '--std', channels) }
+          writeModelFolder(out, await loadModel(space, network, normalisation, resolve(terminal.folder, args.weights)))
+        }
       } catch (error) {
-        if (error instanceof StateDictError || error instanceof ExportError) throw new CliError('usage', `${file}: ${error.message}`)
+        if (isFileError(error)) throw new CliError('usage', `cannot write --out ${args.out}: ${error.message}`)
         throw error
       }
+      const { macs, parameters } = architectureCosts(space, path)
+      const architecture = printArchitecture(space, path)
+      const { input, classes } = network
+      printResult(terminal, args.json === true, { out, architecture, input, classes, macs, parameters }, () =>
+        [
+          `${out}  ${architecture}`,
+          `${macs.toLocaleString('en-US')} multiply-accumulates, ${parameters.toLocaleString('en-US')} parameters`,
+        ].join('\n'),
+      )
     },
   }) as CommandDef
 }

@@ -204,6 +204,7 @@ function createTrainCommand(terminal: Terminal): CommandDef {
           trainLoss: reports.at(-1)?.trainLoss ?? null,
           epochs: reports,
           imagesPerSecond: progress.imagesPerSecond(),
+          brokenFiles: result.brokenFiles,
           seconds: (performance.now() - startMs) / 1000,
           out: isFinished ? (out ?? null) : null,
         }

@@ -39,10 +39,11 @@ function createTrainProgress(note: (line: string) => void, batchSize: number, no
       latest = { done, schedule, loss }
       span.steps += 1
       if (span.steps === 0) span.sinceMs = now()
-      // An evaluation may follow, whose time is not training.
-      if (done % schedule.stepsPerEpoch === 0 || done === schedule.steps) closeSpan()
-      if (now() - lineAtMs < LINE_EVERY_MS) return
-      closeSpan()
+      // A report follows, and before it perhaps an evaluation, whose time is not training.
+      const isReported = done % schedule.stepsPerEpoch === 0 || done === schedule.steps
+      const isLineDue = now() - lineAtMs >= LINE_EVERY_MS
+      if (isReported || isLineDue) closeSpan()
+      if (isReported || !isLineDue) return
       lineAtMs = now()
       note(`step ${done} of ${schedule.steps}  loss ${loss.toFixed(3)}${pace()}`)
     },

@@ -4,6 +4,7 @@
 
 import type { LayerGraph, PrimitiveLayer, Shape } from '../../search-space/layer-graph.ts'
 import { foldBatchNorm, type FusedStep } from '../../worker-agent/executor/fold-batch-norm.ts'
+import { centredPadding } from '../../worker-agent/kernels/padding.ts'
 import type { TrainedModel } from '../model-folder.ts'
 
 type StepOf<Kind extends string, Fields> = {
@@ -64,11 +65,6 @@ class ExportError extends Error {
   readonly code = 'export'
 }
 
-/** Convolutions are padded alike on every side, by what keeps the size at stride 1. */
-function convolutionPadding(kernel: number): number {
-  return Math.floor(kernel / 2)
-}
-
 function refuseLayer(kind: string, id: string): never {
   throw new ExportError(`layer ${id} is a ${kind}, which no export format has a form for`)
 }
@@ -98,7 +94,7 @@ function foldedSteps(step: FusedStep, inputShape: Shape): ExportStep[] {
       const isDepthwise = step.kind === 'depthwiseConv2d'
       const [kernel] = filterShape
       const clipped = step.activation === 'relu6'
-      const convolution = { kind: 'convolution', isDepthwise, kernel, stride, padding: convolutionPadding(kernel) } as const
+      const convolution = { kind: 'convolution', isDepthwise, kernel, stride, padding: centredPadding(kernel) } as const
       const own = clipped ? `${id}.folded` : id
       return [
         { ...convolution, id: own, inputs, shape, filter, filterShape, bias },
@@ -155,7 +151,7 @@ function plainSteps(layer: PrimitiveLayer, inputShape: Shape, { weights, statist
           isDepthwise,
           kernel,
           stride,
-          padding: convolutionPadding(kernel),
+          padding: centredPadding(kernel),
           filter: weights(layer.filter),
           filterShape: [kernel, kernel, inputShape[2], isDepthwise ? 1 : shape[2]],
           bias: null,

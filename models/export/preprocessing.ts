@@ -1,6 +1,7 @@
 // What has to be done to an image before an exported network sees it, in words and numbers, for whoever opens the file.
 
 import { architectureCosts } from '../../search-space/index.ts'
+import { ExportError } from './export-network.ts'
 import type { TrainedModel } from '../model-folder.ts'
 
 type InputForm = {
@@ -32,9 +33,18 @@ function describeModel(model: TrainedModel, { layout, isIncluded }: InputForm): 
 
 const MAX_PIXEL = 255
 
-/** Mean and standard deviation of raw pixels from 0 to 255, per channel: normalised = (pixel - mean) / std. */
+/**
+ * Mean and standard deviation of raw pixels from 0 to 255, per channel: normalised = (pixel - mean) / std. Throws ExportError
+ * where the model does not have one of each per channel.
+ */
 function pixelStatistics(model: TrainedModel): { mean: Float32Array; std: Float32Array } {
   const { mean, std } = model.description.normalisation
+  const [, , channels] = model.space.input
+  if (mean.length !== channels || std.length !== channels) {
+    throw new ExportError(
+      `expected normalisation.mean and normalisation.std of the model to have ${channels} numbers, got ${mean.length} and ${std.length}`,
+    )
+  }
   return { mean: Float32Array.from(mean, (value) => value * MAX_PIXEL), std: Float32Array.from(std, (value) => value * MAX_PIXEL) }
 }
 

@@ -147,7 +147,16 @@ describe('flags are strict', () => {
   })
 
   test('every command has a help text that names every flag', async () => {
-    for (const command of ['up', 'search create', 'search watch', 'search derive', 'search token revoke', 'table publish', 'table show']) {
+    for (const command of [
+      'up',
+      'search create',
+      'search watch',
+      'derive',
+      'search derive',
+      'search token revoke',
+      'table publish',
+      'table show',
+    ]) {
       const { code, out } = await gatehouse([...command.split(' '), '--help'])
       expect(code).toBe(0)
       expect(out).toContain(`Usage: gatehouse ${command}`)
@@ -214,10 +223,9 @@ describe('search create', () => {
 
 describe('a search is named', () => {
   const others = [summary, { ...summary, searchId: 's0999999999zz', name: 'two', createdAtMs: summary.createdAtMs + 5 }]
-  const architecture = { encoding: 'x:zero', path: [0], blocks: [], latencyMs: 1, macs: 1, parameters: 1 }
   beforeEach(() => {
     answer = ({ path }) => {
-      if (path.endsWith('/architecture')) return { status: 200, body: architecture }
+      if (path.endsWith('/pause')) return { status: 200, body: { phase: 'paused' } }
       return { status: 200, body: { searches: path.includes('before') ? [] : others } }
     }
   })
@@ -227,8 +235,8 @@ describe('a search is named', () => {
     ['s01', SEARCH_ID],
     [SEARCH_ID, SEARCH_ID],
   ])('by %s', async (name, id) => {
-    expect((await gatehouse(['search', 'derive', name])).code).toBe(0)
-    expect(calls.at(-1)?.path).toBe(`/v1/searches/${id}/architecture`)
+    expect((await gatehouse(['search', 'pause', name])).code).toBe(0)
+    expect(calls.at(-1)?.path).toBe(`/v1/searches/${id}/pause`)
   })
 
   test('but not by a beginning that several have, or none', async () => {

@@ -2,7 +2,6 @@
 
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import { renderArchitecture } from '../../coordinator/cli/render-architecture.ts'
 import { renderStatus, renderStatusLine } from '../../coordinator/cli/render-status.ts'
 import { wrapText } from '../../command-line/text-layout.ts'
 import { type SearchStatus, searchConfigSchema, searchStatusSchema } from '../../coordinator/protocol/index.ts'
@@ -130,12 +129,6 @@ describe('the screen of a search', () => {
       'searching  43.2 %  4,320/10,000 steps  loss 0.412  accuracy 86.1 %  entropy 1.30  expected 2.31 ms (target 2.00 ms)  1 agent  3 min 10 s left',
     )
   })
-})
-
-test('an architecture lists every block with operation, probability and latency', () => {
-  const text = renderArchitecture(makeStatus().current, 80)
-  expect(text).toContain('3.24 M multiply-accumulates, 55.1 k parameters')
-  expect(text).toMatch(/stage1\.1 +mb3k5 +50\.0 % +0\.280 ms/)
 })
 
 test('wrapped text loses nothing but spaces', () => {

@@ -10,7 +10,7 @@ import { runCommandLine } from '../../command-line/program.ts'
 import type { Terminal } from '../../command-line/terminal.ts'
 import { createGatehouse, epilogues } from '../../coordinator/cli/gatehouse.ts'
 import { readModelFolder, writeModelFolder } from '../../models/model-folder.ts'
-import { architectureCosts, createSpace, type FixedNetwork, fixedNetworkSchema } from '../../search-space/index.ts'
+import { architectureCosts, createSpace, type FixedNetwork, fixedNetworkSchema, spaceRefSchema } from '../../search-space/index.ts'
 import { makeModel } from '../fixtures/trained-models.ts'
 import { readSafetensors } from '../fixtures/read-safetensors.ts'
 
@@ -207,6 +207,30 @@ describe('gatehouse import', () => {
     expect([...back.statistics.values()]).toEqual([...model.statistics.values()])
   })
 
+  test('without weights gives a space that training and searches take', async () => {
+    await exportTo('proxylessnas', 'bare')
+    const result = await gatehouse([
+      'import',
+      '--config',
+      'bare/net.config',
+      '--input',
+      '20x24',
+      '--name',
+      'bare',
+      '--out',
+      'bare/space.json',
+    ])
+    expect(result.code).toBe(0)
+    const space = createSpace(spaceRefSchema.parse(JSON.parse(readFileSync(join(folder, 'bare/space.json'), 'utf8'))))
+    expect(space.input).toEqual([20, 24, 3])
+    expect(
+      architectureCosts(
+        space,
+        space.blocks.map(() => 0),
+      ),
+    ).toEqual(architectureCosts(model.space, model.path))
+  })
+
   test('what was imported is exported again as it came', async () => {
     await exportTo('proxylessnas', 'twice')
     await importFrom('twice')
@@ -221,6 +245,11 @@ describe('gatehouse import', () => {
     await exportTo('proxylessnas', 'bad')
     expect((await importFrom('bad', '--mean', '0.5')).err).toContain('expected --mean to be 3 numbers separated by commas, got "0.5"')
     expect((await importFrom('bad', '--std', '0,1,1')).err).toContain('--std')
+    expect(await gatehouse(['import', '--config', 'bad/net.config', '--out', 'bad/net.config/x'])).toMatchObject({
+      code: 2,
+      err: expect.stringContaining('cannot write --out bad/net.config/x'),
+    })
+    expect((await gatehouse(['import', '--config', 'bad/net.config', '--input', '20', '--out', 'x'])).err).toContain('--input')
     const config = readFileSync(join(folder, 'bad/net.config'), 'utf8')
     mkdirSync(join(folder, 'wider'))
     writeFileSync(join(folder, 'wider/state_dict.safetensors'), readFileSync(join(folder, 'bad/state_dict.safetensors')))

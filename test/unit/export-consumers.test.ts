@@ -3,14 +3,15 @@
 import { execFileSync } from 'node:child_process'
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { basename, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import * as tf from '@tensorflow/tfjs-core'
-import { loadLayersModel } from '@tensorflow/tfjs-layers'
+import { type LayersModel, loadLayersModel } from '@tensorflow/tfjs-layers'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import type { TrainedModel } from '../../models/model-folder.ts'
 import { writeExport } from '../../models/export/index.ts'
 import { writeOnnx } from '../../models/export/onnx.ts'
+import { writeTfjsLayers } from '../../models/export/tfjs-layers.ts'
 import { createSpace, fixArchitecture, onlyPath, printArchitecture, type SpaceRef } from '../../search-space/index.ts'
 import { openBackend } from '../../worker-agent/backends/backends.ts'
 import { createInference } from '../../worker-agent/executor/index.ts'
@@ -21,17 +22,17 @@ const BATCH = 3
 const TOLERANCE = 1e-4
 
 const spaces: readonly (readonly [string, SpaceRef, string | undefined])[] = [
-  ['a path through fashion-mini', { preset: 'fashion-mini', input: [29, 29, 3] }, undefined],
+  ['a path through fashion-mini', { preset: 'fashion-mini', input: [28, 28, 3] }, undefined],
   [
     'MobileNetV2 of width 0.35',
-    { preset: 'mobilenet-v2', widthMult: 0.35, input: [33, 33, 3], classes: 7 },
+    { preset: 'mobilenet-v2', widthMult: 0.35, input: [32, 32, 3], classes: 7 },
     `mobilenet-v2-custom:${Array.from({ length: 16 }, () => 'mb6k3').join()}`,
   ],
   [
     'a fixed network without a head',
     {
       name: 'mine',
-      input: [17, 21, 2],
+      input: [18, 22, 2],
       classes: 5,
       stem: { width: 9, stride: 1 },
       blocks: [
@@ -92,6 +93,17 @@ function pixelImages(model: TrainedModel): { pixels: Uint8Array; normalised: Flo
   return { pixels, normalised }
 }
 
+/** As a browser would fetch it: the manifest, then the shards that it names. */
+function loadFolder(out: string): Promise<LayersModel> {
+  const description = JSON.parse(readFileSync(join(out, 'model.json'), 'utf8')) as {
+    modelTopology: object
+    weightsManifest: { paths: string[]; weights: tf.io.WeightsManifestEntry[] }[]
+  }
+  const [group] = description.weightsManifest
+  const bytes = Buffer.concat((group?.paths ?? []).map((path) => readFileSync(join(out, path))))
+  return loadLayersModel(tf.io.fromMemory({ ...description, weightSpecs: group?.weights ?? [], weightData: new Uint8Array(bytes).buffer }))
+}
+
 describe.each(spaces)('%s', (_, space, architecture) => {
   const model = makeModel({ space, ...(architecture === undefined ? {} : { architecture }) })
   const images = randomImages(BATCH, model.space.input)
@@ -117,20 +129,10 @@ describe.each(spaces)('%s', (_, space, architecture) => {
   })
 
   describe('as a layers model, in TensorFlow.js', () => {
-    /** As a browser would fetch it: the manifest, then the shards that it names. */
-    const load = async (options: { fold: boolean; withPreprocessing: boolean }) => {
+    const load = (options: { fold: boolean; withPreprocessing: boolean }) => {
       const out = join(folder, 'tfjs')
       writeExport(model, 'tfjs', out, options)
-      const description = JSON.parse(readFileSync(join(out, 'model.json'), 'utf8')) as {
-        modelTopology: object
-        userDefinedMetadata: Record<string, string>
-        weightsManifest: { paths: string[]; weights: tf.io.WeightsManifestEntry[] }[]
-      }
-      const [group] = description.weightsManifest
-      const bytes = Buffer.concat((group?.paths ?? []).map((path) => readFileSync(join(out, path))))
-      return loadLayersModel(
-        tf.io.fromMemory({ ...description, weightSpecs: group?.weights ?? [], weightData: new Uint8Array(bytes).buffer }),
-      )
+      return loadFolder(out)
     }
 
     test.each([
@@ -203,4 +205,31 @@ describe.each(spaces)('%s', (_, space, architecture) => {
     }
     expectSame(ownLogits(moved, images), ownLogits(model, images))
   })
+})
+
+test('weights that do not fit one shard are loaded from several', async () => {
+  const space: SpaceRef = {
+    name: 'wide',
+    input: [4, 4, 1],
+    classes: 3,
+    stem: { width: 8, stride: 2 },
+    blocks: [{ expansion: 1, kernel: 3, stride: 1, width: 600 }],
+    headWidth: 2000,
+    batchNormEpsilon: 1e-3,
+  }
+  const model = makeModel({ space, architecture: 'wide:mb1k3' })
+  const out = join(folder, 'wide')
+  const files = writeExport(model, 'tfjs', out, { fold: true, withPreprocessing: false })
+  expect(files.map(({ path }) => basename(path))).toEqual(['model.json', 'group1-shard1of2.bin', 'group1-shard2of2.bin'])
+  const images = randomImages(BATCH, model.space.input)
+  const output = (await loadFolder(out)).predict(tf.tensor4d(images, [BATCH, ...model.space.input])) as tf.Tensor
+  expectSame(output.dataSync(), ownLogits(model, images))
+})
+
+test('pixels are refused where the model does not say how each channel is normalised', () => {
+  const model = makeModel({ space: { preset: 'fashion-mini', input: [28, 28, 3] } })
+  const short = { ...model, description: { ...model.description, normalisation: { mean: [0.5], std: [0.5] } } }
+  for (const write of [writeOnnx, writeTfjsLayers]) {
+    expect(() => write(short, { fold: true, withPreprocessing: true })).toThrow('to have 3 numbers, got 1 and 1')
+  }
 })

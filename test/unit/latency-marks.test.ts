@@ -2,12 +2,13 @@
 
 import { describe, expect, test } from 'vitest'
 
+import { deriveArchitectures } from '../../coordinator/cli/derived-architecture.ts'
 import { renderArchitecture } from '../../coordinator/cli/render-architecture.ts'
 import { renderStatus } from '../../coordinator/cli/render-status.ts'
 import { ProblemError, searchConfigSchema } from '../../coordinator/protocol/index.ts'
 import { createSetup, openSearch, type SearchSetup, searchSetupSchema, searchStatus, startSearch } from '../../coordinator/search/index.ts'
 import { createMemoryStore } from '../../coordinator/search/memory-store.ts'
-import { latencyTableSchema } from '../../latency-lut/table.ts'
+import { type LatencyTable, latencyTableSchema } from '../../latency-lut/table.ts'
 import { createSpace } from '../../search-space/index.ts'
 import { makeConfigInput, START_MS } from '../fixtures/searches.ts'
 
@@ -15,17 +16,21 @@ const space = createSpace('fashion-mini')
 const operations = space.measurableOperations()
 const missing = operations.map(({ latencyKey }) => latencyKey).filter((key) => key.includes('expand:6-kernel:5'))
 
-function makeSetup(wanted: 'refuse' | 'predict'): SearchSetup {
+function makeIncompleteTable(): LatencyTable {
   const entries = operations
     .filter(({ latencyKey }) => !missing.includes(latencyKey))
     .map(({ latencyKey, macs }) => [latencyKey, { meanMs: 1 + macs / 1e6, stdMs: 0.1, count: 10 }])
-  const table = latencyTableSchema.parse({
+  return latencyTableSchema.parse({
     name: 'bench',
     device: { name: 'paper' },
     runtime: { name: 'pencil' },
     inputShape: [...space.input],
     entries: Object.fromEntries(entries),
   })
+}
+
+function makeSetup(wanted: 'refuse' | 'predict'): SearchSetup {
+  const table = makeIncompleteTable()
   const input = makeConfigInput({ space: { preset: 'fashion-mini' }, targetMs: 20 })
   // An operation that the table lacks is the most probable one of every block.
   const initialAlpha = space.blocks.map((block) => block.operations.map(({ name }) => (name === 'mb6k5' ? 1 : 0)))
@@ -62,9 +67,12 @@ describe('predicted latencies', () => {
   })
 
   test('are said to be predicted beside the block of an architecture', () => {
-    const text = renderArchitecture(statusOf(setup).current, 100)
-    expect(text).toContain(`by the latency table; ${space.blocks.length} of ${space.blocks.length} blocks predicted, not measured`)
-    expect(text.match(/ms {2}predicted$/gm)).toHaveLength(space.blocks.length)
+    const status = statusOf(setup)
+    const [architecture] = deriveArchitectures(status, makeIncompleteTable(), [status.current.path])
+    expect(architecture).toMatchObject(status.current)
+    const text = architecture === undefined ? '' : renderArchitecture(architecture, 100)
+    expect(text).toContain(`by table bench@ffffffff; ${space.blocks.length} of ${space.blocks.length} blocks predicted, not measured`)
+    expect(text.match(/# +predicted$/gm)).toHaveLength(space.blocks.length)
   })
 
   test('are not made unless the settings ask for them', () => {

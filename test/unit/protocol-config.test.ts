@@ -57,7 +57,7 @@ describe('a search configuration', () => {
         momentum: 0.9,
         weightDecay: 4e-5,
         labelSmoothing: 0.1,
-        augmentation: { flip: true, shift: 2 },
+        augmentation: { flip: true, shift: 2, minArea: 0.08 },
         shares: { weights: 0.7, architecture: 0.2, validation: 0.1 },
       },
       tasks: { weightSteps: 20, architectureSteps: 4, leaseMs: 60_000, maxOutstanding: 256 },

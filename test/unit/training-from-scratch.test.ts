@@ -63,6 +63,22 @@ describe('a training that goes on from a checkpoint', () => {
     expect({ ...resumed.validation, ...resumed.test }).toEqual({ ...whole.validation, ...whole.test })
   })
 
+  test('evaluates first where it was broken off while it evaluated', async () => {
+    const whole = await train(EVERYTHING)
+    const stop = new AbortController()
+    let kept: Checkpoint | undefined
+    const onStep = (done: number) => {
+      // Later than the step, in the midst of the epoch's evaluation.
+      if (done === 18) setImmediate(() => setImmediate(() => stop.abort(new Error('stop here'))))
+    }
+    const checkpoints = { ...NEVER, save: (checkpoint: Checkpoint) => void (kept = checkpoint) }
+    await expect(train(EVERYTHING, { checkpoints, onStep, signal: stop.signal })).rejects.toThrow('stop here')
+    expect(kept).toMatchObject({ step: 18, reports: [{ step: 9 }] })
+    const resumed = await train(EVERYTHING, { checkpoint: kept })
+    expect(bitsOf(resumed)).toEqual(bitsOf(whole))
+    expect(resumed.reports).toEqual(whole.reports)
+  })
+
   test('is done when the checkpoint is from the end: it only evaluates', async () => {
     let last: Checkpoint | undefined
     const whole = await train(EVERYTHING, { checkpoints: { ...NEVER, save: (checkpoint) => void (last = checkpoint) } })

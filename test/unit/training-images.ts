@@ -53,4 +53,4 @@ function smallDataset(): MemoryDataset {
   }
 }
 
-export { path, smallDataset, space }
+export { path, smallDataset, SMALL_SPACE, space }

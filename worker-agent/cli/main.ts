@@ -1,10 +1,13 @@
 // Entry of the `worker-agent` command: npm run worker-agent -- --help
 
+import { availableParallelism } from 'node:os'
 import { type CommandDef, defineCommand } from 'citty'
 import { runProgram } from '../../command-line/program.ts'
 import { createDoctorCommand } from './doctor-command.ts'
 import { createRunCommand } from './run-command.ts'
 
+/** Node's own number, less than many machines with a GPU have cores. */
+const MIN_DECODER_THREADS = 4
 const DEFAULT_COMMAND = 'run'
 const ROOT_FLAGS = ['--help', '-h', '--version']
 
@@ -18,6 +21,9 @@ const epilogues = {
     '  GATEHOUSE_AGENT_TOKEN  default of --token',
   ].join('\n'),
 }
+
+// Images are decoded in libuv's thread pool, which looks at this when it is first used: by nothing that is imported above.
+process.env['UV_THREADPOOL_SIZE'] ??= String(Math.max(MIN_DECODER_THREADS, availableParallelism()))
 
 const rawArgs = process.argv.slice(2)
 const [first] = rawArgs

@@ -52,6 +52,8 @@ async function openChosenBackend(terminal: Terminal, wanted: string, allowSoftwa
 
 /** How many broken files are named as they are found. */
 const MAX_NAMED_FILES = 10
+/** Reading a large folder for the first time says so this often. */
+const PROGRESS_MS = 10_000
 
 /** Opens the dataset, with progress. `input` is what images in a folder are scaled to. Throws CliError. */
 async function openChosenDataset(
@@ -61,18 +63,23 @@ async function openChosenDataset(
 ): Promise<Dataset> {
   try {
     let said = ''
+    let saidMs = performance.now()
     let broken = 0
     const dataset = await openDataset(data, {
       baseFolder: terminal.folder,
       cacheFolder: resolve(terminal.folder, cache),
       input,
       onProgress: (progress) => {
+        terminal.interrupted.throwIfAborted()
         if (progress.kind === 'broken-image') {
           broken += 1
           if (broken <= MAX_NAMED_FILES) terminal.note(`data     broken image ${progress.file}: ${progress.reason}`)
         } else if (progress.kind !== said) {
           terminal.note(`data     ${progress.kind.replaceAll('-', ' ')} …`)
           said = progress.kind
+        } else if (progress.kind === 'reading' && performance.now() - saidMs > PROGRESS_MS) {
+          terminal.note(`data     read ${progress.doneFiles} of ${progress.totalFiles} files …`)
+          saidMs = performance.now()
         }
       },
     })

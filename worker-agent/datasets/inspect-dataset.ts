@@ -37,6 +37,7 @@ type DatasetReport = {
   /** Images beyond the first of each set of equal ones; equal files, or equal pixels where images are in memory. */
   readonly duplicates: {
     readonly count: number
+    readonly sets: number
     /** Sets of equal images that are in the train and the test split. */
     readonly acrossSplits: number
     /** Sets of equal images that are in several classes. */
@@ -60,6 +61,7 @@ function findDuplicates(images: Iterable<readonly [content: string, place: Occur
   const differing = (pick: (place: Occurrence) => unknown) => sets.filter((set) => new Set(set.map(pick)).size > 1).length
   return {
     count: sets.reduce((sum, set) => sum + set.length - 1, 0),
+    sets: sets.length,
     acrossSplits: differing(({ split }) => split),
     acrossClasses: differing(({ label }) => label),
     examples: sets.slice(0, MAX_EXAMPLES).map((set) => set.map(({ name }) => name)),

@@ -3,37 +3,21 @@
 // training images, so that the network classifies one image like another.
 //
 // Everything random is a function of seed and step. A training that goes on from a checkpoint does bit for bit what it
-// would have done without the break, on the same backend.
+// would have done without the break, on any backend that computes the same twice: wasm and cpu do.
 
 import { createHash } from 'node:crypto'
 import { setImmediate as nextTurn } from 'node:timers/promises'
-import * as tf from '@tensorflow/tfjs-core'
+import type * as tf from '@tensorflow/tfjs-core'
 import type { Tensor } from '../../coordinator/protocol/index.ts'
 import { createRandom, type Path, printArchitecture, seedState, type Space } from '../../search-space/index.ts'
 import type { Backend } from '../backends/backends.ts'
-import {
-  type Batch,
-  batchIndices,
-  type BatchRequest,
-  type BatchStream,
-  type Dataset,
-  openBatchSource,
-  splitShares,
-} from '../datasets/index.ts'
-import {
-  averageStatistics,
-  batchStatistics,
-  type ChannelStatistics,
-  createSgd,
-  createWeights,
-  predict,
-  trainStep,
-  type Weights,
-} from '../executor/index.ts'
+import { type Batch, batchIndices, type BatchRequest, type Dataset, openBatchSource, splitShares } from '../datasets/index.ts'
+import { createSgd, createWeights, trainStep, type Weights } from '../executor/index.ts'
 import { checkFits, type Checkpoint, type EpochReport, type TrainingIdentity } from './checkpoint.ts'
+import { estimateStatistics, scoreOn, type Statistics, withImages } from './evaluation.ts'
 import { createMovingAverage } from './moving-average.ts'
 import { rateAt, type Recipe, type Schedule, scheduleOf } from './recipe.ts'
-import { createTally, type Score } from './score.ts'
+import type { Score } from './score.ts'
 import { TrainerError, weightKeys } from './trainer.ts'
 
 /** A trained network to learn from. */
@@ -89,7 +73,7 @@ type FromScratchResult = {
   readonly test: Score | null
   /** What a model folder holds; with a moving average, the average. */
   readonly weights: ReadonlyMap<string, Tensor>
-  readonly statistics: ReadonlyMap<string, ChannelStatistics>
+  readonly statistics: Statistics
   /** Files of the data that could not be decoded; another image of their class took the place of each. */
   readonly brokenFiles: readonly string[]
 }
@@ -120,39 +104,6 @@ async function readTensors(weights: Weights, keys: readonly string[]): Promise<M
   const tensors = new Map<string, Tensor>()
   for (const key of keys) tensors.set(key, { shape: weights.spec(key).shape, values: await weights.read(key) })
   return tensors
-}
-
-/** Mini-batches as tensors, made ahead of their use where images are in files, and freed after it. */
-async function openBatches({ dataset, space, recipe, seed }: FromScratchOptions) {
-  const source = await openBatchSource(dataset)
-  return {
-    /** The mini-batches `first` to `end - 1`, each as `requestOf` wants it. `step`: augmented, as that step's images are. */
-    stream(
-      first: number,
-      end: number,
-      requestOf: (index: number) => Omit<BatchRequest, 'augmentation'> & { readonly step?: number },
-    ): BatchStream {
-      function* requests(): Generator<BatchRequest> {
-        for (let index = first; index < end; index++) {
-          const { step, ...request } = requestOf(index)
-          yield step === undefined
-            ? request
-            : { ...request, augmentation: { settings: recipe.augmentation, seed: ['augmentation', seed, step] } }
-        }
-      }
-      return source.batches(requests())
-    },
-    async next<T>(stream: BatchStream, body: (images: tf.Tensor4D, labels: Batch['labels']) => Promise<T>): Promise<T> {
-      const batch = (await stream.next()).value as Batch
-      const images = tf.tensor4d(batch.images, [batch.labels.length, ...space.input])
-      try {
-        return await body(images, batch.labels)
-      } finally {
-        images.dispose()
-      }
-    },
-    brokenFiles: () => source.brokenFiles(),
-  }
 }
 
 /** Which training images are trained on, and which are looked at. Throws TrainerError where either are too few. */
@@ -196,14 +147,15 @@ async function trainFromScratch(options: FromScratchOptions): Promise<FromScratc
   for (const [key, { shape, values }] of checkpoint?.velocities ?? []) optimiser.writeVelocity(key, shape, values)
   const average = averageDecay > 0 ? await createMovingAverage(backend, weights, keys, averageDecay) : null
   for (const [key, { values }] of checkpoint?.average ?? []) average?.weights.write(key, values)
-  const evaluated = average?.weights ?? weights
-  const batches = await openBatches(options)
+  const source = await openBatchSource(dataset)
+  const evaluated = { graph, weights: average?.weights ?? weights, source, shape: space.input, signal }
 
-  let step = checkpoint?.step ?? 0
+  const firstStep = checkpoint?.step ?? 0
+  let step = firstStep
   let lossSum = checkpoint?.lossSum ?? 0
   let best = checkpoint?.best ?? null
   const reports: EpochReport[] = [...(checkpoint?.reports ?? [])]
-  let saved = { step: checkpoint ? step : -1, epoch: Math.floor(step / stepsPerEpoch), atMs: performance.now() }
+  let saved = { step, epoch: Math.floor(step / stepsPerEpoch), atMs: performance.now() }
 
   const readVelocities = async () => {
     const velocities = new Map<string, Tensor>()
@@ -232,66 +184,57 @@ async function trainFromScratch(options: FromScratchOptions): Promise<FromScratc
   const isCheckpointDue = ({ everyEpochs, everyMs }: CheckpointPlan) =>
     (step % stepsPerEpoch === 0 && step / stepsPerEpoch - saved.epoch >= everyEpochs) || performance.now() - saved.atMs >= everyMs
 
-  const trainBatches = batches.stream(step, steps, (index) => ({
-    split: 'train',
-    indices: batchIndices(shares.train, batchSize, index, `scratch/${seed}`),
-    step: index,
-  }))
-
-  const train = () =>
-    batches.next(trainBatches, async (images, labels) => {
-      const teacherLogits = teacher?.logits(images)
-      const { loss, gradients } = await trainStep({
-        graph,
-        weights,
-        images,
-        labels,
-        labelSmoothing,
-        ...(dropoutRate > 0 && { dropout: { rate: dropoutRate, random: createRandom(seedState('dropout', seed, step)) } }),
-        ...(teacherLogits && { distillation: { ...recipe.distillation, teacherLogits } }),
-      })
-      teacherLogits?.dispose()
-      optimiser.apply(weights, gradients, rateAt(step, schedule, recipe.learningRate))
-      average?.update(step)
-      return loss
-    })
-
-  const estimateStatistics = async () => {
-    const stream = batches.stream(0, recipe.statisticsBatches, (index) => ({
-      split: 'train',
-      indices: batchIndices(shares.train, batchSize, index, `statistics/${seed}`),
-    }))
-    const observed = []
-    for (let i = 0; i < recipe.statisticsBatches; i++) {
-      observed.push(await batches.next(stream, (images) => batchStatistics(graph, evaluated, images)))
-    }
-    return averageStatistics(observed)
-  }
-
-  const scoreOf = async (split: 'train' | 'test', indices: Uint32Array, statistics: ReadonlyMap<string, ChannelStatistics>) => {
-    const tally = createTally()
-    const count = Math.ceil(indices.length / batchSize)
-    const stream = batches.stream(0, count, (index) => ({ split, indices: indices.subarray(index * batchSize, (index + 1) * batchSize) }))
-    for (let i = 0; i < count; i++) {
-      await batches.next(stream, async (images, labels) =>
-        tally.add(await predict({ graph, weights: evaluated, images, statistics }), labels),
-      )
-    }
-    const score = tally.score()
-    checkFinite(score.crossEntropy, 'cross-entropy')
-    return score
-  }
-
   const checkFinite = (value: number, what: string) => {
     if (Number.isFinite(value)) return
     throw new TrainingDivergedError(`the ${what} is ${value} at step ${step} of ${steps}: use a smaller learningRate or a longer warm-up`)
   }
 
+  /** Of the steps left; images that are in files are decoded ahead. */
+  function* trainRequests(): Generator<BatchRequest> {
+    for (let index = firstStep; index < steps; index++) {
+      yield {
+        split: 'train',
+        indices: batchIndices(shares.train, batchSize, index, `scratch/${seed}`),
+        augmentation: { settings: recipe.augmentation, seed: ['augmentation', seed, index] },
+      }
+    }
+  }
+  const trainBatches = source.batches(trainRequests())
+
+  const train = async () => {
+    const batch = (await trainBatches.next()).value as Batch
+    const loss = await withImages(batch, space.input, async (images) => {
+      const teacherLogits = teacher?.logits(images)
+      const result = await trainStep({
+        graph,
+        weights,
+        images,
+        labels: batch.labels,
+        labelSmoothing,
+        ...(dropoutRate > 0 && { dropout: { rate: dropoutRate, random: createRandom(seedState('dropout', seed, step)) } }),
+        ...(teacherLogits && { distillation: { ...recipe.distillation, teacherLogits } }),
+      })
+      teacherLogits?.dispose()
+      optimiser.apply(weights, result.gradients, rateAt(step, schedule, recipe.learningRate))
+      average?.update(step)
+      return result.loss
+    })
+    step++
+    checkFinite(loss, 'loss')
+    lossSum += loss
+    onStep?.(step, schedule, loss)
+  }
+
   const evaluate = async () => {
-    const statistics = await estimateStatistics()
-    return { step, statistics, validation: await scoreOf('train', shares.validation, statistics) }
+    const count = recipe.statisticsBatches
+    const statistics = await estimateStatistics(evaluated, { share: shares.train, batchSize, count, seed: `statistics/${seed}` })
+    const validation = await scoreOn(evaluated, { split: 'train', indices: shares.validation, batchSize, statistics })
+    checkFinite(validation.crossEntropy, 'cross-entropy')
+    return { step, statistics, validation }
   }
   type Evaluation = Awaited<ReturnType<typeof evaluate>>
+
+  const isReportDue = () => step > (reports.at(-1)?.step ?? 0) && (step % stepsPerEpoch === 0 || step === steps)
 
   const isEvaluated = (epoch: number) =>
     step === steps || epoch === stopBelow?.epoch || (recipe.evaluateEvery > 0 && epoch % recipe.evaluateEvery === 0)
@@ -316,27 +259,26 @@ async function trainFromScratch(options: FromScratchOptions): Promise<FromScratc
 
   try {
     let last: Evaluation | null = null
-    while (step < steps && !isHopeless()) {
-      if (signal?.aborted) {
-        await save()
-        signal.throwIfAborted()
-      }
-      const loss = await train()
-      step++
-      checkFinite(loss, 'loss')
-      lossSum += loss
-      onStep?.(step, schedule, loss)
-      if (step % stepsPerEpoch === 0 || step === steps) last = await report()
+    for (;;) {
+      // Due at once, too, where a training was broken off before it had evaluated.
+      if (isReportDue()) last = await report()
       if (checkpoints && isCheckpointDue(checkpoints)) await save()
+      if (step >= steps || isHopeless()) break
+      signal?.throwIfAborted()
+      await train()
       await nextTurn()
     }
     await save()
     const { statistics, validation } = last?.step === step ? last : await evaluate()
     const end = isHopeless() ? 'stopped' : 'finished'
     const all = () => Uint32Array.from({ length: dataset.test.count }, (_, index) => index)
-    const test = options.test === true && end === 'finished' ? await scoreOf('test', all(), statistics) : null
-    const brokenFiles = batches.brokenFiles()
-    return { end, identity, schedule, reports, validation, test, weights: await readTensors(evaluated, keys), statistics, brokenFiles }
+    const isTested = options.test === true && end === 'finished'
+    const test = isTested ? await scoreOn(evaluated, { split: 'test', indices: all(), batchSize, statistics }) : null
+    const trained = { weights: await readTensors(evaluated.weights, keys), statistics }
+    return { end, identity, schedule, reports, validation, test, ...trained, brokenFiles: source.brokenFiles() }
+  } catch (error) {
+    if (signal?.aborted === true && error === signal.reason) await save()
+    throw error
   } finally {
     await trainBatches.return()
     weights.dispose()

@@ -1,0 +1,57 @@
+// `gatehouse derive`, also `gatehouse search derive`: what a search has come to.
+
+import { type CommandDef, defineCommand } from 'citty'
+import { CliError } from '../../command-line/exit-codes.ts'
+import { printResult, type Terminal } from '../../command-line/terminal.ts'
+import { mostProbablePaths, toNetConfig } from '../../search-space/index.ts'
+import { connect, connectionFlags } from './connection.ts'
+import { deriveArchitectures } from './derived-architecture.ts'
+import { renderArchitecture } from './render-architecture.ts'
+import { resolveSearch, searchArg } from './search-ref.ts'
+
+/** More would be a list that nobody reads; a space of 21 blocks still takes milliseconds. */
+const MAX_SAMPLES = 1000
+
+function parseSamples(text: string): number {
+  const count = Number(text)
+  if (!(Number.isInteger(count) && count >= 1 && count <= MAX_SAMPLES)) {
+    throw new CliError('usage', `expected --samples to be a whole number from 1 to ${MAX_SAMPLES}, got "${text}"`)
+  }
+  return count
+}
+
+function createDeriveCommand(terminal: Terminal): CommandDef {
+  return defineCommand({
+    meta: {
+      name: 'derive',
+      description:
+        'Print the most probable architecture of a search, part by part. With --json it is a document whose "network" can be trained and searched with.',
+    },
+    args: {
+      ...searchArg,
+      samples: { type: 'string', valueHint: 'N', description: 'the N most probable architectures, the most probable first' },
+      'net-config': { type: 'boolean', description: "print the architecture as a net.config, ProxylessNAS's published format, instead" },
+      ...connectionFlags,
+    },
+    async run({ args }) {
+      const count = args.samples === undefined ? null : parseSamples(args.samples)
+      if (args['net-config'] === true && count !== null) throw new CliError('usage', '--net-config prints one network; leave --samples out')
+      const client = connect(terminal, args)
+      const status = await client.searchStatus(await resolveSearch(client, args.id))
+      const { name, version } = status.latencyTable
+      const table = await client.readTable(name, version)
+      const paths = count === null ? [status.current.path] : mostProbablePaths(status.probabilities, count).map(({ path }) => path)
+      const architectures = deriveArchitectures(status, table, paths)
+      const [first] = architectures
+      if (args['net-config'] === true && first !== undefined) {
+        terminal.write(`${JSON.stringify(toNetConfig(first.network), null, 4)}\n`)
+        return
+      }
+      printResult(terminal, args.json === true, count === null ? first : { architectures }, () =>
+        architectures.map((architecture) => renderArchitecture(architecture, terminal.columns())).join('\n\n'),
+      )
+    },
+  }) as CommandDef
+}
+
+export { createDeriveCommand }

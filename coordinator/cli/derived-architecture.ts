@@ -1,0 +1,83 @@
+// An architecture of a search with everything that is known of it: what each part computes, costs and takes by the latency
+// table that the search has pinned, and how probable its operations are.
+
+import { coverSpace, findEntry, pathLatencyMs, predictedPart } from '../../latency-lut/coverage.ts'
+import { fillMissing } from '../../latency-lut/prediction.ts'
+import type { LatencyTable } from '../../latency-lut/table.ts'
+import { type ArchitectureDocument, type ArchitecturePart, createSpace, describeArchitecture, type Path } from '../../search-space/index.ts'
+import type { Architecture, SearchStatus } from '../protocol/index.ts'
+import { CliError } from '../../command-line/exit-codes.ts'
+
+type DerivedBlock = Architecture['blocks'][number] & Omit<ArchitecturePart, 'part'>
+/** A part that every architecture of the space has. */
+type DerivedFixedPart = ArchitecturePart & { readonly latencyMs: number }
+
+type DerivedArchitecture = Omit<Architecture, 'blocks'> & {
+  readonly format: ArchitectureDocument['format']
+  readonly searchId: string
+  /** Of the whole path: the product over its blocks. */
+  readonly probability: number
+  readonly input: ArchitectureDocument['input']
+  readonly classes: number
+  readonly blocks: readonly DerivedBlock[]
+  readonly fixedParts: readonly DerivedFixedPart[]
+  readonly latencyTable: { readonly name: string; readonly version: string }
+  /** The same architecture as a space with one operation per block: what `--space` and a search's `space` take. */
+  readonly network: ArchitectureDocument['network']
+}
+
+/**
+ * Turns paths of a search's space into documents.
+ *
+ * @param table the one that the search has pinned, at that version
+ */
+function deriveArchitectures(status: SearchStatus, table: LatencyTable, paths: readonly Path[]): DerivedArchitecture[] {
+  const space = createSpace(status.space)
+  const complete = status.config.latency.missing === 'predict' ? fillMissing(space, table).table : table
+  const coverage = coverSpace(space, complete)
+  if (coverage.kind === 'missing') {
+    throw new CliError('failure', `latency table ${table.name} lacks ${coverage.keys.join(', ')}, which the search started with`)
+  }
+  const { latency } = coverage
+  const predicted = predictedPart(space, complete)
+  const { name, version } = status.latencyTable
+  return paths.map((path) => {
+    const document = describeArchitecture(status.space, path)
+    const parts = new Map(document.parts.map((part) => [part.part, part]))
+    const blocks = space.blocks.map((block, index): DerivedBlock => {
+      const operation = path[index] as number
+      const { part: _, ...described } = parts.get(block.name) as ArchitecturePart
+      return {
+        block: block.name,
+        probability: status.probabilities[index]?.[operation] ?? 0,
+        latencyMs: latency.operationMs[index]?.[operation] ?? 0,
+        ...(predicted?.operations[index]?.[operation] ? { predicted: true as const } : {}),
+        ...described,
+      }
+    })
+    const inBlocks = new Set(space.blocks.map((block) => block.name))
+    const fixedParts = document.parts.filter(({ part }) => !inBlocks.has(part))
+    return {
+      format: document.format,
+      searchId: status.searchId,
+      encoding: document.architecture,
+      path: [...path],
+      probability: blocks.reduce((product, block) => product * block.probability, 1),
+      latencyMs: pathLatencyMs(latency, path),
+      macs: document.macs,
+      parameters: document.parameters,
+      input: document.input,
+      classes: document.classes,
+      blocks,
+      fixedParts: fixedParts.map((part) => ({ ...part, latencyMs: latencyOf(complete, part) })),
+      latencyTable: { name, version },
+      network: document.network,
+    }
+  })
+}
+
+function latencyOf(table: LatencyTable, { latencyKey }: ArchitecturePart): number {
+  return latencyKey === null ? 0 : (findEntry(table, latencyKey)?.meanMs ?? 0)
+}
+
+export { type DerivedArchitecture, deriveArchitectures }

@@ -1,0 +1,156 @@
+// `gatehouse data check`, run as the command line runs it.
+
+import { execFile } from 'node:child_process'
+import { cp, mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { promisify } from 'node:util'
+
+import { afterEach, beforeEach, describe, expect, it } from 'vitest'
+import { runCommandLine } from '../../command-line/program.ts'
+import type { Terminal } from '../../command-line/terminal.ts'
+import { createGatehouse, epilogues } from '../../coordinator/cli/gatehouse.ts'
+import { encodeIdxImages, encodeIdxLabels } from '../../worker-agent/datasets/index.ts'
+import { colouredClasses, gradient, plain, writeFiles } from '../fixtures/image-folder.ts'
+
+let folder: string
+beforeEach(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'gatehouse-data-check-'))
+})
+afterEach(() => rm(folder, { recursive: true, force: true }))
+
+async function check(...args: string[]): Promise<{ code: number; out: string; err: string }> {
+  let out = ''
+  let err = ''
+  const terminal: Terminal = {
+    env: {},
+    folder,
+    isInteractive: false,
+    interrupted: new AbortController().signal,
+    columns: () => 80,
+    rows: () => 50,
+    write: (text) => void (out += text),
+    note: (line) => void (err += `${line}\n`),
+  }
+  const code = await runCommandLine(createGatehouse(terminal, '1.2.3'), terminal, ['data', 'check', ...args], epilogues)
+  return { code, out, err }
+}
+
+/** Large gradients, one broken in its header, one cut, one twice, and a text. */
+async function writePhotos(): Promise<void> {
+  const photo = await gradient([300, 200]).jpeg({ quality: 100 }).toBuffer()
+  await writeFiles(folder, {
+    ...colouredClasses('photos/train/', 4),
+    ...colouredClasses('photos/val/', 2, [50, 30]),
+    'photos/train/dog/big.jpg': photo,
+    'photos/train/dog/cut.jpg': photo.subarray(0, photo.length / 2),
+    'photos/train/dog/text.jpg': 'text',
+    'photos/train/dog/notes.txt': 'text',
+  })
+  await cp(join(folder, 'photos/train/cat/000.png'), join(folder, 'photos/val/dog/same.png'))
+}
+
+describe('gatehouse data check', () => {
+  it('says of a folder of images what is in it, what is broken, twice or not read, and how fast it is read', async () => {
+    await writePhotos()
+    const { code, out } = await check('photos', '--input', '16x16x3', '--json')
+    expect(code).toBe(0)
+    const report = JSON.parse(out)
+    expect(report).toMatchObject({
+      usable: true,
+      name: 'photos',
+      kind: 'images',
+      storage: 'files',
+      shape: [16, 16, 3],
+      images: { train: 11, test: 5 },
+      testFolder: 'val',
+      classes: [
+        { name: 'cat', train: 4, test: 2 },
+        { name: 'dog', train: 7, test: 3 },
+      ],
+      sizes: { smallest: [40, 30], largest: [300, 200] },
+      fingerprint: expect.stringMatching(/^[0-9a-f]{64}$/),
+      duplicates: { count: 1, sets: 1, acrossSplits: 1, acrossClasses: 1, examples: [['train/cat/000.png', 'val/dog/same.png']] },
+      ignored: { count: 1, examples: ['train/dog/notes.txt'] },
+    })
+    expect(report.broken.count).toBe(2)
+    expect(report.broken.examples.map(({ file }: { file: string }) => file).toSorted()).toEqual(['train/dog/cut.jpg', 'train/dog/text.jpg'])
+    expect(report.readerImagesPerSecond).toBeGreaterThan(0)
+    expect(report.normalisation.mean).toHaveLength(3)
+
+    const text = (await check('images:photos', '--input', '16x16x3')).out
+    expect(text).toMatch(/^splits +11 training images, 5 test images \(from val\/\)$/m)
+    expect(text).toMatch(/^broken +2\n +train\/dog\/(cut|text)\.jpg: /m)
+    expect(text).toMatch(/^dog +7 +3$/m)
+    expect(text).toContain(report.fingerprint)
+  })
+
+  it('says the same of small images that are kept in memory', async () => {
+    await writeFiles(folder, {
+      ...colouredClasses('small/', 20, [8, 8]),
+      'small/cat/zz.png': 'text',
+      'small/dog/again.png': plain([8, 8], [100, 0, 0]),
+    })
+    const { code, out } = await check('small', '--input', '8x8x3', '--json')
+    expect(code).toBe(0)
+    expect(JSON.parse(out)).toMatchObject({
+      storage: 'memory',
+      images: { train: 38, test: 4 },
+      testFolder: null,
+      broken: { count: 1, examples: [{ file: 'cat/zz.png' }] },
+      duplicates: { count: 1, acrossClasses: 0 },
+    })
+  })
+
+  it('says of files in other formats what they hold', async () => {
+    const images = Uint8Array.from({ length: 5 * 4 }, (_, at) => (at < 8 ? at % 4 : at))
+    await writeFiles(folder, {
+      'idx/train-images-idx3-ubyte': encodeIdxImages({ count: 5, shape: [2, 2, 1], images }),
+      'idx/train-labels-idx1-ubyte': encodeIdxLabels(Uint8Array.of(0, 1, 2, 2, 2)),
+      'idx/t10k-images-idx3-ubyte': encodeIdxImages({ count: 1, shape: [2, 2, 1], images: images.subarray(16) }),
+      'idx/t10k-labels-idx1-ubyte': encodeIdxLabels(Uint8Array.of(2)),
+    })
+    const { out } = await check('idx', '--json')
+    expect(JSON.parse(out)).toMatchObject({
+      kind: 'idx',
+      storage: 'memory',
+      shape: [2, 2, 1],
+      classes: [
+        { name: '0', train: 1, test: 0 },
+        { name: '1', train: 1, test: 0 },
+        { name: '2', train: 3, test: 1 },
+      ],
+      // Images 0 and 1 are equal, of two classes; the last train image is the test image.
+      duplicates: { count: 2, sets: 2, acrossSplits: 1, acrossClasses: 1 },
+    })
+  })
+
+  it('fails for data that cannot be trained on, with the reason as text or JSON', async () => {
+    await writeFiles(folder, { ...colouredClasses('bad/train/', 2), 'bad/val/owl/a.png': plain([9, 9], [1, 1, 1]) })
+    const { code, out, err } = await check('bad', '--json')
+    expect(code).toBe(2)
+    expect(JSON.parse(out)).toEqual({
+      usable: false,
+      code: 'unknown-class',
+      message: expect.stringContaining('owl'),
+      file: join(folder, 'bad', 'val', 'owl'),
+    })
+    expect(err).toMatch(/^gatehouse: expected only classes of .*train/)
+    await writeFile(join(folder, 'file'), '')
+    for (const path of ['file', 'nowhere', 'npm:nothing', 'cifar:bad']) expect(await check(path)).toMatchObject({ code: 2, out: '' })
+    expect((await check('bad', '--input', '224')).err).toMatch(/--input to be HEIGHTxWIDTHxCHANNELS/)
+  })
+
+  it('loads the image decoder when it runs: other commands, and data of other formats, do without', async () => {
+    const module = (path: string) => JSON.stringify(new URL(`../../${path}`, import.meta.url).href)
+    const script = `
+      const loaded = () => process.report.getReport().sharedObjects.some((file) => /sharp|vips/.test(file))
+      await import(${module('coordinator/cli/gatehouse.ts')})
+      await import(${module('worker-agent/datasets/index.ts')})
+      const before = loaded()
+      await import(${module('worker-agent/datasets/image-decoder.ts')})
+      process.stdout.write(JSON.stringify([before, loaded()]))`
+    const { stdout } = await promisify(execFile)(process.execPath, ['--input-type=module', '-e', script])
+    expect(JSON.parse(stdout)).toEqual([false, true])
+  })
+})
