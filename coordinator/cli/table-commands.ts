@@ -100,6 +100,9 @@ function renderLatencyTable(table: LatencyTable): string {
     `input     ${table.inputShape.join('×')}, batch ${table.batch}`,
     ...(table.measuredAt === undefined ? [] : [`measured  ${table.measuredAt}`]),
     `fixed     ${printDecimal(table.fixedMs)} ms`,
+    ...(table.correction === undefined
+      ? []
+      : [`corrected ${printDecimal(table.correction.offsetMs)} ms + ${table.correction.factor.toFixed(4)} times the sum of entries`]),
     '',
     renderTable(
       [

@@ -175,6 +175,7 @@ function exportCommand(terminal: Terminal): CommandDef {
       }
       await writeTextFile(resolve(terminal.folder, args.out), text)
       terminal.note(`wrote ${args.out}`)
+      if (!formats[format].holdsDescription && table.correction) terminal.note('the correction of the table is not part of it')
       if (!formats[format].holdsDescription) terminal.note(`it holds the entries only; to read it back:\n  ${importLine(args.out, table)}`)
     },
   }) as CommandDef
