@@ -26,8 +26,6 @@ export class SearchObject extends DurableObject {
   async arm(ms) { await this.ctx.storage.setAlarm(Date.now() + ms) }
   async alarm() { await this.add('alarms') }
 }
-export class WeightsObject extends DurableObject {}
-export class DirectoryObject extends DurableObject {}
 export default {
   async fetch(request, env) {
     const { pathname, searchParams } = new URL(request.url)
@@ -54,7 +52,9 @@ beforeAll(async () => {
   const config = readFileSync(new URL('../../wrangler.toml', import.meta.url), 'utf8')
   configPath = join(root, 'wrangler.toml')
   writeFileSync(configPath, config.replace('coordinator/index.ts', 'worker.js').replace('coordinator/dashboard', 'pages'))
-  writeFileSync(join(root, 'worker.js'), WORKER)
+  // The other objects that the configuration names are there and do nothing.
+  const named = [...config.matchAll(/^class_name = "(\w+)"$/gm)].map(([, name]) => name).filter((name) => name !== 'SearchObject')
+  writeFileSync(join(root, 'worker.js'), [WORKER, ...named.map((name) => `export class ${name} extends DurableObject {}`)].join('\n'))
   mkdirSync(join(root, 'pages'))
   writeFileSync(join(root, 'pages', 'index.html'), '<h1>status</h1>')
   writeFileSync(join(root, 'pages', '_headers'), '/*\n  X-Frame-Options: DENY\n')
