@@ -28,6 +28,7 @@ export class SearchObject extends DurableObject {
 }
 export class WeightsObject extends DurableObject {}
 export class DirectoryObject extends DurableObject {}
+export class ProfileObject extends DurableObject {}
 export default {
   async fetch(request, env) {
     const { pathname, searchParams } = new URL(request.url)
