@@ -12,9 +12,16 @@ const BASELINE_LOOKS = 5
 /** A level is the median of this many looks: a single slow one is another process, not heat. */
 const RECENT_LOOKS = 3
 
+type Look = {
+  /** How many times slower than at its best the reference is by its last looks; 1 while that is unknown. */
+  readonly slowdown: number
+  /** Whether this very look was slow: chance, or the first of a lasting slowdown. */
+  readonly isSuspect: boolean
+}
+
 type ThrottleWatch = {
-  /** Takes the reference's time, milliseconds; answers how many times slower than at its best it is, 1 while that is unknown. */
-  observe(referenceMs: number): number
+  /** Takes the reference's time, milliseconds. */
+  observe(referenceMs: number): Look
   /** Takes the present level for what the device can sustain. */
   accept(): void
 }
@@ -28,7 +35,8 @@ function createThrottleWatch(): ThrottleWatch {
       looks.push(referenceMs)
       if (looks.length > BASELINE_LOOKS) looks.shift()
       if (looks.length === BASELINE_LOOKS) baselineMs = Math.min(baselineMs ?? Number.POSITIVE_INFINITY, median(looks))
-      return baselineMs === null ? 1 : Math.max(1, levelMs() / baselineMs)
+      if (baselineMs === null) return { slowdown: 1, isSuspect: false }
+      return { slowdown: Math.max(1, levelMs() / baselineMs), isSuspect: referenceMs > TOLERATED_SLOWDOWN * baselineMs }
     },
     accept() {
       baselineMs = levelMs()
@@ -58,21 +66,26 @@ async function steadyRound(conditions: RoundConditions): Promise<{ samples: numb
   const samples = subjects.map(() => 0)
   const queue = [...conditions.order]
   let repeated = 0
-  while (queue.length > 0) {
-    const sinceLook: number[] = []
+  /** Measured since the last look that was not slow. */
+  let suspects: number[] = []
+  while (queue.length > 0 || suspects.length > 0) {
     const lookedAtMs = spentMs()
-    do {
+    while (queue.length > 0 && spentMs() - lookedAtMs < lookMs) {
       const index = queue.shift() as number
       samples[index] = await (subjects[index] as Subject).sample()
-      sinceLook.push(index)
-    } while (queue.length > 0 && spentMs() - lookedAtMs < lookMs)
-    const slowdown = watch.observe(await reference())
-    if (slowdown <= TOLERATED_SLOWDOWN) continue
-    if (await cool(slowdown)) {
-      repeated += sinceLook.length
-      queue.unshift(...sinceLook)
-    } else {
-      watch.accept()
+      suspects.push(index)
+    }
+    const { slowdown, isSuspect } = watch.observe(await reference())
+    if (slowdown > TOLERATED_SLOWDOWN) {
+      if (await cool(slowdown)) {
+        repeated += suspects.length
+        queue.unshift(...suspects)
+      } else {
+        watch.accept()
+      }
+      suspects = []
+    } else if (!isSuspect) {
+      suspects = []
     }
   }
   return { samples, repeated }

@@ -78,8 +78,8 @@ function linkCommand(terminal: Terminal): CommandDef {
     async run({ args, rawArgs }) {
       const request = parseRequest(args)
       const client = connect(terminal, args)
-      const created = await client.createProfile(request)
       const found = await findLinkOrigin(client.url, args.origin, terminal.interrupted)
+      const created = await client.createProfile(request)
       const link = { ...created, url: new URL(new URL(created.url).pathname, found.origin).href }
       const lines = [
         renderUnicodeCompact(link.url, { border: 2 }),

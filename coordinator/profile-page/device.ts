@@ -13,7 +13,7 @@ const browserPatterns: readonly (readonly [string, RegExp])[] = [
   ['Samsung Internet', /\bSamsungBrowser\/([\d.]+)/],
   ['Opera', /\bOPR\/([\d.]+)/],
   ['Firefox', /\b(?:Firefox|FxiOS)\/([\d.]+)/],
-  ['Chrome', /\b(?:Chrome|CriOS)\/([\d.]+)/],
+  ['Chrome', /\b(?:Headless)?(?:Chrome|CriOS)\/([\d.]+)/],
   ['Safari', /\bVersion\/([\d.]+).*\bSafari\//],
 ]
 

@@ -101,7 +101,7 @@ async function measureBackend(options: MeasureOptions): Promise<void> {
         coolingLeftMs -= COOLING_MS
         await pause(COOLING_MS)
         let level = slowdown
-        for (let look = 0; look < REFERENCE_SAMPLES; look++) level = watch.observe(await reference())
+        for (let look = 0; look < REFERENCE_SAMPLES; look++) level = watch.observe(await reference()).slowdown
         if (level > TOLERATED_SLOWDOWN) continue
         onThrottling(null)
         return true

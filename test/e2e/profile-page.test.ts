@@ -203,7 +203,6 @@ describe.skipIf(!hasBrowser)('the measuring page', () => {
     expect(dark).toEqual(expected)
     expect(await page.textContent('#profile-state')).toContain('Waiting for a device')
     expect(await page.evaluate('document.documentElement.scrollWidth')).toBe(PHONE.width)
-    await page.screenshot({ path: '/tmp/shot-form.png' })
     await page.goto(link)
     await shown('setup')
     expect(await page.textContent('#setup-name')).toBe('from-status-page')
