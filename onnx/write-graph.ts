@@ -9,17 +9,7 @@
 // padding does not count in averages.
 
 import type { FusedNetwork, FusedStep } from '../worker-agent/executor/index.ts'
-import {
-  type Attribute,
-  attributeTypes,
-  type DataType,
-  dataTypes,
-  type Dimension,
-  encodeModel,
-  type Node,
-  type Tensor,
-  type ValueInfo,
-} from './schema.ts'
+import { attributeTypes, dataTypes, encodeOnnx, type OnnxAttribute, type OnnxNode, type OnnxTensor, type OnnxValueInfo } from './schema.ts'
 
 /** Of 2022: new enough for every node used here, and old enough for runtimes on phones. */
 const OPSET = 17
@@ -42,8 +32,8 @@ type OnnxOptions = {
 type Shape = FusedStep['shape']
 type StepOf<Kind extends FusedStep['kind']> = Extract<FusedStep, { kind: Kind }>
 
-const int = (name: string, i: number): Attribute => ({ name, type: attributeTypes.int, i })
-const ints = (name: string, values: readonly number[]): Attribute => ({ name, type: attributeTypes.ints, ints: values })
+const int = (name: string, i: number): OnnxAttribute => ({ name, type: attributeTypes.int, i })
+const ints = (name: string, values: readonly number[]): OnnxAttribute => ({ name, type: attributeTypes.ints, ints: values })
 
 /** `values[a][b]` to `values[b][a]`, each element a run of `length` numbers. */
 function swapAxes(values: Float32Array, a: number, b: number, length = 1): Float32Array {
@@ -77,8 +67,8 @@ function poolPadding(from: number, to: number, kernel: number, stride: number): 
 
 /** Collects nodes and constants of one graph. */
 class GraphWriter {
-  readonly nodes: Node[] = []
-  readonly constants = new Map<string, Tensor>()
+  readonly nodes: OnnxNode[] = []
+  readonly constants = new Map<string, OnnxTensor>()
   readonly #tensorNames: ReadonlyMap<string, string>
   readonly #shapes: ReadonlyMap<string, Shape>
   readonly #output: string
@@ -103,10 +93,10 @@ class GraphWriter {
     return name
   }
 
-  #constant(name: string, type: DataType, dims: readonly number[], values: Float32Array | BigInt64Array): string {
+  #constant(name: string, type: 'float' | 'int64', dims: readonly number[], values: Float32Array | BigInt64Array): string {
     // Typed arrays are little-endian on everything that runs JavaScript today, as ONNX wants it.
-    const raw_data = new Uint8Array(values.buffer, values.byteOffset, values.byteLength)
-    this.constants.set(name, { name, dims, data_type: dataTypes[type], raw_data })
+    const rawData = new Uint8Array(values.buffer, values.byteOffset, values.byteLength)
+    this.constants.set(name, { name, dims, dataType: dataTypes[type], rawData })
     return name
   }
 
@@ -118,8 +108,8 @@ class GraphWriter {
     return this.#constant(name, 'int64', [values.length], BigInt64Array.from(values, BigInt))
   }
 
-  #node(op_type: string, name: string, input: readonly string[], output: string, attribute: readonly Attribute[] = []): void {
-    this.nodes.push({ op_type, name, input, output: [output], attribute })
+  #node(opType: string, name: string, input: readonly string[], output: string, attribute: readonly OnnxAttribute[] = []): void {
+    this.nodes.push({ opType, name, input, output: [output], attribute })
   }
 
   #clip(name: string, input: string, output: string): void {
@@ -206,9 +196,9 @@ class GraphWriter {
 
   step(step: FusedStep): void {
     const { id, kind } = step
-    const plain = (op_type: string, attributes: readonly Attribute[] = []) =>
+    const plain = (opType: string, attributes: readonly OnnxAttribute[] = []) =>
       this.#node(
-        op_type,
+        opType,
         id,
         step.inputs.map((input) => this.#tensor(input)),
         this.#tensor(id),
@@ -240,10 +230,10 @@ class GraphWriter {
   }
 }
 
-function describeTensor(name: string, batch: number | string, sizes: readonly number[]): ValueInfo {
-  const first: Dimension = typeof batch === 'number' ? { dim_value: batch } : { dim_param: batch }
-  const dim: Dimension[] = [first, ...sizes.map((dim_value) => ({ dim_value }))]
-  return { name, type: { tensor_type: { elem_type: dataTypes.float, shape: { dim } } } }
+function describeTensor(name: string, batch: number | string, sizes: readonly number[]): OnnxValueInfo {
+  const first = typeof batch === 'number' ? { dimValue: batch } : { dimParam: batch }
+  const dim = [first, ...sizes.map((dimValue) => ({ dimValue }))]
+  return { name, type: { tensorType: { elemType: dataTypes.float, shape: { dim } } } }
 }
 
 /**
@@ -260,9 +250,9 @@ function writeOnnx(
   const last = network.steps.find(({ id }) => id === network.output)
   const [height, width, channels] = network.inputShape
   const [outHeight, outWidth, outChannels] = last?.shape ?? network.inputShape
-  return encodeModel({
-    ir_version: IR_VERSION,
-    producer_name: 'gatehouse',
+  return encodeOnnx({
+    irVersion: IR_VERSION,
+    producerName: 'gatehouse',
     graph: {
       name,
       node: writer.nodes,
@@ -270,8 +260,8 @@ function writeOnnx(
       input: [describeTensor(inputName, batch, [channels, height, width])],
       output: [describeTensor(outputName, batch, last?.kind === 'linear' ? [outChannels] : [outChannels, outHeight, outWidth])],
     },
-    opset_import: [{ domain: '', version: OPSET }],
-    metadata_props: Object.entries(metadata).map(([key, value]) => ({ key, value })),
+    opsetImport: [{ domain: '', version: OPSET }],
+    metadataProps: Object.entries(metadata).map(([key, value]) => ({ key, value })),
   })
 }
 

@@ -10,7 +10,7 @@ import {
   type OnnxNode,
   type OnnxTensor,
   type OnnxValueInfo,
-} from './onnx-schema.ts'
+} from '../../onnx/schema.ts'
 import { describeModel, pixelStatistics } from './preprocessing.ts'
 import { depthwiseToOihw, filterToOihw } from './reorder.ts'
 
