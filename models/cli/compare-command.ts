@@ -31,7 +31,7 @@ const flags = {
   },
   random: { type: 'string', valueHint: 'N', description: 'random architectures of the space', default: '3' },
   'random-seed': { type: 'string', valueHint: 'N', description: 'seed of the random architectures', default: '1' },
-  largest: { type: 'boolean', description: 'the largest architecture of the space', default: true },
+  largest: { type: 'boolean', description: 'leave out the largest architecture of the space', default: true },
   'mobilenet-v2': { type: 'string', valueHint: 'WIDTHS', description: 'MobileNetV2 at these width multipliers, for example 0.35,0.5,1' },
   ...dataArgs,
   ...backendArgs,

@@ -2,7 +2,8 @@
 
 import { printLarge } from '../../coordinator/cli/quantities.ts'
 import { renderTable } from '../../command-line/text-layout.ts'
-import { type Compared, orderAgreement, speedUpAtEqualAccuracy } from './summary.ts'
+import { kendallTau } from '../../latency-lut/agreement.ts'
+import { type Compared, speedUpAtEqualAccuracy } from './summary.ts'
 
 const percent = (share: number) => (share * 100).toFixed(2)
 
@@ -42,7 +43,7 @@ function renderComparison(results: readonly Compared[]): string {
     ],
     rows,
   )
-  const agreement = orderAgreement(
+  const agreement = kendallTau(
     results.map(({ macs }) => macs),
     results.map(({ latencyMs }) => latencyMs),
   )

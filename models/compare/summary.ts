@@ -38,19 +38,6 @@ function summarise(results: readonly (Candidate & { readonly latencyMs: number; 
   return points.map((point) => ({ ...point.result, accuracy: point.accuracy, isOnFront: front.has(point) }))
 }
 
-/** Kendall's tau of two orders: (concordant − discordant) / all pairs, ties counting neither. NaN for fewer than two. */
-function orderAgreement(a: readonly number[], b: readonly number[]): number {
-  let sum = 0
-  let pairs = 0
-  for (let i = 0; i < a.length; i++) {
-    for (let j = i + 1; j < a.length; j++) {
-      sum += Math.sign((a[i] as number) - (a[j] as number)) * Math.sign((b[i] as number) - (b[j] as number))
-      pairs += 1
-    }
-  }
-  return sum / pairs
-}
-
 /** How much faster `ours` is than what a line between the neighbours of `others` needs for the same accuracy; null outside of them. */
 function speedUpAtEqualAccuracy(ours: Pick<Compared, 'latencyMs' | 'accuracy'>, others: readonly Compared[]): number | null {
   const sorted = others.toSorted((a, b) => a.accuracy.mean - b.accuracy.mean)
@@ -62,4 +49,4 @@ function speedUpAtEqualAccuracy(ours: Pick<Compared, 'latencyMs' | 'accuracy'>, 
   return (below.latencyMs + share * (above.latencyMs - below.latencyMs)) / ours.latencyMs
 }
 
-export { type Compared, orderAgreement, speedUpAtEqualAccuracy, type Spread, spreadOf, summarise }
+export { type Compared, speedUpAtEqualAccuracy, type Spread, spreadOf, summarise }
