@@ -1,8 +1,8 @@
 // TensorFlow.js: the backends that agents train on, with their fused operations for inference.
 
 import * as tf from '@tensorflow/tfjs-core'
-import { type Backend, type BackendName, openBackend } from '../../../worker-agent/backends/backends.ts'
 import { createTfjsWorkbench } from '../../tfjs/workbench.ts'
+import { type Backend, type BackendName, BackendUnavailableError, openBackend } from '../../../worker-agent/backends/backends.ts'
 import { type Runtime, type RuntimeOptions, RuntimeUnavailableError } from './runtime.ts'
 
 /** Backends that compute on the processor, in one thread, before a call returns. */
@@ -19,8 +19,11 @@ async function openTfjs(backendName: BackendName, { threads = 1, provider }: Run
   try {
     backend = (await openBackend(backendName)).chosen
   } catch (error) {
-    const code = error instanceof Error && 'code' in error ? error.code : undefined
-    if (code === 'backend-unavailable' || code === 'kernels-missing') throw new RuntimeUnavailableError((error as Error).message)
+    if (error instanceof BackendUnavailableError) {
+      const reasons = error.rejected.map(({ reason }) => reason).join('; ')
+      throw new RuntimeUnavailableError(`${name} is not available on this machine: ${reasons}`)
+    }
+    if (error instanceof Error && 'code' in error && error.code === 'kernels-missing') throw new RuntimeUnavailableError(error.message)
     throw error
   }
   const isImmediate = runsAtOnce(backend)
