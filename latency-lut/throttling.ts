@@ -24,17 +24,21 @@ type ThrottleWatch = {
   observe(referenceMs: number): Look
   /** Takes the present level for what the device can sustain. */
   accept(): void
+  /** Whether a level that was accepted is still too slow beside the best one: no for a device that has recovered since. */
+  isSlow(): boolean
 }
 
 function createThrottleWatch(): ThrottleWatch {
   const looks: number[] = []
   let baselineMs: number | null = null
+  let bestMs = Number.POSITIVE_INFINITY
   const levelMs = () => median(looks.slice(-RECENT_LOOKS))
   return {
     observe(referenceMs) {
       looks.push(referenceMs)
       if (looks.length > BASELINE_LOOKS) looks.shift()
       if (looks.length === BASELINE_LOOKS) baselineMs = Math.min(baselineMs ?? Number.POSITIVE_INFINITY, median(looks))
+      bestMs = Math.min(bestMs, baselineMs ?? bestMs)
       if (baselineMs === null) return { slowdown: 1, isSuspect: false }
       return { slowdown: Math.max(1, levelMs() / baselineMs), isSuspect: referenceMs > TOLERATED_SLOWDOWN * baselineMs }
     },
@@ -42,6 +46,7 @@ function createThrottleWatch(): ThrottleWatch {
       baselineMs = levelMs()
       looks.length = 0
     },
+    isSlow: () => baselineMs !== null && baselineMs > TOLERATED_SLOWDOWN * bestMs,
   }
 }
 

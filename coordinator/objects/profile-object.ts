@@ -251,13 +251,13 @@ class ProfileObject extends DurableObject<Environment> {
     return this.#backends().find(({ backend }) => backend === name)
   }
 
-  /** Those of the last batch; throttled if the device was in any of them. */
-  #conditions({ backend, last_batch }: BackendRow): ProfileConditions {
+  /** Those of the last batch; throttled if the device was in at least half of its rounds, which is when medians move. */
+  #conditions({ backend, rounds, last_batch }: BackendRow): ProfileConditions {
     const { sql } = this.ctx.storage
     const query = 'SELECT conditions FROM batches WHERE backend = ? AND batch = ?'
     const last = sql.exec<{ conditions: string }>(query, backend, last_batch).one()
-    const slow = "SELECT 1 FROM batches WHERE backend = ? AND json_extract(conditions, '$.throttled') LIMIT 1"
-    const throttled = sql.exec(slow, backend).toArray().length > 0
+    const slow = "SELECT TOTAL(rounds) AS rounds FROM batches WHERE backend = ? AND json_extract(conditions, '$.throttled')"
+    const throttled = 2 * sql.exec<{ rounds: number }>(slow, backend).one().rounds >= rounds
     return { ...(JSON.parse(last.conditions) as ProfileConditions), throttled }
   }
 

@@ -236,7 +236,11 @@ async function measure({ status, space, device, opened, step, outbox, attention,
       setText(find('#run-rounds'), String(report.rounds.length))
       setText(find('#run-repeated'), String(report.repeated))
       setText(find('#run-precision'), Number.isFinite(report.halfWidth) ? `± ${(100 * report.halfWidth).toFixed(1)} %` : '–')
-      if (report.throttled) showWarning('The device stays slower than at first: its present speed is measured, and the table says so.')
+      showWarning(
+        report.throttled
+          ? 'The device stays slower than at its best: its present speed is measured, and the table says so if that goes on.'
+          : '',
+      )
       const entries = entriesOf(report.rounds, keys.length)
       showMedians(
         keys.map((key, index) => ({ key, ms: entries[index]?.meanMs ?? 0 })),

@@ -41,7 +41,7 @@ type RoundReport = {
   readonly halfWidth: number
   /** Operations measured again because the device was too slow, in all rounds of this visit. */
   readonly repeated: number
-  /** Whether the device became slower for good. */
+  /** Whether the device is slower than at its best, and was accepted so because it did not recover. */
   readonly throttled: boolean
 }
 
@@ -94,7 +94,6 @@ async function measureBackend(options: MeasureOptions): Promise<void> {
 
     const watch = createThrottleWatch()
     let coolingLeftMs = budgetMs * COOLING_SHARE
-    let throttled = false
     const cool = async (slowdown: number) => {
       onThrottling(slowdown)
       while (coolingLeftMs > 0 && !signal.aborted) {
@@ -106,7 +105,6 @@ async function measureBackend(options: MeasureOptions): Promise<void> {
         onThrottling(null)
         return true
       }
-      throttled = true
       onThrottling(null)
       return false
     }
@@ -146,7 +144,7 @@ async function measureBackend(options: MeasureOptions): Promise<void> {
       spentMs += measuredMs
       if (rounds.length % ROUNDS_PER_LOOK === 0) halfWidth = worstHalfWidth(rounds, guarded.length)
       const share = hasMore() ? Math.min(1, spentMs / budgetMs) : 1
-      onRound({ samples: made.samples, spentMs: measuredMs, rounds, share, halfWidth, repeated, throttled })
+      onRound({ samples: made.samples, spentMs: measuredMs, rounds, share, halfWidth, repeated, throttled: watch.isSlow() })
     }
   } finally {
     await subjects.dispose()

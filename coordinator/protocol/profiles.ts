@@ -70,7 +70,7 @@ const profileConditionsSchema = z.strictObject({
   threads: z.int().min(1).max(1024).optional(),
   adapter: text.optional().describe('graphics adapter'),
   clockStepMs: z.number().min(0).max(1000).describe("step of the browser's clock"),
-  throttled: z.boolean().describe('whether the device became slower for good while it measured'),
+  throttled: z.boolean().describe('whether the device was slower than at its best and did not recover'),
 })
 type ProfileConditions = z.infer<typeof profileConditionsSchema>
 

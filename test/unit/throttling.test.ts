@@ -50,10 +50,21 @@ describe('the watch', () => {
     const watch = createThrottleWatch()
     for (let look = 0; look < 5; look++) watch.observe(10)
     for (let look = 0; look < 3; look++) watch.observe(20)
+    expect(watch.isSlow()).toBe(false)
     watch.accept()
+    expect(watch.isSlow()).toBe(true)
     expect(watch.observe(20).slowdown).toBe(1)
     for (let look = 0; look < 3; look++) watch.observe(40)
     expect(watch.observe(40).slowdown).toBe(2)
+  })
+
+  it('knows when a device whose slowness was accepted has recovered', () => {
+    const watch = createThrottleWatch()
+    for (let look = 0; look < 5; look++) watch.observe(10)
+    for (let look = 0; look < 3; look++) watch.observe(20)
+    watch.accept()
+    for (let look = 0; look < 5; look++) watch.observe(11)
+    expect(watch.isSlow()).toBe(false)
   })
 })
 
