@@ -1,4 +1,5 @@
-// The list of searches, newest first. One object, written only when a search is created or deleted.
+// A list of searches, newest first, written only when one is created or deleted. One object is that of the searches,
+// another that of the trainings: what is said of searches here holds for both.
 
 import { DurableObject } from 'cloudflare:workers'
 import type { Environment } from './environment.ts'

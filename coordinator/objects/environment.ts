@@ -2,12 +2,14 @@
 
 import type { DirectoryObject } from './directory-object.ts'
 import type { SearchObject } from './search-object.ts'
+import type { TrainingObject } from './training-object.ts'
 import type { WeightsObject } from './weights-object.ts'
 
 type Environment = {
   readonly SEARCH: DurableObjectNamespace<SearchObject>
   readonly WEIGHTS: DurableObjectNamespace<WeightsObject>
   readonly DIRECTORY: DurableObjectNamespace<DirectoryObject>
+  readonly TRAINING: DurableObjectNamespace<TrainingObject>
   readonly LATENCY_TABLES: KVNamespace
   /** Secret. Who knows it may do everything. */
   readonly ADMIN_TOKEN: string

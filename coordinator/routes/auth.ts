@@ -2,10 +2,16 @@
 // its hash. Comparison is of SHA-256 digests in constant time.
 
 import type { Context, MiddlewareHandler } from 'hono'
-import { type Caller, parseAgentToken, ProblemError } from '../protocol/index.ts'
+import { type Caller, parseAgentToken, parseTrainingToken, ProblemError } from '../protocol/index.ts'
 import type { Ports } from './ports.ts'
 
-type Variables = { caller: Caller & { searchId?: string }; ports: Ports }
+/** As far as the token itself says; the object that it is for says whether it is good. */
+type Shown =
+  | { readonly kind: 'admin' }
+  | { readonly kind: 'agent'; readonly searchId: string; readonly tokenId: string; readonly hash: Uint8Array }
+  | { readonly kind: 'trainer'; readonly trainingId: string; readonly tokenId: string; readonly hash: Uint8Array }
+
+type Variables = { caller: Shown; ports: Ports }
 type RouteEnvironment<Bindings extends object = object> = { Bindings: Bindings; Variables: Variables }
 
 async function sha256(text: string): Promise<Uint8Array> {
@@ -28,34 +34,61 @@ const authenticate: MiddlewareHandler<RouteEnvironment> = async (context, next) 
   if (crypto.subtle.timingSafeEqual(hash, await sha256(adminToken)) && adminToken !== '') {
     context.set('caller', { kind: 'admin' })
   } else {
-    const parts = parseAgentToken(token)
-    if (!parts) throw new ProblemError('unauthorized', 'this token is neither the admin token nor an agent token')
-    context.set('caller', { kind: 'agent', hash, ...parts })
+    const agent = parseAgentToken(token)
+    const trainer = parseTrainingToken(token)
+    if (agent) context.set('caller', { kind: 'agent', hash, ...agent })
+    else if (trainer) context.set('caller', { kind: 'trainer', hash, ...trainer })
+    else throw new ProblemError('unauthorized', 'this token is neither the admin token nor an agent token')
   }
   await next()
+}
+
+/** What a token other than the admin's is good for, for refusals. */
+function reach(caller: Shown): string {
+  switch (caller.kind) {
+    case 'admin':
+      return 'the admin token may do everything'
+    case 'agent':
+      return `this agent token is good for search ${caller.searchId} only`
+    case 'trainer':
+      return `this agent token is good for training ${caller.trainingId} only`
+    default:
+      return caller satisfies never
+  }
+}
+
+function refuse(caller: Shown, wanted: string): never {
+  throw new ProblemError('forbidden', `this needs ${wanted}; ${reach(caller)}`)
 }
 
 /** Throws ProblemError `forbidden` for agents. */
 const adminOnly: MiddlewareHandler<RouteEnvironment> = async (context, next) => {
-  if (context.var.caller.kind !== 'admin')
-    throw new ProblemError('forbidden', 'this needs the admin token; an agent token is good for the work of one search only')
+  if (context.var.caller.kind !== 'admin') refuse(context.var.caller, 'the admin token')
   await next()
 }
 
-/** Throws ProblemError `forbidden` for agents of another search. */
+/** Throws ProblemError `forbidden` for all but the administrator and agents of this search. */
 const ownSearchOnly: MiddlewareHandler<RouteEnvironment> = async (context, next) => {
   const { caller } = context.var
   const searchId = context.req.param('searchId')
-  if (caller.kind === 'agent' && caller.searchId !== searchId) {
-    throw new ProblemError('forbidden', `this agent token is good for search ${caller.searchId}, not for ${searchId}`)
-  }
+  const isAllowed = caller.kind === 'admin' || (caller.kind === 'agent' && caller.searchId === searchId)
+  if (!isAllowed) refuse(caller, `the admin token or an agent token of search ${searchId}`)
   await next()
 }
 
-/** The caller as objects take it. */
+/** Throws ProblemError `forbidden` for all but the administrator and agents of this training. */
+const ownTrainingOnly: MiddlewareHandler<RouteEnvironment> = async (context, next) => {
+  const { caller } = context.var
+  const trainingId = context.req.param('trainingId')
+  const isAllowed = caller.kind === 'admin' || (caller.kind === 'trainer' && caller.trainingId === trainingId)
+  if (!isAllowed) refuse(caller, `the admin token or the agent token of training ${trainingId}`)
+  await next()
+}
+
+/** The caller as the objects of a search or a training take it. */
 function callerOf(context: Context<RouteEnvironment>): Caller {
   const { caller } = context.var
   return caller.kind === 'admin' ? { kind: 'admin' } : { kind: 'agent', tokenId: caller.tokenId, hash: caller.hash }
 }
 
-export { adminOnly, authenticate, callerOf, ownSearchOnly, type RouteEnvironment, sha256, sha256Hex }
+export { adminOnly, authenticate, callerOf, ownSearchOnly, ownTrainingOnly, type RouteEnvironment, sha256, sha256Hex }

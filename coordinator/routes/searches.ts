@@ -39,14 +39,18 @@ function randomId(prefix: 's' | 't'): string {
   return createId(prefix, crypto.getRandomValues(new Uint8Array(ID_BYTES)))
 }
 
-async function issueToken(searchId: string, label: string): Promise<{ token: string; record: TokenRecord }> {
-  const secretBytes = crypto.getRandomValues(new Uint8Array(SECRET_BYTES))
-  const secret = btoa(String.fromCharCode(...secretBytes))
+/** 32 random bytes in base64url, without padding. */
+function createSecret(): string {
+  const bytes = crypto.getRandomValues(new Uint8Array(SECRET_BYTES))
+  return btoa(String.fromCharCode(...bytes))
     .replaceAll('+', '-')
     .replaceAll('/', '_')
     .replaceAll('=', '')
+}
+
+async function issueToken(searchId: string, label: string): Promise<{ token: string; record: TokenRecord }> {
   const tokenId = randomId('t')
-  const token = printAgentToken(searchId, tokenId, secret)
+  const token = printAgentToken(searchId, tokenId, createSecret())
   return { token, record: { tokenId, label, createdAtMs: Date.now(), hash: await sha256(token) } }
 }
 
@@ -302,4 +306,4 @@ function addSearchRoutes(app: OpenAPIHono<RouteEnvironment>): void {
   })
 }
 
-export { addSearchRoutes, bearer, json, searchParams }
+export { addSearchRoutes, bearer, createSecret, json, MAX_LISTED, searchParams }

@@ -40,6 +40,7 @@ const fill = (path: string) =>
   path
     .replace('{searchId}', 's000000000000')
     .replace('{tokenId}', 't000000000000')
+    .replace('{trainingId}', 'r000000000000')
     .replace('{shard}', '0')
     .replace('{version}', '0'.repeat(64))
     .replace('{name}', 'nothing')
