@@ -66,10 +66,13 @@ async function gatehouse(...args: string[]): Promise<unknown> {
   return JSON.parse(process.result())
 }
 
-async function startTraining(coordinator: Coordinator): Promise<{ trainingId: string; agent: (name: string) => Process }> {
+async function startTraining(
+  coordinator: Coordinator,
+  more: readonly string[] = [],
+): Promise<{ trainingId: string; agent: (name: string) => Process }> {
   const connection = ['--coordinator', coordinator.url, '--token', coordinator.token]
   const created = createdSchema.parse(
-    await gatehouse('training', 'create', ...SETTINGS, '--dataset', 'tiny', '--lease', String(LEASE_S), ...connection),
+    await gatehouse('training', 'create', ...SETTINGS, '--dataset', 'tiny', '--lease', String(LEASE_S), ...more, ...connection),
   )
   const agent = (name: string) => started(startAgent(coordinator, created.agentToken, folder.path, ['--name', name]))
   return { trainingId: created.trainingId, agent }
@@ -179,5 +182,25 @@ describe('a training that agents do', () => {
     expect(new Set(epochsOf(late)).size).toBe(epochsOf(late).length)
     expect(bytesOf('cut-off').equals(bytesOf('whole'))).toBe(true)
     await second.stop()
+  })
+
+  it('that diverges ends for every agent, and says so', async () => {
+    const coordinator = await startCoordinator(state.path, await freePort())
+    started(coordinator.process)
+    const { trainingId, agent } = await startTraining(coordinator, ['--rate', '100', '--set', 'momentum=0.999', '--set', 'averageDecay=0'])
+    for (const name of ['first', 'second']) {
+      const process = agent(name)
+      expect(await process.ended, process.output()).toBe(0)
+      expect(JSON.parse(process.result())).toMatchObject({ trainingId, end: 'diverged' })
+    }
+    const status = await coordinator.client.trainingStatus(trainingId)
+    expect(status).toMatchObject({ phase: 'diverged', leases: 1, modelBytes: null })
+    const connection = ['--coordinator', coordinator.url, '--token', coordinator.token]
+    const fetching = started(
+      startProcess('coordinator/cli/main.ts', ['training', 'download', trainingId, '--out', at('none'), ...connection]),
+    )
+    expect(await fetching.ended).toBe(1)
+    expect(fetching.output()).toContain('diverged')
+    await coordinator.stop()
   })
 })

@@ -13,6 +13,7 @@ import {
 } from '../../coordinator/protocol/index.ts'
 import { createSpace, parseArchitecture } from '../../search-space/index.ts'
 import type { Backend } from '../backends/backends.ts'
+import { CoordinatorError } from '../client/requests.ts'
 import { createTrainingClient, type TrainingClient } from '../client/training-client.ts'
 import type { Dataset } from '../datasets/index.ts'
 import { decodeCheckpoint, encodeCheckpoint } from '../training/checkpoint.ts'
@@ -64,7 +65,12 @@ function encodeResult({ dataset }: JoinTrainingOptions, trained: FromScratchResu
   return encodeSafetensors({ metadata, tensors: end === 'finished' ? modelTensors(weights, statistics) : new Map() }, 'F32')
 }
 
-function encodeDivergence(error: TrainingDivergedError): Uint8Array<ArrayBuffer> {
+/** Whether the numbers are no use to anybody: whoever trains this again from the last checkpoint gets the same ones. */
+function isDivergence(error: unknown): error is Error {
+  return error instanceof TrainingDivergedError || (error instanceof CoordinatorError && error.code === 'bad-numbers')
+}
+
+function encodeDivergence(error: Error): Uint8Array<ArrayBuffer> {
   const result: TrainingResult = { end: 'diverged', message: error.message.slice(0, MAX_MESSAGE) }
   return encodeSafetensors({ metadata: { format: MODEL_FORMAT, result: JSON.stringify(result) }, tensors: new Map() }, 'F32')
 }
@@ -124,7 +130,7 @@ async function trainLeased(
     await lease.deliver((leaseId) => client.finish(leaseId, bytes))
     return trained.end
   } catch (error) {
-    if (error instanceof TrainingDivergedError) {
+    if (isDivergence(error)) {
       const bytes = encodeDivergence(error)
       await lease.deliver((leaseId) => client.finish(leaseId, bytes))
       onNote(error.message)
