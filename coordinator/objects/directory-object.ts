@@ -1,5 +1,6 @@
-// The lists of searches and of profiles in browsers, newest first. One object, written only when one of them is created or
-// deleted.
+// The lists of searches and of profiles in browsers, newest first, written only when one of them is created or deleted. One
+// object is that of searches and profiles; another, of the same class, lists the trainings, and what is said of searches here
+// holds for them.
 
 import { DurableObject } from 'cloudflare:workers'
 import type { Environment } from './environment.ts'

@@ -3,6 +3,7 @@
 import type { DirectoryObject } from './directory-object.ts'
 import type { ProfileObject } from './profile-object.ts'
 import type { SearchObject } from './search-object.ts'
+import type { TrainingObject } from './training-object.ts'
 import type { WeightsObject } from './weights-object.ts'
 
 type Environment = {
@@ -10,6 +11,7 @@ type Environment = {
   readonly WEIGHTS: DurableObjectNamespace<WeightsObject>
   readonly DIRECTORY: DurableObjectNamespace<DirectoryObject>
   readonly PROFILE: DurableObjectNamespace<ProfileObject>
+  readonly TRAINING: DurableObjectNamespace<TrainingObject>
   readonly LATENCY_TABLES: KVNamespace
   /** Secret. Who knows it may do everything. */
   readonly ADMIN_TOKEN: string

@@ -1,4 +1,4 @@
-// The agent tokens that are good for a search. Every object that agents talk to holds the list, so that none has to ask
+// The agent tokens that are good for a search or a training. Every object that agents talk to holds the list, so that none has to ask
 // another.
 
 import { type Caller, ProblemError, type TokenRecord } from '../protocol/index.ts'
@@ -51,7 +51,7 @@ function createTokenTable(sql: SqlStorage): TokenTable {
       if (caller.kind === 'admin') return
       const known = tokens.get(caller.tokenId)
       if (!known || known.hash.length !== caller.hash.length || !crypto.subtle.timingSafeEqual(known.hash, caller.hash)) {
-        throw new ProblemError('unauthorized', 'this token is not, or no longer, good for this search')
+        throw new ProblemError('unauthorized', 'this token is not, or no longer, good for this work')
       }
     },
   }

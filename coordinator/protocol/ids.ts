@@ -23,15 +23,19 @@ const profileIdSchema = z
   .string()
   .regex(/^p[0-9a-z]{12}$/, 'expected a profile id such as p0123456789ab')
   .describe('id of a profile in a browser')
+const trainingIdSchema = z
+  .string()
+  .regex(/^r[0-9a-z]{12}$/, 'expected a training id such as r0123456789ab')
+  .describe('id of a training from scratch')
 
 const ID_ALPHABET = '0123456789abcdefghijklmnopqrstuvwxyz'
 const ID_LENGTH = 12
 
 /** An id from random bytes (at least 12). 36^12 is about 2^62, so two of them do not meet. */
-function createId(prefix: 's' | 'a' | 'l' | 't' | 'p', randomBytes: Uint8Array): string {
+function createId(prefix: 's' | 'r' | 'a' | 'l' | 't' | 'p', randomBytes: Uint8Array): string {
   let id: string = prefix
   for (let i = 0; i < ID_LENGTH; i++) id += ID_ALPHABET[(randomBytes[i] ?? 0) % ID_ALPHABET.length]
   return id
 }
 
-export { agentIdSchema, createId, leaseIdSchema, profileIdSchema, searchIdSchema, taskIdSchema, tokenIdSchema }
+export { agentIdSchema, createId, leaseIdSchema, profileIdSchema, searchIdSchema, taskIdSchema, tokenIdSchema, trainingIdSchema }

@@ -23,9 +23,19 @@ export {
   submitResponseSchema,
   versionsSchema,
 } from './agents.ts'
-export { type Caller, parseAgentToken, printAgentToken, type ProfileCaller, type TokenRecord } from './caller.ts'
-export { agentIdSchema, createId, profileIdSchema, searchIdSchema, tokenIdSchema } from './ids.ts'
+export { type Caller, parseAgentToken, parseTrainingToken, printAgentToken, type ProfileCaller, type TokenRecord } from './caller.ts'
 export {
+  CHECKPOINT_FORMAT,
+  checkpointGroups,
+  type CheckpointState,
+  checkpointStateSchema,
+  type EpochReport,
+  epochReportSchema,
+  type TrainingIdentity,
+} from './checkpoint-state.ts'
+export { agentIdSchema, createId, profileIdSchema, searchIdSchema, tokenIdSchema, trainingIdSchema } from './ids.ts'
+export {
+  CHECKPOINT_CHUNK_BYTES,
   MAX_AGENTS,
   MAX_ALPHA,
   MAX_JSON_BYTES,
@@ -33,6 +43,7 @@ export {
   MAX_MAGNITUDE,
   MAX_METRICS_PAGE,
   MAX_PROFILE_SAMPLES,
+  MAX_REPORTS,
   MAX_ROW_BYTES,
   MAX_SHARD_BYTES,
   MAX_SHARDS,
@@ -44,6 +55,7 @@ export {
   SEGMENT_BYTES,
   WAIT_MS,
 } from './limits.ts'
+export { MODEL_FORMAT, modelTensors, statisticsKeys } from './model-file.ts'
 export { attempt, type Outcome, unwrap } from './outcome.ts'
 export {
   fieldErrors,
@@ -81,6 +93,7 @@ export {
   profileTableName,
   profileTableSchema,
 } from './profiles.ts'
+export { DEFAULT_EPOCHS, type Recipe, recipeSchema } from './recipe.ts'
 export { decodeSafetensors, type Dtype, encodeSafetensors, type SafetensorsFile, SafetensorsError, type Tensor } from './safetensors.ts'
 export {
   type LatencyLoss,
@@ -120,3 +133,28 @@ export {
   taskWorkSchema,
   type Timing,
 } from './tasks.ts'
+export {
+  createTrainingResponseSchema,
+  trainerSchema,
+  type TrainingHeartbeat,
+  trainingHeartbeatSchema,
+  trainingLeaseRefSchema,
+  type TrainingLeaseRequest,
+  trainingLeaseRequestSchema,
+  type TrainingLeaseResponse,
+  trainingLeaseResponseSchema,
+  type TrainingPhase,
+  type TrainingProgress,
+  trainingProgressSchema,
+  type TrainingResult,
+  trainingResultSchema,
+  type TrainingSpec,
+  type TrainingSpecInput,
+  trainingSpecSchema,
+  type TrainingStatus,
+  trainingStatusSchema,
+  type TrainingSummary,
+  trainingSummarySchema,
+  type TrainingUpload,
+  trainingUploadSchema,
+} from './trainings.ts'

@@ -31,6 +31,10 @@ const MAX_METRICS_PAGE = 1000
 /** A page of the log ends here, however many entries were asked for: it is one message of at most 32 MiB. */
 const MAX_LOG_PAGE_BYTES = 8 * 1024 * 1024
 const MAX_AGENTS = 4096
+/** Checkpoints and models of a training are stored in rows of this size: well below what one may hold. */
+const CHECKPOINT_CHUNK_BYTES = 1024 * 1024
+/** Reports of one training, at most 250 bytes of JSON each: they all are in its status and in every checkpoint. */
+const MAX_REPORTS = 10_000
 
 /** A code is typed or scanned within minutes; whoever finds it later finds it worthless. */
 const PROFILE_CODE_MS = 30 * 60_000
@@ -48,6 +52,7 @@ const MAX_PROFILE_IMAGES = 64
 const MAX_PROFILE_SECONDS = 3600
 
 export {
+  CHECKPOINT_CHUNK_BYTES,
   DEFAULT_SHARD_BYTES,
   MAX_AGENTS,
   MAX_ALPHA,
@@ -60,6 +65,7 @@ export {
   MAX_PROFILE_IMAGES,
   MAX_PROFILE_SAMPLES,
   MAX_PROFILE_SECONDS,
+  MAX_REPORTS,
   MAX_ROW_BYTES,
   MAX_SAMPLE_MS,
   MAX_SHARDS,

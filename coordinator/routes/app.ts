@@ -11,6 +11,7 @@ import type { Ports } from './ports.ts'
 import { createNotFound, onError, validationHook } from './problems.ts'
 import { addProfileRoutes } from './profiles.ts'
 import { addSearchRoutes, json } from './searches.ts'
+import { addTrainingRoutes, isTrainingUpload } from './trainings.ts'
 
 const VERSION = '0.1.0'
 
@@ -45,17 +46,21 @@ function createApp<Bindings extends object>(portsOf: (bindings: Bindings) => Por
   routes.use('/v1/*', authenticate)
   const jsonLimit = limitBody(MAX_JSON_BYTES)
   const weightsLimit = limitBody(MAX_WEIGHTS_BYTES)
-  app.use('/v1/*', (context, next) => (context.req.path.endsWith('/push') ? weightsLimit : jsonLimit)(context, next))
+  app.use('/v1/*', (context, next) => {
+    const { path } = context.req
+    return (path.endsWith('/push') || isTrainingUpload(path) ? weightsLimit : jsonLimit)(context, next)
+  })
 
   addSearchRoutes(routes)
   addAgentRoutes(routes)
   addLatencyTableRoutes(routes)
   addProfileRoutes(routes)
+  addTrainingRoutes(routes)
 
   app.openAPIRegistry.registerComponent('securitySchemes', 'bearer', {
     type: 'http',
     scheme: 'bearer',
-    description: 'The admin token, the agent token of one search, the token of one profile, or a code that opens one.',
+    description: 'The admin token, the agent token of one search or one training, the token of one profile, or a code that opens one.',
   })
   app.doc31('/openapi.json', {
     openapi: '3.1.0',

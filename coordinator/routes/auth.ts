@@ -2,7 +2,15 @@
 // hash. Comparison is of SHA-256 digests in constant time.
 
 import type { Context, MiddlewareHandler } from 'hono'
-import { type Caller, parseAgentToken, parseProfileCode, parseProfileToken, ProblemError, type ProfileCaller } from '../protocol/index.ts'
+import {
+  type Caller,
+  parseAgentToken,
+  parseProfileCode,
+  parseProfileToken,
+  parseTrainingToken,
+  ProblemError,
+  type ProfileCaller,
+} from '../protocol/index.ts'
 import type { Ports } from './ports.ts'
 
 /** As far as the token itself says; the object that it is for says whether it is good. */
@@ -11,6 +19,7 @@ type Shown =
   | { readonly kind: 'agent'; readonly searchId: string; readonly tokenId: string; readonly hash: Uint8Array }
   | { readonly kind: 'profile'; readonly profileId: string; readonly hash: Uint8Array }
   | { readonly kind: 'profile-code'; readonly code: string }
+  | { readonly kind: 'trainer'; readonly trainingId: string; readonly tokenId: string; readonly hash: Uint8Array }
 
 type Variables = { caller: Shown; ports: Ports }
 type RouteEnvironment<Bindings extends object = object> = { Bindings: Bindings; Variables: Variables }
@@ -36,9 +45,11 @@ const authenticate: MiddlewareHandler<RouteEnvironment> = async (context, next) 
     context.set('caller', { kind: 'admin' })
   } else {
     const agent = parseAgentToken(token)
+    const trainer = parseTrainingToken(token)
     const profile = parseProfileToken(token)
     const code = parseProfileCode(token)
     if (agent) context.set('caller', { kind: 'agent', hash, ...agent })
+    else if (trainer) context.set('caller', { kind: 'trainer', hash, ...trainer })
     else if (profile) context.set('caller', { kind: 'profile', hash, ...profile })
     else if (code) context.set('caller', { kind: 'profile-code', code })
     else throw new ProblemError('unauthorized', 'this token is neither the admin token nor one that was issued with it')
@@ -57,6 +68,8 @@ function reach(caller: Shown): string {
       return `this token is good for profile ${caller.profileId} only`
     case 'profile-code':
       return 'a code opens a profile, and nothing else'
+    case 'trainer':
+      return `this agent token is good for training ${caller.trainingId} only`
     default:
       return caller satisfies never
   }
@@ -82,6 +95,15 @@ const ownSearchOnly: MiddlewareHandler<RouteEnvironment> = async (context, next)
   await next()
 }
 
+/** Throws ProblemError `forbidden` for all but the administrator and agents of this training. */
+const ownTrainingOnly: MiddlewareHandler<RouteEnvironment> = async (context, next) => {
+  const { caller } = context.var
+  const trainingId = context.req.param('trainingId')
+  const isAllowed = caller.kind === 'admin' || (caller.kind === 'trainer' && caller.trainingId === trainingId)
+  if (!isAllowed) refuse(caller, `the admin token or the agent token of training ${trainingId}`)
+  await next()
+}
+
 /** Throws ProblemError `forbidden` for all but the administrator and the browser of this profile. */
 const ownProfileOnly: MiddlewareHandler<RouteEnvironment> = async (context, next) => {
   const { caller } = context.var
@@ -91,11 +113,11 @@ const ownProfileOnly: MiddlewareHandler<RouteEnvironment> = async (context, next
   await next()
 }
 
-/** The caller as a search's objects take it; behind `ownSearchOnly` or `adminOnly`. */
+/** The caller as the objects of a search or a training take it; behind `ownSearchOnly`, `ownTrainingOnly` or `adminOnly`. */
 function callerOf(context: Context<RouteEnvironment>): Caller {
   const { caller } = context.var
   if (caller.kind === 'admin') return { kind: 'admin' }
-  if (caller.kind === 'agent') return { kind: 'agent', tokenId: caller.tokenId, hash: caller.hash }
+  if (caller.kind === 'agent' || caller.kind === 'trainer') return { kind: 'agent', tokenId: caller.tokenId, hash: caller.hash }
   return refuse(caller, 'the admin token or an agent token')
 }
 
@@ -107,4 +129,15 @@ function profileCallerOf(context: Context<RouteEnvironment>): ProfileCaller {
   return refuse(caller, 'the admin token or the token of a profile')
 }
 
-export { adminOnly, authenticate, callerOf, ownProfileOnly, ownSearchOnly, profileCallerOf, type RouteEnvironment, sha256, sha256Hex }
+export {
+  adminOnly,
+  authenticate,
+  callerOf,
+  ownProfileOnly,
+  ownSearchOnly,
+  ownTrainingOnly,
+  profileCallerOf,
+  type RouteEnvironment,
+  sha256,
+  sha256Hex,
+}

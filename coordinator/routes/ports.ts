@@ -28,6 +28,13 @@ import type {
   SubmitResponse,
   TableSummary,
   TokenRecord,
+  TrainingHeartbeat,
+  TrainingLeaseRequest,
+  TrainingLeaseResponse,
+  TrainingSpec,
+  TrainingStatus,
+  TrainingSummary,
+  TrainingUpload,
 } from '../protocol/index.ts'
 
 type VersionedTable = LatencyTable & { version: string }
@@ -69,6 +76,21 @@ type ProfilePort = {
   destroy(): Promise<boolean>
 }
 
+type TrainingPort = {
+  create(trainingId: string, spec: TrainingSpec, token: TokenRecord): Promise<Outcome<{ parameters: number; checkpointBytes: number }>>
+  lease(caller: Caller, request: TrainingLeaseRequest): Promise<Outcome<TrainingLeaseResponse>>
+  heartbeat(caller: Caller, heartbeat: TrainingHeartbeat): Promise<Outcome<{ kind: 'extended' | 'lost' }>>
+  release(caller: Caller, leaseId: string): Promise<Outcome<{ kind: 'released' | 'lost' }>>
+  storeCheckpoint(caller: Caller, leaseId: string, bytes: Uint8Array): Promise<Outcome<TrainingUpload>>
+  checkpoint(caller: Caller): Promise<Outcome<Uint8Array<ArrayBuffer>>>
+  finish(caller: Caller, leaseId: string, bytes: Uint8Array): Promise<Outcome<TrainingUpload>>
+  model(caller: Caller): Promise<Outcome<Uint8Array<ArrayBuffer>>>
+  status(caller: Caller): Promise<Outcome<TrainingStatus>>
+  summary(): Promise<Outcome<TrainingSummary>>
+  destroy(): Promise<Outcome<null>>
+}
+
+/** Ids by the time that they were made at. */
 type DirectoryPort = {
   add(searchId: string, createdAtMs: number): Promise<void>
   remove(searchId: string): Promise<void>
@@ -89,8 +111,12 @@ type Ports = {
   search(searchId: string): SearchPort
   shard(searchId: string, shard: number): ShardPort
   profile(profileId: string): ProfilePort
+  training(trainingId: string): TrainingPort
+  /** Of searches. */
   readonly directory: DirectoryPort
+  /** Another directory, of trainings. */
+  readonly trainings: DirectoryPort
   readonly tables: TablesPort
 }
 
-export type { DirectoryPort, Ports, ProfilePort, SearchPort, ShardPort, TablesPort, VersionedTable }
+export type { DirectoryPort, Ports, ProfilePort, SearchPort, ShardPort, TablesPort, TrainingPort, VersionedTable }

@@ -4,8 +4,7 @@ import type { ArgsDef } from 'citty'
 import { REPEATABLE_HINT } from '../../command-line/dispatch.ts'
 import { CliError } from '../../command-line/exit-codes.ts'
 import { assignFields, isRecord, numberFlag, setField } from '../../command-line/fields.ts'
-import { fieldErrors } from '../../coordinator/protocol/index.ts'
-import { type Recipe, recipeSchema } from '../../worker-agent/training/recipe.ts'
+import { fieldErrors, type Recipe, recipeSchema } from '../../coordinator/protocol/index.ts'
 
 const recipeFlags = {
   recipe: { type: 'string', valueHint: 'FILE.json', description: 'settings of the training; every field is in docs/training.md' },

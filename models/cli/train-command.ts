@@ -8,7 +8,14 @@ import { CliError } from '../../command-line/exit-codes.ts'
 import { readJsonFile } from '../../command-line/json-file.ts'
 import { printResult, type Terminal } from '../../command-line/terminal.ts'
 import { printShare } from '../../coordinator/cli/quantities.ts'
-import { backendArgs, dataArgs, openChosenBackend, openChosenDataset } from '../../worker-agent/cli/shared-flags.ts'
+import {
+  accumulateArg,
+  backendArgs,
+  dataArgs,
+  openChosenBackend,
+  openChosenDataset,
+  parseAccumulate,
+} from '../../worker-agent/cli/shared-flags.ts'
 import { type Dataset, DatasetError } from '../../worker-agent/datasets/index.ts'
 import { readCheckpoint, removeCheckpoint, writeCheckpoint } from '../../worker-agent/training/checkpoint-folder.ts'
 import { type Checkpoint, CheckpointError } from '../../worker-agent/training/checkpoint.ts'
@@ -18,6 +25,7 @@ import { TrainerError } from '../../worker-agent/training/trainer.ts'
 import { InitialWeightsError, readInitialWeights } from '../initial-weights.ts'
 import { DESCRIPTION_FILE, ModelFolderError, writeModelFolder } from '../model-folder.ts'
 import { openTeacher } from '../teacher.ts'
+import { numberIn } from './number-flags.ts'
 import { buildRecipe, recipeFlags } from './recipe-flags.ts'
 import { type Network, networkFlags, readNetwork } from './space-flags.ts'
 import { createTrainProgress } from './train-progress.ts'
@@ -30,6 +38,7 @@ const flags = {
   ...networkFlags,
   ...dataArgs,
   ...backendArgs,
+  ...accumulateArg,
   ...recipeFlags,
   seed: { type: 'string', valueHint: 'N', description: 'seed of weights, order and augmentation', default: '0' },
   'share-seed': { type: 'string', valueHint: 'N', description: "seed of the validation share: that of the search (default: --seed's)" },
@@ -51,13 +60,6 @@ const flags = {
   test: { type: 'boolean', description: 'at the end, evaluate on the test split, which is not touched before', default: false },
   json: { type: 'boolean', description: 'print one JSON object to standard output', default: false },
 } as const
-
-/** Throws CliError `usage`. */
-function numberIn(flag: string, text: string, least: number, most: number, isWhole: boolean): number {
-  const value = Number(text)
-  if (text.trim() !== '' && value >= least && value <= most && (!isWhole || Number.isInteger(value))) return value
-  throw new CliError('usage', `expected --${flag} to be a ${isWhole ? 'whole ' : ''}number from ${least} to ${most}, got "${text}"`)
-}
 
 /** What is known to be wrong, as the command line reports it. */
 function cliError(error: unknown): unknown {
@@ -148,6 +150,7 @@ function createTrainCommand(terminal: Terminal): CommandDef {
       const shareSeed = args['share-seed'] === undefined ? seed : numberIn('share-seed', args['share-seed'], 0, MAX_SEED, true)
       const everyEpochs = numberIn('checkpoint-epochs', args['checkpoint-epochs'], 1, 100_000, true)
       const everyMs = numberIn('checkpoint-minutes', args['checkpoint-minutes'], 0, 100_000, false) * MINUTE_MS
+      const accumulate = parseAccumulate(args.accumulate)
       const network = readNetwork(terminal, args)
       const out = checkOut(terminal, args.out)
       let teacher: ReturnType<typeof openTeacher> | undefined
@@ -181,7 +184,9 @@ function createTrainCommand(terminal: Terminal): CommandDef {
           teacher,
           checkpoint: checkpoints?.found ?? undefined,
           checkpoints: checkpoints ? { everyEpochs, everyMs, save } : undefined,
+          accumulate,
           test: args.test,
+          onNote: terminal.note,
           signal: terminal.interrupted,
           onStep: progress.onStep,
           onReport: progress.onReport,

@@ -1,8 +1,8 @@
 // What a training says of itself while it runs: a line per epoch, and one every few seconds in between.
 
 import { printDuration, printShare } from '../../coordinator/cli/quantities.ts'
-import type { EpochReport } from '../../worker-agent/training/checkpoint.ts'
-import type { Schedule } from '../../worker-agent/training/recipe.ts'
+import type { EpochReport } from '../../coordinator/protocol/index.ts'
+import type { Schedule } from '../../worker-agent/training/schedule.ts'
 
 const LINE_EVERY_MS = 5000
 

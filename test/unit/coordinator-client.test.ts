@@ -1,7 +1,8 @@
 import { http, HttpResponse } from 'msw'
 import { setupServer } from 'msw/node'
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest'
-import { CoordinatorError, createCoordinatorClient } from '../../worker-agent/client/coordinator-client.ts'
+import { createCoordinatorClient } from '../../worker-agent/client/coordinator-client.ts'
+import { CoordinatorError } from '../../worker-agent/client/requests.ts'
 
 // A coordinator that misbehaves, which the real one cannot be made to do.
 const COORDINATOR = 'http://coordinator.test'

@@ -11,7 +11,7 @@ import { openTeacher } from '../../models/teacher.ts'
 import { openBackend } from '../../worker-agent/backends/backends.ts'
 import { createWeights, predict } from '../../worker-agent/executor/index.ts'
 import { type FromScratchResult, trainFromScratch } from '../../worker-agent/training/from-scratch.ts'
-import { recipeSchema } from '../../worker-agent/training/recipe.ts'
+import { recipeSchema } from '../../coordinator/protocol/recipe.ts'
 import { path, smallDataset, SMALL_SPACE, space } from './training-images.ts'
 
 const folder = mkdtempSync(join(tmpdir(), 'gatehouse-teacher-'))

@@ -6,7 +6,7 @@ import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { encodeSafetensors } from '../../coordinator/protocol/index.ts'
 import { readCheckpoint, removeCheckpoint, writeCheckpoint } from '../../worker-agent/training/checkpoint-folder.ts'
 import { checkFits, type Checkpoint, decodeCheckpoint, encodeCheckpoint } from '../../worker-agent/training/checkpoint.ts'
-import { recipeSchema } from '../../worker-agent/training/recipe.ts'
+import { recipeSchema } from '../../coordinator/protocol/recipe.ts'
 
 function makeCheckpoint(step = 7): Checkpoint {
   return {

@@ -1,7 +1,8 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 
-import { rateAt, recipeSchema, scheduleOf } from '../../worker-agent/training/recipe.ts'
+import { recipeSchema } from '../../coordinator/protocol/recipe.ts'
+import { rateAt, scheduleOf } from '../../worker-agent/training/schedule.ts'
 
 describe('the schedule of a recipe', () => {
   test('counts mini-batches of whole epochs, or takes the number given', () => {

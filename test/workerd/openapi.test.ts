@@ -43,6 +43,7 @@ const fill = (path: string) =>
     .replace('{profileId}', 'p000000000000')
     .replace('{code}', 'AAAAA-AAAAA')
     .replace('{backend}', 'wasm')
+    .replace('{trainingId}', 'r000000000000')
     .replace('{shard}', '0')
     .replace('{version}', '0'.repeat(64))
     .replace('{name}', 'nothing')

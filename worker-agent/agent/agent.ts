@@ -11,7 +11,8 @@
 
 import { setImmediate as nextTurn, setTimeout as sleep } from 'node:timers/promises'
 import type { LeaseResponse, RegisterResponse, SubmitResponse, Task, TaskResult, Timing } from '../../coordinator/protocol/index.ts'
-import { type CoordinatorClient, CoordinatorError } from '../client/coordinator-client.ts'
+import type { CoordinatorClient } from '../client/coordinator-client.ts'
+import { CoordinatorError } from '../client/requests.ts'
 import type { Trainer } from '../training/trainer.ts'
 import { createLeases, type HeldLease } from './leases.ts'
 import type { Differences, Pulled, WeightExchange } from './weight-exchange.ts'

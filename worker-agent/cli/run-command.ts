@@ -1,19 +1,33 @@
-// `worker-agent run`: joins a search and works until it has ended.
+// `worker-agent run`: joins a search, or a training from scratch, and works until it has ended.
 
 import { hostname } from 'node:os'
 import { type CommandDef, defineCommand } from 'citty'
 import { CliError, type ExitReason } from '../../command-line/exit-codes.ts'
 import { printResult, type Terminal } from '../../command-line/terminal.ts'
-import type { ProblemCode } from '../../coordinator/protocol/index.ts'
+import { parseTrainingToken, type ProblemCode } from '../../coordinator/protocol/index.ts'
+import { createSpace } from '../../search-space/index.ts'
 import { AgentError, type AgentEvent } from '../agent/agent.ts'
 import { AgentThreadError, runAgentThreads } from '../agent/agent-threads.ts'
 import { type AgentSummary, joinSearch } from '../agent/join-search.ts'
+import { joinTraining } from '../agent/join-training.ts'
 import type { Backend } from '../backends/backends.ts'
-import { CoordinatorError, createCoordinatorClient } from '../client/coordinator-client.ts'
+import { createCoordinatorClient } from '../client/coordinator-client.ts'
+import { CoordinatorError } from '../client/requests.ts'
+import { createTrainingClient } from '../client/training-client.ts'
 import { DatasetError } from '../datasets/index.ts'
+import { CheckpointError } from '../training/checkpoint.ts'
 import { TrainerError } from '../training/trainer.ts'
 import { physicalCores } from '../backends/physical-cores.ts'
-import { backendArgs, dataArgs, deviceName, openChosenBackend, openChosenDataset, positiveInteger } from './shared-flags.ts'
+import {
+  accumulateArg,
+  backendArgs,
+  dataArgs,
+  deviceName,
+  openChosenBackend,
+  openChosenDataset,
+  parseAccumulate,
+  positiveInteger,
+} from './shared-flags.ts'
 
 const DEFAULT_COORDINATOR = 'http://127.0.0.1:8787'
 const MAX_CONCURRENCY = 256
@@ -30,7 +44,9 @@ const reasons: Partial<Record<ProblemCode | 'bad-token' | 'bad-answer' | 'share-
 
 /** A failure of the agent as the command line reports it. */
 function cliError(error: unknown): unknown {
-  const known = [CoordinatorError, TrainerError, DatasetError, AgentError, AgentThreadError].some((type) => error instanceof type)
+  const known = [CoordinatorError, TrainerError, DatasetError, CheckpointError, AgentError, AgentThreadError].some(
+    (type) => error instanceof type,
+  )
   if (!known) return error
   const { code, message } = error as Error & { code: string | null }
   return new CliError(reasons[code as keyof typeof reasons] ?? 'failure', message)
@@ -85,7 +101,9 @@ function createRunCommand(terminal: Terminal): CommandDef {
   return defineCommand({
     meta: {
       name: 'run',
-      description: 'Join a search: lease tasks, train sampled paths, push what was learnt, until the search ends. The default command.',
+      description:
+        'Work for a coordinator until it has no more to do. With the token of a search: lease tasks, train sampled paths, push what was learnt. ' +
+        'With the token of a training: train the network from the last checkpoint on. The default command.',
     },
     args: {
       coordinator: {
@@ -93,7 +111,7 @@ function createRunCommand(terminal: Terminal): CommandDef {
         valueHint: 'URL',
         description: `coordinator (env GATEHOUSE_COORDINATOR, default ${DEFAULT_COORDINATOR})`,
       },
-      token: { type: 'string', valueHint: 'TOKEN', description: 'agent token of the search (env GATEHOUSE_AGENT_TOKEN)' },
+      token: { type: 'string', valueHint: 'TOKEN', description: 'agent token of the search or training (env GATEHOUSE_AGENT_TOKEN)' },
       ...dataArgs,
       ...backendArgs,
       concurrency: {
@@ -101,12 +119,7 @@ function createRunCommand(terminal: Terminal): CommandDef {
         valueHint: 'N',
         description: 'agents in this process, each in a thread of its own (default: as many as physical cores on the wasm backend, else 1)',
       },
-      accumulate: {
-        type: 'string',
-        valueHint: 'N|auto',
-        description: "parts that a mini-batch is split into, their gradients added up; auto: as few as the device's memory allows",
-        default: 'auto',
-      },
+      ...accumulateArg,
       name: { type: 'string', valueHint: 'NAME', description: 'shown in the status', default: hostname() },
       quiet: { type: 'boolean', description: 'no line per task', default: false },
       json: { type: 'boolean', description: 'at the end, print one JSON object to standard output', default: false },
@@ -115,19 +128,34 @@ function createRunCommand(terminal: Terminal): CommandDef {
       const coordinator = args.coordinator ?? terminal.env['GATEHOUSE_COORDINATOR'] ?? DEFAULT_COORDINATOR
       const token = args.token ?? terminal.env['GATEHOUSE_AGENT_TOKEN']
       if (token === undefined) {
-        throw new CliError('usage', 'no token: pass --token or set GATEHOUSE_AGENT_TOKEN; `gatehouse search create` prints one')
+        throw new CliError(
+          'usage',
+          'no token: pass --token or set GATEHOUSE_AGENT_TOKEN; `gatehouse search create` and `gatehouse training create` print one',
+        )
       }
       terminal.interrupted.addEventListener('abort', () => terminal.note('stopping: leases are given back …'))
       try {
         const backend = await openChosenBackend(terminal, args.backend, args['software-gpu'])
-        const dataset = await openChosenDataset(terminal, args, async () => {
-          const client = createCoordinatorClient({ coordinator, token, signal: terminal.interrupted })
-          return (await client.readSpace()).input
-        })
-        const count = chooseConcurrency(args.concurrency, backend)
-        const accumulate = args.accumulate === 'auto' ? 'auto' : positiveInteger(args.accumulate, '--accumulate')
+        const connection = { coordinator, token, signal: terminal.interrupted }
+        const isTraining = parseTrainingToken(token) !== null
+        if (isTraining && args.concurrency !== undefined && args.concurrency !== '1') {
+          throw new CliError('usage', `expected --concurrency to be 1: one agent at a time trains a network from scratch`)
+        }
+        const dataset = await openChosenDataset(terminal, args, async () =>
+          isTraining
+            ? createSpace(await createTrainingClient(connection).readSpace()).input
+            : (await createCoordinatorClient(connection).readSpace()).input,
+        )
+        const accumulate = parseAccumulate(args.accumulate)
         const common = { coordinator, token, name: args.name, device: deviceName(backend), dataset, accumulate } as const
         const stop = terminal.interrupted
+        if (isTraining) {
+          const summary = await joinTraining({ ...common, backend, stop, onNote: (line) => (args.quiet ? undefined : terminal.note(line)) })
+          printResult(terminal, args.json, summary, () => `${summary.end}; ${summary.steps} mini-batches were trained here`)
+          if (summary.end === 'interrupted') throw stop.reason
+          return
+        }
+        const count = chooseConcurrency(args.concurrency, backend)
         const show = (prefix: string) => (event: AgentEvent) => {
           if (!args.quiet) terminal.note(`${prefix}${describeEvent(event)}`)
         }

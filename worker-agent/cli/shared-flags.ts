@@ -7,6 +7,7 @@ import type { Terminal } from '../../command-line/terminal.ts'
 import { CliError } from '../../command-line/exit-codes.ts'
 import { type Backend, type BackendName, backendNames, BackendUnavailableError, openBackend } from '../backends/backends.ts'
 import { type Dataset, DatasetError, DEFAULT_CACHE_FOLDER, type ImageShape, openDataset } from '../datasets/index.ts'
+import type { Accumulate } from '../training/micro-batches.ts'
 
 const dataArgs = {
   data: {
@@ -33,6 +34,20 @@ const backendArgs = {
   },
   'software-gpu': { type: 'boolean', description: 'let webgpu use an adapter that runs on the CPU (slow; for tests)', default: false },
 } satisfies ArgsDef
+
+const accumulateArg = {
+  accumulate: {
+    type: 'string',
+    valueHint: 'N|auto',
+    description: "parts that a mini-batch is split into, their gradients added up; auto: as few as the device's memory allows",
+    default: 'auto',
+  },
+} satisfies ArgsDef
+
+/** Throws CliError `usage`. */
+function parseAccumulate(text: string): Accumulate {
+  return text === 'auto' ? 'auto' : positiveInteger(text, '--accumulate')
+}
 
 /** Opens the backend and says which and why. Throws CliError. */
 async function openChosenBackend(terminal: Terminal, wanted: string, allowSoftwareAdapter: boolean): Promise<Backend> {
@@ -108,4 +123,4 @@ function positiveInteger(text: string, flag: string): number {
   return value
 }
 
-export { backendArgs, dataArgs, deviceName, openChosenBackend, openChosenDataset, positiveInteger }
+export { accumulateArg, backendArgs, dataArgs, deviceName, openChosenBackend, openChosenDataset, parseAccumulate, positiveInteger }

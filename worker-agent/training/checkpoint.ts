@@ -5,46 +5,20 @@
 // Tensors: `weight/KEY`, `velocity/KEY` (not before the first step) and, with a moving average, `average/KEY`.
 
 import * as z from 'zod'
-import { decodeSafetensors, encodeSafetensors, type FieldError, SafetensorsError, type Tensor } from '../../coordinator/protocol/index.ts'
-import { recipeSchema } from './recipe.ts'
+import {
+  CHECKPOINT_FORMAT,
+  checkpointGroups,
+  type CheckpointState,
+  checkpointStateSchema,
+  decodeSafetensors,
+  encodeSafetensors,
+  type FieldError,
+  SafetensorsError,
+  type Tensor,
+  type TrainingIdentity,
+} from '../../coordinator/protocol/index.ts'
 
-const FORMAT = 'gatehouse-checkpoint/1'
-
-const sha256 = z.string().regex(/^[0-9a-f]{64}$/, 'expected 64 hexadecimal digits')
-const seed = z.int().min(0).max(0xffffffff)
-
-/** What has to be the same for a training to go on. */
-const identitySchema = z.strictObject({
-  architecture: z.string().describe('as printArchitecture writes it'),
-  network: sha256.describe('of its layers, which tells apart spaces of one name'),
-  dataset: z.strictObject({ name: z.string(), fingerprint: sha256 }),
-  recipe: recipeSchema,
-  seed,
-  shareSeed: seed,
-  teacher: sha256.nullable().describe("of the teacher's weights"),
-  initial: sha256.nullable().describe('of the weights that it started from; null: random ones'),
-})
-type TrainingIdentity = z.infer<typeof identitySchema>
-
-const scoreSchema = z.strictObject({ top1: z.number(), top5: z.number(), crossEntropy: z.number(), images: z.int() })
-const epochReportSchema = z.strictObject({
-  epoch: z.number().describe('passes over the training images so far'),
-  step: z.int(),
-  trainLoss: z.number().describe('mean over the steps since the last report'),
-  validation: scoreSchema.nullable(),
-})
-type EpochReport = z.infer<typeof epochReportSchema>
-
-const stateSchema = z.strictObject({
-  format: z.literal(FORMAT),
-  identity: identitySchema,
-  step: z.int().min(0).describe('mini-batches done'),
-  lossSum: z.number().describe('of the steps since the last report'),
-  reports: z.array(epochReportSchema),
-  best: z.strictObject({ epoch: z.number(), top1: z.number() }).nullable().describe('of the validation share so far'),
-})
-
-type Checkpoint = Omit<z.infer<typeof stateSchema>, 'format'> & {
+type Checkpoint = Omit<CheckpointState, 'format'> & {
   /** By weight key, those of the network alone. */
   readonly weights: ReadonlyMap<string, Tensor>
   readonly velocities: ReadonlyMap<string, Tensor>
@@ -65,15 +39,13 @@ class CheckpointError extends Error {
   }
 }
 
-const groups = { weights: 'weight/', velocities: 'velocity/', average: 'average/' } as const
-
 function encodeCheckpoint({ weights, velocities, average, ...state }: Checkpoint): Uint8Array<ArrayBuffer> {
   const tensors = new Map<string, Tensor>()
   for (const [group, members] of Object.entries({ weights, velocities, average })) {
-    for (const [key, tensor] of members) tensors.set(`${groups[group as keyof typeof groups]}${key}`, tensor)
+    for (const [key, tensor] of members) tensors.set(`${checkpointGroups[group as keyof typeof checkpointGroups]}${key}`, tensor)
   }
-  const json = JSON.stringify({ format: FORMAT, ...state } satisfies z.infer<typeof stateSchema>)
-  return encodeSafetensors({ metadata: { format: FORMAT, state: json }, tensors }, 'F32')
+  const json = JSON.stringify({ format: CHECKPOINT_FORMAT, ...state } satisfies CheckpointState)
+  return encodeSafetensors({ metadata: { format: CHECKPOINT_FORMAT, state: json }, tensors }, 'F32')
 }
 
 /** Throws CheckpointError `malformed`. */
@@ -82,10 +54,15 @@ function decodeCheckpoint(bytes: Uint8Array): Checkpoint {
     const { metadata, tensors } = decodeSafetensors(bytes)
     if (metadata['state'] === undefined)
       throw new CheckpointError('malformed', 'expected a checkpoint of a training; the file has no state')
-    const { format: _, ...state } = stateSchema.parse(JSON.parse(metadata['state']))
+    const { format: _, ...state } = checkpointStateSchema.parse(JSON.parse(metadata['state']))
     const within = (prefix: string) =>
       new Map([...tensors].filter(([key]) => key.startsWith(prefix)).map(([key, tensor]) => [key.slice(prefix.length), tensor]))
-    return { ...state, weights: within(groups.weights), velocities: within(groups.velocities), average: within(groups.average) }
+    return {
+      ...state,
+      weights: within(checkpointGroups.weights),
+      velocities: within(checkpointGroups.velocities),
+      average: within(checkpointGroups.average),
+    }
   } catch (error) {
     if (error instanceof z.ZodError)
       throw new CheckpointError('malformed', `expected a checkpoint of a training; ${z.prettifyError(error)}`)
@@ -115,4 +92,4 @@ function checkFits(found: TrainingIdentity, wanted: TrainingIdentity): void {
   if (errors.length > 0) throw new CheckpointError('does-not-fit', 'the checkpoint is of another training', errors)
 }
 
-export { checkFits, type Checkpoint, CheckpointError, decodeCheckpoint, encodeCheckpoint, type EpochReport, type TrainingIdentity }
+export { checkFits, type Checkpoint, CheckpointError, decodeCheckpoint, encodeCheckpoint }

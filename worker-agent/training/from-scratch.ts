@@ -8,17 +8,18 @@
 import { createHash } from 'node:crypto'
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import type * as tf from '@tensorflow/tfjs-core'
-import type { Tensor } from '../../coordinator/protocol/index.ts'
-import { createRandom, type Path, printArchitecture, seedState, type Space } from '../../search-space/index.ts'
+import type { EpochReport, Recipe, Tensor, TrainingIdentity } from '../../coordinator/protocol/index.ts'
+import { createRandom, type Path, printArchitecture, seedState, type Space, weightKeys } from '../../search-space/index.ts'
 import type { Backend } from '../backends/backends.ts'
 import { type Batch, batchIndices, type BatchRequest, type Dataset, openBatchSource, splitShares } from '../datasets/index.ts'
 import { createSgd, createWeights, trainStep, type Weights } from '../executor/index.ts'
-import { checkFits, type Checkpoint, type EpochReport, type TrainingIdentity } from './checkpoint.ts'
+import { checkFits, type Checkpoint } from './checkpoint.ts'
 import { estimateStatistics, scoreOn, type Statistics, withImages } from './evaluation.ts'
+import { type Accumulate, createMicroBatches } from './micro-batches.ts'
 import { createMovingAverage } from './moving-average.ts'
-import { rateAt, type Recipe, type Schedule, scheduleOf } from './recipe.ts'
+import { rateAt, type Schedule, scheduleOf } from './schedule.ts'
 import type { Score } from './score.ts'
-import { TrainerError, weightKeys } from './trainer.ts'
+import { TrainerError } from './trainer.ts'
 
 /** A trained network to learn from. */
 type Teacher = {
@@ -36,7 +37,8 @@ type CheckpointPlan = {
   readonly everyEpochs: number
   /** And wherever so much time has gone by since the last one. */
   readonly everyMs: number
-  save(checkpoint: Checkpoint): void
+  /** Training waits for it. */
+  save(checkpoint: Checkpoint): void | Promise<void>
 }
 
 type FromScratchOptions = {
@@ -55,12 +57,15 @@ type FromScratchOptions = {
   readonly checkpoint?: Checkpoint
   /** When to keep one; the last is made when the training ends or `signal` is aborted. Default: never. */
   readonly checkpoints?: CheckpointPlan
+  /** Parts that a mini-batch is split into. Default: as few as fit into the device's memory. */
+  readonly accumulate?: Accumulate
   /** Evaluate on the test split at the end; default: leave it alone. */
   readonly test?: boolean
   readonly signal?: AbortSignal
   /** After each mini-batch: how many are done, of how many, and its loss. */
   readonly onStep?: (done: number, schedule: Schedule, loss: number) => void
   readonly onReport?: (report: EpochReport) => void
+  readonly onNote?: (line: string) => void
 }
 
 type FromScratchResult = {
@@ -148,6 +153,9 @@ async function trainFromScratch(options: FromScratchOptions): Promise<FromScratc
   const average = averageDecay > 0 ? await createMovingAverage(backend, weights, keys, averageDecay) : null
   for (const [key, { values }] of checkpoint?.average ?? []) average?.weights.write(key, values)
   const source = await openBatchSource(dataset)
+  const microBatches = createMicroBatches(options.accumulate ?? 'auto', (parts, reason) =>
+    options.onNote?.(`mini-batches are split into ${parts} from now on: ${reason}`),
+  )
   const evaluated = { graph, weights: average?.weights ?? weights, source, shape: space.input, signal }
 
   const firstStep = checkpoint?.step ?? 0
@@ -168,7 +176,7 @@ async function trainFromScratch(options: FromScratchOptions): Promise<FromScratc
 
   const save = async () => {
     if (!checkpoints || saved.step === step) return
-    checkpoints.save({
+    await checkpoints.save({
       identity,
       step,
       lossSum,
@@ -205,16 +213,21 @@ async function trainFromScratch(options: FromScratchOptions): Promise<FromScratc
     const batch = (await trainBatches.next()).value as Batch
     const loss = await withImages(batch, space.input, async (images) => {
       const teacherLogits = teacher?.logits(images)
-      const result = await trainStep({
-        graph,
-        weights,
-        images,
-        labels: batch.labels,
-        labelSmoothing,
-        ...(dropoutRate > 0 && { dropout: { rate: dropoutRate, random: createRandom(seedState('dropout', seed, step)) } }),
-        ...(teacherLogits && { distillation: { ...recipe.distillation, teacherLogits } }),
-      })
-      teacherLogits?.dispose()
+      const result = await microBatches
+        .run(batchSize, (parts) =>
+          trainStep({
+            graph,
+            weights,
+            images,
+            labels: batch.labels,
+            labelSmoothing,
+            accumulate: parts,
+            // A step that is tried again with more parts draws the same numbers again.
+            ...(dropoutRate > 0 && { dropout: { rate: dropoutRate, random: createRandom(seedState('dropout', seed, step)) } }),
+            ...(teacherLogits && { distillation: { ...recipe.distillation, teacherLogits } }),
+          }),
+        )
+        .finally(() => teacherLogits?.dispose())
       optimiser.apply(weights, result.gradients, rateAt(step, schedule, recipe.learningRate))
       average?.update(step)
       return result.loss

@@ -3,7 +3,7 @@
 
 import * as tf from '@tensorflow/tfjs-core'
 import type { ResultOf, SearchConfig, TaskWork } from '../../coordinator/protocol/index.ts'
-import type { Choice, LayerGraph, Path, Space } from '../../search-space/index.ts'
+import { type Choice, type LayerGraph, type Path, type Space, weightKeys } from '../../search-space/index.ts'
 import type { Backend } from '../backends/backends.ts'
 import {
   type Batch,
@@ -47,19 +47,6 @@ type Trainer = {
 class TrainerError extends Error {
   override readonly name = 'TrainerError'
   readonly code = 'share-too-small'
-}
-
-function weightKeys(graph: LayerGraph): string[] {
-  const keys: string[] = []
-  for (const layer of graph.layers) {
-    const primitives = layer.kind === 'mixed' ? layer.branches.flatMap((branch) => branch.layers) : [layer]
-    for (const primitive of primitives) {
-      if (primitive.kind === 'conv2d' || primitive.kind === 'depthwiseConv2d') keys.push(primitive.filter)
-      else if (primitive.kind === 'batchNorm') keys.push(primitive.gamma, primitive.beta)
-      else if (primitive.kind === 'linear') keys.push(primitive.weights, primitive.bias)
-    }
-  }
-  return keys
 }
 
 function checkShares(shares: Shares, batchSize: number): void {
@@ -267,4 +254,4 @@ function createTrainer({
   }
 }
 
-export { createTrainer, type Trainer, TrainerError, weightKeys }
+export { createTrainer, type Trainer, TrainerError }

@@ -1,12 +1,6 @@
-// How one network is trained from scratch: every setting with its default, and the schedule that follows from them.
-//
-//   rate(t) = base * (t + 1) / w                        t < w: linear warm-up (Goyal et al. 2017)
-//   rate(t) = base / 2 * (1 + cos(pi (t - w) / (T - w)))     after it (Loshchilov and Hutter 2017)
-//
-// t counts mini-batches from 0, T is how many there are, w those of the warm-up.
+// How one network is trained from scratch: every setting with its default.
 
 import * as z from 'zod'
-import { cosineRate } from '../executor/index.ts'
 
 const DEFAULT_EPOCHS = 30
 const amount = z.number().min(0).max(1).default(0)
@@ -100,25 +94,4 @@ const recipeSchema = z
   })
 type Recipe = z.infer<typeof recipeSchema>
 
-/** What a recipe comes to with a given number of training images, in mini-batches. */
-type Schedule = {
-  readonly stepsPerEpoch: number
-  readonly steps: number
-  readonly warmupSteps: number
-}
-
-/** `stepsPerEpoch` is 0 where the images do not fill one mini-batch. */
-function scheduleOf(recipe: Recipe, trainImages: number): Schedule {
-  const stepsPerEpoch = Math.floor(trainImages / recipe.batchSize)
-  const steps = recipe.steps ?? Math.max(1, Math.round((recipe.epochs ?? DEFAULT_EPOCHS) * stepsPerEpoch))
-  const warmupSteps = Math.min(steps, Math.round(recipe.warmupEpochs * stepsPerEpoch))
-  return { stepsPerEpoch, steps, warmupSteps }
-}
-
-/** Learning rate of mini-batch `step`, counted from 0. */
-function rateAt(step: number, { steps, warmupSteps }: Schedule, base: number): number {
-  if (step < warmupSteps) return (base * (step + 1)) / warmupSteps
-  return cosineRate(step - warmupSteps, steps - warmupSteps, base)
-}
-
-export { rateAt, type Recipe, recipeSchema, type Schedule, scheduleOf }
+export { DEFAULT_EPOCHS, type Recipe, recipeSchema }

@@ -1,0 +1,103 @@
+// A training's store in a Durable Object's SQLite. docs/storage.md lists the tables. What the rules read at every call is
+// kept in memory too; a transaction that fails drops that copy.
+
+import { CHECKPOINT_CHUNK_BYTES, type EpochReport, epochReportSchema } from '../protocol/index.ts'
+import { type TrainingSetup, trainingSetupSchema, type TrainingState, trainingStateSchema, type TrainingStore } from '../training/index.ts'
+
+const TABLES = `
+  CREATE TABLE IF NOT EXISTS training (id INTEGER PRIMARY KEY CHECK (id = 1), setup TEXT NOT NULL);
+  CREATE TABLE IF NOT EXISTS state (id INTEGER PRIMARY KEY CHECK (id = 1), json TEXT NOT NULL);
+  CREATE TABLE IF NOT EXISTS reports (seq INTEGER PRIMARY KEY, json TEXT NOT NULL);
+  CREATE TABLE IF NOT EXISTS chunks (row INTEGER PRIMARY KEY, data BLOB NOT NULL);
+`
+/** Row id = blob · this + chunk; what fits a request has fewer chunks. */
+const MAX_CHUNKS = 1000
+
+type Cache = { setup?: TrainingSetup | null; state?: TrainingState; reports?: EpochReport[] }
+
+/** Whether a training has been created here. Reading alone leaves an unused object without storage. */
+function hasTraining(storage: DurableObjectStorage): boolean {
+  return storage.sql.exec("SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = 'training'").toArray().length > 0
+}
+
+function createSqlTrainingStore(storage: DurableObjectStorage): TrainingStore {
+  const { sql } = storage
+  sql.exec(TABLES)
+  let cache: Cache = {}
+
+  const reports = (): EpochReport[] => {
+    cache.reports ??= sql
+      .exec<{ json: string }>('SELECT json FROM reports ORDER BY seq')
+      .toArray()
+      .map((row) => epochReportSchema.parse(JSON.parse(row.json)))
+    return cache.reports
+  }
+
+  return {
+    transaction(body) {
+      try {
+        return storage.transactionSync(body)
+      } catch (error) {
+        cache = {}
+        throw error
+      }
+    },
+    readSetup() {
+      if (cache.setup === undefined) {
+        const row = sql.exec<{ setup: string }>('SELECT setup FROM training').toArray()[0]
+        cache.setup = row ? trainingSetupSchema.parse(JSON.parse(row.setup)) : null
+      }
+      return cache.setup
+    },
+    writeSetup(setup) {
+      sql.exec('INSERT OR REPLACE INTO training (id, setup) VALUES (1, ?)', JSON.stringify(setup))
+      cache.setup = setup
+    },
+    readState() {
+      cache.state ??= trainingStateSchema.parse(JSON.parse(sql.exec<{ json: string }>('SELECT json FROM state').one().json))
+      return cache.state
+    },
+    writeState(state) {
+      sql.exec('INSERT OR REPLACE INTO state (id, json) VALUES (1, ?)', JSON.stringify(state))
+      cache.state = state
+    },
+    readReports: () => [...reports()],
+    appendReport(seq, report) {
+      sql.exec('INSERT INTO reports (seq, json) VALUES (?, ?)', seq, JSON.stringify(report))
+      cache.reports = [...reports().slice(0, seq - 1), report]
+    },
+    writeBlob(blob, bytes) {
+      for (let chunk = 0; chunk * CHECKPOINT_CHUNK_BYTES < bytes.byteLength; chunk++) {
+        const begin = chunk * CHECKPOINT_CHUNK_BYTES
+        const data = bytes.slice(begin, begin + CHECKPOINT_CHUNK_BYTES).buffer
+        sql.exec('INSERT INTO chunks (row, data) VALUES (?, ?)', blob * MAX_CHUNKS + chunk, data)
+      }
+    },
+    readBlob(blob) {
+      const first = blob * MAX_CHUNKS
+      const sizes = sql.exec<{ bytes: number }>(
+        'SELECT sum(length(data)) AS bytes FROM chunks WHERE row >= ? AND row < ?',
+        first,
+        first + MAX_CHUNKS,
+      )
+      const bytes = new Uint8Array(sizes.one().bytes ?? 0)
+      let offset = 0
+      const rows = sql.exec<{ data: ArrayBuffer }>(
+        'SELECT data FROM chunks WHERE row >= ? AND row < ? ORDER BY row',
+        first,
+        first + MAX_CHUNKS,
+      )
+      for (const { data } of rows) {
+        bytes.set(new Uint8Array(data), offset)
+        offset += data.byteLength
+      }
+      if (offset === 0) throw new Error(`there is no blob ${blob}`)
+      return bytes
+    },
+    deleteBlob(blob) {
+      sql.exec('DELETE FROM chunks WHERE row >= ? AND row < ?', blob * MAX_CHUNKS, (blob + 1) * MAX_CHUNKS)
+    },
+  }
+}
+
+export { createSqlTrainingStore, hasTraining }

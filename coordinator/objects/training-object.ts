@@ -1,0 +1,153 @@
+// One training from scratch: a thin shell that gives the rules of training/ a SQL store, a clock, ids, and an alarm for the
+// lease.
+
+import { DurableObject } from 'cloudflare:workers'
+import {
+  attempt,
+  type Caller,
+  createId,
+  type Outcome,
+  ProblemError,
+  type TokenRecord,
+  type TrainingHeartbeat,
+  type TrainingLeaseRequest,
+  type TrainingLeaseResponse,
+  type TrainingSpec,
+  type TrainingStatus,
+  type TrainingSummary,
+  type TrainingUpload,
+} from '../protocol/index.ts'
+import {
+  createTrainingSetup,
+  describeNetwork,
+  expireLease,
+  extendLease,
+  finishTraining,
+  leaseEndMs,
+  leaseTraining,
+  type OpenTraining,
+  openTraining,
+  readCheckpointBytes,
+  readModelBytes,
+  releaseTraining,
+  startTraining,
+  storeCheckpoint,
+  trainingStatus,
+  trainingSummary,
+} from '../training/index.ts'
+import type { Environment } from './environment.ts'
+import { createSqlTrainingStore, hasTraining } from './sql-training-store.ts'
+import { createTokenTable, type TokenTable } from './tokens.ts'
+
+const ID_BYTES = 12
+
+type Opened = { readonly training: OpenTraining; readonly tokens: TokenTable }
+
+class TrainingObject extends DurableObject<Environment> {
+  #opened: Opened | null = null
+  /** When the alarm is set for; undefined until it has been asked for. */
+  #alarmAtMs: number | null | undefined = undefined
+
+  /** The training, or null where none was created; then nothing is written either. */
+  #find(): Opened | null {
+    if (!this.#opened && hasTraining(this.ctx.storage)) {
+      const training = openTraining(createSqlTrainingStore(this.ctx.storage))
+      if (training) this.#opened = { training, tokens: createTokenTable(this.ctx.storage.sql) }
+    }
+    return this.#opened
+  }
+
+  #open(): Opened {
+    const opened = this.#find()
+    if (!opened) throw new ProblemError('not-found', 'there is no such training')
+    return opened
+  }
+
+  #answer<T>(caller: Caller, body: (training: OpenTraining) => T): Outcome<T> {
+    return attempt(() => {
+      const { training, tokens } = this.#open()
+      tokens.check(caller)
+      return body(training)
+    })
+  }
+
+  /** Sets the alarm only when it must ring earlier than it would: each setting is a row written. */
+  async #armAlarm(): Promise<void> {
+    const opened = this.#find()
+    const next = opened ? leaseEndMs(opened.training) : null
+    if (next === null) return
+    this.#alarmAtMs ??= await this.ctx.storage.getAlarm()
+    if (this.#alarmAtMs !== null && this.#alarmAtMs <= next) return
+    this.#alarmAtMs = next
+    await this.ctx.storage.setAlarm(next)
+  }
+
+  create(trainingId: string, spec: TrainingSpec, token: TokenRecord): Outcome<{ parameters: number; checkpointBytes: number }> {
+    return attempt(() => {
+      const setup = createTrainingSetup(trainingId, spec, token.createdAtMs)
+      startTraining(() => createSqlTrainingStore(this.ctx.storage), setup)
+      createTokenTable(this.ctx.storage.sql).add(token)
+      const { parameters, checkpointBytes } = describeNetwork(setup)
+      return { parameters, checkpointBytes }
+    })
+  }
+
+  async lease(caller: Caller, request: TrainingLeaseRequest): Promise<Outcome<TrainingLeaseResponse>> {
+    const leaseId = createId('l', crypto.getRandomValues(new Uint8Array(ID_BYTES)))
+    const outcome = this.#answer(caller, (training) => leaseTraining(training, request, leaseId, Date.now()))
+    await this.#armAlarm()
+    return outcome
+  }
+
+  heartbeat(caller: Caller, heartbeat: TrainingHeartbeat): Outcome<{ kind: 'extended' | 'lost' }> {
+    return this.#answer(caller, (training) => extendLease(training, heartbeat, Date.now()))
+  }
+
+  release(caller: Caller, leaseId: string): Outcome<{ kind: 'released' | 'lost' }> {
+    return this.#answer(caller, (training) => releaseTraining(training, leaseId, Date.now()))
+  }
+
+  storeCheckpoint(caller: Caller, leaseId: string, bytes: Uint8Array): Outcome<TrainingUpload> {
+    return this.#answer(caller, (training) => storeCheckpoint(training, leaseId, bytes, Date.now()))
+  }
+
+  checkpoint(caller: Caller): Outcome<Uint8Array<ArrayBuffer>> {
+    return this.#answer(caller, readCheckpointBytes)
+  }
+
+  finish(caller: Caller, leaseId: string, bytes: Uint8Array): Outcome<TrainingUpload> {
+    return this.#answer(caller, (training) => finishTraining(training, leaseId, bytes, Date.now()))
+  }
+
+  model(caller: Caller): Outcome<Uint8Array<ArrayBuffer>> {
+    return this.#answer(caller, readModelBytes)
+  }
+
+  status(caller: Caller): Outcome<TrainingStatus> {
+    return this.#answer(caller, trainingStatus)
+  }
+
+  summary(): Outcome<TrainingSummary> {
+    return attempt(() => trainingSummary(this.#open().training))
+  }
+
+  async destroy(): Promise<Outcome<null>> {
+    const opened = attempt(() => this.#open())
+    if (!opened.ok) return opened
+    await this.ctx.storage.deleteAlarm()
+    await this.ctx.storage.deleteAll()
+    this.#opened = null
+    this.#alarmAtMs = undefined
+    return { ok: true, value: null }
+  }
+
+  override async alarm(): Promise<void> {
+    this.#alarmAtMs = null
+    const opened = this.#find()
+    if (!opened) return
+    expireLease(opened.training, Date.now())
+    await this.#armAlarm()
+  }
+}
+
+export { TrainingObject }

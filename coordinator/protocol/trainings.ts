@@ -1,0 +1,204 @@
+// Trainings from scratch that agents do for a coordinator: what a person asks for, what passes between coordinator and
+// agents, and what can be read of a training.
+
+import * as z from 'zod'
+import { spaceConfigSchema, spaceRefSchema } from '../../search-space/index.ts'
+import { registerRequestSchema } from './agents.ts'
+import { epochReportSchema, scoreSchema } from './checkpoint-state.ts'
+import { agentIdSchema, leaseIdSchema, tokenIdSchema, trainingIdSchema } from './ids.ts'
+import { MAX_LEASE_MS, MIN_LEASE_MS } from './limits.ts'
+import { recipeSchema } from './recipe.ts'
+
+const DEFAULT_LEASE_MS = 60_000
+const DEFAULT_CHECKPOINT_MS = 300_000
+const MAX_CHECKPOINT_MS = 86_400_000
+/** A space of a few hundred blocks has shorter encodings. */
+const MAX_ENCODING = 20_000
+
+const fingerprint = z.string().regex(/^[0-9a-f]{64}$/, 'expected 64 hexadecimal digits')
+const seed = z.int().min(0).max(0xffffffff)
+const atMs = z.int().min(0)
+const count = z.int().min(0)
+
+const trainingSpecSchema = z
+  .strictObject({
+    name: z.string().min(1).max(100).describe('for people'),
+    space: spaceRefSchema.describe('a preset, or all settings of a space'),
+    architecture: z.string().min(1).max(MAX_ENCODING).describe('for example fashion-mini:mb3k5,zero,mb6k3'),
+    dataset: z.strictObject({
+      name: z.string().min(1).max(200),
+      fingerprint: fingerprint.optional().describe("agents with other data are refused. Default: the first agent's"),
+    }),
+    recipe: recipeSchema.prefault({}),
+    seed: seed.default(0).describe('of weights, order and augmentation'),
+    shareSeed: seed.optional().describe('of the validation share: that of a search, to validate on its images. Default: seed'),
+    test: z.boolean().default(true).describe('evaluate on the test split, once, at the end'),
+    leaseMs: z
+      .int()
+      .min(MIN_LEASE_MS)
+      .max(MAX_LEASE_MS)
+      .default(DEFAULT_LEASE_MS)
+      .describe('an agent silent for so long has lost its lease'),
+    checkpointMs: z
+      .int()
+      .min(0)
+      .max(MAX_CHECKPOINT_MS)
+      .default(DEFAULT_CHECKPOINT_MS)
+      .describe('most time between two checkpoints, which every epoch ends with as well'),
+  })
+  .meta({ id: 'TrainingSpec' })
+type TrainingSpec = z.infer<typeof trainingSpecSchema>
+type TrainingSpecInput = z.input<typeof trainingSpecSchema>
+
+const createTrainingResponseSchema = z
+  .object({
+    trainingId: trainingIdSchema,
+    agentToken: z.string().describe('good for this training only; shown this once'),
+    tokenId: tokenIdSchema,
+    parameters: z.int().describe('of the network'),
+    checkpointBytes: z.int().describe('about how large a checkpoint is'),
+  })
+  .meta({ id: 'CreateTrainingResponse' })
+
+const trainingEndSchema = z
+  .enum(['finished', 'stopped', 'diverged'])
+  .describe("stopped: by the recipe's stopBelow; diverged: the loss was no number any more")
+const trainingPhaseSchema = z
+  .enum(['waiting', 'training', ...trainingEndSchema.options])
+  .describe('waiting: no agent has the lease; the others are ends')
+type TrainingPhase = z.infer<typeof trainingPhaseSchema>
+
+const trainingLeaseRequestSchema = registerRequestSchema
+  .extend({ agentId: agentIdSchema.describe('made by the agent itself, at random: asking again with it gives the lease that it has') })
+  .meta({ id: 'TrainingLeaseRequest' })
+type TrainingLeaseRequest = z.infer<typeof trainingLeaseRequestSchema>
+
+const trainingLeaseResponseSchema = z
+  .discriminatedUnion('kind', [
+    z.object({
+      kind: z.literal('lease'),
+      leaseId: leaseIdSchema,
+      spec: trainingSpecSchema,
+      space: spaceConfigSchema.describe('all settings of the space'),
+      checkpointStep: count.nullable().describe('mini-batches done in the checkpoint to go on from; null: begin'),
+    }),
+    z.object({ kind: z.literal('wait'), retryAfterMs: count }).describe('another agent has the lease'),
+    z.object({ kind: z.literal('ended'), end: trainingEndSchema }),
+  ])
+  .meta({ id: 'TrainingLeaseResponse' })
+type TrainingLeaseResponse = z.infer<typeof trainingLeaseResponseSchema>
+
+const trainingLeaseRefSchema = z.strictObject({ leaseId: leaseIdSchema }).meta({ id: 'TrainingLeaseRef' })
+
+const trainingProgressSchema = z.strictObject({
+  step: count.describe('mini-batches done'),
+  steps: z.int().min(1).describe('of how many'),
+  stepsPerEpoch: z.int().min(1),
+  loss: z.number().describe('of the last mini-batch'),
+  imagesPerSecond: z.number().min(0).nullable(),
+})
+type TrainingProgress = z.infer<typeof trainingProgressSchema>
+
+const trainingHeartbeatSchema = trainingLeaseRefSchema
+  .extend({ progress: trainingProgressSchema.optional() })
+  .meta({ id: 'TrainingHeartbeat' })
+type TrainingHeartbeat = z.infer<typeof trainingHeartbeatSchema>
+
+const trainingUploadSchema = z
+  .object({
+    kind: z
+      .enum(['stored', 'duplicate', 'lost'])
+      .describe('duplicate: it is there already; lost: the lease has ended, and nothing was changed'),
+  })
+  .meta({ id: 'TrainingUpload' })
+type TrainingUpload = z.infer<typeof trainingUploadSchema>
+
+const channels = z.array(z.number()).min(1).max(16)
+/** What an agent says at the end, in the metadata of the model. */
+const trainingResultSchema = z
+  .discriminatedUnion('end', [
+    z.strictObject({
+      end: z.enum(['finished', 'stopped']),
+      steps: z.int().min(1).describe('mini-batches done'),
+      validation: scoreSchema,
+      test: scoreSchema.nullable(),
+      normalisation: z.strictObject({ mean: channels, std: channels }).describe('per channel, of pixels scaled to 0..1'),
+      classNames: z.array(z.string().max(200)).max(100_000).optional(),
+    }),
+    z.strictObject({ end: z.literal('diverged'), message: z.string().min(1).max(1000) }),
+  ])
+  .meta({ id: 'TrainingResult' })
+type TrainingResult = z.infer<typeof trainingResultSchema>
+
+const trainingSummarySchema = z
+  .object({
+    trainingId: trainingIdSchema,
+    name: z.string(),
+    phase: trainingPhaseSchema,
+    architecture: z.string(),
+    createdAtMs: atMs,
+    epoch: z.number().describe('passes over the training images so far, as last reported'),
+    accuracy: z.number().nullable().describe('validation, top-1, of the last evaluation'),
+  })
+  .meta({ id: 'TrainingSummary' })
+type TrainingSummary = z.infer<typeof trainingSummarySchema>
+
+const trainerSchema = z.object({
+  name: z.string(),
+  device: z.string(),
+  backend: z.string(),
+  leaseId: leaseIdSchema,
+  agentId: agentIdSchema,
+  sinceMs: atMs,
+  lastSeenAtMs: atMs,
+  fromStep: count.describe('of the checkpoint that it began with'),
+  savedStep: count.describe('of the last checkpoint that it delivered'),
+  end: z.enum(['released', 'expired', 'finished']).nullable().describe('how its lease ended; null: it has not'),
+})
+
+const trainingStatusSchema = trainingSummarySchema
+  .extend({
+    startedAtMs: atMs.nullable(),
+    finishedAtMs: atMs.nullable(),
+    progress: trainingProgressSchema.nullable().describe('as the last heartbeat said'),
+    loss: z.number().nullable().describe('mean over the mini-batches since the last report, of the last checkpoint'),
+    checkpoint: z.object({ step: count, bytes: count, atMs }).nullable(),
+    reports: z.array(epochReportSchema).describe('up to the last checkpoint'),
+    trainers: z.array(trainerSchema).describe('leases, the last ones only, oldest first'),
+    leases: count.describe('given so far'),
+    expiredLeases: count,
+    duplicates: count.describe('checkpoints that were there already'),
+    datasetFingerprint: fingerprint.nullable(),
+    result: trainingResultSchema.nullable(),
+    modelBytes: count.nullable().describe('of the trained network; null where there is none'),
+    spec: trainingSpecSchema,
+    space: spaceConfigSchema,
+  })
+  .meta({ id: 'TrainingStatus' })
+type TrainingStatus = z.infer<typeof trainingStatusSchema>
+
+export {
+  createTrainingResponseSchema,
+  type TrainingHeartbeat,
+  trainingHeartbeatSchema,
+  trainingLeaseRefSchema,
+  type TrainingLeaseRequest,
+  trainingLeaseRequestSchema,
+  type TrainingLeaseResponse,
+  trainingLeaseResponseSchema,
+  type TrainingPhase,
+  type TrainingProgress,
+  trainingProgressSchema,
+  type TrainingResult,
+  trainingResultSchema,
+  type TrainingSpec,
+  type TrainingSpecInput,
+  trainingSpecSchema,
+  type TrainingStatus,
+  trainingStatusSchema,
+  type TrainingSummary,
+  trainingSummarySchema,
+  trainerSchema,
+  type TrainingUpload,
+  trainingUploadSchema,
+}

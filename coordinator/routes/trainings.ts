@@ -1,0 +1,274 @@
+// Trainings from scratch: for people and scripts create, list, read, delete and fetch the network; for agents lease,
+// heartbeat, checkpoint and finish.
+
+import { createRoute, type OpenAPIHono } from '@hono/zod-openapi'
+import * as z from 'zod'
+import {
+  createId,
+  createTrainingResponseSchema,
+  heartbeatResponseSchema,
+  printAgentToken,
+  ProblemError,
+  releaseResponseSchema,
+  type TokenRecord,
+  trainingHeartbeatSchema,
+  trainingIdSchema,
+  trainingLeaseRefSchema,
+  trainingLeaseRequestSchema,
+  trainingLeaseResponseSchema,
+  trainingSpecSchema,
+  trainingStatusSchema,
+  trainingSummarySchema,
+  trainingUploadSchema,
+  unwrap,
+} from '../protocol/index.ts'
+import { adminOnly, callerOf, ownTrainingOnly, type RouteEnvironment, sha256 } from './auth.ts'
+import { withProblems } from './problems.ts'
+import { bearer, createSecret, json, MAX_LISTED } from './searches.ts'
+
+const ID_BYTES = 12
+const SAFETENSORS_TYPE = 'application/octet-stream'
+const tags = ['trainings']
+const params = z.object({ trainingId: trainingIdSchema })
+const body = <S extends z.ZodType>(schema: S) => ({ required: true, content: { 'application/json': { schema } } })
+const safetensors = { [SAFETENSORS_TYPE]: { schema: { type: 'string' as const, format: 'binary', description: 'a safetensors file' } } }
+const upload = { params, query: trainingLeaseRefSchema, body: { required: true, content: safetensors } }
+
+const createTraining = createRoute({
+  method: 'post',
+  path: '/v1/trainings',
+  summary: 'Create a training from scratch, for agents to do',
+  tags,
+  security: bearer,
+  middleware: adminOnly,
+  request: { body: body(trainingSpecSchema) },
+  responses: withProblems({ 201: json(createTrainingResponseSchema, 'Created; agents may start') }, 'forbidden'),
+})
+
+const listTrainings = createRoute({
+  method: 'get',
+  path: '/v1/trainings',
+  summary: 'List trainings, newest first',
+  tags,
+  security: bearer,
+  middleware: adminOnly,
+  request: {
+    query: z.object({
+      before: z.coerce.number().int().min(0).optional().describe('only trainings created before this time, ms since 1970'),
+      limit: z.coerce.number().int().min(1).max(MAX_LISTED).default(MAX_LISTED),
+    }),
+  },
+  responses: withProblems({ 200: json(z.object({ trainings: z.array(trainingSummarySchema) }), 'The trainings') }, 'forbidden'),
+})
+
+const readTraining = createRoute({
+  method: 'get',
+  path: '/v1/trainings/{trainingId}',
+  summary: 'Status of a training',
+  tags,
+  security: bearer,
+  middleware: ownTrainingOnly,
+  request: { params },
+  responses: withProblems({ 200: json(trainingStatusSchema, 'The status') }, 'forbidden', 'not-found'),
+})
+
+const deleteTraining = createRoute({
+  method: 'delete',
+  path: '/v1/trainings/{trainingId}',
+  summary: 'Delete a training with its checkpoint and its network',
+  tags,
+  security: bearer,
+  middleware: adminOnly,
+  request: { params },
+  responses: withProblems({ 204: { description: 'Deleted' } }, 'forbidden', 'not-found'),
+})
+
+const readModel = createRoute({
+  method: 'get',
+  path: '/v1/trainings/{trainingId}/model',
+  summary: 'The trained network: weights and running statistics',
+  tags,
+  security: bearer,
+  middleware: ownTrainingOnly,
+  request: { params },
+  responses: withProblems({ 200: { description: 'A safetensors file', content: safetensors } }, 'forbidden', 'not-found'),
+})
+
+const lease = createRoute({
+  method: 'post',
+  path: '/v1/trainings/{trainingId}/lease',
+  summary: 'Ask for the training: one agent at a time has it',
+  tags,
+  security: bearer,
+  middleware: ownTrainingOnly,
+  request: { params, body: body(trainingLeaseRequestSchema) },
+  responses: withProblems(
+    { 200: json(trainingLeaseResponseSchema, 'The lease, or when to ask again, or that the training has ended') },
+    'forbidden',
+    'not-found',
+    'dataset-mismatch',
+  ),
+})
+
+const heartbeat = createRoute({
+  method: 'post',
+  path: '/v1/trainings/{trainingId}/heartbeat',
+  summary: 'Extend the lease, and say how far the training is',
+  tags,
+  security: bearer,
+  middleware: ownTrainingOnly,
+  request: { params, body: body(trainingHeartbeatSchema) },
+  responses: withProblems({ 200: json(heartbeatResponseSchema, 'Whether the lease still holds') }, 'forbidden', 'not-found'),
+})
+
+const release = createRoute({
+  method: 'post',
+  path: '/v1/trainings/{trainingId}/release',
+  summary: 'Give the lease back',
+  tags,
+  security: bearer,
+  middleware: ownTrainingOnly,
+  request: { params, body: body(trainingLeaseRefSchema) },
+  responses: withProblems({ 200: json(releaseResponseSchema, 'The next agent that asks gets it') }, 'forbidden', 'not-found'),
+})
+
+const readCheckpoint = createRoute({
+  method: 'get',
+  path: '/v1/trainings/{trainingId}/checkpoint',
+  summary: 'The last checkpoint, to go on from',
+  tags,
+  security: bearer,
+  middleware: ownTrainingOnly,
+  request: { params },
+  responses: withProblems({ 200: { description: 'A safetensors file', content: safetensors } }, 'forbidden', 'not-found'),
+})
+
+const uploadAnswers = () =>
+  withProblems(
+    { 200: json(trainingUploadSchema, 'What became of it; never an error for being late or repeated') },
+    'forbidden',
+    'not-found',
+    'conflict',
+    'bad-numbers',
+    'too-large',
+    'unsupported-media-type',
+  )
+
+const storeCheckpoint = createRoute({
+  method: 'put',
+  path: '/v1/trainings/{trainingId}/checkpoint',
+  summary: 'A checkpoint, in place of the last one',
+  tags,
+  security: bearer,
+  middleware: ownTrainingOnly,
+  request: upload,
+  responses: uploadAnswers(),
+})
+
+const finish = createRoute({
+  method: 'post',
+  path: '/v1/trainings/{trainingId}/finish',
+  summary: 'The result and the trained network',
+  tags,
+  security: bearer,
+  middleware: ownTrainingOnly,
+  request: upload,
+  responses: uploadAnswers(),
+})
+
+async function issueToken(trainingId: string): Promise<{ token: string; record: TokenRecord }> {
+  const tokenId = createId('t', crypto.getRandomValues(new Uint8Array(ID_BYTES)))
+  const token = printAgentToken(trainingId, tokenId, createSecret())
+  return { token, record: { tokenId, label: 'first', createdAtMs: Date.now(), hash: await sha256(token) } }
+}
+
+/** Throws ProblemError `unsupported-media-type`. */
+async function readUpload(request: { header(name: string): string | undefined; arrayBuffer(): Promise<ArrayBuffer> }): Promise<Uint8Array> {
+  const type = request.header('Content-Type')?.split(';')[0]?.trim()
+  if (type !== SAFETENSORS_TYPE) {
+    throw new ProblemError('unsupported-media-type', `expected Content-Type ${SAFETENSORS_TYPE}, got ${type ?? 'none'}`)
+  }
+  return new Uint8Array(await request.arrayBuffer())
+}
+
+/** Paths whose bodies are safetensors, of at most MAX_WEIGHTS_BYTES. */
+function isTrainingUpload(path: string): boolean {
+  return /^\/v1\/trainings\/[^/]+\/(checkpoint|finish)$/.test(path)
+}
+
+function addTrainingRoutes(app: OpenAPIHono<RouteEnvironment>): void {
+  app.openapi(createTraining, async (context) => {
+    const { ports } = context.var
+    const trainingId = createId('r', crypto.getRandomValues(new Uint8Array(ID_BYTES)))
+    const { token, record } = await issueToken(trainingId)
+    const { parameters, checkpointBytes } = unwrap(await ports.training(trainingId).create(trainingId, context.req.valid('json'), record))
+    await ports.trainings.add(trainingId, record.createdAtMs)
+    return context.json({ trainingId, agentToken: token, tokenId: record.tokenId, parameters, checkpointBytes }, 201)
+  })
+
+  app.openapi(listTrainings, async (context) => {
+    const { ports } = context.var
+    const { before, limit } = context.req.valid('query')
+    const ids = await ports.trainings.list(before ?? Number.MAX_SAFE_INTEGER, limit)
+    const outcomes = await Promise.all(ids.map((id) => ports.training(id).summary()))
+    return context.json({ trainings: outcomes.flatMap((outcome) => (outcome.ok ? [outcome.value] : [])) }, 200)
+  })
+
+  app.openapi(readTraining, async (context) => {
+    const { trainingId } = context.req.valid('param')
+    return context.json(unwrap(await context.var.ports.training(trainingId).status(callerOf(context))), 200)
+  })
+
+  app.openapi(deleteTraining, async (context) => {
+    const { trainingId } = context.req.valid('param')
+    const outcome = await context.var.ports.training(trainingId).destroy()
+    // Also where there is no training any more: a deletion cut short here can be repeated.
+    await context.var.ports.trainings.remove(trainingId)
+    unwrap(outcome)
+    return context.body(null, 204)
+  })
+
+  app.openapi(readModel, async (context) => {
+    const { trainingId } = context.req.valid('param')
+    const bytes = unwrap(await context.var.ports.training(trainingId).model(callerOf(context)))
+    return context.body(bytes, 200, { 'Content-Type': SAFETENSORS_TYPE })
+  })
+
+  app.openapi(lease, async (context) => {
+    const { trainingId } = context.req.valid('param')
+    return context.json(unwrap(await context.var.ports.training(trainingId).lease(callerOf(context), context.req.valid('json'))), 200)
+  })
+
+  app.openapi(heartbeat, async (context) => {
+    const { trainingId } = context.req.valid('param')
+    return context.json(unwrap(await context.var.ports.training(trainingId).heartbeat(callerOf(context), context.req.valid('json'))), 200)
+  })
+
+  app.openapi(release, async (context) => {
+    const { trainingId } = context.req.valid('param')
+    const { leaseId } = context.req.valid('json')
+    return context.json(unwrap(await context.var.ports.training(trainingId).release(callerOf(context), leaseId)), 200)
+  })
+
+  app.openapi(readCheckpoint, async (context) => {
+    const { trainingId } = context.req.valid('param')
+    const bytes = unwrap(await context.var.ports.training(trainingId).checkpoint(callerOf(context)))
+    return context.body(bytes, 200, { 'Content-Type': SAFETENSORS_TYPE })
+  })
+
+  app.openapi(storeCheckpoint, async (context) => {
+    const { trainingId } = context.req.valid('param')
+    const { leaseId } = context.req.valid('query')
+    const bytes = await readUpload(context.req)
+    return context.json(unwrap(await context.var.ports.training(trainingId).storeCheckpoint(callerOf(context), leaseId, bytes)), 200)
+  })
+
+  app.openapi(finish, async (context) => {
+    const { trainingId } = context.req.valid('param')
+    const { leaseId } = context.req.valid('query')
+    const bytes = await readUpload(context.req)
+    return context.json(unwrap(await context.var.ports.training(trainingId).finish(callerOf(context), leaseId, bytes)), 200)
+  })
+}
+
+export { addTrainingRoutes, isTrainingUpload }

@@ -1,0 +1,102 @@
+// Turns what a user asks for into the fixed setup of a training, or refuses with the field named.
+
+import {
+  architectureCosts,
+  createSpace,
+  elementCount,
+  parseArchitecture,
+  type Path,
+  resolveSpaceConfig,
+  type Space,
+  SpaceError,
+  weightKeys,
+} from '../../search-space/index.ts'
+import { MAX_REPORTS, MAX_WEIGHTS_BYTES, ProblemError, type TrainingSpec } from '../protocol/index.ts'
+import type { TrainingSetup, TrainingStore } from './store.ts'
+
+const FLOAT_BYTES = 4
+/** Name, shape and place of a tensor in the header, and the settings and reports beside them. */
+const HEADER_BYTES_PER_TENSOR = 150
+const HEADER_BYTES = 64 * 1024
+
+/** What a checkpoint and a model of a network have to hold. */
+type NetworkShapes = {
+  readonly weights: ReadonlyMap<string, readonly number[]>
+  /** Keys of the batch-norms' gammas. */
+  readonly gammas: readonly string[]
+}
+
+function refuse(path: string, message: string): never {
+  throw new ProblemError('invalid-request', `${path}: ${message}`, [{ path, message }])
+}
+
+function openNetwork(spec: TrainingSpec): { space: Space; path: Path } {
+  try {
+    const space = createSpace(spec.space)
+    return { space, path: parseArchitecture(space, spec.architecture) }
+  } catch (error) {
+    if (!(error instanceof SpaceError)) throw error
+    throw new ProblemError('invalid-request', error.message, [{ path: error.field, message: error.message }])
+  }
+}
+
+function networkShapes(space: Space, path: Path): NetworkShapes {
+  const shapes = new Map(space.weightSpecs.map(({ key, shape }) => [key, shape]))
+  const graph = space.network(path)
+  return {
+    weights: new Map(weightKeys(graph).map((key) => [key, shapes.get(key) ?? []])),
+    gammas: graph.layers.flatMap((layer) => (layer.kind === 'batchNorm' ? [layer.gamma] : [])),
+  }
+}
+
+/** About: weights, velocities and, with one, their moving average, with their header. */
+function checkpointBytes(spec: TrainingSpec, { weights }: NetworkShapes): number {
+  const copies = spec.recipe.averageDecay > 0 ? 3 : 2
+  const floats = [...weights.values()].reduce((sum, shape) => sum + elementCount(shape), 0)
+  return HEADER_BYTES + copies * (floats * FLOAT_BYTES + weights.size * HEADER_BYTES_PER_TENSOR)
+}
+
+/** Setup of a new training. Throws ProblemError `invalid-request`. */
+function createTrainingSetup(trainingId: string, spec: TrainingSpec, nowMs: number): TrainingSetup {
+  const { space, path } = openNetwork(spec)
+  const bytes = checkpointBytes(spec, networkShapes(space, path))
+  if (bytes > MAX_WEIGHTS_BYTES) {
+    refuse(
+      'architecture',
+      `a checkpoint of this network would have ${bytes} bytes; expected at most ${MAX_WEIGHTS_BYTES}, which one request may carry. Train it on one machine, with \`gatehouse train\`.`,
+    )
+  }
+  const { epochs = 0 } = spec.recipe
+  if (epochs > MAX_REPORTS)
+    refuse('recipe.epochs', `expected at most ${MAX_REPORTS} for a training that a coordinator keeps, got ${epochs}`)
+  return { trainingId, createdAtMs: nowMs, spec, space: resolveSpaceConfig(spec.space) }
+}
+
+/** Of the network that a setup trains. */
+function describeNetwork({ spec }: TrainingSetup): { space: Space; shapes: NetworkShapes; parameters: number; checkpointBytes: number } {
+  const { space, path } = openNetwork(spec)
+  const shapes = networkShapes(space, path)
+  return { space, shapes, parameters: architectureCosts(space, path).parameters, checkpointBytes: checkpointBytes(spec, shapes) }
+}
+
+/** @param openStore called once nothing can be refused any more, so that a refusal leaves no storage behind */
+function startTraining(openStore: () => TrainingStore, setup: TrainingSetup): void {
+  const store = openStore()
+  store.transaction(() => {
+    store.writeSetup(setup)
+    store.writeState({
+      datasetFingerprint: setup.spec.dataset.fingerprint ?? null,
+      startedAtMs: null,
+      finishedAtMs: null,
+      lease: null,
+      progress: null,
+      checkpoint: null,
+      trainers: [],
+      model: null,
+      result: null,
+      counts: { leases: 0, expiredLeases: 0, duplicates: 0, blobs: 0, reports: 0 },
+    })
+  })
+}
+
+export { createTrainingSetup, describeNetwork, type NetworkShapes, startTraining }

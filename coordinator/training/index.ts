@@ -1,0 +1,16 @@
+export { createTrainingSetup, describeNetwork, startTraining } from './create.ts'
+export {
+  expireLease,
+  extendLease,
+  finishTraining,
+  leaseEndMs,
+  leaseTraining,
+  type OpenTraining,
+  openTraining,
+  readCheckpointBytes,
+  readModelBytes,
+  releaseTraining,
+  storeCheckpoint,
+} from './rules.ts'
+export { trainingStatus, trainingSummary } from './status.ts'
+export { type TrainingSetup, trainingSetupSchema, type TrainingState, trainingStateSchema, type TrainingStore } from './store.ts'

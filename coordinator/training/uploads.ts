@@ -1,0 +1,126 @@
+// What agents deliver, checked before anything is stored: a checkpoint that another agent can go on from, and a model that
+// a person can use. Only the network that is trained passes, whole, with numbers that are finite.
+
+import type * as z from 'zod'
+import {
+  checkpointGroups,
+  type CheckpointState,
+  checkpointStateSchema,
+  decodeSafetensors,
+  fieldErrors,
+  MAX_MAGNITUDE,
+  MAX_REPORTS,
+  MODEL_FORMAT,
+  ProblemError,
+  SafetensorsError,
+  type SafetensorsFile,
+  statisticsKeys,
+  type Tensor,
+  type TrainingResult,
+  trainingResultSchema,
+  type TrainingSpec,
+} from '../protocol/index.ts'
+import type { NetworkShapes } from './create.ts'
+
+function invalid(path: string, message: string): ProblemError {
+  return new ProblemError('invalid-request', `${path}: ${message}`, [{ path, message }])
+}
+
+function bad(key: string, message: string): ProblemError {
+  return new ProblemError('bad-numbers', `tensor ${key}: ${message}`, [{ path: key, message }])
+}
+
+function decode(bytes: Uint8Array): SafetensorsFile {
+  try {
+    return decodeSafetensors(bytes)
+  } catch (error) {
+    if (error instanceof SafetensorsError) throw invalid('body', error.message)
+    throw error
+  }
+}
+
+/** JSON text of the file's metadata, parsed. Throws ProblemError `invalid-request`, naming each field. */
+function parseMetadata<S extends z.ZodType>({ metadata }: SafetensorsFile, field: string, schema: S): z.infer<S> {
+  const path = `__metadata__.${field}`
+  const text = metadata[field]
+  if (text === undefined) throw invalid(path, 'required')
+  let value: unknown
+  try {
+    value = JSON.parse(text)
+  } catch {
+    throw invalid(path, 'expected JSON text')
+  }
+  const parsed = schema.safeParse(value)
+  if (parsed.success) return parsed.data
+  const errors = fieldErrors(parsed.error).map((error) => ({ ...error, path: `${path}.${error.path}` }))
+  throw new ProblemError('invalid-request', `${errors[0]?.path}: ${errors[0]?.message}`, errors)
+}
+
+/** Throws ProblemError `bad-numbers` unless the tensors are exactly those wanted, of these shapes, and finite. */
+function checkTensors(tensors: ReadonlyMap<string, Tensor>, wanted: ReadonlyMap<string, readonly number[]>): void {
+  for (const [key, shape] of wanted) {
+    const tensor = tensors.get(key)
+    if (!tensor) throw bad(key, 'missing')
+    if (shape.join() !== tensor.shape.join()) throw bad(key, `expected shape ${shape.join('×')}, got ${tensor.shape.join('×')}`)
+    const index = tensor.values.findIndex((value) => !(Math.abs(value) <= MAX_MAGNITUDE))
+    if (index !== -1) throw bad(key, `element ${index} is ${tensor.values[index]}, expected a finite number`)
+  }
+  for (const key of tensors.keys()) if (!wanted.has(key)) throw bad(key, 'not a tensor of this network')
+}
+
+/** Fields of a checkpoint's identity that are not what they are in the training. Both sides were parsed, so that equal settings are equal text. */
+function checkIdentity({ identity }: CheckpointState, spec: TrainingSpec, datasetFingerprint: string | null): void {
+  const expected = {
+    architecture: spec.architecture,
+    recipe: spec.recipe,
+    seed: spec.seed,
+    shareSeed: spec.shareSeed ?? spec.seed,
+    teacher: null,
+    initial: null,
+    dataset: datasetFingerprint,
+  }
+  const found = { ...identity, dataset: identity.dataset.fingerprint }
+  const errors = Object.entries(expected)
+    .filter(([field, value]) => JSON.stringify(value) !== JSON.stringify(found[field as keyof typeof expected]))
+    .map(([field, value]) => ({ path: `__metadata__.state.identity.${field}`, message: `expected ${JSON.stringify(value)}` }))
+  if (errors.length > 0) throw new ProblemError('conflict', 'this is a checkpoint of another training', errors)
+}
+
+/** State of a checkpoint of this training. Throws ProblemError `invalid-request`, `bad-numbers` or `conflict`. */
+function readCheckpointUpload(
+  bytes: Uint8Array,
+  { spec, shapes, datasetFingerprint }: { spec: TrainingSpec; shapes: NetworkShapes; datasetFingerprint: string | null },
+): CheckpointState {
+  const file = decode(bytes)
+  const state = parseMetadata(file, 'state', checkpointStateSchema)
+  checkIdentity(state, spec, datasetFingerprint)
+  if (state.reports.length > MAX_REPORTS) throw invalid('__metadata__.state.reports', `expected at most ${MAX_REPORTS}`)
+  const isOrdered = state.reports.every((report, i) => report.step > (state.reports[i - 1]?.step ?? 0) && report.step <= state.step)
+  if (!isOrdered) throw invalid('__metadata__.state.reports', 'expected reports of growing steps, none beyond that of the checkpoint')
+  const { weights, velocities, average } = checkpointGroups
+  const groups = [weights, ...(state.step > 0 ? [velocities] : []), ...(spec.recipe.averageDecay > 0 ? [average] : [])]
+  const wanted = new Map(groups.flatMap((group) => [...shapes.weights].map(([key, shape]) => [`${group}${key}`, shape] as const)))
+  checkTensors(file.tensors, wanted)
+  return state
+}
+
+/** Result of a training, with its model where it finished. Throws ProblemError `invalid-request` or `bad-numbers`. */
+function readModelUpload(bytes: Uint8Array, spec: TrainingSpec, shapes: NetworkShapes): TrainingResult {
+  const file = decode(bytes)
+  const result = parseMetadata(file, 'result', trainingResultSchema)
+  const wanted = new Map<string, readonly number[]>()
+  if (result.end === 'finished') {
+    if (file.metadata['format'] !== MODEL_FORMAT) throw invalid('__metadata__.format', `expected ${MODEL_FORMAT}`)
+    if (file.metadata['architecture'] !== spec.architecture) throw invalid('__metadata__.architecture', `expected ${spec.architecture}`)
+    for (const [key, shape] of shapes.weights) wanted.set(key, shape)
+    for (const gamma of shapes.gammas) {
+      const { mean, variance } = statisticsKeys(gamma)
+      const shape = shapes.weights.get(gamma) ?? []
+      wanted.set(mean, shape).set(variance, shape)
+    }
+  }
+  checkTensors(file.tensors, wanted)
+  return result
+}
+
+export { readCheckpointUpload, readModelUpload }

@@ -1,0 +1,291 @@
+// `gatehouse training …`: trainings from scratch that a coordinator hands to agents.
+
+import { existsSync } from 'node:fs'
+import { join, resolve } from 'node:path'
+import { type ArgsDef, type CommandDef, defineCommand } from 'citty'
+import { repeatedValues } from '../../command-line/dispatch.ts'
+import { CliError } from '../../command-line/exit-codes.ts'
+import { readJsonFile } from '../../command-line/json-file.ts'
+import { printResult, type Terminal } from '../../command-line/terminal.ts'
+import { printable, renderTable } from '../../command-line/text-layout.ts'
+import type { CoordinatorClient } from '../../command-line/coordinator-client.ts'
+import { connect, connectionFlags } from '../../command-line/connection.ts'
+import { printCount, printShare, printTime } from '../../coordinator/cli/quantities.ts'
+import {
+  fieldErrors,
+  MODEL_FORMAT,
+  SafetensorsError,
+  trainingIdSchema,
+  trainingSpecSchema,
+  type TrainingStatus,
+} from '../../coordinator/protocol/index.ts'
+import { createSpace, parseArchitecture, printArchitecture } from '../../search-space/index.ts'
+import { decodeModelWeights, DESCRIPTION_FILE, ModelFolderError, writeModelFolder } from '../model-folder.ts'
+import { numberIn } from './number-flags.ts'
+import { buildRecipe, recipeFlags } from './recipe-flags.ts'
+import { renderTraining } from './render-training.ts'
+import { networkFlags, readNetwork } from './space-flags.ts'
+import { watchTraining } from './watch-training.ts'
+
+const MAX_SEED = 0xffffffff
+const SECOND_MS = 1000
+const MINUTE_MS = 60_000
+const DEFAULT_INTERVAL_S = '5'
+
+const trainingArg = {
+  id: { type: 'positional', required: true, description: 'id of the training, the beginning of it, or "latest"' },
+} as const satisfies ArgsDef
+
+const intervalFlag = {
+  interval: { type: 'string', valueHint: 'SECONDS', description: 'seconds between two looks', default: DEFAULT_INTERVAL_S },
+} as const satisfies ArgsDef
+
+const createFlags = {
+  name: { type: 'string', valueHint: 'NAME', description: 'for people (default: the architecture)' },
+  ...networkFlags,
+  dataset: { type: 'string', valueHint: 'NAME', description: 'what the data are called', required: true },
+  fingerprint: {
+    type: 'string',
+    valueHint: 'SHA256',
+    description: "of the data; agents with others are refused (default: the first agent's)",
+  },
+  ...recipeFlags,
+  seed: { type: 'string', valueHint: 'N', description: 'seed of weights, order and augmentation', default: '0' },
+  'share-seed': { type: 'string', valueHint: 'N', description: "seed of the validation share: that of the search (default: --seed's)" },
+  test: { type: 'boolean', description: 'do not evaluate on the test split at the end', default: true },
+  lease: { type: 'string', valueHint: 'SECONDS', description: 'an agent that is silent for so long is given up', default: '60' },
+  'checkpoint-minutes': {
+    type: 'string',
+    valueHint: 'X',
+    description: 'most minutes between checkpoints; each epoch ends with one',
+    default: '5',
+  },
+  ...connectionFlags,
+} as const satisfies ArgsDef
+
+/** Id for an id, the beginning of an id, or `latest`. Throws CliError `notFound`, or `usage` where several fit. */
+async function resolveTraining(client: CoordinatorClient, text: string): Promise<string> {
+  if (trainingIdSchema.safeParse(text).success) return text
+  const ids = (await client.listTrainings()).map(({ trainingId }) => trainingId)
+  const fitting = text === 'latest' ? ids.slice(0, 1) : ids.filter((id) => text !== '' && id.startsWith(text))
+  const [only] = fitting
+  if (only === undefined)
+    throw new CliError('notFound', `there is no training "${text}" at ${client.url}; "gatehouse training list" lists them`)
+  if (fitting.length > 1) throw new CliError('usage', `${fitting.length} trainings have an id that starts with "${text}"`)
+  return only
+}
+
+function createTrainingCommands(terminal: Terminal): CommandDef {
+  return defineCommand({
+    meta: { name: 'training', description: 'Train networks from scratch on agents, and fetch what they trained.' },
+    subCommands: {
+      create: createCommand(terminal),
+      list: listCommand(terminal),
+      status: statusCommand(terminal),
+      watch: watchCommand(terminal),
+      download: downloadCommand(terminal),
+      delete: deleteCommand(terminal),
+    },
+  }) as CommandDef
+}
+
+function createCommand(terminal: Terminal): CommandDef {
+  return defineCommand({
+    meta: {
+      name: 'create',
+      description:
+        'Start a training that agents do: one at a time, the next going on from the last checkpoint. Prints its id, its token and the command that starts an agent.',
+    },
+    args: createFlags,
+    async run({ args, rawArgs }) {
+      const file = args.recipe === undefined ? undefined : await readJsonFile(resolve(terminal.folder, args.recipe))
+      const recipe = buildRecipe(file, args, repeatedValues(rawArgs, createFlags, 'set'))
+      const { ref, space, path } = readNetwork(terminal, args)
+      const architecture = printArchitecture(space, path)
+      const parsed = trainingSpecSchema.safeParse({
+        name: args.name ?? architecture.slice(0, 100),
+        space: ref,
+        architecture,
+        dataset: { name: args.dataset, ...(args.fingerprint === undefined ? {} : { fingerprint: args.fingerprint }) },
+        recipe,
+        seed: numberIn('seed', args.seed, 0, MAX_SEED, true),
+        ...(args['share-seed'] === undefined ? {} : { shareSeed: numberIn('share-seed', args['share-seed'], 0, MAX_SEED, true) }),
+        test: args.test,
+        leaseMs: Math.round(numberIn('lease', args.lease, 1, 3600, false) * SECOND_MS),
+        checkpointMs: Math.round(numberIn('checkpoint-minutes', args['checkpoint-minutes'], 0, 1440, false) * MINUTE_MS),
+      })
+      if (!parsed.success) throw new CliError('usage', 'the training is not valid', fieldErrors(parsed.error))
+      const client = connect(terminal, args)
+      const created = await client.createTraining(parsed.data)
+      const agentCommand = `npm run worker-agent -- --coordinator ${client.url} --token ${created.agentToken} --data PATH`
+      printResult(terminal, args.json === true, { ...created, agentCommand }, () =>
+        [
+          `training     ${created.trainingId}  ${printable(parsed.data.name)}`,
+          `network      ${architecture}, ${printCount(created.parameters)} parameters`,
+          `checkpoints  about ${(created.checkpointBytes / 2 ** 20).toFixed(1)} MiB each`,
+          `agent token  ${created.agentToken}`,
+          '             (shown this once)',
+          '',
+          'Start agents, on this machine or any other that reaches the coordinator. One trains, the others stand by:',
+          `  ${agentCommand}`,
+          '',
+          'Wait for the network and fetch it:',
+          `  npm run gatehouse -- training download ${created.trainingId} --wait --out my-model`,
+        ].join('\n'),
+      )
+    },
+  }) as CommandDef
+}
+
+function listCommand(terminal: Terminal): CommandDef {
+  return defineCommand({
+    meta: { name: 'list', description: 'List all trainings, the newest first.' },
+    args: connectionFlags,
+    async run({ args }) {
+      const trainings = await connect(terminal, args).listTrainings()
+      printResult(terminal, args.json === true, trainings, () =>
+        trainings.length === 0
+          ? 'no trainings yet'
+          : renderTable(
+              [
+                { title: 'id' },
+                { title: 'name' },
+                { title: 'phase' },
+                { title: 'epoch', align: 'right' },
+                { title: 'accuracy' },
+                { title: 'created' },
+              ],
+              trainings.map(({ trainingId, name, phase, epoch, accuracy, createdAtMs }) => [
+                trainingId,
+                printable(name),
+                phase,
+                String(Number(epoch.toFixed(2))),
+                accuracy === null ? '' : printShare(accuracy),
+                printTime(createdAtMs),
+              ]),
+            ),
+      )
+    },
+  }) as CommandDef
+}
+
+function statusCommand(terminal: Terminal): CommandDef {
+  return defineCommand({
+    meta: { name: 'status', description: 'Print where a training stands: epochs, loss, accuracy, and who trained what.' },
+    args: { ...trainingArg, ...connectionFlags },
+    async run({ args }) {
+      const client = connect(terminal, args)
+      const status = await client.trainingStatus(await resolveTraining(client, args.id))
+      printResult(terminal, args.json === true, status, () => renderTraining(status))
+    },
+  }) as CommandDef
+}
+
+type Finished = Extract<TrainingStatus['result'], { end: 'finished' | 'stopped' }>
+
+/** The result. Throws CliError where there is no network: `unfinished`, or `failure` where the training diverged. */
+function finishedResult({ result, trainingId }: TrainingStatus): Finished {
+  if (!result) throw new CliError('unfinished', `training ${trainingId} has not ended yet; --wait waits until it has`)
+  if (result.end === 'stopped') throw new CliError('unfinished', `training ${trainingId} was stopped as hopeless; it has no network`)
+  if (result.end === 'diverged') throw new CliError('failure', `training ${trainingId} diverged: ${result.message}`)
+  return result
+}
+
+function watchCommand(terminal: Terminal): CommandDef {
+  return defineCommand({
+    meta: {
+      name: 'watch',
+      description:
+        'Follow a training until it ends, with a line on standard error where something changed. Waits while the coordinator is away.',
+    },
+    args: { ...trainingArg, ...intervalFlag, ...connectionFlags },
+    async run({ args }) {
+      const client = connect(terminal, args, { readAttempts: 1 })
+      const intervalMs = numberIn('interval', args.interval, 0.1, 3600, false) * SECOND_MS
+      const status = await watchTraining(terminal, client, await resolveTraining(client, args.id), intervalMs)
+      printResult(terminal, args.json === true, status, () => renderTraining(status))
+      finishedResult(status)
+    },
+  }) as CommandDef
+}
+
+function downloadCommand(terminal: Terminal): CommandDef {
+  return defineCommand({
+    meta: { name: 'download', description: 'Write the trained network to a folder, as "gatehouse train" does.' },
+    args: {
+      ...trainingArg,
+      out: {
+        type: 'string',
+        valueHint: 'FOLDER',
+        description: 'where the trained network goes: model.json and model.safetensors',
+        required: true,
+      },
+      wait: { type: 'boolean', description: 'wait until the training has ended', default: false },
+      ...intervalFlag,
+      ...connectionFlags,
+    },
+    async run({ args }) {
+      const out = resolve(terminal.folder, args.out)
+      if (existsSync(join(out, DESCRIPTION_FILE))) {
+        throw new CliError('conflict', `${out} has a trained network already: choose another --out or remove it`)
+      }
+      const client = connect(terminal, args)
+      const trainingId = await resolveTraining(client, args.id)
+      const intervalMs = numberIn('interval', args.interval, 0.1, 3600, false) * SECOND_MS
+      const status = args.wait ? await watchTraining(terminal, client, trainingId, intervalMs) : await client.trainingStatus(trainingId)
+      const result = finishedResult(status)
+      writeDownloaded(out, status, result, await client.trainingModel(trainingId))
+      const { validation, test } = result
+      const figures = { trainingId, out, accuracy: validation.top1, validation, test }
+      printResult(terminal, args.json === true, figures, () =>
+        [`validation ${printShare(validation.top1)}`, ...(test ? [`test ${printShare(test.top1)}`] : []), `written to ${out}`].join('\n'),
+      )
+    },
+  }) as CommandDef
+}
+
+/** Throws CliError `failure` where the bytes are not the network of the training. */
+function writeDownloaded(folder: string, status: TrainingStatus, result: Finished, bytes: Uint8Array): void {
+  const { spec, reports, datasetFingerprint } = status
+  const space = createSpace(spec.space)
+  const { recipe, seed, shareSeed = seed, architecture } = spec
+  const { steps, validation, test, normalisation, classNames } = result
+  try {
+    writeModelFolder(folder, {
+      description: {
+        format: MODEL_FORMAT,
+        space: spec.space,
+        architecture,
+        normalisation,
+        ...(classNames && { classNames }),
+        dataset: { name: spec.dataset.name, fingerprint: datasetFingerprint ?? '' },
+        training: { recipe, seed, shareSeed, steps, teacher: null, initial: null },
+        results: { validation, test, trainLoss: reports.at(-1)?.trainLoss ?? null },
+      },
+      ...decodeModelWeights(space, parseArchitecture(space, architecture), bytes),
+    })
+  } catch (error) {
+    if (error instanceof ModelFolderError || error instanceof SafetensorsError) throw new CliError('failure', error.message)
+    throw error
+  }
+}
+
+function deleteCommand(terminal: Terminal): CommandDef {
+  return defineCommand({
+    meta: { name: 'delete', description: 'Delete a training with its checkpoint and its network. This cannot be undone.' },
+    args: {
+      ...trainingArg,
+      yes: { type: 'boolean', description: 'needed: confirms that everything of the training shall be deleted' },
+      ...connectionFlags,
+    },
+    async run({ args }) {
+      if (args.yes !== true) throw new CliError('usage', `deleting training ${args.id} cannot be undone; add --yes to do it`)
+      const client = connect(terminal, args)
+      const trainingId = await resolveTraining(client, args.id)
+      await client.deleteTraining(trainingId)
+      printResult(terminal, args.json === true, { trainingId, deleted: true }, () => `training ${trainingId} is deleted`)
+    },
+  }) as CommandDef
+}
+
+export { createTrainingCommands }

@@ -1,0 +1,206 @@
+// Trainings from scratch that agents do: whatever dies meanwhile, the network is the one that one machine would have
+// trained, to the last bit.
+
+import { readFileSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest'
+import * as z from 'zod'
+import type { TrainingStatus } from '../../coordinator/protocol/index.ts'
+import { readModelFolder } from '../../models/model-folder.ts'
+import {
+  type Coordinator,
+  freePort,
+  killGroup,
+  NO_AUGMENTATION,
+  type Process,
+  startAgent,
+  startCoordinator,
+  startProcess,
+  temporaryFolder,
+  TINY_SPACE,
+  waitFor,
+  writeTinyDataset,
+} from './harness.ts'
+
+const folder = temporaryFolder()
+const at = (...parts: string[]) => join(folder.path, ...parts)
+/** 1080 images to train on. */
+const EPOCHS = 6
+const BATCH = 4
+const STEPS_PER_EPOCH = 270
+const LEASE_S = 2
+const RECIPE = {
+  epochs: EPOCHS,
+  batchSize: BATCH,
+  learningRate: 0.02,
+  averageDecay: 0.99,
+  dropout: 0.1,
+  statisticsBatches: 8,
+  augmentation: { ...NO_AUGMENTATION, cutout: 2 },
+}
+const SETTINGS = [
+  '--space',
+  `@${at('space.json')}`,
+  '--architecture',
+  'tiny:mb2k3,zero,mb2k5',
+  '--recipe',
+  at('recipe.json'),
+  '--seed',
+  '5',
+]
+
+const createdSchema = z.object({ trainingId: z.string(), agentToken: z.string(), agentCommand: z.string() })
+
+let state: ReturnType<typeof temporaryFolder>
+let processes: Process[] = []
+
+function started<T extends Process>(process: T): T {
+  processes.push(process)
+  return process
+}
+
+async function gatehouse(...args: string[]): Promise<unknown> {
+  const process = started(startProcess('coordinator/cli/main.ts', [...args, '--json']))
+  expect(await process.ended, process.output()).toBe(0)
+  return JSON.parse(process.result())
+}
+
+async function startTraining(
+  coordinator: Coordinator,
+  more: readonly string[] = [],
+): Promise<{ trainingId: string; agent: (name: string) => Process }> {
+  const connection = ['--coordinator', coordinator.url, '--token', coordinator.token]
+  const created = createdSchema.parse(
+    await gatehouse('training', 'create', ...SETTINGS, '--dataset', 'tiny', '--lease', String(LEASE_S), ...more, ...connection),
+  )
+  const agent = (name: string) => started(startAgent(coordinator, created.agentToken, folder.path, ['--name', name]))
+  return { trainingId: created.trainingId, agent }
+}
+
+async function download(coordinator: Coordinator, trainingId: string, name: string): Promise<void> {
+  const connection = ['--coordinator', coordinator.url, '--token', coordinator.token]
+  await gatehouse('training', 'download', trainingId, '--wait', '--interval', '0.2', '--out', at(name), ...connection)
+}
+
+/** Each epoch reported once, and each trainer went on exactly where the one before had left a checkpoint. */
+function expectEachEpochOnce(status: TrainingStatus): void {
+  expect(status.phase).toBe('finished')
+  expect(status.reports.map(({ epoch }) => epoch)).toEqual(Array.from({ length: EPOCHS }, (_, i) => i + 1))
+  expect(status.reports.map(({ step }) => step)).toEqual(Array.from({ length: EPOCHS }, (_, i) => (i + 1) * STEPS_PER_EPOCH))
+  const { trainers } = status
+  expect(trainers.map(({ fromStep }) => fromStep)).toEqual([0, ...trainers.slice(0, -1).map(({ savedStep }) => savedStep)])
+  expect(trainers.at(-1)).toMatchObject({ savedStep: EPOCHS * STEPS_PER_EPOCH, end: 'finished' })
+}
+
+const bytesOf = (name: string) => readFileSync(at(name, 'model.safetensors'))
+const epochsOf = (process: Process) => [...process.output().matchAll(/^epoch (\d+) {2}step/gm)].map(([, epoch]) => Number(epoch))
+
+beforeAll(async () => {
+  writeTinyDataset(folder.path)
+  writeFileSync(at('space.json'), JSON.stringify(TINY_SPACE))
+  writeFileSync(at('recipe.json'), JSON.stringify(RECIPE))
+  await gatehouse('train', ...SETTINGS, '--data', folder.path, '--cache', at('cache'), '--backend', 'wasm', '--test', '--out', at('whole'))
+})
+beforeEach(() => {
+  state = temporaryFolder()
+  processes = []
+})
+afterEach(() => {
+  for (const process of processes) killGroup(process)
+  state.remove()
+})
+afterAll(() => folder.remove())
+
+describe('a training that agents do', () => {
+  it('loses its agent in the middle of an epoch, and ends with the very network of an undisturbed one', async () => {
+    const coordinator = await startCoordinator(state.path, await freePort())
+    started(coordinator.process)
+    const { trainingId, agent } = await startTraining(coordinator)
+    const read = () => coordinator.client.trainingStatus(trainingId)
+    const victim = agent('victim')
+    await waitFor(async () => (await read()).phase === 'training', 'the first agent to train')
+    const other = agent('other')
+    await waitFor(async () => {
+      const { progress, checkpoint } = await read()
+      return checkpoint !== null && progress !== null && progress.step > checkpoint.step && other.output().includes('another agent trains')
+    }, 'a step beyond a checkpoint')
+    killGroup(victim)
+    await victim.ended
+    const left = await read()
+    expect(left.checkpoint!.step % STEPS_PER_EPOCH).toBe(0)
+
+    await download(coordinator, trainingId, 'handed-on')
+    expect(await other.ended, other.output()).toBe(0)
+    const status = await read()
+    expectEachEpochOnce(status)
+    expect(status.expiredLeases).toBe(1)
+    expect(status.trainers).toMatchObject([
+      { name: 'victim', end: 'expired' },
+      { name: 'other', fromStep: left.checkpoint!.step },
+    ])
+    expect(epochsOf(other)[0]).toBe(left.checkpoint!.step / STEPS_PER_EPOCH + 1)
+    expect(bytesOf('handed-on').equals(bytesOf('whole'))).toBe(true)
+    const [whole, handedOn] = [readModelFolder(at('whole')).description, readModelFolder(at('handed-on')).description]
+    expect({ ...handedOn, dataset: null }).toEqual({ ...whole, dataset: null })
+    expect(handedOn.dataset?.fingerprint).toBe(whole.dataset?.fingerprint)
+    await coordinator.stop()
+  })
+
+  it('interrupted, leaves a checkpoint from where it was; cut off from its coordinator, it goes on by itself', async () => {
+    const port = await freePort()
+    const first = await startCoordinator(state.path, port)
+    started(first.process)
+    const { trainingId, agent } = await startTraining(first)
+    const early = agent('early')
+    await waitFor(async () => ((await first.client.trainingStatus(trainingId)).progress?.step ?? 0) > 0, 'steps')
+    early.child.kill('SIGINT')
+    expect(await early.ended, early.output()).toBe(130)
+    const left = await first.client.trainingStatus(trainingId)
+    expect(left).toMatchObject({ phase: 'waiting', trainers: [{ name: 'early', end: 'released' }] })
+    expect(left.checkpoint!.step).toBe(left.trainers[0]?.savedStep)
+
+    const late = agent('late')
+    await waitFor(async () => (await first.client.trainingStatus(trainingId)).reports.length > left.reports.length, 'an epoch')
+    killGroup(first.process)
+    await first.process.ended
+    // Longer than a lease: when the coordinator is back, the agent's has ended.
+    await sleep((LEASE_S + 0.5) * 1000)
+    const second = await startCoordinator(state.path, port)
+    started(second.process)
+    await download(second, trainingId, 'cut-off')
+    expect(await late.ended, late.output()).toBe(0)
+    const status = await second.client.trainingStatus(trainingId)
+    expectEachEpochOnce(status)
+    expect(status.trainers.map(({ name, end }) => [name, end])).toEqual([
+      ['early', 'released'],
+      ['late', 'expired'],
+      ['late', 'finished'],
+    ])
+    expect(status.trainers[1]?.fromStep).toBe(left.checkpoint!.step)
+    // It was never set back: no epoch was trained twice.
+    expect(new Set(epochsOf(late)).size).toBe(epochsOf(late).length)
+    expect(bytesOf('cut-off').equals(bytesOf('whole'))).toBe(true)
+    await second.stop()
+  })
+
+  it('that diverges ends for every agent, and says so', async () => {
+    const coordinator = await startCoordinator(state.path, await freePort())
+    started(coordinator.process)
+    const { trainingId, agent } = await startTraining(coordinator, ['--rate', '100', '--set', 'momentum=0.999', '--set', 'averageDecay=0'])
+    for (const name of ['first', 'second']) {
+      const process = agent(name)
+      expect(await process.ended, process.output()).toBe(0)
+      expect(JSON.parse(process.result())).toMatchObject({ trainingId, end: 'diverged' })
+    }
+    const status = await coordinator.client.trainingStatus(trainingId)
+    expect(status).toMatchObject({ phase: 'diverged', leases: 1, modelBytes: null })
+    const connection = ['--coordinator', coordinator.url, '--token', coordinator.token]
+    const fetching = started(
+      startProcess('coordinator/cli/main.ts', ['training', 'download', trainingId, '--out', at('none'), ...connection]),
+    )
+    expect(await fetching.ended).toBe(1)
+    expect(fetching.output()).toContain('diverged')
+    await coordinator.stop()
+  })
+})

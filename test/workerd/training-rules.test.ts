@@ -1,0 +1,19 @@
+import { runInDurableObject } from 'cloudflare:test'
+import { env } from 'cloudflare:workers'
+import { createSqlTrainingStore } from '../../coordinator/objects/sql-training-store.ts'
+import { describeTrainingRules } from '../fixtures/training-rules.ts'
+
+const TABLES = ['training', 'state', 'reports', 'chunks']
+
+describeTrainingRules('SQL store', async (body) => {
+  const object = env.TRAINING.get(env.TRAINING.newUniqueId())
+  await runInDurableObject(object, (_, { storage }) => {
+    body({
+      create() {
+        for (const table of TABLES) storage.sql.exec(`DROP TABLE IF EXISTS ${table}`)
+        return createSqlTrainingStore(storage)
+      },
+      reopen: () => createSqlTrainingStore(storage),
+    })
+  })
+})

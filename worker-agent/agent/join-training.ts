@@ -1,0 +1,212 @@
+// One agent of a training from scratch: asks for the lease, goes on from the last checkpoint, delivers one at the end of
+// every epoch and in between, and at the end the result with the trained network. While another agent has the lease it
+// waits, ready to go on.
+
+import { setTimeout as sleep } from 'node:timers/promises'
+import {
+  createId,
+  encodeSafetensors,
+  MODEL_FORMAT,
+  modelTensors,
+  type TrainingLeaseRequest,
+  type TrainingResult,
+} from '../../coordinator/protocol/index.ts'
+import { createSpace, parseArchitecture } from '../../search-space/index.ts'
+import type { Backend } from '../backends/backends.ts'
+import { CoordinatorError } from '../client/requests.ts'
+import { createTrainingClient, type TrainingClient } from '../client/training-client.ts'
+import type { Dataset } from '../datasets/index.ts'
+import { decodeCheckpoint, encodeCheckpoint } from '../training/checkpoint.ts'
+import { type FromScratchResult, trainFromScratch, TrainingDivergedError } from '../training/from-scratch.ts'
+import type { Accumulate } from '../training/micro-batches.ts'
+import { type Granted, holdTrainingLease, LeaseLostError } from './training-lease.ts'
+
+/** After a stop, the checkpoint and other requests under way get this long before they are cut off. */
+const STOP_GRACE_MS = 8000
+const ID_BYTES = 12
+const MAX_MESSAGE = 1000
+
+type JoinTrainingOptions = {
+  readonly coordinator: string
+  readonly token: string
+  /** Shown in the status. */
+  readonly name: string
+  readonly device: string
+  readonly backend: Backend
+  readonly dataset: Dataset
+  readonly accumulate: Accumulate
+  /** Ends the agent between two steps: a checkpoint is delivered, and the lease is given back. */
+  readonly stop: AbortSignal
+  readonly onNote: (line: string) => void
+}
+
+type TrainingAgentSummary = {
+  readonly trainingId: string
+  readonly agentId: string
+  /** How the training ended, whoever ended it; `interrupted`: it goes on without this agent. */
+  readonly end: TrainingResult['end'] | 'interrupted'
+  /** Mini-batches trained by this agent. */
+  readonly steps: number
+}
+
+/** The end as the coordinator keeps it, with the network where there is one. */
+function encodeResult({ dataset }: JoinTrainingOptions, trained: FromScratchResult): Uint8Array<ArrayBuffer> {
+  const { end, schedule, reports, validation, test, identity, weights, statistics } = trained
+  const { normalisation, classNames } = dataset
+  const result: TrainingResult = {
+    end,
+    steps: end === 'finished' ? schedule.steps : (reports.at(-1)?.step ?? 0),
+    validation,
+    test,
+    normalisation: { mean: [...normalisation.mean], std: [...normalisation.std] },
+    ...(classNames && { classNames: [...classNames] }),
+  }
+  const metadata = { format: MODEL_FORMAT, architecture: identity.architecture, result: JSON.stringify(result) }
+  return encodeSafetensors({ metadata, tensors: end === 'finished' ? modelTensors(weights, statistics) : new Map() }, 'F32')
+}
+
+/** Whether the numbers are no use to anybody: whoever trains this again from the last checkpoint gets the same ones. */
+function isDivergence(error: unknown): error is Error {
+  return error instanceof TrainingDivergedError || (error instanceof CoordinatorError && error.code === 'bad-numbers')
+}
+
+function encodeDivergence(error: Error): Uint8Array<ArrayBuffer> {
+  const result: TrainingResult = { end: 'diverged', message: error.message.slice(0, MAX_MESSAGE) }
+  return encodeSafetensors({ metadata: { format: MODEL_FORMAT, result: JSON.stringify(result) }, tensors: new Map() }, 'F32')
+}
+
+/** Trains under a lease to the end. Throws LeaseLostError where another agent has it, and the reason of `stop`. */
+async function trainLeased(
+  options: JoinTrainingOptions,
+  client: TrainingClient,
+  request: TrainingLeaseRequest,
+  granted: Granted,
+  onTrained: () => void,
+): Promise<TrainingResult['end']> {
+  const { backend, dataset, accumulate, stop, onNote } = options
+  const { spec, checkpointStep } = granted
+  const space = createSpace(granted.space)
+  const lease = holdTrainingLease(client, request, granted)
+  try {
+    const checkpoint = checkpointStep === null ? undefined : decodeCheckpoint(await client.readCheckpoint())
+    onNote(checkpoint ? `training goes on from step ${checkpoint.step}` : 'training begins')
+    const startMs = performance.now()
+    const firstStep = checkpoint?.step ?? 0
+    const trained = await trainFromScratch({
+      backend,
+      dataset,
+      space,
+      path: parseArchitecture(space, spec.architecture),
+      recipe: spec.recipe,
+      seed: spec.seed,
+      shareSeed: spec.shareSeed,
+      checkpoint,
+      checkpoints: {
+        everyEpochs: 1,
+        everyMs: spec.checkpointMs,
+        async save(state) {
+          // Of an agent that has lost the training nobody takes one.
+          if (lease.lost.aborted) return
+          const bytes = encodeCheckpoint(state)
+          await lease.deliver((leaseId) => client.storeCheckpoint(leaseId, bytes))
+          lease.saved(state.step)
+        },
+      },
+      accumulate,
+      test: spec.test,
+      signal: AbortSignal.any([stop, lease.lost]),
+      onNote,
+      onStep(step, { steps, stepsPerEpoch }, loss) {
+        onTrained()
+        const seconds = (performance.now() - startMs) / 1000
+        lease.report({ step, steps, stepsPerEpoch, loss, imagesPerSecond: ((step - firstStep) * spec.recipe.batchSize) / seconds })
+      },
+      onReport({ epoch, step, trainLoss, validation }) {
+        const score = validation ? `  validation accuracy ${(validation.top1 * 100).toFixed(1)} %` : ''
+        onNote(`epoch ${Number(epoch.toFixed(2))}  step ${step}  loss ${trainLoss.toFixed(3)}${score}`)
+      },
+    })
+    const bytes = encodeResult(options, trained)
+    await lease.deliver((leaseId) => client.finish(leaseId, bytes))
+    return trained.end
+  } catch (error) {
+    if (isDivergence(error)) {
+      const bytes = encodeDivergence(error)
+      await lease.deliver((leaseId) => client.finish(leaseId, bytes))
+      onNote(error.message)
+      return 'diverged'
+    }
+    if (!(error instanceof LeaseLostError)) await lease.release()
+    throw error
+  } finally {
+    lease.close()
+  }
+}
+
+/** Works until the training has ended. Throws CoordinatorError where the coordinator refuses for good. */
+async function joinTraining(options: JoinTrainingOptions): Promise<TrainingAgentSummary> {
+  const { coordinator, token, name, device, backend, dataset, stop, onNote } = options
+  const cut = new AbortController()
+  stop.addEventListener('abort', () => void setTimeout(() => cut.abort(stop.reason), STOP_GRACE_MS).unref(), { once: true })
+  let unreachable = false
+  const client = createTrainingClient({
+    coordinator,
+    token,
+    signal: cut.signal,
+    onRetry: (message) => {
+      if (!unreachable) onNote(`coordinator cannot be reached (${message}); trying until it can`)
+      unreachable = true
+      if (stop.aborted) cut.abort(stop.reason)
+    },
+  })
+  const agentId = createId('a', crypto.getRandomValues(new Uint8Array(ID_BYTES)))
+  const request: TrainingLeaseRequest = {
+    agentId,
+    name: name.slice(0, 200),
+    device,
+    backend: backend.name,
+    dataset: {
+      name: dataset.name,
+      fingerprint: dataset.fingerprint,
+      shape: [...dataset.shape],
+      classes: dataset.classes,
+      trainImages: dataset.train.count,
+    },
+  }
+  let steps = 0
+  const summary = (end: TrainingAgentSummary['end']): TrainingAgentSummary => ({ trainingId: client.trainingId, agentId, end, steps })
+  let waiting = false
+  try {
+    for (;;) {
+      stop.throwIfAborted()
+      const answer = await client.lease(request)
+      unreachable = false
+      switch (answer.kind) {
+        case 'ended':
+          return summary(answer.end)
+        case 'wait':
+          if (!waiting) onNote('waiting: another agent trains')
+          waiting = true
+          await sleep(answer.retryAfterMs, undefined, { signal: stop })
+          break
+        case 'lease':
+          waiting = false
+          onNote(`training ${client.trainingId}: ${answer.spec.name}, ${answer.spec.architecture}`)
+          try {
+            return summary(await trainLeased(options, client, request, answer, () => steps++))
+          } catch (error) {
+            if (!(error instanceof LeaseLostError)) throw error
+            onNote(error.message)
+          }
+          break
+        default:
+          return answer satisfies never
+      }
+    }
+  } catch (error) {
+    if (!stop.aborted) throw error
+    return summary('interrupted')
+  }
+}
+
+export { joinTraining, type TrainingAgentSummary }
