@@ -1,25 +1,24 @@
 // The composition root of the Worker: routes on one side, Durable Objects and KV on the other.
 
+import { directoryNames } from './objects/directory-object.ts'
 import type { Environment } from './objects/environment.ts'
 import { createLatencyTables } from './objects/latency-tables.ts'
 import { shardName } from './objects/shards.ts'
 import { createApp } from './routes/app.ts'
 import type { DirectoryPort, Ports, ProfilePort, SearchPort, ShardPort, TrainingPort } from './routes/ports.ts'
 
-const DIRECTORY_NAME = 'directory'
-/** A directory of its own: the same class, another object. */
-const TRAININGS_NAME = 'trainings'
-
 function connect(environment: Environment): Ports {
+  const directory = (list: keyof typeof directoryNames) => environment.DIRECTORY.getByName(directoryNames[list]) as unknown as DirectoryPort
   return {
     adminToken: environment.ADMIN_TOKEN,
     // A stub has its object's methods, made asynchronous; its own type says so in more depth than compilers like.
     search: (searchId) => environment.SEARCH.getByName(searchId) as unknown as SearchPort,
     shard: (searchId, shard) => environment.WEIGHTS.getByName(shardName(searchId, shard)) as unknown as ShardPort,
     profile: (profileId) => environment.PROFILE.getByName(profileId) as unknown as ProfilePort,
-    directory: environment.DIRECTORY.getByName(DIRECTORY_NAME) as unknown as DirectoryPort,
+    searches: directory('searches'),
+    profiles: directory('profiles'),
     training: (trainingId) => environment.TRAINING.getByName(trainingId) as unknown as TrainingPort,
-    trainings: environment.DIRECTORY.getByName(TRAININGS_NAME) as unknown as DirectoryPort,
+    trainings: directory('trainings'),
     tables: createLatencyTables(environment.LATENCY_TABLES),
   }
 }

@@ -30,9 +30,9 @@ import {
   profileTableName,
   profileTableSchema,
 } from '../protocol/index.ts'
+import { directoryNames } from './directory-object.ts'
 import type { Environment } from './environment.ts'
 
-const DIRECTORY_NAME = 'directory'
 /** Of a device's name in a table. */
 const MAX_DEVICE_LENGTH = 200
 
@@ -318,7 +318,7 @@ class ProfileObject extends DurableObject<Environment> {
     if (!opened) return
     // Set again where an alarm rings for a time that has been moved since.
     if (opened.record.expiresAtMs > Date.now()) return this.ctx.storage.setAlarm(opened.record.expiresAtMs)
-    await this.env.DIRECTORY.getByName(DIRECTORY_NAME).removeProfile(opened.record.profileId)
+    await this.env.DIRECTORY.getByName(directoryNames.profiles).remove(opened.record.profileId)
     await this.destroy()
   }
 }

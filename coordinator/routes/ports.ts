@@ -92,12 +92,9 @@ type TrainingPort = {
 
 /** Ids by the time that they were made at. */
 type DirectoryPort = {
-  add(searchId: string, createdAtMs: number): Promise<void>
-  remove(searchId: string): Promise<void>
+  add(id: string, createdAtMs: number): Promise<void>
+  remove(id: string): Promise<void>
   list(beforeMs: number, limit: number): Promise<string[]>
-  addProfile(profileId: string, createdAtMs: number): Promise<void>
-  removeProfile(profileId: string): Promise<void>
-  listProfiles(limit: number): Promise<string[]>
 }
 
 type TablesPort = {
@@ -112,9 +109,8 @@ type Ports = {
   shard(searchId: string, shard: number): ShardPort
   profile(profileId: string): ProfilePort
   training(trainingId: string): TrainingPort
-  /** Of searches. */
-  readonly directory: DirectoryPort
-  /** Another directory, of trainings. */
+  readonly searches: DirectoryPort
+  readonly profiles: DirectoryPort
   readonly trainings: DirectoryPort
   readonly tables: TablesPort
 }

@@ -151,7 +151,7 @@ function addProfileRoutes(app: OpenAPIHono<RouteEnvironment>): void {
     const code = createProfileCode(crypto.getRandomValues(new Uint8Array(CODE_BYTES)))
     const profileId = await idOfCode(code)
     const status = unwrap(await ports.profile(profileId).create(profileId, context.req.valid('json'), await sha256(code)))
-    await ports.directory.addProfile(profileId, status.createdAtMs)
+    await ports.profiles.add(profileId, status.createdAtMs)
     const printed = printProfileCode(code)
     const url = new URL(`/profile/${printed}`, context.req.url).href
     return context.json({ profileId, code: printed, url, expiresAtMs: status.expiresAtMs }, 201)
@@ -159,7 +159,7 @@ function addProfileRoutes(app: OpenAPIHono<RouteEnvironment>): void {
 
   app.openapi(listProfiles, async (context) => {
     const { ports } = context.var
-    const ids = await ports.directory.listProfiles(MAX_LISTED)
+    const ids = await ports.profiles.list(Number.MAX_SAFE_INTEGER, MAX_LISTED)
     const outcomes = await Promise.all(ids.map((id) => ports.profile(id).status({ kind: 'admin' })))
     return context.json({ profiles: outcomes.flatMap((outcome) => (outcome.ok ? [outcome.value] : [])) }, 200)
   })
@@ -183,7 +183,7 @@ function addProfileRoutes(app: OpenAPIHono<RouteEnvironment>): void {
     const { profileId } = context.req.valid('param')
     const existed = await context.var.ports.profile(profileId).destroy()
     // Also where there is no profile any more: a deletion cut short here can be repeated.
-    await context.var.ports.directory.removeProfile(profileId)
+    await context.var.ports.profiles.remove(profileId)
     if (!existed) throw new ProblemError('not-found', 'there is no such profile')
     return context.body(null, 204)
   })

@@ -230,7 +230,7 @@ function addSearchRoutes(app: OpenAPIHono<RouteEnvironment>): void {
     const searchId = randomId('s')
     const { token, record } = await issueToken(searchId, 'first')
     const status = unwrap(await ports.search(searchId).create(searchId, config, table, record))
-    await ports.directory.add(searchId, record.createdAtMs)
+    await ports.searches.add(searchId, record.createdAtMs)
     const answer = {
       searchId,
       agentToken: token,
@@ -244,7 +244,7 @@ function addSearchRoutes(app: OpenAPIHono<RouteEnvironment>): void {
   app.openapi(listSearches, async (context) => {
     const { ports } = context.var
     const { before, limit } = context.req.valid('query')
-    const ids = await ports.directory.list(before ?? Number.MAX_SAFE_INTEGER, limit)
+    const ids = await ports.searches.list(before ?? Number.MAX_SAFE_INTEGER, limit)
     const outcomes = await Promise.all(ids.map((id) => ports.search(id).summary()))
     return context.json({ searches: outcomes.flatMap((outcome) => (outcome.ok ? [outcome.value] : [])) }, 200)
   })
@@ -258,7 +258,7 @@ function addSearchRoutes(app: OpenAPIHono<RouteEnvironment>): void {
     const { searchId } = context.req.valid('param')
     const outcome = await context.var.ports.search(searchId).destroy()
     // Also where there is no search any more: a deletion cut short here can be repeated.
-    await context.var.ports.directory.remove(searchId)
+    await context.var.ports.searches.remove(searchId)
     unwrap(outcome)
     return context.body(null, 204)
   })

@@ -123,7 +123,7 @@ describe('a code', () => {
       await expectProblem(call('GET', `/v1/profiles/${profileId}`), 404)
       expect(await runDurableObjectAlarm(env.PROFILE.getByName(profileId))).toBe(true)
     })
-    expect(await env.DIRECTORY.getByName('directory').listProfiles(40)).not.toContain(profileId)
+    expect(await env.DIRECTORY.getByName('profiles').list(Number.MAX_SAFE_INTEGER, 40)).not.toContain(profileId)
     await expectProblem(call('GET', `/v1/profiles/${profileId}`), 404)
   })
 })
