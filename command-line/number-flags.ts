@@ -1,6 +1,6 @@
 // Numbers on the command line, within bounds.
 
-import { CliError } from '../../command-line/exit-codes.ts'
+import { CliError } from './exit-codes.ts'
 
 /** Throws CliError `usage`. */
 function numberIn(flag: string, text: string, least: number, most: number, isWhole: boolean): number {

@@ -2,6 +2,7 @@
 
 import { type CommandDef, defineCommand } from 'citty'
 import { CliError } from '../../command-line/exit-codes.ts'
+import { numberIn } from '../../command-line/number-flags.ts'
 import { printResult, type Terminal } from '../../command-line/terminal.ts'
 import { mostProbablePaths, toNetConfig } from '../../search-space/index.ts'
 import { connect, connectionFlags } from '../../command-line/connection.ts'
@@ -11,14 +12,6 @@ import { resolveSearch, searchArg } from './search-ref.ts'
 
 /** More would be a list that nobody reads; a space of 21 blocks still takes milliseconds. */
 const MAX_SAMPLES = 1000
-
-function parseSamples(text: string): number {
-  const count = Number(text)
-  if (!(Number.isInteger(count) && count >= 1 && count <= MAX_SAMPLES)) {
-    throw new CliError('usage', `expected --samples to be a whole number from 1 to ${MAX_SAMPLES}, got "${text}"`)
-  }
-  return count
-}
 
 function createDeriveCommand(terminal: Terminal): CommandDef {
   return defineCommand({
@@ -34,7 +27,7 @@ function createDeriveCommand(terminal: Terminal): CommandDef {
       ...connectionFlags,
     },
     async run({ args }) {
-      const count = args.samples === undefined ? null : parseSamples(args.samples)
+      const count = args.samples === undefined ? null : numberIn('samples', args.samples, 1, MAX_SAMPLES, true)
       if (args['net-config'] === true && count !== null) throw new CliError('usage', '--net-config prints one network; leave --samples out')
       const client = connect(terminal, args)
       const status = await client.searchStatus(await resolveSearch(client, args.id))

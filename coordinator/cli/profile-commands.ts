@@ -20,7 +20,7 @@ import { connect, connectionFlags } from '../../command-line/connection.ts'
 import { MAX_RETRY_DELAY_MS } from '../../command-line/limits.ts'
 import { WATCH_LOG_INTERVAL_MS, WATCH_TERMINAL_INTERVAL_MS } from './limits.ts'
 import { findLinkOrigin } from './link-origin.ts'
-import { printDuration, printTime } from './quantities.ts'
+import { printDuration, printTime } from '../../command-line/quantities.ts'
 
 const PERCENT = 100
 

@@ -1,6 +1,6 @@
 // An architecture as a picture in plain text: one line per part from image to classes, a bar as long as its latency.
 
-import { printLarge, printLatency, printShare } from './quantities.ts'
+import { printLarge, printLatency, printShare } from '../../command-line/quantities.ts'
 import { printable, renderEntry, renderTable } from '../../command-line/text-layout.ts'
 import type { DerivedArchitecture } from './derived-architecture.ts'
 

@@ -2,7 +2,7 @@
 
 import { type CommandDef, defineCommand } from 'citty'
 import { connect, connectionFlags } from '../../command-line/connection.ts'
-import { printTime } from './quantities.ts'
+import { printTime } from '../../command-line/quantities.ts'
 import { resolveSearch, searchArg } from './search-ref.ts'
 import { printResult, type Terminal } from '../../command-line/terminal.ts'
 import { printable, renderTable } from '../../command-line/text-layout.ts'

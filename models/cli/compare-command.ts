@@ -5,6 +5,7 @@ import { type CommandDef, defineCommand } from 'citty'
 import { repeatedValues, REPEATABLE_HINT } from '../../command-line/dispatch.ts'
 import { CliError } from '../../command-line/exit-codes.ts'
 import { readJsonFile } from '../../command-line/json-file.ts'
+import { numberIn } from '../../command-line/number-flags.ts'
 import { printResult, type Terminal } from '../../command-line/terminal.ts'
 import { pngOf } from '../../plots/png.ts'
 import { SpaceError, type SpaceRef } from '../../search-space/index.ts'
@@ -49,13 +50,6 @@ const flags = {
   json: { type: 'boolean', description: 'print one JSON object to standard output', default: false },
 } as const
 
-/** Throws CliError `usage`. */
-function wholeNumber(flag: string, text: string, least: number): number {
-  const value = Number(text)
-  if (text.trim() !== '' && Number.isInteger(value) && value >= least && value <= MAX_COUNT) return value
-  throw new CliError('usage', `expected --${flag} to be a whole number from ${least} to ${MAX_COUNT}, got "${text}"`)
-}
-
 function parseArchitectureFlag(text: string): { name: string; encoding: string } {
   const equals = text.indexOf('=')
   if (equals < 1) throw new CliError('usage', `expected --architecture NAME=ENCODING, got "${text}"`)
@@ -78,8 +72,8 @@ function chooseCandidates(space: SpaceRef, args: Record<string, unknown>, archit
     candidates = listCandidates({
       space,
       architectures: architectures.map(parseArchitectureFlag),
-      randomCount: wholeNumber('random', text('random'), 0),
-      randomSeed: wholeNumber('random-seed', text('random-seed'), 0),
+      randomCount: numberIn('random', text('random'), 0, MAX_COUNT, true),
+      randomSeed: numberIn('random-seed', text('random-seed'), 0, MAX_COUNT, true),
       largest: args['largest'] === true,
       mobileNetWidths: parseWidths(args['mobilenet-v2'] as string | undefined),
     })
@@ -109,8 +103,8 @@ function createCompareCommand(terminal: Terminal): CommandDef {
       const recipe = buildRecipe(file, args, sets)
       const space = readSpaceRef(terminal, args.space)
       const candidates = chooseCandidates(space, args, repeatedValues(rawArgs, flags, 'architecture'))
-      const seeds = Array.from({ length: wholeNumber('seeds', args.seeds, 1) }, (_, index) => index + 1)
-      const jobs = args.jobs === undefined ? physicalCores() : wholeNumber('jobs', args.jobs, 1)
+      const seeds = Array.from({ length: numberIn('seeds', args.seeds, 1, MAX_COUNT, true) }, (_, index) => index + 1)
+      const jobs = args.jobs === undefined ? physicalCores() : numberIn('jobs', args.jobs, 1, MAX_COUNT, true)
       const folder = openExperimentFolder(resolve(terminal.folder, args.out))
       const data = args.data.startsWith('npm:') ? args.data : resolve(terminal.folder, args.data)
       const recipeFile = folder.writeReport('recipe.json', `${JSON.stringify(recipe, null, 2)}\n`)

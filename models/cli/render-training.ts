@@ -1,7 +1,7 @@
 // A training that agents do, as text.
 
 import { printable, renderTable } from '../../command-line/text-layout.ts'
-import { printCount, printDuration, printShare, printTime } from '../../coordinator/cli/quantities.ts'
+import { printCount, printDuration, printShare, printTime } from '../../command-line/quantities.ts'
 import type { EpochReport, TrainingPhase, TrainingStatus } from '../../coordinator/protocol/index.ts'
 
 /** Of the reports, those that a screen shows. */

@@ -7,7 +7,7 @@ import { repeatedValues } from '../../command-line/dispatch.ts'
 import { CliError } from '../../command-line/exit-codes.ts'
 import { readJsonFile } from '../../command-line/json-file.ts'
 import { printResult, type Terminal } from '../../command-line/terminal.ts'
-import { printShare } from '../../coordinator/cli/quantities.ts'
+import { printShare } from '../../command-line/quantities.ts'
 import {
   accumulateArg,
   backendArgs,
@@ -16,7 +16,7 @@ import {
   openChosenDataset,
   parseAccumulate,
 } from '../../worker-agent/cli/shared-flags.ts'
-import { type Dataset, DatasetError } from '../../worker-agent/datasets/index.ts'
+import { type Dataset, DatasetError, describeBroken } from '../../worker-agent/datasets/index.ts'
 import { readCheckpoint, removeCheckpoint, writeCheckpoint } from '../../worker-agent/training/checkpoint-folder.ts'
 import { type Checkpoint, CheckpointError } from '../../worker-agent/training/checkpoint.ts'
 import { type FromScratchResult, trainFromScratch, TrainingDivergedError } from '../../worker-agent/training/from-scratch.ts'
@@ -25,14 +25,13 @@ import { TrainerError } from '../../worker-agent/training/trainer.ts'
 import { InitialWeightsError, readInitialWeights } from '../initial-weights.ts'
 import { DESCRIPTION_FILE, ModelFolderError, writeModelFolder } from '../model-folder.ts'
 import { openTeacher } from '../teacher.ts'
-import { numberIn } from './number-flags.ts'
+import { numberIn } from '../../command-line/number-flags.ts'
 import { buildRecipe, recipeFlags } from './recipe-flags.ts'
 import { type Network, networkFlags, readNetwork } from './space-flags.ts'
 import { createTrainProgress } from './train-progress.ts'
 
 const MAX_SEED = 0xffffffff
 const MINUTE_MS = 60_000
-const MAX_SHOWN_FILES = 5
 
 const flags = {
   ...networkFlags,
@@ -128,13 +127,6 @@ function writeModel(folder: string, { ref }: Network, dataset: Dataset, result: 
   })
 }
 
-function noteBroken(terminal: Terminal, files: readonly string[]): void {
-  if (files.length === 0) return
-  terminal.note(
-    `data     ${files.length} broken images were each replaced by another of their class: ${files.slice(0, MAX_SHOWN_FILES).join(', ')}`,
-  )
-}
-
 function printScore(name: string, { top1, top5, images }: Score): string {
   return `${name} accuracy ${(top1 * 100).toFixed(2)} % top-1, ${(top5 * 100).toFixed(2)} % top-5, of ${images} images`
 }
@@ -192,7 +184,7 @@ function createTrainCommand(terminal: Terminal): CommandDef {
           onReport: progress.onReport,
         })
         const isFinished = result.end === 'finished'
-        noteBroken(terminal, result.brokenFiles)
+        if (result.brokenFiles.length > 0) terminal.note(`data     ${describeBroken(result.brokenFiles)}`)
         if (out !== undefined && isFinished) {
           writeModel(out, network, dataset, result)
           if (checkpoints && !checkpoints.isKept) removeCheckpoint(checkpoints.folder)

@@ -10,7 +10,7 @@ import { printResult, type Terminal } from '../../command-line/terminal.ts'
 import { printable, renderTable } from '../../command-line/text-layout.ts'
 import type { CoordinatorClient } from '../../command-line/coordinator-client.ts'
 import { connect, connectionFlags } from '../../command-line/connection.ts'
-import { printCount, printShare, printTime } from '../../coordinator/cli/quantities.ts'
+import { printCount, printShare, printTime } from '../../command-line/quantities.ts'
 import {
   fieldErrors,
   MODEL_FORMAT,
@@ -21,7 +21,7 @@ import {
 } from '../../coordinator/protocol/index.ts'
 import { createSpace, parseArchitecture, printArchitecture } from '../../search-space/index.ts'
 import { decodeModelWeights, DESCRIPTION_FILE, ModelFolderError, writeModelFolder } from '../model-folder.ts'
-import { numberIn } from './number-flags.ts'
+import { numberIn } from '../../command-line/number-flags.ts'
 import { buildRecipe, recipeFlags } from './recipe-flags.ts'
 import { renderTraining } from './render-training.ts'
 import { networkFlags, readNetwork } from './space-flags.ts'

@@ -2,7 +2,7 @@
 
 import type { Terminal } from '../../command-line/terminal.ts'
 import { ClientError, type CoordinatorClient, pause } from '../../command-line/coordinator-client.ts'
-import { printDuration } from '../../coordinator/cli/quantities.ts'
+import { printDuration } from '../../command-line/quantities.ts'
 import type { TrainingStatus } from '../../coordinator/protocol/index.ts'
 import { renderTrainingLine } from './render-training.ts'
 
