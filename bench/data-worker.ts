@@ -2,7 +2,7 @@
 
 import { once } from 'node:events'
 import * as tf from '@tensorflow/tfjs-core'
-import { createRandom, createSpace, seedState } from '../search-space/index.ts'
+import { createRandom, createSpace, randomPath, seedState } from '../search-space/index.ts'
 import { openBackend } from '../worker-agent/backends/backends.ts'
 import {
   type Batch,
@@ -67,7 +67,7 @@ async function train({ backend: wanted, batch, steps, data }: Extract<DataJob, {
   let waitMs = 0
 
   const step = async () => {
-    const path = space.blocks.map(({ operations }) => random.integer(operations.length))
+    const path = randomPath(space, random)
     let images = kept
     let labels: Int32Array = keptLabels
     if (stream) {

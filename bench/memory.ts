@@ -8,7 +8,16 @@
 
 import { parseArgs } from 'node:util'
 import * as tf from '@tensorflow/tfjs-core'
-import { type Choice, createRandom, createSpace, type LayerGraph, seedState, type Space, type SpaceRef } from '../search-space/index.ts'
+import {
+  type Choice,
+  createRandom,
+  createSpace,
+  type LayerGraph,
+  seedState,
+  type Space,
+  type SpaceRef,
+  weightKeys,
+} from '../search-space/index.ts'
 import { type BackendName, openBackend } from '../worker-agent/backends/backends.ts'
 import { createWeights, gateStep, trainStep, type Weights } from '../worker-agent/executor/index.ts'
 import { benchCases } from './train-step-cases.ts'
@@ -29,24 +38,6 @@ const networks: readonly Network[] = [
 function median(values: readonly number[]): number {
   const sorted = values.toSorted((a, b) => a - b)
   return sorted[sorted.length >> 1] as number
-}
-
-function weightKeys(graph: LayerGraph): Set<string> {
-  const layers = graph.layers.flatMap((layer) => (layer.kind === 'mixed' ? layer.branches.flatMap((branch) => branch.layers) : [layer]))
-  const keys = layers.flatMap((layer) => {
-    switch (layer.kind) {
-      case 'conv2d':
-      case 'depthwiseConv2d':
-        return [layer.filter]
-      case 'batchNorm':
-        return [layer.gamma, layer.beta]
-      case 'linear':
-        return [layer.weights, layer.bias]
-      default:
-        return []
-    }
-  })
-  return new Set(keys)
 }
 
 /** All operations of every block, combined in the way of a reference method. */
@@ -97,7 +88,7 @@ async function peakBytes(step: StepName, graph: LayerGraph, weights: Weights, im
   // The first step also makes the weights that it reads.
   await run()
   const own = await run()
-  const parameters = [...weightKeys(graph)].map((key) => weights.get(key).size)
+  const parameters = [...new Set(weightKeys(graph))].map((key) => weights.get(key).size)
   return own + (images.size + parameters.reduce((sum, size) => sum + size, 0)) * Float32Array.BYTES_PER_ELEMENT
 }
 
@@ -117,7 +108,7 @@ for (const { name, space: ref, batch } of networks) {
   const peaks = new Map<StepName, number[]>()
   for (let draw = 0; draw < Number(values.draws); draw++) {
     for (const [step, graph] of Object.entries(drawGraphs(space, draw)) as [StepName, LayerGraph][]) {
-      const keys = weightKeys(graph)
+      const keys = new Set(weightKeys(graph))
       const own = createWeights(
         chosen,
         space.weightSpecs.filter(({ key }) => keys.has(key)),

@@ -16,7 +16,7 @@ import { printResult, type Terminal } from '../command-line/terminal.ts'
 import type { SearchStatus } from '../coordinator/protocol/index.ts'
 import { coverSpace, expectedLatencyMs, pathLatencyMs, type SpaceLatency } from '../latency-lut/coverage.ts'
 import { type LatencyTable, latencyTableSchema } from '../latency-lut/table.ts'
-import { createRandom, createSpace, largestPath, printArchitecture, seedState, type Space } from '../search-space/index.ts'
+import { createRandom, createSpace, largestPath, printArchitecture, randomPath, seedState, type Space } from '../search-space/index.ts'
 import { runSideBySide, startCommand } from '../command-line/child-commands.ts'
 import { type DemoResult, renderReport, type Trained } from './report.ts'
 import { AGENTS, type DemoSettings, full, quick, RANDOM_ARCHITECTURES, searchConfig, SEED, SPACE, TARGET_SHARE } from './settings.ts'
@@ -181,9 +181,7 @@ async function runDemo(demo: Demo): Promise<{ result: DemoResult; report: string
       `From scratch: derived, ${RANDOM_ARCHITECTURES} random ones and the largest, ${settings.scratchSteps} steps${times}`,
     )
     const random = createRandom(seedState('demo', SEED))
-    const randomPaths = Array.from({ length: RANDOM_ARCHITECTURES }, () =>
-      space.blocks.map((block) => random.integer(block.operations.length)),
-    )
+    const randomPaths = Array.from({ length: RANDOM_ARCHITECTURES }, () => randomPath(space, random))
     const largest = largestPath(space)
     const encodings = [status.current.path, ...randomPaths, largest].map((path) => printArchitecture(space, path))
     const [derived, ...others] = await trainAll(demo, encodings)

@@ -13,7 +13,16 @@ import {
   statisticsKeys,
   type Tensor,
 } from '../coordinator/protocol/index.ts'
-import { createSpace, elementCount, type Path, parseArchitecture, type Space, SpaceError, spaceRefSchema } from '../search-space/index.ts'
+import {
+  createSpace,
+  elementCount,
+  type Path,
+  parseArchitecture,
+  type Space,
+  SpaceError,
+  spaceRefSchema,
+  weightKeys,
+} from '../search-space/index.ts'
 import type { ChannelStatistics } from '../worker-agent/executor/index.ts'
 
 const DESCRIPTION_FILE = 'model.json'
@@ -52,16 +61,9 @@ class ModelFolderError extends Error {
 
 /** Weight keys that a network reads, and the gamma keys among them. */
 function keysOf(space: Space, path: Path): { weights: Set<string>; gammas: Set<string> } {
-  const weights = new Set<string>()
-  const gammas = new Set<string>()
-  for (const layer of space.network(path).layers) {
-    if (layer.kind === 'conv2d' || layer.kind === 'depthwiseConv2d') weights.add(layer.filter)
-    if (layer.kind === 'linear') weights.add(layer.weights).add(layer.bias)
-    if (layer.kind === 'batchNorm') {
-      weights.add(layer.gamma).add(layer.beta)
-      gammas.add(layer.gamma)
-    }
-  }
+  const graph = space.network(path)
+  const weights = new Set(weightKeys(graph))
+  const gammas = new Set(graph.layers.flatMap((layer) => (layer.kind === 'batchNorm' ? [layer.gamma] : [])))
   return { weights, gammas }
 }
 

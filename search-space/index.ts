@@ -28,6 +28,7 @@ export {
   type MeasurableOperation,
   type Operation,
   type Path,
+  randomPath,
   type Space,
   SpaceError,
 } from './space.ts'

@@ -2,6 +2,7 @@
 // layer graphs, latency sees keys; only the space knows how these belong together.
 
 import type { LayerGraph, Shape, WeightSpec } from './layer-graph.ts'
+import type { Random } from './random.ts'
 
 /** A candidate operation of a block. */
 type Operation = {
@@ -118,6 +119,11 @@ function largestPath(space: Space): number[] {
   )
 }
 
+/** A path drawn uniformly, block by block. */
+function randomPath(space: Space, random: Random): number[] {
+  return space.blocks.map(({ operations }) => random.integer(operations.length))
+}
+
 export {
   architectureCosts,
   assertPath,
@@ -128,6 +134,7 @@ export {
   type MeasurableOperation,
   type Operation,
   type Path,
+  randomPath,
   type Space,
   SpaceError,
 }

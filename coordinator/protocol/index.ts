@@ -94,7 +94,15 @@ export {
   profileTableSchema,
 } from './profiles.ts'
 export { DEFAULT_EPOCHS, type Recipe, recipeSchema } from './recipe.ts'
-export { decodeSafetensors, type Dtype, encodeSafetensors, type SafetensorsFile, SafetensorsError, type Tensor } from './safetensors.ts'
+export {
+  decodeSafetensors,
+  type Dtype,
+  encodeSafetensors,
+  frameSafetensors,
+  type SafetensorsFile,
+  SafetensorsError,
+  type Tensor,
+} from './safetensors.ts'
 export {
   type LatencyLoss,
   type ProxylessGradientConfig,

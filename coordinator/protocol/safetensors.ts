@@ -51,6 +51,29 @@ function fromBfloat16(halves: Uint16Array): Float32Array {
   return new Float32Array(bits.buffer)
 }
 
+/** Header and `dataBytes` bytes of data, taken one part after the other, so that no more than one need be made at a time. */
+function frameSafetensors(header: Record<string, unknown>, dataBytes: number, parts: Iterable<Uint8Array>): Uint8Array<ArrayBuffer> {
+  const json = new TextEncoder().encode(JSON.stringify(header))
+  const headerBytes = Math.ceil(json.length / HEADER_ALIGNMENT) * HEADER_ALIGNMENT
+  const bytes = new Uint8Array(LENGTH_BYTES + headerBytes + dataBytes)
+  new DataView(bytes.buffer).setBigUint64(0, BigInt(headerBytes), true)
+  bytes.fill(0x20, LENGTH_BYTES, LENGTH_BYTES + headerBytes)
+  bytes.set(json, LENGTH_BYTES)
+  let at = LENGTH_BYTES + headerBytes
+  for (const part of parts) {
+    bytes.set(part, at)
+    at += part.byteLength
+  }
+  return bytes
+}
+
+function* dataOf({ tensors }: SafetensorsFile, dtype: Dtype): Generator<Uint8Array> {
+  for (const { values } of tensors.values()) {
+    const data = dtype === 'F32' ? values : toBfloat16(values)
+    yield new Uint8Array(data.buffer, data.byteOffset, data.byteLength)
+  }
+}
+
 /** One file, little-endian as every platform that runs this. */
 function encodeSafetensors(file: SafetensorsFile, dtype: Dtype): Uint8Array<ArrayBuffer> {
   const header: Record<string, unknown> = { __metadata__: file.metadata }
@@ -60,19 +83,7 @@ function encodeSafetensors(file: SafetensorsFile, dtype: Dtype): Uint8Array<Arra
     header[key] = { dtype, shape: tensor.shape, data_offsets: [offset, end] }
     offset = end
   }
-  const json = new TextEncoder().encode(JSON.stringify(header))
-  const headerBytes = Math.ceil(json.length / HEADER_ALIGNMENT) * HEADER_ALIGNMENT
-  const bytes = new Uint8Array(LENGTH_BYTES + headerBytes + offset)
-  new DataView(bytes.buffer).setBigUint64(0, BigInt(headerBytes), true)
-  bytes.fill(0x20, LENGTH_BYTES, LENGTH_BYTES + headerBytes)
-  bytes.set(json, LENGTH_BYTES)
-  let at = LENGTH_BYTES + headerBytes
-  for (const tensor of file.tensors.values()) {
-    const data = dtype === 'F32' ? tensor.values : toBfloat16(tensor.values)
-    bytes.set(new Uint8Array(data.buffer, data.byteOffset, data.byteLength), at)
-    at += data.byteLength
-  }
-  return bytes
+  return frameSafetensors(header, offset, dataOf(file, dtype))
 }
 
 function parseHeader(text: string): Record<string, unknown> {
@@ -128,4 +139,14 @@ function readValues(bytes: Uint8Array, begin: number, end: number, dtype: Dtype)
   return dtype === 'F32' ? new Float32Array(buffer, offset, length) : fromBfloat16(new Uint16Array(buffer, offset, length))
 }
 
-export { decodeSafetensors, type Dtype, encodeSafetensors, fromBfloat16, type SafetensorsFile, SafetensorsError, type Tensor, toBfloat16 }
+export {
+  decodeSafetensors,
+  type Dtype,
+  encodeSafetensors,
+  frameSafetensors,
+  fromBfloat16,
+  type SafetensorsFile,
+  SafetensorsError,
+  type Tensor,
+  toBfloat16,
+}

@@ -1,7 +1,16 @@
 // Latency of a space's operations, and of whole networks, on this machine: in inference form (batch-norm folded into the
 // convolutions, fused activations) with freshly initialised weights, since only shapes matter to time.
 
-import { assertPath, createRandom, largestPath, type Path, printArchitecture, seedState, type Space } from '../../search-space/index.ts'
+import {
+  assertPath,
+  createRandom,
+  largestPath,
+  type Path,
+  printArchitecture,
+  randomPath,
+  seedState,
+  type Space,
+} from '../../search-space/index.ts'
 import { coverSpace, pathLatencyMs } from '../coverage.ts'
 import { entryOf } from '../measuring.ts'
 import { weightsOf } from '../network-weights.ts'
@@ -36,7 +45,7 @@ type CheckedProfile = {
 /** A seeded path, uniform over the operations of every block. */
 function randomPaths(space: Space, count: number, seed: number): number[][] {
   const random = createRandom(seedState('latency-paths', seed))
-  return Array.from({ length: count }, () => space.blocks.map((block) => random.integer(block.operations.length)))
+  return Array.from({ length: count }, () => randomPath(space, random))
 }
 
 /** Draws per path that is wanted; a space with fewer architectures than paths would never give them all. */

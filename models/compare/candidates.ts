@@ -8,6 +8,7 @@ import {
   parseArchitecture,
   type Path,
   printArchitecture,
+  randomPath,
   resolveSpaceConfig,
   seedState,
   type Space,
@@ -80,15 +81,7 @@ function listCandidates({ space: ref, architectures, randomCount, randomSeed, la
   const random = createRandom(seedState('compare', randomSeed))
   return [
     ...architectures.map(({ name, encoding }) => candidate(name, 'searched', ref, space, parseArchitecture(space, encoding))),
-    ...Array.from({ length: randomCount }, (_, index) =>
-      candidate(
-        `random ${index + 1}`,
-        'random',
-        ref,
-        space,
-        space.blocks.map(({ operations }) => random.integer(operations.length)),
-      ),
-    ),
+    ...Array.from({ length: randomCount }, (_, index) => candidate(`random ${index + 1}`, 'random', ref, space, randomPath(space, random))),
     ...(largest ? [candidate('largest', 'largest', ref, space, largestPath(space))] : []),
     ...mobileNetWidths.map((width) => {
       const network = mobileNetV2(space.input, space.classes, width)

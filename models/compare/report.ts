@@ -1,6 +1,6 @@
 // A comparison as a table.
 
-import { printLarge } from '../../coordinator/cli/quantities.ts'
+import { printLarge } from '../../command-line/quantities.ts'
 import { renderTable } from '../../command-line/text-layout.ts'
 import { kendallTau } from '../../latency-lut/agreement.ts'
 import { type Compared, speedUpAtEqualAccuracy } from './summary.ts'

@@ -3,9 +3,9 @@
 // Format: huggingface/safetensors, README "Format".
 
 import * as z from 'zod'
+import { frameSafetensors } from '../../coordinator/protocol/index.ts'
 
 const LENGTH_BYTES = 8
-const HEADER_ALIGNMENT = 8
 const FLOAT_BYTES = 4
 const MAX_HEADER_BYTES = 64 * 1024 * 1024
 
@@ -34,18 +34,11 @@ function encodeStateDict(tensors: ReadonlyMap<string, StateTensor>, metadata: Re
     header[name] = { dtype, shape, data_offsets: [offset, offset + values.byteLength] }
     offset += values.byteLength
   }
-  const json = new TextEncoder().encode(JSON.stringify(header))
-  const headerBytes = Math.ceil(json.length / HEADER_ALIGNMENT) * HEADER_ALIGNMENT
-  const bytes = new Uint8Array(LENGTH_BYTES + headerBytes + offset)
-  new DataView(bytes.buffer).setBigUint64(0, BigInt(headerBytes), true)
-  bytes.fill(0x20, LENGTH_BYTES, LENGTH_BYTES + headerBytes)
-  bytes.set(json, LENGTH_BYTES)
-  let at = LENGTH_BYTES + headerBytes
-  for (const [, { values }] of entries) {
-    bytes.set(new Uint8Array(values.buffer, values.byteOffset, values.byteLength), at)
-    at += values.byteLength
-  }
-  return bytes
+  return frameSafetensors(
+    header,
+    offset,
+    entries.map(([, { values }]) => new Uint8Array(values.buffer, values.byteOffset, values.byteLength)),
+  )
 }
 
 function parseHeader(bytes: Uint8Array): { header: Record<string, unknown>; dataStart: number } {

@@ -4,15 +4,12 @@ import { planShards } from '../../coordinator/protocol/index.ts'
 import { createSpace } from '../../search-space/index.ts'
 import type { Backend } from '../backends/backends.ts'
 import { createCoordinatorClient } from '../client/coordinator-client.ts'
-import { type Dataset, openBatchSource } from '../datasets/index.ts'
+import { type Dataset, describeBroken, openBatchSource } from '../datasets/index.ts'
 import type { Accumulate } from '../training/micro-batches.ts'
 import { createTrainer } from '../training/trainer.ts'
 import { type AgentEvent, runAgent } from './agent.ts'
+import { describeAgent, watchConnection } from './connection.ts'
 import { createWeightExchange } from './weight-exchange.ts'
-
-/** After a stop, requests under way get this long before they are cut off. */
-const STOP_GRACE_MS = 8000
-const MAX_SHOWN_FILES = 5
 
 type JoinOptions = {
   readonly coordinator: string
@@ -53,40 +50,12 @@ function count(summary: Omit<AgentSummary, 'agentId' | 'end'>, event: AgentEvent
   summary.images += event.result.kind === 'trainWeights' ? event.result.images : 0
 }
 
-function describeBroken(files: readonly string[]): string {
-  const shown = files.slice(0, MAX_SHOWN_FILES).join(', ')
-  const more = files.length > MAX_SHOWN_FILES ? ' …' : ''
-  return `${files.length} broken images were each replaced by another of their class: ${shown}${more}`
-}
-
 /** Throws CoordinatorError, TrainerError or AgentError where the search cannot be joined or gone on with. */
 async function joinSearch(options: JoinOptions): Promise<AgentSummary> {
   const { coordinator, token, name, device, backend, dataset, accumulate, stop, onNote, onEvent } = options
-  const cut = new AbortController()
-  stop.addEventListener('abort', () => void setTimeout(() => cut.abort(stop.reason), STOP_GRACE_MS).unref(), { once: true })
-  let unreachable = false
-  const client = createCoordinatorClient({
-    coordinator,
-    token,
-    signal: cut.signal,
-    onRetry: (message) => {
-      if (!unreachable) onNote(`coordinator cannot be reached (${message}); trying until it can`)
-      unreachable = true
-      if (stop.aborted) cut.abort(stop.reason)
-    },
-  })
-  const registration = await client.register({
-    name: name.slice(0, 200),
-    device,
-    backend: backend.name,
-    dataset: {
-      name: dataset.name,
-      fingerprint: dataset.fingerprint,
-      shape: [...dataset.shape],
-      classes: dataset.classes,
-      trainImages: dataset.train.count,
-    },
-  })
+  const connection = watchConnection(stop, onNote)
+  const client = createCoordinatorClient({ coordinator, token, signal: connection.signal, onRetry: connection.onRetry })
+  const registration = await client.register(describeAgent(name, device, backend, dataset))
   const { config, searchId, agentId } = registration
   const space = createSpace(registration.space)
   onNote(`search   ${searchId}: ${config.name}, space ${space.name}; agent ${agentId}`)
@@ -102,7 +71,7 @@ async function joinSearch(options: JoinOptions): Promise<AgentSummary> {
     exchange,
     stop,
     onEvent: (event) => {
-      unreachable = false
+      connection.reached()
       count(tally, event)
       onEvent(event)
     },

@@ -19,10 +19,9 @@ import type { Dataset } from '../datasets/index.ts'
 import { decodeCheckpoint, encodeCheckpoint } from '../training/checkpoint.ts'
 import { type FromScratchResult, trainFromScratch, TrainingDivergedError } from '../training/from-scratch.ts'
 import type { Accumulate } from '../training/micro-batches.ts'
+import { describeAgent, watchConnection } from './connection.ts'
 import { type Granted, holdTrainingLease, LeaseLostError } from './training-lease.ts'
 
-/** After a stop, the checkpoint and other requests under way get this long before they are cut off. */
-const STOP_GRACE_MS = 8000
 const ID_BYTES = 12
 const MAX_MESSAGE = 1000
 
@@ -146,33 +145,10 @@ async function trainLeased(
 /** Works until the training has ended. Throws CoordinatorError where the coordinator refuses for good. */
 async function joinTraining(options: JoinTrainingOptions): Promise<TrainingAgentSummary> {
   const { coordinator, token, name, device, backend, dataset, stop, onNote } = options
-  const cut = new AbortController()
-  stop.addEventListener('abort', () => void setTimeout(() => cut.abort(stop.reason), STOP_GRACE_MS).unref(), { once: true })
-  let unreachable = false
-  const client = createTrainingClient({
-    coordinator,
-    token,
-    signal: cut.signal,
-    onRetry: (message) => {
-      if (!unreachable) onNote(`coordinator cannot be reached (${message}); trying until it can`)
-      unreachable = true
-      if (stop.aborted) cut.abort(stop.reason)
-    },
-  })
+  const connection = watchConnection(stop, onNote)
+  const client = createTrainingClient({ coordinator, token, signal: connection.signal, onRetry: connection.onRetry })
   const agentId = createId('a', crypto.getRandomValues(new Uint8Array(ID_BYTES)))
-  const request: TrainingLeaseRequest = {
-    agentId,
-    name: name.slice(0, 200),
-    device,
-    backend: backend.name,
-    dataset: {
-      name: dataset.name,
-      fingerprint: dataset.fingerprint,
-      shape: [...dataset.shape],
-      classes: dataset.classes,
-      trainImages: dataset.train.count,
-    },
-  }
+  const request: TrainingLeaseRequest = { agentId, ...describeAgent(name, device, backend, dataset) }
   let steps = 0
   const summary = (end: TrainingAgentSummary['end']): TrainingAgentSummary => ({ trainingId: client.trainingId, agentId, end, steps })
   let waiting = false
@@ -180,7 +156,7 @@ async function joinTraining(options: JoinTrainingOptions): Promise<TrainingAgent
     for (;;) {
       stop.throwIfAborted()
       const answer = await client.lease(request)
-      unreachable = false
+      connection.reached()
       switch (answer.kind) {
         case 'ended':
           return summary(answer.end)

@@ -3,6 +3,7 @@
 export { batchIndices } from './batch-indices.ts'
 export { type BatchRequest, type BatchSource, type BatchStream, openBatchSource } from './batch-source.ts'
 export type { Dataset, FileDataset, FileSplit, ImageShape, Labels, MemoryDataset, Normalisation, RawDataset, Split } from './dataset.ts'
+export { describeBroken } from './describe-broken.ts'
 export { DatasetError, type DatasetErrorCode } from './errors.ts'
 export { type Augmentation, type Batch, fillBatch, type FillBatchOptions } from './fill-batch.ts'
 export { encodeIdxImages, encodeIdxLabels } from './idx-file.ts'

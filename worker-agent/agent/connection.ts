@@ -1,0 +1,53 @@
+// What every agent, whatever it works for, says of itself and does about a coordinator that is away.
+
+import type { RegisterRequest } from '../../coordinator/protocol/index.ts'
+import type { Backend } from '../backends/backends.ts'
+import type { Dataset } from '../datasets/index.ts'
+
+/** After a stop, requests under way get this long before they are cut off. */
+const STOP_GRACE_MS = 8000
+const MAX_NAME = 200
+
+type Connection = {
+  /** Cuts off requests: some time after a stop, or at once where they are only being repeated. */
+  readonly signal: AbortSignal
+  /** To be called where a request is about to be repeated; says so once per outage. */
+  onRetry(message: string): void
+  /** An answer came: the next outage is said again. */
+  reached(): void
+}
+
+function watchConnection(stop: AbortSignal, onNote: (line: string) => void): Connection {
+  const cut = new AbortController()
+  stop.addEventListener('abort', () => void setTimeout(() => cut.abort(stop.reason), STOP_GRACE_MS).unref(), { once: true })
+  let unreachable = false
+  return {
+    signal: cut.signal,
+    onRetry(message) {
+      if (!unreachable) onNote(`coordinator cannot be reached (${message}); trying until it can`)
+      unreachable = true
+      if (stop.aborted) cut.abort(stop.reason)
+    },
+    reached() {
+      unreachable = false
+    },
+  }
+}
+
+/** As agents of searches register and those of trainings ask for a lease. */
+function describeAgent(name: string, device: string, backend: Backend, dataset: Dataset): RegisterRequest {
+  return {
+    name: name.slice(0, MAX_NAME),
+    device,
+    backend: backend.name,
+    dataset: {
+      name: dataset.name,
+      fingerprint: dataset.fingerprint,
+      shape: [...dataset.shape],
+      classes: dataset.classes,
+      trainImages: dataset.train.count,
+    },
+  }
+}
+
+export { describeAgent, watchConnection }
