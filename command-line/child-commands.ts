@@ -50,17 +50,24 @@ function startCommand(
   return { child, result }
 }
 
-/** Runs jobs, at most `width` at a time; results in the order of the jobs. */
+/** Runs jobs, at most `width` at a time; results in the order of the jobs. Once one has failed no other begins, and those that run end first. */
 async function runSideBySide<T>(jobs: readonly (() => Promise<T>)[], width: number): Promise<T[]> {
   const results: T[] = []
   let next = 0
   const lane = async () => {
     while (next < jobs.length) {
       const index = next++
-      results[index] = await (jobs[index] as () => Promise<T>)()
+      try {
+        results[index] = await (jobs[index] as () => Promise<T>)()
+      } catch (error) {
+        next = jobs.length
+        throw error
+      }
     }
   }
-  await Promise.all(Array.from({ length: width }, lane))
+  const lanes = await Promise.allSettled(Array.from({ length: width }, lane))
+  const failed = lanes.find((settled) => settled.status === 'rejected')
+  if (failed) throw failed.reason
   return results
 }
 

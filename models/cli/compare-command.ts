@@ -32,6 +32,7 @@ const flags = {
   },
   random: { type: 'string', valueHint: 'N', description: 'random architectures of the space', default: '3' },
   'random-seed': { type: 'string', valueHint: 'N', description: 'seed of the random architectures', default: '1' },
+  uniform: { type: 'string', valueHint: 'OPERATIONS', description: 'architectures with one operation everywhere, for example mb6k3,mb3k5' },
   largest: { type: 'boolean', description: 'leave out the largest architecture of the space', default: true },
   'mobilenet-v2': { type: 'string', valueHint: 'WIDTHS', description: 'MobileNetV2 at these width multipliers, for example 0.35,0.5,1' },
   ...dataArgs,
@@ -40,12 +41,23 @@ const flags = {
   seeds: { type: 'string', valueHint: 'N', description: 'trainings of each, with seeds 1 to N', default: String(DEFAULT_SEEDS) },
   jobs: { type: 'string', valueHint: 'N', description: 'trainings at a time (default: as many as physical cores)' },
   'latency-batch': { type: 'string', valueHint: 'N', description: 'images in one measured run', default: '8' },
+  'latency-rounds': {
+    type: 'string',
+    valueHint: 'N',
+    description: 'how often each latency is measured, all in turn; the median counts',
+    default: '3',
+  },
   'latency-runtime': { type: 'string', valueHint: 'NAME', description: 'what latency is measured in', default: 'tfjs-wasm' },
   out: {
     type: 'string',
     valueHint: 'FOLDER',
     description: 'where results, table and plots go; what is there already is not repeated',
     required: true,
+  },
+  test: {
+    type: 'boolean',
+    description: 'evaluate each once on the test split, at its end, and compare by that instead of by the validation share',
+    default: false,
   },
   json: { type: 'boolean', description: 'print one JSON object to standard output', default: false },
 } as const
@@ -56,9 +68,12 @@ function parseArchitectureFlag(text: string): { name: string; encoding: string }
   return { name: text.slice(0, equals), encoding: text.slice(equals + 1) }
 }
 
+function splitList(text: string | undefined): string[] {
+  return text === undefined ? [] : text.split(',').map((part) => part.trim())
+}
+
 function parseWidths(text: string | undefined): number[] {
-  if (text === undefined) return []
-  return text.split(',').map((part) => {
+  return splitList(text).map((part) => {
     const width = Number(part)
     if (!(width > 0 && width <= 10)) throw new CliError('usage', `expected --mobilenet-v2 to list widths above 0 to 10, got "${part}"`)
     return width
@@ -74,6 +89,7 @@ function chooseCandidates(space: SpaceRef, args: Record<string, unknown>, archit
       architectures: architectures.map(parseArchitectureFlag),
       randomCount: numberIn('random', text('random'), 0, MAX_COUNT, true),
       randomSeed: numberIn('random-seed', text('random-seed'), 0, MAX_COUNT, true),
+      uniform: splitList(args['uniform'] as string | undefined),
       largest: args['largest'] === true,
       mobileNetWidths: parseWidths(args['mobilenet-v2'] as string | undefined),
     })
@@ -105,6 +121,8 @@ function createCompareCommand(terminal: Terminal): CommandDef {
       const candidates = chooseCandidates(space, args, repeatedValues(rawArgs, flags, 'architecture'))
       const seeds = Array.from({ length: numberIn('seeds', args.seeds, 1, MAX_COUNT, true) }, (_, index) => index + 1)
       const jobs = args.jobs === undefined ? physicalCores() : numberIn('jobs', args.jobs, 1, MAX_COUNT, true)
+      const latencyRounds = numberIn('latency-rounds', args['latency-rounds'], 1, MAX_COUNT, true)
+      const split = args.test ? 'test' : 'validation'
       const folder = openExperimentFolder(resolve(terminal.folder, args.out))
       const data = args.data.startsWith('npm:') ? args.data : resolve(terminal.folder, args.data)
       const recipeFile = folder.writeReport('recipe.json', `${JSON.stringify(recipe, null, 2)}\n`)
@@ -119,18 +137,21 @@ function createCompareCommand(terminal: Terminal): CommandDef {
           trainingSettings: [recipe, data, args.backend],
           latencySettings: measureFlags,
           jobs,
+          test: args.test,
+          latencyRounds,
           folder,
           signal: terminal.interrupted,
           onNote: terminal.note,
         }),
       )
-      const comparison = { recipe, seeds, latency: { runtime: args['latency-runtime'], batch: Number(args['latency-batch']) }, results }
-      const plots = { 'accuracy-latency': accuracyPlot(results), 'macs-latency': macsPlot(results) }
+      const latency = { runtime: args['latency-runtime'], batch: Number(args['latency-batch']), rounds: latencyRounds }
+      const comparison = { recipe, seeds, accuracyOf: split, latency, results }
+      const plots = { 'accuracy-latency': accuracyPlot(results, split), 'macs-latency': macsPlot(results) }
       for (const [name, svg] of Object.entries(plots)) {
         folder.writeReport(`${name}.svg`, svg)
         folder.writeReport(`${name}.png`, await pngOf(svg))
       }
-      const table = renderComparison(results)
+      const table = renderComparison(results, split)
       folder.writeReport('table.txt', `${table}\n`)
       const path = folder.writeReport('compare.json', `${JSON.stringify(comparison, null, 2)}\n`)
       terminal.note(`results, table and plots are beside ${path}`)

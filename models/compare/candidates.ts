@@ -16,7 +16,7 @@ import {
 } from '../../search-space/index.ts'
 
 /** How a candidate came about; one colour each in a plot. */
-type CandidateGroup = 'searched' | 'random' | 'largest' | 'MobileNetV2'
+type CandidateGroup = 'searched' | 'random' | 'uniform' | 'largest' | 'MobileNetV2'
 
 type Candidate = {
   /** Unique among those compared. */
@@ -35,6 +35,8 @@ type Wanted = {
   readonly architectures: readonly { readonly name: string; readonly encoding: string }[]
   readonly randomCount: number
   readonly randomSeed: number
+  /** Operations, such as `mb6k3`, of architectures that have the one in every block. */
+  readonly uniform: readonly string[]
   readonly largest: boolean
   /** Width multipliers of MobileNetV2. */
   readonly mobileNetWidths: readonly number[]
@@ -76,12 +78,16 @@ function candidate(name: string, group: CandidateGroup, ref: SpaceRef, space: Sp
 }
 
 /** Throws SpaceError where an encoding is not of the space. */
-function listCandidates({ space: ref, architectures, randomCount, randomSeed, largest, mobileNetWidths }: Wanted): Candidate[] {
+function listCandidates({ space: ref, architectures, randomCount, randomSeed, uniform, largest, mobileNetWidths }: Wanted): Candidate[] {
   const space = createSpace(ref)
   const random = createRandom(seedState('compare', randomSeed))
   return [
     ...architectures.map(({ name, encoding }) => candidate(name, 'searched', ref, space, parseArchitecture(space, encoding))),
     ...Array.from({ length: randomCount }, (_, index) => candidate(`random ${index + 1}`, 'random', ref, space, randomPath(space, random))),
+    ...uniform.map((operation) => {
+      const encoding = `${space.name}:${space.blocks.map(() => operation).join(',')}`
+      return candidate(`${operation} only`, 'uniform', ref, space, parseArchitecture(space, encoding))
+    }),
     ...(largest ? [candidate('largest', 'largest', ref, space, largestPath(space))] : []),
     ...mobileNetWidths.map((width) => {
       const network = mobileNetV2(space.input, space.classes, width)

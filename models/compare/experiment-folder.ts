@@ -9,8 +9,10 @@ import * as z from 'zod'
 const trainingSchema = z.strictObject({
   candidate: z.string(),
   seed: z.int(),
-  /** Validation accuracy, 0 to 1. */
-  accuracy: z.number().min(0).max(1),
+  /** Top-1 on the validation share, 0 to 1. */
+  validation: z.number().min(0).max(1),
+  /** Top-1 on the test split; null where it was left alone. */
+  test: z.number().min(0).max(1).nullable(),
   seconds: z.number(),
 })
 type TrainingRecord = z.infer<typeof trainingSchema>

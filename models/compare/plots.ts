@@ -2,7 +2,7 @@
 
 import { scatterSvg, type Series } from '../../plots/scatter.ts'
 import type { CandidateGroup } from './candidates.ts'
-import type { Compared } from './summary.ts'
+import type { Compared, Split } from './summary.ts'
 
 const MILLION = 1e6
 const PERCENT = 100
@@ -18,13 +18,13 @@ function seriesOf(results: readonly Compared[], place: (result: Compared) => { x
 }
 
 /** Accuracy with its spread over the seeds against latency; the line joins the networks on the front. */
-function accuracyPlot(results: readonly Compared[]): string {
+function accuracyPlot(results: readonly Compared[], split: Split): string {
   const front = results.filter(({ isOnFront }) => isOnFront).toSorted((a, b) => a.latencyMs - b.latencyMs)
   const point = ({ latencyMs, accuracy }: Compared) => ({ x: latencyMs, y: accuracy.mean * PERCENT })
   return scatterSvg({
     title: 'Accuracy against latency',
     x: { label: 'measured latency, ms' },
-    y: { label: 'validation accuracy, %' },
+    y: { label: `${split} accuracy, %` },
     series: seriesOf(results, (result) => ({ ...point(result), ...(result.accuracy.std && { yError: result.accuracy.std * PERCENT }) })),
     lines: [{ name: 'Pareto front', points: front.map(point), isDashed: true }],
   })

@@ -3,7 +3,7 @@
 import { printLarge } from '../../command-line/quantities.ts'
 import { renderTable } from '../../command-line/text-layout.ts'
 import { kendallTau } from '../../latency-lut/agreement.ts'
-import { type Compared, speedUpAtEqualAccuracy } from './summary.ts'
+import { type Compared, speedUpAtEqualAccuracy, type Split } from './summary.ts'
 
 const percent = (share: number) => (share * 100).toFixed(2)
 
@@ -12,7 +12,7 @@ function spread({ accuracy: { mean, std } }: Compared): string {
 }
 
 /** Candidates by latency, those on the front marked, and how many times faster each is than MobileNetV2 of its accuracy. */
-function renderComparison(results: readonly Compared[]): string {
+function renderComparison(results: readonly Compared[], split: Split): string {
   const baseline = results.filter(({ group }) => group === 'MobileNetV2')
   const rows = results
     .toSorted((a, b) => a.latencyMs - b.latencyMs)
@@ -34,7 +34,7 @@ function renderComparison(results: readonly Compared[]): string {
     [
       { title: '' },
       { title: 'network' },
-      { title: 'accuracy %', align: 'right' },
+      { title: `${split} %`, align: 'right' },
       { title: 'latency ms', align: 'right' },
       { title: 'MACs', align: 'right' },
       { title: 'parameters', align: 'right' },

@@ -8,7 +8,7 @@ import * as z from 'zod'
 import { runSideBySide, startCommand } from '../../command-line/child-commands.ts'
 import type { SpaceRef } from '../../search-space/index.ts'
 import type { Candidate } from './candidates.ts'
-import type { ExperimentFolder } from './experiment-folder.ts'
+import type { ExperimentFolder, TrainingRecord } from './experiment-folder.ts'
 
 const GATEHOUSE = 'coordinator/cli/main.ts'
 const LATENCY_LUT = 'latency-lut/node/main.ts'
@@ -20,19 +20,27 @@ type Experiment = {
   readonly trainFlags: readonly string[]
   /** Flags of `latency-lut measure` that are the same for all: runtime, batch, budget. */
   readonly measureFlags: readonly string[]
-  /** What a training's result depends on besides candidate and seed, and a latency's besides its candidate. */
+  /** What a training's result depends on besides candidate and seed, and a latency's besides its candidate and its round. */
   readonly trainingSettings: unknown
   readonly latencySettings: unknown
   /** Trainings at a time. */
   readonly jobs: number
+  /** Evaluate each on the test split, and compare by that. */
+  readonly test: boolean
+  /** How often each latency is measured, all networks in turn, so that a busy minute of the machine does not fall on one of them. */
+  readonly latencyRounds: number
   readonly folder: ExperimentFolder
   readonly signal: AbortSignal
   readonly onNote: (line: string) => void
 }
 
-type ExperimentResult = Candidate & { readonly latencyMs: number; readonly accuracies: readonly number[] }
+/** In the order of the seeds; `test` is null where the split was left alone. */
+type ExperimentResult = Candidate & { readonly latenciesMs: readonly number[]; readonly trainings: readonly TrainingRecord[] }
 
-const trainedSchema = z.object({ accuracy: z.number() })
+const top1Schema = z.object({ top1: z.number() })
+const trainedSchema = z.object({ validation: top1Schema, test: top1Schema.nullable() })
+const MS_PER_SECOND = 1000
+const PERCENT = 100
 const measuredSchema = z.object({ meanMs: z.number().positive() })
 
 /** Runs one of the commands; its JSON result. Ends it when the comparison is interrupted. */
@@ -66,7 +74,12 @@ function writeSpaces(candidates: readonly Candidate[], folder: string): (space: 
   return (space) => flags.get(space) as string
 }
 
-/** Does what the folder does not have yet; accuracies in the order of the seeds. Throws what a command failed with. */
+/** Top-1 that networks are compared by: that on the test split where there is one. */
+function compared({ validation, test }: TrainingRecord): number {
+  return test ?? validation
+}
+
+/** Does what the folder does not have yet. Throws what a command failed with. */
 async function runExperiment(experiment: Experiment): Promise<ExperimentResult[]> {
   const { candidates, seeds, folder, signal, onNote } = experiment
   const temporary = mkdtempSync(join(tmpdir(), 'gatehouse-compare-'))
@@ -74,53 +87,55 @@ async function runExperiment(experiment: Experiment): Promise<ExperimentResult[]
     const spaceFlag = writeSpaces(candidates, temporary)
     const networkFlags = ({ space, architecture }: Candidate) => ['--space', spaceFlag(space), '--architecture', architecture]
     const total = candidates.length * seeds.length
+    const nameWidth = Math.max(...candidates.map(({ name }) => name.length))
+    const train = async (candidate: Candidate, seed: number): Promise<TrainingRecord> => {
+      const startMs = performance.now()
+      const flags = [...networkFlags(candidate), ...experiment.trainFlags, '--seed', String(seed), ...(experiment.test ? ['--test'] : [])]
+      const { validation, test } = await runCommand(GATEHOUSE, ['train', ...flags], trainedSchema, signal)
+      const seconds = (performance.now() - startMs) / MS_PER_SECOND
+      return { candidate: candidate.name, seed, validation: validation.top1, test: test?.top1 ?? null, seconds }
+    }
+    const measure = async (candidate: Candidate): Promise<number> =>
+      (await runCommand(LATENCY_LUT, ['measure', ...networkFlags(candidate), ...experiment.measureFlags], measuredSchema, signal)).meanMs
     let done = 0
     // Seed by seed, so that a comparison that is broken off has seen every candidate.
     const jobs = seeds.flatMap((seed) =>
-      candidates.map((candidate) => async () => {
-        const settings = [experiment.trainingSettings, candidate.space, candidate.architecture, seed]
+      candidates.map((candidate) => async (): Promise<TrainingRecord> => {
+        const settings = [experiment.trainingSettings, candidate.space, candidate.architecture, seed, { test: experiment.test }]
         const known = folder.readTraining(settings)
-        const startMs = performance.now()
-        const accuracy =
-          known?.accuracy ??
-          (
-            await runCommand(
-              GATEHOUSE,
-              ['train', ...networkFlags(candidate), ...experiment.trainFlags, '--seed', String(seed)],
-              trainedSchema,
-              signal,
-            )
-          ).accuracy
-        const seconds = (performance.now() - startMs) / 1000
-        if (!known) folder.writeTraining(settings, { candidate: candidate.name, seed, accuracy, seconds })
+        const record = known ?? (await train(candidate, seed))
+        if (!known) folder.writeTraining(settings, record)
         done += 1
+        const count = `${String(done).padStart(String(total).length)} of ${total}`
+        const accuracy = `${(compared(record) * PERCENT).toFixed(2)} %`
         onNote(
-          `${String(done).padStart(String(total).length)} of ${total}  ${candidate.name.padEnd(16)} seed ${seed}  ${(accuracy * 100).toFixed(2)} %${known ? '  known' : `  ${seconds.toFixed(0)} s`}`,
+          `${count}  ${candidate.name.padEnd(nameWidth)} seed ${seed}  ${accuracy}  ${known ? 'known' : `${record.seconds.toFixed(0)} s`}`,
         )
-        return accuracy
+        return record
       }),
     )
-    const accuracies = await runSideBySide(jobs, experiment.jobs)
+    const trainings = await runSideBySide(jobs, experiment.jobs)
+
     // One at a time, when nothing else runs.
-    const latencies: number[] = []
-    for (const candidate of candidates) {
-      const settings = [experiment.latencySettings, candidate.space, candidate.architecture]
-      const known = folder.readLatency(settings)
-      const latencyMs =
-        known ??
-        (await runCommand(LATENCY_LUT, ['measure', ...networkFlags(candidate), ...experiment.measureFlags], measuredSchema, signal)).meanMs
-      if (known === null) folder.writeLatency(settings, candidate.name, latencyMs)
-      onNote(`latency  ${candidate.name.padEnd(16)} ${latencyMs.toFixed(3)} ms`)
-      latencies.push(latencyMs)
+    const latencies = candidates.map((): number[] => [])
+    for (let round = 1; round <= experiment.latencyRounds; round++) {
+      for (const [index, candidate] of candidates.entries()) {
+        const settings = [experiment.latencySettings, candidate.space, candidate.architecture, { round }]
+        const known = folder.readLatency(settings)
+        const latencyMs = known ?? (await measure(candidate))
+        if (known === null) folder.writeLatency(settings, candidate.name, latencyMs)
+        onNote(`latency  round ${round} of ${experiment.latencyRounds}  ${candidate.name.padEnd(nameWidth)} ${latencyMs.toFixed(3)} ms`)
+        latencies[index]?.push(latencyMs)
+      }
     }
     return candidates.map((candidate, index) => ({
       ...candidate,
-      latencyMs: latencies[index] as number,
-      accuracies: seeds.map((_, seedIndex) => accuracies[seedIndex * candidates.length + index] as number),
+      latenciesMs: latencies[index] as number[],
+      trainings: seeds.map((_, seedIndex) => trainings[seedIndex * candidates.length + index] as TrainingRecord),
     }))
   } finally {
     rmSync(temporary, { recursive: true, force: true })
   }
 }
 
-export { type Experiment, type ExperimentResult, runExperiment }
+export { compared, type Experiment, type ExperimentResult, runExperiment }

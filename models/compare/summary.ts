@@ -1,7 +1,11 @@
 // What trainings with several seeds and a measured latency come to.
 
 import { paretoFront } from '../../plots/pareto.ts'
-import type { Candidate } from './candidates.ts'
+import { median } from '../../latency-lut/robust.ts'
+import { compared, type ExperimentResult } from './run-experiment.ts'
+
+/** Images that accuracies are of. */
+type Split = 'validation' | 'test'
 
 type Spread = {
   readonly mean: number
@@ -11,10 +15,10 @@ type Spread = {
   readonly most: number
 }
 
-type Compared = Candidate & {
+type Compared = ExperimentResult & {
+  /** Median of the rounds. */
   readonly latencyMs: number
-  /** Validation accuracies, 0 to 1, in the order of the seeds. */
-  readonly accuracies: readonly number[]
+  /** Top-1 over the seeds, 0 to 1: on the test split where it was evaluated, else on the validation share. */
   readonly accuracy: Spread
   /** True where no other is at least as fast and more accurate, or as accurate and faster. */
   readonly isOnFront: boolean
@@ -29,13 +33,13 @@ function spreadOf(values: readonly number[]): Spread {
   return { mean, std, least: Math.min(...values), most: Math.max(...values) }
 }
 
-function summarise(results: readonly (Candidate & { readonly latencyMs: number; readonly accuracies: readonly number[] })[]): Compared[] {
+function summarise(results: readonly ExperimentResult[]): Compared[] {
   const points = results.map((result) => {
-    const accuracy = spreadOf(result.accuracies)
-    return { x: result.latencyMs, y: accuracy.mean, result, accuracy }
+    const accuracy = spreadOf(result.trainings.map(compared))
+    return { x: median(result.latenciesMs), y: accuracy.mean, result, accuracy }
   })
   const front = new Set(paretoFront(points, { x: 'low', y: 'high' }))
-  return points.map((point) => ({ ...point.result, accuracy: point.accuracy, isOnFront: front.has(point) }))
+  return points.map((point) => ({ ...point.result, latencyMs: point.x, accuracy: point.accuracy, isOnFront: front.has(point) }))
 }
 
 /** How much faster `ours` is than what a line between the neighbours of `others` needs for the same accuracy; null outside of them. */
@@ -49,4 +53,4 @@ function speedUpAtEqualAccuracy(ours: Pick<Compared, 'latencyMs' | 'accuracy'>, 
   return (below.latencyMs + share * (above.latencyMs - below.latencyMs)) / ours.latencyMs
 }
 
-export { type Compared, speedUpAtEqualAccuracy, type Spread, spreadOf, summarise }
+export { type Compared, speedUpAtEqualAccuracy, type Split, type Spread, spreadOf, summarise }

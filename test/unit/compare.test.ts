@@ -15,6 +15,7 @@ describe('candidates', () => {
     architectures: [{ name: 'at 2 ms', encoding: 'fashion-mini:mb3k5,zero,mb6k3,mb3k3,mb6k7,zero' }],
     randomCount: 3,
     randomSeed: 1,
+    uniform: ['mb6k3'],
     largest: true,
     mobileNetWidths: [0.35, 1],
   } as const
@@ -26,11 +27,13 @@ describe('candidates', () => {
       'random 1',
       'random 2',
       'random 3',
+      'mb6k3 only',
       'largest',
       'MobileNetV2 0.35',
       'MobileNetV2 1',
     ])
-    const largest = candidates[4]
+    const largest = candidates[5]
+    expect(candidates[4]).toMatchObject({ group: 'uniform', architecture: 'fashion-mini:mb6k3,mb6k3,mb6k3,mb6k3,mb6k3,mb6k3' })
     for (const { macs, parameters, group } of candidates.slice(0, 4)) {
       expect(macs).toBeLessThanOrEqual(largest?.macs ?? 0)
       expect(parameters).toBeGreaterThan(0)
@@ -48,6 +51,7 @@ describe('candidates', () => {
   test('an architecture of another space is refused', () => {
     const architectures = [{ name: 'x', encoding: 'fashion-mini:mb3k5' }]
     expect(() => listCandidates({ ...wanted, architectures })).toThrow(SpaceError)
+    expect(() => listCandidates({ ...wanted, uniform: ['mb4k4'] })).toThrow(SpaceError)
   })
 })
 
@@ -76,11 +80,24 @@ const [base] = listCandidates({
   architectures: [],
   randomCount: 1,
   randomSeed: 0,
+  uniform: [],
   largest: false,
   mobileNetWidths: [],
 })
+const record = (validation: number, test: number | null = null) => ({ candidate: 'x', seed: 1, validation, test, seconds: 1 })
 const compared = (values: readonly { latencyMs: number; accuracies: number[] }[]): Compared[] =>
-  summarise(values.map((value) => ({ ...(base as NonNullable<typeof base>), ...value })))
+  summarise(
+    values.map(({ latencyMs, accuracies }) => ({
+      ...(base as NonNullable<typeof base>),
+      latenciesMs: [latencyMs],
+      trainings: accuracies.map((accuracy) => record(accuracy)),
+    })),
+  )
+
+test('what counts is the median latency, and the test split where it was evaluated', () => {
+  const result = { ...(base as NonNullable<typeof base>), latenciesMs: [5, 1, 2], trainings: [record(0.9, 0.8), record(0.9, 0.82)] }
+  expect(summarise([result])[0]).toMatchObject({ latencyMs: 2, accuracy: { mean: expect.closeTo(0.81, 12) } })
+})
 
 test('the front is what no other beats, in mean accuracy and latency', () => {
   const results = compared([
@@ -106,10 +123,10 @@ test('speed at equal accuracy is read off the line between the neighbours', () =
 test('a comparison that was broken off repeats nothing, and other settings are another training', () => {
   const path = mkdtempSync(join(tmpdir(), 'gatehouse-compare-test-'))
   try {
-    const record = { candidate: 'random 1', seed: 3, accuracy: 0.875, seconds: 4 }
-    openExperimentFolder(path).writeTraining(['recipe', 1], record)
+    const known = { candidate: 'random 1', seed: 3, validation: 0.875, test: null, seconds: 4 }
+    openExperimentFolder(path).writeTraining(['recipe', 1], known)
     const again = openExperimentFolder(path)
-    expect(again.readTraining(['recipe', 1])).toEqual(record)
+    expect(again.readTraining(['recipe', 1])).toEqual(known)
     expect(again.readTraining(['recipe', 2])).toBeNull()
     expect(again.readLatency('wasm')).toBeNull()
     again.writeLatency('wasm', 'random 1', 1.5)
