@@ -16,7 +16,7 @@ export { elementCount, initialWeights } from './initialise.ts'
 export { latencyKey, type LatencyOperation } from './latency-key.ts'
 export type { Layer, LayerGraph, MixedLayer, PrimitiveLayer, Shape, WeightSpec } from './layer-graph.ts'
 export { presetNames, presets } from './mbconv-config.ts'
-export { mostProbablePaths, type ProbablePath } from './most-probable.ts'
+export { mostProbablePaths, mostProbableWithin, type ProbablePath } from './most-probable.ts'
 export { fromNetConfig, type NetConfig, toNetConfig } from './net-config.ts'
 export { createRandom, type Random, type RandomState, randomStateSchema, seedState } from './random.ts'
 export {

@@ -12,6 +12,10 @@ function byProbability(a: Ranked, b: Ranked): number {
   return (a.path[at] ?? 0) - (b.path[at] ?? 0)
 }
 
+function probabilityOf(probabilities: readonly (readonly number[])[], path: readonly number[]): number {
+  return path.reduce((product, operation, block) => product * (probabilities[block]?.[operation] ?? 0), 1)
+}
+
 /**
  * The `count` most probable paths, the most probable first; fewer where there are fewer of a probability above 0.
  *
@@ -25,10 +29,43 @@ function mostProbablePaths(probabilities: readonly (readonly number[])[], count:
     )
     best = extended.sort(byProbability).slice(0, count)
   }
-  return best.map(({ path }) => ({
-    path,
-    probability: path.reduce((product, operation, block) => product * (probabilities[block]?.[operation] ?? 0), 1),
-  }))
+  return best.map(({ path }) => ({ path, probability: probabilityOf(probabilities, path) }))
 }
 
-export { mostProbablePaths, type ProbablePath }
+/** Sums of costs that share a cell of this many in the range count as equal. */
+const COST_CELLS = 4096
+
+/**
+ * The most probable path whose costs sum to `least` to `most`; null where there is none. Dynamic programming over blocks and
+ * sums of costs, as for a knapsack: of the beginnings whose sums differ by less than a 4096th of `most`, only the most
+ * probable one goes on, so that a path may be missed that is within the range by less than that for each block.
+ *
+ * @param probabilities [block][operation]
+ * @param costs [block][operation], 0 or more
+ */
+function mostProbableWithin(
+  probabilities: readonly (readonly number[])[],
+  costs: readonly (readonly number[])[],
+  { least, most }: { readonly least: number; readonly most: number },
+): ProbablePath | null {
+  type Beginning = Ranked & { readonly cost: number }
+  const cellOf = (cost: number) => Math.round((cost / most) * COST_CELLS)
+  let beginnings: Beginning[] = [{ path: [], logProbability: 0, cost: 0 }]
+  for (const [block, operations] of probabilities.entries()) {
+    const best = new Map<number, Beginning>()
+    for (const { path, logProbability, cost } of beginnings) {
+      for (const [operation, p] of operations.entries()) {
+        const sum = cost + (costs[block]?.[operation] ?? 0)
+        if (p <= 0 || sum > most) continue
+        const longer = { path: [...path, operation], logProbability: logProbability + Math.log(p), cost: sum }
+        const known = best.get(cellOf(sum))
+        if (!known || byProbability(longer, known) < 0) best.set(cellOf(sum), longer)
+      }
+    }
+    beginnings = [...best.values()]
+  }
+  const [found] = beginnings.filter(({ cost }) => cost >= least).toSorted(byProbability)
+  return found ? { path: found.path, probability: probabilityOf(probabilities, found.path) } : null
+}
+
+export { mostProbablePaths, mostProbableWithin, type ProbablePath }

@@ -6,7 +6,7 @@ import { numberIn } from '../../command-line/number-flags.ts'
 import { printResult, type Terminal } from '../../command-line/terminal.ts'
 import { mostProbablePaths, toNetConfig } from '../../search-space/index.ts'
 import { connect, connectionFlags } from '../../command-line/connection.ts'
-import { deriveArchitectures } from './derived-architecture.ts'
+import { deriveArchitectures, pathAtTarget } from './derived-architecture.ts'
 import { renderArchitecture } from './render-architecture.ts'
 import { resolveSearch, searchArg } from './search-ref.ts'
 
@@ -23,17 +23,25 @@ function createDeriveCommand(terminal: Terminal): CommandDef {
     args: {
       ...searchArg,
       samples: { type: 'string', valueHint: 'N', description: 'the N most probable architectures, the most probable first' },
+      'at-target': {
+        type: 'boolean',
+        description:
+          'the most probable architecture that takes the target latency or up to 5 % less, where the most probable of all takes less',
+      },
       'net-config': { type: 'boolean', description: "print the architecture as a net.config, ProxylessNAS's published format, instead" },
       ...connectionFlags,
     },
     async run({ args }) {
       const count = args.samples === undefined ? null : numberIn('samples', args.samples, 1, MAX_SAMPLES, true)
       if (args['net-config'] === true && count !== null) throw new CliError('usage', '--net-config prints one network; leave --samples out')
+      if (args['at-target'] === true && count !== null)
+        throw new CliError('usage', '--at-target prints one architecture; leave --samples out')
       const client = connect(terminal, args)
       const status = await client.searchStatus(await resolveSearch(client, args.id))
       const { name, version } = status.latencyTable
       const table = await client.readTable(name, version)
-      const paths = count === null ? [status.current.path] : mostProbablePaths(status.probabilities, count).map(({ path }) => path)
+      const single = args['at-target'] === true ? pathAtTarget(status, table) : status.current.path
+      const paths = count === null ? [single] : mostProbablePaths(status.probabilities, count).map(({ path }) => path)
       const architectures = deriveArchitectures(status, table, paths)
       const [first] = architectures
       if (args['net-config'] === true && first !== undefined) {

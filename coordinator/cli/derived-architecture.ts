@@ -1,10 +1,18 @@
 // An architecture of a search with everything that is known of it: what each part computes, costs and takes by the latency
 // table that the search has pinned, and how probable its operations are.
 
-import { coverSpace, findEntry, pathLatencyMs, predictedPart } from '../../latency-lut/coverage.ts'
+import { coverSpace, findEntry, pathLatencyMs, predictedPart, type SpaceLatency } from '../../latency-lut/coverage.ts'
 import { fillMissing } from '../../latency-lut/prediction.ts'
 import type { LatencyTable } from '../../latency-lut/table.ts'
-import { type ArchitectureDocument, type ArchitecturePart, createSpace, describeArchitecture, type Path } from '../../search-space/index.ts'
+import {
+  type ArchitectureDocument,
+  type ArchitecturePart,
+  createSpace,
+  describeArchitecture,
+  mostProbableWithin,
+  type Path,
+  type Space,
+} from '../../search-space/index.ts'
 import type { Architecture, SearchStatus } from '../protocol/index.ts'
 import { CliError } from '../../command-line/exit-codes.ts'
 
@@ -26,19 +34,43 @@ type DerivedArchitecture = Omit<Architecture, 'blocks'> & {
   readonly network: ArchitectureDocument['network']
 }
 
+/** Share of the target that an architecture has to use to count as one for it. */
+const LEAST_TARGET_SHARE = 0.95
+
+/** The space of a search and what its operations take. Throws CliError `failure` where the table is not the one it started with. */
+function latencyOfSearch(status: SearchStatus, table: LatencyTable): { space: Space; complete: LatencyTable; latency: SpaceLatency } {
+  const space = createSpace(status.space)
+  const complete = status.config.latency.missing === 'predict' ? fillMissing(space, table).table : table
+  const coverage = coverSpace(space, complete)
+  if (coverage.kind === 'covered') return { space, complete, latency: coverage.latency }
+  throw new CliError('failure', `latency table ${table.name} lacks ${coverage.keys.join(', ')}, which the search started with`)
+}
+
+/**
+ * The most probable path that takes the target latency, or up to a twentieth less. What is the most probable in every block by
+ * itself usually takes less than the search expects: a skipped block is one operation, its alternatives share what is left.
+ * Throws CliError `conflict` where there is none.
+ */
+function pathAtTarget(status: SearchStatus, table: LatencyTable): Path {
+  const { latency } = latencyOfSearch(status, table)
+  const { targetLatencyMs } = status
+  const most = targetLatencyMs - latency.fixedMs
+  const least = LEAST_TARGET_SHARE * targetLatencyMs - latency.fixedMs
+  const found = most > 0 ? mostProbableWithin(status.probabilities, latency.operationMs, { least, most }) : null
+  if (found) return found.path
+  throw new CliError(
+    'conflict',
+    `no architecture of probability above 0 takes ${(LEAST_TARGET_SHARE * targetLatencyMs).toFixed(3)} to ${targetLatencyMs.toFixed(3)} ms by table ${table.name}`,
+  )
+}
+
 /**
  * Turns paths of a search's space into documents.
  *
  * @param table the one that the search has pinned, at that version
  */
 function deriveArchitectures(status: SearchStatus, table: LatencyTable, paths: readonly Path[]): DerivedArchitecture[] {
-  const space = createSpace(status.space)
-  const complete = status.config.latency.missing === 'predict' ? fillMissing(space, table).table : table
-  const coverage = coverSpace(space, complete)
-  if (coverage.kind === 'missing') {
-    throw new CliError('failure', `latency table ${table.name} lacks ${coverage.keys.join(', ')}, which the search started with`)
-  }
-  const { latency } = coverage
+  const { space, complete, latency } = latencyOfSearch(status, table)
   const predicted = predictedPart(space, complete)
   const { name, version } = status.latencyTable
   return paths.map((path) => {
@@ -80,4 +112,4 @@ function latencyOf(table: LatencyTable, { latencyKey }: ArchitecturePart): numbe
   return latencyKey === null ? 0 : (findEntry(table, latencyKey)?.meanMs ?? 0)
 }
 
-export { type DerivedArchitecture, deriveArchitectures }
+export { type DerivedArchitecture, deriveArchitectures, pathAtTarget }

@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import { expect, it } from 'vitest'
-import { mostProbablePaths } from '../../search-space/index.ts'
+import { mostProbablePaths, mostProbableWithin } from '../../search-space/index.ts'
 
 const probabilities = fc.array(
   fc.array(fc.nat({ max: 9 }), { minLength: 1, maxLength: 4 }).map((weights) => {
@@ -48,4 +48,37 @@ it('the first is the most probable operation of every block', () => {
     { path: [1, 0], probability: 0.45 },
     { path: [2, 0], probability: 0.3 * 0.9 },
   ])
+})
+
+const CELL = 1 / 4096
+
+it('the most probable path within a range of costs is that of a count through all paths', () => {
+  const costs = fc.double({ min: 0, max: 1, noNaN: true })
+  const blocks = fc.array(fc.array(fc.record({ weight: fc.integer({ min: 0, max: 9 }), cost: costs }), { minLength: 1, maxLength: 4 }), {
+    minLength: 1,
+    maxLength: 5,
+  })
+  fc.assert(
+    fc.property(blocks, fc.double({ min: 0.1, max: 4, noNaN: true }), fc.double({ min: 0, max: 1, noNaN: true }), (made, most, share) => {
+      const shares = made.map((block) => {
+        const total = block.reduce((sum, { weight }) => sum + weight, 0)
+        return block.map(({ weight }) => (total === 0 ? 1 / block.length : weight / total))
+      })
+      const prices = made.map((block) => block.map(({ cost }) => cost))
+      const costOf = (path: readonly number[]) => path.reduce((sum, operation, block) => sum + (prices[block]?.[operation] ?? 0), 0)
+      const least = share * most
+      const found = mostProbableWithin(shares, prices, { least, most })
+      if (found) {
+        expect(costOf(found.path)).toBeGreaterThanOrEqual(least)
+        expect(costOf(found.path)).toBeLessThanOrEqual(most)
+      }
+      // Those that no rounding of sums can push out of the range.
+      const slack = made.length * CELL * most
+      const sure = allPaths(shares).filter(
+        ({ path, probability }) => probability > 0 && costOf(path) >= least + slack && costOf(path) <= most - slack,
+      )
+      const best = Math.max(0, ...sure.map(({ probability }) => probability))
+      expect(found?.probability ?? 0).toBeGreaterThanOrEqual(best * (1 - 1e-9))
+    }),
+  )
 })
