@@ -8,6 +8,8 @@ import {
   createProfileResponseSchema,
   createSearchResponseSchema,
   createTrainingResponseSchema,
+  downloadParts,
+  filePartOf,
   metricSchema,
   phaseSchema,
   type Problem,
@@ -130,7 +132,12 @@ type CoordinatorClient = {
   trainingModel(trainingId: string): Promise<Uint8Array>
 }
 
-type Call = { readonly method: 'GET' | 'POST' | 'DELETE'; readonly path: string; readonly body?: unknown }
+type Call = {
+  readonly method: 'GET' | 'POST' | 'DELETE'
+  readonly path: string
+  readonly body?: unknown
+  readonly headers?: Readonly<Record<string, string>>
+}
 
 /** Calls throw ClientError; an abort of `signal` throws its reason. */
 function createClient(options: ClientOptions): CoordinatorClient {
@@ -138,7 +145,7 @@ function createClient(options: ClientOptions): CoordinatorClient {
   const url = options.url.replace(/\/+$/, '')
 
   async function attempt<T>(call: Call, schema: z.ZodType<T> | null): Promise<T> {
-    const body = await exchange(call)
+    const { body } = await exchange(call)
     if (schema === null) return undefined as T
     const parsed = schema.safeParse(parseJson(decoder.decode(body)))
     if (parsed.success) return parsed.data
@@ -150,15 +157,16 @@ function createClient(options: ClientOptions): CoordinatorClient {
     )
   }
 
-  /** Body of a successful answer. */
-  async function exchange(call: Call): Promise<Uint8Array> {
+  /** A successful answer, and its body. */
+  async function exchange(call: Call): Promise<{ response: Response; body: Uint8Array<ArrayBuffer> }> {
     const timeout = AbortSignal.timeout(timeoutMs)
     let response: Response
-    let body: Uint8Array
+    let body: Uint8Array<ArrayBuffer>
     try {
       response = await fetch(`${url}${call.path}`, {
         method: call.method,
         headers: {
+          ...call.headers,
           accept: 'application/json, application/octet-stream',
           ...(token === undefined ? {} : { authorization: `Bearer ${token}` }),
           ...(call.body === undefined ? {} : { 'content-type': 'application/json' }),
@@ -176,7 +184,7 @@ function createClient(options: ClientOptions): CoordinatorClient {
         `cannot reach the coordinator at ${url}: ${timeout.aborted ? `no answer within ${timeoutMs} ms` : causeOf(error)}`,
       )
     }
-    if (response.ok) return body
+    if (response.ok) return { response, body }
     throw refusal(call, response, decoder.decode(body))
   }
 
@@ -266,7 +274,17 @@ function createClient(options: ClientOptions): CoordinatorClient {
     createTraining: (spec) => post('/v1/trainings', createTrainingResponseSchema, spec),
     trainingStatus: (trainingId) => read(training(trainingId), trainingStatusSchema),
     deleteTraining: (trainingId) => remove(training(trainingId)),
-    trainingModel: (trainingId) => repeat(() => exchange({ method: 'GET', path: `${training(trainingId)}/model` })),
+    trainingModel: (trainingId) =>
+      downloadParts((begin) =>
+        repeat(async () => {
+          const { response, body } = await exchange({
+            method: 'GET',
+            path: `${training(trainingId)}/model`,
+            headers: { range: `bytes=${begin}-` },
+          })
+          return filePartOf(response.status, response.headers, body)
+        }),
+      ),
   }
 }
 

@@ -10,7 +10,7 @@ const TABLES = `
   CREATE TABLE IF NOT EXISTS reports (seq INTEGER PRIMARY KEY, json TEXT NOT NULL);
   CREATE TABLE IF NOT EXISTS chunks (row INTEGER PRIMARY KEY, data BLOB NOT NULL);
 `
-/** Row id = blob · this + chunk; what fits a request has fewer chunks. */
+/** Row id = blob · this + chunk; MAX_CHECKPOINT_BYTES are fewer chunks. */
 const MAX_CHUNKS = 1000
 
 type Cache = { setup?: TrainingSetup | null; state?: TrainingState; reports?: EpochReport[] }
@@ -66,32 +66,30 @@ function createSqlTrainingStore(storage: DurableObjectStorage): TrainingStore {
       sql.exec('INSERT INTO reports (seq, json) VALUES (?, ?)', seq, JSON.stringify(report))
       cache.reports = [...reports().slice(0, seq - 1), report]
     },
-    writeBlob(blob, bytes) {
+    writeBlob(blob, begin, bytes) {
+      const first = blob * MAX_CHUNKS + begin / CHECKPOINT_CHUNK_BYTES
       for (let chunk = 0; chunk * CHECKPOINT_CHUNK_BYTES < bytes.byteLength; chunk++) {
-        const begin = chunk * CHECKPOINT_CHUNK_BYTES
-        const data = bytes.slice(begin, begin + CHECKPOINT_CHUNK_BYTES).buffer
-        sql.exec('INSERT INTO chunks (row, data) VALUES (?, ?)', blob * MAX_CHUNKS + chunk, data)
+        const at = chunk * CHECKPOINT_CHUNK_BYTES
+        const data = bytes.slice(at, at + CHECKPOINT_CHUNK_BYTES).buffer
+        sql.exec('INSERT INTO chunks (row, data) VALUES (?, ?)', first + chunk, data)
       }
     },
-    readBlob(blob) {
-      const first = blob * MAX_CHUNKS
-      const sizes = sql.exec<{ bytes: number }>(
-        'SELECT sum(length(data)) AS bytes FROM chunks WHERE row >= ? AND row < ?',
-        first,
-        first + MAX_CHUNKS,
-      )
-      const bytes = new Uint8Array(sizes.one().bytes ?? 0)
-      let offset = 0
+    readBlob(blob, begin, end) {
+      const bytes = new Uint8Array(end - begin)
+      const firstChunk = Math.floor(begin / CHECKPOINT_CHUNK_BYTES)
       const rows = sql.exec<{ data: ArrayBuffer }>(
         'SELECT data FROM chunks WHERE row >= ? AND row < ? ORDER BY row',
-        first,
-        first + MAX_CHUNKS,
+        blob * MAX_CHUNKS + firstChunk,
+        blob * MAX_CHUNKS + Math.ceil(end / CHECKPOINT_CHUNK_BYTES),
       )
+      let at = firstChunk * CHECKPOINT_CHUNK_BYTES
       for (const { data } of rows) {
-        bytes.set(new Uint8Array(data), offset)
-        offset += data.byteLength
+        const from = Math.max(begin, at)
+        const part = new Uint8Array(data, from - at, Math.min(data.byteLength, end - at) - (from - at))
+        bytes.set(part, from - begin)
+        at += data.byteLength
       }
-      if (offset === 0) throw new Error(`there is no blob ${blob}`)
+      if (at < end) throw new Error(`blob ${blob} has no bytes ${begin} to ${end}`)
       return bytes
     },
     deleteBlob(blob) {

@@ -6,6 +6,8 @@ import {
   attempt,
   type Caller,
   createId,
+  type Delivery,
+  type FilePart,
   type Outcome,
   ProblemError,
   type TokenRecord,
@@ -27,8 +29,7 @@ import {
   leaseTraining,
   type OpenTraining,
   openTraining,
-  readCheckpointBytes,
-  readModelBytes,
+  readFilePart,
   releaseTraining,
   startTraining,
   storeCheckpoint,
@@ -107,20 +108,16 @@ class TrainingObject extends DurableObject<Environment> {
     return this.#answer(caller, (training) => releaseTraining(training, leaseId, Date.now()))
   }
 
-  storeCheckpoint(caller: Caller, leaseId: string, bytes: Uint8Array): Outcome<TrainingUpload> {
-    return this.#answer(caller, (training) => storeCheckpoint(training, leaseId, bytes, Date.now()))
+  storeCheckpoint(caller: Caller, leaseId: string, delivery: Delivery): Outcome<TrainingUpload> {
+    return this.#answer(caller, (training) => storeCheckpoint(training, leaseId, delivery, Date.now()))
   }
 
-  checkpoint(caller: Caller): Outcome<Uint8Array<ArrayBuffer>> {
-    return this.#answer(caller, readCheckpointBytes)
+  finish(caller: Caller, leaseId: string, delivery: Delivery): Outcome<TrainingUpload> {
+    return this.#answer(caller, (training) => finishTraining(training, leaseId, delivery, Date.now()))
   }
 
-  finish(caller: Caller, leaseId: string, bytes: Uint8Array): Outcome<TrainingUpload> {
-    return this.#answer(caller, (training) => finishTraining(training, leaseId, bytes, Date.now()))
-  }
-
-  model(caller: Caller): Outcome<Uint8Array<ArrayBuffer>> {
-    return this.#answer(caller, readModelBytes)
+  readFile(caller: Caller, what: 'checkpoint' | 'model', begin: number): Outcome<FilePart> {
+    return this.#answer(caller, (training) => readFilePart(training, what, begin))
   }
 
   status(caller: Caller): Outcome<TrainingStatus> {

@@ -28,14 +28,29 @@ const trainingIdSchema = z
   .regex(/^r[0-9a-z]{12}$/, 'expected a training id such as r0123456789ab')
   .describe('id of a training from scratch')
 
+const uploadIdSchema = z
+  .string()
+  .regex(/^u[0-9a-z]{12}$/, 'expected an upload id such as u0123456789ab')
+  .describe('made by the sender at random: the parts of one upload have the same')
+
 const ID_ALPHABET = '0123456789abcdefghijklmnopqrstuvwxyz'
 const ID_LENGTH = 12
 
 /** An id from random bytes (at least 12). 36^12 is about 2^62, so two of them do not meet. */
-function createId(prefix: 's' | 'r' | 'a' | 'l' | 't' | 'p', randomBytes: Uint8Array): string {
+function createId(prefix: 's' | 'r' | 'a' | 'l' | 't' | 'p' | 'u', randomBytes: Uint8Array): string {
   let id: string = prefix
   for (let i = 0; i < ID_LENGTH; i++) id += ID_ALPHABET[(randomBytes[i] ?? 0) % ID_ALPHABET.length]
   return id
 }
 
-export { agentIdSchema, createId, leaseIdSchema, profileIdSchema, searchIdSchema, taskIdSchema, tokenIdSchema, trainingIdSchema }
+export {
+  agentIdSchema,
+  createId,
+  leaseIdSchema,
+  profileIdSchema,
+  searchIdSchema,
+  taskIdSchema,
+  tokenIdSchema,
+  trainingIdSchema,
+  uploadIdSchema,
+}

@@ -38,6 +38,7 @@ export {
   CHECKPOINT_CHUNK_BYTES,
   MAX_AGENTS,
   MAX_ALPHA,
+  MAX_CHECKPOINT_BYTES,
   MAX_JSON_BYTES,
   MAX_LOG_PAGE_BYTES,
   MAX_MAGNITUDE,
@@ -49,6 +50,7 @@ export {
   MAX_SHARDS,
   MAX_TASK_GATES,
   MAX_WEIGHTS_BYTES,
+  PART_BYTES,
   PROFILE_CODE_MS,
   PROFILE_KEPT_MS,
   PROFILE_SESSION_MS,
@@ -57,6 +59,17 @@ export {
 } from './limits.ts'
 export { MODEL_FORMAT, modelTensors, statisticsKeys } from './model-file.ts'
 export { attempt, type Outcome, unwrap } from './outcome.ts'
+export {
+  type Delivery,
+  downloadParts,
+  type FilePart,
+  filePartOf,
+  parseContentRange,
+  parseRangeBegin,
+  type Part,
+  printContentRange,
+  uploadParts,
+} from './parts.ts'
 export {
   fieldErrors,
   type FieldError,
@@ -95,12 +108,17 @@ export {
 } from './profiles.ts'
 export { DEFAULT_EPOCHS, type Recipe, recipeSchema } from './recipe.ts'
 export {
+  type ByteSource,
   decodeSafetensors,
   type Dtype,
   encodeSafetensors,
   frameSafetensors,
-  type SafetensorsFile,
+  readSafetensorsLayout,
+  readTensorValues,
   SafetensorsError,
+  type SafetensorsFile,
+  type SafetensorsLayout,
+  sourceOf,
   type Tensor,
 } from './safetensors.ts'
 export {
@@ -164,5 +182,7 @@ export {
   type TrainingSummary,
   trainingSummarySchema,
   type TrainingUpload,
+  type TrainingUploadEnd,
+  trainingUploadQuerySchema,
   trainingUploadSchema,
 } from './trainings.ts'

@@ -33,6 +33,10 @@ const MAX_LOG_PAGE_BYTES = 8 * 1024 * 1024
 const MAX_AGENTS = 4096
 /** Checkpoints and models of a training are stored in rows of this size: well below what one may hold. */
 const CHECKPOINT_CHUNK_BYTES = 1024 * 1024
+/** Larger files than this travel in parts of it: a slow uplink carries one well within a request's time. A multiple of a row. */
+const PART_BYTES = 8 * CHECKPOINT_CHUNK_BYTES
+/** Of one training: 44 million parameters with a moving average, 67 million without. An object may store 10 GB. */
+const MAX_CHECKPOINT_BYTES = 512 * 1024 * 1024
 /** Reports of one training, at most 250 bytes of JSON each: they all are in its status and in every checkpoint. */
 const MAX_REPORTS = 10_000
 
@@ -57,6 +61,7 @@ export {
   MAX_AGENTS,
   MAX_ALPHA,
   MAX_BATCH_SAMPLES,
+  MAX_CHECKPOINT_BYTES,
   MAX_JSON_BYTES,
   MAX_LEASE_MS,
   MAX_LOG_PAGE_BYTES,
@@ -74,6 +79,7 @@ export {
   MAX_TASK_STEPS,
   MAX_WEIGHTS_BYTES,
   MIN_LEASE_MS,
+  PART_BYTES,
   PROFILE_CODE_MS,
   PROFILE_KEPT_MS,
   PROFILE_SESSION_MS,

@@ -94,19 +94,38 @@ function parseHeader(text: string): Record<string, unknown> {
   }
 }
 
-/** Throws SafetensorsError unless every tensor lies, without gap or overlap, within the bytes. */
-function decodeSafetensors(bytes: Uint8Array): SafetensorsFile {
-  if (bytes.byteLength < LENGTH_BYTES) throw new SafetensorsError(`expected at least ${LENGTH_BYTES} bytes, got ${bytes.byteLength}`)
-  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength)
-  const headerBytes = view.getBigUint64(0, true)
-  if (headerBytes > BigInt(Math.min(MAX_HEADER_BYTES, bytes.byteLength - LENGTH_BYTES))) {
+/** Parsed header: where each tensor lies, in bytes from the beginning of the file. */
+type TensorLayout = { readonly dtype: Dtype; readonly shape: readonly number[]; readonly begin: number; readonly end: number }
+type SafetensorsLayout = {
+  readonly metadata: Readonly<Record<string, string>>
+  readonly tensors: ReadonlyMap<string, TensorLayout>
+}
+
+/** A file that need not be in memory as a whole. */
+type ByteSource = {
+  readonly byteLength: number
+  /** Bytes from `begin` up to `end`. */
+  read(begin: number, end: number): Uint8Array
+}
+
+function sourceOf(bytes: Uint8Array): ByteSource {
+  return { byteLength: bytes.byteLength, read: (begin, end) => bytes.subarray(begin, end) }
+}
+
+/** Throws SafetensorsError unless every tensor lies, without gap or overlap, within the bytes. Reads the header alone. */
+function readSafetensorsLayout(source: ByteSource): SafetensorsLayout {
+  const { byteLength } = source
+  if (byteLength < LENGTH_BYTES) throw new SafetensorsError(`expected at least ${LENGTH_BYTES} bytes, got ${byteLength}`)
+  const length = source.read(0, LENGTH_BYTES)
+  const headerBytes = new DataView(length.buffer, length.byteOffset, LENGTH_BYTES).getBigUint64(0, true)
+  if (headerBytes > BigInt(Math.min(MAX_HEADER_BYTES, byteLength - LENGTH_BYTES))) {
     throw new SafetensorsError(`the header claims ${headerBytes} bytes, more than there are or than ${MAX_HEADER_BYTES}`)
   }
   const dataStart = LENGTH_BYTES + Number(headerBytes)
-  const { __metadata__, ...entries } = parseHeader(new TextDecoder().decode(bytes.subarray(LENGTH_BYTES, dataStart)))
+  const { __metadata__, ...entries } = parseHeader(new TextDecoder().decode(source.read(LENGTH_BYTES, dataStart)))
   const metadata = metadataSchema.safeParse(__metadata__ ?? {})
   if (!metadata.success) throw new SafetensorsError('expected __metadata__ to map strings to strings')
-  const dataBytes = bytes.byteLength - dataStart
+  const dataBytes = byteLength - dataStart
   const infos = Object.entries(entries).map(([key, entry]) => {
     const info = tensorInfoSchema.safeParse(entry)
     if (!info.success) throw new SafetensorsError(`tensor ${key}: expected dtype F32 or BF16, a shape and two data_offsets`)
@@ -114,7 +133,7 @@ function decodeSafetensors(bytes: Uint8Array): SafetensorsFile {
   })
   // An empty tensor begins where the next one does.
   infos.sort((a, b) => a.data_offsets[0] - b.data_offsets[0] || a.data_offsets[1] - b.data_offsets[1])
-  const tensors = new Map<string, Tensor>()
+  const tensors = new Map<string, TensorLayout>()
   let expectedBegin = 0
   for (const { key, dtype, shape, data_offsets } of infos) {
     const [begin, end] = data_offsets
@@ -123,30 +142,46 @@ function decodeSafetensors(bytes: Uint8Array): SafetensorsFile {
       throw new SafetensorsError(`tensor ${key}: expected ${wanted} bytes from ${expectedBegin} on, got ${begin} to ${end} of ${dataBytes}`)
     }
     expectedBegin = end
-    tensors.set(key, { shape, values: readValues(bytes, dataStart + begin, dataStart + end, dtype) })
+    tensors.set(key, { dtype, shape, begin: dataStart + begin, end: dataStart + end })
   }
   if (expectedBegin !== dataBytes) throw new SafetensorsError(`expected ${expectedBegin} bytes of data, got ${dataBytes}`)
   return { metadata: metadata.data, tensors }
 }
 
-function readValues(bytes: Uint8Array, begin: number, end: number, dtype: Dtype): Float32Array {
-  const absolute = bytes.byteOffset + begin
+/** Values of one tensor; a view of the source's bytes where they are float32 and aligned. */
+function readTensorValues(source: ByteSource, { dtype, begin, end }: TensorLayout): Float32Array {
+  const bytes = source.read(begin, end)
   const size = bytesPerElement[dtype]
-  const aligned = absolute % size === 0
-  const buffer = aligned ? bytes.buffer : bytes.slice(begin, end).buffer
-  const offset = aligned ? absolute : 0
+  const aligned = bytes.byteOffset % size === 0
+  const buffer = aligned ? bytes.buffer : bytes.slice().buffer
+  const offset = aligned ? bytes.byteOffset : 0
   const length = (end - begin) / size
   return dtype === 'F32' ? new Float32Array(buffer, offset, length) : fromBfloat16(new Uint16Array(buffer, offset, length))
 }
 
+/** Throws SafetensorsError unless every tensor lies, without gap or overlap, within the bytes. */
+function decodeSafetensors(bytes: Uint8Array): SafetensorsFile {
+  const source = sourceOf(bytes)
+  const { metadata, tensors } = readSafetensorsLayout(source)
+  return {
+    metadata,
+    tensors: new Map([...tensors].map(([key, layout]) => [key, { shape: layout.shape, values: readTensorValues(source, layout) }])),
+  }
+}
+
 export {
+  type ByteSource,
   decodeSafetensors,
   type Dtype,
   encodeSafetensors,
   frameSafetensors,
   fromBfloat16,
-  type SafetensorsFile,
+  readSafetensorsLayout,
+  readTensorValues,
   SafetensorsError,
+  type SafetensorsFile,
+  type SafetensorsLayout,
+  sourceOf,
   type Tensor,
   toBfloat16,
 }

@@ -5,7 +5,7 @@ import * as z from 'zod'
 import { spaceConfigSchema, spaceRefSchema } from '../../search-space/index.ts'
 import { registerRequestSchema } from './agents.ts'
 import { epochReportSchema, scoreSchema } from './checkpoint-state.ts'
-import { agentIdSchema, leaseIdSchema, tokenIdSchema, trainingIdSchema } from './ids.ts'
+import { agentIdSchema, leaseIdSchema, tokenIdSchema, trainingIdSchema, uploadIdSchema } from './ids.ts'
 import { MAX_LEASE_MS, MIN_LEASE_MS } from './limits.ts'
 import { recipeSchema } from './recipe.ts'
 
@@ -104,12 +104,22 @@ const trainingHeartbeatSchema = trainingLeaseRefSchema
   .meta({ id: 'TrainingHeartbeat' })
 type TrainingHeartbeat = z.infer<typeof trainingHeartbeatSchema>
 
+const trainingUploadQuerySchema = trainingLeaseRefSchema.extend({ upload: uploadIdSchema.optional() })
+
+const trainingUploadEndSchema = z.object({
+  kind: z
+    .enum(['stored', 'duplicate', 'lost'])
+    .describe('duplicate: it is there already; lost: the lease has ended, and nothing was changed'),
+})
+type TrainingUploadEnd = z.infer<typeof trainingUploadEndSchema>
+
 const trainingUploadSchema = z
-  .object({
-    kind: z
-      .enum(['stored', 'duplicate', 'lost'])
-      .describe('duplicate: it is there already; lost: the lease has ended, and nothing was changed'),
-  })
+  .discriminatedUnion('kind', [
+    trainingUploadEndSchema,
+    z
+      .object({ kind: z.literal('partial'), receivedBytes: count.describe('of the upload so far: where the next part has to begin') })
+      .describe('more parts are to come'),
+  ])
   .meta({ id: 'TrainingUpload' })
 type TrainingUpload = z.infer<typeof trainingUploadSchema>
 
@@ -200,5 +210,7 @@ export {
   trainingSummarySchema,
   trainerSchema,
   type TrainingUpload,
+  type TrainingUploadEnd,
+  trainingUploadQuerySchema,
   trainingUploadSchema,
 }

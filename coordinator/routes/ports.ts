@@ -4,6 +4,8 @@ import type { LatencyTable } from '../../latency-lut/table.ts'
 import type {
   Architecture,
   Caller,
+  Delivery,
+  FilePart,
   LeaseRef,
   LeaseResponse,
   LogEntry,
@@ -81,10 +83,9 @@ type TrainingPort = {
   lease(caller: Caller, request: TrainingLeaseRequest): Promise<Outcome<TrainingLeaseResponse>>
   heartbeat(caller: Caller, heartbeat: TrainingHeartbeat): Promise<Outcome<{ kind: 'extended' | 'lost' }>>
   release(caller: Caller, leaseId: string): Promise<Outcome<{ kind: 'released' | 'lost' }>>
-  storeCheckpoint(caller: Caller, leaseId: string, bytes: Uint8Array): Promise<Outcome<TrainingUpload>>
-  checkpoint(caller: Caller): Promise<Outcome<Uint8Array<ArrayBuffer>>>
-  finish(caller: Caller, leaseId: string, bytes: Uint8Array): Promise<Outcome<TrainingUpload>>
-  model(caller: Caller): Promise<Outcome<Uint8Array<ArrayBuffer>>>
+  storeCheckpoint(caller: Caller, leaseId: string, delivery: Delivery): Promise<Outcome<TrainingUpload>>
+  finish(caller: Caller, leaseId: string, delivery: Delivery): Promise<Outcome<TrainingUpload>>
+  readFile(caller: Caller, what: 'checkpoint' | 'model', begin: number): Promise<Outcome<FilePart>>
   status(caller: Caller): Promise<Outcome<TrainingStatus>>
   summary(): Promise<Outcome<TrainingSummary>>
   destroy(): Promise<Outcome<null>>

@@ -6,8 +6,14 @@ import * as z from 'zod'
 import {
   createId,
   createTrainingResponseSchema,
+  type Delivery,
+  type FilePart,
   heartbeatResponseSchema,
+  type Outcome,
+  parseContentRange,
+  parseRangeBegin,
   printAgentToken,
+  printContentRange,
   ProblemError,
   releaseResponseSchema,
   type TokenRecord,
@@ -19,6 +25,7 @@ import {
   trainingSpecSchema,
   trainingStatusSchema,
   trainingSummarySchema,
+  trainingUploadQuerySchema,
   trainingUploadSchema,
   unwrap,
 } from '../protocol/index.ts'
@@ -32,7 +39,25 @@ const tags = ['trainings']
 const params = z.object({ trainingId: trainingIdSchema })
 const body = <S extends z.ZodType>(schema: S) => ({ required: true, content: { 'application/json': { schema } } })
 const safetensors = { [SAFETENSORS_TYPE]: { schema: { type: 'string' as const, format: 'binary', description: 'a safetensors file' } } }
-const upload = { params, query: trainingLeaseRefSchema, body: { required: true, content: safetensors } }
+const upload = {
+  params,
+  query: trainingUploadQuerySchema,
+  headers: z.object({ 'content-range': z.string().optional().describe('which bytes of the file the body is; without it, the whole') }),
+  body: { required: true, content: safetensors },
+}
+const download = {
+  params,
+  headers: z.object({ range: z.string().optional().describe('the answer has at most 8 MiB from its first byte on') }),
+}
+const downloadAnswers = () =>
+  withProblems(
+    {
+      200: { description: 'A safetensors file', content: safetensors },
+      206: { description: 'Some of its bytes; Content-Range says which, and ETag of which version', content: safetensors },
+    },
+    'forbidden',
+    'not-found',
+  )
 
 const createTraining = createRoute({
   method: 'post',
@@ -90,8 +115,8 @@ const readModel = createRoute({
   tags,
   security: bearer,
   middleware: ownTrainingOnly,
-  request: { params },
-  responses: withProblems({ 200: { description: 'A safetensors file', content: safetensors } }, 'forbidden', 'not-found'),
+  request: download,
+  responses: downloadAnswers(),
 })
 
 const lease = createRoute({
@@ -139,8 +164,8 @@ const readCheckpoint = createRoute({
   tags,
   security: bearer,
   middleware: ownTrainingOnly,
-  request: { params },
-  responses: withProblems({ 200: { description: 'A safetensors file', content: safetensors } }, 'forbidden', 'not-found'),
+  request: download,
+  responses: downloadAnswers(),
 })
 
 const uploadAnswers = () =>
@@ -157,7 +182,7 @@ const uploadAnswers = () =>
 const storeCheckpoint = createRoute({
   method: 'put',
   path: '/v1/trainings/{trainingId}/checkpoint',
-  summary: 'A checkpoint, in place of the last one',
+  summary: 'A checkpoint, or a part of one, in place of the last one',
   tags,
   security: bearer,
   middleware: ownTrainingOnly,
@@ -168,7 +193,7 @@ const storeCheckpoint = createRoute({
 const finish = createRoute({
   method: 'post',
   path: '/v1/trainings/{trainingId}/finish',
-  summary: 'The result and the trained network',
+  summary: 'The result and the trained network, or a part of them',
   tags,
   security: bearer,
   middleware: ownTrainingOnly,
@@ -182,13 +207,45 @@ async function issueToken(trainingId: string): Promise<{ token: string; record: 
   return { token, record: { tokenId, label: 'first', createdAtMs: Date.now(), hash: await sha256(token) } }
 }
 
-/** Throws ProblemError `unsupported-media-type`. */
-async function readUpload(request: { header(name: string): string | undefined; arrayBuffer(): Promise<ArrayBuffer> }): Promise<Uint8Array> {
+type UploadRequest = { header(name: string): string | undefined; arrayBuffer(): Promise<ArrayBuffer> }
+
+/** Throws ProblemError `unsupported-media-type`, or `invalid-request` where a range is none. */
+async function readDelivery(request: UploadRequest, uploadId: string | undefined): Promise<Delivery> {
   const type = request.header('Content-Type')?.split(';')[0]?.trim()
   if (type !== SAFETENSORS_TYPE) {
     throw new ProblemError('unsupported-media-type', `expected Content-Type ${SAFETENSORS_TYPE}, got ${type ?? 'none'}`)
   }
-  return new Uint8Array(await request.arrayBuffer())
+  const bytes = new Uint8Array(await request.arrayBuffer())
+  const range = request.header('Content-Range')
+  const part = range === undefined ? { begin: 0, end: bytes.byteLength, total: bytes.byteLength } : parseContentRange(range)
+  if (part) return { bytes, part, uploadId: uploadId ?? null }
+  const message = `expected a range such as bytes 0-8388607/50331648, got ${range}`
+  throw new ProblemError('invalid-request', `Content-Range: ${message}`, [{ path: 'Content-Range', message }])
+}
+
+/** The rest of a file behind its first part. It breaks off where the file is replaced meanwhile. */
+function streamRest(first: FilePart, read: (begin: number) => Promise<Outcome<FilePart>>): ReadableStream<Uint8Array> {
+  let sent = 0
+  return new ReadableStream({
+    async pull(controller) {
+      const { bytes, version } = sent === 0 ? first : unwrap(await read(sent))
+      if (version !== first.version) throw new Error('the file was replaced by a newer one while it was read')
+      controller.enqueue(bytes)
+      sent += bytes.byteLength
+      if (sent === first.total) controller.close()
+    },
+  })
+}
+
+/** A file, or the part of it that is asked for. */
+async function sendFile(range: string | undefined, read: (begin: number) => Promise<Outcome<FilePart>>): Promise<Response> {
+  const begin = parseRangeBegin(range)
+  const part = unwrap(await read(begin ?? 0))
+  const { bytes, total, version } = part
+  const headers = { 'Content-Type': SAFETENSORS_TYPE, 'Accept-Ranges': 'bytes', ETag: `"${version}"` }
+  if (begin === null) return new Response(bytes.byteLength === total ? bytes : streamRest(part, read), { headers })
+  const contentRange = printContentRange({ begin, end: begin + bytes.byteLength, total })
+  return new Response(bytes, { status: 206, headers: { ...headers, 'Content-Range': contentRange } })
 }
 
 /** Paths whose bodies are safetensors, of at most MAX_WEIGHTS_BYTES. */
@@ -230,8 +287,8 @@ function addTrainingRoutes(app: OpenAPIHono<RouteEnvironment>): void {
 
   app.openapi(readModel, async (context) => {
     const { trainingId } = context.req.valid('param')
-    const bytes = unwrap(await context.var.ports.training(trainingId).model(callerOf(context)))
-    return context.body(bytes, 200, { 'Content-Type': SAFETENSORS_TYPE })
+    const { range } = context.req.valid('header')
+    return sendFile(range, (begin) => context.var.ports.training(trainingId).readFile(callerOf(context), 'model', begin))
   })
 
   app.openapi(lease, async (context) => {
@@ -252,22 +309,22 @@ function addTrainingRoutes(app: OpenAPIHono<RouteEnvironment>): void {
 
   app.openapi(readCheckpoint, async (context) => {
     const { trainingId } = context.req.valid('param')
-    const bytes = unwrap(await context.var.ports.training(trainingId).checkpoint(callerOf(context)))
-    return context.body(bytes, 200, { 'Content-Type': SAFETENSORS_TYPE })
+    const { range } = context.req.valid('header')
+    return sendFile(range, (begin) => context.var.ports.training(trainingId).readFile(callerOf(context), 'checkpoint', begin))
   })
 
   app.openapi(storeCheckpoint, async (context) => {
     const { trainingId } = context.req.valid('param')
-    const { leaseId } = context.req.valid('query')
-    const bytes = await readUpload(context.req)
-    return context.json(unwrap(await context.var.ports.training(trainingId).storeCheckpoint(callerOf(context), leaseId, bytes)), 200)
+    const { leaseId, upload: uploadId } = context.req.valid('query')
+    const delivery = await readDelivery(context.req, uploadId)
+    return context.json(unwrap(await context.var.ports.training(trainingId).storeCheckpoint(callerOf(context), leaseId, delivery)), 200)
   })
 
   app.openapi(finish, async (context) => {
     const { trainingId } = context.req.valid('param')
-    const { leaseId } = context.req.valid('query')
-    const bytes = await readUpload(context.req)
-    return context.json(unwrap(await context.var.ports.training(trainingId).finish(callerOf(context), leaseId, bytes)), 200)
+    const { leaseId, upload: uploadId } = context.req.valid('query')
+    const delivery = await readDelivery(context.req, uploadId)
+    return context.json(unwrap(await context.var.ports.training(trainingId).finish(callerOf(context), leaseId, delivery)), 200)
   })
 }
 

@@ -11,7 +11,7 @@ import {
   SpaceError,
   weightKeys,
 } from '../../search-space/index.ts'
-import { MAX_REPORTS, MAX_WEIGHTS_BYTES, ProblemError, type TrainingSpec } from '../protocol/index.ts'
+import { MAX_CHECKPOINT_BYTES, MAX_REPORTS, ProblemError, type TrainingSpec } from '../protocol/index.ts'
 import type { TrainingSetup, TrainingStore } from './store.ts'
 
 const FLOAT_BYTES = 4
@@ -60,10 +60,10 @@ function checkpointBytes(spec: TrainingSpec, { weights }: NetworkShapes): number
 function createTrainingSetup(trainingId: string, spec: TrainingSpec, nowMs: number): TrainingSetup {
   const { space, path } = openNetwork(spec)
   const bytes = checkpointBytes(spec, networkShapes(space, path))
-  if (bytes > MAX_WEIGHTS_BYTES) {
+  if (bytes > MAX_CHECKPOINT_BYTES) {
     refuse(
       'architecture',
-      `a checkpoint of this network would have ${bytes} bytes; expected at most ${MAX_WEIGHTS_BYTES}, which one request may carry. Train it on one machine, with \`gatehouse train\`.`,
+      `a checkpoint of this network would have ${bytes} bytes; expected at most ${MAX_CHECKPOINT_BYTES}. Train it on one machine, with \`gatehouse train\`.`,
     )
   }
   const { epochs = 0 } = spec.recipe
@@ -93,6 +93,7 @@ function startTraining(openStore: () => TrainingStore, setup: TrainingSetup): vo
       checkpoint: null,
       trainers: [],
       model: null,
+      upload: null,
       result: null,
       counts: { leases: 0, expiredLeases: 0, duplicates: 0, blobs: 0, reports: 0 },
     })

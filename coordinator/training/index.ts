@@ -7,8 +7,7 @@ export {
   leaseTraining,
   type OpenTraining,
   openTraining,
-  readCheckpointBytes,
-  readModelBytes,
+  readFilePart,
   releaseTraining,
   storeCheckpoint,
 } from './rules.ts'

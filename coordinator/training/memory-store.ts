@@ -38,13 +38,17 @@ function createMemoryTrainingStore(): TrainingStore {
       if (content.reports.has(seq)) throw new Error(`report ${seq} is there already`)
       content.reports.set(seq, structuredClone(report))
     },
-    writeBlob(blob, bytes) {
-      content.blobs.set(blob, bytes.slice())
+    writeBlob(blob, begin, bytes) {
+      const before = content.blobs.get(blob) ?? new Uint8Array(0)
+      const after = new Uint8Array(begin + bytes.byteLength)
+      after.set(before.subarray(0, begin))
+      after.set(bytes, begin)
+      content.blobs.set(blob, after)
     },
-    readBlob(blob) {
+    readBlob(blob, begin, end) {
       const bytes = content.blobs.get(blob)
-      if (!bytes) throw new Error(`there is no blob ${blob}`)
-      return bytes.slice()
+      if (!bytes || bytes.byteLength < end) throw new Error(`blob ${blob} has no bytes ${begin} to ${end}`)
+      return bytes.slice(begin, end)
     },
     deleteBlob(blob) {
       content.blobs.delete(blob)

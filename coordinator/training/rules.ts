@@ -5,10 +5,19 @@
 // is: whoever gets the lease next goes on from there, so that nothing before it is ever trained again. Reports come with
 // the checkpoints, each once. A checkpoint takes the place of the one before in one transaction with the state that
 // names it.
+//
+// What is larger than a request comes in parts, each stored as it comes. An upload belongs to the lease that it began
+// under and goes with it; it counts when its last part is there and the whole has been checked.
 
 import {
+  type ByteSource,
+  CHECKPOINT_CHUNK_BYTES,
+  type Delivery,
   type EpochReport,
+  type FilePart,
+  PART_BYTES,
   ProblemError,
+  sourceOf,
   type TrainingHeartbeat,
   type TrainingLeaseRequest,
   type TrainingLeaseResponse,
@@ -25,8 +34,18 @@ const KEPT_TRAINERS = 50
 const MIN_WAIT_MS = 250
 const MAX_WAIT_MS = 10_000
 
+/** In a file, beside its tensors: the reports, as JSON within JSON. */
+const MAX_REPORT_BYTES = 8 * 1024 * 1024
+
 /** A training opened for use: its fixed parts, computed once. */
-type OpenTraining = { readonly store: TrainingStore; readonly setup: TrainingSetup; readonly space: Space; readonly shapes: NetworkShapes }
+type OpenTraining = {
+  readonly store: TrainingStore
+  readonly setup: TrainingSetup
+  readonly space: Space
+  readonly shapes: NetworkShapes
+  /** About how large a checkpoint is. */
+  readonly checkpointBytes: number
+}
 
 type TrainerEnd = NonNullable<TrainingState['trainers'][number]['end']>
 
@@ -36,10 +55,17 @@ function openTraining(store: TrainingStore): OpenTraining | null {
   return setup && { store, setup, ...describeNetwork(setup) }
 }
 
-/** The state without a lease; its last trainer is noted as having ended so. */
-function withoutLease(state: TrainingState, end: TrainerEnd): TrainingState {
+/** The state without a lease and what was being sent under it; its last trainer is noted as having ended so. */
+function withoutLease(store: TrainingStore, state: TrainingState, end: TrainerEnd): TrainingState {
   const last = state.trainers.at(-1)
-  return { ...state, lease: null, progress: null, trainers: [...state.trainers.slice(0, -1), ...(last ? [{ ...last, end }] : [])] }
+  const trainers = [...state.trainers.slice(0, -1), ...(last ? [{ ...last, end }] : [])]
+  return { ...withoutUpload(store, state), lease: null, progress: null, trainers }
+}
+
+/** The state without the upload that has begun; its bytes are deleted. */
+function withoutUpload(store: TrainingStore, state: TrainingState): TrainingState {
+  if (state.upload) store.deleteBlob(state.upload.blob)
+  return { ...state, upload: null }
 }
 
 /** Of the agent that has the lease; it has just been heard of. */
@@ -52,7 +78,7 @@ function withTrainer(state: TrainingState, change: Partial<TrainingState['traine
 function expireLease({ store }: OpenTraining, nowMs: number): boolean {
   const state = store.readState()
   if (!state.lease || state.lease.expiresAtMs > nowMs) return false
-  const ended = withoutLease(state, 'expired')
+  const ended = withoutLease(store, state, 'expired')
   store.writeState({ ...ended, counts: { ...ended.counts, expiredLeases: ended.counts.expiredLeases + 1 } })
   return true
 }
@@ -145,7 +171,7 @@ function releaseTraining(training: OpenTraining, leaseId: string, nowMs: number)
     expireLease(training, nowMs)
     const state = store.readState()
     if (state.lease?.leaseId !== leaseId) return { kind: 'lost' }
-    store.writeState(withoutLease(withTrainer(state, { lastSeenAtMs: nowMs }), 'released'))
+    store.writeState(withoutLease(store, withTrainer(state, { lastSeenAtMs: nowMs }), 'released'))
     return { kind: 'released' }
   })
 }
@@ -161,36 +187,94 @@ function appendReports(store: TrainingStore, reports: readonly EpochReport[]): n
   return reports.length
 }
 
+/** A file that is there as a whole. `blob` names it in the store, where it lies already if it came in parts. */
+type Arrived = { readonly kind: 'whole'; readonly source: ByteSource; readonly blob: number; readonly isStored: boolean }
+
+type What = 'checkpoint' | 'model'
+
+function refuseDelivery(path: string, message: string): never {
+  throw new ProblemError('invalid-request', `${path}: ${message}`, [{ path, message }])
+}
+
+/** Throws ProblemError `invalid-request` or `too-large` where the parts do not make a file of this network. */
+function checkDelivery({ checkpointBytes }: OpenTraining, { bytes, part, uploadId }: Delivery): void {
+  const { begin, end, total } = part
+  if (end - begin !== bytes.byteLength)
+    refuseDelivery('Content-Range', `expected ${end - begin} bytes in the body, got ${bytes.byteLength}`)
+  const most = checkpointBytes + MAX_REPORT_BYTES
+  if (total > most) throw new ProblemError('too-large', `expected at most ${most} bytes for this network, got ${total}`)
+  if (bytes.byteLength === total) return
+  if (uploadId === null) refuseDelivery('upload', 'required where the body is a part of a file')
+  if (begin % CHECKPOINT_CHUNK_BYTES !== 0 || (end % CHECKPOINT_CHUNK_BYTES !== 0 && end !== total)) {
+    refuseDelivery('Content-Range', `expected parts of a multiple of ${CHECKPOINT_CHUNK_BYTES} bytes, the last excepted`)
+  }
+}
+
 /**
- * Takes a checkpoint from the agent that has the lease, in place of the one before; the lease is extended. One of the step
- * that is stored is a `duplicate`. Throws ProblemError `conflict` where it is behind, and where it is of another training;
- * `invalid-request` or `bad-numbers` where another agent could not go on from it.
+ * Adds a part to what has come of its upload. A part that is there already, or that does not follow the one before, changes
+ * nothing. `state` has the upload, and is not written yet.
  */
-function storeCheckpoint(training: OpenTraining, leaseId: string, bytes: Uint8Array, nowMs: number): TrainingUpload {
+function receive(
+  store: TrainingStore,
+  state: TrainingState,
+  what: What,
+  { bytes, part, uploadId }: Delivery,
+): { state: TrainingState; arrived: Arrived | { kind: 'partial'; receivedBytes: number } } {
+  if (uploadId === null || bytes.byteLength === part.total) {
+    return { state, arrived: { kind: 'whole', source: sourceOf(bytes), blob: state.counts.blobs + 1, isStored: false } }
+  }
+  const known = state.upload
+  const isKnown = known?.uploadId === uploadId && known.what === what && known.bytes === part.total
+  if (part.begin !== (isKnown ? known.receivedBytes : 0)) {
+    return { state, arrived: { kind: 'partial', receivedBytes: isKnown ? known.receivedBytes : 0 } }
+  }
+  const blob = isKnown ? known.blob : state.counts.blobs + 1
+  const held = isKnown ? state : withoutUpload(store, state)
+  store.writeBlob(blob, part.begin, bytes)
+  const upload = { uploadId, what, blob, bytes: part.total, receivedBytes: part.end }
+  const next = { ...held, upload, counts: { ...held.counts, blobs: Math.max(held.counts.blobs, blob) } }
+  if (part.end < part.total) return { state: next, arrived: { kind: 'partial', receivedBytes: part.end } }
+  const source = { byteLength: part.total, read: (begin: number, end: number) => store.readBlob(blob, begin, end) }
+  return { state: { ...next, upload: null }, arrived: { kind: 'whole', source, blob, isStored: true } }
+}
+
+/**
+ * Takes a checkpoint, or a part of one, from the agent that has the lease, in place of the one before; the lease is extended.
+ * One of the step that is stored is a `duplicate`. Throws ProblemError `conflict` where it is behind, and where it is of
+ * another training; `invalid-request`, `bad-numbers` or `too-large` where another agent could not go on from it.
+ */
+function storeCheckpoint(training: OpenTraining, leaseId: string, delivery: Delivery, nowMs: number): TrainingUpload {
   const { store, setup, shapes } = training
   const { spec } = setup
+  checkDelivery(training, delivery)
   return store.transaction((): TrainingUpload => {
     expireLease(training, nowMs)
-    const state = store.readState()
-    if (state.lease?.leaseId !== leaseId) return { kind: 'lost' }
-    const upload = readCheckpointUpload(bytes, { spec, shapes, datasetFingerprint: state.datasetFingerprint })
-    const lease = { ...state.lease, expiresAtMs: nowMs + spec.leaseMs }
+    const before = store.readState()
+    if (before.lease?.leaseId !== leaseId) return { kind: 'lost' }
+    const { state, arrived } = receive(store, before, 'checkpoint', delivery)
+    const lease = { ...before.lease, expiresAtMs: nowMs + spec.leaseMs }
     const held = withTrainer({ ...state, lease }, { lastSeenAtMs: nowMs })
+    if (arrived.kind === 'partial') {
+      store.writeState(held)
+      return arrived
+    }
+    const { source, blob, isStored } = arrived
+    const upload = readCheckpointUpload(source, { spec, shapes, datasetFingerprint: state.datasetFingerprint })
     const stored = state.checkpoint?.step ?? -1
     if (upload.step < stored) {
       const message = `expected a step beyond that of the stored checkpoint, ${stored}, got ${upload.step}`
       throw new ProblemError('conflict', message, [{ path: '__metadata__.state.step', message }])
     }
     if (upload.step === stored) {
+      if (isStored) store.deleteBlob(blob)
       store.writeState({ ...held, counts: { ...held.counts, duplicates: held.counts.duplicates + 1 } })
       return { kind: 'duplicate' }
     }
-    const blob = state.counts.blobs + 1
-    store.writeBlob(blob, bytes)
+    if (!isStored) store.writeBlob(blob, 0, delivery.bytes)
     const reports = appendReports(store, upload.reports)
     store.writeState({
       ...withTrainer(held, { savedStep: upload.step }),
-      checkpoint: { blob, bytes: bytes.byteLength, step: upload.step, atMs: nowMs },
+      checkpoint: { blob, bytes: source.byteLength, step: upload.step, atMs: nowMs },
       counts: { ...held.counts, blobs: blob, reports },
     })
     if (state.checkpoint) store.deleteBlob(state.checkpoint.blob)
@@ -199,52 +283,65 @@ function storeCheckpoint(training: OpenTraining, leaseId: string, bytes: Uint8Ar
 }
 
 /**
- * Ends the training with its result and model, from the agent that has the lease; again, it is a `duplicate`. Throws
- * ProblemError `conflict` where the last checkpoint was not delivered, `invalid-request` or `bad-numbers` where the model is
- * not one of this network.
+ * Ends the training with its result and model, or takes a part of them, from the agent that has the lease; again, it is a
+ * `duplicate`. Throws ProblemError `conflict` where the last checkpoint was not delivered, `invalid-request`, `bad-numbers` or
+ * `too-large` where the model is not one of this network.
  */
-function finishTraining(training: OpenTraining, leaseId: string, bytes: Uint8Array, nowMs: number): TrainingUpload {
+function finishTraining(training: OpenTraining, leaseId: string, delivery: Delivery, nowMs: number): TrainingUpload {
   const { store, setup, shapes } = training
+  checkDelivery(training, delivery)
   return store.transaction((): TrainingUpload => {
     expireLease(training, nowMs)
-    const state = store.readState()
-    if (state.result) return { kind: 'duplicate' }
-    if (state.lease?.leaseId !== leaseId) return { kind: 'lost' }
-    const result = readModelUpload(bytes, setup.spec, shapes)
+    const before = store.readState()
+    if (before.result) return { kind: 'duplicate' }
+    if (before.lease?.leaseId !== leaseId) return { kind: 'lost' }
+    const { state, arrived } = receive(store, before, 'model', delivery)
+    if (arrived.kind === 'partial') {
+      const lease = { ...before.lease, expiresAtMs: nowMs + setup.spec.leaseMs }
+      store.writeState(withTrainer({ ...state, lease }, { lastSeenAtMs: nowMs }))
+      return arrived
+    }
+    const { source, blob, isStored } = arrived
+    const result = readModelUpload(source, setup.spec, shapes)
     if (result.end !== 'diverged' && result.steps !== state.checkpoint?.step) {
       const message = `expected the step of the last checkpoint, ${state.checkpoint?.step ?? 'none'}, got ${result.steps}`
       throw new ProblemError('conflict', message, [{ path: '__metadata__.result.steps', message }])
     }
-    const blob = state.counts.blobs + 1
     const hasModel = result.end === 'finished'
-    if (hasModel) store.writeBlob(blob, bytes)
-    const ended = withoutLease(withTrainer(state, { lastSeenAtMs: nowMs }), 'finished')
+    if (hasModel && !isStored) store.writeBlob(blob, 0, delivery.bytes)
+    if (!hasModel && isStored) store.deleteBlob(blob)
+    const ended = withoutLease(store, withTrainer(state, { lastSeenAtMs: nowMs }), 'finished')
     store.writeState({
       ...ended,
       finishedAtMs: nowMs,
       result,
-      model: hasModel ? { blob, bytes: bytes.byteLength } : null,
+      model: hasModel ? { blob, bytes: source.byteLength } : null,
       // What is left of it is its step: nobody goes on from it.
       checkpoint: null,
-      counts: { ...ended.counts, blobs: hasModel ? blob : ended.counts.blobs },
+      counts: { ...ended.counts, blobs: blob },
     })
     if (state.checkpoint) store.deleteBlob(state.checkpoint.blob)
     return { kind: 'stored' }
   })
 }
 
-/** Throws ProblemError `not-found` where there is none. */
-function readCheckpointBytes({ store }: OpenTraining): Uint8Array<ArrayBuffer> {
-  const { checkpoint } = store.readState()
-  if (!checkpoint) throw new ProblemError('not-found', 'this training has no checkpoint: it has not begun, or it has ended')
-  return store.readBlob(checkpoint.blob)
-}
-
-/** The trained network. Throws ProblemError `not-found` where there is none. */
-function readModelBytes({ store }: OpenTraining): Uint8Array<ArrayBuffer> {
-  const { model, result } = store.readState()
-  if (!model) throw new ProblemError('not-found', result ? `this training ${result.end}; it has no network` : 'this training has not ended')
-  return store.readBlob(model.blob)
+/**
+ * At most PART_BYTES, from `begin` on, of the checkpoint to go on from, or of the trained network. Throws ProblemError `not-found` where there is none,
+ * `invalid-request` where it ends before `begin`.
+ */
+function readFilePart({ store }: OpenTraining, what: What, begin: number): FilePart {
+  const { checkpoint, model, result } = store.readState()
+  const file = what === 'checkpoint' ? checkpoint : model
+  if (!file) {
+    const why = {
+      checkpoint: 'this training has no checkpoint: it has not begun, or it has ended',
+      model: result ? `this training ${result.end}; it has no network` : 'this training has not ended',
+    }
+    throw new ProblemError('not-found', why[what])
+  }
+  if (begin >= file.bytes) refuseDelivery('Range', `expected a byte below ${file.bytes}, got ${begin}`)
+  const bytes = store.readBlob(file.blob, begin, Math.min(begin + PART_BYTES, file.bytes))
+  return { version: String(file.blob), total: file.bytes, bytes }
 }
 
 export {
@@ -255,8 +352,7 @@ export {
   leaseTraining,
   type OpenTraining,
   openTraining,
-  readCheckpointBytes,
-  readModelBytes,
+  readFilePart,
   releaseTraining,
   storeCheckpoint,
 }

@@ -23,7 +23,7 @@ const trainingSetupSchema = z.strictObject({
 })
 type TrainingSetup = z.infer<typeof trainingSetupSchema>
 
-/** Bytes in the store, named by a number that is never used again. */
+/** Bytes in the store, named by a number that is never used again; `bytes` of them when they are all there. */
 const blobSchema = z.strictObject({ blob: z.int().min(1), bytes: count })
 
 /** Everything that changes but bytes and reports, in one row. */
@@ -38,6 +38,11 @@ const trainingStateSchema = z.strictObject({
   /** Leases given, the last ones only, oldest first; the current one is the last. */
   trainers: z.array(trainerSchema),
   model: blobSchema.nullable(),
+  /** What the agent that has the lease is sending in parts. */
+  upload: blobSchema
+    .extend({ uploadId: z.string(), what: z.enum(['checkpoint', 'model']), receivedBytes: count })
+    .nullable()
+    .default(null),
   result: trainingResultSchema.nullable(),
   counts: z.strictObject({ leases: count, expiredLeases: count, duplicates: count, blobs: count, reports: count }),
 })
@@ -53,9 +58,10 @@ type TrainingStore = {
   /** In order of `seq`, which counts from 1. */
   readReports(): readonly EpochReport[]
   appendReport(seq: number, report: EpochReport): void
-  writeBlob(blob: number, bytes: Uint8Array): void
-  /** Throws where there is none: the state names only blobs that there are. */
-  readBlob(blob: number): Uint8Array<ArrayBuffer>
+  /** Bytes of a blob from `begin` on, a multiple of CHECKPOINT_CHUNK_BYTES, where those before it are there. */
+  writeBlob(blob: number, begin: number, bytes: Uint8Array): void
+  /** Bytes from `begin` up to `end`. Throws where they are not there: the state names only blobs that are. */
+  readBlob(blob: number, begin: number, end: number): Uint8Array<ArrayBuffer>
   deleteBlob(blob: number): void
 }
 

@@ -1,21 +1,22 @@
-// What agents deliver, checked before anything is stored: a checkpoint that another agent can go on from, and a model that
+// What agents deliver, checked before it counts, a tensor at a time: a checkpoint that another agent can go on from, and a model that
 // a person can use. Only the network that is trained passes, whole, with numbers that are finite.
 
 import type * as z from 'zod'
 import {
+  type ByteSource,
   checkpointGroups,
   type CheckpointState,
   checkpointStateSchema,
-  decodeSafetensors,
   fieldErrors,
   MAX_MAGNITUDE,
   MAX_REPORTS,
   MODEL_FORMAT,
   ProblemError,
+  readSafetensorsLayout,
+  readTensorValues,
   SafetensorsError,
-  type SafetensorsFile,
+  type SafetensorsLayout,
   statisticsKeys,
-  type Tensor,
   type TrainingResult,
   trainingResultSchema,
   type TrainingSpec,
@@ -30,9 +31,9 @@ function bad(key: string, message: string): ProblemError {
   return new ProblemError('bad-numbers', `tensor ${key}: ${message}`, [{ path: key, message }])
 }
 
-function decode(bytes: Uint8Array): SafetensorsFile {
+function readLayout(source: ByteSource): SafetensorsLayout {
   try {
-    return decodeSafetensors(bytes)
+    return readSafetensorsLayout(source)
   } catch (error) {
     if (error instanceof SafetensorsError) throw invalid('body', error.message)
     throw error
@@ -40,7 +41,7 @@ function decode(bytes: Uint8Array): SafetensorsFile {
 }
 
 /** JSON text of the file's metadata, parsed. Throws ProblemError `invalid-request`, naming each field. */
-function parseMetadata<S extends z.ZodType>({ metadata }: SafetensorsFile, field: string, schema: S): z.infer<S> {
+function parseMetadata<S extends z.ZodType>({ metadata }: SafetensorsLayout, field: string, schema: S): z.infer<S> {
   const path = `__metadata__.${field}`
   const text = metadata[field]
   if (text === undefined) throw invalid(path, 'required')
@@ -57,13 +58,14 @@ function parseMetadata<S extends z.ZodType>({ metadata }: SafetensorsFile, field
 }
 
 /** Throws ProblemError `bad-numbers` unless the tensors are exactly those wanted, of these shapes, and finite. */
-function checkTensors(tensors: ReadonlyMap<string, Tensor>, wanted: ReadonlyMap<string, readonly number[]>): void {
+function checkTensors(source: ByteSource, { tensors }: SafetensorsLayout, wanted: ReadonlyMap<string, readonly number[]>): void {
   for (const [key, shape] of wanted) {
     const tensor = tensors.get(key)
     if (!tensor) throw bad(key, 'missing')
     if (shape.join() !== tensor.shape.join()) throw bad(key, `expected shape ${shape.join('×')}, got ${tensor.shape.join('×')}`)
-    const index = tensor.values.findIndex((value) => !(Math.abs(value) <= MAX_MAGNITUDE))
-    if (index !== -1) throw bad(key, `element ${index} is ${tensor.values[index]}, expected a finite number`)
+    const values = readTensorValues(source, tensor)
+    const index = values.findIndex((value) => !(Math.abs(value) <= MAX_MAGNITUDE))
+    if (index !== -1) throw bad(key, `element ${index} is ${values[index]}, expected a finite number`)
   }
   for (const key of tensors.keys()) if (!wanted.has(key)) throw bad(key, 'not a tensor of this network')
 }
@@ -88,10 +90,10 @@ function checkIdentity({ identity }: CheckpointState, spec: TrainingSpec, datase
 
 /** State of a checkpoint of this training. Throws ProblemError `invalid-request`, `bad-numbers` or `conflict`. */
 function readCheckpointUpload(
-  bytes: Uint8Array,
+  source: ByteSource,
   { spec, shapes, datasetFingerprint }: { spec: TrainingSpec; shapes: NetworkShapes; datasetFingerprint: string | null },
 ): CheckpointState {
-  const file = decode(bytes)
+  const file = readLayout(source)
   const state = parseMetadata(file, 'state', checkpointStateSchema)
   checkIdentity(state, spec, datasetFingerprint)
   if (state.reports.length > MAX_REPORTS) throw invalid('__metadata__.state.reports', `expected at most ${MAX_REPORTS}`)
@@ -100,13 +102,13 @@ function readCheckpointUpload(
   const { weights, velocities, average } = checkpointGroups
   const groups = [weights, ...(state.step > 0 ? [velocities] : []), ...(spec.recipe.averageDecay > 0 ? [average] : [])]
   const wanted = new Map(groups.flatMap((group) => [...shapes.weights].map(([key, shape]) => [`${group}${key}`, shape] as const)))
-  checkTensors(file.tensors, wanted)
+  checkTensors(source, file, wanted)
   return state
 }
 
 /** Result of a training, with its model where it finished. Throws ProblemError `invalid-request` or `bad-numbers`. */
-function readModelUpload(bytes: Uint8Array, spec: TrainingSpec, shapes: NetworkShapes): TrainingResult {
-  const file = decode(bytes)
+function readModelUpload(source: ByteSource, spec: TrainingSpec, shapes: NetworkShapes): TrainingResult {
+  const file = readLayout(source)
   const result = parseMetadata(file, 'result', trainingResultSchema)
   const wanted = new Map<string, readonly number[]>()
   if (result.end === 'finished') {
@@ -119,7 +121,7 @@ function readModelUpload(bytes: Uint8Array, spec: TrainingSpec, shapes: NetworkS
       wanted.set(mean, shape).set(variance, shape)
     }
   }
-  checkTensors(file.tensors, wanted)
+  checkTensors(source, file, wanted)
   return result
 }
 

@@ -6,8 +6,9 @@ import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest'
 import * as z from 'zod'
-import type { TrainingStatus } from '../../coordinator/protocol/index.ts'
+import { MAX_WEIGHTS_BYTES, type TrainingStatus } from '../../coordinator/protocol/index.ts'
 import { readModelFolder } from '../../models/model-folder.ts'
+import type { SpaceRef } from '../../search-space/index.ts'
 import {
   type Coordinator,
   freePort,
@@ -50,6 +51,19 @@ const SETTINGS = [
   '5',
 ]
 
+/** 4.3 million parameters, and so checkpoints of 52 MB: more than one request carries. */
+const LARGE_SPACE = {
+  ...TINY_SPACE,
+  name: 'large',
+  stages: [
+    { width: 8, cells: 1, stride: 1 },
+    { width: 512, cells: 1, stride: 2 },
+  ],
+  headWidth: 8192,
+} satisfies SpaceRef
+const LARGE_STEPS = 40
+const LARGE_SETTINGS = ['--space', `@${at('large.json')}`, '--architecture', 'large:mb2k3,mb2k3', '--recipe', at('large-recipe.json')]
+
 const createdSchema = z.object({ trainingId: z.string(), agentToken: z.string(), agentCommand: z.string() })
 
 let state: ReturnType<typeof temporaryFolder>
@@ -69,10 +83,11 @@ async function gatehouse(...args: string[]): Promise<unknown> {
 async function startTraining(
   coordinator: Coordinator,
   more: readonly string[] = [],
+  settings: readonly string[] = SETTINGS,
 ): Promise<{ trainingId: string; agent: (name: string) => Process }> {
   const connection = ['--coordinator', coordinator.url, '--token', coordinator.token]
   const created = createdSchema.parse(
-    await gatehouse('training', 'create', ...SETTINGS, '--dataset', 'tiny', '--lease', String(LEASE_S), ...more, ...connection),
+    await gatehouse('training', 'create', ...settings, '--dataset', 'tiny', '--lease', String(LEASE_S), ...more, ...connection),
   )
   const agent = (name: string) => started(startAgent(coordinator, created.agentToken, folder.path, ['--name', name]))
   return { trainingId: created.trainingId, agent }
@@ -182,6 +197,32 @@ describe('a training that agents do', () => {
     expect(new Set(epochsOf(late)).size).toBe(epochsOf(late).length)
     expect(bytesOf('cut-off').equals(bytesOf('whole'))).toBe(true)
     await second.stop()
+  })
+
+  it('of a network whose checkpoints no request could carry is handed on in parts, to the last bit', async () => {
+    writeFileSync(at('large.json'), JSON.stringify(LARGE_SPACE))
+    writeFileSync(at('large-recipe.json'), JSON.stringify({ ...RECIPE, epochs: undefined, steps: LARGE_STEPS }))
+    const data = ['--data', folder.path, '--cache', at('cache'), '--backend', 'wasm']
+    await gatehouse('train', ...LARGE_SETTINGS, ...data, '--test', '--out', at('large-whole'))
+    const coordinator = await startCoordinator(state.path, await freePort())
+    started(coordinator.process)
+    const { trainingId, agent } = await startTraining(coordinator, ['--checkpoint-minutes', '0.03'], LARGE_SETTINGS)
+    const read = () => coordinator.client.trainingStatus(trainingId)
+    const victim = agent('victim')
+    await waitFor(async () => (await read()).checkpoint !== null, 'a checkpoint')
+    killGroup(victim)
+    await victim.ended
+    const left = await read()
+    expect(left.checkpoint!.step).toBeLessThan(LARGE_STEPS)
+    expect(left.checkpoint!.bytes).toBeGreaterThan(1.5 * MAX_WEIGHTS_BYTES)
+
+    const other = agent('other')
+    await download(coordinator, trainingId, 'large-handed-on')
+    expect(await other.ended, other.output()).toBe(0)
+    const status = await read()
+    expect(status.trainers.at(-1)).toMatchObject({ name: 'other', fromStep: left.checkpoint!.step, end: 'finished' })
+    expect(bytesOf('large-handed-on').equals(bytesOf('large-whole'))).toBe(true)
+    await coordinator.stop()
   })
 
   it('that diverges ends for every agent, and says so', async () => {

@@ -30,7 +30,7 @@ import { answerWork, makeConfigInput, makeRegistration, makeTable, type SearchOp
 const ADMIN_TOKEN = 'test-admin-token'
 const ORIGIN = 'http://gatehouse'
 
-type CallOptions = { token?: string | null; json?: unknown; body?: BodyInit; type?: string }
+type CallOptions = { token?: string | null; json?: unknown; body?: BodyInit; type?: string; headers?: Record<string, string> }
 
 /** One request; by default with the admin token. */
 async function call(method: string, path: string, options: CallOptions = {}): Promise<Response> {
@@ -40,7 +40,7 @@ async function call(method: string, path: string, options: CallOptions = {}): Pr
     body = json === undefined ? undefined : JSON.stringify(json),
     type = json === undefined ? undefined : 'application/json',
   } = options
-  const headers = new Headers()
+  const headers = new Headers(options.headers)
   if (token !== null) headers.set('Authorization', `Bearer ${token}`)
   if (type !== undefined) headers.set('Content-Type', type)
   return exports.default.fetch(new Request(`${ORIGIN}${path}`, { method, headers, body, redirect: 'manual' }))

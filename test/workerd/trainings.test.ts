@@ -3,11 +3,17 @@ import { env } from 'cloudflare:workers'
 import { describe, expect, it } from 'vitest'
 import {
   createTrainingResponseSchema,
+  downloadParts,
+  filePartOf,
+  PART_BYTES,
+  printContentRange,
   trainingLeaseResponseSchema,
   type TrainingSpec,
   trainingStatusSchema,
   trainingSummarySchema,
+  type TrainingUploadEnd,
   trainingUploadSchema,
+  uploadParts,
 } from '../../coordinator/protocol/index.ts'
 import {
   AGENT_A,
@@ -194,6 +200,45 @@ describe('a training', () => {
     await restart(training)
     expect((await readStatus(training)).phase).toBe('finished')
     expect((await readBytes(training, 'model')).length).toBe(encodeTrainingResult(training.spec, makeResult(20)).length)
+  })
+
+  it('of a large network is sent in parts, and fetched in parts or as a whole', async () => {
+    // Weights and velocities of the classifier alone are 12.8 MB.
+    const training = await createTestTraining({ classes: 100_000, headWidth: 16 })
+    const leaseId = await takeLease(training)
+    const file = encodeTrainingCheckpoint(training.spec, 10)
+    expect(file.length).toBeGreaterThan(PART_BYTES)
+    const { path, agentToken: token } = training
+    const put = (body: Uint8Array<ArrayBuffer>, range: string, upload = 'u000000000001') =>
+      call('PUT', `${path}/checkpoint?leaseId=${leaseId}&upload=${upload}`, {
+        token,
+        body,
+        type: BINARY,
+        headers: { 'Content-Range': range },
+      })
+    const first = file.slice(0, PART_BYTES)
+    for (const range of ['bytes 0-8388607', 'bytes 5-2/9', `bytes 0-7/${file.length}`, `bytes 1-${PART_BYTES}/${file.length}`]) {
+      const problem = await expectProblem(put(first, range), 400, 'invalid-request')
+      expect(problem.errors.map((error) => error.path)).toEqual(['Content-Range'])
+    }
+    await expectProblem(put(first, `bytes 0-${PART_BYTES - 1}/${file.length}`, 'x'), 400, 'invalid-request')
+    const answer = await uploadParts<TrainingUploadEnd>(file, async (bytes, part) =>
+      trainingUploadSchema.parse(await expectJson(put(bytes, printContentRange(part)))),
+    )
+    expect(answer.kind).toBe('stored')
+
+    const isFile = (bytes: Uint8Array) => bytes.length === file.length && bytes.every((byte, i) => byte === file[i])
+    expect(isFile(await readBytes(training, 'checkpoint'))).toBe(true)
+    const ranges: string[] = []
+    const read = async (begin: number) => {
+      const response = await call('GET', `${path}/checkpoint`, { token, headers: { Range: `bytes=${begin}-` } })
+      ranges.push(`${response.status} ${response.headers.get('Content-Range')}`)
+      return filePartOf(response.status, response.headers, new Uint8Array(await response.arrayBuffer()))
+    }
+    expect(isFile(await downloadParts(read))).toBe(true)
+    expect(ranges).toEqual([`206 bytes 0-${PART_BYTES - 1}/${file.length}`, `206 bytes ${PART_BYTES}-${file.length - 1}/${file.length}`])
+    const beyond = call('GET', `${path}/checkpoint`, { token, headers: { Range: `bytes=${file.length}-` } })
+    expect((await expectProblem(beyond, 400, 'invalid-request')).errors.map((error) => error.path)).toEqual(['Range'])
   })
 
   it('keeps one checkpoint, in rows of at most a mebibyte, and after its end the network alone', async () => {

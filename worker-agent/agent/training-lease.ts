@@ -2,7 +2,7 @@
 // was cut off for longer than a lease lasts goes on where it is if nobody has trained meanwhile: what it has is what the
 // next agent would train.
 
-import type { TrainingLeaseRequest, TrainingLeaseResponse, TrainingProgress, TrainingUpload } from '../../coordinator/protocol/index.ts'
+import type { TrainingLeaseRequest, TrainingLeaseResponse, TrainingProgress, TrainingUploadEnd } from '../../coordinator/protocol/index.ts'
 import { CoordinatorError, isPassing } from '../client/requests.ts'
 import type { TrainingClient } from '../client/training-client.ts'
 
@@ -23,7 +23,7 @@ type TrainingLease = {
   /** What the next heartbeats say. */
   report(progress: TrainingProgress): void
   /** Delivers something under the lease, a new one if need be. Throws the reason of `lost`. */
-  deliver(upload: (leaseId: string) => Promise<TrainingUpload['kind']>): Promise<void>
+  deliver(upload: (leaseId: string) => Promise<TrainingUploadEnd['kind']>): Promise<void>
   /** That a checkpoint of this step is stored. */
   saved(step: number): void
   /** No more heartbeats. */

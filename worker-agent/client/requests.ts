@@ -38,6 +38,7 @@ type Call = {
   readonly path: string
   /** An object is sent as JSON, bytes as they are. */
   readonly body?: object | Uint8Array<ArrayBuffer>
+  readonly headers?: Readonly<Record<string, string>>
 }
 
 type Requests = {
@@ -79,8 +80,8 @@ function isPassing(error: unknown): boolean {
 function createRequests({ coordinator, token, signal, onRetry }: ClientOptions, base: string): Requests {
   const origin = coordinator.replace(/\/+$/, '')
 
-  const exchange = async ({ method, path, body }: Call, until: AbortSignal): Promise<Response> => {
-    const headers = new Headers({ Authorization: `Bearer ${token}` })
+  const exchange = async ({ method, path, body, headers: own }: Call, until: AbortSignal): Promise<Response> => {
+    const headers = new Headers({ ...own, Authorization: `Bearer ${token}` })
     if (body !== undefined) headers.set('Content-Type', body instanceof Uint8Array ? 'application/octet-stream' : 'application/json')
     const response = await fetch(`${origin}${base}${path}`, {
       method,

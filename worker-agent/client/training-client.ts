@@ -2,18 +2,25 @@
 
 import * as z from 'zod'
 import {
+  createId,
+  downloadParts,
+  filePartOf,
   heartbeatResponseSchema,
   parseTrainingToken,
+  printContentRange,
   releaseResponseSchema,
   type TrainingHeartbeat,
   type TrainingLeaseRequest,
   type TrainingLeaseResponse,
   trainingLeaseResponseSchema,
-  type TrainingUpload,
+  type TrainingUploadEnd,
   trainingUploadSchema,
+  uploadParts,
 } from '../../coordinator/protocol/index.ts'
 import { type SpaceConfig, spaceConfigSchema } from '../../search-space/index.ts'
 import { type ClientOptions, CoordinatorError, createRequests } from './requests.ts'
+
+const ID_BYTES = 12
 
 /** Of a training's status, what an agent needs before it asks for the lease. */
 const statusSpaceSchema = z.object({ space: spaceConfigSchema })
@@ -27,8 +34,8 @@ type TrainingClient = {
   /** Tried once: an agent that stops must not wait, and a lease ends by itself. */
   release(leaseId: string): Promise<void>
   readCheckpoint(): Promise<Uint8Array<ArrayBuffer>>
-  storeCheckpoint(leaseId: string, bytes: Uint8Array<ArrayBuffer>): Promise<TrainingUpload['kind']>
-  finish(leaseId: string, bytes: Uint8Array<ArrayBuffer>): Promise<TrainingUpload['kind']>
+  storeCheckpoint(leaseId: string, bytes: Uint8Array<ArrayBuffer>): Promise<TrainingUploadEnd['kind']>
+  finish(leaseId: string, bytes: Uint8Array<ArrayBuffer>): Promise<TrainingUploadEnd['kind']>
 }
 
 /** Throws CoordinatorError `bad-token` where the token is none of a training. */
@@ -38,7 +45,15 @@ function createTrainingClient(options: ClientOptions): TrainingClient {
     throw new CoordinatorError('bad-token', 0, 'expected an agent token such as gha.r….t….…: `gatehouse training create` prints it')
   }
   const { send, sendJson, sendOnce, sendLast } = createRequests(options, `/v1/trainings/${trainingId}`)
-  const query = (leaseId: string) => new URLSearchParams({ leaseId })
+
+  /** In parts where it is large; each is repeated until it is answered. */
+  const upload = async (method: 'PUT' | 'POST', path: string, leaseId: string, file: Uint8Array<ArrayBuffer>) => {
+    const query = new URLSearchParams({ leaseId, upload: createId('u', crypto.getRandomValues(new Uint8Array(ID_BYTES))) })
+    const answer = await uploadParts<TrainingUploadEnd>(file, (body, part) =>
+      sendJson({ method, path: `${path}?${query}`, body, headers: { 'Content-Range': printContentRange(part) } }, trainingUploadSchema),
+    )
+    return answer.kind
+  }
 
   return {
     trainingId,
@@ -52,11 +67,14 @@ function createTrainingClient(options: ClientOptions): TrainingClient {
       const response = await sendLast({ method: 'POST', path: '/release', body: { leaseId } })
       releaseResponseSchema.parse(await response.json())
     },
-    readCheckpoint: () => send({ method: 'GET', path: '/checkpoint' }, async (response) => new Uint8Array(await response.arrayBuffer())),
-    storeCheckpoint: async (leaseId, body) =>
-      (await sendJson({ method: 'PUT', path: `/checkpoint?${query(leaseId)}`, body }, trainingUploadSchema)).kind,
-    finish: async (leaseId, body) =>
-      (await sendJson({ method: 'POST', path: `/finish?${query(leaseId)}`, body }, trainingUploadSchema)).kind,
+    readCheckpoint: () =>
+      downloadParts((begin) =>
+        send({ method: 'GET', path: '/checkpoint', headers: { Range: `bytes=${begin}-` } }, async (response) =>
+          filePartOf(response.status, response.headers, new Uint8Array(await response.arrayBuffer())),
+        ),
+      ),
+    storeCheckpoint: (leaseId, file) => upload('PUT', '/checkpoint', leaseId, file),
+    finish: (leaseId, file) => upload('POST', '/finish', leaseId, file),
   }
 }
 
