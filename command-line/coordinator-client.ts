@@ -8,6 +8,7 @@ import {
   createProfileResponseSchema,
   createSearchResponseSchema,
   createTrainingResponseSchema,
+  decodeSafetensors,
   downloadParts,
   filePartOf,
   metricSchema,
@@ -25,6 +26,7 @@ import {
   searchSummarySchema,
   type TableSummary,
   tableSummarySchema,
+  type Tensor,
   tokenIdSchema,
   type TrainingSpecInput,
   type TrainingStatus,
@@ -111,6 +113,8 @@ type CoordinatorClient = {
   changePhase(searchId: string, change: PhaseChange): Promise<z.infer<typeof phaseSchema>>
   /** Metrics with `seq` above `after`, oldest first. */
   metrics(searchId: string, range?: { after?: number; limit?: number }): Promise<z.infer<typeof metricSchema>[]>
+  /** Of these weights of one shard, those that tasks have changed. */
+  pullWeights(searchId: string, shard: number, keys: readonly string[]): Promise<ReadonlyMap<string, Tensor>>
   listTokens(searchId: string): Promise<z.infer<typeof tokenListSchema>['tokens']>
   createToken(searchId: string, label: string): Promise<z.infer<typeof createdTokenSchema>>
   revokeToken(searchId: string, tokenId: string): Promise<void>
@@ -249,6 +253,12 @@ function createClient(options: ClientOptions): CoordinatorClient {
       const query = new URLSearchParams(Object.entries(range).map(([key, value]): [string, string] => [key, String(value)]))
       return (await read(`${search(searchId)}/metrics?${query}`, metricsSchema)).metrics
     },
+    pullWeights: (searchId, shard, keys) =>
+      repeat(async () => {
+        const held = Object.fromEntries(keys.map((key) => [key, 0]))
+        const { body } = await exchange({ method: 'POST', path: `${search(searchId)}/weights/${shard}/pull`, body: { held } })
+        return decodeSafetensors(body).tensors
+      }),
     listTokens: async (searchId) => (await read(`${search(searchId)}/tokens`, tokenListSchema)).tokens,
     createToken: (searchId, label) => post(`${search(searchId)}/tokens`, createdTokenSchema, { label }),
     revokeToken: (searchId, tokenId) => remove(`${search(searchId)}/tokens/${encodeURIComponent(tokenId)}`),

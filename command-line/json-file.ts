@@ -1,6 +1,7 @@
 // JSON files that a person names.
 
 import { readFile } from 'node:fs/promises'
+import { resolve } from 'node:path'
 import { CliError } from './exit-codes.ts'
 
 /** Throws CliError `usage`, naming the file, if it cannot be read or is not JSON. */
@@ -12,4 +13,9 @@ async function readJsonFile(file: string): Promise<unknown> {
   }
 }
 
-export { readJsonFile }
+/** Value of a flag that may be `@FILE`: the JSON text of that file, any other text as it is. Throws CliError `usage`. */
+async function textOrFile(folder: string, text: string): Promise<string> {
+  return text.startsWith('@') ? JSON.stringify(await readJsonFile(resolve(folder, text.slice(1)))) : text
+}
+
+export { readJsonFile, textOrFile }

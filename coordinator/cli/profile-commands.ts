@@ -4,6 +4,7 @@ import { type ArgsDef, type CommandDef, defineCommand } from 'citty'
 import { renderUnicodeCompact } from 'uqr'
 import * as z from 'zod'
 import { createSpace, presetNames, SpaceError } from '../../search-space/index.ts'
+import { textOrFile } from '../../command-line/json-file.ts'
 import { CliError } from '../../command-line/exit-codes.ts'
 import { printResult, type Terminal } from '../../command-line/terminal.ts'
 import { printable, renderTable } from '../../command-line/text-layout.ts'
@@ -28,8 +29,8 @@ const profileFlags = {
   space: {
     type: 'string',
     required: true,
-    valueHint: 'NAME|JSON',
-    description: `search space: ${presetNames.join(', ')}, or its settings as JSON`,
+    valueHint: 'PRESET|@FILE|JSON',
+    description: `search space: ${presetNames.join(', ')}, or its settings in a file or as JSON`,
   },
   name: {
     type: 'string',
@@ -76,7 +77,7 @@ function linkCommand(terminal: Terminal): CommandDef {
     },
     args: { ...profileFlags, ...connectionFlags },
     async run({ args, rawArgs }) {
-      const request = parseRequest(args)
+      const request = parseRequest({ ...args, space: await textOrFile(terminal.folder, args.space) })
       const client = connect(terminal, args)
       const found = await findLinkOrigin(client.url, args.origin, terminal.interrupted)
       const created = await client.createProfile(request)

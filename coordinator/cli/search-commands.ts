@@ -9,7 +9,7 @@ import { repeatedValues } from '../../command-line/dispatch.ts'
 import { CliError } from '../../command-line/exit-codes.ts'
 import { setField } from '../../command-line/fields.ts'
 import { printLatency, printTime } from '../../command-line/quantities.ts'
-import { readJsonFile } from '../../command-line/json-file.ts'
+import { readJsonFile, textOrFile } from '../../command-line/json-file.ts'
 import { createDeriveCommand } from './derive-command.ts'
 import { renderStatus } from './render-status.ts'
 import { abbreviatedTable, buildSearchConfig, checkSearchConfig, searchConfigFlags } from './search-config-flags.ts'
@@ -17,6 +17,7 @@ import { resolveSearch, resolveTableVersion, searchArg } from './search-ref.ts'
 import { printResult, type Terminal } from '../../command-line/terminal.ts'
 import { printable, renderTable } from '../../command-line/text-layout.ts'
 import { createTokenCommands } from './token-commands.ts'
+import { createWeightsCommand } from './weights-command.ts'
 import { watchSearch } from './watch-search.ts'
 
 const MIN_INTERVAL_S = 0.1
@@ -39,6 +40,7 @@ function createSearchCommands(terminal: Terminal): CommandDef {
       stop: phaseCommand(terminal, 'stop', 'End a search for good. Its state can still be read and its architecture derived.'),
       delete: deleteCommand(terminal),
       derive: createDeriveCommand(terminal),
+      weights: createWeightsCommand(terminal),
       token: createTokenCommands(terminal),
     },
   }) as CommandDef
@@ -51,7 +53,8 @@ function createCommand(terminal: Terminal): CommandDef {
     args,
     async run({ args: given, rawArgs }) {
       const file = given.config === undefined ? undefined : await readJsonFile(resolve(terminal.folder, given.config))
-      const settings = buildSearchConfig(file, given, repeatedValues(rawArgs, args, 'set'))
+      const space = given.space === undefined ? undefined : await textOrFile(terminal.folder, given.space)
+      const settings = buildSearchConfig(file, { ...given, space }, repeatedValues(rawArgs, args, 'set'))
       let client: CoordinatorClient | undefined
       const abbreviated = abbreviatedTable(settings)
       if (abbreviated !== null) {

@@ -12,7 +12,11 @@ import { assignFields, isRecord, numberFlag, readField, setField } from '../../c
 
 const searchConfigFlags = {
   config: { type: 'string', valueHint: 'FILE', description: 'JSON file with settings of the search; flags change single fields of it' },
-  space: { type: 'string', valueHint: 'NAME|JSON', description: `search space: ${presetNames.join(', ')}, or its settings as JSON` },
+  space: {
+    type: 'string',
+    valueHint: 'PRESET|@FILE|JSON',
+    description: `search space: ${presetNames.join(', ')}, or its settings in a file or as JSON`,
+  },
   dataset: { type: 'string', valueHint: 'NAME', description: 'name of the data that agents train on, for people' },
   fingerprint: {
     type: 'string',

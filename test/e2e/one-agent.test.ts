@@ -1,6 +1,8 @@
+import { readFileSync, writeFileSync } from 'node:fs'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { planShards, searchConfigSchema } from '../../coordinator/protocol/index.ts'
-import { createSpace } from '../../search-space/index.ts'
+import * as z from 'zod'
+import { decodeSafetensors, planShards, searchConfigSchema, type Tensor } from '../../coordinator/protocol/index.ts'
+import { createSpace, initialWeights } from '../../search-space/index.ts'
 import { openBackend } from '../../worker-agent/backends/backends.ts'
 import { createCoordinatorClient } from '../../worker-agent/client/coordinator-client.ts'
 import { openBatchSource, openDataset } from '../../worker-agent/datasets/index.ts'
@@ -12,7 +14,9 @@ import {
   readLog,
   startAgent,
   startCoordinator,
+  startProcess,
   temporaryFolder,
+  TINY_SPACE,
   tinySearch,
   tinyTable,
   waitFor,
@@ -39,6 +43,15 @@ afterAll(async () => {
 function relativeDifference(a: Float32Array, b: Float32Array): number {
   const scale = Math.max(...a.map(Math.abs), ...b.map(Math.abs), 1e-6)
   return Math.max(...a.map((value, i) => Math.abs(value - (b[i] ?? Number.NaN)))) / scale
+}
+
+/** What `gatehouse search weights` writes. */
+async function writeWeights(searchId: string): Promise<ReadonlyMap<string, Tensor>> {
+  const out = `${data.path}/supernet.safetensors`
+  const connection = ['--coordinator', coordinator.url, '--token', coordinator.token]
+  const process = startProcess('coordinator/cli/main.ts', ['search', 'weights', searchId, '--out', out, ...connection, '--json'])
+  expect(await process.ended, process.output()).toBe(0)
+  return decodeSafetensors(new Uint8Array(readFileSync(out))).tensors
 }
 
 describe('one agent alone', () => {
@@ -88,6 +101,28 @@ describe('one agent alone', () => {
       }
     }
     expect(moved).toBe(space.weightSpecs.length)
+
+    // And as a file for trainings to begin with.
+    const supernet = await writeWeights(created.searchId)
+    expect([...supernet.keys()]).toEqual(space.weightSpecs.map(({ key }) => key))
+    for (const [key, { values }] of supernet) expect(relativeDifference(values, await trainer.weights.read(key)), key).toBeLessThan(1e-5)
+    writeFileSync(`${data.path}/space.json`, JSON.stringify(config.space))
+    const settings = ['--space', `@${data.path}/space.json`, '--architecture', status.current.encoding, '--data', data.path]
+    const again = startProcess('coordinator/cli/main.ts', [
+      ...['train', ...settings, '--cache', `${data.path}/cache`, '--weights', `${data.path}/supernet.safetensors`],
+      ...['--steps', '10', '--batch', '16', '--backend', 'wasm', '--json'],
+    ])
+    expect(await again.ended, again.output()).toBe(0)
+    // Far above chance, 0.25, after ten steps.
+    expect(z.object({ accuracy: z.number() }).parse(JSON.parse(again.result())).accuracy).toBeGreaterThan(0.6)
+  })
+
+  it('has not begun: the file of weights has those that every agent begins with', async () => {
+    const created = await coordinator.client.createSearch(tinySearch({ name: 'not begun' }))
+    const space = createSpace(TINY_SPACE)
+    const weights = await writeWeights(created.searchId)
+    for (const spec of space.weightSpecs) expect(weights.get(spec.key)?.values, spec.key).toEqual(initialWeights(spec, 7))
+    await coordinator.client.deleteSearch(created.searchId)
   })
 
   it('learns: the accuracy of the derived architecture ends far above chance', async () => {

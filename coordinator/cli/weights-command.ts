@@ -1,0 +1,57 @@
+// `gatehouse search weights`: what the search has trained so far, as a file to begin trainings with.
+
+import { writeFileSync } from 'node:fs'
+import { resolve } from 'node:path'
+import { type CommandDef, defineCommand } from 'citty'
+import { connect, connectionFlags } from '../../command-line/connection.ts'
+import { printCount } from '../../command-line/quantities.ts'
+import { printResult, type Terminal } from '../../command-line/terminal.ts'
+import { createSpace, initialWeights } from '../../search-space/index.ts'
+import { encodeSafetensors, planShards, type Tensor } from '../protocol/index.ts'
+import { resolveSearch, searchArg } from './search-ref.ts'
+
+const SUPERNET_FORMAT = 'gatehouse-supernet/1'
+
+function createWeightsCommand(terminal: Terminal): CommandDef {
+  return defineCommand({
+    meta: {
+      name: 'weights',
+      description:
+        'Write all weights of a search, of every operation, to a safetensors file: "gatehouse train --weights FILE" begins with those of its network.',
+    },
+    args: {
+      ...searchArg,
+      out: { type: 'string', valueHint: 'FILE', description: 'file to write, such as supernet.safetensors', required: true },
+      ...connectionFlags,
+    },
+    async run({ args }) {
+      const client = connect(terminal, args)
+      const searchId = await resolveSearch(client, args.id)
+      const status = await client.searchStatus(searchId)
+      const space = createSpace(status.space)
+      const trained = new Map<string, Tensor>()
+      const { count, shardOf } = planShards(space, status.config.weights.shardBytes)
+      for (let shard = 0; shard < count; shard++) {
+        const keys = space.weightSpecs.map(({ key }) => key).filter((key) => shardOf.get(key) === shard)
+        for (const [key, tensor] of await client.pullWeights(searchId, shard, keys)) trained.set(key, tensor)
+      }
+      // A shard sends what a task has changed; agents make the rest from the seed, and so does this.
+      const tensors = new Map(
+        space.weightSpecs.map((spec) => [
+          spec.key,
+          trained.get(spec.key) ?? { shape: spec.shape, values: initialWeights(spec, status.config.seed) },
+        ]),
+      )
+      const out = resolve(terminal.folder, args.out)
+      const metadata = { format: SUPERNET_FORMAT, searchId, step: String(status.weightSteps.done), space: JSON.stringify(status.space) }
+      writeFileSync(out, encodeSafetensors({ metadata, tensors }, 'F32'))
+      const parameters = [...tensors.values()].reduce((sum, { values }) => sum + values.length, 0)
+      const figures = { searchId, out, tensors: tensors.size, trainedTensors: trained.size, parameters }
+      printResult(terminal, args.json === true, figures, () =>
+        [`${printCount(parameters)} weights in ${tensors.size} tensors, ${trained.size} of them trained`, `written to ${out}`].join('\n'),
+      )
+    },
+  }) as CommandDef
+}
+
+export { createWeightsCommand }
