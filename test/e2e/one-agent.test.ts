@@ -108,10 +108,9 @@ describe('one agent alone', () => {
     for (const [key, { values }] of supernet) expect(relativeDifference(values, await trainer.weights.read(key)), key).toBeLessThan(1e-5)
     writeFileSync(`${data.path}/space.json`, JSON.stringify(config.space))
     const settings = ['--space', `@${data.path}/space.json`, '--architecture', status.current.encoding, '--data', data.path]
-    const again = startProcess('coordinator/cli/main.ts', [
-      ...['train', ...settings, '--cache', `${data.path}/cache`, '--weights', `${data.path}/supernet.safetensors`],
-      ...['--steps', '10', '--batch', '16', '--backend', 'wasm', '--json'],
-    ])
+    const from = ['--cache', `${data.path}/cache`, '--weights', `${data.path}/supernet.safetensors`]
+    const recipe = ['--steps', '10', '--batch', '16', '--backend', 'wasm', '--json']
+    const again = startProcess('coordinator/cli/main.ts', ['train', ...settings, ...from, ...recipe])
     expect(await again.ended, again.output()).toBe(0)
     // Far above chance, 0.25, after ten steps.
     expect(z.object({ accuracy: z.number() }).parse(JSON.parse(again.result())).accuracy).toBeGreaterThan(0.6)
