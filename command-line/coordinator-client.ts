@@ -5,6 +5,7 @@
 import * as z from 'zod'
 import { type LatencyTable, latencyTableSchema, tableNameSchema, tableVersionSchema } from '../latency-lut/table.ts'
 import {
+  createId,
   createProfileResponseSchema,
   createSearchResponseSchema,
   createTrainingResponseSchema,
@@ -13,6 +14,7 @@ import {
   filePartOf,
   metricSchema,
   phaseSchema,
+  printContentRange,
   type Problem,
   type ProblemCode,
   problemSchema,
@@ -28,11 +30,15 @@ import {
   tableSummarySchema,
   type Tensor,
   tokenIdSchema,
+  type TrainingInput,
   type TrainingSpecInput,
   type TrainingStatus,
   trainingStatusSchema,
   type TrainingSummary,
   trainingSummarySchema,
+  type TrainingUploadEnd,
+  trainingUploadSchema,
+  uploadParts,
 } from '../coordinator/protocol/index.ts'
 import { CliError, type ExitReason } from './exit-codes.ts'
 import { FIRST_RETRY_DELAY_MS, MAX_RETRY_DELAY_MS, READ_ATTEMPTS, REQUEST_TIMEOUT_MS } from './limits.ts'
@@ -49,6 +55,7 @@ const profileListSchema = z.object({ profiles: z.array(profileStatusSchema) })
 const publishedTableSchema = z.object({ name: tableNameSchema, version: tableVersionSchema })
 
 const decoder = new TextDecoder()
+const ID_BYTES = 12
 
 type PhaseChange = 'pause' | 'resume' | 'stop'
 /** Refusals by the coordinator, and two more: no answer at all, and an answer that is not the coordinator's. */
@@ -130,6 +137,8 @@ type CoordinatorClient = {
   /** All trainings, newest first. */
   listTrainings(): Promise<TrainingSummary[]>
   createTraining(spec: TrainingSpecInput): Promise<z.infer<typeof createTrainingResponseSchema>>
+  /** Delivers a file that a training was created with. */
+  storeTrainingInput(trainingId: string, input: TrainingInput, bytes: Uint8Array<ArrayBuffer>): Promise<void>
   trainingStatus(trainingId: string): Promise<TrainingStatus>
   deleteTraining(trainingId: string): Promise<void>
   /** The trained network: a safetensors file. */
@@ -137,8 +146,9 @@ type CoordinatorClient = {
 }
 
 type Call = {
-  readonly method: 'GET' | 'POST' | 'DELETE'
+  readonly method: 'GET' | 'POST' | 'PUT' | 'DELETE'
   readonly path: string
+  /** Bytes are sent as they are, anything else as JSON. */
   readonly body?: unknown
   readonly headers?: Readonly<Record<string, string>>
 }
@@ -173,9 +183,11 @@ function createClient(options: ClientOptions): CoordinatorClient {
           ...call.headers,
           accept: 'application/json, application/octet-stream',
           ...(token === undefined ? {} : { authorization: `Bearer ${token}` }),
-          ...(call.body === undefined ? {} : { 'content-type': 'application/json' }),
+          ...(call.body === undefined
+            ? {}
+            : { 'content-type': call.body instanceof Uint8Array ? 'application/octet-stream' : 'application/json' }),
         },
-        body: call.body === undefined ? null : JSON.stringify(call.body),
+        body: bodyOf(call.body),
         // A coordinator never redirects; whoever does shall not get the token.
         redirect: 'error',
         signal: signal === undefined ? timeout : AbortSignal.any([signal, timeout]),
@@ -282,6 +294,22 @@ function createClient(options: ClientOptions): CoordinatorClient {
         ({ trainingId }) => trainingId,
       ),
     createTraining: (spec) => post('/v1/trainings', createTrainingResponseSchema, spec),
+    async storeTrainingInput(trainingId, input, bytes) {
+      const upload = createId('u', crypto.getRandomValues(new Uint8Array(ID_BYTES)))
+      await uploadParts<TrainingUploadEnd>(bytes, (body, part) =>
+        repeat(() =>
+          attempt(
+            {
+              method: 'PUT',
+              path: `${training(trainingId)}/inputs/${input}?upload=${upload}`,
+              body,
+              headers: { 'content-range': printContentRange(part) },
+            },
+            trainingUploadSchema,
+          ),
+        ),
+      )
+    },
     trainingStatus: (trainingId) => read(training(trainingId), trainingStatusSchema),
     deleteTraining: (trainingId) => remove(training(trainingId)),
     trainingModel: (trainingId) =>
@@ -296,6 +324,11 @@ function createClient(options: ClientOptions): CoordinatorClient {
         }),
       ),
   }
+}
+
+function bodyOf(body: unknown): BodyInit | null {
+  if (body === undefined) return null
+  return body instanceof Uint8Array ? (body as Uint8Array<ArrayBuffer>) : JSON.stringify(body)
 }
 
 /** Undefined for what is not JSON, which no schema accepts. */

@@ -4,26 +4,9 @@
 import { mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import * as z from 'zod'
-import {
-  decodeSafetensors,
-  encodeSafetensors,
-  MODEL_FORMAT,
-  modelTensors,
-  SafetensorsError,
-  statisticsKeys,
-  type Tensor,
-} from '../coordinator/protocol/index.ts'
-import {
-  createSpace,
-  elementCount,
-  type Path,
-  parseArchitecture,
-  type Space,
-  SpaceError,
-  spaceRefSchema,
-  weightKeys,
-} from '../search-space/index.ts'
-import type { ChannelStatistics } from '../worker-agent/executor/index.ts'
+import { encodeSafetensors, MODEL_FORMAT, modelTensors } from '../coordinator/protocol/index.ts'
+import { createSpace, type Path, parseArchitecture, type Space, SpaceError, spaceRefSchema } from '../search-space/index.ts'
+import { decodeModelWeights, type ModelWeights, NetworkWeightsError } from '../worker-agent/training/network-weights.ts'
 
 const DESCRIPTION_FILE = 'model.json'
 const WEIGHTS_FILE = 'model.safetensors'
@@ -43,28 +26,12 @@ const modelDescriptionSchema = z.strictObject({
 })
 type ModelDescription = z.infer<typeof modelDescriptionSchema>
 
-type TrainedModel = {
-  readonly description: ModelDescription
-  readonly space: Space
-  readonly path: Path
-  /** By weight key: exactly those that the network of `path` reads. */
-  readonly weights: ReadonlyMap<string, Tensor>
-  /** Running mean and biased variance by gamma key, one for each batch-norm. */
-  readonly statistics: ReadonlyMap<string, ChannelStatistics>
-}
+type TrainedModel = ModelWeights & { readonly description: ModelDescription; readonly space: Space; readonly path: Path }
 
 /** The folder does not hold a trained model as this module writes it; the message says why. */
 class ModelFolderError extends Error {
   override readonly name = 'ModelFolderError'
   readonly code = 'model-folder'
-}
-
-/** Weight keys that a network reads, and the gamma keys among them. */
-function keysOf(space: Space, path: Path): { weights: Set<string>; gammas: Set<string> } {
-  const graph = space.network(path)
-  const weights = new Set(weightKeys(graph))
-  const gammas = new Set(graph.layers.flatMap((layer) => (layer.kind === 'batchNorm' ? [layer.gamma] : [])))
-  return { weights, gammas }
 }
 
 /** All weights and running statistics in one safetensors file; statistics are named beside the batch-norm's gamma. */
@@ -94,29 +61,6 @@ function readFile(folder: string, file: string): Uint8Array {
   }
 }
 
-/** Reads what `encodeModelWeights` wrote. Throws ModelFolderError where a tensor lacks, SafetensorsError where bytes are no file of that kind. */
-function decodeModelWeights(space: Space, path: Path, bytes: Uint8Array): Pick<TrainedModel, 'weights' | 'statistics'> {
-  const { tensors } = decodeSafetensors(bytes)
-  const keys = keysOf(space, path)
-  const shapes = new Map(space.weightSpecs.map((spec) => [spec.key, spec.shape]))
-  const tensor = (key: string, shape: readonly number[]): Tensor => {
-    const found = tensors.get(key)
-    if (!found || found.values.length !== elementCount(shape)) {
-      throw new ModelFolderError(`expected ${WEIGHTS_FILE} to have ${key} of shape [${shape}], got ${found ? `[${found.shape}]` : 'none'}`)
-    }
-    return found
-  }
-  const weights = new Map([...keys.weights].map((key) => [key, tensor(key, shapes.get(key) ?? [])]))
-  const statistics = new Map(
-    [...keys.gammas].map((gamma) => {
-      const shape = shapes.get(gamma) ?? []
-      const { mean, variance } = statisticsKeys(gamma)
-      return [gamma, { mean: tensor(mean, shape).values, variance: tensor(variance, shape).values }]
-    }),
-  )
-  return { weights, statistics }
-}
-
 /** Throws ModelFolderError where a file is missing, malformed, or lacks a weight of the network. */
 function readModelFolder(folder: string): TrainedModel {
   const text = new TextDecoder().decode(readFile(folder, DESCRIPTION_FILE))
@@ -128,7 +72,7 @@ function readModelFolder(folder: string): TrainedModel {
     return { description, space, path, weights, statistics }
   } catch (error) {
     if (error instanceof z.ZodError) throw new ModelFolderError(`${join(folder, DESCRIPTION_FILE)}: ${z.prettifyError(error)}`)
-    if (error instanceof SyntaxError || error instanceof SpaceError || error instanceof SafetensorsError) {
+    if (error instanceof SyntaxError || error instanceof SpaceError || error instanceof NetworkWeightsError) {
       throw new ModelFolderError(`${folder}: ${error.message}`)
     }
     throw error
@@ -136,10 +80,8 @@ function readModelFolder(folder: string): TrainedModel {
 }
 
 export {
-  decodeModelWeights,
   DESCRIPTION_FILE,
   encodeModelWeights,
-  keysOf,
   type ModelDescription,
   ModelFolderError,
   readModelFolder,

@@ -12,6 +12,7 @@ import {
   ProblemError,
   type TokenRecord,
   type TrainingHeartbeat,
+  type TrainingInput,
   type TrainingLeaseRequest,
   type TrainingLeaseResponse,
   type TrainingSpec,
@@ -33,6 +34,7 @@ import {
   releaseTraining,
   startTraining,
   storeCheckpoint,
+  storeInput,
   trainingStatus,
   trainingSummary,
 } from '../training/index.ts'
@@ -116,7 +118,11 @@ class TrainingObject extends DurableObject<Environment> {
     return this.#answer(caller, (training) => finishTraining(training, leaseId, delivery, Date.now()))
   }
 
-  readFile(caller: Caller, what: 'checkpoint' | 'model', begin: number): Outcome<FilePart> {
+  storeInput(input: TrainingInput, delivery: Delivery): Outcome<TrainingUpload> {
+    return attempt(() => storeInput(this.#open().training, input, delivery))
+  }
+
+  readFile(caller: Caller, what: 'checkpoint' | 'model' | TrainingInput, begin: number): Outcome<FilePart> {
     return this.#answer(caller, (training) => readFilePart(training, what, begin))
   }
 

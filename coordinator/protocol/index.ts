@@ -164,6 +164,8 @@ export {
   trainerSchema,
   type TrainingHeartbeat,
   trainingHeartbeatSchema,
+  type TrainingInput,
+  trainingInputSchema,
   trainingLeaseRefSchema,
   type TrainingLeaseRequest,
   trainingLeaseRequestSchema,

@@ -20,6 +20,13 @@ const seed = z.int().min(0).max(0xffffffff)
 const atMs = z.int().min(0)
 const count = z.int().min(0)
 
+const channels = z.array(z.number()).min(1).max(16)
+const normalisationSchema = z.strictObject({ mean: channels, std: channels }).describe('per channel, of pixels scaled to 0..1')
+
+/** Files that a training can be given before it begins. */
+const trainingInputSchema = z.enum(['initial', 'teacher'])
+type TrainingInput = z.infer<typeof trainingInputSchema>
+
 const trainingSpecSchema = z
   .strictObject({
     name: z.string().min(1).max(100).describe('for people'),
@@ -33,6 +40,19 @@ const trainingSpecSchema = z
     seed: seed.default(0).describe('of weights, order and augmentation'),
     shareSeed: seed.optional().describe('of the validation share: that of a search, to validate on its images. Default: seed'),
     test: z.boolean().default(true).describe('evaluate on the test split, once, at the end'),
+    initial: z
+      .strictObject({ fingerprint })
+      .optional()
+      .describe('weights to start from, which are delivered before an agent may begin. Default: random ones'),
+    teacher: z
+      .strictObject({
+        fingerprint,
+        space: spaceRefSchema,
+        architecture: z.string().min(1).max(MAX_ENCODING),
+        normalisation: normalisationSchema,
+      })
+      .optional()
+      .describe('a trained network to learn from as well, whose weights are delivered before an agent may begin'),
     leaseMs: z
       .int()
       .min(MIN_LEASE_MS)
@@ -123,7 +143,6 @@ const trainingUploadSchema = z
   .meta({ id: 'TrainingUpload' })
 type TrainingUpload = z.infer<typeof trainingUploadSchema>
 
-const channels = z.array(z.number()).min(1).max(16)
 /** What an agent says at the end, in the metadata of the model. */
 const trainingResultSchema = z
   .discriminatedUnion('end', [
@@ -132,7 +151,7 @@ const trainingResultSchema = z
       steps: z.int().min(1).describe('mini-batches done'),
       validation: scoreSchema,
       test: scoreSchema.nullable(),
-      normalisation: z.strictObject({ mean: channels, std: channels }).describe('per channel, of pixels scaled to 0..1'),
+      normalisation: normalisationSchema,
       classNames: z.array(z.string().max(200)).max(100_000).optional(),
     }),
     z.strictObject({ end: z.literal('diverged'), message: z.string().min(1).max(1000) }),
@@ -172,6 +191,7 @@ const trainingStatusSchema = trainingSummarySchema
     finishedAtMs: atMs.nullable(),
     progress: trainingProgressSchema.nullable().describe('as the last heartbeat said'),
     loss: z.number().nullable().describe('mean over the mini-batches since the last report, of the last checkpoint'),
+    missingInputs: z.array(trainingInputSchema).describe('files that have to be delivered before an agent may begin'),
     checkpoint: z.object({ step: count, bytes: count, atMs }).nullable(),
     reports: z.array(epochReportSchema).describe('up to the last checkpoint'),
     trainers: z.array(trainerSchema).describe('leases, the last ones only, oldest first'),
@@ -191,6 +211,8 @@ export {
   createTrainingResponseSchema,
   type TrainingHeartbeat,
   trainingHeartbeatSchema,
+  type TrainingInput,
+  trainingInputSchema,
   trainingLeaseRefSchema,
   type TrainingLeaseRequest,
   trainingLeaseRequestSchema,

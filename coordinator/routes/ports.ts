@@ -31,6 +31,7 @@ import type {
   TableSummary,
   TokenRecord,
   TrainingHeartbeat,
+  TrainingInput,
   TrainingLeaseRequest,
   TrainingLeaseResponse,
   TrainingSpec,
@@ -85,7 +86,8 @@ type TrainingPort = {
   release(caller: Caller, leaseId: string): Promise<Outcome<{ kind: 'released' | 'lost' }>>
   storeCheckpoint(caller: Caller, leaseId: string, delivery: Delivery): Promise<Outcome<TrainingUpload>>
   finish(caller: Caller, leaseId: string, delivery: Delivery): Promise<Outcome<TrainingUpload>>
-  readFile(caller: Caller, what: 'checkpoint' | 'model', begin: number): Promise<Outcome<FilePart>>
+  storeInput(input: TrainingInput, delivery: Delivery): Promise<Outcome<TrainingUpload>>
+  readFile(caller: Caller, what: 'checkpoint' | 'model' | TrainingInput, begin: number): Promise<Outcome<FilePart>>
   status(caller: Caller): Promise<Outcome<TrainingStatus>>
   summary(): Promise<Outcome<TrainingSummary>>
   destroy(): Promise<Outcome<null>>

@@ -18,6 +18,7 @@ import {
   releaseResponseSchema,
   type TokenRecord,
   trainingHeartbeatSchema,
+  trainingInputSchema,
   trainingIdSchema,
   trainingLeaseRefSchema,
   trainingLeaseRequestSchema,
@@ -190,6 +191,30 @@ const storeCheckpoint = createRoute({
   responses: uploadAnswers(),
 })
 
+const inputParams = params.extend({ input: trainingInputSchema })
+
+const storeInput = createRoute({
+  method: 'put',
+  path: '/v1/trainings/{trainingId}/inputs/{input}',
+  summary: 'A file that the training begins with, or a part of it',
+  tags,
+  security: bearer,
+  middleware: adminOnly,
+  request: { ...upload, params: inputParams, query: trainingUploadQuerySchema.omit({ leaseId: true }) },
+  responses: uploadAnswers(),
+})
+
+const readInput = createRoute({
+  method: 'get',
+  path: '/v1/trainings/{trainingId}/inputs/{input}',
+  summary: 'A file that the training begins with',
+  tags,
+  security: bearer,
+  middleware: ownTrainingOnly,
+  request: { ...download, params: inputParams },
+  responses: downloadAnswers(),
+})
+
 const finish = createRoute({
   method: 'post',
   path: '/v1/trainings/{trainingId}/finish',
@@ -250,7 +275,7 @@ async function sendFile(range: string | undefined, read: (begin: number) => Prom
 
 /** Paths whose bodies are safetensors, of at most MAX_WEIGHTS_BYTES. */
 function isTrainingUpload(path: string): boolean {
-  return /^\/v1\/trainings\/[^/]+\/(checkpoint|finish)$/.test(path)
+  return /^\/v1\/trainings\/[^/]+\/(checkpoint|finish|inputs\/[^/]+)$/.test(path)
 }
 
 function addTrainingRoutes(app: OpenAPIHono<RouteEnvironment>): void {
@@ -318,6 +343,18 @@ function addTrainingRoutes(app: OpenAPIHono<RouteEnvironment>): void {
     const { leaseId, upload: uploadId } = context.req.valid('query')
     const delivery = await readDelivery(context.req, uploadId)
     return context.json(unwrap(await context.var.ports.training(trainingId).storeCheckpoint(callerOf(context), leaseId, delivery)), 200)
+  })
+
+  app.openapi(storeInput, async (context) => {
+    const { trainingId, input } = context.req.valid('param')
+    const delivery = await readDelivery(context.req, context.req.valid('query').upload)
+    return context.json(unwrap(await context.var.ports.training(trainingId).storeInput(input, delivery)), 200)
+  })
+
+  app.openapi(readInput, async (context) => {
+    const { trainingId, input } = context.req.valid('param')
+    const { range } = context.req.valid('header')
+    return sendFile(range, (begin) => context.var.ports.training(trainingId).readFile(callerOf(context), input, begin))
   })
 
   app.openapi(finish, async (context) => {

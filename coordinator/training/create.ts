@@ -11,7 +11,14 @@ import {
   SpaceError,
   weightKeys,
 } from '../../search-space/index.ts'
-import { MAX_CHECKPOINT_BYTES, MAX_REPORTS, ProblemError, type TrainingSpec } from '../protocol/index.ts'
+import {
+  MAX_CHECKPOINT_BYTES,
+  MAX_REPORTS,
+  ProblemError,
+  statisticsKeys,
+  type TrainingInput,
+  type TrainingSpec,
+} from '../protocol/index.ts'
 import type { TrainingSetup, TrainingStore } from './store.ts'
 
 const FLOAT_BYTES = 4
@@ -26,17 +33,41 @@ type NetworkShapes = {
   readonly gammas: readonly string[]
 }
 
+/** Shape of every tensor of a file. */
+type ModelShapes = ReadonlyMap<string, readonly number[]>
+
+type NetworkDescription = {
+  readonly space: Space
+  readonly shapes: NetworkShapes
+  readonly inputs: ReadonlyMap<TrainingInput, ModelShapes>
+  readonly parameters: number
+  /** About how large a checkpoint is. */
+  readonly checkpointBytes: number
+}
+
+/** Of a trained model: weights, and the statistics of each batch-norm. */
+function modelShapes({ weights, gammas }: NetworkShapes): ModelShapes {
+  const wanted = new Map(weights)
+  for (const gamma of gammas) {
+    const { mean, variance } = statisticsKeys(gamma)
+    const shape = weights.get(gamma) ?? []
+    wanted.set(mean, shape).set(variance, shape)
+  }
+  return wanted
+}
+
 function refuse(path: string, message: string): never {
   throw new ProblemError('invalid-request', `${path}: ${message}`, [{ path, message }])
 }
 
-function openNetwork(spec: TrainingSpec): { space: Space; path: Path } {
+/** @param within where in a request they are, with a dot at the end */
+function openNetwork(spec: Pick<TrainingSpec, 'space' | 'architecture'>, within = ''): { space: Space; path: Path } {
   try {
     const space = createSpace(spec.space)
     return { space, path: parseArchitecture(space, spec.architecture) }
   } catch (error) {
     if (!(error instanceof SpaceError)) throw error
-    throw new ProblemError('invalid-request', error.message, [{ path: error.field, message: error.message }])
+    throw new ProblemError('invalid-request', error.message, [{ path: `${within}${error.field}`, message: error.message }])
   }
 }
 
@@ -56,10 +87,29 @@ function checkpointBytes(spec: TrainingSpec, { weights }: NetworkShapes): number
   return HEADER_BYTES + copies * (floats * FLOAT_BYTES + weights.size * HEADER_BYTES_PER_TENSOR)
 }
 
+/** Shapes of what a training is given to begin with, by what it is. Throws ProblemError `invalid-request`. */
+function inputShapes(spec: TrainingSpec, network: { space: Space; shapes: NetworkShapes }): ReadonlyMap<TrainingInput, ModelShapes> {
+  const inputs = new Map<TrainingInput, ModelShapes>()
+  if (spec.initial) inputs.set('initial', network.shapes.weights)
+  if (spec.teacher) {
+    const { space, path } = openNetwork(spec.teacher, 'teacher.')
+    if (space.input.join() !== network.space.input.join() || space.classes !== network.space.classes) {
+      refuse(
+        'teacher.space',
+        `expected images of ${network.space.input.join('×')} in ${network.space.classes} classes, got ${space.input.join('×')} in ${space.classes}`,
+      )
+    }
+    inputs.set('teacher', modelShapes(networkShapes(space, path)))
+  }
+  return inputs
+}
+
 /** Setup of a new training. Throws ProblemError `invalid-request`. */
 function createTrainingSetup(trainingId: string, spec: TrainingSpec, nowMs: number): TrainingSetup {
   const { space, path } = openNetwork(spec)
-  const bytes = checkpointBytes(spec, networkShapes(space, path))
+  const shapes = networkShapes(space, path)
+  inputShapes(spec, { space, shapes })
+  const bytes = checkpointBytes(spec, shapes)
   if (bytes > MAX_CHECKPOINT_BYTES) {
     refuse(
       'architecture',
@@ -73,10 +123,16 @@ function createTrainingSetup(trainingId: string, spec: TrainingSpec, nowMs: numb
 }
 
 /** Of the network that a setup trains. */
-function describeNetwork({ spec }: TrainingSetup): { space: Space; shapes: NetworkShapes; parameters: number; checkpointBytes: number } {
+function describeNetwork({ spec }: TrainingSetup): NetworkDescription {
   const { space, path } = openNetwork(spec)
   const shapes = networkShapes(space, path)
-  return { space, shapes, parameters: architectureCosts(space, path).parameters, checkpointBytes: checkpointBytes(spec, shapes) }
+  return {
+    space,
+    shapes,
+    inputs: inputShapes(spec, { space, shapes }),
+    parameters: architectureCosts(space, path).parameters,
+    checkpointBytes: checkpointBytes(spec, shapes),
+  }
 }
 
 /** @param openStore called once nothing can be refused any more, so that a refusal leaves no storage behind */
@@ -93,6 +149,7 @@ function startTraining(openStore: () => TrainingStore, setup: TrainingSetup): vo
       checkpoint: null,
       trainers: [],
       model: null,
+      inputs: {},
       upload: null,
       result: null,
       counts: { leases: 0, expiredLeases: 0, duplicates: 0, blobs: 0, reports: 0 },
@@ -100,4 +157,4 @@ function startTraining(openStore: () => TrainingStore, setup: TrainingSetup): vo
   })
 }
 
-export { createTrainingSetup, describeNetwork, type NetworkShapes, startTraining }
+export { createTrainingSetup, describeNetwork, modelShapes, type ModelShapes, type NetworkDescription, type NetworkShapes, startTraining }

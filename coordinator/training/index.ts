@@ -10,6 +10,7 @@ export {
   readFilePart,
   releaseTraining,
   storeCheckpoint,
+  storeInput,
 } from './rules.ts'
 export { trainingStatus, trainingSummary } from './status.ts'
 export { type TrainingSetup, trainingSetupSchema, type TrainingState, trainingStateSchema, type TrainingStore } from './store.ts'

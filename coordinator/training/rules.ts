@@ -15,37 +15,33 @@ import {
   type Delivery,
   type EpochReport,
   type FilePart,
+  MAX_CHECKPOINT_BYTES,
   PART_BYTES,
   ProblemError,
   sourceOf,
   type TrainingHeartbeat,
+  type TrainingInput,
   type TrainingLeaseRequest,
   type TrainingLeaseResponse,
   type TrainingUpload,
 } from '../protocol/index.ts'
-import { describeNetwork, type NetworkShapes } from './create.ts'
+import { describeNetwork, type NetworkDescription } from './create.ts'
 import type { TrainingSetup, TrainingState, TrainingStore } from './store.ts'
-import { readCheckpointUpload, readModelUpload } from './uploads.ts'
-import type { Space } from '../../search-space/index.ts'
+import { checkInputUpload, readCheckpointUpload, readModelUpload } from './uploads.ts'
 
 /** Leases that the status tells of. */
 const KEPT_TRAINERS = 50
 /** An agent that waits asks again after so long, or when the lease ends that it waits for. */
 const MIN_WAIT_MS = 250
 const MAX_WAIT_MS = 10_000
+/** Where the files are not there that it begins with: they come right after it was created. */
+const INPUT_WAIT_MS = 1000
 
 /** In a file, beside its tensors: the reports, as JSON within JSON. */
 const MAX_REPORT_BYTES = 8 * 1024 * 1024
 
 /** A training opened for use: its fixed parts, computed once. */
-type OpenTraining = {
-  readonly store: TrainingStore
-  readonly setup: TrainingSetup
-  readonly space: Space
-  readonly shapes: NetworkShapes
-  /** About how large a checkpoint is. */
-  readonly checkpointBytes: number
-}
+type OpenTraining = NetworkDescription & { readonly store: TrainingStore; readonly setup: TrainingSetup }
 
 type TrainerEnd = NonNullable<TrainingState['trainers'][number]['end']>
 
@@ -115,6 +111,7 @@ function leaseTraining(training: OpenTraining, request: TrainingLeaseRequest, le
     const state = store.readState()
     checkDataset(training, state, request)
     if (state.result) return { kind: 'ended', end: state.result.end }
+    if (missingInputs(training, state).length > 0) return { kind: 'wait', retryAfterMs: INPUT_WAIT_MS }
     const expiresAtMs = nowMs + spec.leaseMs
     const checkpointStep = state.checkpoint?.step ?? null
     if (state.lease && state.lease.agentId !== request.agentId) {
@@ -190,18 +187,17 @@ function appendReports(store: TrainingStore, reports: readonly EpochReport[]): n
 /** A file that is there as a whole. `blob` names it in the store, where it lies already if it came in parts. */
 type Arrived = { readonly kind: 'whole'; readonly source: ByteSource; readonly blob: number; readonly isStored: boolean }
 
-type What = 'checkpoint' | 'model'
+type What = 'checkpoint' | 'model' | TrainingInput
 
 function refuseDelivery(path: string, message: string): never {
   throw new ProblemError('invalid-request', `${path}: ${message}`, [{ path, message }])
 }
 
 /** Throws ProblemError `invalid-request` or `too-large` where the parts do not make a file of this network. */
-function checkDelivery({ checkpointBytes }: OpenTraining, { bytes, part, uploadId }: Delivery): void {
+function checkDelivery(most: number, { bytes, part, uploadId }: Delivery): void {
   const { begin, end, total } = part
   if (end - begin !== bytes.byteLength)
     refuseDelivery('Content-Range', `expected ${end - begin} bytes in the body, got ${bytes.byteLength}`)
-  const most = checkpointBytes + MAX_REPORT_BYTES
   if (total > most) throw new ProblemError('too-large', `expected at most ${most} bytes for this network, got ${total}`)
   if (bytes.byteLength === total) return
   if (uploadId === null) refuseDelivery('upload', 'required where the body is a part of a file')
@@ -238,6 +234,39 @@ function receive(
   return { state: { ...next, upload: null }, arrived: { kind: 'whole', source, blob, isStored: true } }
 }
 
+/** Files that an agent needs and that are not there. */
+function missingInputs({ inputs }: OpenTraining, state: TrainingState): TrainingInput[] {
+  return state.result ? [] : [...inputs.keys()].filter((input) => !state.inputs[input])
+}
+
+/**
+ * Takes a file that the training begins with, or a part of it, from who has created it. One that is there is a `duplicate`.
+ * Throws ProblemError `conflict` where none was announced, `invalid-request`, `bad-numbers` or `too-large` where it is not
+ * what was.
+ */
+function storeInput(training: OpenTraining, input: TrainingInput, delivery: Delivery): TrainingUpload {
+  const { store, inputs } = training
+  const shapes = inputs.get(input)
+  if (!shapes)
+    throw new ProblemError('conflict', `this training was created without ${input}`, [{ path: 'input', message: 'not expected' }])
+  checkDelivery(MAX_CHECKPOINT_BYTES, delivery)
+  return store.transaction((): TrainingUpload => {
+    const before = store.readState()
+    if (before.inputs[input] || before.result) return { kind: 'duplicate' }
+    const { state, arrived } = receive(store, before, input, delivery)
+    if (arrived.kind === 'partial') {
+      store.writeState(state)
+      return arrived
+    }
+    const { source, blob, isStored } = arrived
+    checkInputUpload(source, shapes)
+    if (!isStored) store.writeBlob(blob, 0, delivery.bytes)
+    const stored = { blob, bytes: source.byteLength }
+    store.writeState({ ...state, inputs: { ...state.inputs, [input]: stored }, counts: { ...state.counts, blobs: blob } })
+    return { kind: 'stored' }
+  })
+}
+
 /**
  * Takes a checkpoint, or a part of one, from the agent that has the lease, in place of the one before; the lease is extended.
  * One of the step that is stored is a `duplicate`. Throws ProblemError `conflict` where it is behind, and where it is of
@@ -246,7 +275,7 @@ function receive(
 function storeCheckpoint(training: OpenTraining, leaseId: string, delivery: Delivery, nowMs: number): TrainingUpload {
   const { store, setup, shapes } = training
   const { spec } = setup
-  checkDelivery(training, delivery)
+  checkDelivery(training.checkpointBytes + MAX_REPORT_BYTES, delivery)
   return store.transaction((): TrainingUpload => {
     expireLease(training, nowMs)
     const before = store.readState()
@@ -289,7 +318,7 @@ function storeCheckpoint(training: OpenTraining, leaseId: string, delivery: Deli
  */
 function finishTraining(training: OpenTraining, leaseId: string, delivery: Delivery, nowMs: number): TrainingUpload {
   const { store, setup, shapes } = training
-  checkDelivery(training, delivery)
+  checkDelivery(training.checkpointBytes + MAX_REPORT_BYTES, delivery)
   return store.transaction((): TrainingUpload => {
     expireLease(training, nowMs)
     const before = store.readState()
@@ -318,23 +347,26 @@ function finishTraining(training: OpenTraining, leaseId: string, delivery: Deliv
       model: hasModel ? { blob, bytes: source.byteLength } : null,
       // What is left of it is its step: nobody goes on from it.
       checkpoint: null,
+      inputs: {},
       counts: { ...ended.counts, blobs: blob },
     })
-    if (state.checkpoint) store.deleteBlob(state.checkpoint.blob)
+    for (const used of [state.checkpoint, ...Object.values(state.inputs)]) if (used) store.deleteBlob(used.blob)
     return { kind: 'stored' }
   })
 }
 
 /**
- * At most PART_BYTES, from `begin` on, of the checkpoint to go on from, or of the trained network. Throws ProblemError `not-found` where there is none,
+ * At most PART_BYTES, from `begin` on, of a file: the checkpoint to go on from, the trained network, or what it begins with. Throws ProblemError `not-found` where there is none,
  * `invalid-request` where it ends before `begin`.
  */
 function readFilePart({ store }: OpenTraining, what: What, begin: number): FilePart {
-  const { checkpoint, model, result } = store.readState()
-  const file = what === 'checkpoint' ? checkpoint : model
+  const { checkpoint, model, inputs, result } = store.readState()
+  const file = { checkpoint, model, initial: inputs.initial, teacher: inputs.teacher }[what]
   if (!file) {
     const why = {
       checkpoint: 'this training has no checkpoint: it has not begun, or it has ended',
+      initial: 'there are no weights that this training starts from',
+      teacher: 'this training has no teacher',
       model: result ? `this training ${result.end}; it has no network` : 'this training has not ended',
     }
     throw new ProblemError('not-found', why[what])
@@ -350,9 +382,11 @@ export {
   finishTraining,
   leaseEndMs,
   leaseTraining,
+  missingInputs,
   type OpenTraining,
   openTraining,
   readFilePart,
   releaseTraining,
   storeCheckpoint,
+  storeInput,
 }

@@ -1,7 +1,7 @@
 // The status of a training, computed from what is stored.
 
 import type { EpochReport, TrainingPhase, TrainingStatus, TrainingSummary } from '../protocol/index.ts'
-import type { OpenTraining } from './rules.ts'
+import { missingInputs, type OpenTraining } from './rules.ts'
 import type { TrainingState } from './store.ts'
 
 function phaseOf({ result, lease }: TrainingState): TrainingPhase {
@@ -30,7 +30,8 @@ function trainingSummary({ store, setup }: OpenTraining): TrainingSummary {
 /** Everything that `GET /v1/trainings/:id` answers. */
 function trainingStatus(training: OpenTraining): TrainingStatus {
   const { store, setup } = training
-  const { startedAtMs, finishedAtMs, progress, checkpoint, trainers, counts, datasetFingerprint, result, model } = store.readState()
+  const state = store.readState()
+  const { startedAtMs, finishedAtMs, progress, checkpoint, trainers, counts, datasetFingerprint, result, model } = state
   const reports = store.readReports()
   return {
     ...trainingSummary(training),
@@ -38,6 +39,7 @@ function trainingStatus(training: OpenTraining): TrainingStatus {
     finishedAtMs,
     progress,
     loss: reports.at(-1)?.trainLoss ?? null,
+    missingInputs: missingInputs(training, state),
     checkpoint: checkpoint && { step: checkpoint.step, bytes: checkpoint.bytes, atMs: checkpoint.atMs },
     reports: [...reports],
     trainers,

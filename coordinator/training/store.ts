@@ -6,6 +6,7 @@ import { spaceConfigSchema } from '../../search-space/index.ts'
 import {
   type EpochReport,
   trainerSchema,
+  trainingInputSchema,
   trainingIdSchema,
   trainingProgressSchema,
   trainingResultSchema,
@@ -38,9 +39,11 @@ const trainingStateSchema = z.strictObject({
   /** Leases given, the last ones only, oldest first; the current one is the last. */
   trainers: z.array(trainerSchema),
   model: blobSchema.nullable(),
-  /** What the agent that has the lease is sending in parts. */
+  /** What it was given to begin with. */
+  inputs: z.partialRecord(trainingInputSchema, blobSchema).default({}),
+  /** What is being sent in parts: by the agent that has the lease, or before there are any. */
   upload: blobSchema
-    .extend({ uploadId: z.string(), what: z.enum(['checkpoint', 'model']), receivedBytes: count })
+    .extend({ uploadId: z.string(), what: z.enum(['checkpoint', 'model', ...trainingInputSchema.options]), receivedBytes: count })
     .nullable()
     .default(null),
   result: trainingResultSchema.nullable(),

@@ -16,12 +16,11 @@ import {
   readTensorValues,
   SafetensorsError,
   type SafetensorsLayout,
-  statisticsKeys,
   type TrainingResult,
   trainingResultSchema,
   type TrainingSpec,
 } from '../protocol/index.ts'
-import type { NetworkShapes } from './create.ts'
+import { modelShapes, type ModelShapes, type NetworkShapes } from './create.ts'
 
 function invalid(path: string, message: string): ProblemError {
   return new ProblemError('invalid-request', `${path}: ${message}`, [{ path, message }])
@@ -77,8 +76,8 @@ function checkIdentity({ identity }: CheckpointState, spec: TrainingSpec, datase
     recipe: spec.recipe,
     seed: spec.seed,
     shareSeed: spec.shareSeed ?? spec.seed,
-    teacher: null,
-    initial: null,
+    teacher: spec.teacher?.fingerprint ?? null,
+    initial: spec.initial?.fingerprint ?? null,
     dataset: datasetFingerprint,
   }
   const found = { ...identity, dataset: identity.dataset.fingerprint }
@@ -110,19 +109,19 @@ function readCheckpointUpload(
 function readModelUpload(source: ByteSource, spec: TrainingSpec, shapes: NetworkShapes): TrainingResult {
   const file = readLayout(source)
   const result = parseMetadata(file, 'result', trainingResultSchema)
-  const wanted = new Map<string, readonly number[]>()
+  let wanted: ModelShapes = new Map()
   if (result.end === 'finished') {
     if (file.metadata['format'] !== MODEL_FORMAT) throw invalid('__metadata__.format', `expected ${MODEL_FORMAT}`)
     if (file.metadata['architecture'] !== spec.architecture) throw invalid('__metadata__.architecture', `expected ${spec.architecture}`)
-    for (const [key, shape] of shapes.weights) wanted.set(key, shape)
-    for (const gamma of shapes.gammas) {
-      const { mean, variance } = statisticsKeys(gamma)
-      const shape = shapes.weights.get(gamma) ?? []
-      wanted.set(mean, shape).set(variance, shape)
-    }
+    wanted = modelShapes(shapes)
   }
   checkTensors(source, file, wanted)
   return result
 }
 
-export { readCheckpointUpload, readModelUpload }
+/** Throws ProblemError `invalid-request` or `bad-numbers` unless it has exactly these tensors. */
+function checkInputUpload(source: ByteSource, shapes: ModelShapes): void {
+  checkTensors(source, readLayout(source), shapes)
+}
+
+export { checkInputUpload, readCheckpointUpload, readModelUpload }

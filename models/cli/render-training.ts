@@ -2,7 +2,7 @@
 
 import { printable, renderTable } from '../../command-line/text-layout.ts'
 import { printCount, printDuration, printShare, printTime } from '../../command-line/quantities.ts'
-import type { EpochReport, TrainingPhase, TrainingStatus } from '../../coordinator/protocol/index.ts'
+import type { EpochReport, TrainingInput, TrainingPhase, TrainingStatus } from '../../coordinator/protocol/index.ts'
 
 /** Of the reports, those that a screen shows. */
 const SHOWN_REPORTS = 8
@@ -15,6 +15,11 @@ const phaseTexts = {
   stopped: 'stopped as hopeless',
   diverged: 'diverged: the loss was no number any more',
 } as const satisfies Record<TrainingPhase, string>
+
+const inputTexts = {
+  initial: 'the weights that it starts from',
+  teacher: 'the weights of its teacher',
+} as const satisfies Record<TrainingInput, string>
 
 const printEpoch = (epoch: number) => (Number.isInteger(epoch) ? String(epoch) : epoch.toFixed(2))
 const printAccuracy = (report: Pick<EpochReport, 'validation'> | undefined) =>
@@ -37,12 +42,13 @@ function endText({ result }: TrainingStatus): string[] {
 
 /** The whole status. `nowMs` dates the last words of agents. */
 function renderTraining(status: TrainingStatus, nowMs: number = Date.now()): string {
-  const { name, trainingId, phase, architecture, reports, trainers } = status
+  const { name, trainingId, phase, architecture, missingInputs, reports, trainers } = status
   const shownReports = reports.slice(-SHOWN_REPORTS)
   const shownTrainers = trainers.slice(-SHOWN_TRAINERS)
   return [
     `${printable(name)}  ${trainingId}  ${phaseTexts[phase]}`,
     `network    ${printable(architecture)}`,
+    ...(missingInputs.length === 0 ? [] : [`needs      ${missingInputs.map((input) => inputTexts[input]).join(', ')}`]),
     `progress   ${progressText(status)}`,
     ...(status.loss === null
       ? []

@@ -21,8 +21,10 @@ import { readCheckpoint, removeCheckpoint, writeCheckpoint } from '../../worker-
 import { type Checkpoint, CheckpointError } from '../../worker-agent/training/checkpoint.ts'
 import { type FromScratchResult, trainFromScratch, TrainingDivergedError } from '../../worker-agent/training/from-scratch.ts'
 import type { Score } from '../../worker-agent/training/score.ts'
+import { NetworkWeightsError } from '../../worker-agent/training/network-weights.ts'
+import { TeacherError } from '../../worker-agent/training/teacher.ts'
 import { TrainerError } from '../../worker-agent/training/trainer.ts'
-import { InitialWeightsError, readInitialWeights } from '../initial-weights.ts'
+import { readInitialWeights } from '../initial-weights.ts'
 import { DESCRIPTION_FILE, ModelFolderError, writeModelFolder } from '../model-folder.ts'
 import { openTeacher } from '../teacher.ts'
 import { numberIn } from '../../command-line/number-flags.ts'
@@ -65,7 +67,7 @@ function cliError(error: unknown): unknown {
   if (error instanceof CheckpointError) {
     return new CliError(error.code === 'does-not-fit' ? 'conflict' : 'usage', error.message, error.errors)
   }
-  const isUsage = [TrainerError, ModelFolderError, InitialWeightsError, DatasetError].some((type) => error instanceof type)
+  const isUsage = [TrainerError, ModelFolderError, NetworkWeightsError, TeacherError, DatasetError].some((type) => error instanceof type)
   if (isUsage) return new CliError('usage', (error as Error).message)
   return error instanceof TrainingDivergedError ? new CliError('failure', error.message) : error
 }

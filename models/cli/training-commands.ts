@@ -12,15 +12,20 @@ import type { CoordinatorClient } from '../../command-line/coordinator-client.ts
 import { connect, connectionFlags } from '../../command-line/connection.ts'
 import { printCount, printShare, printTime } from '../../command-line/quantities.ts'
 import {
+  encodeSafetensors,
   fieldErrors,
   MODEL_FORMAT,
-  SafetensorsError,
+  modelTensors,
   trainingIdSchema,
+  type TrainingInput,
+  type TrainingSpecInput,
   trainingSpecSchema,
   type TrainingStatus,
 } from '../../coordinator/protocol/index.ts'
-import { createSpace, parseArchitecture, printArchitecture } from '../../search-space/index.ts'
-import { decodeModelWeights, DESCRIPTION_FILE, ModelFolderError, writeModelFolder } from '../model-folder.ts'
+import { createSpace, parseArchitecture, type Path, printArchitecture, type Space } from '../../search-space/index.ts'
+import { readInitialWeights } from '../initial-weights.ts'
+import { DESCRIPTION_FILE, ModelFolderError, readModelFolder, writeModelFolder } from '../model-folder.ts'
+import { decodeModelWeights, NetworkWeightsError, teacherFingerprint } from '../../worker-agent/training/network-weights.ts'
 import { numberIn } from '../../command-line/number-flags.ts'
 import { buildRecipe, recipeFlags } from './recipe-flags.ts'
 import { renderTraining } from './render-training.ts'
@@ -50,6 +55,12 @@ const createFlags = {
     description: "of the data; agents with others are refused (default: the first agent's)",
   },
   ...recipeFlags,
+  weights: {
+    type: 'string',
+    valueHint: 'FILE',
+    description: "start from the weights of a safetensors file with the search's keys, instead of random ones",
+  },
+  teacher: { type: 'string', valueHint: 'FOLDER', description: 'learn from this trained network as well; see distillation in the recipe' },
   seed: { type: 'string', valueHint: 'N', description: 'seed of weights, order and augmentation', default: '0' },
   'share-seed': { type: 'string', valueHint: 'N', description: "seed of the validation share: that of the search (default: --seed's)" },
   test: { type: 'boolean', description: 'do not evaluate on the test split at the end', default: true },
@@ -101,6 +112,7 @@ function createCommand(terminal: Terminal): CommandDef {
       const file = args.recipe === undefined ? undefined : await readJsonFile(resolve(terminal.folder, args.recipe))
       const recipe = buildRecipe(file, args, repeatedValues(rawArgs, createFlags, 'set'))
       const { ref, space, path } = readNetwork(terminal, args)
+      const given = readInputs(terminal, args, space, path)
       const architecture = printArchitecture(space, path)
       const parsed = trainingSpecSchema.safeParse({
         name: args.name ?? architecture.slice(0, 100),
@@ -108,6 +120,7 @@ function createCommand(terminal: Terminal): CommandDef {
         architecture,
         dataset: { name: args.dataset, ...(args.fingerprint === undefined ? {} : { fingerprint: args.fingerprint }) },
         recipe,
+        ...given.spec,
         seed: numberIn('seed', args.seed, 0, MAX_SEED, true),
         ...(args['share-seed'] === undefined ? {} : { shareSeed: numberIn('share-seed', args['share-seed'], 0, MAX_SEED, true) }),
         test: args.test,
@@ -117,6 +130,13 @@ function createCommand(terminal: Terminal): CommandDef {
       if (!parsed.success) throw new CliError('usage', 'the training is not valid', fieldErrors(parsed.error))
       const client = connect(terminal, args)
       const created = await client.createTraining(parsed.data)
+      try {
+        for (const [input, bytes] of given.files) await client.storeTrainingInput(created.trainingId, input, bytes)
+      } catch (error) {
+        // Without them it would never begin.
+        await client.deleteTraining(created.trainingId).catch(() => undefined)
+        throw error
+      }
       const agentCommand = `npm run worker-agent -- --coordinator ${client.url} --token ${created.agentToken} --data PATH`
       printResult(terminal, args.json === true, { ...created, agentCommand }, () =>
         [
@@ -135,6 +155,35 @@ function createCommand(terminal: Terminal): CommandDef {
       )
     },
   }) as CommandDef
+}
+
+type Inputs = {
+  readonly spec: Pick<TrainingSpecInput, 'initial' | 'teacher'>
+  readonly files: ReadonlyMap<TrainingInput, Uint8Array<ArrayBuffer>>
+}
+
+/** What the training begins with, and how it is announced. Throws CliError `usage`. */
+function readInputs(terminal: Terminal, args: { weights?: string; teacher?: string }, space: Space, path: Path): Inputs {
+  const files = new Map<TrainingInput, Uint8Array<ArrayBuffer>>()
+  let spec: Inputs['spec'] = {}
+  try {
+    if (args.weights !== undefined) {
+      const { fingerprint, tensors } = readInitialWeights(resolve(terminal.folder, args.weights), space, path)
+      files.set('initial', encodeSafetensors({ metadata: {}, tensors }, 'F32'))
+      spec = { initial: { fingerprint } }
+    }
+    if (args.teacher !== undefined) {
+      const { description, weights, statistics } = readModelFolder(resolve(terminal.folder, args.teacher))
+      const { space: ref, architecture, normalisation } = description
+      files.set('teacher', encodeSafetensors({ metadata: {}, tensors: modelTensors(weights, statistics) }, 'F32'))
+      const fingerprint = teacherFingerprint({ space: ref, architecture, weights, statistics })
+      spec = { ...spec, teacher: { fingerprint, space: ref, architecture, normalisation } }
+    }
+  } catch (error) {
+    const isUsage = error instanceof NetworkWeightsError || error instanceof ModelFolderError
+    throw isUsage ? new CliError('usage', error.message) : error
+  }
+  return { spec, files }
 }
 
 function listCommand(terminal: Terminal): CommandDef {
@@ -248,7 +297,7 @@ function downloadCommand(terminal: Terminal): CommandDef {
 function writeDownloaded(folder: string, status: TrainingStatus, result: Finished, bytes: Uint8Array): void {
   const { spec, reports, datasetFingerprint } = status
   const space = createSpace(spec.space)
-  const { recipe, seed, shareSeed = seed, architecture } = spec
+  const { recipe, seed, shareSeed = seed, architecture, teacher, initial } = spec
   const { steps, validation, test, normalisation, classNames } = result
   try {
     writeModelFolder(folder, {
@@ -259,13 +308,13 @@ function writeDownloaded(folder: string, status: TrainingStatus, result: Finishe
         normalisation,
         ...(classNames && { classNames }),
         dataset: { name: spec.dataset.name, fingerprint: datasetFingerprint ?? '' },
-        training: { recipe, seed, shareSeed, steps, teacher: null, initial: null },
+        training: { recipe, seed, shareSeed, steps, teacher: teacher?.fingerprint ?? null, initial: initial?.fingerprint ?? null },
         results: { validation, test, trainLoss: reports.at(-1)?.trainLoss ?? null },
       },
       ...decodeModelWeights(space, parseArchitecture(space, architecture), bytes),
     })
   } catch (error) {
-    if (error instanceof ModelFolderError || error instanceof SafetensorsError) throw new CliError('failure', error.message)
+    if (error instanceof NetworkWeightsError) throw new CliError('failure', error.message)
     throw error
   }
 }

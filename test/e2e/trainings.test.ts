@@ -225,6 +225,23 @@ describe('a training that agents do', () => {
     await coordinator.stop()
   })
 
+  it('starts from given weights and learns from a teacher as one machine would', async () => {
+    const given = ['--epochs', '2', '--weights', at('whole', 'model.safetensors'), '--teacher', at('whole')]
+    const data = ['--data', folder.path, '--cache', at('cache'), '--backend', 'wasm']
+    await gatehouse('train', ...SETTINGS, ...given, ...data, '--test', '--out', at('taught'))
+    const coordinator = await startCoordinator(state.path, await freePort())
+    started(coordinator.process)
+    const { trainingId, agent } = await startTraining(coordinator, given)
+    const trainer = agent('trainer')
+    await download(coordinator, trainingId, 'taught-by-agents')
+    expect(await trainer.ended, trainer.output()).toBe(0)
+    expect(bytesOf('taught-by-agents').equals(bytesOf('taught'))).toBe(true)
+    const [one, agents] = ['taught', 'taught-by-agents'].map((name) => readModelFolder(at(name)).description.training)
+    expect(one?.['teacher']).toMatch(/^[0-9a-f]{64}$/)
+    expect(agents).toEqual(one)
+    await coordinator.stop()
+  })
+
   it('that diverges ends for every agent, and says so', async () => {
     const coordinator = await startCoordinator(state.path, await freePort())
     started(coordinator.process)

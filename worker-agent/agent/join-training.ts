@@ -11,14 +11,17 @@ import {
   type TrainingLeaseRequest,
   type TrainingResult,
 } from '../../coordinator/protocol/index.ts'
-import { createSpace, parseArchitecture } from '../../search-space/index.ts'
+import { createSpace, parseArchitecture, type Path, type Space } from '../../search-space/index.ts'
 import type { Backend } from '../backends/backends.ts'
 import { CoordinatorError } from '../client/requests.ts'
 import { createTrainingClient, type TrainingClient } from '../client/training-client.ts'
 import type { Dataset } from '../datasets/index.ts'
 import { decodeCheckpoint, encodeCheckpoint } from '../training/checkpoint.ts'
-import { type FromScratchResult, trainFromScratch, TrainingDivergedError } from '../training/from-scratch.ts'
+import { type FromScratchResult, type InitialWeights, trainFromScratch, TrainingDivergedError } from '../training/from-scratch.ts'
+import { decodeInitialWeights } from '../training/initial-weights.ts'
 import type { Accumulate } from '../training/micro-batches.ts'
+import { decodeModelWeights } from '../training/network-weights.ts'
+import { createTeacher } from '../training/teacher.ts'
 import { describeAgent, watchConnection } from './connection.ts'
 import { type Granted, holdTrainingLease, LeaseLostError } from './training-lease.ts'
 
@@ -74,6 +77,33 @@ function encodeDivergence(error: Error): Uint8Array<ArrayBuffer> {
   return encodeSafetensors({ metadata: { format: MODEL_FORMAT, result: JSON.stringify(result) }, tensors: new Map() }, 'F32')
 }
 
+type TrainingSpec = Granted['spec']
+
+/** Throws where the file is not what the training was created with: it is damaged, on the way or where it is kept. */
+function checkFingerprint(what: string, found: string, wanted: string): void {
+  if (found !== wanted) throw new Error(`expected ${what} of fingerprint ${wanted}, got ${found}`)
+}
+
+async function fetchTeacher(client: TrainingClient, teacher: NonNullable<TrainingSpec['teacher']>, dataset: Dataset) {
+  const { space, architecture, normalisation, fingerprint } = teacher
+  const opened = createSpace(space)
+  const weights = decodeModelWeights(opened, parseArchitecture(opened, architecture), await client.readInput('teacher'))
+  const created = createTeacher({ space, architecture, normalisation, ...weights }, dataset)
+  checkFingerprint('a teacher', created.fingerprint, fingerprint)
+  return created
+}
+
+async function fetchInitial(
+  client: TrainingClient,
+  { fingerprint }: NonNullable<TrainingSpec['initial']>,
+  space: Space,
+  path: Path,
+): Promise<InitialWeights> {
+  const initial = decodeInitialWeights(space, path, await client.readInput('initial'))
+  checkFingerprint('weights to start from', initial.fingerprint, fingerprint)
+  return initial
+}
+
 /** Trains under a lease to the end. Throws LeaseLostError where another agent has it, and the reason of `stop`. */
 async function trainLeased(
   options: JoinTrainingOptions,
@@ -85,8 +115,12 @@ async function trainLeased(
   const { backend, dataset, accumulate, stop, onNote } = options
   const { spec, checkpointStep } = granted
   const space = createSpace(granted.space)
+  const path = parseArchitecture(space, spec.architecture)
   const lease = holdTrainingLease(client, request, granted)
+  let teacher: ReturnType<typeof createTeacher> | undefined
   try {
+    teacher = spec.teacher && (await fetchTeacher(client, spec.teacher, dataset))
+    const initial = spec.initial && (await fetchInitial(client, spec.initial, space, path))
     const checkpoint = checkpointStep === null ? undefined : decodeCheckpoint(await client.readCheckpoint())
     onNote(checkpoint ? `training goes on from step ${checkpoint.step}` : 'training begins')
     const startMs = performance.now()
@@ -95,10 +129,12 @@ async function trainLeased(
       backend,
       dataset,
       space,
-      path: parseArchitecture(space, spec.architecture),
+      path,
       recipe: spec.recipe,
       seed: spec.seed,
       shareSeed: spec.shareSeed,
+      initial,
+      teacher,
       checkpoint,
       checkpoints: {
         everyEpochs: 1,
@@ -139,6 +175,7 @@ async function trainLeased(
     throw error
   } finally {
     lease.close()
+    teacher?.dispose()
   }
 }
 

@@ -10,6 +10,7 @@ import {
   printContentRange,
   releaseResponseSchema,
   type TrainingHeartbeat,
+  type TrainingInput,
   type TrainingLeaseRequest,
   type TrainingLeaseResponse,
   trainingLeaseResponseSchema,
@@ -34,6 +35,7 @@ type TrainingClient = {
   /** Tried once: an agent that stops must not wait, and a lease ends by itself. */
   release(leaseId: string): Promise<void>
   readCheckpoint(): Promise<Uint8Array<ArrayBuffer>>
+  readInput(input: TrainingInput): Promise<Uint8Array<ArrayBuffer>>
   storeCheckpoint(leaseId: string, bytes: Uint8Array<ArrayBuffer>): Promise<TrainingUploadEnd['kind']>
   finish(leaseId: string, bytes: Uint8Array<ArrayBuffer>): Promise<TrainingUploadEnd['kind']>
 }
@@ -55,6 +57,13 @@ function createTrainingClient(options: ClientOptions): TrainingClient {
     return answer.kind
   }
 
+  const download = (path: string) =>
+    downloadParts((begin) =>
+      send({ method: 'GET', path, headers: { Range: `bytes=${begin}-` } }, async (response) =>
+        filePartOf(response.status, response.headers, new Uint8Array(await response.arrayBuffer())),
+      ),
+    )
+
   return {
     trainingId,
     readSpace: async () => (await sendJson({ method: 'GET', path: '' }, statusSpaceSchema)).space,
@@ -67,12 +76,8 @@ function createTrainingClient(options: ClientOptions): TrainingClient {
       const response = await sendLast({ method: 'POST', path: '/release', body: { leaseId } })
       releaseResponseSchema.parse(await response.json())
     },
-    readCheckpoint: () =>
-      downloadParts((begin) =>
-        send({ method: 'GET', path: '/checkpoint', headers: { Range: `bytes=${begin}-` } }, async (response) =>
-          filePartOf(response.status, response.headers, new Uint8Array(await response.arrayBuffer())),
-        ),
-      ),
+    readCheckpoint: () => download('/checkpoint'),
+    readInput: (input) => download(`/inputs/${input}`),
     storeCheckpoint: (leaseId, file) => upload('PUT', '/checkpoint', leaseId, file),
     finish: (leaseId, file) => upload('POST', '/finish', leaseId, file),
   }

@@ -1,0 +1,101 @@
+// The weights that one network reads, out of a file that has them: a supernet's, a checkpoint's, a trained model's. And
+// their fingerprint, which is that of the numbers, whatever file they came in.
+
+import { createHash } from 'node:crypto'
+import { decodeSafetensors, SafetensorsError, statisticsKeys, type Tensor } from '../../coordinator/protocol/index.ts'
+import { type Path, type Space, type SpaceRef, weightKeys } from '../../search-space/index.ts'
+import type { ChannelStatistics } from '../executor/index.ts'
+
+const MAX_LISTED = 5
+
+/** The file does not have what the network needs; the message names the keys. */
+class NetworkWeightsError extends Error {
+  override readonly name = 'NetworkWeightsError'
+  readonly code = 'network-weights'
+}
+
+type ModelWeights = {
+  /** By weight key: exactly those that the network of a path reads. */
+  readonly weights: ReadonlyMap<string, Tensor>
+  /** Running mean and biased variance by gamma key, one for each batch-norm. */
+  readonly statistics: ReadonlyMap<string, ChannelStatistics>
+}
+
+/** Weight keys that a network reads, and the gamma keys among them. */
+function keysOf(space: Space, path: Path): { weights: Set<string>; gammas: Set<string> } {
+  const graph = space.network(path)
+  const weights = new Set(weightKeys(graph))
+  const gammas = new Set(graph.layers.flatMap((layer) => (layer.kind === 'batchNorm' ? [layer.gamma] : [])))
+  return { weights, gammas }
+}
+
+function decode(bytes: Uint8Array): ReadonlyMap<string, Tensor> {
+  try {
+    return decodeSafetensors(bytes).tensors
+  } catch (error) {
+    throw error instanceof SafetensorsError ? new NetworkWeightsError(error.message) : error
+  }
+}
+
+/** Throws NetworkWeightsError unless all are there, in these shapes. */
+function pick(tensors: ReadonlyMap<string, Tensor>, wanted: ReadonlyMap<string, readonly number[]>): Map<string, Tensor> {
+  const problems: string[] = []
+  const picked = new Map<string, Tensor>()
+  for (const [key, shape] of wanted) {
+    const tensor = tensors.get(key)
+    if (tensor && JSON.stringify(tensor.shape) === JSON.stringify(shape)) picked.set(key, tensor)
+    else problems.push(`${key} of shape [${shape}]${tensor ? `, which is [${tensor.shape}] there` : ''}`)
+  }
+  if (problems.length === 0) return picked
+  const more = problems.length > MAX_LISTED ? ` and ${problems.length - MAX_LISTED} more` : ''
+  throw new NetworkWeightsError(`expected weights to have ${problems.slice(0, MAX_LISTED).join('; ')}${more}`)
+}
+
+function shapesOf(space: Space, keys: Iterable<string>): Map<string, readonly number[]> {
+  const shapes = new Map(space.weightSpecs.map((spec) => [spec.key, spec.shape]))
+  return new Map([...keys].map((key) => [key, shapes.get(key) ?? []]))
+}
+
+/** Of a safetensors file that may have more. Throws NetworkWeightsError. */
+function decodeWeights(space: Space, path: Path, bytes: Uint8Array): ReadonlyMap<string, Tensor> {
+  return pick(decode(bytes), shapesOf(space, keysOf(space, path).weights))
+}
+
+/** Of a trained model: statistics are named beside the batch-norm's gamma. Throws NetworkWeightsError. */
+function decodeModelWeights(space: Space, path: Path, bytes: Uint8Array): ModelWeights {
+  const tensors = decode(bytes)
+  const keys = keysOf(space, path)
+  const weights = pick(tensors, shapesOf(space, keys.weights))
+  const statistics = new Map(
+    [...shapesOf(space, keys.gammas)].map(([gamma, shape]) => {
+      const { mean, variance } = statisticsKeys(gamma)
+      const found = pick(tensors, new Map([mean, variance].map((key) => [key, shape])))
+      return [gamma, { mean: (found.get(mean) as Tensor).values, variance: (found.get(variance) as Tensor).values }]
+    }),
+  )
+  return { weights, statistics }
+}
+
+/** SHA-256 over what the numbers belong to, and over the numbers. */
+function fingerprintOf(what: unknown, values: Iterable<readonly [key: string, values: Float32Array]>): string {
+  const hash = createHash('sha256').update(JSON.stringify(what))
+  for (const [key, numbers] of values) hash.update(key).update(new Uint8Array(numbers.buffer, numbers.byteOffset, numbers.byteLength))
+  return hash.digest('hex')
+}
+
+/** Of a trained network: SHA-256 over what it is, its weights and its statistics. */
+function teacherFingerprint({
+  space,
+  architecture,
+  weights,
+  statistics,
+}: ModelWeights & { space: SpaceRef; architecture: string }): string {
+  const values = [...weights].map(([key, tensor]) => [key, tensor.values] as const)
+  const running = [...statistics].flatMap(([gamma, { mean, variance }]) => [
+    [`${gamma} mean`, mean] as const,
+    [`${gamma} variance`, variance] as const,
+  ])
+  return fingerprintOf([space, architecture], [...values, ...running])
+}
+
+export { decodeModelWeights, decodeWeights, fingerprintOf, keysOf, type ModelWeights, NetworkWeightsError, teacherFingerprint }
