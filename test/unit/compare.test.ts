@@ -6,6 +6,7 @@ import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
 import { listCandidates, mobileNetV2 } from '../../models/compare/candidates.ts'
 import { openExperimentFolder } from '../../models/compare/experiment-folder.ts'
+import { renderComparison } from '../../models/compare/report.ts'
 import { type Compared, speedUpAtEqualAccuracy, spreadOf, summarise } from '../../models/compare/summary.ts'
 import { createSpace, parseArchitecture, SpaceError } from '../../search-space/index.ts'
 
@@ -118,6 +119,19 @@ test('speed at equal accuracy is read off the line between the neighbours', () =
   expect(speedUpAtEqualAccuracy(ours(0.85), others)).toBeCloseTo(4, 12)
   expect(speedUpAtEqualAccuracy(ours(0.8), others)).toBeCloseTo(2, 12)
   expect(speedUpAtEqualAccuracy(ours(0.95), others)).toBeNull()
+})
+
+test('a table says how much faster a network is than MobileNetV2, also where that never gets as accurate', () => {
+  const results = compared([
+    { latencyMs: 1, accuracies: [0.85] },
+    { latencyMs: 1.5, accuracies: [0.95] },
+    { latencyMs: 9, accuracies: [0.96] },
+    { latencyMs: 2, accuracies: [0.8] },
+    { latencyMs: 6, accuracies: [0.9] },
+  ]).map((result, i) => ({ ...result, name: `n${i}`, group: i < 3 ? ('random' as const) : ('MobileNetV2' as const) }))
+  const lines = renderComparison(results, 'test').split('\n')
+  const speedOf = (name: string) => /(>? ?[\d.]+) ×/.exec(lines.find((line) => line.includes(` ${name} `)) ?? '')?.[1] ?? null
+  expect(['n0', 'n1', 'n2', 'n3'].map(speedOf)).toEqual([expect.stringMatching(/^ ?4\.00$/), '> 4.00', null, null])
 })
 
 test('a comparison that was broken off repeats nothing, and other settings are another training', () => {
