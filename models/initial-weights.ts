@@ -13,7 +13,7 @@ function readInitialWeights(file: string, space: Space, path: Path): InitialWeig
     return decodeInitialWeights(space, path, readFileSync(file))
   } catch (error) {
     const isKnown = error instanceof NetworkWeightsError || (error as NodeJS.ErrnoException).code !== undefined
-    throw isKnown ? new NetworkWeightsError(`cannot start from ${file}: ${(error as Error).message}`) : error
+    throw isKnown ? new NetworkWeightsError(`cannot read weights from ${file}: ${(error as Error).message}`) : error
   }
 }
 
