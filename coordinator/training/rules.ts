@@ -208,7 +208,7 @@ function checkDelivery(most: number, { bytes, part, uploadId }: Delivery): void 
 
 /**
  * Adds a part to what has come of its upload. A part that is there already, or that does not follow the one before, changes
- * nothing. `state` has the upload, and is not written yet.
+ * nothing. `state` has the upload and counts its blob, and is not written yet.
  */
 function receive(
   store: TrainingStore,
@@ -216,19 +216,21 @@ function receive(
   what: What,
   { bytes, part, uploadId }: Delivery,
 ): { state: TrainingState; arrived: Arrived | { kind: 'partial'; receivedBytes: number } } {
+  const nextBlob = state.counts.blobs + 1
+  const counted = { ...state, counts: { ...state.counts, blobs: nextBlob } }
   if (uploadId === null || bytes.byteLength === part.total) {
-    return { state, arrived: { kind: 'whole', source: sourceOf(bytes), blob: state.counts.blobs + 1, isStored: false } }
+    return { state: counted, arrived: { kind: 'whole', source: sourceOf(bytes), blob: nextBlob, isStored: false } }
   }
   const known = state.upload
   const isKnown = known?.uploadId === uploadId && known.what === what && known.bytes === part.total
   if (part.begin !== (isKnown ? known.receivedBytes : 0)) {
     return { state, arrived: { kind: 'partial', receivedBytes: isKnown ? known.receivedBytes : 0 } }
   }
-  const blob = isKnown ? known.blob : state.counts.blobs + 1
-  const held = isKnown ? state : withoutUpload(store, state)
+  const blob = isKnown ? known.blob : nextBlob
+  const held = isKnown ? state : withoutUpload(store, counted)
   store.writeBlob(blob, part.begin, bytes)
   const upload = { uploadId, what, blob, bytes: part.total, receivedBytes: part.end }
-  const next = { ...held, upload, counts: { ...held.counts, blobs: Math.max(held.counts.blobs, blob) } }
+  const next = { ...held, upload }
   if (part.end < part.total) return { state: next, arrived: { kind: 'partial', receivedBytes: part.end } }
   const source = { byteLength: part.total, read: (begin: number, end: number) => store.readBlob(blob, begin, end) }
   return { state: { ...next, upload: null }, arrived: { kind: 'whole', source, blob, isStored: true } }
@@ -262,7 +264,7 @@ function storeInput(training: OpenTraining, input: TrainingInput, delivery: Deli
     checkInputUpload(source, shapes)
     if (!isStored) store.writeBlob(blob, 0, delivery.bytes)
     const stored = { blob, bytes: source.byteLength }
-    store.writeState({ ...state, inputs: { ...state.inputs, [input]: stored }, counts: { ...state.counts, blobs: blob } })
+    store.writeState({ ...state, inputs: { ...state.inputs, [input]: stored } })
     return { kind: 'stored' }
   })
 }
@@ -304,7 +306,7 @@ function storeCheckpoint(training: OpenTraining, leaseId: string, delivery: Deli
     store.writeState({
       ...withTrainer(held, { savedStep: upload.step }),
       checkpoint: { blob, bytes: source.byteLength, step: upload.step, atMs: nowMs },
-      counts: { ...held.counts, blobs: blob, reports },
+      counts: { ...held.counts, reports },
     })
     if (state.checkpoint) store.deleteBlob(state.checkpoint.blob)
     return { kind: 'stored' }
@@ -348,7 +350,6 @@ function finishTraining(training: OpenTraining, leaseId: string, delivery: Deliv
       // What is left of it is its step: nobody goes on from it.
       checkpoint: null,
       inputs: {},
-      counts: { ...ended.counts, blobs: blob },
     })
     for (const used of [state.checkpoint, ...Object.values(state.inputs)]) if (used) store.deleteBlob(used.blob)
     return { kind: 'stored' }
@@ -356,8 +357,8 @@ function finishTraining(training: OpenTraining, leaseId: string, delivery: Deliv
 }
 
 /**
- * At most PART_BYTES, from `begin` on, of a file: the checkpoint to go on from, the trained network, or what it begins with. Throws ProblemError `not-found` where there is none,
- * `invalid-request` where it ends before `begin`.
+ * At most PART_BYTES, from `begin` on, of a file: the checkpoint to go on from, the trained network, or what it begins with.
+ * Throws ProblemError `not-found` where there is none, `invalid-request` where it ends before `begin`.
  */
 function readFilePart({ store }: OpenTraining, what: What, begin: number): FilePart {
   const { checkpoint, model, inputs, result } = store.readState()
