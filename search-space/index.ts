@@ -33,5 +33,5 @@ export {
   SpaceError,
 } from './space.ts'
 export { resolveSpaceConfig, type SpaceConfig, spaceConfigSchema, type SpaceRef, spaceRefSchema } from './space-ref.ts'
-export { weightKeys } from './weight-keys.ts'
+export { weightKeys, type WeightOwner, weightOwners } from './weight-keys.ts'
 export { createSpace }

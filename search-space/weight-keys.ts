@@ -1,6 +1,7 @@
-// Which weights a network reads.
+// Which weights a network reads, and whose they are.
 
 import type { LayerGraph } from './layer-graph.ts'
+import type { Space } from './space.ts'
 
 /** Keys of filters, batch-norms, matrices and biases in the order of the layers, those of mixed layers' branches included. */
 function weightKeys(graph: LayerGraph): string[] {
@@ -16,4 +17,23 @@ function weightKeys(graph: LayerGraph): string[] {
   return keys
 }
 
-export { weightKeys }
+/** The operation that a weight belongs to. */
+type WeightOwner = { readonly block: number; readonly operation: number }
+
+/** Owners by key; a weight that is not in it is common: every path has it. */
+function weightOwners(space: Space): Map<string, WeightOwner> {
+  const owners = new Map<string, WeightOwner>()
+  const first = space.blocks.map(() => 0)
+  const keysWith = (block: number, operation: number) => weightKeys(space.network(first.with(block, operation)))
+  for (const [block, { operations }] of space.blocks.entries()) {
+    if (operations.length === 1) continue
+    const ofBlock = operations.map((_, operation) => keysWith(block, operation))
+    for (const [operation, keys] of ofBlock.entries()) {
+      const others = new Set(ofBlock[operation === 0 ? 1 : 0])
+      for (const key of keys) if (!others.has(key)) owners.set(key, { block, operation })
+    }
+  }
+  return owners
+}
+
+export { weightKeys, type WeightOwner, weightOwners }

@@ -3,6 +3,7 @@
 import * as z from 'zod'
 import { spaceConfigSchema } from '../../search-space/index.ts'
 import { agentIdSchema, leaseIdSchema, searchIdSchema, taskIdSchema } from './ids.ts'
+import { MAX_LANES } from './limits.ts'
 import { searchConfigSchema } from './search-config.ts'
 import { taskResultSchema, taskSchema, timingSchema } from './tasks.ts'
 
@@ -13,6 +14,7 @@ const registerRequestSchema = z
     name: text.describe('for people, for example the host name'),
     device: text.describe('for example "NVIDIA RTX 4090" or a CPU model'),
     backend: text.describe('for example "wasm" or "webgpu"'),
+    lanes: z.int().min(1).max(MAX_LANES).optional().describe('paths that it can train side by side, one in each thread; default 1'),
     dataset: z.strictObject({
       name: text,
       fingerprint: z.string().regex(/^[0-9a-f]{64}$/, 'expected 64 hexadecimal digits'),
@@ -42,7 +44,7 @@ const leaseResponseSchema = z
     z.object({ kind: z.literal('task'), task: taskSchema }),
     z.object({
       kind: z.literal('wait'),
-      reason: z.enum(['paused', 'all-handed-out']),
+      reason: z.enum(['paused', 'all-handed-out', 'round']).describe('round: the others have to finish theirs first'),
       retryAfterMs: z.int().min(0),
     }),
     z.object({ kind: z.literal('finished'), phase: z.enum(['finished', 'stopped']) }),

@@ -37,6 +37,7 @@ export { agentIdSchema, createId, profileIdSchema, searchIdSchema, tokenIdSchema
 export {
   CHECKPOINT_CHUNK_BYTES,
   MAX_AGENTS,
+  MAX_LANES,
   MAX_ALPHA,
   MAX_CHECKPOINT_BYTES,
   MAX_JSON_BYTES,
@@ -49,12 +50,14 @@ export {
   MAX_SHARD_BYTES,
   MAX_SHARDS,
   MAX_TASK_GATES,
+  MAX_TASK_STEPS,
   MAX_WEIGHTS_BYTES,
   PART_BYTES,
   PROFILE_CODE_MS,
   PROFILE_KEPT_MS,
   PROFILE_SESSION_MS,
   SEGMENT_BYTES,
+  ROUND_WAIT_MS,
   WAIT_MS,
 } from './limits.ts'
 export { MODEL_FORMAT, modelTensors, statisticsKeys } from './model-file.ts'
@@ -121,6 +124,7 @@ export {
   sourceOf,
   type Tensor,
 } from './safetensors.ts'
+export { COMMON_EXPONENT, OPERATION_EXPONENT, roundShare } from './round-shares.ts'
 export {
   type LatencyLoss,
   type ProxylessGradientConfig,
@@ -158,6 +162,7 @@ export {
   type TaskWork,
   taskWorkSchema,
   type Timing,
+  type WeightWork,
 } from './tasks.ts'
 export {
   createTrainingResponseSchema,

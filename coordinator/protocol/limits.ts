@@ -16,6 +16,8 @@ const MAX_ROW_BYTES = 1_900_000
 const SEGMENT_BYTES = 256 * 1024
 /** Architecture steps or mini-batches in one task: bounds the work lost with an agent. */
 const MAX_TASK_STEPS = 1000
+/** Threads of one agent. */
+const MAX_LANES = 256
 /** Gates over all steps of a task: with their gradients, at most 55 bytes of JSON each, they are one row of the log. */
 const MAX_TASK_GATES = 32_768
 /** A lease shorter than this would expire under an agent that merely compiles its kernels. */
@@ -23,6 +25,8 @@ const MIN_LEASE_MS = 1000
 const MAX_LEASE_MS = 3_600_000
 /** What an agent is told to wait when all work is handed out. */
 const WAIT_MS = 250
+/** And when the others of a round are nearly done with it. */
+const ROUND_WAIT_MS = 50
 /** Alpha is refused beyond this: e^±80 is the edge of what float32 probabilities can hold. */
 const MAX_ALPHA = 80
 /** Magnitudes beyond this in gradients, losses or weights are a diverged run, not a number to store. */
@@ -63,6 +67,7 @@ export {
   MAX_BATCH_SAMPLES,
   MAX_CHECKPOINT_BYTES,
   MAX_JSON_BYTES,
+  MAX_LANES,
   MAX_LEASE_MS,
   MAX_LOG_PAGE_BYTES,
   MAX_MAGNITUDE,
@@ -83,6 +88,7 @@ export {
   PROFILE_CODE_MS,
   PROFILE_KEPT_MS,
   PROFILE_SESSION_MS,
+  ROUND_WAIT_MS,
   SEGMENT_BYTES,
   WAIT_MS,
 }

@@ -38,6 +38,7 @@ const agentStatusSchema = z
     name: z.string(),
     device: z.string(),
     backend: z.string(),
+    lanes: z.int().describe('paths that it trains side by side'),
     registeredAtMs: z.int(),
     lastSeenAtMs: z.int(),
     imagesPerSecond: z.number().nullable().describe('of its last tasks, while training'),
@@ -73,7 +74,7 @@ const descriptionSchema = z.object({
     start: z.number().describe('mean per block at the start'),
   }),
   expectedLatencyMs: z.number(),
-  weightSteps: z.object({ done: z.int(), total: z.int() }),
+  weightSteps: z.object({ done: z.int(), total: z.int() }).describe('effective steps: what one agent alone would need for the same'),
   architectureSteps: z.object({ done: z.int(), skippedBlocks: z.int().describe('block updates left out because Zero was active') }),
 })
 

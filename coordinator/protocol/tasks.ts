@@ -2,19 +2,54 @@
 // so two agents never train on the same images of an epoch without having to talk.
 
 import * as z from 'zod'
-import { MAX_MAGNITUDE, MAX_TASK_STEPS } from './limits.ts'
+import { MAX_LANES, MAX_MAGNITUDE, MAX_TASK_STEPS } from './limits.ts'
 import { leaseIdSchema, taskIdSchema } from './ids.ts'
 
 const operationIndex = z.int().min(0).max(255)
 const pathSchema = z.array(operationIndex).max(1024).describe('one operation index per block')
 const step = z.int().min(0)
+/** Of what an agent has learnt in a round; see round-shares.ts. */
+const share = z.number().positive().max(1)
 const finite = z.number().min(-MAX_MAGNITUDE).max(MAX_MAGNITUDE)
 
 const trainWeightsSchema = z
   .strictObject({
     kind: z.literal('trainWeights'),
     firstStep: step.describe('global number of the first weight step; step i uses mini-batch firstStep + i of the weight share'),
-    paths: z.array(pathSchema).min(1).max(MAX_TASK_STEPS).describe('the path to train at each step'),
+    paths: z
+      .array(pathSchema)
+      .min(1)
+      .max(MAX_TASK_STEPS)
+      .describe('the path of each mini-batch; with lanes, path i · lanes + l is step i of lane l'),
+    lanes: z
+      .object({
+        count: z.int().min(1).max(MAX_LANES).describe('paths that are trained side by side'),
+        mergeEvery: z
+          .int()
+          .min(1)
+          .max(MAX_TASK_STEPS)
+          .describe('steps of each lane after which what the lanes have learnt is put together'),
+      })
+      .optional()
+      .describe('how the threads of one machine share the task; absent: one path after the other'),
+    schedule: z
+      .object({
+        from: z.number().min(0).describe('effective steps of the search before the first local step'),
+        perStep: z.number().min(0).describe('effective steps that each local step moves on'),
+        counts: z.number().min(0).describe('effective steps that this task counts for'),
+      })
+      .optional()
+      .describe('where the learning rate is; absent: firstStep, 1, and the number of paths'),
+    round: z
+      .object({
+        members: z.int().min(2).describe('agents in this round'),
+        commonShare: share.describe('share of their difference that is pushed of weights that every path has'),
+        sharedOperations: z
+          .array(z.object({ block: z.int().min(0), operation: operationIndex, share }))
+          .describe('operations that more than one agent trains in this round, each with the share of its difference that is pushed'),
+      })
+      .optional()
+      .describe('a round of several agents; absent: the agent is alone, and all differences are pushed whole'),
   })
   .meta({ id: 'TrainWeights', description: 'Train weights on sampled paths, one per mini-batch, and push the differences.' })
 
@@ -42,6 +77,7 @@ const evaluatePathsSchema = z
 
 const taskWorkSchema = z.discriminatedUnion('kind', [trainWeightsSchema, gateGradientsSchema, evaluatePathsSchema])
 type TaskWork = z.infer<typeof taskWorkSchema>
+type WeightWork = z.infer<typeof trainWeightsSchema>
 type TaskKind = TaskWork['kind']
 
 const counts = {
@@ -102,6 +138,12 @@ const timingSchema = z.strictObject({
   trainMs: z.number().min(0).max(1e12).describe('time in steps'),
   idleMs: z.number().min(0).max(1e12).describe('time between tasks and waiting for the network since the last result'),
   peakBytes: z.int().min(0).optional().describe("most bytes that one step's activations and gradients took"),
+  exchangeMs: z
+    .number()
+    .min(0)
+    .max(1e12)
+    .optional()
+    .describe('from the end of the training of a weight task until the weights of the others had been taken in'),
 })
 type Timing = z.infer<typeof timingSchema>
 
@@ -116,4 +158,5 @@ export {
   taskWorkSchema,
   type Timing,
   timingSchema,
+  type WeightWork,
 }

@@ -11,13 +11,14 @@ import {
   MAX_AGENTS,
   type Phase,
   ProblemError,
+  ROUND_WAIT_MS,
   type RegisterRequest,
   type ReleaseRequest,
   type SubmitRequest,
   type SubmitResponse,
   WAIT_MS,
 } from '../protocol/index.ts'
-import { findStrategy, type Strategy, type StrategyContext } from '../strategies/index.ts'
+import { type Attendance, findStrategy, type Member, type Strategy, type StrategyContext } from '../strategies/index.ts'
 import { strategyContext } from './create.ts'
 import type { AgentRecord, OutstandingTask, Recent, SearchSetup, SearchState, SearchStore } from './store.ts'
 
@@ -28,6 +29,11 @@ const PAUSED_WAIT_MS = 1000
 const SEEN_EVERY_MS = 10_000
 /** Weight of the newest task in an agent's throughput. */
 const THROUGHPUT_WEIGHT = 0.3
+/** An agent that was seen this long ago, and holds no lease, has no seat in the next round: it polls far more often. */
+const PRESENT_MS = 30_000
+/** Nobody waits for a task that takes this many times as long as its agent's speed says, nor for one much shorter than a request. */
+const OVERDUE_FACTOR = 4
+const MIN_OVERDUE_MS = 3000
 
 /** A search opened for use: its fixed parts, computed once. */
 type OpenSearch = {
@@ -89,6 +95,7 @@ function registerAgent(search: OpenSearch, request: RegisterRequest, agentId: st
       idleMs: 0,
       peakBytes: null,
       imagesPerSecond: null,
+      lanes: request.lanes ?? 1,
     }
     store.writeAgent(agent)
     store.writeState({
@@ -126,20 +133,63 @@ function nextExpiryMs(search: OpenSearch): number | null {
   return times.length > 0 ? Math.min(...times) : null
 }
 
+function memberOf(agent: AgentRecord, batchSize: number): Member {
+  const lanes = agent.lanes ?? 1
+  return {
+    agentId: agent.agentId,
+    lanes,
+    stepsPerSecond: agent.imagesPerSecond === null ? null : agent.imagesPerSecond / (batchSize * lanes),
+    exchangeMs: agent.exchangeMs ?? null,
+  }
+}
+
+/** Whether a task takes so long that its agent may be gone. */
+function isOverdue({ work, lease }: OutstandingTask, agent: AgentRecord | null, batchSize: number, nowMs: number): boolean {
+  if (lease?.leasedAtMs === undefined || work.kind !== 'trainWeights' || !agent?.imagesPerSecond) return false
+  const expectedMs = (1000 * work.paths.length * batchSize) / agent.imagesPerSecond
+  return nowMs - lease.leasedAtMs > Math.max(MIN_OVERDUE_MS, OVERDUE_FACTOR * expectedMs)
+}
+
+/** Who is there, as the strategy sees it. An agent that holds only overdue leases is not. */
+function attendanceOf(search: OpenSearch, asker: AgentRecord, nextTaskId: number, nowMs: number): Attendance {
+  const { store, setup } = search
+  const { batchSize } = setup.config.training
+  const outstanding = store.outstandingTasks().map((task) => {
+    const agentId = task.lease?.agentId ?? null
+    const agent = agentId === null ? null : store.readAgent(agentId)
+    return { taskId: task.taskId, agentId, overdue: isOverdue(task, agent, batchSize, nowMs) }
+  })
+  const isPresent = (agent: AgentRecord): boolean => {
+    if (agent.agentId === asker.agentId) return true
+    const held = outstanding.filter(({ agentId }) => agentId === agent.agentId)
+    return held.length > 0 ? held.some(({ overdue }) => !overdue) : agent.asked === true && nowMs - agent.lastSeenAtMs < PRESENT_MS
+  }
+  return {
+    asker: memberOf(asker, batchSize),
+    members: store
+      .agents()
+      .filter(isPresent)
+      .map((agent) => memberOf(agent, batchSize)),
+    outstanding,
+    nextTaskId,
+  }
+}
+
 /** Hands out a task: one that came back first, else a new one. */
 function leaseTask(search: OpenSearch, agentId: string, leaseId: string, nowMs: number): LeaseResponse {
   const { store, setup, strategy, context } = search
   const { leaseMs, maxOutstanding } = setup.config.tasks
   return store.transaction((): LeaseResponse => {
     const agent = knownAgent(store, agentId)
-    if (nowMs - agent.lastSeenAtMs >= SEEN_EVERY_MS) store.writeAgent({ ...agent, lastSeenAtMs: nowMs })
+    if (agent.asked !== true || nowMs - agent.lastSeenAtMs >= SEEN_EVERY_MS)
+      store.writeAgent({ ...agent, asked: true, lastSeenAtMs: nowMs })
     expireLeases(search, nowMs)
     const state = store.readState()
     if (state.intent === 'stopped') return { kind: 'finished', phase: 'stopped' }
     if (state.finishedAtMs !== null) return { kind: 'finished', phase: 'finished' }
     if (state.intent === 'paused') return { kind: 'wait', reason: 'paused', retryAfterMs: PAUSED_WAIT_MS }
 
-    const lease = { leaseId, agentId, expiresAtMs: nowMs + leaseMs }
+    const lease = { leaseId, agentId, expiresAtMs: nowMs + leaseMs, leasedAtMs: nowMs }
     const hand = (task: OutstandingTask): LeaseResponse => {
       store.writeOutstanding(task)
       return { kind: 'task', task: { taskId: task.taskId, leaseId, leaseMs, work: task.work } }
@@ -149,9 +199,11 @@ function leaseTask(search: OpenSearch, agentId: string, leaseId: string, nowMs: 
     if (queued) return hand({ ...queued, lease })
     if (outstanding.length >= maxOutstanding) return { kind: 'wait', reason: 'all-handed-out', retryAfterMs: WAIT_MS }
 
-    const proposal = strategy.propose(state.strategy, context)
-    if (proposal.kind !== 'work') return { kind: 'wait', reason: 'all-handed-out', retryAfterMs: WAIT_MS }
     const taskId = state.counts.created + 1
+    const attendance = attendanceOf(search, agent, taskId, nowMs)
+    const proposal = strategy.propose(state.strategy, context, attendance)
+    if (proposal.kind === 'wait' && attendance.members.length > 1) return { kind: 'wait', reason: 'round', retryAfterMs: ROUND_WAIT_MS }
+    if (proposal.kind !== 'work') return { kind: 'wait', reason: 'all-handed-out', retryAfterMs: WAIT_MS }
     store.writeState({
       ...state,
       strategy: proposal.state,
@@ -194,21 +246,21 @@ function releaseLease(search: OpenSearch, { reason, ...ref }: ReleaseRequest, no
   })
 }
 
+function smooth(before: number | null | undefined, current: number): number {
+  return before == null ? current : before + THROUGHPUT_WEIGHT * (current - before)
+}
+
 function withThroughput(agent: AgentRecord, request: SubmitRequest, images: number, nowMs: number): AgentRecord {
-  const { trainMs, idleMs, peakBytes } = request.timing
+  const { trainMs, idleMs, peakBytes, exchangeMs } = request.timing
   const current = trainMs > 0 ? (images * 1000) / trainMs : null
-  const smoothed =
-    current === null
-      ? agent.imagesPerSecond
-      : agent.imagesPerSecond === null
-        ? current
-        : agent.imagesPerSecond + THROUGHPUT_WEIGHT * (current - agent.imagesPerSecond)
+  const smoothed = current === null ? agent.imagesPerSecond : smooth(agent.imagesPerSecond, current)
   return {
     ...agent,
     lastSeenAtMs: nowMs,
     tasksDone: agent.tasksDone + 1,
     trainMs: agent.trainMs + trainMs,
     idleMs: agent.idleMs + idleMs,
+    ...(exchangeMs !== undefined && { exchangeMs: smooth(agent.exchangeMs, exchangeMs) }),
     peakBytes: peakBytes === undefined ? agent.peakBytes : Math.max(agent.peakBytes ?? 0, peakBytes),
     imagesPerSecond: request.result.kind === 'trainWeights' ? smoothed : agent.imagesPerSecond,
   }

@@ -63,9 +63,9 @@ function latencyTableStatus({ table, predicted }: SearchSetup): SearchStatus['la
 }
 
 function agentStatus(agent: AgentRecord): SearchStatus['agents'][number] {
-  const { trainMs, idleMs, ...shown } = agent
+  const { trainMs, idleMs, asked: _, exchangeMs: __, lanes, ...shown } = agent
   const wallMs = trainMs + idleMs
-  return { ...shown, idleShare: wallMs > 0 ? idleMs / wallMs : null }
+  return { ...shown, lanes: lanes ?? 1, idleShare: wallMs > 0 ? idleMs / wallMs : null }
 }
 
 function searchSummary(search: OpenSearch): SearchSummary {

@@ -55,7 +55,15 @@ const outstandingTaskSchema = z.strictObject({
   taskId: z.int(),
   work: taskWorkSchema,
   /** Null while the task waits to be handed out again. */
-  lease: z.strictObject({ leaseId: z.string(), agentId: z.string(), expiresAtMs: z.int() }).nullable(),
+  lease: z
+    .strictObject({
+      leaseId: z.string(),
+      agentId: z.string(),
+      expiresAtMs: z.int(),
+      /** Absent in leases from before there were rounds. */
+      leasedAtMs: z.int().optional(),
+    })
+    .nullable(),
 })
 type OutstandingTask = z.infer<typeof outstandingTaskSchema>
 
@@ -73,6 +81,12 @@ const agentRecordSchema = z.strictObject({
   idleMs: z.number(),
   imagesPerSecond: z.number().nullable(),
   peakBytes: z.number().nullable().default(null),
+  /** Absent in records from before there were lanes: 1. */
+  lanes: z.int().min(1).optional(),
+  /** Whether it has asked for work: one that only registered has no seat in a round. */
+  asked: z.boolean().optional(),
+  /** Of its last weight tasks in rounds, smoothed. */
+  exchangeMs: z.number().optional(),
 })
 type AgentRecord = z.infer<typeof agentRecordSchema>
 

@@ -14,4 +14,5 @@ function findStrategy(name: StrategyName): Strategy<unknown> {
 }
 
 export { findStrategy }
+export type { Attendance, Member, Outstanding } from './rounds.ts'
 export type { Absorbed, Description, Proposal, Strategy, StrategyContext } from './strategy.ts'

@@ -8,6 +8,7 @@ import { createRandom, randomStateSchema, type Random, type RandomState, seedSta
 import { ProblemError, type ProxylessGradientConfig, type ResultOf, type TaskWork } from '../protocol/index.ts'
 import { type BlockSample, updateAlpha } from './alpha-update.ts'
 import { argmax, entropy, softmax } from './distribution.ts'
+import { ALONE, type Attendance, openRound, type Round, roundSchema, takeTurn, withoutEnded, workOf } from './rounds.ts'
 import type { Absorbed, Description, Proposal, Strategy, StrategyContext } from './strategy.ts'
 
 const DEFAULT_WARMUP_SHARE = 0.1
@@ -23,8 +24,12 @@ const stateSchema = z.strictObject({
   steps: z.array(count),
   alphaVersion: count,
   entropyStart: z.number(),
-  weightStepsProposed: count,
-  weightStepsDone: count,
+  /** Effective steps: what one agent alone would need for the same (rounds.ts). Those of a single agent are its mini-batches. */
+  weightStepsProposed: z.number().min(0),
+  weightStepsDone: z.number().min(0),
+  /** Mini-batches handed out; absent in states from before there were rounds, where it is `weightStepsProposed`. */
+  batchesProposed: count.optional(),
+  rounds: z.array(roundSchema).optional(),
   architectureStepsProposed: count,
   architectureStepsDone: count,
   skippedBlocks: count,
@@ -73,6 +78,8 @@ function init(context: StrategyContext): State {
   const zeros = alpha.map((row) => row.map(() => 0))
   return {
     random: random.state(),
+    batchesProposed: 0,
+    rounds: [],
     alpha,
     firstMoment: zeros,
     secondMoment: zeros,
@@ -119,7 +126,57 @@ function evaluation(state: State, evaluationsProposed: number, images: number): 
   return { kind: 'work', work: { kind: 'evaluatePaths', paths: [derive(state)], images }, state: { ...state, evaluationsProposed } }
 }
 
-function propose(state: State, context: StrategyContext): Proposal<State> {
+/** A round from where the last one ends, to the end of the warm-up or of the search at most. */
+function nextRound(state: State, context: StrategyContext, { asker, members }: Attendance, random: Random): Round {
+  const { training, tasks } = context.config
+  const warmup = warmupSteps(context)
+  const from = state.weightStepsProposed
+  const uniform = from < warmup
+  return openRound(
+    {
+      probabilities: state.alpha.map((row) => (uniform ? row.map(() => 1 / row.length) : softmax(row))),
+      uniform,
+      members: members.some(({ agentId }) => agentId === asker.agentId) ? members : [...members, asker],
+      weightSteps: tasks.weightSteps,
+      from,
+      end: uniform ? warmup : training.steps,
+      firstBatch: state.batchesProposed ?? from,
+    },
+    random,
+  )
+}
+
+/** Weight steps for the one that asks; null where it has to wait, or where all have been handed out. */
+function proposeWeights(state: State, context: StrategyContext, attendance: Attendance): Proposal<State> | null {
+  const { asker, outstanding, nextTaskId } = attendance
+  const rounds = state.rounds ?? []
+  const isAllProposed = state.weightStepsProposed >= context.config.training.steps
+  const turn = takeTurn(rounds, attendance, isAllProposed)
+  if (turn.kind === 'wait') return null
+  const random = createRandom(state.random as RandomState)
+  const opened = turn.kind === 'open' ? nextRound(state, context, attendance, random) : null
+  const round = turn.kind === 'open' ? (opened as Round) : turn.round
+  const seat = turn.kind === 'open' ? round.seats.find(({ agentId }) => agentId === asker.agentId) : turn.seat
+  if (!seat) throw new Error(`no seat for agent ${asker.agentId} in the round that it opened`)
+  const work = workOf(round, seat, random)
+  const taken = { ...seat, agentId: asker.agentId, taskId: nextTaskId }
+  const seated: Round = { ...round, seats: round.seats.map((other) => (other === seat ? taken : other)) }
+  const all = opened ? [...rounds, seated] : rounds.map((other) => (other === round ? seated : other))
+  const batches = opened ? opened.seats.reduce((sum, { lanes, steps }) => sum + lanes * steps, 0) : 0
+  return {
+    kind: 'work',
+    work,
+    state: {
+      ...state,
+      random: random.state(),
+      weightStepsProposed: opened ? opened.from + opened.effective : state.weightStepsProposed,
+      batchesProposed: (state.batchesProposed ?? state.weightStepsProposed) + batches,
+      rounds: withoutEnded(all, [...outstanding, { taskId: nextTaskId, agentId: asker.agentId, overdue: false }]),
+    },
+  }
+}
+
+function propose(state: State, context: StrategyContext, attendance: Attendance = ALONE): Proposal<State> {
   const { training, tasks } = context.config
   const { archEvery, evaluateEvery, evaluateImages } = settings(context)
   const warmup = warmupSteps(context)
@@ -145,22 +202,10 @@ function propose(state: State, context: StrategyContext): Proposal<State> {
     )
   }
 
-  if (allWeightsProposed) {
-    const evaluations = Math.ceil(training.steps / evaluateEvery)
-    return state.evaluationsProposed < evaluations ? evaluation(state, evaluations, evaluateImages) : { kind: 'done' }
-  }
-  const uniform = weightsProposed < warmup
-  const end = uniform ? warmup : training.steps
-  const steps = Math.min(tasks.weightSteps, end - weightsProposed)
-  return withRandom(
-    state,
-    (random) => {
-      const probabilities = state.alpha.map(softmax)
-      const draw = (p: readonly number[]) => (uniform ? random.integer(p.length) : random.weighted(p))
-      return { kind: 'trainWeights', firstStep: weightsProposed, paths: Array.from({ length: steps }, () => probabilities.map(draw)) }
-    },
-    { weightStepsProposed: weightsProposed + steps },
-  )
+  const hasUntakenSeats = (state.rounds ?? []).some(({ seats }) => seats.some(({ taskId }) => taskId === null))
+  if (!allWeightsProposed || hasUntakenSeats) return proposeWeights(state, context, attendance) ?? { kind: 'wait' }
+  const evaluations = Math.ceil(training.steps / evaluateEvery)
+  return state.evaluationsProposed < evaluations ? evaluation(state, evaluations, evaluateImages) : { kind: 'done' }
 }
 
 /** What does not fit between the gates of a task and the result that came back for them. */
@@ -228,7 +273,7 @@ function absorb(state: State, work: TaskWork, result: ResultOf<TaskWork['kind']>
     return {
       kind: 'applied',
       metric: { loss, correct, images },
-      state: { ...state, weightStepsDone: state.weightStepsDone + work.paths.length },
+      state: { ...state, weightStepsDone: state.weightStepsDone + (work.schedule?.counts ?? work.paths.length) },
     }
   }
   if (result.kind === 'gateGradients' && work.kind === 'gateGradients') return absorbGates(state, work, result, context)
@@ -258,7 +303,7 @@ function describe(state: State, context: StrategyContext): Description {
     probabilities,
     entropy: { total, mean: total / perBlock.length, perBlock, start: state.entropyStart },
     expectedLatencyMs: expectedLatencyMs(context.latency, probabilities),
-    weightSteps: { done: state.weightStepsDone, total: context.config.training.steps },
+    weightSteps: { done: Math.round(state.weightStepsDone), total: context.config.training.steps },
     architectureSteps: { done: state.architectureStepsDone, skippedBlocks: state.skippedBlocks },
     phase: !started ? 'waiting' : warm ? 'warmup' : 'searching',
   }

@@ -4,6 +4,7 @@
 import type * as z from 'zod'
 import type { SpaceLatency } from '../../latency-lut/coverage.ts'
 import type { Space } from '../../search-space/index.ts'
+import type { Attendance } from './rounds.ts'
 import type { Phase, SearchConfig, TaskResult, TaskWork } from '../protocol/index.ts'
 
 /** What stays the same during a search. */
@@ -45,8 +46,8 @@ type Strategy<State> = {
   readonly stateSchema: z.ZodType<State>
   /** Throws ProblemError `invalid-request` where the configuration does not fit the space. */
   init(context: StrategyContext): State
-  /** The next piece of work. */
-  propose(state: State, context: StrategyContext): Proposal<State>
+  /** The next piece of work for the agent that asks. Without `attendance`: for one that is alone. */
+  propose(state: State, context: StrategyContext, attendance?: Attendance): Proposal<State>
   /** Takes in the result of `work`; called at most once for each piece of work that was proposed. */
   absorb(state: State, work: TaskWork, result: TaskResult, context: StrategyContext): Absorbed<State>
   /** The architecture as of now, one operation index per block. */

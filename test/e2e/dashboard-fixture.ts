@@ -153,6 +153,7 @@ function createSimulatedSearch({ space: ref = 'proxyless-mobile' as SpaceRef, st
       name,
       device,
       backend,
+      lanes: 1,
       registeredAtMs: START_MS + index * 1000,
       lastSeenAtMs: nowMs - silentMs,
       imagesPerSecond: running && silentMs < 60_000 ? 640 * share : null,

@@ -15,6 +15,7 @@ function makeAgent(changes: Partial<SearchStatus['agents'][number]> = {}): Searc
     name: 'workstation',
     device: 'NVIDIA RTX 4090',
     backend: 'webgpu',
+    lanes: 1,
     registeredAtMs: NOW_MS - 60_000,
     lastSeenAtMs: NOW_MS - 3000,
     imagesPerSecond: 812.4,

@@ -153,13 +153,14 @@ function createTrainer({
     }
   }
 
-  const trainPath = async (path: Path, step: number, stream: BatchStream) => {
+  /** `position` in effective steps of the search: where the learning rate is. */
+  const trainPath = async (path: Path, position: number, stream: BatchStream) => {
     return withStep(await nextStep(stream), async ({ images, labels }) => {
       const input = { graph: graphOf(path), weights, images, labels, labelSmoothing }
       const done = await microBatches.run(batchSize, (parts) => trainStep({ ...input, accumulate: parts }))
       const { loss, correct, gradients } = done
       peakBytes = Math.max(peakBytes, done.peakBytes)
-      optimiser.apply(weights, gradients, cosineRate(step, training.steps, training.learningRate))
+      optimiser.apply(weights, gradients, cosineRate(position, training.steps, training.learningRate))
       return { loss, correct }
     })
   }
@@ -194,11 +195,12 @@ function createTrainer({
   const runOn = async (stream: BatchStream, work: TaskWork, betweenSteps: BetweenSteps): Promise<ResultOf<TaskWork['kind']>> => {
     switch (work.kind) {
       case 'trainWeights': {
+        const { from, perStep } = work.schedule ?? { from: work.firstStep, perStep: 1 }
         let loss = 0
         let correct = 0
         for (const [i, path] of work.paths.entries()) {
           await betweenSteps(work.paths.length - i)
-          const step = await trainPath(path, work.firstStep + i, stream)
+          const step = await trainPath(path, from + i * perStep, stream)
           loss += step.loss / work.paths.length
           correct += step.correct
         }

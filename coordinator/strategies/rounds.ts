@@ -1,0 +1,244 @@
+// Rounds of weight training: what lets n agents do the work of n.
+//
+// A round gives every agent that is there a seat: a part of the operations (parts.ts) and a number of local steps in
+// proportion to its speed, so that all end at about the same time. The paths of a seat are sampled when it is taken. An
+// agent may take its seat in the next round while others are still busy with this one, so that nobody waits for a network,
+// but not run ahead of them by more: what the others have learnt must be in its weights before it is a round old. A seat
+// that is left untaken by an agent that is gone goes to the next one that would have to wait.
+//
+// The effective steps of a round, of which the learning rate, the warm-up and the end of the search are counted, are what
+// one agent alone would need for the same: m^−β of the mini-batches, where m counts the learners as (Σ s)² / Σ s², s being
+// the steps of each. β is measured (docs/scaling.md).
+
+import * as z from 'zod'
+import type { Random } from '../../search-space/index.ts'
+import { COMMON_EXPONENT, MAX_TASK_STEPS, OPERATION_EXPONENT, roundShare, type WeightWork } from '../protocol/index.ts'
+import { countOwners, divide, drawPath, type Part } from './parts.ts'
+
+/** β above. */
+const EFFORT_EXPONENT = 0.15
+/** Two agents do well with tasks of any length; the more there are, the fewer operations each has, and the sooner they must change hands. */
+const BASE_LEARNERS = 2
+/** Below this an agent is busy with requests more than with training. */
+const MIN_LOCAL_STEPS = 2
+/** A task takes at least this many times as long as what the others have learnt takes to arrive. */
+const EXCHANGE_MARGIN = 2
+/** A machine puts together what its lanes have learnt after this many steps: in its memory that costs little. */
+const MERGE_EVERY = 2
+
+/** An agent as far as rounds know it. */
+type Member = {
+  readonly agentId: string
+  /** Paths that it trains side by side. */
+  readonly lanes: number
+  /** Local steps a second in each lane; null before it has delivered. */
+  readonly stepsPerSecond: number | null
+  /** From the end of a task until the others' weights are there, milliseconds; null before that was measured. */
+  readonly exchangeMs: number | null
+}
+
+type Outstanding = {
+  readonly taskId: number
+  /** Null while the task waits to be handed out again. */
+  readonly agentId: string | null
+  /** Takes several times as long as it should: nobody waits for it. */
+  readonly overdue: boolean
+}
+
+/** Who asks for work, and what the others are doing. */
+type Attendance = {
+  readonly asker: Member
+  /** Agents that are there, the asker included. */
+  readonly members: readonly Member[]
+  readonly outstanding: readonly Outstanding[]
+  /** The id that a task proposed now will have. */
+  readonly nextTaskId: number
+}
+
+const SOLE: Member = { agentId: 'alone', lanes: 1, stepsPerSecond: null, exchangeMs: null }
+
+/** One agent with one lane, whose results come back at once. */
+const ALONE: Attendance = { asker: SOLE, members: [SOLE], outstanding: [], nextTaskId: 0 }
+
+const part = z.array(z.strictObject({ operations: z.array(z.int().min(0)).min(1), weights: z.array(z.number().min(0)) }))
+
+const seatSchema = z.strictObject({
+  agentId: z.string(),
+  lanes: z.int().min(1),
+  /** Of each lane. */
+  steps: z.int().min(1),
+  firstBatch: z.int().min(0),
+  /** Effective steps that it counts for. */
+  counts: z.number().min(0),
+  part,
+  /** Null until it is taken. */
+  taskId: z.int().nullable(),
+})
+type Seat = z.infer<typeof seatSchema>
+
+const roundSchema = z.strictObject({
+  /** Effective steps before it. */
+  from: z.number().min(0),
+  /** Effective steps of all of it. */
+  effective: z.number().positive(),
+  /** Paths are drawn uniformly: the search is still warming up. */
+  uniform: z.boolean(),
+  sharedOperations: z.array(z.strictObject({ block: z.int(), operation: z.int(), share: z.number() })),
+  seats: z.array(seatSchema).min(1),
+})
+type Round = z.infer<typeof roundSchema>
+
+type RoundPlan = {
+  /** Probabilities by block and operation. */
+  readonly probabilities: readonly (readonly number[])[]
+  readonly uniform: boolean
+  readonly members: readonly Member[]
+  /** Local steps of an agent that is alone. */
+  readonly weightSteps: number
+  /** Effective steps before the round, and those at which it has to end. */
+  readonly from: number
+  readonly end: number
+  readonly firstBatch: number
+}
+
+const sum = (values: readonly number[]) => values.reduce((total, value) => total + value, 0)
+
+/** Effective steps of learners that take these numbers of steps side by side. */
+function effectiveSteps(steps: readonly number[]): number {
+  const total = sum(steps)
+  const learners = total ** 2 / sum(steps.map((value) => value ** 2))
+  return total * learners ** -EFFORT_EXPONENT
+}
+
+/** Local steps of each member before the round is cut to fit. */
+function localSteps({ members, weightSteps }: RoundPlan): number[] {
+  const learners = sum(members.map(({ lanes }) => lanes))
+  const known = members.flatMap(({ stepsPerSecond }) => (stepsPerSecond === null ? [] : [stepsPerSecond]))
+  const meanSpeed = known.length > 0 ? sum(known) / known.length : 1
+  const speedOf = ({ stepsPerSecond }: Member) => (stepsPerSecond ?? meanSpeed) / meanSpeed
+  const exchangeSteps = Math.max(0, ...members.map(({ exchangeMs }) => ((exchangeMs ?? 0) / 1000) * meanSpeed * EXCHANGE_MARGIN))
+  const agentsAlone = members.length === 1
+  const base = agentsAlone
+    ? weightSteps
+    : Math.max(MIN_LOCAL_STEPS, exchangeSteps, Math.min(weightSteps, (weightSteps * BASE_LEARNERS) / learners))
+  return members.map((member) => {
+    const most = Math.floor(MAX_TASK_STEPS / member.lanes)
+    return Math.min(most, Math.max(1, Math.round(base * (agentsAlone ? 1 : speedOf(member)))))
+  })
+}
+
+function openRound(plan: RoundPlan, random: Random): Round {
+  const { probabilities, uniform, members, from, end, firstBatch } = plan
+  const wanted = localSteps(plan)
+  const lanesOf = (steps: readonly number[]) => members.flatMap(({ lanes }, i) => Array.from({ length: lanes }, () => steps[i] as number))
+  const left = end - from
+  const fits = Math.min(1, left / effectiveSteps(lanesOf(wanted)))
+  const steps = wanted.map((value) => Math.max(1, Math.ceil(value * fits - 1e-9)))
+  const effective = Math.min(left, effectiveSteps(lanesOf(steps)))
+  const batches = members.map(({ lanes }, i) => lanes * (steps[i] as number))
+  const parts = divide(
+    probabilities.map((weights) => ({ operations: weights.map((_, operation) => operation), weights })),
+    batches,
+    random,
+  )
+  const total = sum(batches)
+  let batch = firstBatch
+  const seats = members.map(({ agentId, lanes }, i): Seat => {
+    const mine = batches[i] as number
+    const first = batch
+    batch += mine
+    return {
+      agentId,
+      lanes,
+      steps: steps[i] as number,
+      firstBatch: first,
+      counts: (effective * mine) / total,
+      part: (parts[i] as Part).map(({ operations, weights }) => ({ operations: [...operations], weights: [...weights] })),
+      taskId: null,
+    }
+  })
+  const sharedOperations =
+    seats.length === 1
+      ? []
+      : countOwners(parts).flatMap((owners, block) =>
+          [...owners].flatMap(([operation, count]) =>
+            count > 1 ? [{ block, operation, share: roundShare(count, OPERATION_EXPONENT) }] : [],
+          ),
+        )
+  return { from, effective, uniform, sharedOperations, seats }
+}
+
+/** Paths of a seat, lanes side by side: lanes never train the same operation within a sub-round, unless they have to. */
+function drawPaths({ lanes, steps, part: own }: Seat, uniform: boolean, random: Random): number[][] {
+  if (lanes === 1) return Array.from({ length: steps }, () => drawPath(own, uniform, random))
+  const shares = Array.from({ length: lanes }, () => 1)
+  let parts: Part[] = []
+  return Array.from({ length: steps * lanes }, (_, i) => {
+    if (i % (lanes * MERGE_EVERY) === 0) parts = divide(own, shares, random)
+    return drawPath(parts[i % lanes] as Part, uniform, random)
+  })
+}
+
+/** The work of a seat. An agent that is alone and has one lane gets the plain form, in which everything follows from the step's number. */
+function workOf(round: Round, seat: Seat, random: Random): WeightWork {
+  const paths = drawPaths(seat, round.uniform, random)
+  const members = round.seats.length
+  const plain: WeightWork = { kind: 'trainWeights', firstStep: seat.firstBatch, paths }
+  const isPlain = members === 1 && seat.lanes === 1 && round.from === seat.firstBatch && round.effective === paths.length
+  if (isPlain) return plain
+  const mine = new Set(seat.part.flatMap(({ operations }, block) => operations.map((operation) => `${block}/${operation}`)))
+  return {
+    ...plain,
+    ...(seat.lanes > 1 && { lanes: { count: seat.lanes, mergeEvery: MERGE_EVERY } }),
+    schedule: { from: round.from, perStep: round.effective / seat.steps, counts: seat.counts },
+    ...(members > 1 && {
+      round: {
+        members,
+        commonShare: roundShare(members, COMMON_EXPONENT),
+        sharedOperations: round.sharedOperations.filter(({ block, operation }) => mine.has(`${block}/${operation}`)),
+      },
+    }),
+  }
+}
+
+/** What an agent that asks for weight steps gets: a seat, or the right to open the next round, or a while to wait. */
+type Turn = { readonly kind: 'seat'; readonly round: Round; readonly seat: Seat } | { readonly kind: 'open' } | { readonly kind: 'wait' }
+
+function takeTurn(rounds: readonly Round[], { asker, members, outstanding }: Attendance, isAllProposed: boolean): Turn {
+  const seats = rounds.flatMap((round) => round.seats.map((seat) => ({ round, seat })))
+  const untaken = seats.filter(({ seat }) => seat.taskId === null)
+  const own = untaken.find(({ seat }) => seat.agentId === asker.agentId)
+  if (own) return { kind: 'seat', ...own }
+  const newest = rounds.at(-1)
+  const isInTheWay = ({ seat, round }: { seat: Seat; round: Round }) => {
+    if (round === newest) return false
+    const task = outstanding.find(({ taskId }) => taskId === seat.taskId)
+    return seat.taskId === null || (task !== undefined && !task.overdue)
+  }
+  const isAlone = members.length === 1
+  if (!isAllProposed && (isAlone || !seats.some(isInTheWay))) return { kind: 'open' }
+  // Somebody who works will come for its seat; who does not may be gone.
+  const isAtWork = (agentId: string) => outstanding.some((task) => task.agentId === agentId && !task.overdue)
+  const abandoned = untaken.find(({ seat }) => !isAtWork(seat.agentId))
+  return abandoned ? { kind: 'seat', ...abandoned } : { kind: 'wait' }
+}
+
+/** The rounds in which somebody still has something to do, and the newest. */
+function withoutEnded(rounds: readonly Round[], outstanding: readonly Outstanding[]): Round[] {
+  const isOut = (taskId: number | null) => taskId === null || outstanding.some((task) => task.taskId === taskId)
+  return rounds.filter((round, i) => i === rounds.length - 1 || round.seats.some((seat) => isOut(seat.taskId)))
+}
+
+export {
+  ALONE,
+  type Attendance,
+  effectiveSteps,
+  type Member,
+  openRound,
+  type Outstanding,
+  type Round,
+  roundSchema,
+  takeTurn,
+  withoutEnded,
+  workOf,
+}
