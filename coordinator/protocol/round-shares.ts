@@ -8,8 +8,8 @@
 
 /** Weights of stem, head and other parts that every path has: all learners train them at every step. */
 const COMMON_EXPONENT = 0.5
-/** Operations that more than one learner has got. */
-const OPERATION_EXPONENT = 0.5
+/** Operations that more than one learner has got: for a few steps at a time, so that summing them goes well as a rule. */
+const OPERATION_EXPONENT = 0.25
 
 /** The factor on each of the differences of `learners` learners. */
 function roundShare(learners: number, exponent: number): number {

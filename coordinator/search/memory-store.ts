@@ -15,11 +15,15 @@ function createMemoryStore(): SearchStore {
   let content: Content = { setup: null, state: null, outstanding: new Map(), agents: new Map(), log: [] }
   return {
     transaction(body) {
-      const before = structuredClone(content)
+      // Values are never changed in place, so that keeping the containers is enough.
+      const { setup, state, log } = content
+      const before = { setup, state, outstanding: new Map(content.outstanding), agents: new Map(content.agents) }
+      const logged = log.length
       try {
         return body()
       } catch (error) {
-        content = before
+        log.length = logged
+        content = { ...before, log }
         throw error
       }
     },

@@ -5,15 +5,16 @@
 // circle, each as long as its probability, and each learner has an arc of it, as long as its share of the steps. Two kinds
 // of operations:
 //
-//   small (shorter than every arc)   belongs whole to the learner in whose arc its middle lies
-//   large                            belongs to each learner whose point lies in it; the points of all learners are at the
-//                                    same place of their arcs (systematic sampling, Madow 1949), so that the number of its
-//                                    owners is its probability times the learners, rounded up or down
+//   small   clearly shorter than every arc: belongs whole to the learner in whose arc its middle lies
+//   large   belongs to each learner whose point lies in it; the points of all learners are at the same place of their arcs
+//           (systematic sampling, Madow 1949), so that the number of its owners is its probability times the learners,
+//           rounded up or down
 //
 // A learner whose point lies in a large operation trains only that; one whose point lies among small ones draws from those
-// that are its own. Over many rounds each operation is drawn as often as its probability says. Late in a search, when one
-// operation of a block has nearly all of the probability, all learners train it: such collisions cannot be avoided, and
-// protocol/round-shares.ts says what becomes of them.
+// that are its own. Over many rounds each operation is drawn as often as its probability says: exactly where all are equal
+// or large, within 0.04 else, since small ones are not cut in two where arcs meet. (Gates of architecture steps are drawn from
+// the probabilities themselves.) Late in a search, when one operation of a block has nearly all of the probability, all
+// learners train it: such collisions cannot be avoided, and protocol/round-shares.ts says what becomes of them.
 
 import type { Random } from '../../search-space/index.ts'
 
@@ -21,6 +22,9 @@ import type { Random } from '../../search-space/index.ts'
 type BlockPart = { readonly operations: readonly number[]; readonly weights: readonly number[] }
 /** One for each block. */
 type Part = readonly BlockPart[]
+
+/** Operations that are as long as an arc but for a little each go to one learner, as if they were as long. */
+const LARGE_SHARE = 0.95
 
 type Interval = { readonly operation: number; readonly from: number; readonly length: number }
 
@@ -48,7 +52,7 @@ function intervalAt(intervals: readonly Interval[], place: number): Interval {
 function divideBlock(block: BlockPart, shares: readonly number[], random: Random): BlockPart[] {
   const intervals = layOut(block, random)
   const smallestArc = Math.min(...shares)
-  const isLarge = ({ length }: Interval) => length >= smallestArc
+  const isLarge = ({ length }: Interval) => length >= LARGE_SHARE * smallestArc
   const turn = random.uniform()
   const point = random.uniform()
   const parts: BlockPart[] = shares.map(() => ({ operations: [], weights: [] }))

@@ -1,0 +1,56 @@
+// The same search by real processes on this machine: a coordinator, and agents that reach it over loopback.
+
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { startCommand } from '../../command-line/child-commands.ts'
+import { createClient } from '../../command-line/coordinator-client.ts'
+import { startLocalCoordinator } from '../../coordinator/cli/local-coordinator.ts'
+import { macsTable } from './virtual-coordinator.ts'
+import { createSpace } from '../../search-space/index.ts'
+import { DATASET, searchConfig, SPACE } from './virtual-search.ts'
+
+type RealCase = { readonly agents: number; readonly threads: number }
+type RealResult = RealCase & {
+  /** From the first lease to the end. */
+  readonly seconds: number
+  readonly accuracy: number
+  /** Share of the agents' time not spent training. */
+  readonly idleShare: number
+}
+
+/** `steps`: effective steps, the same for every case. */
+async function runReal({ agents, threads }: RealCase, steps: number, seed: number): Promise<RealResult> {
+  const folder = mkdtempSync(join(tmpdir(), 'gatehouse-bench-'))
+  const coordinator = await startLocalCoordinator({ port: 0, stateFolder: folder })
+  try {
+    const client = createClient({ url: coordinator.url, token: coordinator.adminToken })
+    const table = await client.publishTable(macsTable(createSpace({ preset: SPACE })))
+    const config = searchConfig({ agents: 1, variant: 'same', seed, steps })
+    const created = await client.createSearch({ ...config, latency: { ...config.latency, table: { name: table.name, version: table.version } } })
+    const env = { GATEHOUSE_COORDINATOR: coordinator.url, GATEHOUSE_AGENT_TOKEN: created.agentToken }
+    const args = ['--data', DATASET, '--backend', 'wasm', '--concurrency', String(threads), '--quiet']
+    const commands = Array.from({ length: agents }, (_, i) =>
+      startCommand('worker-agent/cli/main.ts', [...args, '--name', `bench-${i}`], { env }),
+    )
+    try {
+      await Promise.all(commands.map((command) => command.result))
+    } finally {
+      for (const { child } of commands) child.kill('SIGTERM')
+    }
+    const status = await client.searchStatus(created.searchId)
+    const idle = status.agents.map((agent) => agent.idleShare ?? 0)
+    return {
+      agents,
+      threads,
+      seconds: ((status.finishedAtMs ?? 0) - (status.startedAtMs ?? 0)) / 1000,
+      accuracy: status.validation.accuracy ?? 0,
+      idleShare: idle.reduce((sum, value) => sum + value, 0) / idle.length,
+    }
+  } finally {
+    await coordinator.stop()
+    rmSync(folder, { recursive: true, force: true })
+  }
+}
+
+export { type RealCase, type RealResult, runReal }
