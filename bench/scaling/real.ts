@@ -27,7 +27,10 @@ async function runReal({ agents, threads }: RealCase, steps: number, seed: numbe
     const client = createClient({ url: coordinator.url, token: coordinator.adminToken })
     const table = await client.publishTable(macsTable(createSpace({ preset: SPACE })))
     const config = searchConfig({ agents: 1, variant: 'same', seed, steps })
-    const created = await client.createSearch({ ...config, latency: { ...config.latency, table: { name: table.name, version: table.version } } })
+    const created = await client.createSearch({
+      ...config,
+      latency: { ...config.latency, table: { name: table.name, version: table.version } },
+    })
     const env = { GATEHOUSE_COORDINATOR: coordinator.url, GATEHOUSE_AGENT_TOKEN: created.agentToken }
     const args = ['--data', DATASET, '--backend', 'wasm', '--concurrency', String(threads), '--quiet']
     const commands = Array.from({ length: agents }, (_, i) =>

@@ -51,7 +51,8 @@ function makeBench(options: SearchOptions, members: Member[]) {
 }
 
 function task(answer: ReturnType<ReturnType<typeof makeBench>['ask']>): { taskId: number; work: WeightWork } {
-  if (typeof answer === 'string' || answer.work.kind !== 'trainWeights') throw new Error(`expected weight work, got ${JSON.stringify(answer)}`)
+  if (typeof answer === 'string' || answer.work.kind !== 'trainWeights')
+    throw new Error(`expected weight work, got ${JSON.stringify(answer)}`)
   return { taskId: answer.taskId, work: answer.work }
 }
 
@@ -151,7 +152,8 @@ describe('a round', () => {
     for (let begin = 0; begin < work.paths.length; begin += 3 * merge) {
       for (let block = 0; block < 3; block++) {
         const lanes = [0, 1, 2].map(
-          (lane) => new Set(work.paths.slice(begin, begin + 3 * merge).flatMap((path, i) => (i % 3 === lane ? [path[block] as number] : []))),
+          (lane) =>
+            new Set(work.paths.slice(begin, begin + 3 * merge).flatMap((path, i) => (i % 3 === lane ? [path[block] as number] : []))),
         )
         // Three operations in each block, one for each lane.
         expect(lanes.map((operations) => operations.size)).toEqual([1, 1, 1])
@@ -177,10 +179,10 @@ describe('a round', () => {
 
 describe('a search of several agents', () => {
   it('ends after the effective steps that it was given, whoever comes, goes and is slow', () => {
-    const actions = fc.array(
-      fc.record({ agent: fc.nat({ max: 3 }), act: fc.constantFrom('ask', 'ask', 'deliver', 'vanish') }),
-      { minLength: 20, maxLength: 120 },
-    )
+    const actions = fc.array(fc.record({ agent: fc.nat({ max: 3 }), act: fc.constantFrom('ask', 'ask', 'deliver', 'vanish') }), {
+      minLength: 20,
+      maxLength: 120,
+    })
     fc.assert(
       fc.property(actions, fc.integer({ min: 1, max: 60 }), fc.integer({ min: 1, max: 4 }), (list, steps, lanes) => {
         const members = makeMembers(4).map((member, i) => (i === 2 ? { ...member, lanes } : member))
@@ -189,7 +191,9 @@ describe('a search of several agents', () => {
         for (const { agent, act } of list) {
           const mine = [...bench.out].filter(([, { agentId }]) => agentId === (members[agent] as Member).agentId).map(([id]) => id)
           if (act === 'ask') {
-            const present = members.filter((member, i) => i === agent || [...bench.out.values()].some(({ agentId }) => agentId === member.agentId))
+            const present = members.filter(
+              (member, i) => i === agent || [...bench.out.values()].some(({ agentId }) => agentId === member.agentId),
+            )
             const answer = bench.ask(agent, present)
             if (typeof answer === 'object' && answer.work.kind === 'trainWeights') {
               for (const [i] of answer.work.paths.entries()) {
