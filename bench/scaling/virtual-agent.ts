@@ -133,7 +133,9 @@ async function runVirtualAgent(options: VirtualAgentOptions): Promise<VirtualAge
       const left = (stepsLeft - 1) * stepMs * STEP_FACTORS[work.kind]
       if (!prefetch && left <= PREFETCH_MARGIN * exchangeMs + PREFETCH_STEPS * stepMs) void startPrefetch()
     })
-    const differences = isTraining ? await exchange.finish(task.taskId, keys, (key) => shareOf(work, owners.get(key))) : null
+    const made = isTraining ? await exchange.finish(task.taskId, keys, (key) => shareOf(work, owners.get(key))) : null
+    if (made && made.kind !== 'made') throw new Error(`task ${task.taskId} is ${made.kind}`)
+    const differences = made?.differences ?? null
     const endMs = clock.nowMs()
     const idleMs = Math.max(0, startMs - lastEndMs)
     totals.trainMs += endMs - startMs

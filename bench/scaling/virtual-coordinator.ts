@@ -2,7 +2,6 @@
 // and the weights beside it. Agents reach it through links that are as slow as they say.
 
 import {
-  encodedBytes,
   type LeaseResponse,
   ProblemError,
   type PushResponse,
@@ -39,12 +38,15 @@ type VirtualCoordinator = {
   readonly space: Space
   /** Weight payloads that travelled. */
   readonly traffic: { bytes: number }
-  connect(link: Link, stepMs: number): CoordinatorClient
+  connect(link: Link): CoordinatorClient
 }
 
 const TABLE_VERSION = 'f'.repeat(64)
 /** Headers and JSON of a request without weights. */
 const REQUEST_BYTES = 500
+/** Of one number on the wire, and of a tensor's entry in the header of a safetensors file. */
+const VALUE_BYTES = { fp32: 4, bf16: 2, int8: 1 } as const
+const HEADER_BYTES = 120
 
 /** A table in which an operation costs in proportion to its multiply-accumulates, and a little for being there. */
 function macsTable(space: Space) {
@@ -92,8 +94,8 @@ function createVirtualCoordinator(config: SearchConfig, dataset: Dataset, clock:
       await travel(down(answer))
       return answer
     }
-    const bytesOf = (shapes: Iterable<readonly number[]>, encoding: SearchConfig['weights']['encoding']) => {
-      const bytes = encodedBytes(shapes, encoding)
+    const bytesOf = (lengths: readonly number[], encoding: SearchConfig['weights']['encoding']) => {
+      const bytes = lengths.reduce((sum, length) => sum + HEADER_BYTES + length * VALUE_BYTES[encoding], 0)
       traffic.bytes += bytes
       return bytes
     }
@@ -125,7 +127,7 @@ function createVirtualCoordinator(config: SearchConfig, dataset: Dataset, clock:
           REQUEST_BYTES + Object.keys(held).length * 30,
           (answer) =>
             bytesOf(
-              [...answer.values()].map(({ values }) => [values.length]),
+              [...answer.values()].map(({ values }) => values.length),
               config.weights.encoding === 'int8' ? 'bf16' : config.weights.encoding,
             ),
         ),
@@ -147,7 +149,7 @@ function createVirtualCoordinator(config: SearchConfig, dataset: Dataset, clock:
             return { kind: isKnown ? 'duplicate' : 'applied', versions, scales: {} }
           },
           bytesOf(
-            [...differences.values()].map(({ shape }) => shape),
+            [...differences.values()].map(({ values }) => values.length),
             config.weights.encoding,
           ),
         ),
