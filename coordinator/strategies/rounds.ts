@@ -19,6 +19,7 @@ import { countOwners, divide, drawPath, type Part } from './parts.ts'
 const EFFORT_EXPONENT = 0.15
 /** Two agents do well with tasks of any length; the more there are, the fewer operations each has, and the sooner they must change hands. */
 const BASE_LEARNERS = 2
+const LENGTH_EXPONENT = 1.5
 /** Below this an agent is busy with requests more than with training. */
 const MIN_LOCAL_STEPS = 2
 /** A task takes at least this many times as long as what the others have learnt takes to arrive. */
@@ -120,7 +121,7 @@ function localSteps({ members, weightSteps }: RoundPlan): number[] {
   const agentsAlone = members.length === 1
   const base = agentsAlone
     ? weightSteps
-    : Math.max(MIN_LOCAL_STEPS, exchangeSteps, Math.min(weightSteps, (weightSteps * BASE_LEARNERS) / learners))
+    : Math.max(MIN_LOCAL_STEPS, exchangeSteps, Math.min(weightSteps, weightSteps * (BASE_LEARNERS / learners) ** LENGTH_EXPONENT))
   return members.map((member) => {
     const most = Math.floor(MAX_TASK_STEPS / member.lanes)
     return Math.min(most, Math.max(1, Math.round(base * (agentsAlone ? 1 : speedOf(member)))))
