@@ -3,28 +3,53 @@
 // The next lease and pull overlap with training, and so does the delivery of the last task. They start as late as they
 // can and still be done in time, because weights that are pulled early are old when they are used.
 //
-//   task N    ──── train ──────────────────┐ adopt ┌──── train N + 1 ────
-//   network        deliver N − 1 ┄┄┄ lease and pull N + 1 ┘ deliver N ┄┄┄
+//   task N    ──── train ──────────────────┐ adopt ┌──── train N + 1 ──────
+//   network        deliver N − 1 ┄┄┄ lease and pull N + 1 ┘ deliver N ┄ refresh
 //
-// Two rules keep the weights right: N + 1 is pulled after N − 1 was delivered, and N is delivered after N + 1 was pulled.
-// So what was pulled contains everything up to N − 1 and nothing of N, whose differences are added here.
+// N + 1 is pulled after N − 1 was delivered, and N is delivered after N + 1 was pulled. Where other agents train at the same
+// time, what they have pushed is pulled once more as soon as N is delivered, and adopted between two steps of N + 1.
+//
+// A task that comes to nothing never ends the loop: its weights are given up, its lease is given back, and the next one is
+// leased, after a while if that happens again and again. Only a coordinator that wants nothing more from this agent does.
 
 import { setImmediate as nextTurn, setTimeout as sleep } from 'node:timers/promises'
-import type { LeaseResponse, RegisterResponse, SubmitResponse, Task, TaskResult, Timing } from '../../coordinator/protocol/index.ts'
+import type {
+  LeaseResponse,
+  RegisterResponse,
+  ReleaseRequest,
+  SubmitResponse,
+  Task,
+  TaskResult,
+  TaskWork,
+  Timing,
+} from '../../coordinator/protocol/index.ts'
 import type { CoordinatorClient } from '../client/coordinator-client.ts'
 import { CoordinatorError } from '../client/requests.ts'
 import type { Trainer } from '../training/trainer.ts'
 import { createLeases, type HeldLease } from './leases.ts'
+import { createRefresh } from './refresh.ts'
+import { isShared, shareOf } from './shared-work.ts'
+import { createTroubles, type Patience } from './troubles.ts'
 import type { Differences, Pulled, WeightExchange } from './weight-exchange.ts'
 
 /** The next lease and pull are started when the rest of the task takes this many times as long as they last took. */
 const PREFETCH_MARGIN = 2
 /** Plus one step, since the network is only served between steps. */
 const PREFETCH_STEPS = 2
-/** An agent whose numbers are refused this often in a row has a defect that waiting does not mend. */
-const MAX_REFUSALS_IN_A_ROW = 5
 /** On a stop, a delivery under way gets this long. */
 const DELIVERY_GRACE_MS = 5000
+/** A forced pull brings a weight unless it is discarded once more meanwhile, which the one delivery under way can do once. */
+const MAX_FORCED_PULLS = 3
+
+/** Refusals after which no other task would go better. */
+const endingCodes: ReadonlySet<CoordinatorError['code']> = new Set([
+  'unauthorized',
+  'forbidden',
+  'not-found',
+  'conflict',
+  'dataset-mismatch',
+  'bad-token',
+])
 
 type AgentEvent =
   | {
@@ -35,76 +60,127 @@ type AgentEvent =
       readonly trainMs: number
       readonly idleMs: number
     }
+  /** The coordinator, or the agent itself, found numbers that cannot be stored. */
   | { readonly kind: 'refused'; readonly taskId: number; readonly message: string }
+  /** The task could not be done or delivered, for any other reason. */
+  | { readonly kind: 'failed'; readonly taskId: number; readonly message: string }
+  /** The weights that the task trained on were given up meanwhile, because an earlier one was refused. */
+  | { readonly kind: 'abandoned'; readonly taskId: number }
   | { readonly kind: 'waiting'; readonly reason: string }
+  /** After tasks that came to nothing, `inARow` of them without a good one in between. */
+  | { readonly kind: 'backing-off'; readonly inARow: number; readonly delayMs: number }
   | { readonly kind: 'lease-lost'; readonly taskId: number }
+
+/** What the loop needs of a trainer. */
+type TaskTrainer = Pick<Trainer, 'keysOf' | 'prefetch' | 'resetOptimiser'> & {
+  run(work: TaskWork, betweenSteps: (stepsLeft: number) => Promise<void>): Promise<{ result: TaskResult; peakBytes: number }>
+}
 
 type AgentOptions = {
   readonly client: CoordinatorClient
-  readonly registration: RegisterResponse
-  readonly trainer: Trainer
+  readonly registration: Pick<RegisterResponse, 'agentId'>
+  readonly trainer: TaskTrainer
   readonly exchange: WeightExchange
   /** Ends the loop between two steps; leases are given back. */
   readonly stop: AbortSignal
   readonly onEvent: (event: AgentEvent) => void
+  readonly patience?: Patience
 }
 
 type AgentEnd = { readonly kind: 'finished'; readonly phase: 'finished' | 'stopped' } | { readonly kind: 'interrupted' }
 
+/** A task whose lease is held, and what it needs. */
+type Leased = { readonly task: Task; readonly lease: HeldLease }
+
 type Prepared =
   | { readonly kind: 'no-task'; readonly answer: Exclude<LeaseResponse, { kind: 'task' }> }
-  | { readonly kind: 'task'; readonly task: Task; readonly lease: HeldLease; readonly pulled: Pulled }
+  | ({ readonly kind: 'task'; readonly keys: readonly string[]; readonly pulled: Pulled } & Leased)
+  | ({ readonly kind: 'unusable'; readonly error: unknown } & Leased)
 
 /** A task that is trained and waits to be delivered. */
-type Finished = {
-  readonly task: Task
-  readonly lease: HeldLease
+type Finished = Leased & {
+  readonly keys: readonly string[]
   readonly result: TaskResult
   /** Null for work that leaves the weights alone. */
   readonly differences: Differences | null
   readonly timing: Timing
 }
 
-/** The agent's numbers were refused again and again. */
-class AgentError extends Error {
-  override readonly name = 'AgentError'
-  readonly code = 'numbers-refused'
+/** How training of one task ended. */
+type Attempt =
+  | { readonly kind: 'finished'; readonly finished: Finished }
+  | { readonly kind: 'tainted' }
+  | { readonly kind: 'not-finite' }
+  | { readonly kind: 'failed'; readonly error: unknown }
+
+/** Leaves the training of a task whose weights were discarded. */
+class Tainted extends Error {
+  override readonly name = 'Tainted'
 }
 
 /** Whether every number can be stored; JSON would turn the others into null. */
-function hasFiniteNumbers(result: TaskResult, differences: Differences | null): boolean {
-  const sound = (values: readonly number[] | Float32Array) => values.every((value) => Number.isFinite(value))
-  const inResult =
-    result.kind === 'trainWeights'
-      ? sound([result.loss])
-      : result.kind === 'evaluatePaths'
-        ? sound(result.paths.map((path) => path.crossEntropy))
-        : result.steps.every(
-            (step) => sound([step.crossEntropy]) && step.gateGradients.every((gradients) => gradients === null || sound(gradients)),
-          )
-  return inResult && (differences === null || [...differences.values.values()].every(sound))
+function hasFiniteNumbers(result: TaskResult): boolean {
+  const sound = (values: readonly number[]) => values.every((value) => Number.isFinite(value))
+  switch (result.kind) {
+    case 'trainWeights':
+      return sound([result.loss])
+    case 'evaluatePaths':
+      return sound(result.paths.map((path) => path.crossEntropy))
+    case 'gateGradients':
+      return result.steps.every(
+        (step) => sound([step.crossEntropy]) && step.gateGradients.every((gradients) => gradients === null || sound(gradients)),
+      )
+    default:
+      return result satisfies never
+  }
+}
+
+function isBadNumbers(error: unknown): boolean {
+  return error instanceof CoordinatorError && error.code === 'bad-numbers'
+}
+
+function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error)
 }
 
 /** Works until the search has ended or `stop` aborts. Throws CoordinatorError where the coordinator refuses for good. */
-async function runAgent({ client, registration, trainer, exchange, stop, onEvent }: AgentOptions): Promise<AgentEnd> {
+async function runAgent({ client, registration, trainer, exchange, stop, onEvent, patience }: AgentOptions): Promise<AgentEnd> {
   const { agentId } = registration
   const leases = createLeases(client, agentId)
+  const troubles = createTroubles(patience)
   /** What is under way beside training. */
-  const network: { delivery: Promise<void>; prefetch: Promise<Prepared> | null } = { delivery: Promise.resolve(), prefetch: null }
+  const network: { delivery: Promise<void>; deliveries: number; prefetch: Promise<Prepared> | null; arrived: Pulled[] } = {
+    delivery: Promise.resolve(),
+    deliveries: 0,
+    prefetch: null,
+    arrived: [],
+  }
   let exchangeMs = Number.POSITIVE_INFINITY
-  let refusalsInARow = 0
   let lastEndMs = performance.now()
+
+  const endsAgent = (error: unknown) => stop.aborted || (error instanceof CoordinatorError && endingCodes.has(error.code))
+  const pause = (delayMs: number) => {
+    onEvent({ kind: 'backing-off', inARow: troubles.inARow, delayMs })
+    return sleep(delayMs, undefined, { signal: stop })
+  }
 
   const prepare = async (): Promise<Prepared> => {
     await network.delivery
     const startMs = performance.now()
     const answer = await client.lease(agentId)
     if (answer.kind !== 'task') return { kind: 'no-task', answer }
-    const lease = leases.hold(answer.task)
-    trainer.prefetch(answer.task.work)
-    const pulled = await exchange.pull(trainer.keysOf(answer.task.work))
-    exchangeMs = performance.now() - startMs
-    return { kind: 'task', task: answer.task, lease, pulled }
+    const { task } = answer
+    const lease = leases.hold(task)
+    try {
+      trainer.prefetch(task.work)
+      const keys = trainer.keysOf(task.work)
+      const pulled = await exchange.pull(keys)
+      exchangeMs = performance.now() - startMs
+      return { kind: 'task', task, lease, keys, pulled }
+    } catch (error) {
+      if (endsAgent(error)) throw error
+      return { kind: 'unusable', task, lease, error }
+    }
   }
   const startPrefetch = (): Promise<Prepared> => {
     const prefetch = prepare()
@@ -114,91 +190,210 @@ async function runAgent({ client, registration, trainer, exchange, stop, onEvent
     return prefetch
   }
 
-  const refuse = (taskId: number, error: CoordinatorError, keys: Iterable<string>) => {
-    exchange.discard(keys)
-    trainer.resetOptimiser()
-    refusalsInARow += 1
-    onEvent({ kind: 'refused', taskId, message: error.message })
-    if (refusalsInARow >= MAX_REFUSALS_IN_A_ROW) {
-      throw new AgentError(
-        `the coordinator refused this agent's numbers ${refusalsInARow} times in a row, lastly: ${error.message}. Lower training.learningRate, or check the device with \`worker-agent --backend cpu\`.`,
-      )
-    }
+  /** Queues a job for the network; the next lease waits for it. */
+  const enqueue = (job: () => Promise<void>): void => {
+    network.deliveries += 1
+    network.delivery = network.delivery.then(job).finally(() => {
+      network.deliveries -= 1
+    })
+    network.delivery.catch(() => undefined)
+  }
+  const giveBack = async (lease: HeldLease, reason: ReleaseRequest['reason'] = 'stopping'): Promise<void> => {
+    leases.drop(lease)
+    // A lease that cannot be given back ends by itself.
+    await client.release(lease.ref, reason).catch(() => undefined)
   }
 
-  const deliver = async ({ task, lease, result, differences, timing }: Finished): Promise<void> => {
+  const refuse = (taskId: number, message: string) => {
+    trainer.resetOptimiser()
+    troubles.refused()
+    onEvent({ kind: 'refused', taskId, message })
+  }
+  const fail = (taskId: number, error: unknown) => {
+    trainer.resetOptimiser()
+    troubles.failed(taskId, performance.now())
+    onEvent({ kind: 'failed', taskId, message: messageOf(error) })
+  }
+  /** Ends a task that counts neither as good nor as a refusal: the one before it was refused. */
+  const abandon = ({ taskId }: Task) => {
+    trainer.resetOptimiser()
+    onEvent({ kind: 'abandoned', taskId })
+  }
+  /** Whether a finished task must not be delivered; then it is given up. */
+  const isVoid = ({ task, lease, keys, differences }: Finished): boolean => {
+    if (!differences || !exchange.isDropped(differences)) return false
+    exchange.discard(keys, differences)
+    abandon(task)
+    enqueue(() => giveBack(lease))
+    return true
+  }
+
+  const send = async ({ task, lease, keys, result, differences, timing }: Finished): Promise<SubmitResponse> => {
+    if (differences) await exchange.push(differences)
     try {
-      if (!hasFiniteNumbers(result, differences)) throw new CoordinatorError('bad-numbers', 0, 'training gave numbers that are not finite')
-      if (differences) await exchange.push(task.taskId, differences)
-      const { kind } = await client.submit({ ...lease.ref, result, timing })
-      refusalsInARow = 0
+      return await client.submit({ ...lease.ref, result, timing })
+    } catch (error) {
+      // What was pushed is in the shards; whatever is wrong with this agent's numbers must not go on from here.
+      exchange.discard(task.work.kind === 'trainWeights' || isBadNumbers(error) ? keys : [], differences ?? undefined)
+      throw error
+    }
+  }
+  const deliver = async (finished: Finished): Promise<void> => {
+    if (isVoid(finished)) return
+    const { task, lease, result, timing } = finished
+    try {
+      const { kind } = await send(finished)
+      troubles.over(task.taskId)
       onEvent({ kind: 'task', task, result, outcome: kind, ...timing })
       leases.drop(lease)
     } catch (error) {
-      if (!(error instanceof CoordinatorError) || error.code !== 'bad-numbers') throw error
-      leases.drop(lease)
-      const reason = error.status === 0 ? 'bad-numbers' : 'stopping'
-      await client.release(lease.ref, reason).catch(() => undefined)
-      refuse(task.taskId, error, differences?.values.keys() ?? trainer.keysOf(task.work))
+      if (endsAgent(error)) throw error
+      if (isBadNumbers(error)) refuse(task.taskId, messageOf(error))
+      else fail(task.taskId, error)
+      await giveBack(lease)
+    }
+  }
+  const startDelivery = (finished: Finished | null): void => {
+    if (finished) enqueue(() => deliver(finished))
+  }
+
+  /** Takes in whatever was pulled, and pulls what was discarded since. */
+  const takeIn = async (pulled: Pulled, keys: readonly string[]): Promise<void> => {
+    for (const arrived of [...network.arrived.splice(0), pulled]) await exchange.adopt(arrived)
+    for (let pulls = 0; ; pulls++) {
+      const missing = exchange.discarded(keys)
+      if (missing.length === 0) return
+      if (pulls === MAX_FORCED_PULLS) throw new Error(`${missing.length} weights could not be pulled, the first is ${missing[0]}`)
+      await exchange.adopt(await exchange.pull(missing))
     }
   }
 
-  const startDelivery = (finished: Finished | null): void => {
-    if (!finished) return
-    network.delivery = network.delivery.then(() => deliver(finished))
-    network.delivery.catch(() => undefined)
-  }
-
-  const train = async (task: Task, lease: HeldLease): Promise<Finished> => {
+  /** Served before each step: the network and what it brings. */
+  const createTurn = (task: Task, keys: readonly string[], isTainted: () => boolean) => {
+    const refresh = isShared(task.work) ? createRefresh(network.deliveries > 0) : null
     const startMs = performance.now()
-    let turnsMs = 0
+    const spent = { turnsMs: 0 }
     let total = 0
-    const changed = task.work.kind === 'trainWeights' ? trainer.keysOf(task.work) : null
-    if (changed) await exchange.begin(changed)
-    const { result, peakBytes } = await trainer.run(task.work, async (stepsLeft) => {
+    const betweenSteps = async (stepsLeft: number) => {
       stop.throwIfAborted()
       total = Math.max(total, stepsLeft)
       const done = total - stepsLeft
       const stepMs = done > 0 ? (performance.now() - startMs) / done : Number.POSITIVE_INFINITY
-      if (
-        !network.prefetch &&
-        (stepsLeft <= PREFETCH_STEPS || stepsLeft * stepMs <= PREFETCH_MARGIN * exchangeMs + PREFETCH_STEPS * stepMs)
-      )
-        startPrefetch()
+      const soon = PREFETCH_MARGIN * exchangeMs + PREFETCH_STEPS * stepMs
+      if (!network.prefetch && (stepsLeft <= PREFETCH_STEPS || stepsLeft * stepMs <= soon)) startPrefetch()
+      if (refresh?.isDue(done, total, network.deliveries === 0)) {
+        // Without it weights are older; an error for good comes back with the next lease.
+        exchange.pull(keys).then(
+          (pulled) => network.arrived.push(pulled),
+          () => undefined,
+        )
+      }
       // Training occupies this thread; the network, timers and signals get their turn here.
       const turnMs = performance.now()
       await nextTurn()
-      turnsMs += performance.now() - turnMs
-    })
-    const differences = changed ? await exchange.differences(changed) : null
-    const endMs = performance.now()
-    const trainMs = endMs - startMs - turnsMs
-    const idleMs = Math.max(0, endMs - lastEndMs - trainMs)
-    lastEndMs = endMs
-    return { task, lease, result, differences, timing: { trainMs, idleMs, peakBytes } }
+      if (isTainted()) throw new Tainted('weights of this task were discarded')
+      for (const arrived of network.arrived.splice(0)) await exchange.adopt(arrived)
+      spent.turnsMs += performance.now() - turnMs
+    }
+    return { betweenSteps, spent, startMs }
+  }
+
+  const train = async ({ task, lease, keys, pulled }: Extract<Prepared, { kind: 'task' }>): Promise<Attempt> => {
+    const changes = task.work.kind === 'trainWeights'
+    try {
+      await takeIn(pulled, keys)
+      const isTainted = exchange.watch(keys)
+      if (changes) await exchange.begin(keys)
+      const { betweenSteps, spent, startMs } = createTurn(task, keys, isTainted)
+      const { result, peakBytes } = await trainer.run(task.work, betweenSteps)
+      if (isTainted()) return { kind: 'tainted' }
+      if (!hasFiniteNumbers(result)) return { kind: 'not-finite' }
+      const made = changes ? await exchange.finish(task.taskId, keys, (key) => shareOf(task.work, key)) : null
+      if (made && made.kind !== 'made') return made
+      const endMs = performance.now()
+      const trainMs = endMs - startMs - spent.turnsMs
+      const timing = { trainMs, idleMs: Math.max(0, endMs - lastEndMs - trainMs), peakBytes }
+      lastEndMs = endMs
+      return { kind: 'finished', finished: { task, lease, keys, result, differences: made?.differences ?? null, timing } }
+    } catch (error) {
+      if (endsAgent(error)) throw error
+      return error instanceof Tainted ? { kind: 'tainted' } : { kind: 'failed', error }
+    }
+  }
+
+  /** The task if it is to be delivered; else it is over here and its weights are given up. */
+  const attempt = async (prepared: Extract<Prepared, { kind: 'task' }>): Promise<Finished | null> => {
+    const ended = await train(prepared)
+    if (ended.kind === 'finished') return ended.finished
+    const { task, lease, keys } = prepared
+    exchange.discard(keys)
+    enqueue(() => giveBack(lease, ended.kind === 'not-finite' ? 'bad-numbers' : 'stopping'))
+    switch (ended.kind) {
+      case 'tainted':
+        abandon(task)
+        return null
+      case 'not-finite':
+        refuse(task.taskId, 'training gave numbers that are not finite')
+        return null
+      case 'failed':
+        fail(task.taskId, ended.error)
+        return null
+      default:
+        return ended satisfies never
+    }
+  }
+
+  const dropPrefetch = async (): Promise<void> => {
+    const prepared = await network.prefetch
+    network.prefetch = null
+    if (prepared && prepared.kind !== 'no-task') await giveBack(prepared.lease)
   }
 
   const work = async (): Promise<AgentEnd> => {
     let finished: Finished | null = null
     for (;;) {
+      const pauseMs = troubles.takePauseMs()
+      // Nobody else should wait for a task that this agent only holds.
+      if (pauseMs > 0) await dropPrefetch()
       if (!network.prefetch) {
         startDelivery(finished)
         finished = null
       }
+      if (pauseMs > 0) {
+        await network.delivery
+        await pause(pauseMs)
+      }
       const prepared: Prepared = await (network.prefetch ?? startPrefetch())
       network.prefetch = null
-      if (prepared.kind === 'task') await exchange.adopt(prepared.pulled, finished?.differences ?? null)
-      startDelivery(finished)
+      if (finished && !isVoid(finished)) startDelivery(finished)
       finished = null
-      if (prepared.kind === 'no-task') {
-        await network.delivery
-        if (prepared.answer.kind === 'finished') return { kind: 'finished', phase: prepared.answer.phase }
-        onEvent({ kind: 'waiting', reason: prepared.answer.reason })
-        await sleep(prepared.answer.retryAfterMs, undefined, { signal: stop })
-      } else if (prepared.lease.isLost()) {
-        onEvent({ kind: 'lease-lost', taskId: prepared.task.taskId })
-      } else {
-        finished = await train(prepared.task, prepared.lease)
+      switch (prepared.kind) {
+        case 'no-task':
+          await network.delivery
+          if (prepared.answer.kind === 'finished') return { kind: 'finished', phase: prepared.answer.phase }
+          onEvent({ kind: 'waiting', reason: prepared.answer.reason })
+          await sleep(prepared.answer.retryAfterMs, undefined, { signal: stop })
+          break
+        case 'unusable':
+          fail(prepared.task.taskId, prepared.error)
+          enqueue(() => giveBack(prepared.lease))
+          break
+        case 'task': {
+          const { task, lease } = prepared
+          const restMs = troubles.restMs(task.taskId, performance.now())
+          if (lease.isLost()) {
+            onEvent({ kind: 'lease-lost', taskId: task.taskId })
+          } else if (restMs > 0) {
+            // It failed here a moment ago: somebody else may do better.
+            await giveBack(lease)
+            await pause(restMs)
+          } else {
+            finished = await attempt(prepared)
+          }
+          break
+        }
+        default:
+          return prepared satisfies never
       }
     }
   }
@@ -214,4 +409,4 @@ async function runAgent({ client, registration, trainer, exchange, stop, onEvent
   }
 }
 
-export { AgentError, type AgentEnd, type AgentEvent, runAgent }
+export { type AgentEnd, type AgentEvent, runAgent }

@@ -50,7 +50,7 @@ function count(summary: Omit<AgentSummary, 'agentId' | 'end'>, event: AgentEvent
   summary.images += event.result.kind === 'trainWeights' ? event.result.images : 0
 }
 
-/** Throws CoordinatorError, TrainerError or AgentError where the search cannot be joined or gone on with. */
+/** Throws CoordinatorError or TrainerError where the search cannot be joined, or is over for this agent. */
 async function joinSearch(options: JoinOptions): Promise<AgentSummary> {
   const { coordinator, token, name, device, backend, dataset, accumulate, stop, onNote, onEvent } = options
   const connection = watchConnection(stop, onNote)

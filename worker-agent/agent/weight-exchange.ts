@@ -1,164 +1,232 @@
-// Keeps this agent's weights and the shards' in step.
+// Keeps this agent's weights and the shards' in step: which requests are made, when, and what their answers mean for the
+// state of each weight (mirrored-weight.ts).
 //
-// For every key there is the local weight W, which only training changes, and the mirror M: what the shard has, as far as
-// this agent knows. A task pushes D = W − M, and the shard and the mirror both add D. What rounding keeps back (one unit in
-// the last place with float32, more with bfloat16) stays in W − M and goes with the next push: error feedback (Seide et
-// al. 2014) without a word about it below. Weights P that others have changed are taken in as W ← P + (W − M), M ← P.
-//
-// `held` counts what a mirror contains: the version pulled, plus own pushes that were applied whole. A shard that has more
-// sends it with the next pull. After a push that was scaled, or that somebody else's delivery of the same task has made
-// void, the mirror is off, so the next pull is forced.
+// Requests to one shard wait for each other, in the order in which they were asked for. So a pull's answer contains exactly
+// those of this agent's pushes that were acknowledged before.
 //
 // With one agent nothing is ever scaled or pulled: it trains exactly as a single process would, bit for bit.
 
-import type { RegisterResponse, SearchConfig, ShardPlan, Tensor } from '../../coordinator/protocol/index.ts'
-import type { CoordinatorClient, PulledTensor } from '../client/coordinator-client.ts'
+import type { RegisterResponse, SearchConfig, ShardPlan } from '../../coordinator/protocol/index.ts'
+import type { CoordinatorClient } from '../client/coordinator-client.ts'
+import { CoordinatorError } from '../client/requests.ts'
 import type { Weights } from '../executor/index.ts'
+import { type Difference, MirroredWeight, type PulledWeight } from './mirrored-weight.ts'
 
-const FORCE_PULL = -1
+type Encoding = SearchConfig['weights']['encoding']
 
-type Pulled = ReadonlyMap<string, PulledTensor>
+type Pulled = ReadonlyMap<string, PulledWeight>
 
-/** What one task has changed, with the versions it was made from. */
+/** What one task has learnt, to be pushed. */
 type Differences = {
-  readonly values: ReadonlyMap<string, Float32Array<ArrayBuffer>>
-  /** Raised while an earlier push of the same keys is still being answered: one's own pushes are no staleness. */
-  readonly baseVersions: Map<string, number>
+  readonly taskId: number
+  /** In the order in which tasks finish. */
+  readonly ordinal: number
+  readonly byKey: ReadonlyMap<string, Difference>
 }
 
+type Finished =
+  | { readonly kind: 'made'; readonly differences: Differences }
+  /** Weights were discarded after the task had begun: what it has learnt is worth nothing. */
+  | { readonly kind: 'tainted' }
+  /** Training diverged; the weights are as it left them. */
+  | { readonly kind: 'not-finite'; readonly key: string }
+
+/**
+ * `adopt`, `begin` and `finish` read and write local weights: they must not overlap with each other or with a step of
+ * training. `pull`, `push`, `discard` and the others may be called at any time.
+ */
 type WeightExchange = {
-  /** Fetches what the shards have newer of these keys. */
+  /** Fetches what the shards have newer of these keys. Changes nothing. */
   pull(keys: readonly string[]): Promise<Pulled>
-  /** Takes pulled weights in; `unpushed` is what the task just finished has changed and the shards do not have yet. */
-  adopt(pulled: Pulled, unpushed: Differences | null): Promise<void>
+  /** Takes pulled weights in, also while a task trains: between two steps. Leaves out what was overtaken since the pull. */
+  adopt(pulled: Pulled): Promise<void>
+  /** Those of the keys that must be pulled and adopted before they are used. */
+  discarded(keys: readonly string[]): string[]
+  /** Says from now on whether one of the keys was discarded meanwhile, so that a task's numbers come to nothing. */
+  watch(keys: readonly string[]): () => boolean
   /** To be called before a task changes these weights. */
   begin(keys: readonly string[]): Promise<void>
-  /** What is to be pushed of these keys. */
-  differences(keys: readonly string[]): Promise<Differences>
-  push(taskId: number, differences: Differences): Promise<void>
-  /** Gives local weights up: the next pull gets these keys as the shards have them. */
-  discard(keys: Iterable<string>): void
+  /** Ends what `begin` began: `shareOf` each weight's change is to be pushed. */
+  finish(taskId: number, keys: readonly string[], shareOf: (key: string) => number): Promise<Finished>
+  /**
+   * Sends differences, in the order in which they were made. Throws what the client throws; the keys of a shard that did not
+   * take them are discarded then, and differences that were made from them dropped.
+   */
+  push(differences: Differences): Promise<void>
+  /** Whether some of what a task has learnt was given up before it was sent: then the task must not be delivered. */
+  isDropped(differences: Differences): boolean
+  /**
+   * Gives local weights up: they are not to be used before they have been pulled. A task that trains on them is tainted.
+   * With `since`, so are all tasks that finished after it, and their differences of these keys are dropped with its own.
+   */
+  discard(keys: Iterable<string>, since?: Differences): void
 }
 
 type ExchangeOptions = {
-  readonly client: CoordinatorClient
+  readonly client: Pick<CoordinatorClient, 'pull' | 'push'>
   readonly agent: Pick<RegisterResponse, 'agentId'>
-  readonly encoding: SearchConfig['weights']['encoding']
+  readonly encoding: Encoding
   readonly plan: ShardPlan
-  readonly weights: Weights
+  readonly weights: Pick<Weights, 'spec' | 'read' | 'write'>
 }
 
-function byShard<T>(plan: ShardPlan, entries: Iterable<readonly [string, T]>): Map<number, Map<string, T>> {
-  const shards = new Map<number, Map<string, T>>()
-  for (const [key, value] of entries) {
+/** What the wire keeps of the values: bfloat16 rounds to nearest even on the upper half of the bits. */
+function rounded(encoding: Encoding, values: Float32Array<ArrayBuffer>): Float32Array<ArrayBuffer> {
+  if (encoding === 'fp32') return values
+  const result = values.slice()
+  const bits = new Uint32Array(result.buffer)
+  for (let i = 0; i < bits.length; i++) {
+    const word = bits[i] as number
+    bits[i] = (word + 0x7fff + ((word >>> 16) & 1)) & 0xffff0000
+  }
+  return result
+}
+
+function byShard(plan: ShardPlan, keys: Iterable<string>): Map<number, string[]> {
+  const shards = new Map<number, string[]>()
+  for (const key of keys) {
     const shard = plan.shardOf.get(key)
     if (shard === undefined) throw new Error(`weight ${key} is on no shard`)
-    const members = shards.get(shard) ?? new Map<string, T>()
-    members.set(key, value)
+    const members = shards.get(shard) ?? []
+    members.push(key)
     shards.set(shard, members)
   }
   return shards
 }
 
-function add(a: Float32Array, b: Float32Array): Float32Array<ArrayBuffer> {
-  const sum = new Float32Array(a.length)
-  for (let i = 0; i < a.length; i++) sum[i] = (a[i] as number) + (b[i] as number)
-  return sum
-}
-
-function subtract(a: Float32Array, b: Float32Array): Float32Array<ArrayBuffer> {
-  const difference = new Float32Array(a.length)
-  for (let i = 0; i < a.length; i++) difference[i] = (a[i] as number) - (b[i] as number)
-  return difference
-}
-
-/** What bfloat16 keeps of the values: round to nearest even on the upper half of the bits. */
-function roundToBfloat16(values: Float32Array): Float32Array<ArrayBuffer> {
-  const rounded = values.slice()
-  const bits = new Uint32Array(rounded.buffer)
-  for (let i = 0; i < bits.length; i++) {
-    const word = bits[i] as number
-    bits[i] = (word + 0x7fff + ((word >>> 16) & 1)) & 0xffff0000
+/** Runs jobs of the same name one after the other. */
+function createQueues(): <T>(name: number, job: () => Promise<T>) => Promise<T> {
+  const last = new Map<number, Promise<unknown>>()
+  return (name, job) => {
+    const turn = (last.get(name) ?? Promise.resolve()).then(job)
+    // One that fails is its caller's matter; the next one gets its turn.
+    last.set(
+      name,
+      turn.catch(() => undefined),
+    )
+    return turn
   }
-  return rounded
+}
+
+/** Of the failures of one push: refused numbers concern a task, everything else more than that. */
+function worst(failures: readonly unknown[]): unknown {
+  return failures.find((error) => !(error instanceof CoordinatorError) || error.code !== 'bad-numbers') ?? failures[0]
 }
 
 function createWeightExchange({ client, agent, encoding, plan, weights }: ExchangeOptions): WeightExchange {
-  const held = new Map<string, number>()
-  const mirrors = new Map<string, Float32Array>()
-  /** Made, but not yet on its way. */
-  let unsent: Differences | null = null
-  const heldVersion = (key: string) => held.get(key) ?? 0
+  const known = new Map<string, MirroredWeight>()
+  const inTurn = createQueues()
+  let finished = 0
+  let isBusy = false
+
+  const weightOf = (key: string): MirroredWeight => {
+    const weight = known.get(key) ?? new MirroredWeight()
+    known.set(key, weight)
+    return weight
+  }
+  const round = (values: Float32Array<ArrayBuffer>) => rounded(encoding, values)
+
+  const alone = async <T>(body: () => Promise<T>): Promise<T> => {
+    if (isBusy) throw new Error('adopt, begin and finish of one weight exchange must not overlap')
+    isBusy = true
+    try {
+      return await body()
+    } finally {
+      isBusy = false
+    }
+  }
+
+  const pullShard = async (shard: number, keys: readonly string[]): Promise<[string, PulledWeight][]> => {
+    const asked = new Map(keys.map((key) => [key, weightOf(key).discards]))
+    const answer = await client.pull(shard, Object.fromEntries(keys.map((key) => [key, weightOf(key).heldVersion])))
+    return [...answer].map(([key, tensor]) => [key, { ...tensor, discards: asked.get(key) ?? 0 }])
+  }
+
+  const discard = (keys: Iterable<string>, since?: Differences) => {
+    for (const key of keys) weightOf(key).discard(since?.ordinal ?? Number.POSITIVE_INFINITY)
+  }
+
+  const pushShard = async (shard: number, keys: readonly string[], differences: Differences): Promise<void> => {
+    const members = keys.flatMap((key) => {
+      const difference = differences.byKey.get(key)
+      return difference && !difference.isDropped ? [[key, difference] as const] : []
+    })
+    if (members.length === 0) return
+    const tensors = new Map(members.map(([key, { values }]) => [key, { shape: weights.spec(key).shape, values }]))
+    const baseVersions = Object.fromEntries(members.map(([key, { baseVersion }]) => [key, baseVersion]))
+    try {
+      const task = { agentId: agent.agentId, taskId: differences.taskId }
+      const answer = await client.push(shard, task, tensors, baseVersions, encoding === 'bf16' ? 'BF16' : 'F32')
+      for (const [key, difference] of members) weightOf(key).acknowledge(key, difference, answer)
+    } catch (error) {
+      discard(keys, differences)
+      throw error
+    }
+  }
 
   return {
     async pull(keys) {
-      const wanted = byShard(
-        plan,
-        keys.map((key) => [key, heldVersion(key)] as const),
-      )
-      const answers = await Promise.all([...wanted].map(([shard, members]) => client.pull(shard, Object.fromEntries(members))))
-      return new Map(answers.flatMap((answer) => [...answer]))
+      const shards = [...byShard(plan, keys)]
+      const answers = await Promise.all(shards.map(([shard, members]) => inTurn(shard, () => pullShard(shard, members))))
+      return new Map(answers.flat())
     },
 
-    async adopt(pulled, unpushed) {
-      for (const [key, { values, version }] of pulled) {
-        const own = unpushed?.values.get(key)
-        const mirror = mirrors.get(key)
-        // The mirror already contains `own`, the shard does not: W − M + own is all that the shard lacks.
-        const next = own ? add(values, own) : values
-        weights.write(key, mirror ? add(next, subtract(await weights.read(key), mirror)) : next)
-        mirrors.set(key, next)
-        held.set(key, version)
-      }
+    adopt: (pulled) =>
+      alone(async () => {
+        for (const [key, tensor] of pulled) {
+          const weight = weightOf(key)
+          if (!weight.accepts(tensor)) continue
+          const local = weight.isMirrored ? await weights.read(key) : null
+          // It may have been discarded meanwhile.
+          if (!weight.accepts(tensor)) continue
+          const next = weight.adopt(tensor, local)
+          if (next) weights.write(key, next)
+        }
+      }),
+
+    discarded: (keys) => keys.filter((key) => weightOf(key).isDiscarded),
+
+    watch(keys) {
+      const before = keys.map((key) => weightOf(key).discards)
+      return () => keys.some((key, i) => weightOf(key).discards !== before[i])
     },
 
-    async begin(keys) {
-      for (const key of keys) if (!mirrors.has(key)) mirrors.set(key, await weights.read(key))
+    begin: (keys) =>
+      alone(async () => {
+        for (const key of keys) await weightOf(key).begin(() => weights.read(key))
+      }),
+
+    finish: (taskId, keys, shareOf) =>
+      alone(async () => {
+        const local = new Map<string, Float32Array>()
+        for (const key of keys) local.set(key, await weights.read(key))
+        const ends = keys.map((key) => weightOf(key).endTask())
+        const notBegun = keys[ends.indexOf('not-begun')]
+        if (notBegun !== undefined) throw new Error(`weight ${notBegun} was changed without begin()`)
+        if (ends.includes('tainted')) return { kind: 'tainted' }
+        const ordinal = finished++
+        const steps = [...local].map(([key, values]) => {
+          return { key, ...weightOf(key).finish(values, { ordinal, share: shareOf(key), round }) }
+        })
+        const broken = steps.find((step) => !step.isFinite)
+        if (broken) return { kind: 'not-finite', key: broken.key }
+        for (const step of steps) {
+          step.commit()
+          if (step.local) weights.write(step.key, step.local)
+        }
+        return { kind: 'made', differences: { taskId, ordinal, byKey: new Map(steps.map(({ key, difference }) => [key, difference])) } }
+      }),
+
+    async push(differences) {
+      const shards = [...byShard(plan, differences.byKey.keys())]
+      const answers = await Promise.allSettled(shards.map(([shard, keys]) => inTurn(shard, () => pushShard(shard, keys, differences))))
+      const failures = answers.flatMap((answer) => (answer.status === 'rejected' ? [answer.reason as unknown] : []))
+      if (failures.length > 0) throw worst(failures)
     },
 
-    async differences(keys) {
-      const values = new Map<string, Float32Array<ArrayBuffer>>()
-      const baseVersions = new Map<string, number>()
-      for (const key of keys) {
-        const mirror = mirrors.get(key)
-        if (!mirror) throw new Error(`weight ${key} was changed without begin()`)
-        const exact = subtract(await weights.read(key), mirror)
-        const sent = encoding === 'bf16' ? roundToBfloat16(exact) : exact
-        values.set(key, sent)
-        baseVersions.set(key, Math.max(0, heldVersion(key)))
-        mirrors.set(key, add(mirror, sent))
-      }
-      unsent = { values, baseVersions }
-      return unsent
-    },
+    isDropped: ({ byKey }) => [...byKey.values()].some((difference) => difference.isDropped),
 
-    async push(taskId, differences) {
-      if (unsent === differences) unsent = null
-      const { values, baseVersions } = differences
-      const dtype = encoding === 'bf16' ? 'BF16' : 'F32'
-      const tensors = [...values].map(
-        ([key, difference]) => [key, { shape: weights.spec(key).shape, values: difference } satisfies Tensor] as const,
-      )
-      await Promise.all(
-        [...byShard(plan, tensors)].map(async ([shard, members]) => {
-          const versions = Object.fromEntries([...members.keys()].map((key) => [key, baseVersions.get(key) ?? 0]))
-          const answer = await client.push(shard, { agentId: agent.agentId, taskId }, members, versions, dtype)
-          for (const key of members.keys()) {
-            const base = unsent?.baseVersions.get(key)
-            if (answer.kind === 'applied' && base !== undefined) unsent?.baseVersions.set(key, base + 1)
-            const whole = answer.kind === 'applied' && answer.scales[key] === undefined
-            held.set(key, whole && heldVersion(key) !== FORCE_PULL ? heldVersion(key) + 1 : FORCE_PULL)
-          }
-        }),
-      )
-    },
-
-    discard(keys) {
-      for (const key of keys) {
-        held.set(key, FORCE_PULL)
-        mirrors.delete(key)
-      }
-    },
+    discard,
   }
 }
 

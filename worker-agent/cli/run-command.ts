@@ -6,7 +6,7 @@ import { CliError, type ExitReason } from '../../command-line/exit-codes.ts'
 import { printResult, type Terminal } from '../../command-line/terminal.ts'
 import { parseTrainingToken, type ProblemCode } from '../../coordinator/protocol/index.ts'
 import { createSpace } from '../../search-space/index.ts'
-import { AgentError, type AgentEvent } from '../agent/agent.ts'
+import type { AgentEvent } from '../agent/agent.ts'
 import { AgentThreadError, runAgentThreads } from '../agent/agent-threads.ts'
 import { type AgentSummary, joinSearch } from '../agent/join-search.ts'
 import { joinTraining } from '../agent/join-training.ts'
@@ -44,9 +44,7 @@ const reasons: Partial<Record<ProblemCode | 'bad-token' | 'bad-answer' | 'share-
 
 /** A failure of the agent as the command line reports it. */
 function cliError(error: unknown): unknown {
-  const known = [CoordinatorError, TrainerError, DatasetError, CheckpointError, AgentError, AgentThreadError].some(
-    (type) => error instanceof type,
-  )
+  const known = [CoordinatorError, TrainerError, DatasetError, CheckpointError, AgentThreadError].some((type) => error instanceof type)
   if (!known) return error
   const { code, message } = error as Error & { code: string | null }
   return new CliError(reasons[code as keyof typeof reasons] ?? 'failure', message)
@@ -62,6 +60,12 @@ function describeEvent(event: AgentEvent): string {
     }
     case 'refused':
       return `task ${event.taskId}  refused: ${event.message}`
+    case 'failed':
+      return `task ${event.taskId}  failed: ${event.message}`
+    case 'abandoned':
+      return `task ${event.taskId}  abandoned: its weights were those of a task that was refused`
+    case 'backing-off':
+      return `${event.inARow} tasks in a row came to nothing: waiting ${(event.delayMs / 1000).toFixed(0)} s`
     case 'waiting':
       return `waiting: ${event.reason}`
     case 'lease-lost':
