@@ -2,7 +2,7 @@
 // sleeps in place of the time that steps and requests take. Its numbers are real, its seconds are not.
 
 import type { Task, TaskResult } from '../../coordinator/protocol/index.ts'
-import { isShared, shareOf } from '../../worker-agent/agent/round-work.ts'
+import { isShared, shareOf } from '../../worker-agent/agent/shared-work.ts'
 import { createWeightExchange, type Differences } from '../../worker-agent/agent/weight-exchange.ts'
 import type { CoordinatorClient } from '../../worker-agent/client/coordinator-client.ts'
 import type { Dataset } from '../../worker-agent/datasets/index.ts'

@@ -1,15 +1,19 @@
-// Which work several agents do at the same time, and how much of what each of them learns counts.
+// What a task says of the others in its round.
 
 import type { TaskWork } from '../../coordinator/protocol/index.ts'
+import type { WeightOwner } from '../../search-space/index.ts'
 
-/** Whether other agents train at the same time what they are to learn from each other while they do. */
+/** Whether others train at the same time: then what they learn is taken in while the task runs. */
 function isShared(work: TaskWork): boolean {
-  return work.kind === 'trainWeights' && 'members' in work && typeof work.members === 'number' && work.members > 1
+  return work.kind === 'trainWeights' && work.round !== undefined
 }
 
-/** The part of what a task changes on a weight that is pushed. */
-function shareOf(_work: TaskWork, _key: string): number {
-  return 1
+/** The share of a weight's change that is pushed; `owner` is the operation it belongs to, undefined where every path has it. */
+function shareOf(work: TaskWork, owner: WeightOwner | undefined): number {
+  if (work.kind !== 'trainWeights' || !work.round) return 1
+  if (!owner) return work.round.commonShare
+  const shared = work.round.sharedOperations.find(({ block, operation }) => block === owner.block && operation === owner.operation)
+  return shared?.share ?? 1
 }
 
 export { isShared, shareOf }
