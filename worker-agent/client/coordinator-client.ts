@@ -71,18 +71,14 @@ function createCoordinatorClient(options: ClientOptions): CoordinatorClient {
     readSpace: async () => (await sendJson({ method: 'GET', path: '' }, statusSpaceSchema)).space,
     register: (body) => post('/agents', body, registerResponseSchema),
     lease: (agentId) => post('/lease', { agentId }, leaseResponseSchema),
-    async heartbeat(ref) {
-      const response = await sendOnce({ method: 'POST', path: '/heartbeat', body: ref })
-      return heartbeatResponseSchema.parse(await response.json()).kind
-    },
+    heartbeat: async (body) => (await sendOnce({ method: 'POST', path: '/heartbeat', body }, heartbeatResponseSchema)).kind,
     async release(ref, reason = 'stopping') {
-      const response = await sendLast({ method: 'POST', path: '/release', body: { ...ref, reason } satisfies ReleaseRequest })
-      releaseResponseSchema.parse(await response.json())
+      await sendLast({ method: 'POST', path: '/release', body: { ...ref, reason } satisfies ReleaseRequest }, releaseResponseSchema)
     },
     submit: (body) => post('/results', body, submitResponseSchema),
     pull: (shard, held) =>
-      send({ method: 'POST', path: `/weights/${shard}/pull`, body: { held } }, async (response) => {
-        const file = decodeSafetensors(new Uint8Array(await response.arrayBuffer()))
+      send({ method: 'POST', path: `/weights/${shard}/pull`, body: { held } }, ({ body }) => {
+        const file = decodeSafetensors(body)
         const versions = versionsSchema.parse(JSON.parse(pullMetadataSchema.parse(file.metadata).versions))
         return new Map([...file.tensors].map(([key, { values }]) => [key, { values, version: versions[key] ?? 0 }]))
       }),
