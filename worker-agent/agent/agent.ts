@@ -10,10 +10,19 @@
 // So what was pulled contains everything up to N − 1 and nothing of N, whose differences are added here.
 
 import { setImmediate as nextTurn, setTimeout as sleep } from 'node:timers/promises'
-import type { LeaseResponse, RegisterResponse, SubmitResponse, Task, TaskResult, Timing } from '../../coordinator/protocol/index.ts'
+import type {
+  LeaseRef,
+  LeaseResponse,
+  RegisterResponse,
+  SubmitResponse,
+  Task,
+  TaskResult,
+  Timing,
+} from '../../coordinator/protocol/index.ts'
 import type { CoordinatorClient } from '../client/coordinator-client.ts'
 import { CoordinatorError } from '../client/requests.ts'
 import type { Trainer } from '../training/trainer.ts'
+import type { Heartbeats } from './heartbeats.ts'
 import { createLeases, type HeldLease } from './leases.ts'
 import type { Differences, Pulled, WeightExchange } from './weight-exchange.ts'
 
@@ -44,6 +53,8 @@ type AgentOptions = {
   readonly registration: RegisterResponse
   readonly trainer: Trainer
   readonly exchange: WeightExchange
+  /** Closed at the end. */
+  readonly heartbeats: Heartbeats<LeaseRef>
   /** Ends the loop between two steps; leases are given back. */
   readonly stop: AbortSignal
   readonly onEvent: (event: AgentEvent) => void
@@ -86,9 +97,9 @@ function hasFiniteNumbers(result: TaskResult, differences: Differences | null): 
 }
 
 /** Works until the search has ended or `stop` aborts. Throws CoordinatorError where the coordinator refuses for good. */
-async function runAgent({ client, registration, trainer, exchange, stop, onEvent }: AgentOptions): Promise<AgentEnd> {
+async function runAgent({ client, registration, trainer, exchange, heartbeats, stop, onEvent }: AgentOptions): Promise<AgentEnd> {
   const { agentId } = registration
-  const leases = createLeases(client, agentId)
+  const leases = createLeases(client, agentId, heartbeats)
   /** What is under way beside training. */
   const network: { delivery: Promise<void>; prefetch: Promise<Prepared> | null } = { delivery: Promise.resolve(), prefetch: null }
   let exchangeMs = Number.POSITIVE_INFINITY

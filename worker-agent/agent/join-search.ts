@@ -9,6 +9,7 @@ import type { Accumulate } from '../training/micro-batches.ts'
 import { createTrainer } from '../training/trainer.ts'
 import { type AgentEvent, runAgent } from './agent.ts'
 import { describeAgent, watchConnection } from './connection.ts'
+import { startHeartbeatThread } from './heartbeats.ts'
 import { createWeightExchange } from './weight-exchange.ts'
 
 type JoinOptions = {
@@ -69,6 +70,7 @@ async function joinSearch(options: JoinOptions): Promise<AgentSummary> {
     registration,
     trainer,
     exchange,
+    heartbeats: startHeartbeatThread({ coordinator, token }),
     stop,
     onEvent: (event) => {
       connection.reached()
