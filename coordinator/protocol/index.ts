@@ -49,6 +49,7 @@ export {
   MAX_SHARD_BYTES,
   MAX_SHARDS,
   MAX_TASK_GATES,
+  MAX_RECEIVING_BYTES,
   MAX_WEIGHTS_BYTES,
   PART_BYTES,
   PROFILE_CODE_MS,
@@ -58,7 +59,7 @@ export {
   WAIT_MS,
 } from './limits.ts'
 export { MODEL_FORMAT, modelTensors, statisticsKeys } from './model-file.ts'
-export { attempt, type Outcome, unwrap } from './outcome.ts'
+export { attempt, attemptLater, type Outcome, unwrap } from './outcome.ts'
 export {
   type Delivery,
   downloadParts,
@@ -107,6 +108,7 @@ export {
   profileTableSchema,
 } from './profiles.ts'
 export { DEFAULT_EPOCHS, type Recipe, recipeSchema } from './recipe.ts'
+export { differenceDtypes, rounded, weightDtypes, type WeightEncoding, weightEncodingSchema } from './rounding.ts'
 export {
   type ByteSource,
   decodeSafetensors,
@@ -114,6 +116,8 @@ export {
   encodeSafetensors,
   frameSafetensors,
   readSafetensorsLayout,
+  readTensor,
+  safetensorsParts,
   readTensorValues,
   SafetensorsError,
   type SafetensorsFile,

@@ -89,7 +89,7 @@ describe('a request', () => {
     const proxy = await through({ port: server.port, bytesPerSecond: 4 * MIB })
     const { client, retries } = searchClient(proxy.url)
     const startMs = performance.now()
-    const answer = await client.push(0, { agentId: 'a0123456789ab', taskId: 1 }, weights(floats), { w: 0 }, 'F32')
+    const answer = await client.push(0, { agentId: 'a0123456789ab', taskId: 1 }, weights(floats), { w: 0 }, 'fp32')
     expect(answer).toEqual(applied)
     // The line needs 5 s for 20 MiB, more than twice the limit.
     expect(performance.now() - startMs).toBeGreaterThan(2 * STALL_MS)
@@ -109,7 +109,7 @@ describe('a request', () => {
       if (taken > 1) countBody(request, () => json(response, applied))
     })
     const { client, retries } = searchClient(server.url, 200)
-    const answer = await client.push(0, { agentId: 'a0123456789ab', taskId: 1 }, weights(4 * MIB), { w: 0 }, 'F32')
+    const answer = await client.push(0, { agentId: 'a0123456789ab', taskId: 1 }, weights(4 * MIB), { w: 0 }, 'fp32')
     expect(answer).toEqual(applied)
     expect(retries.length).toBeGreaterThan(0)
     expect(retries[0]).toContain('no answer within 200 ms')
@@ -129,7 +129,7 @@ describe('a request', () => {
         proxy.resume()
       },
     })
-    const pushed = client.push(0, { agentId: 'a0123456789ab', taskId: 1 }, weights(2 * MIB), { w: 0 }, 'F32')
+    const pushed = client.push(0, { agentId: 'a0123456789ab', taskId: 1 }, weights(2 * MIB), { w: 0 }, 'fp32')
     while (proxy.carried.toServer < MIB) await new Promise((resolve) => setTimeout(resolve, 5))
     proxy.pause()
     expect(await pushed).toEqual(applied)
@@ -174,14 +174,14 @@ describe('a request', () => {
       json(response, problem)
     })
     const { client } = searchClient(server.url)
-    const pushed = client.push(0, { agentId: 'a0123456789ab', taskId: 1 }, weights(4 * MIB), { w: 0 }, 'F32')
+    const pushed = client.push(0, { agentId: 'a0123456789ab', taskId: 1 }, weights(4 * MIB), { w: 0 }, 'fp32')
     await expect(pushed).rejects.toMatchObject({ code: 'too-large', status: 413 })
   })
 
   it('of this thread is not given up because this thread was busy', async () => {
     const server = await serve((request, response) => countBody(request, () => json(response, applied)))
     const { client, retries } = searchClient(server.url, 400)
-    const pushed = client.push(0, { agentId: 'a0123456789ab', taskId: 1 }, weights(1000), { w: 0 }, 'F32')
+    const pushed = client.push(0, { agentId: 'a0123456789ab', taskId: 1 }, weights(1000), { w: 0 }, 'fp32')
     await new Promise((resolve) => setTimeout(resolve, 1))
     Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 1500)
     expect(await pushed).toEqual(applied)

@@ -2,7 +2,7 @@
 //
 // For every key there is the local weight W, which only training changes, and the mirror M: what the shard has, as far as
 // this agent knows. A task pushes D = W − M, and the shard and the mirror both add D. What rounding keeps back (one unit in
-// the last place with float32, more with bfloat16) stays in W − M and goes with the next push: error feedback (Seide et
+// the last place with float32, more with bfloat16 or int8) stays in W − M and goes with the next push: error feedback (Seide et
 // al. 2014) without a word about it below. Weights P that others have changed are taken in as W ← P + (W − M), M ← P.
 //
 // `held` counts what a mirror contains: the version pulled, plus own pushes that were applied whole. A shard that has more
@@ -11,7 +11,7 @@
 //
 // With one agent nothing is ever scaled or pulled: it trains exactly as a single process would, bit for bit.
 
-import type { RegisterResponse, SearchConfig, ShardPlan, Tensor } from '../../coordinator/protocol/index.ts'
+import { type RegisterResponse, rounded, type SearchConfig, type ShardPlan, type Tensor } from '../../coordinator/protocol/index.ts'
 import type { CoordinatorClient, PulledTensor } from '../client/coordinator-client.ts'
 import type { Weights } from '../executor/index.ts'
 
@@ -72,17 +72,6 @@ function subtract(a: Float32Array, b: Float32Array): Float32Array<ArrayBuffer> {
   return difference
 }
 
-/** What bfloat16 keeps of the values: round to nearest even on the upper half of the bits. */
-function roundToBfloat16(values: Float32Array): Float32Array<ArrayBuffer> {
-  const rounded = values.slice()
-  const bits = new Uint32Array(rounded.buffer)
-  for (let i = 0; i < bits.length; i++) {
-    const word = bits[i] as number
-    bits[i] = (word + 0x7fff + ((word >>> 16) & 1)) & 0xffff0000
-  }
-  return rounded
-}
-
 function createWeightExchange({ client, agent, encoding, plan, weights }: ExchangeOptions): WeightExchange {
   const held = new Map<string, number>()
   const mirrors = new Map<string, Float32Array>()
@@ -123,7 +112,7 @@ function createWeightExchange({ client, agent, encoding, plan, weights }: Exchan
         const mirror = mirrors.get(key)
         if (!mirror) throw new Error(`weight ${key} was changed without begin()`)
         const exact = subtract(await weights.read(key), mirror)
-        const sent = encoding === 'bf16' ? roundToBfloat16(exact) : exact
+        const sent = rounded(encoding, exact)
         values.set(key, sent)
         baseVersions.set(key, Math.max(0, heldVersion(key)))
         mirrors.set(key, add(mirror, sent))
@@ -135,14 +124,13 @@ function createWeightExchange({ client, agent, encoding, plan, weights }: Exchan
     async push(taskId, differences) {
       if (unsent === differences) unsent = null
       const { values, baseVersions } = differences
-      const dtype = encoding === 'bf16' ? 'BF16' : 'F32'
       const tensors = [...values].map(
         ([key, difference]) => [key, { shape: weights.spec(key).shape, values: difference } satisfies Tensor] as const,
       )
       await Promise.all(
         [...byShard(plan, tensors)].map(async ([shard, members]) => {
           const versions = Object.fromEntries([...members.keys()].map((key) => [key, baseVersions.get(key) ?? 0]))
-          const answer = await client.push(shard, { agentId: agent.agentId, taskId }, members, versions, dtype)
+          const answer = await client.push(shard, { agentId: agent.agentId, taskId }, members, versions, encoding)
           for (const key of members.keys()) {
             const base = unsent?.baseVersions.get(key)
             if (answer.kind === 'applied' && base !== undefined) unsent?.baseVersions.set(key, base + 1)

@@ -3,7 +3,7 @@
 import * as z from 'zod'
 import {
   decodeSafetensors,
-  type Dtype,
+  differenceDtypes,
   encodeSafetensors,
   heartbeatResponseSchema,
   type LeaseRef,
@@ -23,6 +23,7 @@ import {
   submitResponseSchema,
   type Tensor,
   versionsSchema,
+  type WeightEncoding,
 } from '../../coordinator/protocol/index.ts'
 import { type SpaceConfig, spaceConfigSchema } from '../../search-space/index.ts'
 import { type ClientOptions, CoordinatorError, createRequests } from './requests.ts'
@@ -49,7 +50,7 @@ type CoordinatorClient = {
     task: { agentId: string; taskId: number },
     differences: ReadonlyMap<string, Tensor>,
     baseVersions: Readonly<Record<string, number>>,
-    dtype: Dtype,
+    encoding: WeightEncoding,
   ): Promise<PushResponse>
 }
 
@@ -82,8 +83,8 @@ function createCoordinatorClient(options: ClientOptions): CoordinatorClient {
         const versions = versionsSchema.parse(JSON.parse(pullMetadataSchema.parse(file.metadata).versions))
         return new Map([...file.tensors].map(([key, { values }]) => [key, { values, version: versions[key] ?? 0 }]))
       }),
-    push: (shard, { agentId, taskId }, tensors, baseVersions, dtype) => {
-      const body = encodeSafetensors({ metadata: { baseVersions: JSON.stringify(baseVersions) }, tensors }, dtype)
+    push: (shard, { agentId, taskId }, tensors, baseVersions, encoding) => {
+      const body = encodeSafetensors({ metadata: { baseVersions: JSON.stringify(baseVersions) }, tensors }, differenceDtypes[encoding])
       const query = new URLSearchParams({ agentId, taskId: String(taskId) })
       return sendJson({ method: 'POST', path: `/weights/${shard}/push?${query}`, body }, pushResponseSchema)
     },
