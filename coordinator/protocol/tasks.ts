@@ -102,6 +102,8 @@ const timingSchema = z.strictObject({
   trainMs: z.number().min(0).max(1e12).describe('time in steps'),
   idleMs: z.number().min(0).max(1e12).describe('time between tasks and waiting for the network since the last result'),
   peakBytes: z.int().min(0).optional().describe("most bytes that one step's activations and gradients took"),
+  bytesSent: z.int().min(0).optional().describe('of weights pushed since the last result, as they travelled'),
+  bytesReceived: z.int().min(0).optional().describe('of weights pulled since the last result, as they travelled'),
 })
 type Timing = z.infer<typeof timingSchema>
 

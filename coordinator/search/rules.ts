@@ -89,6 +89,9 @@ function registerAgent(search: OpenSearch, request: RegisterRequest, agentId: st
       idleMs: 0,
       peakBytes: null,
       imagesPerSecond: null,
+      steps: 0,
+      bytesSent: 0,
+      bytesReceived: 0,
     }
     store.writeAgent(agent)
     store.writeState({
@@ -194,8 +197,14 @@ function releaseLease(search: OpenSearch, { reason, ...ref }: ReleaseRequest, no
   })
 }
 
-function withThroughput(agent: AgentRecord, request: SubmitRequest, images: number, nowMs: number): AgentRecord {
-  const { trainMs, idleMs, peakBytes } = request.timing
+/** What a result adds to its agent's record: `images` of its metric, weight `steps` of its task. */
+function withThroughput(
+  agent: AgentRecord,
+  request: SubmitRequest,
+  { images, steps }: { images: number; steps: number },
+  nowMs: number,
+): AgentRecord {
+  const { trainMs, idleMs, peakBytes, bytesSent = 0, bytesReceived = 0 } = request.timing
   const current = trainMs > 0 ? (images * 1000) / trainMs : null
   const smoothed =
     current === null
@@ -209,6 +218,9 @@ function withThroughput(agent: AgentRecord, request: SubmitRequest, images: numb
     tasksDone: agent.tasksDone + 1,
     trainMs: agent.trainMs + trainMs,
     idleMs: agent.idleMs + idleMs,
+    steps: agent.steps + steps,
+    bytesSent: agent.bytesSent + bytesSent,
+    bytesReceived: agent.bytesReceived + bytesReceived,
     peakBytes: peakBytes === undefined ? agent.peakBytes : Math.max(agent.peakBytes ?? 0, peakBytes),
     imagesPerSecond: request.result.kind === 'trainWeights' ? smoothed : agent.imagesPerSecond,
   }
@@ -260,7 +272,8 @@ function submitResult(search: OpenSearch, request: SubmitRequest, nowMs: number)
       finishedAtMs: finishes ? nowMs : state.finishedAtMs,
       counts: { ...state.counts, done, stale },
     })
-    store.writeAgent(withThroughput(agent, request, metric.images, nowMs))
+    const ownSteps = task.work.kind === 'trainWeights' ? task.work.paths.length : 0
+    store.writeAgent(withThroughput(agent, request, { images: metric.images, steps: ownSteps }, nowMs))
     store.appendLog({
       seq: done + stale,
       taskId: task.taskId,

@@ -73,6 +73,10 @@ const agentRecordSchema = z.strictObject({
   idleMs: z.number(),
   imagesPerSecond: z.number().nullable(),
   peakBytes: z.number().nullable().default(null),
+  // Records that were stored before these were counted have none.
+  steps: count.default(0),
+  bytesSent: count.default(0),
+  bytesReceived: count.default(0),
 })
 type AgentRecord = z.infer<typeof agentRecordSchema>
 

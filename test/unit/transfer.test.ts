@@ -189,6 +189,42 @@ describe('a request', () => {
   })
 })
 
+describe('pulls and pushes of one agent', () => {
+  it('are at most two at a time, the others in order, and their bytes are counted', async () => {
+    const file = encodeSafetensors({ metadata: { versions: '{"w":3}' }, tensors: weights(1000) }, 'F32')
+    const waiting: (() => void)[] = []
+    const asked: string[] = []
+    const server = await serve((request, response) => {
+      asked.push(request.url?.split('/')[5] ?? '')
+      countBody(request, () => waiting.push(() => (request.url?.includes('push') ? json(response, applied) : response.end(file))))
+    })
+    const { client } = searchClient(server.url, 60_000)
+    const task = { agentId: 'a0123456789ab', taskId: 1 }
+    const all = Promise.all([
+      client.pull(0, { w: 0 }),
+      client.push(1, task, weights(1000), { w: 0 }, 'int8'),
+      client.pull(2, { w: 0 }),
+      client.push(3, task, weights(1000), { w: 0 }, 'fp32'),
+    ])
+    let most = 0
+    for (let answered = 0; answered < 4; answered++) {
+      while (waiting.length < Math.min(2, 4 - answered)) await new Promise((resolve) => setTimeout(resolve, 5))
+      // Whatever else were on its way would be here soon after.
+      await new Promise((resolve) => setTimeout(resolve, 50))
+      most = Math.max(most, waiting.length)
+      waiting.shift()?.()
+    }
+    await all
+    expect(most).toBe(2)
+    expect(asked.slice(0, 2).toSorted()).toEqual(['0', '1'])
+    expect(asked.slice(2)).toEqual(['2', '3'])
+    const sent = (['I8', 'F32'] as const).map(
+      (dtype) => encodeSafetensors({ metadata: { baseVersions: '{"w":0}' }, tensors: weights(1000) }, dtype).byteLength,
+    )
+    expect(client.bytes).toEqual({ sent: (sent[0] ?? 0) + (sent[1] ?? 0), received: 2 * file.byteLength })
+  })
+})
+
 describe('a part of a training’s checkpoint', () => {
   it('that takes longer than the limit, but moves, is stored at the first try', async () => {
     const server = await serve((request, response) =>

@@ -105,6 +105,8 @@ async function runAgent({ client, registration, trainer, exchange, heartbeats, s
   let exchangeMs = Number.POSITIVE_INFINITY
   let refusalsInARow = 0
   let lastEndMs = performance.now()
+  /** Of the bytes of weights, what submits have told of so far. */
+  const told = { sent: 0, received: 0 }
 
   const prepare = async (): Promise<Prepared> => {
     await network.delivery
@@ -141,7 +143,10 @@ async function runAgent({ client, registration, trainer, exchange, heartbeats, s
     try {
       if (!hasFiniteNumbers(result, differences)) throw new CoordinatorError('bad-numbers', 0, 'training gave numbers that are not finite')
       if (differences) await exchange.push(task.taskId, differences)
-      const { kind } = await client.submit({ ...lease.ref, result, timing })
+      const { sent, received } = client.bytes
+      const moved = { bytesSent: sent - told.sent, bytesReceived: received - told.received }
+      Object.assign(told, { sent, received })
+      const { kind } = await client.submit({ ...lease.ref, result, timing: { ...timing, ...moved } })
       refusalsInARow = 0
       onEvent({ kind: 'task', task, result, outcome: kind, ...timing })
       leases.drop(lease)

@@ -26,7 +26,11 @@ import {
   type WeightEncoding,
 } from '../../coordinator/protocol/index.ts'
 import { type SpaceConfig, spaceConfigSchema } from '../../search-space/index.ts'
+import { createLimiter } from './limiter.ts'
 import { type ClientOptions, CoordinatorError, createRequests } from './requests.ts'
+
+/** Pulls and pushes at a time: enough to have one on the line while another is answered, and few in memory. */
+const MAX_TRANSFERS = 2
 
 /** Of a search's status, what an agent needs before it registers. */
 const statusSpaceSchema = z.object({ space: spaceConfigSchema })
@@ -35,6 +39,8 @@ type PulledTensor = { readonly values: Float32Array; readonly version: number }
 
 type CoordinatorClient = {
   readonly searchId: string
+  /** Of the weights pulled and pushed so far, as they travelled: attempts that failed included, other calls not. */
+  readonly bytes: { readonly sent: number; readonly received: number }
   /** All settings of the search's space, before the agent is one of its agents. */
   readSpace(): Promise<SpaceConfig>
   register(request: RegisterRequest): Promise<RegisterResponse>
@@ -65,10 +71,15 @@ function createCoordinatorClient(options: ClientOptions): CoordinatorClient {
     )
   }
   const { send, sendJson, sendOnce, sendLast } = createRequests(options, `/v1/searches/${searchId}`)
+  const limited = createLimiter(MAX_TRANSFERS)
+  const bytes = { sent: 0, received: 0 }
+  const onSent = (count: number) => void (bytes.sent += count)
+  const onReceived = (count: number) => void (bytes.received += count)
   const post = <S extends z.ZodType>(path: string, body: object, schema: S) => sendJson({ method: 'POST', path, body }, schema)
 
   return {
     searchId,
+    bytes,
     readSpace: async () => (await sendJson({ method: 'GET', path: '' }, statusSpaceSchema)).space,
     register: (body) => post('/agents', body, registerResponseSchema),
     lease: (agentId) => post('/lease', { agentId }, leaseResponseSchema),
@@ -78,16 +89,19 @@ function createCoordinatorClient(options: ClientOptions): CoordinatorClient {
     },
     submit: (body) => post('/results', body, submitResponseSchema),
     pull: (shard, held) =>
-      send({ method: 'POST', path: `/weights/${shard}/pull`, body: { held } }, ({ body }) => {
-        const file = decodeSafetensors(body)
-        const versions = versionsSchema.parse(JSON.parse(pullMetadataSchema.parse(file.metadata).versions))
-        return new Map([...file.tensors].map(([key, { values }]) => [key, { values, version: versions[key] ?? 0 }]))
+      limited(() =>
+        send({ method: 'POST', path: `/weights/${shard}/pull`, body: { held }, onReceived }, ({ body }) => {
+          const file = decodeSafetensors(body)
+          const versions = versionsSchema.parse(JSON.parse(pullMetadataSchema.parse(file.metadata).versions))
+          return new Map([...file.tensors].map(([key, { values }]) => [key, { values, version: versions[key] ?? 0 }]))
+        }),
+      ),
+    push: (shard, { agentId, taskId }, tensors, baseVersions, encoding) =>
+      limited(() => {
+        const body = encodeSafetensors({ metadata: { baseVersions: JSON.stringify(baseVersions) }, tensors }, differenceDtypes[encoding])
+        const query = new URLSearchParams({ agentId, taskId: String(taskId) })
+        return sendJson({ method: 'POST', path: `/weights/${shard}/push?${query}`, body, onSent }, pushResponseSchema)
       }),
-    push: (shard, { agentId, taskId }, tensors, baseVersions, encoding) => {
-      const body = encodeSafetensors({ metadata: { baseVersions: JSON.stringify(baseVersions) }, tensors }, differenceDtypes[encoding])
-      const query = new URLSearchParams({ agentId, taskId: String(taskId) })
-      return sendJson({ method: 'POST', path: `/weights/${shard}/push?${query}`, body }, pushResponseSchema)
-    },
   }
 }
 
