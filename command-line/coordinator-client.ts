@@ -41,7 +41,8 @@ import {
   uploadParts,
 } from '../coordinator/protocol/index.ts'
 import { CliError, type ExitReason } from './exit-codes.ts'
-import { FIRST_RETRY_DELAY_MS, MAX_RETRY_DELAY_MS, READ_ATTEMPTS, REQUEST_TIMEOUT_MS } from './limits.ts'
+import { FIRST_RETRY_DELAY_MS, MAX_RETRY_DELAY_MS, READ_ATTEMPTS } from './limits.ts'
+import { type Answer, transfer } from './transfer.ts'
 
 const healthSchema = z.object({ status: z.literal('ok'), version: z.string() })
 const searchListSchema = z.object({ searches: z.array(searchSummarySchema) })
@@ -99,7 +100,7 @@ type ClientOptions = {
   readonly url: string
   /** Admin token; without one only `health` is answered. */
   readonly token?: string | undefined
-  /** Milliseconds until a request counts as failed. Default 30 s. */
+  /** Milliseconds without a byte moving until a request counts as failed. Default 30 s. */
   readonly timeoutMs?: number
   /** How often a read is tried in all. Default 4. */
   readonly readAttempts?: number
@@ -155,7 +156,7 @@ type Call = {
 
 /** Calls throw ClientError; an abort of `signal` throws its reason. */
 function createClient(options: ClientOptions): CoordinatorClient {
-  const { token, timeoutMs = REQUEST_TIMEOUT_MS, readAttempts = READ_ATTEMPTS, signal, random = Math.random } = options
+  const { token, timeoutMs, readAttempts = READ_ATTEMPTS, signal, random = Math.random } = options
   const url = options.url.replace(/\/+$/, '')
 
   async function attempt<T>(call: Call, schema: z.ZodType<T> | null): Promise<T> {
@@ -171,46 +172,39 @@ function createClient(options: ClientOptions): CoordinatorClient {
     )
   }
 
-  /** A successful answer, and its body. */
-  async function exchange(call: Call): Promise<{ response: Response; body: Uint8Array<ArrayBuffer> }> {
-    const timeout = AbortSignal.timeout(timeoutMs)
-    let response: Response
-    let body: Uint8Array<ArrayBuffer>
+  /** A successful answer. */
+  async function exchange(call: Call): Promise<Answer> {
+    const headers = new Headers({ ...call.headers, accept: 'application/json, application/octet-stream' })
+    if (token !== undefined) headers.set('authorization', `Bearer ${token}`)
+    const isBytes = call.body instanceof Uint8Array
+    if (call.body !== undefined) headers.set('content-type', isBytes ? 'application/octet-stream' : 'application/json')
+    let answer: Answer
     try {
-      response = await fetch(`${url}${call.path}`, {
+      answer = await transfer({
+        url: `${url}${call.path}`,
         method: call.method,
-        headers: {
-          ...call.headers,
-          accept: 'application/json, application/octet-stream',
-          ...(token === undefined ? {} : { authorization: `Bearer ${token}` }),
-          ...(call.body === undefined
-            ? {}
-            : { 'content-type': call.body instanceof Uint8Array ? 'application/octet-stream' : 'application/json' }),
-        },
+        headers,
         body: bodyOf(call.body),
         // A coordinator never redirects; whoever does shall not get the token.
         redirect: 'error',
-        signal: signal === undefined ? timeout : AbortSignal.any([signal, timeout]),
+        stallMs: timeoutMs,
+        signal,
       })
-      body = new Uint8Array(await response.arrayBuffer())
     } catch (error) {
       if (signal?.aborted) throw signal.reason
-      throw new ClientError(
-        'unreachable',
-        `cannot reach the coordinator at ${url}: ${timeout.aborted ? `no answer within ${timeoutMs} ms` : causeOf(error)}`,
-      )
+      throw new ClientError('unreachable', `cannot reach the coordinator at ${url}: ${causeOf(error)}`)
     }
-    if (response.ok) return { response, body }
-    throw refusal(call, response, decoder.decode(body))
+    if (answer.ok) return answer
+    throw refusal(call, answer.status, decoder.decode(answer.body))
   }
 
-  function refusal(call: Call, response: Response, text: string): ClientError {
+  function refusal(call: Call, status: number, text: string): ClientError {
     const parsed = problemSchema.safeParse(parseJson(text))
     if (parsed.success) return new ClientError(parsed.data.code, parsed.data.detail, parsed.data.errors)
-    const busy = response.status === 502 || response.status === 503 || response.status === 504 || response.status === 429
+    const busy = status === 502 || status === 503 || status === 504 || status === 429
     return new ClientError(
       busy ? 'overloaded' : 'unexpected-answer',
-      `${url} answered ${call.method} ${call.path} with status ${response.status} and no problem document. Check that it is a Gatehouse coordinator.`,
+      `${url} answered ${call.method} ${call.path} with status ${status} and no problem document. Check that it is a Gatehouse coordinator.`,
     )
   }
 
@@ -315,19 +309,19 @@ function createClient(options: ClientOptions): CoordinatorClient {
     trainingModel: (trainingId) =>
       downloadParts((begin) =>
         repeat(async () => {
-          const { response, body } = await exchange({
+          const { status, headers, body } = await exchange({
             method: 'GET',
             path: `${training(trainingId)}/model`,
             headers: { range: `bytes=${begin}-` },
           })
-          return filePartOf(response.status, response.headers, body)
+          return filePartOf(status, headers, body)
         }),
       ),
   }
 }
 
-function bodyOf(body: unknown): BodyInit | null {
-  if (body === undefined) return null
+function bodyOf(body: unknown): string | Uint8Array<ArrayBuffer> | undefined {
+  if (body === undefined) return undefined
   return body instanceof Uint8Array ? (body as Uint8Array<ArrayBuffer>) : JSON.stringify(body)
 }
 

@@ -6,8 +6,6 @@ const DEFAULT_STATE_FOLDER = '.gatehouse'
 /** In the state folder: the admin token that `gatehouse up` made. */
 const ADMIN_TOKEN_FILE = 'admin-token'
 
-/** A coordinator answers in milliseconds; publishing a large table over a slow line may take a while. */
-const REQUEST_TIMEOUT_MS = 30_000
 /** Reads are tried this often: with the delays below a restart of the coordinator goes unnoticed. */
 const READ_ATTEMPTS = 4
 /** The delay before the second attempt; it doubles with each. The actual delay is drawn between half of it and all of it. */
@@ -22,5 +20,4 @@ export {
   FIRST_RETRY_DELAY_MS,
   MAX_RETRY_DELAY_MS,
   READ_ATTEMPTS,
-  REQUEST_TIMEOUT_MS,
 }

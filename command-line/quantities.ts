@@ -34,6 +34,14 @@ function printLarge(count: number): string {
   return printCount(count)
 }
 
+/** Decimal units, as lines are sold: 950 B, 12.3 kB, 4.56 MB. */
+function printBytes(bytes: number): string {
+  if (bytes >= 1e9) return `${printDecimal(bytes / 1e9)} GB`
+  if (bytes >= 1e6) return `${printDecimal(bytes / 1e6)} MB`
+  if (bytes >= 1e3) return `${printDecimal(bytes / 1e3)} kB`
+  return `${Math.round(bytes)} B`
+}
+
 /** The two largest units: 2 h 5 min, 4 min 10 s, 12 s. */
 function printDuration(durationMs: number): string {
   const left = Math.max(0, durationMs)
@@ -48,4 +56,4 @@ function printTime(atMs: number): string {
   return `${new Date(atMs).toISOString().slice(0, 19).replace('T', ' ')} UTC`
 }
 
-export { printCount, printDecimal, printDuration, printLarge, printLatency, printShare, printTime }
+export { printBytes, printCount, printDecimal, printDuration, printLarge, printLatency, printShare, printTime }

@@ -2,7 +2,7 @@
 // sleeps in place of the time that steps and requests take. Its numbers are real, its seconds are not.
 
 import type { Task, TaskResult } from '../../coordinator/protocol/index.ts'
-import { isShared, shareOf } from '../../worker-agent/agent/shared-work.ts'
+import { isShared, membersOf, shareOf } from '../../worker-agent/agent/shared-work.ts'
 import { createWeightExchange, type Differences } from '../../worker-agent/agent/weight-exchange.ts'
 import type { CoordinatorClient } from '../../worker-agent/client/coordinator-client.ts'
 import type { Dataset } from '../../worker-agent/datasets/index.ts'
@@ -133,7 +133,9 @@ async function runVirtualAgent(options: VirtualAgentOptions): Promise<VirtualAge
       const left = (stepsLeft - 1) * stepMs * STEP_FACTORS[work.kind]
       if (!prefetch && left <= PREFETCH_MARGIN * exchangeMs + PREFETCH_STEPS * stepMs) void startPrefetch()
     })
-    const made = isTraining ? await exchange.finish(task.taskId, keys, (key) => shareOf(work, owners.get(key))) : null
+    const made = isTraining
+      ? await exchange.finish({ taskId: task.taskId, members: membersOf(work) }, keys, (key) => shareOf(work, owners.get(key)))
+      : null
     if (made && made.kind !== 'made') throw new Error(`task ${task.taskId} is ${made.kind}`)
     const differences = made?.differences ?? null
     const endMs = clock.nowMs()

@@ -1,7 +1,7 @@
 // A search as a screen of text, for `search status`, for the live view of `search watch` and for the demo.
 
 import type { Phase, SearchStatus } from '../protocol/index.ts'
-import { printCount, printDecimal, printDuration, printLatency, printShare } from '../../command-line/quantities.ts'
+import { printBytes, printCount, printDecimal, printDuration, printLatency, printShare } from '../../command-line/quantities.ts'
 import { cutText, printable, renderEntry, renderTable } from '../../command-line/text-layout.ts'
 
 const LABEL_WIDTH = 10
@@ -34,6 +34,7 @@ function renderStatus(status: SearchStatus, width: number, nowMs: number = Date.
     entry('entropy', entropyText(status)),
     entry('latency', latencyText(status)),
     entry('speed', speedText(status)),
+    entry('network', networkText(status)),
     entry('tasks', tasksText(status)),
     entry('current', printable(status.current.encoding)),
     '',
@@ -106,6 +107,13 @@ function speedText(status: SearchStatus): string {
   return `${printDecimal(stepsPerSecond)} steps per second${imagesPerSecond === null ? '' : `, ${printCount(Math.round(imagesPerSecond))} images per second`}`
 }
 
+function networkText({ bytesPerStep, agents }: SearchStatus): string {
+  if (bytesPerStep === null) return 'no weight steps yet'
+  const sum = (of: (agent: SearchStatus['agents'][number]) => number) => agents.reduce((total, agent) => total + of(agent), 0)
+  const [pushed, pulled] = [sum(({ bytesSent }) => bytesSent), sum(({ bytesReceived }) => bytesReceived)]
+  return `${printBytes(bytesPerStep)} of weights per step; ${printBytes(pushed)} pushed, ${printBytes(pulled)} pulled`
+}
+
 function tasksText({ tasks }: SearchStatus): string {
   const troubles = [
     [tasks.queued, 'to be handed out again'],
@@ -131,6 +139,8 @@ function renderAgents(status: SearchStatus, width: number, nowMs: number): strin
       { title: 'tasks', align: 'right' },
       { title: 'refused', align: 'right' },
       { title: 'seen', align: 'right' },
+      { title: 'per step', align: 'right' },
+      { title: 'moved', align: 'right' },
     ],
     agents
       .slice(0, MAX_AGENTS)
@@ -144,6 +154,8 @@ function renderAgents(status: SearchStatus, width: number, nowMs: number): strin
         printCount(agent.tasksDone),
         printCount(agent.refusedPushes),
         `${printDuration(nowMs - agent.lastSeenAtMs)} ago`,
+        agent.bytesPerStep === null ? '–' : printBytes(agent.bytesPerStep),
+        printBytes(agent.bytesSent + agent.bytesReceived),
       ]),
   )
   const lines = table.split('\n').map((line) => cutText(line, width))

@@ -1,13 +1,23 @@
 // Who works on the search.
 
 import { find, keepChildren, make, setText } from './dom.js'
-import { formatAgo, formatCount, formatFigure, formatShare, formatTime } from './format.js'
+import { formatAgo, formatBytes, formatCount, formatFigure, formatShare, formatTime } from './format.js'
 
 /** @typedef {import('../protocol/status.ts').SearchStatus} SearchStatus */
 /** @typedef {SearchStatus['agents'][number]} Agent */
 
 const texts = /** @type {const} */ (['name', 'device', 'backend'])
-const figures = /** @type {const} */ (['lastSeenAtMs', 'imagesPerSecond', 'idleShare', 'tasksDone', 'refusedPushes', 'duplicates'])
+const figures = /** @type {const} */ ([
+  'lastSeenAtMs',
+  'imagesPerSecond',
+  'idleShare',
+  'tasksDone',
+  'refusedPushes',
+  'duplicates',
+  'bytesPerStep',
+  'bytesSent',
+  'bytesReceived',
+])
 /** What a phone, which has no room for the head of the table, writes before each figure. */
 const labels = {
   lastSeenAtMs: 'seen',
@@ -16,6 +26,9 @@ const labels = {
   tasksDone: 'done',
   refusedPushes: 'refused',
   duplicates: 'duplicates',
+  bytesPerStep: 'a step',
+  bytesSent: 'pushed',
+  bytesReceived: 'pulled',
 }
 
 /** @param {SearchStatus} status @param {number} nowMs the coordinator's clock */
@@ -46,6 +59,9 @@ export function renderAgents(status, nowMs) {
         tasksDone: formatCount(agent.tasksDone),
         refusedPushes: formatCount(agent.refusedPushes),
         duplicates: formatCount(agent.duplicates),
+        bytesPerStep: formatBytes(agent.bytesPerStep),
+        bytesSent: formatBytes(agent.bytesSent),
+        bytesReceived: formatBytes(agent.bytesReceived),
       }
       for (const name of figures) {
         const figure = /** @type {HTMLDataElement} */ (find(`[data-agent-field="${name}"]`, row))

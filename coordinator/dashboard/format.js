@@ -35,6 +35,14 @@ export const formatShare = (share) => (share === null ? NOTHING : `${(share * 10
 /** 1.2M, 340K. @param {number | null} value */
 export const formatCompact = (value) => (value === null ? NOTHING : compact.format(value))
 
+/** Decimal units, as lines are sold: 950 B, 12.3 kB, 4.56 MB. @param {number | null} bytes */
+export function formatBytes(bytes) {
+  if (bytes === null) return NOTHING
+  if (bytes >= 1e9) return `${formatFigure(bytes / 1e9)} GB`
+  if (bytes >= 1e6) return `${formatFigure(bytes / 1e6)} MB`
+  return bytes >= 1e3 ? `${formatFigure(bytes / 1e3)} kB` : `${formatCount(bytes)} B`
+}
+
 /** @param {number | null} atMs */
 export const formatTime = (atMs) => (atMs === null ? NOTHING : dateTime.format(atMs))
 

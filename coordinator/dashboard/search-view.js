@@ -4,6 +4,7 @@ import { renderAgents } from './agent-table.js'
 import { renderBlocks } from './block-table.js'
 import { find, make, setText } from './dom.js'
 import {
+  formatBytes,
   formatCompact,
   formatCount,
   formatDuration,
@@ -32,6 +33,7 @@ const formats = {
   elapsedMs: formatDuration,
   stepsPerSecond: formatFigure,
   imagesPerSecond: formatFigure,
+  bytesPerStep: formatBytes,
   expectedLatencyMs: formatMs,
   targetLatencyMs: formatMs,
   alphaVersion: formatCount,

@@ -1,26 +1,36 @@
-// One shard of a search's supernet weights: W ← W + s(staleness) · Δ, a version per key, each task applied once.
-// Staleness of a key is the number of pushes to it, by others, since the pusher pulled it.
+// One shard of a search's supernet weights: W ← W + s · Δ, a version per key, each task applied once. s is below 1 for what
+// comes late (protocol/round-shares.ts).
 
 import { DurableObject } from 'cloudflare:workers'
 import * as z from 'zod'
 import { createSpace, spaceConfigSchema } from '../../search-space/index.ts'
 import {
   attempt,
+  attemptLater,
+  type ByteSource,
   type Caller,
-  decodeSafetensors,
-  encodeSafetensors,
+  latenessScale,
   MAX_MAGNITUDE,
+  MAX_RECEIVING_BYTES,
+  MAX_WEIGHTS_BYTES,
   type Outcome,
   planShards,
   ProblemError,
   pushMetadataSchema,
   type PushResponse,
-  type SafetensorsFile,
+  readSafetensorsLayout,
+  readTensor,
   SafetensorsError,
+  type SafetensorsLayout,
+  safetensorsParts,
+  sourceOf,
   type Tensor,
   type TokenRecord,
   versionsSchema,
+  weightDtypes,
+  weightEncodingSchema,
 } from '../protocol/index.ts'
+import { readBody, streamParts } from './body-streams.ts'
 import type { Environment } from './environment.ts'
 import { createTokenTable, type TokenTable } from './tokens.ts'
 import { createSegmentStore, type Segment, type SegmentStore, type Slot } from './weight-segments.ts'
@@ -31,26 +41,14 @@ const shardSetupSchema = z.strictObject({
   seed: z.int(),
   shard: z.int().min(0),
   shardBytes: z.int(),
-  encoding: z.enum(['fp32', 'bf16']),
+  encoding: weightEncodingSchema,
   staleness: z.enum(['inverse', 'none']),
 })
 type ShardSetup = z.infer<typeof shardSetupSchema>
 
 type OpenShard = { readonly setup: ShardSetup; readonly store: SegmentStore; readonly tokens: TokenTable }
 
-type Change = { readonly slot: Slot; readonly values: Float32Array; readonly baseVersion: number }
-
-/** Factor on a difference that `staleness` pushes by others came before. */
-function stalenessScale(rule: ShardSetup['staleness'], staleness: number): number {
-  switch (rule) {
-    case 'none':
-      return 1
-    case 'inverse':
-      return 1 / (1 + staleness)
-    default:
-      return rule satisfies never
-  }
-}
+type Change = { readonly slot: Slot; readonly read: () => Tensor; readonly baseVersion: number }
 
 function parseVersions(text: string): Record<string, number> {
   try {
@@ -66,16 +64,25 @@ function badTensor(key: string, message: string): ProblemError {
   return new ProblemError('bad-numbers', `tensor ${key}: ${message}`, [{ path: key, message }])
 }
 
-function decodePush(bytes: Uint8Array): { file: SafetensorsFile; baseVersions: Record<string, number> } {
+type Pushed = {
+  readonly source: ByteSource
+  readonly layout: SafetensorsLayout
+  readonly baseVersions: Record<string, number>
+  readonly members: number
+}
+
+/** The header of a push. Tensors are read one by one, since int8 takes four times the memory that it took on the wire. */
+function openPush(bytes: Uint8Array): Pushed {
   try {
-    const file = decodeSafetensors(bytes)
-    const metadata = pushMetadataSchema.safeParse(file.metadata)
+    const source = sourceOf(bytes)
+    const layout = readSafetensorsLayout(source)
+    const metadata = pushMetadataSchema.safeParse(layout.metadata)
     if (!metadata.success) {
-      throw new ProblemError('invalid-request', 'expected __metadata__.baseVersions', [
-        { path: '__metadata__.baseVersions', message: 'required' },
-      ])
+      const field = metadata.error.issues[0]?.path[0] === 'members' ? 'members' : 'baseVersions'
+      const message = field === 'members' ? 'expected a whole number from 1' : 'required'
+      throw new ProblemError('invalid-request', `expected __metadata__.${field}`, [{ path: `__metadata__.${field}`, message }])
     }
-    return { file, baseVersions: parseVersions(metadata.data.baseVersions) }
+    return { source, layout, baseVersions: parseVersions(metadata.data.baseVersions), members: Number(metadata.data.members ?? 1) }
   } catch (error) {
     if (error instanceof SafetensorsError)
       throw new ProblemError('invalid-request', error.message, [{ path: 'body', message: error.message }])
@@ -83,8 +90,19 @@ function decodePush(bytes: Uint8Array): { file: SafetensorsFile; baseVersions: R
   }
 }
 
+/** Throws ProblemError `bad-numbers` unless all of it can be added to weights. */
+function checkNumbers(key: string, { values, scale }: Tensor): void {
+  if (scale !== undefined && !(scale >= 0 && scale <= MAX_MAGNITUDE)) {
+    throw badTensor(key, `its scale is ${scale}, expected a finite number, 0 or above`)
+  }
+  const index = values.findIndex((value) => !(Math.abs(value) <= MAX_MAGNITUDE))
+  if (index !== -1) throw badTensor(key, `element ${index} is ${values[index]}, expected a finite number`)
+}
+
 class WeightsObject extends DurableObject<Environment> {
   #opened: OpenShard | null = null
+  /** Of pushes that are under way. */
+  #receivingBytes = 0
 
   /** Reading alone leaves an object that is no shard without storage. */
   #open(): OpenShard {
@@ -133,8 +151,8 @@ class WeightsObject extends DurableObject<Environment> {
     })
   }
 
-  /** The keys of which the caller holds another version, as safetensors. */
-  pull(caller: Caller, held: Record<string, number>): Outcome<Uint8Array<ArrayBuffer>> {
+  /** The keys of which the caller holds another version, as safetensors. Pushes meanwhile do not change what is being sent. */
+  pull(caller: Caller, held: Record<string, number>): Outcome<ReadableStream<Uint8Array>> {
     return this.#answer(caller, ({ setup, store }) => {
       const tensors = new Map<string, Tensor>()
       const versions: Record<string, number> = {}
@@ -148,53 +166,83 @@ class WeightsObject extends DurableObject<Environment> {
         const { values } = store.read(slot.segment)
         tensors.set(key, { shape: slot.spec.shape, values: values.subarray(slot.offset, slot.offset + slot.length) })
       }
-      return encodeSafetensors({ metadata: { versions: JSON.stringify(versions) }, tensors }, setup.encoding === 'bf16' ? 'BF16' : 'F32')
+      return streamParts(safetensorsParts({ metadata: { versions: JSON.stringify(versions) }, tensors }, weightDtypes[setup.encoding]))
     })
   }
 
-  /** Adds the differences of one task, unless that task has been added before. */
-  push(caller: Caller, taskId: number, bytes: Uint8Array): Outcome<PushResponse> {
-    return this.#answer(caller, (shard) => {
-      const { file, baseVersions } = decodePush(bytes)
-      const changes = this.#checkChanges(shard, file, baseVersions)
-      const { sql } = this.ctx.storage
-      if (sql.exec('SELECT 1 FROM applied WHERE task_id = ?', taskId).toArray().length > 0) {
-        return { kind: 'duplicate', versions: currentVersions(shard.store, changes), scales: {} }
+  /**
+   * Adds the differences of one task, unless that task has been added before. `bytes` is the length of the body where the
+   * sender has said it.
+   */
+  async push(caller: Caller, taskId: number, body: ReadableStream<Uint8Array>, bytes: number | null): Promise<Outcome<PushResponse>> {
+    return attemptLater(async () => {
+      try {
+        this.#open().tokens.check(caller)
+        const pushed = openPush(await this.#receive(body, bytes))
+        // Opened again: it may have been deleted, or the token revoked, while the body was on its way.
+        const shard = this.#open()
+        shard.tokens.check(caller)
+        return this.#apply(shard, taskId, pushed)
+      } catch (error) {
+        await body.cancel().catch(() => undefined)
+        throw error
       }
-      const { updated, scales } = applyChanges(shard, changes)
-      this.ctx.storage.transactionSync(() => {
-        for (const [segment, content] of updated) shard.store.write(segment, content)
-        sql.exec('INSERT INTO applied (task_id) VALUES (?)', taskId)
-      })
-      for (const [segment, content] of updated) shard.store.adopt(segment, content)
-      return { kind: 'applied', versions: currentVersions(shard.store, changes), scales }
     })
   }
 
-  #checkChanges({ store }: OpenShard, file: SafetensorsFile, baseVersions: Record<string, number>): Change[] {
-    return [...file.tensors].map(([key, tensor]) => {
-      const slot = store.slots.get(key)
-      if (!slot) throw badTensor(key, 'not a weight of this shard')
-      const { shape } = slot.spec
-      if (shape.length !== tensor.shape.length || shape.some((size, axis) => size !== tensor.shape[axis])) {
-        throw badTensor(key, `expected shape ${shape.join('×')}, got ${tensor.shape.join('×')}`)
-      }
-      const index = tensor.values.findIndex((value) => !(Math.abs(value) <= MAX_MAGNITUDE))
-      if (index !== -1) throw badTensor(key, `element ${index} is ${tensor.values[index]}, expected a finite number`)
-      const version = versionOf(store, slot)
-      const baseVersion = baseVersions[key]
-      if (baseVersion === undefined || baseVersion < 0 || baseVersion > version) {
-        const message = `expected a base version from 0 to ${version}, got ${baseVersion}`
-        throw new ProblemError('invalid-request', `tensor ${key}: ${message}`, [{ path: `__metadata__.baseVersions.${key}`, message }])
-      }
-      return { slot, values: tensor.values, baseVersion }
+  /** Throws ProblemError `overloaded` where more pushes are under way than fit this object's memory. */
+  async #receive(body: ReadableStream<Uint8Array>, bytes: number | null): Promise<Uint8Array> {
+    const reservedBytes = bytes ?? MAX_WEIGHTS_BYTES
+    if (this.#receivingBytes + reservedBytes > MAX_RECEIVING_BYTES)
+      throw new ProblemError('overloaded', 'this shard is receiving other pushes')
+    this.#receivingBytes += reservedBytes
+    try {
+      return await readBody(body, { expectedBytes: bytes, mostBytes: MAX_WEIGHTS_BYTES })
+    } finally {
+      this.#receivingBytes -= reservedBytes
+    }
+  }
+
+  #apply(shard: OpenShard, taskId: number, pushed: Pushed): PushResponse {
+    const changes = checkChanges(shard.store, pushed)
+    const { sql } = this.ctx.storage
+    if (sql.exec('SELECT 1 FROM applied WHERE task_id = ?', taskId).toArray().length > 0) {
+      return { kind: 'duplicate', versions: currentVersions(shard.store, changes), scales: {} }
+    }
+    const { updated, scales } = applyChanges(shard, changes, pushed.members)
+    this.ctx.storage.transactionSync(() => {
+      for (const [segment, content] of updated) shard.store.write(segment, content)
+      sql.exec('INSERT INTO applied (task_id) VALUES (?)', taskId)
     })
+    for (const [segment, content] of updated) shard.store.adopt(segment, content)
+    return { kind: 'applied', versions: currentVersions(shard.store, changes), scales }
   }
 
   async destroy(): Promise<void> {
     await this.ctx.storage.deleteAll()
     this.#opened = null
   }
+}
+
+/** Throws ProblemError where a tensor cannot be added, or is none of this shard. */
+function checkChanges(store: SegmentStore, { source, layout, baseVersions }: Pushed): Change[] {
+  return [...layout.tensors].map(([key, tensor]) => {
+    const slot = store.slots.get(key)
+    if (!slot) throw badTensor(key, 'not a weight of this shard')
+    const { shape } = slot.spec
+    if (shape.length !== tensor.shape.length || shape.some((size, axis) => size !== tensor.shape[axis])) {
+      throw badTensor(key, `expected shape ${shape.join('×')}, got ${tensor.shape.join('×')}`)
+    }
+    const read = () => readTensor(source, tensor)
+    checkNumbers(key, read())
+    const version = versionOf(store, slot)
+    const baseVersion = baseVersions[key]
+    if (baseVersion === undefined || baseVersion < 0 || baseVersion > version) {
+      const message = `expected a base version from 0 to ${version}, got ${baseVersion}`
+      throw new ProblemError('invalid-request', `tensor ${key}: ${message}`, [{ path: `__metadata__.baseVersions.${key}`, message }])
+    }
+    return { slot, read, baseVersion }
+  })
 }
 
 function versionOf(store: SegmentStore, slot: Slot): number {
@@ -209,10 +257,12 @@ function currentVersions(store: SegmentStore, changes: readonly Change[]): Recor
 function applyChanges(
   { setup, store }: OpenShard,
   changes: readonly Change[],
+  members: number,
 ): { updated: Map<number, Segment>; scales: Record<string, number> } {
   const updated = new Map<number, { values: Float32Array<ArrayBuffer>; versions: number[] }>()
   const scales: Record<string, number> = {}
-  for (const { slot, values, baseVersion } of changes) {
+  for (const { slot, read, baseVersion } of changes) {
+    const { values } = read()
     let segment = updated.get(slot.segment)
     if (!segment) {
       const before = store.read(slot.segment)
@@ -220,7 +270,7 @@ function applyChanges(
       updated.set(slot.segment, segment)
     }
     const version = segment.versions[slot.position] ?? 0
-    const scale = stalenessScale(setup.staleness, version - baseVersion)
+    const scale = setup.staleness === 'none' ? 1 : latenessScale(version - baseVersion, members)
     if (scale !== 1) scales[slot.spec.key] = scale
     for (let i = 0; i < values.length; i++) {
       const at = slot.offset + i

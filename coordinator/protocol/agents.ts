@@ -106,7 +106,14 @@ type PushResponse = z.infer<typeof pushResponseSchema>
 /** Metadata of a pull's answer; JSON text, because safetensors metadata maps strings to strings. */
 const pullMetadataSchema = z.object({ versions: z.string().describe('JSON: version of each key') })
 /** Metadata of a push; which task and agent it is from is in the request's query. */
-const pushMetadataSchema = z.object({ baseVersions: z.string().describe('JSON: version of each key that its difference was made from') })
+const pushMetadataSchema = z.object({
+  baseVersions: z.string().describe('JSON: version of each key that its difference was made from'),
+  members: z
+    .string()
+    .regex(/^[1-9][0-9]{0,5}$/, 'expected a whole number from 1')
+    .optional()
+    .describe("agents of the task's round; absent: the task was of an agent that was alone"),
+})
 
 export {
   heartbeatResponseSchema,

@@ -51,6 +51,7 @@ export {
   MAX_SHARDS,
   MAX_TASK_GATES,
   MAX_TASK_STEPS,
+  MAX_RECEIVING_BYTES,
   MAX_WEIGHTS_BYTES,
   PART_BYTES,
   PROFILE_CODE_MS,
@@ -61,7 +62,7 @@ export {
   WAIT_MS,
 } from './limits.ts'
 export { MODEL_FORMAT, modelTensors, statisticsKeys } from './model-file.ts'
-export { attempt, type Outcome, unwrap } from './outcome.ts'
+export { attempt, attemptLater, type Outcome, unwrap } from './outcome.ts'
 export {
   type Delivery,
   downloadParts,
@@ -110,6 +111,7 @@ export {
   profileTableSchema,
 } from './profiles.ts'
 export { DEFAULT_EPOCHS, type Recipe, recipeSchema } from './recipe.ts'
+export { differenceDtypes, rounded, weightDtypes, type WeightEncoding, weightEncodingSchema } from './rounding.ts'
 export {
   type ByteSource,
   decodeSafetensors,
@@ -117,6 +119,8 @@ export {
   encodeSafetensors,
   frameSafetensors,
   readSafetensorsLayout,
+  readTensor,
+  safetensorsParts,
   readTensorValues,
   SafetensorsError,
   type SafetensorsFile,
@@ -124,7 +128,7 @@ export {
   sourceOf,
   type Tensor,
 } from './safetensors.ts'
-export { COMMON_EXPONENT, OPERATION_EXPONENT, roundShare } from './round-shares.ts'
+export { COMMON_EXPONENT, latenessScale, OPERATION_EXPONENT, roundShare } from './round-shares.ts'
 export {
   type LatencyLoss,
   type ProxylessGradientConfig,

@@ -2,9 +2,11 @@
 
 /** Requests with JSON bodies above this are refused unread; the largest, a result of a long task, is far below. */
 const MAX_JSON_BYTES = 4 * 1024 * 1024
-/** Weight payloads: a call to an object may carry 32 MiB; some room is left for headers. */
+/** Weight payloads; they pass as streams, but a shard has one in memory while it adds it. */
 const MAX_WEIGHTS_BYTES = 30 * 1024 * 1024
-/** A shard of this many float32 bytes fits an isolate (128 MB) three times over, and one message. */
+/** Pushes that one shard receives at a time, together: with its weights and a copy of what changes they fit an isolate (128 MB). */
+const MAX_RECEIVING_BYTES = 64 * 1024 * 1024
+/** A shard of this many float32 bytes fits an isolate (128 MB) three times over. */
 const DEFAULT_SHARD_BYTES = 16 * 1024 * 1024
 /** A push of a whole shard, its header included, must fit MAX_WEIGHTS_BYTES, and three copies of it an isolate. */
 const MAX_SHARD_BYTES = 24 * 1024 * 1024
@@ -75,6 +77,7 @@ export {
   MAX_PROFILE_IMAGES,
   MAX_PROFILE_SAMPLES,
   MAX_PROFILE_SECONDS,
+  MAX_RECEIVING_BYTES,
   MAX_REPORTS,
   MAX_ROW_BYTES,
   MAX_SAMPLE_MS,

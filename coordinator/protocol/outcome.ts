@@ -5,13 +5,26 @@ import { type FieldError, type ProblemCode, ProblemError } from './problem.ts'
 type Refusal = { readonly code: ProblemCode; readonly detail: string; readonly errors: FieldError[] }
 type Outcome<T> = { readonly ok: true; readonly value: T } | { readonly ok: false; readonly refusal: Refusal }
 
+function refusalOf(error: unknown): { readonly ok: false; readonly refusal: Refusal } {
+  if (!(error instanceof ProblemError)) throw error
+  return { ok: false, refusal: { code: error.code, detail: error.message, errors: [...error.errors] } }
+}
+
 /** Runs `body`; a ProblemError becomes a refusal, anything else stays an error. */
 function attempt<T>(body: () => T): Outcome<T> {
   try {
     return { ok: true, value: body() }
   } catch (error) {
-    if (!(error instanceof ProblemError)) throw error
-    return { ok: false, refusal: { code: error.code, detail: error.message, errors: [...error.errors] } }
+    return refusalOf(error)
+  }
+}
+
+/** The same for what takes time. */
+async function attemptLater<T>(body: () => Promise<T>): Promise<Outcome<T>> {
+  try {
+    return { ok: true, value: await body() }
+  } catch (error) {
+    return refusalOf(error)
   }
 }
 
@@ -21,4 +34,4 @@ function unwrap<T>(outcome: Outcome<T>): T {
   throw new ProblemError(outcome.refusal.code, outcome.refusal.detail, outcome.refusal.errors)
 }
 
-export { attempt, type Outcome, unwrap }
+export { attempt, attemptLater, type Outcome, unwrap }

@@ -16,4 +16,13 @@ function roundShare(learners: number, exponent: number): number {
   return learners ** -exponent
 }
 
-export { COMMON_EXPONENT, OPERATION_EXPONENT, roundShare }
+/**
+ * The factor on a difference that comes after `pushes` pushes by others of the same weight, counted from the version that it
+ * was made from. In a round of m agents, m − 1 others push, and as many again that are a round ahead or behind: so much is
+ * on time. An agent that is alone expects nobody.
+ */
+function latenessScale(pushes: number, members: number): number {
+  return 1 / (1 + (members > 1 ? Math.floor(pushes / (2 * members)) : pushes))
+}
+
+export { COMMON_EXPONENT, latenessScale, OPERATION_EXPONENT, roundShare }

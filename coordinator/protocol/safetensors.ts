@@ -1,17 +1,25 @@
 // The safetensors format: 8 bytes little-endian header length, a JSON header, raw row-major bytes. Parsed once, with
 // every bound checked, into views of the buffer; nothing is copied for F32 that is aligned.
-// Format: huggingface/safetensors, README "Format". BF16 is the upper half of a float32, rounded to nearest even.
+// Format: huggingface/safetensors, README "Format". What BF16 and I8 keep of numbers is in rounding.ts; beside a tensor
+// `<key>` of I8 the file has its scale, one F32 number, as `<key>.scale`.
 
 import * as z from 'zod'
 import { elementCount } from '../../search-space/index.ts'
+import { fromBfloat16, fromInt8, int8Scale, toBfloat16, toInt8 } from './rounding.ts'
 
 const MAX_HEADER_BYTES = 8 * 1024 * 1024
 const LENGTH_BYTES = 8
 const HEADER_ALIGNMENT = 8
-const bytesPerElement = { F32: 4, BF16: 2 } as const
+const SCALE_SUFFIX = '.scale'
+const bytesPerElement = { F32: 4, BF16: 2, I8: 1 } as const
 type Dtype = keyof typeof bytesPerElement
 
-type Tensor = { readonly shape: readonly number[]; readonly values: Float32Array }
+type Tensor = {
+  readonly shape: readonly number[]
+  readonly values: Float32Array
+  /** Of a tensor that was read from I8, as the file has it: any float32. `values` are multiplied with it already. */
+  readonly scale?: number
+}
 
 type SafetensorsFile = {
   readonly metadata: Readonly<Record<string, string>>
@@ -22,7 +30,7 @@ const dimension = z.int().min(0).max(Number.MAX_SAFE_INTEGER)
 const headerSchema = z.record(z.string(), z.unknown())
 const metadataSchema = z.record(z.string(), z.string())
 const tensorInfoSchema = z.strictObject({
-  dtype: z.enum(['F32', 'BF16']),
+  dtype: z.enum(['F32', 'BF16', 'I8']),
   shape: z.array(dimension).max(8),
   data_offsets: z.tuple([dimension, dimension]),
 })
@@ -33,33 +41,22 @@ class SafetensorsError extends Error {
   readonly code = 'safetensors'
 }
 
-/** float32 to bfloat16 bits, round to nearest even; NaN stays NaN. */
-function toBfloat16(values: Float32Array): Uint16Array {
-  const bits = new Uint32Array(values.buffer, values.byteOffset, values.length)
-  const out = new Uint16Array(values.length)
-  for (let i = 0; i < bits.length; i++) {
-    const word = bits[i] as number
-    const isNan = (word & 0x7fffffff) > 0x7f800000
-    out[i] = isNan ? (word >>> 16) | 0x40 : (word + 0x7fff + ((word >>> 16) & 1)) >>> 16
-  }
-  return out
-}
-
-function fromBfloat16(halves: Uint16Array): Float32Array {
-  const bits = new Uint32Array(halves.length)
-  for (let i = 0; i < halves.length; i++) bits[i] = (halves[i] as number) << 16
-  return new Float32Array(bits.buffer)
+/** The file up to its data: length, JSON, spaces to a multiple of 8 bytes. */
+function frameHeader(header: Record<string, unknown>): Uint8Array<ArrayBuffer> {
+  const json = new TextEncoder().encode(JSON.stringify(header))
+  const headerBytes = Math.ceil(json.length / HEADER_ALIGNMENT) * HEADER_ALIGNMENT
+  const bytes = new Uint8Array(LENGTH_BYTES + headerBytes).fill(0x20)
+  new DataView(bytes.buffer).setBigUint64(0, BigInt(headerBytes), true)
+  bytes.set(json, LENGTH_BYTES)
+  return bytes
 }
 
 /** Header and `dataBytes` bytes of data, taken one part after the other, so that no more than one need be made at a time. */
 function frameSafetensors(header: Record<string, unknown>, dataBytes: number, parts: Iterable<Uint8Array>): Uint8Array<ArrayBuffer> {
-  const json = new TextEncoder().encode(JSON.stringify(header))
-  const headerBytes = Math.ceil(json.length / HEADER_ALIGNMENT) * HEADER_ALIGNMENT
-  const bytes = new Uint8Array(LENGTH_BYTES + headerBytes + dataBytes)
-  new DataView(bytes.buffer).setBigUint64(0, BigInt(headerBytes), true)
-  bytes.fill(0x20, LENGTH_BYTES, LENGTH_BYTES + headerBytes)
-  bytes.set(json, LENGTH_BYTES)
-  let at = LENGTH_BYTES + headerBytes
+  const head = frameHeader(header)
+  const bytes = new Uint8Array(head.byteLength + dataBytes)
+  bytes.set(head)
+  let at = head.byteLength
   for (const part of parts) {
     bytes.set(part, at)
     at += part.byteLength
@@ -67,23 +64,52 @@ function frameSafetensors(header: Record<string, unknown>, dataBytes: number, pa
   return bytes
 }
 
-function* dataOf({ tensors }: SafetensorsFile, dtype: Dtype): Generator<Uint8Array> {
-  for (const { values } of tensors.values()) {
-    const data = dtype === 'F32' ? values : toBfloat16(values)
-    yield new Uint8Array(data.buffer, data.byteOffset, data.byteLength)
+const bytesOf = (data: Float32Array | Uint16Array | Int8Array) => new Uint8Array(data.buffer, data.byteOffset, data.byteLength)
+
+/** Scales of all tensors that have one, first in the file, where they are aligned. */
+function scalesOf({ tensors }: SafetensorsFile, dtype: Dtype): ReadonlyMap<string, number> {
+  if (dtype !== 'I8') return new Map()
+  return new Map([...tensors].map(([key, { values }]) => [key, int8Scale(values)]))
+}
+
+function* dataOf({ tensors }: SafetensorsFile, dtype: Dtype, scales: ReadonlyMap<string, number>): Generator<Uint8Array> {
+  for (const scale of scales.values()) yield bytesOf(Float32Array.of(scale))
+  for (const [key, { values }] of tensors) {
+    yield bytesOf(dtype === 'F32' ? values : dtype === 'BF16' ? toBfloat16(values) : toInt8(values, scales.get(key) ?? 0))
   }
 }
 
-/** One file, little-endian as every platform that runs this. */
-function encodeSafetensors(file: SafetensorsFile, dtype: Dtype): Uint8Array<ArrayBuffer> {
+type Encoded = { readonly header: Record<string, unknown>; readonly dataBytes: number; readonly data: Iterable<Uint8Array> }
+
+function encodeParts(file: SafetensorsFile, dtype: Dtype): Encoded {
   const header: Record<string, unknown> = { __metadata__: file.metadata }
+  const scales = scalesOf(file, dtype)
   let offset = 0
-  for (const [key, tensor] of file.tensors) {
-    const end = offset + tensor.values.length * bytesPerElement[dtype]
-    header[key] = { dtype, shape: tensor.shape, data_offsets: [offset, end] }
+  const add = (key: string, entry: { dtype: Dtype; shape: readonly number[] }) => {
+    const end = offset + elementCount(entry.shape) * bytesPerElement[entry.dtype]
+    header[key] = { ...entry, data_offsets: [offset, end] }
     offset = end
   }
-  return frameSafetensors(header, offset, dataOf(file, dtype))
+  for (const key of scales.keys()) {
+    const name = `${key}${SCALE_SUFFIX}`
+    if (file.tensors.has(name)) throw new SafetensorsError(`tensor ${name} has the name of the scale of tensor ${key}`)
+    add(name, { dtype: 'F32', shape: [] })
+  }
+  for (const [key, { shape }] of file.tensors) add(key, { dtype, shape })
+  return { header, dataBytes: offset, data: dataOf(file, dtype, scales) }
+}
+
+/** One file, little-endian as every platform that runs this. Throws SafetensorsError where the name of a scale is taken. */
+function encodeSafetensors(file: SafetensorsFile, dtype: Dtype): Uint8Array<ArrayBuffer> {
+  const { header, dataBytes, data } = encodeParts(file, dtype)
+  return frameSafetensors(header, dataBytes, data)
+}
+
+/** The same file part by part, tensor after tensor: each is made when it is asked for, so that no more than one is held. */
+function* safetensorsParts(file: SafetensorsFile, dtype: Dtype): Generator<Uint8Array> {
+  const { header, data } = encodeParts(file, dtype)
+  yield frameHeader(header)
+  yield* data
 }
 
 function parseHeader(text: string): Record<string, unknown> {
@@ -95,7 +121,14 @@ function parseHeader(text: string): Record<string, unknown> {
 }
 
 /** Parsed header: where each tensor lies, in bytes from the beginning of the file. */
-type TensorLayout = { readonly dtype: Dtype; readonly shape: readonly number[]; readonly begin: number; readonly end: number }
+type TensorLayout = {
+  readonly dtype: Dtype
+  readonly shape: readonly number[]
+  readonly begin: number
+  readonly end: number
+  /** Where the scale of an I8 tensor begins. */
+  readonly scaleAt?: number
+}
 type SafetensorsLayout = {
   readonly metadata: Readonly<Record<string, string>>
   readonly tensors: ReadonlyMap<string, TensorLayout>
@@ -128,7 +161,7 @@ function readSafetensorsLayout(source: ByteSource): SafetensorsLayout {
   const dataBytes = byteLength - dataStart
   const infos = Object.entries(entries).map(([key, entry]) => {
     const info = tensorInfoSchema.safeParse(entry)
-    if (!info.success) throw new SafetensorsError(`tensor ${key}: expected dtype F32 or BF16, a shape and two data_offsets`)
+    if (!info.success) throw new SafetensorsError(`tensor ${key}: expected dtype F32, BF16 or I8, a shape and two data_offsets`)
     return { key, ...info.data }
   })
   // An empty tensor begins where the next one does.
@@ -145,18 +178,57 @@ function readSafetensorsLayout(source: ByteSource): SafetensorsLayout {
     tensors.set(key, { dtype, shape, begin: dataStart + begin, end: dataStart + end })
   }
   if (expectedBegin !== dataBytes) throw new SafetensorsError(`expected ${expectedBegin} bytes of data, got ${dataBytes}`)
-  return { metadata: metadata.data, tensors }
+  return { metadata: metadata.data, tensors: withScales(tensors) }
+}
+
+/** Tensors without those that are scales of others. */
+function withScales(tensors: ReadonlyMap<string, TensorLayout>): ReadonlyMap<string, TensorLayout> {
+  const found = new Map(tensors)
+  for (const [key, layout] of tensors) {
+    if (layout.dtype !== 'I8') continue
+    const name = `${key}${SCALE_SUFFIX}`
+    const scale = tensors.get(name)
+    if (scale?.dtype !== 'F32' || elementCount(scale.shape) !== 1) {
+      throw new SafetensorsError(`tensor ${key}: expected its scale, one F32 number, as tensor ${name}`)
+    }
+    found.delete(name)
+    found.set(key, { ...layout, scaleAt: scale.begin })
+  }
+  return found
+}
+
+/** As the file has it: any float32. Undefined for a tensor that is not I8. */
+function readTensorScale(source: ByteSource, { scaleAt }: TensorLayout): number | undefined {
+  if (scaleAt === undefined) return undefined
+  const bytes = source.read(scaleAt, scaleAt + bytesPerElement.F32)
+  return new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength).getFloat32(0, true)
 }
 
 /** Values of one tensor; a view of the source's bytes where they are float32 and aligned. */
-function readTensorValues(source: ByteSource, { dtype, begin, end }: TensorLayout): Float32Array {
+function readTensorValues(source: ByteSource, layout: TensorLayout): Float32Array {
+  const { dtype, begin, end } = layout
   const bytes = source.read(begin, end)
   const size = bytesPerElement[dtype]
   const aligned = bytes.byteOffset % size === 0
   const buffer = aligned ? bytes.buffer : bytes.slice().buffer
   const offset = aligned ? bytes.byteOffset : 0
   const length = (end - begin) / size
-  return dtype === 'F32' ? new Float32Array(buffer, offset, length) : fromBfloat16(new Uint16Array(buffer, offset, length))
+  switch (dtype) {
+    case 'F32':
+      return new Float32Array(buffer, offset, length)
+    case 'BF16':
+      return fromBfloat16(new Uint16Array(buffer, offset, length))
+    case 'I8':
+      return fromInt8(new Int8Array(buffer, offset, length), readTensorScale(source, layout) ?? Number.NaN)
+    default:
+      return dtype satisfies never
+  }
+}
+
+function readTensor(source: ByteSource, layout: TensorLayout): Tensor {
+  const scale = readTensorScale(source, layout)
+  const tensor = { shape: layout.shape, values: readTensorValues(source, layout) }
+  return scale === undefined ? tensor : { ...tensor, scale }
 }
 
 /** Throws SafetensorsError unless every tensor lies, without gap or overlap, within the bytes. */
@@ -165,7 +237,7 @@ function decodeSafetensors(bytes: Uint8Array): SafetensorsFile {
   const { metadata, tensors } = readSafetensorsLayout(source)
   return {
     metadata,
-    tensors: new Map([...tensors].map(([key, layout]) => [key, { shape: layout.shape, values: readTensorValues(source, layout) }])),
+    tensors: new Map([...tensors].map(([key, layout]) => [key, readTensor(source, layout)])),
   }
 }
 
@@ -175,13 +247,13 @@ export {
   type Dtype,
   encodeSafetensors,
   frameSafetensors,
-  fromBfloat16,
   readSafetensorsLayout,
+  readTensor,
   readTensorValues,
   SafetensorsError,
   type SafetensorsFile,
   type SafetensorsLayout,
+  safetensorsParts,
   sourceOf,
   type Tensor,
-  toBfloat16,
 }

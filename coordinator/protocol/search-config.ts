@@ -4,6 +4,7 @@ import * as z from 'zod'
 import { tableNameSchema, tableVersionSchema } from '../../latency-lut/table.ts'
 import { spaceRefSchema } from '../../search-space/index.ts'
 import { DEFAULT_SHARD_BYTES, MAX_ALPHA, MAX_LEASE_MS, MAX_SHARD_BYTES, MAX_TASK_STEPS, MIN_LEASE_MS } from './limits.ts'
+import { weightEncodingSchema } from './rounding.ts'
 
 const share = z.number().min(0).max(1)
 
@@ -143,15 +144,16 @@ const searchConfigSchema = z
       .prefault({}),
     weights: z
       .strictObject({
-        encoding: z
-          .enum(['fp32', 'bf16'])
+        encoding: weightEncodingSchema
           .default('fp32')
-          .describe('of weights and differences on the wire; the coordinator always keeps float32'),
+          .describe(
+            'of weights and differences on the wire; int8: differences as bytes with a scale per tensor, weights as bf16; the coordinator always keeps float32',
+          ),
         staleness: z
           .enum(['inverse', 'none'])
           .default('inverse')
           .describe(
-            'inverse: a difference is divided by one plus the number of others applied to that key since it was pulled; none: always added whole',
+            'inverse: a difference that comes late is divided by one plus how late: in pushes of others to that key since it was pulled, or, in a round of m agents, in times 2m such pushes; none: always added whole',
           ),
         shardBytes: z
           .int()

@@ -47,6 +47,10 @@ const agentStatusSchema = z
     tasksDone: z.int(),
     duplicates: z.int().describe('results that another agent had delivered before'),
     refusedPushes: z.int().describe('pushes refused for bad numbers'),
+    steps: z.int().describe('weight steps of its tasks'),
+    bytesSent: z.int().describe('of weights pushed, as they travelled'),
+    bytesReceived: z.int().describe('of weights pulled, as they travelled'),
+    bytesPerStep: z.number().nullable().describe('of weights, both ways together, by weight step'),
   })
   .meta({ id: 'AgentStatus' })
 
@@ -95,6 +99,7 @@ const searchStatusSchema = z
     timeLeftMs: z.number().nullable(),
     stepsPerSecond: z.number().nullable(),
     imagesPerSecond: z.number().nullable(),
+    bytesPerStep: z.number().nullable().describe('of weights pushed and pulled by all agents, by weight step'),
     training: lossSummarySchema.describe('mean of the last weight tasks'),
     architecture: lossSummarySchema.describe('mean of the last architecture tasks, on their own share'),
     validation: lossSummarySchema

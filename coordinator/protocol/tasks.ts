@@ -144,6 +144,8 @@ const timingSchema = z.strictObject({
     .max(1e12)
     .optional()
     .describe('from the end of the training of a weight task until the weights of the others had been taken in'),
+  bytesSent: z.int().min(0).optional().describe('of weights pushed since the last result, as they travelled'),
+  bytesReceived: z.int().min(0).optional().describe('of weights pulled since the last result, as they travelled'),
 })
 type Timing = z.infer<typeof timingSchema>
 

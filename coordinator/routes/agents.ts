@@ -8,6 +8,7 @@ import {
   leaseRefSchema,
   leaseRequestSchema,
   leaseResponseSchema,
+  MAX_WEIGHTS_BYTES,
   ProblemError,
   pullRequestSchema,
   pushResponseSchema,
@@ -129,8 +130,19 @@ const push = createRoute({
     'bad-numbers',
     'too-large',
     'unsupported-media-type',
+    'overloaded',
   ),
 })
+
+/** Paths whose bodies are not held by the Worker. */
+function isPush(path: string): boolean {
+  return /^\/v1\/searches\/[^/]+\/weights\/[^/]+\/push$/.test(path)
+}
+
+/** A byte stream like that of a request with a body. */
+function emptyBody(): ReadableStream<Uint8Array> {
+  return new Blob([]).stream()
+}
 
 function addAgentRoutes(app: OpenAPIHono<RouteEnvironment>): void {
   app.openapi(register, async (context) => {
@@ -161,8 +173,8 @@ function addAgentRoutes(app: OpenAPIHono<RouteEnvironment>): void {
 
   app.openapi(pull, async (context) => {
     const { searchId, shard } = context.req.valid('param')
-    const bytes = unwrap(await context.var.ports.shard(searchId, shard).pull(callerOf(context), context.req.valid('json').held))
-    return context.body(bytes, 200, { 'Content-Type': SAFETENSORS_TYPE })
+    const file = unwrap(await context.var.ports.shard(searchId, shard).pull(callerOf(context), context.req.valid('json').held))
+    return context.body(file, 200, { 'Content-Type': SAFETENSORS_TYPE })
   })
 
   app.openapi(push, async (context) => {
@@ -172,11 +184,14 @@ function addAgentRoutes(app: OpenAPIHono<RouteEnvironment>): void {
     if (type !== SAFETENSORS_TYPE) {
       throw new ProblemError('unsupported-media-type', `expected Content-Type ${SAFETENSORS_TYPE}, got ${type ?? 'none'}`)
     }
-    const bytes = new Uint8Array(await context.req.arrayBuffer())
-    const outcome = await context.var.ports.shard(searchId, shard).push(callerOf(context), taskId, bytes)
+    const length = context.req.header('Content-Length')
+    const bytes = length === undefined ? null : Number(length)
+    if (bytes !== null && bytes > MAX_WEIGHTS_BYTES) throw new ProblemError('too-large', `expected at most ${MAX_WEIGHTS_BYTES} bytes`)
+    const file = context.req.raw.body ?? emptyBody()
+    const outcome = await context.var.ports.shard(searchId, shard).push(callerOf(context), taskId, file, bytes)
     if (!outcome.ok && outcome.refusal.code === 'bad-numbers') await context.var.ports.search(searchId).countRefusedPush(agentId)
     return context.json(unwrap(outcome), 200)
   })
 }
 
-export { addAgentRoutes }
+export { addAgentRoutes, isPush }

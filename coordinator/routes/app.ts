@@ -4,7 +4,7 @@ import { createRoute, OpenAPIHono } from '@hono/zod-openapi'
 import { bodyLimit } from 'hono/body-limit'
 import * as z from 'zod'
 import { MAX_JSON_BYTES, MAX_WEIGHTS_BYTES, ProblemError } from '../protocol/index.ts'
-import { addAgentRoutes } from './agents.ts'
+import { addAgentRoutes, isPush } from './agents.ts'
 import { authenticate, type RouteEnvironment } from './auth.ts'
 import { addLatencyTableRoutes } from './latency-tables.ts'
 import type { Ports } from './ports.ts'
@@ -48,7 +48,9 @@ function createApp<Bindings extends object>(portsOf: (bindings: Bindings) => Por
   const weightsLimit = limitBody(MAX_WEIGHTS_BYTES)
   app.use('/v1/*', (context, next) => {
     const { path } = context.req
-    return (path.endsWith('/push') || isTrainingUpload(path) ? weightsLimit : jsonLimit)(context, next)
+    // A push goes to its shard as a stream: its length is checked by the route, and what has none is counted by the shard.
+    if (isPush(path)) return next()
+    return (isTrainingUpload(path) ? weightsLimit : jsonLimit)(context, next)
   })
 
   addSearchRoutes(routes)

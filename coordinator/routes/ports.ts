@@ -64,8 +64,9 @@ type SearchPort = {
 }
 
 type ShardPort = {
-  pull(caller: Caller, held: Record<string, number>): Promise<Outcome<Uint8Array<ArrayBuffer>>>
-  push(caller: Caller, taskId: number, bytes: Uint8Array): Promise<Outcome<PushResponse>>
+  pull(caller: Caller, held: Record<string, number>): Promise<Outcome<ReadableStream<Uint8Array>>>
+  /** `bytes`: length of the body, if it is known. */
+  push(caller: Caller, taskId: number, body: ReadableStream<Uint8Array>, bytes: number | null): Promise<Outcome<PushResponse>>
 }
 
 type ProfilePort = {

@@ -96,6 +96,9 @@ function registerAgent(search: OpenSearch, request: RegisterRequest, agentId: st
       peakBytes: null,
       imagesPerSecond: null,
       lanes: request.lanes ?? 1,
+      steps: 0,
+      bytesSent: 0,
+      bytesReceived: 0,
     }
     store.writeAgent(agent)
     store.writeState({
@@ -250,8 +253,14 @@ function smooth(before: number | null | undefined, current: number): number {
   return before == null ? current : before + THROUGHPUT_WEIGHT * (current - before)
 }
 
-function withThroughput(agent: AgentRecord, request: SubmitRequest, images: number, nowMs: number): AgentRecord {
-  const { trainMs, idleMs, peakBytes, exchangeMs } = request.timing
+/** What a result adds to its agent's record: `images` of its metric, weight `steps` of its task. */
+function withThroughput(
+  agent: AgentRecord,
+  request: SubmitRequest,
+  { images, steps }: { images: number; steps: number },
+  nowMs: number,
+): AgentRecord {
+  const { trainMs, idleMs, peakBytes, exchangeMs, bytesSent = 0, bytesReceived = 0 } = request.timing
   const current = trainMs > 0 ? (images * 1000) / trainMs : null
   const smoothed = current === null ? agent.imagesPerSecond : smooth(agent.imagesPerSecond, current)
   return {
@@ -261,6 +270,9 @@ function withThroughput(agent: AgentRecord, request: SubmitRequest, images: numb
     trainMs: agent.trainMs + trainMs,
     idleMs: agent.idleMs + idleMs,
     ...(exchangeMs !== undefined && { exchangeMs: smooth(agent.exchangeMs, exchangeMs) }),
+    steps: agent.steps + steps,
+    bytesSent: agent.bytesSent + bytesSent,
+    bytesReceived: agent.bytesReceived + bytesReceived,
     peakBytes: peakBytes === undefined ? agent.peakBytes : Math.max(agent.peakBytes ?? 0, peakBytes),
     imagesPerSecond: request.result.kind === 'trainWeights' ? smoothed : agent.imagesPerSecond,
   }
@@ -312,7 +324,8 @@ function submitResult(search: OpenSearch, request: SubmitRequest, nowMs: number)
       finishedAtMs: finishes ? nowMs : state.finishedAtMs,
       counts: { ...state.counts, done, stale },
     })
-    store.writeAgent(withThroughput(agent, request, metric.images, nowMs))
+    const ownSteps = task.work.kind === 'trainWeights' ? task.work.paths.length : 0
+    store.writeAgent(withThroughput(agent, request, { images: metric.images, steps: ownSteps }, nowMs))
     store.appendLog({
       seq: done + stale,
       taskId: task.taskId,

@@ -62,10 +62,17 @@ function latencyTableStatus({ table, predicted }: SearchSetup): SearchStatus['la
   return { ...shown, predicted: { count, rmseMs, mapePct } }
 }
 
+/** Of weights, both ways together; null before there was a weight step. */
+function bytesPerStep(agents: readonly AgentRecord[]): number | null {
+  const steps = agents.reduce((sum, agent) => sum + agent.steps, 0)
+  const bytes = agents.reduce((sum, agent) => sum + agent.bytesSent + agent.bytesReceived, 0)
+  return steps > 0 ? bytes / steps : null
+}
+
 function agentStatus(agent: AgentRecord): SearchStatus['agents'][number] {
   const { trainMs, idleMs, asked: _, exchangeMs: __, lanes, ...shown } = agent
   const wallMs = trainMs + idleMs
-  return { ...shown, lanes: lanes ?? 1, idleShare: wallMs > 0 ? idleMs / wallMs : null }
+  return { ...shown, lanes: lanes ?? 1, idleShare: wallMs > 0 ? idleMs / wallMs : null, bytesPerStep: bytesPerStep([agent]) }
 }
 
 function searchSummary(search: OpenSearch): SearchSummary {
@@ -101,6 +108,7 @@ function searchStatus(search: OpenSearch): SearchStatus {
     timeLeftMs: running && rate.stepsPerSecond ? ((total - done) / rate.stepsPerSecond) * 1000 : null,
     stepsPerSecond: ended ? null : rate.stepsPerSecond,
     imagesPerSecond: ended ? null : rate.imagesPerSecond,
+    bytesPerStep: bytesPerStep(store.agents()),
     training: summarise(state.recent.trainWeights),
     architecture: summarise(state.recent.gateGradients),
     validation: { ...summarise(lastEvaluation ? [lastEvaluation] : []), atStep: lastEvaluation?.steps ?? null },

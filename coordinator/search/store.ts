@@ -87,6 +87,10 @@ const agentRecordSchema = z.strictObject({
   asked: z.boolean().optional(),
   /** Of its last weight tasks in rounds, smoothed. */
   exchangeMs: z.number().optional(),
+  // Records that were stored before these were counted have none.
+  steps: count.default(0),
+  bytesSent: count.default(0),
+  bytesReceived: count.default(0),
 })
 type AgentRecord = z.infer<typeof agentRecordSchema>
 

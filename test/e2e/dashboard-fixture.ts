@@ -162,6 +162,10 @@ function createSimulatedSearch({ space: ref = 'proxyless-mobile' as SpaceRef, st
       tasksDone: Math.floor(tasksDone * share),
       duplicates: index % 2,
       refusedPushes: index === 2 ? 3 : 0,
+      steps: Math.floor(done * share),
+      bytesSent: Math.floor(done * share) * 210_000,
+      bytesReceived: Math.floor(done * share) * 90_000,
+      bytesPerStep: done * share >= 1 ? 300_000 : null,
     })
     return searchStatusSchema.parse({
       searchId: SEARCH_ID,
@@ -174,6 +178,7 @@ function createSimulatedSearch({ space: ref = 'proxyless-mobile' as SpaceRef, st
       timeLeftMs: running ? (steps - done) * 97 : null,
       stepsPerSecond: running ? 10.31 : null,
       imagesPerSecond: running ? 659.8 : null,
+      bytesPerStep: done > 0 ? 300_000 : null,
       training: summary('trainWeights'),
       architecture: summary('gateGradients'),
       validation: { ...summary('evaluatePaths'), atStep: lastOf('evaluatePaths')?.weightSteps ?? null },

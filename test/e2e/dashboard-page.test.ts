@@ -216,6 +216,9 @@ describe.skipIf(!hasBrowser)('one search', () => {
         tasksDone: String(agent.tasksDone),
         refusedPushes: String(agent.refusedPushes),
         duplicates: String(agent.duplicates),
+        bytesPerStep: String(agent.bytesPerStep ?? ''),
+        bytesSent: String(agent.bytesSent),
+        bytesReceived: String(agent.bytesReceived),
       })),
     )
     expect(await page.textContent('tr[data-agent-id="a000000000003"] [data-agent-field="lastSeenAtMs"]')).toBe('7 min ago')

@@ -124,8 +124,8 @@ describe('one agent alone', () => {
     await coordinator.client.deleteSearch(created.searchId)
   })
 
-  it('learns: the accuracy of the derived architecture ends far above chance', async () => {
-    const created = await coordinator.client.createSearch(tinySearch({ name: 'bf16', weights: { encoding: 'bf16' } }))
+  it.each(['bf16', 'int8'] as const)('learns with %s: the accuracy of the derived architecture ends far above chance', async (encoding) => {
+    const created = await coordinator.client.createSearch(tinySearch({ name: encoding, weights: { encoding } }))
     const agent = startAgent(coordinator, created.agentToken, data.path)
     const status = await waitForPhase(coordinator.client, created.searchId, 'finished')
     expect(await agent.ended).toBe(0)

@@ -1,7 +1,8 @@
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import { describe, expect, it } from 'vitest'
-import type { ReleaseRequest, ShardPlan, Task, TaskWork } from '../../coordinator/protocol/index.ts'
+import type { LeaseRef, ReleaseRequest, ShardPlan, Task, TaskWork } from '../../coordinator/protocol/index.ts'
 import { type AgentEvent, runAgent } from '../../worker-agent/agent/agent.ts'
+import { createHeartbeats } from '../../worker-agent/agent/heartbeats.ts'
 import { createWeightExchange } from '../../worker-agent/agent/weight-exchange.ts'
 import type { CoordinatorClient } from '../../worker-agent/client/coordinator-client.ts'
 import { CoordinatorError } from '../../worker-agent/client/requests.ts'
@@ -22,7 +23,7 @@ const trainWork = (firstStep: number, operation: number, members?: number): Task
   kind: 'trainWeights',
   firstStep,
   paths: Array.from({ length: STEPS }, () => [operation]),
-  ...(members === undefined ? {} : { members }),
+  ...(members === undefined ? {} : { round: { members, commonShare: 1, sharedOperations: [] } }),
 })
 
 type Mood = 'nan' | 'throws' | 'infinite-loss'
@@ -57,6 +58,7 @@ function createWorld(script: Script) {
 
   const client: CoordinatorClient = {
     searchId: 's0123456789ab',
+    bytes: { sent: 0, received: 0 },
     readSpace: () => Promise.reject(new Error('not asked for')),
     register: () => Promise.reject(new Error('not asked for')),
     async lease() {
@@ -145,6 +147,8 @@ function createWorld(script: Script) {
         registration: { agentId: AGENT },
         trainer,
         exchange: createWeightExchange({ client, agent: { agentId: AGENT }, encoding: 'fp32', plan: PLAN, weights }),
+        owners: new Map(),
+        heartbeats: createHeartbeats((ref: LeaseRef) => client.heartbeat(ref)),
         stop: stop.signal,
         onEvent: (event) => void events.push(event),
         patience: PATIENCE,

@@ -270,6 +270,7 @@ describe('search watch', () => {
     timeLeftMs: null,
     stepsPerSecond: null,
     imagesPerSecond: null,
+    bytesPerStep: null,
     training: { loss: 0.5, accuracy: 0.5 },
     architecture: { loss: null, accuracy: null },
     validation: { loss: null, accuracy: null, atStep: null },

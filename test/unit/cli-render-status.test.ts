@@ -24,6 +24,10 @@ function makeAgent(changes: Partial<SearchStatus['agents'][number]> = {}): Searc
     tasksDone: 41,
     duplicates: 0,
     refusedPushes: 0,
+    steps: 820,
+    bytesSent: 164_000_000,
+    bytesReceived: 82_000_000,
+    bytesPerStep: 300_000,
     ...changes,
   }
 }
@@ -41,6 +45,7 @@ function makeStatus(changes: Partial<SearchStatus> = {}): SearchStatus {
     timeLeftMs: 190_000,
     stepsPerSecond: 12.7,
     imagesPerSecond: 812.4,
+    bytesPerStep: 300_000,
     training: { loss: 0.412, accuracy: 0.861 },
     architecture: { loss: 0.433, accuracy: 0.85 },
     validation: { loss: null, accuracy: null, atStep: null },
@@ -85,6 +90,7 @@ describe('the screen of a search', () => {
       '1.30 nats per block, 1.79 at the start',
       '2.31 ms expected, target 2.00 ms (+15.5 %)',
       '12.7 steps per second, 812 images per second',
+      '300 kB of weights per step; 164 MB pushed, 82.0 MB pulled',
       '432 done, 1 with agents, 2 stale, 1 lease expired',
       'fashion-mini:mb3k5,zero,mb6k3',
       'workstation',

@@ -1,7 +1,7 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { decodeSafetensors, encodeSafetensors, SafetensorsError, type SafetensorsFile } from '../../coordinator/protocol/index.ts'
-import { fromBfloat16, toBfloat16 } from '../../coordinator/protocol/safetensors.ts'
+import { fromBfloat16, int8Scale, rounded, roundToBfloat16, roundToInt8, toBfloat16 } from '../../coordinator/protocol/rounding.ts'
 import { nearestBfloat16 } from '../fixtures/safetensors-reference.ts'
 
 /** Whether UTF-8 can hold it: no half of a surrogate pair alone. */
@@ -49,7 +49,7 @@ describe('a safetensors file', () => {
 
   it('is read at any place in a buffer, aligned or not', () => {
     fc.assert(
-      fc.property(files, fc.nat({ max: 9 }), fc.constantFrom('F32' as const, 'BF16' as const), (file, shift, dtype) => {
+      fc.property(files, fc.nat({ max: 9 }), fc.constantFrom('F32' as const, 'BF16' as const, 'I8' as const), (file, shift, dtype) => {
         const bytes = encodeSafetensors(file, dtype)
         const moved = new Uint8Array(bytes.length + shift)
         moved.set(bytes, shift)
@@ -126,13 +126,87 @@ describe('bfloat16', () => {
   })
 })
 
+describe('int8', () => {
+  const plain = fc.float32Array({ minLength: 1, maxLength: 40, min: Math.fround(-1e20), max: Math.fround(1e20), noNaN: true })
+
+  it('is within half a step of every value, a step being a 127th of the largest', () => {
+    fc.assert(
+      fc.property(plain, (values) => {
+        const most = values.reduce((max, value) => Math.max(max, Math.abs(value)), 0)
+        const kept = roundToInt8(values)
+        // The scale itself has 17 bits; what is below 2^-93 becomes 0.
+        const half = (most / 127 / 2) * (1 + 2 ** -9) + 2 ** -93
+        for (const [i, value] of values.entries()) expect(Math.abs((kept[i] as number) - value)).toBeLessThanOrEqual(half)
+      }),
+      { numRuns: 2000 },
+    )
+  })
+
+  it('gives in a file what the sender knows that it gives, and the same bytes when it is sent on', () => {
+    fc.assert(
+      fc.property(fc.dictionary(fc.stringMatching(/^[a-z]{1,4}$/), plain), (tensors) => {
+        const file = {
+          metadata: {},
+          tensors: new Map(Object.entries(tensors).map(([k, values]) => [k, { shape: [values.length], values }])),
+        }
+        const bytes = encodeSafetensors(file, 'I8')
+        const decoded = decodeSafetensors(bytes)
+        expect([...decoded.tensors.keys()].toSorted()).toEqual(Object.keys(tensors).toSorted())
+        for (const [name, { values }] of file.tensors) {
+          const got = decoded.tensors.get(name)
+          expect(got?.values).toEqual(roundToInt8(values))
+          expect(got?.scale).toBe(int8Scale(values))
+        }
+        const again = new Map(
+          [...file.tensors.keys()].map((name) => [name, decoded.tensors.get(name) ?? { shape: [], values: new Float32Array() }]),
+        )
+        expect(encodeSafetensors({ metadata: {}, tensors: again }, 'I8')).toEqual(bytes)
+      }),
+      { numRuns: 500 },
+    )
+  })
+
+  it.each([Number.NaN, Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY])('does not hide %d among its neighbours', (value) => {
+    for (const values of [Float32Array.of(value, 1), Float32Array.of(1, value, 2)]) {
+      expect([...roundToInt8(values)].every(Number.isNaN)).toBe(true)
+    }
+  })
+
+  it('leaves the sign and zero alone', () => {
+    expect([...roundToInt8(Float32Array.of(127, -127, 0, 1, -1, 0.4, 63.6))]).toEqual([127, -127, 0, 1, -1, 0, 64])
+    expect([...roundToInt8(new Float32Array(3))]).toEqual([0, 0, 0])
+    expect([...roundToInt8(new Float32Array())]).toEqual([])
+  })
+
+  it('has one byte a value in a file, and refuses a name that its scale would have', () => {
+    const tensor = { shape: [1000], values: new Float32Array(1000).fill(1) }
+    const bytes = (dtype: 'F32' | 'I8') => encodeSafetensors({ metadata: {}, tensors: new Map([['w', tensor]]) }, dtype).byteLength
+    expect(bytes('F32') - bytes('I8')).toBeGreaterThan(2900)
+    const tensors = new Map([
+      ['w', tensor],
+      ['w.scale', tensor],
+    ])
+    expect(() => encodeSafetensors({ metadata: {}, tensors }, 'I8')).toThrow('tensor w.scale has the name of the scale of tensor w')
+  })
+})
+
+describe('what an encoding keeps', () => {
+  it('is new memory, by the name of the encoding', () => {
+    const values = Float32Array.of(1.001, -0.3, 7)
+    expect(rounded('fp32', values)).toEqual(values)
+    expect(rounded('fp32', values)).not.toBe(values)
+    expect(rounded('bf16', values)).toEqual(roundToBfloat16(values))
+    expect(rounded('int8', values)).toEqual(roundToInt8(values))
+  })
+})
+
 describe('bytes from a stranger', () => {
-  /** Fails unless the bytes are a valid file, or refused by name. What is read never exceeds what was sent, twice for bf16. */
+  /** Fails unless the bytes are a valid file, or refused by name. What is read never exceeds what was sent, four times for int8. */
   function isReadOrRefused(bytes: Uint8Array): 'read' | 'refused' {
     try {
       const file = decodeSafetensors(bytes)
       const total = [...file.tensors.values()].reduce((sum, { values }) => sum + values.byteLength, 0)
-      expect(total).toBeLessThanOrEqual(2 * bytes.byteLength)
+      expect(total).toBeLessThanOrEqual(4 * bytes.byteLength)
       for (const { shape, values } of file.tensors.values()) expect(values.length).toBe(shape.reduce((product, size) => product * size, 1))
       return 'read'
     } catch (error) {
@@ -156,7 +230,7 @@ describe('bytes from a stranger', () => {
     fc.assert(
       fc.property(
         files,
-        fc.constantFrom('F32' as const, 'BF16' as const),
+        fc.constantFrom('F32' as const, 'BF16' as const, 'I8' as const),
         fc.array(mutation, { minLength: 1, maxLength: 2 }),
         (file, dtype, mutations) => {
           let bytes: Uint8Array = encodeSafetensors(file, dtype)
@@ -177,7 +251,7 @@ describe('bytes from a stranger', () => {
   it('are read or refused by name whatever the header says', () => {
     const info = fc.record(
       {
-        dtype: fc.constantFrom('F32', 'BF16', 'F64', 1),
+        dtype: fc.constantFrom('F32', 'BF16', 'I8', 'F64', 1),
         shape: fc.array(fc.oneof(fc.nat(), fc.constant(2 ** 53 - 1), fc.constant(-1), fc.constant(1.5), fc.constant(1e308))),
         data_offsets: fc.array(fc.oneof(fc.nat({ max: 40 }), fc.constant(2 ** 53 - 1))),
       },
@@ -204,7 +278,25 @@ describe('bytes from a stranger', () => {
     ['a header that is a list', withHeader([]), 'expected the header to be a JSON object'],
     ['a deep header', withHeader('['.repeat(200_000)), 'expected the header to be a JSON object'],
     ['metadata of numbers', withHeader({ __metadata__: { a: 1 } }), 'expected __metadata__ to map strings to strings'],
-    ['another dtype', withHeader({ w: { dtype: 'F64', shape: [1], data_offsets: [0, 8] } }, 8), 'tensor w: expected dtype F32 or BF16'],
+    ['another dtype', withHeader({ w: { dtype: 'F64', shape: [1], data_offsets: [0, 8] } }, 8), 'tensor w: expected dtype F32, BF16 or I8'],
+    [
+      'int8 without its scale',
+      withHeader({ w: { dtype: 'I8', shape: [4], data_offsets: [0, 4] } }, 4),
+      'tensor w: expected its scale, one F32 number, as tensor w.scale',
+    ],
+    [
+      'int8 with two scales',
+      withHeader(
+        { 'w.scale': { dtype: 'F32', shape: [2], data_offsets: [0, 8] }, w: { dtype: 'I8', shape: [4], data_offsets: [8, 12] } },
+        12,
+      ),
+      'tensor w: expected its scale, one F32 number, as tensor w.scale',
+    ],
+    [
+      'int8 whose scale is int8',
+      withHeader({ 'w.scale': { dtype: 'I8', shape: [1], data_offsets: [0, 1] }, w: { dtype: 'I8', shape: [4], data_offsets: [1, 5] } }, 5),
+      'expected its scale, one F32 number',
+    ],
     [
       'a shape larger than the data',
       withHeader({ w: { dtype: 'F32', shape: [2], data_offsets: [0, 4] } }, 4),

@@ -2,6 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { http, HttpResponse } from 'msw'
 import { setupServer } from 'msw/node'
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest'
+import { createHeartbeats } from '../../worker-agent/agent/heartbeats.ts'
 import { type Granted, holdTrainingLease, LeaseLostError } from '../../worker-agent/agent/training-lease.ts'
 import { createTrainingClient } from '../../worker-agent/client/training-client.ts'
 import { resolveSpaceConfig } from '../../search-space/index.ts'
@@ -29,7 +30,10 @@ const granted = (leaseId: string, checkpointStep: number | null): Granted => ({
 
 function hold(checkpointStep: number | null) {
   const client = createTrainingClient({ coordinator: COORDINATOR, token: TOKEN, signal: new AbortController().signal })
-  return { client, lease: holdTrainingLease(client, makeLeaseRequest(spec), granted('l00000000000a', checkpointStep)) }
+  return {
+    client,
+    lease: holdTrainingLease(client, makeLeaseRequest(spec), granted('l00000000000a', checkpointStep), createHeartbeats(client.heartbeat)),
+  }
 }
 
 /** Heartbeats under this lease are good; all others are lost. */

@@ -111,7 +111,7 @@ function createWorld({ encoding, staleness, share }: Settings) {
     const { keys, learnt: sums } = task
     task = null
     tasks += 1
-    const finished = await exchange.finish(tasks, keys, shareOf)
+    const finished = await exchange.finish({ taskId: tasks, members: 1 }, keys, shareOf)
     if (finished.kind !== 'made') {
       exchange.discard(keys)
       return
@@ -182,7 +182,7 @@ function createWorld({ encoding, staleness, share }: Settings) {
         for (const key of [...(unsent[0]?.byKey.keys() ?? [])].slice(0, 1)) {
           const shard = PLAN.shardOf.get(key) as number
           const tensors = new Map([[key, { shape: [3], values: Float32Array.of(step, 0, -step) }]])
-          shards.push(shard, unsent[0]?.taskId as number, tensors, { [key]: shards.version(key) })
+          shards.push(shard, unsent[0]?.task.taskId as number, tensors, { [key]: shards.version(key) })
         }
         break
       case 'refuse':
@@ -398,7 +398,7 @@ function createPair({ encoding = 'fp32', share = 1 }: { encoding?: Encoding; sha
     await exchange.begin(['stem'])
     train(step)
     tasks += 1
-    const finished = await exchange.finish(tasks, ['stem'], () => share)
+    const finished = await exchange.finish({ taskId: tasks, members: 1 }, ['stem'], () => share)
     if (finished.kind !== 'made') throw new Error(`expected differences, the task was ${finished.kind}`)
     return finished.differences
   }
@@ -420,7 +420,7 @@ describe('the exchange of one weight', () => {
     await exchange.adopt(await exchange.pull(['stem']))
     expect(stem()).toBeCloseTo(start + 8.25)
     train(0.25)
-    const finished = await exchange.finish(1, ['stem'], () => 1)
+    const finished = await exchange.finish({ taskId: 1, members: 1 }, ['stem'], () => 1)
     if (finished.kind !== 'made') throw new Error(finished.kind)
     await exchange.push(finished.differences)
     expect(shards.value('stem')[0]).toBeCloseTo(start + 8.5)
@@ -464,7 +464,7 @@ describe('the exchange of one weight', () => {
     const { exchange, stem, task, shards } = createPair()
     const differences = await task(0.25)
     const { values } = differences.byKey.get('stem') ?? { values: new Float32Array() }
-    shards.push(0, differences.taskId, new Map([['stem', { shape: [3], values }]]), { stem: 0 })
+    shards.push(0, differences.task.taskId, new Map([['stem', { shape: [3], values }]]), { stem: 0 })
     await exchange.adopt(await exchange.pull(['stem']))
     await exchange.push(differences)
     await exchange.adopt(await exchange.pull(['stem']))

@@ -6,6 +6,7 @@ import {
   type Architecture,
   createSearchResponseSchema,
   decodeSafetensors,
+  type Dtype,
   encodeSafetensors,
   leaseResponseSchema,
   logEntrySchema,
@@ -176,7 +177,7 @@ function encodePush(
   search: TestSearch,
   baseVersions: Record<string, number>,
   delta: number | ((i: number) => number),
-  dtype: 'F32' | 'BF16' = 'F32',
+  dtype: Dtype = 'F32',
 ): Uint8Array<ArrayBuffer> {
   const specs = new Map(search.space.weightSpecs.map((spec) => [spec.key, spec]))
   const tensors = new Map(

@@ -1,8 +1,9 @@
 import { describe, expect, it } from 'vitest'
 import { decodeSafetensors, encodeSafetensors } from '../../coordinator/protocol/index.ts'
-import { fromBfloat16, toBfloat16 } from '../../coordinator/protocol/safetensors.ts'
+import { fromBfloat16, roundToBfloat16, roundToInt8, toBfloat16 } from '../../coordinator/protocol/rounding.ts'
 import { initialWeights } from '../../search-space/index.ts'
 import {
+  call,
   callPush,
   createTestSearch,
   encodePush,
@@ -76,6 +77,93 @@ describe('a pull', () => {
     const full = await createTestSearch({ weights: { encoding: 'fp32' } })
     const bytes = async (of: TestSearch) => (await pullShard(of, 0, { 'stage1.1/mb3k3/expand.filter': -1 })).bytes
     expect((await bytes(full)) - (await bytes(search))).toBeGreaterThan(8 * 24 * 2 - 40)
+  })
+})
+
+describe('under int8', () => {
+  it('differences are added as their sender knows that they arrive, and weights are pulled as bf16', async () => {
+    const search = await createTestSearch({ weights: { encoding: 'int8' } })
+    const agentId = await registerTestAgent(search)
+    const delta = (i: number) => Math.sin(i) / 3
+    const pushed = encodePush(search, { [STEM]: 0 }, delta, 'I8')
+    expect((await push(search, agentId, 1, pushed)).kind).toBe('applied')
+    const kept = roundToInt8(Float32Array.from(start(search, STEM), (_, i) => delta(i)))
+    const wanted = added(start(search, STEM), (i) => kept[i] as number)
+    expect(await weightsOf(search, STEM)).toEqual(roundToBfloat16(wanted))
+  })
+
+  it.each([
+    [Number.NaN, 'its scale is NaN'],
+    [-1, 'its scale is -1'],
+    [Number.POSITIVE_INFINITY, 'its scale is Infinity'],
+    [1e30, 'its scale is 1.0000000150474662e+30'],
+  ])('a scale of %d is refused, and its tensor named', async (scale, message) => {
+    const search = await createTestSearch({ weights: { encoding: 'int8' } })
+    const agentId = await registerTestAgent(search)
+    // All values are 0, so nothing but the scale is wrong.
+    const bytes = encodePush(search, { [STEM]: 0 }, 0, 'I8')
+    const headerBytes = Number(new DataView(bytes.buffer).getBigUint64(0, true))
+    new DataView(bytes.buffer).setFloat32(8 + headerBytes, scale, true)
+    const problem = await expectProblem(callPush(search, agentId, 1, bytes), 422, 'bad-numbers')
+    expect(problem.errors).toEqual([{ path: STEM, message: `${message}, expected a finite number, 0 or above` }])
+    expect(await weightsOf(search, STEM)).toEqual(roundToBfloat16(start(search, STEM)))
+  })
+
+  it('a file that claims more than the shard has is refused before it is unpacked', async () => {
+    const search = await createTestSearch({ weights: { encoding: 'int8' } })
+    const agentId = await registerTestAgent(search)
+    const tensors = new Map([[STEM, { shape: [20 * 1024 * 1024], values: new Float32Array(20 * 1024 * 1024) }]])
+    const bytes = encodeSafetensors({ metadata: { baseVersions: `{"${STEM}":0}` }, tensors }, 'I8')
+    const problem = await expectProblem(callPush(search, agentId, 1, bytes), 422, 'bad-numbers')
+    expect(problem.errors[0]?.message).toContain('expected shape')
+  })
+})
+
+describe('bodies on their way', () => {
+  /** A body without a length that is sent when it is told to be. */
+  function heldBack(bytes: Uint8Array) {
+    let release: () => void = () => undefined
+    const released = new Promise<void>((resolve) => (release = resolve))
+    const { readable, writable } = new TransformStream<Uint8Array, Uint8Array>()
+    const writer = writable.getWriter()
+    /** Somebody has begun to read. */
+    const begun = writer.write(bytes.slice(0, 100))
+    const written = (async () => {
+      await begun
+      await released
+      await writer.write(bytes.slice(100))
+      await writer.close()
+    })()
+    return { body: readable, begun, send: () => (release(), written) }
+  }
+
+  it('go to the shard in pieces, and no more of them at a time than it has memory for', async () => {
+    const search = await createTestSearch()
+    const agentId = await registerTestAgent(search)
+    const first = heldBack(encodePush(search, { [STEM]: 0 }, 1))
+    const second = heldBack(encodePush(search, { [BIAS]: 0 }, 1))
+    const pushes = [callPush(search, agentId, 1, first.body)]
+    await first.begun
+    pushes.push(callPush(search, agentId, 2, second.body))
+    await second.begun
+    // The two of unknown length count as the largest there may be: there is no room for another.
+    const refused = callPush(search, agentId, 3, heldBack(encodePush(search, { [BIAS]: 0 }, 1)).body)
+    expect((await expectProblem(refused, 503, 'overloaded')).detail).toContain('receiving other pushes')
+    await first.send()
+    await second.send()
+    expect((await Promise.all(pushes)).map(({ status }) => status)).toEqual([200, 200])
+    // And then there is room again.
+    expect((await push(search, agentId, 3, encodePush(search, { [STEM]: 1 }, 1))).kind).toBe('applied')
+  })
+
+  it('of a pull are what the weights were when it was asked for, though a push comes in between', async () => {
+    const search = await createTestSearch()
+    const agentId = await registerTestAgent(search)
+    const held = Object.fromEntries(keysOf(search, 0).map((key) => [key, -1]))
+    const response = await call('POST', `${search.path}/weights/0/pull`, { token: search.agentToken, json: { held } })
+    await push(search, agentId, 1, encodePush(search, { [STEM]: 0, [BIAS]: 0 }, 1))
+    const { tensors } = decodeSafetensors(new Uint8Array(await response.arrayBuffer()))
+    for (const key of [STEM, BIAS]) expect(tensors.get(key)?.values).toEqual(start(search, key))
   })
 })
 

@@ -14,6 +14,7 @@
 
 import { setImmediate as nextTurn, setTimeout as sleep } from 'node:timers/promises'
 import type {
+  LeaseRef,
   LeaseResponse,
   RegisterResponse,
   ReleaseRequest,
@@ -23,12 +24,14 @@ import type {
   TaskWork,
   Timing,
 } from '../../coordinator/protocol/index.ts'
+import type { WeightOwner } from '../../search-space/index.ts'
 import type { CoordinatorClient } from '../client/coordinator-client.ts'
 import { CoordinatorError } from '../client/requests.ts'
 import type { Trainer } from '../training/trainer.ts'
+import type { Heartbeats } from './heartbeats.ts'
 import { createLeases, type HeldLease } from './leases.ts'
 import { createRefresh } from './refresh.ts'
-import { isShared, shareOf } from './shared-work.ts'
+import { isShared, membersOf, shareOf } from './shared-work.ts'
 import { createTroubles, type Patience } from './troubles.ts'
 import type { Differences, Pulled, WeightExchange } from './weight-exchange.ts'
 
@@ -81,6 +84,10 @@ type AgentOptions = {
   readonly registration: Pick<RegisterResponse, 'agentId'>
   readonly trainer: TaskTrainer
   readonly exchange: WeightExchange
+  /** Operations that weights belong to, by key. */
+  readonly owners: ReadonlyMap<string, WeightOwner>
+  /** Closed at the end. */
+  readonly heartbeats: Heartbeats<LeaseRef>
   /** Ends the loop between two steps; leases are given back. */
   readonly stop: AbortSignal
   readonly onEvent: (event: AgentEvent) => void
@@ -144,9 +151,19 @@ function messageOf(error: unknown): string {
 }
 
 /** Works until the search has ended or `stop` aborts. Throws CoordinatorError where the coordinator refuses for good. */
-async function runAgent({ client, registration, trainer, exchange, stop, onEvent, patience }: AgentOptions): Promise<AgentEnd> {
+async function runAgent({
+  client,
+  registration,
+  trainer,
+  exchange,
+  owners,
+  heartbeats,
+  stop,
+  onEvent,
+  patience,
+}: AgentOptions): Promise<AgentEnd> {
   const { agentId } = registration
-  const leases = createLeases(client, agentId)
+  const leases = createLeases(client, agentId, heartbeats)
   const troubles = createTroubles(patience)
   /** What is under way beside training. */
   const network: { delivery: Promise<void>; deliveries: number; prefetch: Promise<Prepared> | null; arrived: Pulled[] } = {
@@ -157,6 +174,11 @@ async function runAgent({ client, registration, trainer, exchange, stop, onEvent
   }
   let exchangeMs = Number.POSITIVE_INFINITY
   let lastEndMs = performance.now()
+  /** When the last weight task ended, until what others learnt meanwhile has been taken in; and how long that took last. */
+  let learntAtMs: number | null = null
+  let takenInMs: number | null = null
+  /** Of the bytes of weights, what submits have told of so far. */
+  const told = { sent: 0, received: 0 }
 
   const endsAgent = (error: unknown) => stop.aborted || (error instanceof CoordinatorError && endingCodes.has(error.code))
   const pause = (delayMs: number) => {
@@ -231,7 +253,10 @@ async function runAgent({ client, registration, trainer, exchange, stop, onEvent
   const send = async ({ task, lease, keys, result, differences, timing }: Finished): Promise<SubmitResponse> => {
     if (differences) await exchange.push(differences)
     try {
-      return await client.submit({ ...lease.ref, result, timing })
+      const { sent, received } = client.bytes
+      const moved = { bytesSent: sent - told.sent, bytesReceived: received - told.received }
+      Object.assign(told, { sent, received })
+      return await client.submit({ ...lease.ref, result, timing: { ...timing, ...moved } })
     } catch (error) {
       // What was pushed is in the shards; whatever is wrong with this agent's numbers must not go on from here.
       exchange.discard(task.work.kind === 'trainWeights' || isBadNumbers(error) ? keys : [], differences ?? undefined)
@@ -292,7 +317,11 @@ async function runAgent({ client, registration, trainer, exchange, stop, onEvent
       const turnMs = performance.now()
       await nextTurn()
       if (isTainted()) throw new Tainted('weights of this task were discarded')
-      for (const arrived of network.arrived.splice(0)) await exchange.adopt(arrived)
+      for (const arrived of network.arrived.splice(0)) {
+        await exchange.adopt(arrived)
+        if (learntAtMs !== null) takenInMs = performance.now() - learntAtMs
+        learntAtMs = null
+      }
       spent.turnsMs += performance.now() - turnMs
     }
     return { betweenSteps, spent, startMs }
@@ -308,12 +337,16 @@ async function runAgent({ client, registration, trainer, exchange, stop, onEvent
       const { result, peakBytes } = await trainer.run(task.work, betweenSteps)
       if (isTainted()) return { kind: 'tainted' }
       if (!hasFiniteNumbers(result)) return { kind: 'not-finite' }
-      const made = changes ? await exchange.finish(task.taskId, keys, (key) => shareOf(task.work, key)) : null
+      const made = changes
+        ? await exchange.finish({ taskId: task.taskId, members: membersOf(task.work) }, keys, (key) => shareOf(task.work, owners.get(key)))
+        : null
       if (made && made.kind !== 'made') return made
       const endMs = performance.now()
       const trainMs = endMs - startMs - spent.turnsMs
-      const timing = { trainMs, idleMs: Math.max(0, endMs - lastEndMs - trainMs), peakBytes }
+      const exchangeMs = takenInMs === null ? {} : { exchangeMs: takenInMs }
+      const timing = { trainMs, idleMs: Math.max(0, endMs - lastEndMs - trainMs), peakBytes, ...exchangeMs }
       lastEndMs = endMs
+      if (isShared(task.work)) learntAtMs = endMs
       return { kind: 'finished', finished: { task, lease, keys, result, differences: made?.differences ?? null, timing } }
     } catch (error) {
       if (endsAgent(error)) throw error

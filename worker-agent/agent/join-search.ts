@@ -1,7 +1,7 @@
 // One agent from registration to the end of its search: picks the parts and passes them to each other.
 
 import { planShards } from '../../coordinator/protocol/index.ts'
-import { createSpace } from '../../search-space/index.ts'
+import { createSpace, weightOwners } from '../../search-space/index.ts'
 import type { Backend } from '../backends/backends.ts'
 import { createCoordinatorClient } from '../client/coordinator-client.ts'
 import { type Dataset, describeBroken, openBatchSource } from '../datasets/index.ts'
@@ -9,6 +9,7 @@ import type { Accumulate } from '../training/micro-batches.ts'
 import { createTrainer } from '../training/trainer.ts'
 import { type AgentEvent, runAgent } from './agent.ts'
 import { describeAgent, watchConnection } from './connection.ts'
+import { startHeartbeatThread } from './heartbeats.ts'
 import { createWeightExchange } from './weight-exchange.ts'
 
 type JoinOptions = {
@@ -69,6 +70,8 @@ async function joinSearch(options: JoinOptions): Promise<AgentSummary> {
     registration,
     trainer,
     exchange,
+    owners: weightOwners(space),
+    heartbeats: startHeartbeatThread({ coordinator, token }),
     stop,
     onEvent: (event) => {
       connection.reached()

@@ -23,6 +23,7 @@ import type { Accumulate } from '../training/micro-batches.ts'
 import { decodeModelWeights } from '../training/network-weights.ts'
 import { createTeacher } from '../training/teacher.ts'
 import { describeAgent, watchConnection } from './connection.ts'
+import { startHeartbeatThread } from './heartbeats.ts'
 import { type Granted, holdTrainingLease, LeaseLostError } from './training-lease.ts'
 
 const ID_BYTES = 12
@@ -112,11 +113,11 @@ async function trainLeased(
   granted: Granted,
   onTrained: () => void,
 ): Promise<TrainingResult['end']> {
-  const { backend, dataset, accumulate, stop, onNote } = options
+  const { coordinator, token, backend, dataset, accumulate, stop, onNote } = options
   const { spec, checkpointStep } = granted
   const space = createSpace(granted.space)
   const path = parseArchitecture(space, spec.architecture)
-  const lease = holdTrainingLease(client, request, granted)
+  const lease = holdTrainingLease(client, request, granted, startHeartbeatThread({ coordinator, token }))
   let teacher: ReturnType<typeof createTeacher> | undefined
   try {
     teacher = spec.teacher && (await fetchTeacher(client, spec.teacher, dataset))

@@ -2,9 +2,7 @@
 
 import type { LeaseRef, Task } from '../../coordinator/protocol/index.ts'
 import type { CoordinatorClient } from '../client/coordinator-client.ts'
-
-/** Two heartbeats may get lost before a lease ends. */
-const HEARTBEATS_PER_LEASE = 3
+import type { Heartbeats } from './heartbeats.ts'
 
 type HeldLease = { readonly ref: LeaseRef; readonly isLost: () => boolean }
 
@@ -16,13 +14,13 @@ type Leases = {
   close(): Promise<void>
 }
 
-function createLeases(client: CoordinatorClient, agentId: string): Leases {
-  const timers = new Map<HeldLease, NodeJS.Timeout>()
+function createLeases(client: CoordinatorClient, agentId: string, heartbeats: Heartbeats<LeaseRef>): Leases {
+  const holding = new Set<HeldLease>()
   let closed = false
 
   const drop = (lease: HeldLease) => {
-    clearInterval(timers.get(lease))
-    timers.delete(lease)
+    holding.delete(lease)
+    heartbeats.drop(lease.ref)
   }
 
   return {
@@ -34,27 +32,19 @@ function createLeases(client: CoordinatorClient, agentId: string): Leases {
         client.release(lease.ref).catch(() => undefined)
         return lease
       }
-      const beat = async () => {
-        try {
-          if ((await client.heartbeat(lease.ref)) === 'lost') {
-            lost = true
-            drop(lease)
-          }
-        } catch {
-          // The next beat tries again; work goes on meanwhile, since a late result still counts if nobody else delivers.
-        }
-      }
-      timers.set(
-        lease,
-        setInterval(() => void beat(), task.leaseMs / HEARTBEATS_PER_LEASE),
-      )
+      holding.add(lease)
+      heartbeats.hold(lease.ref, task.leaseMs, () => {
+        lost = true
+        holding.delete(lease)
+      })
       return lease
     },
     drop,
     async close() {
       closed = true
-      const held = [...timers.keys()]
+      const held = [...holding]
       for (const lease of held) drop(lease)
+      heartbeats.close()
       // A lease that cannot be given back ends by itself.
       await Promise.allSettled(held.map((lease) => client.release(lease.ref)))
     },

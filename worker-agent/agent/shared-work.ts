@@ -8,6 +8,11 @@ function isShared(work: TaskWork): boolean {
   return work.kind === 'trainWeights' && work.round !== undefined
 }
 
+/** Agents that train at the same time, this one included. */
+function membersOf(work: TaskWork): number {
+  return work.kind === 'trainWeights' ? (work.round?.members ?? 1) : 1
+}
+
 /** The share of a weight's change that is pushed; `owner` is the operation it belongs to, undefined where every path has it. */
 function shareOf(work: TaskWork, owner: WeightOwner | undefined): number {
   if (work.kind !== 'trainWeights' || !work.round) return 1
@@ -16,4 +21,4 @@ function shareOf(work: TaskWork, owner: WeightOwner | undefined): number {
   return shared?.share ?? 1
 }
 
-export { isShared, shareOf }
+export { isShared, membersOf, shareOf }

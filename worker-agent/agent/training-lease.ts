@@ -2,12 +2,16 @@
 // was cut off for longer than a lease lasts goes on where it is if nobody has trained meanwhile: what it has is what the
 // next agent would train.
 
-import type { TrainingLeaseRequest, TrainingLeaseResponse, TrainingProgress, TrainingUploadEnd } from '../../coordinator/protocol/index.ts'
+import type {
+  TrainingHeartbeat,
+  TrainingLeaseRequest,
+  TrainingLeaseResponse,
+  TrainingProgress,
+  TrainingUploadEnd,
+} from '../../coordinator/protocol/index.ts'
 import { CoordinatorError, isPassing } from '../client/requests.ts'
 import type { TrainingClient } from '../client/training-client.ts'
-
-/** Two heartbeats may get lost before a lease ends. */
-const HEARTBEATS_PER_LEASE = 3
+import type { Heartbeats } from './heartbeats.ts'
 
 type Granted = Extract<TrainingLeaseResponse, { kind: 'lease' }>
 
@@ -32,7 +36,13 @@ type TrainingLease = {
   release(): Promise<void>
 }
 
-function holdTrainingLease(client: TrainingClient, request: TrainingLeaseRequest, granted: Granted): TrainingLease {
+/** Closes `heartbeats` at the end. */
+function holdTrainingLease(
+  client: TrainingClient,
+  request: TrainingLeaseRequest,
+  granted: Granted,
+  heartbeats: Heartbeats<TrainingHeartbeat>,
+): TrainingLease {
   const lost = new AbortController()
   let { leaseId } = granted
   let storedStep = granted.checkpointStep
@@ -47,7 +57,9 @@ function holdTrainingLease(client: TrainingClient, request: TrainingLeaseRequest
     if (answer.kind !== 'lease' || answer.checkpointStep !== storedStep) {
       return fail(new LeaseLostError(answer.kind === 'ended' ? 'the training has ended' : 'another agent has gone on with the training'))
     }
+    heartbeats.drop({ leaseId })
     leaseId = answer.leaseId
+    hold()
   }
   const regainOnce = (ended: string): Promise<void> => {
     if (ended !== leaseId) return regaining ?? Promise.resolve()
@@ -55,23 +67,27 @@ function holdTrainingLease(client: TrainingClient, request: TrainingLeaseRequest
     return regaining
   }
 
-  const beat = async () => {
-    const used = leaseId
-    try {
-      if ((await client.heartbeat({ leaseId: used, progress })) === 'lost') await regainOnce(used)
-    } catch (error) {
-      // What may pass is tried again by the next beat; a training that was deleted need not be gone on with.
-      if (error instanceof CoordinatorError && !isPassing(error)) fail(error)
-    }
+  /** What may pass is tried again by the next heartbeat; a training that was deleted need not be gone on with. */
+  const failFor = (error: unknown) => {
+    if (error instanceof CoordinatorError && !isPassing(error)) fail(error)
   }
-  const timer = setInterval(() => void beat(), granted.spec.leaseMs / HEARTBEATS_PER_LEASE)
+  const hold = () => {
+    const used = leaseId
+    heartbeats.hold({ leaseId: used, progress }, granted.spec.leaseMs, () => void regainOnce(used).catch(failFor), failFor)
+  }
+  const beatOnce = async () => {
+    const used = leaseId
+    if ((await client.heartbeat({ leaseId: used, progress })) === 'lost') await regainOnce(used)
+  }
+  hold()
 
   return {
     lost: lost.signal,
     report(now) {
       const isFirst = progress === undefined
       progress = now
-      if (isFirst) void beat()
+      hold()
+      if (isFirst) beatOnce().catch(failFor)
     },
     async deliver(upload) {
       for (;;) {
@@ -85,7 +101,7 @@ function holdTrainingLease(client: TrainingClient, request: TrainingLeaseRequest
       storedStep = step
     },
     close() {
-      clearInterval(timer)
+      heartbeats.close()
     },
     async release() {
       await client.release(leaseId).catch(() => undefined)

@@ -6,7 +6,7 @@
 //
 // With one agent nothing is ever scaled or pulled: it trains exactly as a single process would, bit for bit.
 
-import type { RegisterResponse, SearchConfig, ShardPlan } from '../../coordinator/protocol/index.ts'
+import { type RegisterResponse, rounded, type SearchConfig, type ShardPlan } from '../../coordinator/protocol/index.ts'
 import type { CoordinatorClient } from '../client/coordinator-client.ts'
 import { CoordinatorError } from '../client/requests.ts'
 import type { Weights } from '../executor/index.ts'
@@ -16,9 +16,12 @@ type Encoding = SearchConfig['weights']['encoding']
 
 type Pulled = ReadonlyMap<string, PulledWeight>
 
+/** `members`: agents in the task's round; a shard tells from it what is late. */
+type PushedTask = { readonly taskId: number; readonly members: number }
+
 /** What one task has learnt, to be pushed. */
 type Differences = {
-  readonly taskId: number
+  readonly task: PushedTask
   /** In the order in which tasks finish. */
   readonly ordinal: number
   readonly byKey: ReadonlyMap<string, Difference>
@@ -47,7 +50,7 @@ type WeightExchange = {
   /** To be called before a task changes these weights. */
   begin(keys: readonly string[]): Promise<void>
   /** Ends what `begin` began: `shareOf` each weight's change is to be pushed. */
-  finish(taskId: number, keys: readonly string[], shareOf: (key: string) => number): Promise<Finished>
+  finish(task: PushedTask, keys: readonly string[], shareOf: (key: string) => number): Promise<Finished>
   /**
    * Sends differences, in the order in which they were made. Throws what the client throws; the keys of a shard that did not
    * take them are discarded then, and differences that were made from them dropped.
@@ -68,18 +71,6 @@ type ExchangeOptions = {
   readonly encoding: Encoding
   readonly plan: ShardPlan
   readonly weights: Pick<Weights, 'spec' | 'read' | 'write'>
-}
-
-/** What the wire keeps of the values: bfloat16 rounds to nearest even on the upper half of the bits. */
-function rounded(encoding: Encoding, values: Float32Array<ArrayBuffer>): Float32Array<ArrayBuffer> {
-  if (encoding === 'fp32') return values
-  const result = values.slice()
-  const bits = new Uint32Array(result.buffer)
-  for (let i = 0; i < bits.length; i++) {
-    const word = bits[i] as number
-    bits[i] = (word + 0x7fff + ((word >>> 16) & 1)) & 0xffff0000
-  }
-  return result
 }
 
 function byShard(plan: ShardPlan, keys: Iterable<string>): Map<number, string[]> {
@@ -155,8 +146,8 @@ function createWeightExchange({ client, agent, encoding, plan, weights }: Exchan
     const tensors = new Map(members.map(([key, { values }]) => [key, { shape: weights.spec(key).shape, values }]))
     const baseVersions = Object.fromEntries(members.map(([key, { baseVersion }]) => [key, baseVersion]))
     try {
-      const task = { agentId: agent.agentId, taskId: differences.taskId }
-      const answer = await client.push(shard, task, tensors, baseVersions, encoding === 'bf16' ? 'BF16' : 'F32')
+      const task = { agentId: agent.agentId, ...differences.task }
+      const answer = await client.push(shard, task, tensors, baseVersions, encoding)
       for (const [key, difference] of members) weightOf(key).acknowledge(key, difference, answer)
     } catch (error) {
       discard(keys, differences)
@@ -196,7 +187,7 @@ function createWeightExchange({ client, agent, encoding, plan, weights }: Exchan
         for (const key of keys) await weightOf(key).begin(() => weights.read(key))
       }),
 
-    finish: (taskId, keys, shareOf) =>
+    finish: (task, keys, shareOf) =>
       alone(async () => {
         const local = new Map<string, Float32Array>()
         for (const key of keys) local.set(key, await weights.read(key))
@@ -214,7 +205,7 @@ function createWeightExchange({ client, agent, encoding, plan, weights }: Exchan
           step.commit()
           if (step.local) weights.write(step.key, step.local)
         }
-        return { kind: 'made', differences: { taskId, ordinal, byKey: new Map(steps.map(({ key, difference }) => [key, difference])) } }
+        return { kind: 'made', differences: { task, ordinal, byKey: new Map(steps.map(({ key, difference }) => [key, difference])) } }
       }),
 
     async push(differences) {

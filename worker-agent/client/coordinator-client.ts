@@ -3,7 +3,7 @@
 import * as z from 'zod'
 import {
   decodeSafetensors,
-  type Dtype,
+  differenceDtypes,
   encodeSafetensors,
   heartbeatResponseSchema,
   type LeaseRef,
@@ -23,9 +23,14 @@ import {
   submitResponseSchema,
   type Tensor,
   versionsSchema,
+  type WeightEncoding,
 } from '../../coordinator/protocol/index.ts'
 import { type SpaceConfig, spaceConfigSchema } from '../../search-space/index.ts'
+import { createLimiter } from './limiter.ts'
 import { type ClientOptions, CoordinatorError, createRequests } from './requests.ts'
+
+/** Pulls and pushes at a time: enough to have one on the line while another is answered, and few in memory. */
+const MAX_TRANSFERS = 2
 
 /** Of a search's status, what an agent needs before it registers. */
 const statusSpaceSchema = z.object({ space: spaceConfigSchema })
@@ -34,6 +39,8 @@ type PulledTensor = { readonly values: Float32Array; readonly version: number }
 
 type CoordinatorClient = {
   readonly searchId: string
+  /** Of the weights pulled and pushed so far, as they travelled: attempts that failed included, other calls not. */
+  readonly bytes: { readonly sent: number; readonly received: number }
   /** All settings of the search's space, before the agent is one of its agents. */
   readSpace(): Promise<SpaceConfig>
   register(request: RegisterRequest): Promise<RegisterResponse>
@@ -46,10 +53,10 @@ type CoordinatorClient = {
   pull(shard: number, held: Readonly<Record<string, number>>): Promise<ReadonlyMap<string, PulledTensor>>
   push(
     shard: number,
-    task: { agentId: string; taskId: number },
+    task: { agentId: string; taskId: number; members: number },
     differences: ReadonlyMap<string, Tensor>,
     baseVersions: Readonly<Record<string, number>>,
-    dtype: Dtype,
+    encoding: WeightEncoding,
   ): Promise<PushResponse>
 }
 
@@ -64,33 +71,38 @@ function createCoordinatorClient(options: ClientOptions): CoordinatorClient {
     )
   }
   const { send, sendJson, sendOnce, sendLast } = createRequests(options, `/v1/searches/${searchId}`)
+  const limited = createLimiter(MAX_TRANSFERS)
+  const bytes = { sent: 0, received: 0 }
+  const onSent = (count: number) => void (bytes.sent += count)
+  const onReceived = (count: number) => void (bytes.received += count)
   const post = <S extends z.ZodType>(path: string, body: object, schema: S) => sendJson({ method: 'POST', path, body }, schema)
 
   return {
     searchId,
+    bytes,
     readSpace: async () => (await sendJson({ method: 'GET', path: '' }, statusSpaceSchema)).space,
     register: (body) => post('/agents', body, registerResponseSchema),
     lease: (agentId) => post('/lease', { agentId }, leaseResponseSchema),
-    async heartbeat(ref) {
-      const response = await sendOnce({ method: 'POST', path: '/heartbeat', body: ref })
-      return heartbeatResponseSchema.parse(await response.json()).kind
-    },
+    heartbeat: async (body) => (await sendOnce({ method: 'POST', path: '/heartbeat', body }, heartbeatResponseSchema)).kind,
     async release(ref, reason = 'stopping') {
-      const response = await sendLast({ method: 'POST', path: '/release', body: { ...ref, reason } satisfies ReleaseRequest })
-      releaseResponseSchema.parse(await response.json())
+      await sendLast({ method: 'POST', path: '/release', body: { ...ref, reason } satisfies ReleaseRequest }, releaseResponseSchema)
     },
     submit: (body) => post('/results', body, submitResponseSchema),
     pull: (shard, held) =>
-      send({ method: 'POST', path: `/weights/${shard}/pull`, body: { held } }, async (response) => {
-        const file = decodeSafetensors(new Uint8Array(await response.arrayBuffer()))
-        const versions = versionsSchema.parse(JSON.parse(pullMetadataSchema.parse(file.metadata).versions))
-        return new Map([...file.tensors].map(([key, { values }]) => [key, { values, version: versions[key] ?? 0 }]))
+      limited(() =>
+        send({ method: 'POST', path: `/weights/${shard}/pull`, body: { held }, onReceived }, ({ body }) => {
+          const file = decodeSafetensors(body)
+          const versions = versionsSchema.parse(JSON.parse(pullMetadataSchema.parse(file.metadata).versions))
+          return new Map([...file.tensors].map(([key, { values }]) => [key, { values, version: versions[key] ?? 0 }]))
+        }),
+      ),
+    push: (shard, { agentId, taskId, members }, tensors, baseVersions, encoding) =>
+      limited(() => {
+        const metadata = { baseVersions: JSON.stringify(baseVersions), ...(members > 1 && { members: String(members) }) }
+        const body = encodeSafetensors({ metadata, tensors }, differenceDtypes[encoding])
+        const query = new URLSearchParams({ agentId, taskId: String(taskId) })
+        return sendJson({ method: 'POST', path: `/weights/${shard}/push?${query}`, body, onSent }, pushResponseSchema)
       }),
-    push: (shard, { agentId, taskId }, tensors, baseVersions, dtype) => {
-      const body = encodeSafetensors({ metadata: { baseVersions: JSON.stringify(baseVersions) }, tensors }, dtype)
-      const query = new URLSearchParams({ agentId, taskId: String(taskId) })
-      return sendJson({ method: 'POST', path: `/weights/${shard}/push?${query}`, body }, pushResponseSchema)
-    },
   }
 }
 

@@ -2,11 +2,10 @@
 // refusals become CoordinatorError.
 
 import type * as z from 'zod'
+import { type Answer, transfer } from '../../command-line/transfer.ts'
 import { type Problem, problemSchema } from '../../coordinator/protocol/index.ts'
 import { withRetries } from './retry.ts'
 
-/** A request without an answer for this long is given up and tried again. */
-const REQUEST_TIMEOUT_MS = 60_000
 /** An agent that stops waits this long for its lease to be taken back. */
 const RELEASE_TIMEOUT_MS = 5000
 const TOO_MANY_REQUESTS = 429
@@ -30,6 +29,8 @@ type ClientOptions = {
   readonly token: string
   readonly signal: AbortSignal
   readonly onRetry?: (message: string, delayMs: number) => void
+  /** Milliseconds without a byte moving after which a request is given up and tried again. Default 30 s. */
+  readonly stallMs?: number
 }
 
 type Call = {
@@ -39,16 +40,19 @@ type Call = {
   /** An object is sent as JSON, bytes as they are. */
   readonly body?: object | Uint8Array<ArrayBuffer>
   readonly headers?: Readonly<Record<string, string>>
+  /** Told of bytes of the bodies as they move, those of attempts that fail included. */
+  readonly onSent?: (bytes: number) => void
+  readonly onReceived?: (bytes: number) => void
 }
 
 type Requests = {
-  /** Repeated until it is answered; `read` takes the body in, and is part of what is repeated. */
-  send<T>(call: Call, read: (response: Response) => Promise<T>): Promise<T>
+  /** Repeated until it is answered; `read` takes the answer in, and is part of what is repeated. */
+  send<T>(call: Call, read: (answer: Answer) => T): Promise<T>
   sendJson<S extends z.ZodType>(call: Call, schema: S): Promise<z.infer<S>>
   /** Tried once. */
-  sendOnce(call: Call): Promise<Response>
+  sendOnce<S extends z.ZodType>(call: Call, schema: S): Promise<z.infer<S>>
   /** Tried once, also when `signal` is aborted: for an agent that stops. */
-  sendLast(call: Call): Promise<Response>
+  sendLast<S extends z.ZodType>(call: Call, schema: S): Promise<z.infer<S>>
 }
 
 function describeError(error: unknown): string {
@@ -57,16 +61,20 @@ function describeError(error: unknown): string {
   return `${error.message}${cause}`
 }
 
-async function refusalOf(response: Response): Promise<CoordinatorError> {
-  const text = await response.text()
+function textOf({ body }: Answer): string {
+  return new TextDecoder().decode(body)
+}
+
+function refusalOf(answer: Answer): CoordinatorError {
+  const text = textOf(answer)
   try {
     const problem = problemSchema.parse(JSON.parse(text))
-    return new CoordinatorError(problem.code, response.status, problem.detail)
+    return new CoordinatorError(problem.code, answer.status, problem.detail)
   } catch {
     return new CoordinatorError(
       'bad-answer',
-      response.status,
-      `the coordinator answered ${response.status} without a problem document: ${text.slice(0, 200)}`,
+      answer.status,
+      `the coordinator answered ${answer.status} without a problem document: ${text.slice(0, 200)}`,
     )
   }
 }
@@ -77,24 +85,28 @@ function isPassing(error: unknown): boolean {
 }
 
 /** Requests under `base`, a path that begins with a slash. Answers other than 2xx throw CoordinatorError. */
-function createRequests({ coordinator, token, signal, onRetry }: ClientOptions, base: string): Requests {
+function createRequests({ coordinator, token, signal, onRetry, stallMs }: ClientOptions, base: string): Requests {
   const origin = coordinator.replace(/\/+$/, '')
 
-  const exchange = async ({ method, path, body, headers: own }: Call, until: AbortSignal): Promise<Response> => {
+  const exchange = async ({ method, path, body, headers: own, onSent, onReceived }: Call, until: AbortSignal): Promise<Answer> => {
     const headers = new Headers({ ...own, Authorization: `Bearer ${token}` })
     if (body !== undefined) headers.set('Content-Type', body instanceof Uint8Array ? 'application/octet-stream' : 'application/json')
-    const response = await fetch(`${origin}${base}${path}`, {
+    const answer = await transfer({
+      url: `${origin}${base}${path}`,
       method,
       headers,
       body: body === undefined || body instanceof Uint8Array ? body : JSON.stringify(body),
       signal: until,
+      stallMs,
+      onSent,
+      onReceived,
     })
-    if (!response.ok) throw await refusalOf(response)
-    return response
+    if (!answer.ok) throw refusalOf(answer)
+    return answer
   }
-  const sendOnce = (call: Call) => exchange(call, AbortSignal.any([signal, AbortSignal.timeout(REQUEST_TIMEOUT_MS)]))
-  const send = <T>(call: Call, read: (response: Response) => Promise<T>): Promise<T> =>
-    withRetries(async () => read(await sendOnce(call)), {
+  const parse = <S extends z.ZodType>(answer: Answer, schema: S): z.infer<S> => schema.parse(JSON.parse(textOf(answer)))
+  const send = <T>(call: Call, read: (answer: Answer) => T): Promise<T> =>
+    withRetries(async () => read(await exchange(call, signal)), {
       signal,
       passing: isPassing,
       onRetry: (error, delayMs) => onRetry?.(describeError(error), delayMs),
@@ -102,9 +114,9 @@ function createRequests({ coordinator, token, signal, onRetry }: ClientOptions, 
 
   return {
     send,
-    sendJson: (call, schema) => send(call, async (response) => schema.parse(await response.json())),
-    sendOnce,
-    sendLast: (call) => exchange(call, AbortSignal.timeout(RELEASE_TIMEOUT_MS)),
+    sendJson: (call, schema) => send(call, (answer) => parse(answer, schema)),
+    sendOnce: async (call, schema) => parse(await exchange(call, signal), schema),
+    sendLast: async (call, schema) => parse(await exchange(call, AbortSignal.timeout(RELEASE_TIMEOUT_MS)), schema),
   }
 }
 

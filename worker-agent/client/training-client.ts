@@ -59,8 +59,8 @@ function createTrainingClient(options: ClientOptions): TrainingClient {
 
   const download = (path: string) =>
     downloadParts((begin) =>
-      send({ method: 'GET', path, headers: { Range: `bytes=${begin}-` } }, async (response) =>
-        filePartOf(response.status, response.headers, new Uint8Array(await response.arrayBuffer())),
+      send({ method: 'GET', path, headers: { Range: `bytes=${begin}-` } }, ({ status, headers, body }) =>
+        filePartOf(status, headers, body),
       ),
     )
 
@@ -68,13 +68,9 @@ function createTrainingClient(options: ClientOptions): TrainingClient {
     trainingId,
     readSpace: async () => (await sendJson({ method: 'GET', path: '' }, statusSpaceSchema)).space,
     lease: (body) => sendJson({ method: 'POST', path: '/lease', body }, trainingLeaseResponseSchema),
-    async heartbeat(body) {
-      const response = await sendOnce({ method: 'POST', path: '/heartbeat', body })
-      return heartbeatResponseSchema.parse(await response.json()).kind
-    },
+    heartbeat: async (body) => (await sendOnce({ method: 'POST', path: '/heartbeat', body }, heartbeatResponseSchema)).kind,
     async release(leaseId) {
-      const response = await sendLast({ method: 'POST', path: '/release', body: { leaseId } })
-      releaseResponseSchema.parse(await response.json())
+      await sendLast({ method: 'POST', path: '/release', body: { leaseId } }, releaseResponseSchema)
     },
     readCheckpoint: () => download('/checkpoint'),
     readInput: (input) => download(`/inputs/${input}`),
