@@ -70,7 +70,7 @@ async function joinSearch(options: JoinOptions): Promise<AgentSummary> {
     registration,
     trainer,
     exchange,
-    heartbeats: startHeartbeatThread({ coordinator, token }),
+    heartbeats: await startHeartbeatThread({ coordinator, token }),
     stop,
     onEvent: (event) => {
       connection.reached()
