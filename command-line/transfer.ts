@@ -134,4 +134,4 @@ async function transfer(options: TransferOptions): Promise<Answer> {
   }
 }
 
-export { type Answer, StalledError, transfer }
+export { type Answer, transfer }

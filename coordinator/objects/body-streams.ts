@@ -14,9 +14,19 @@ async function readBody(
 ): Promise<Uint8Array> {
   let buffer = new Uint8Array(Math.min(expectedBytes ?? FIRST_BUFFER_BYTES, mostBytes))
   let received = 0
-  for await (const chunk of body) {
+  const reader = body.getReader({ mode: 'byob' })
+  for (;;) {
+    // In pieces of a useful size: left to itself the stream gives some 4 KiB at a time.
+    const { value: chunk, done } = await reader.readAtLeast(CHUNK_BYTES, new Uint8Array(CHUNK_BYTES))
+    if (!chunk || chunk.byteLength === 0) {
+      if (done) break
+      continue
+    }
     const end = received + chunk.byteLength
-    if (end > mostBytes) throw new ProblemError('too-large', `expected at most ${mostBytes} bytes`)
+    if (end > mostBytes) {
+      await reader.cancel().catch(() => undefined)
+      throw new ProblemError('too-large', `expected at most ${mostBytes} bytes`)
+    }
     if (end > buffer.byteLength) {
       const grown = new Uint8Array(Math.min(mostBytes, Math.max(end, 2 * buffer.byteLength)))
       grown.set(buffer.subarray(0, received))

@@ -37,14 +37,14 @@ function opens<H extends { close(): void }>(heartbeats: H): H {
   return heartbeats
 }
 
-const implementations: [string, (coordinator: string) => Heartbeats<LeaseRef>][] = [
+const implementations: [string, (coordinator: string) => Heartbeats<LeaseRef> | Promise<Heartbeats<LeaseRef>>][] = [
   ['from a thread of their own', (coordinator) => startHeartbeatThread({ coordinator, token: TOKEN })],
   ['from the thread that asks for them', (coordinator) => createHeartbeats(clientOf(coordinator).heartbeat)],
 ]
 
 describe.each(implementations)('heartbeats %s', (_, start) => {
   it('come again and again while a lease is held, and no more once it is dropped', async () => {
-    const heartbeats = opens(start(url))
+    const heartbeats = opens(await start(url))
     heartbeats.hold(ref(), LEASE_MS, () => undefined)
     await until(() => expect(server.beats()).toBeGreaterThan(3))
     expect(await server.lastBeat()).toEqual({
@@ -61,7 +61,7 @@ describe.each(implementations)('heartbeats %s', (_, start) => {
   })
 
   it('end with a lease that is lost, which is said once', async () => {
-    const heartbeats = opens(start(url))
+    const heartbeats = opens(await start(url))
     const lost: string[] = []
     heartbeats.hold(ref('l00000000000a'), LEASE_MS, () => lost.push('a'))
     heartbeats.hold(ref('l00000000000b', 2), LEASE_MS, () => lost.push('b'))
@@ -74,7 +74,7 @@ describe.each(implementations)('heartbeats %s', (_, start) => {
   })
 
   it('say what the coordinator refuses for good, and go on', async () => {
-    const heartbeats = opens(start(url))
+    const heartbeats = opens(await start(url))
     const refusals: unknown[] = []
     heartbeats.hold(
       ref(),
@@ -98,7 +98,7 @@ describe.each(implementations)('heartbeats %s', (_, start) => {
     await new Promise<void>((resolve) => probe.listen(0, '127.0.0.1', resolve))
     const { port } = probe.address() as AddressInfo
     await new Promise((resolve) => probe.close(resolve))
-    const heartbeats = opens(start(`http://127.0.0.1:${port}`))
+    const heartbeats = opens(await start(`http://127.0.0.1:${port}`))
     heartbeats.hold(ref(), LEASE_MS, () => expect.unreachable('nobody said that it is lost'))
     await new Promise((resolve) => setTimeout(resolve, 2 * LEASE_MS))
     const later = startHeartbeatServer()
@@ -110,7 +110,7 @@ describe.each(implementations)('heartbeats %s', (_, start) => {
 
 describe('an agent whose thread is busy for three leases', () => {
   it('keeps its lease: heartbeats come all the while', async () => {
-    const leases = createLeases(clientOf(url), 'a0123456789ab', opens(startHeartbeatThread({ coordinator: url, token: TOKEN })))
+    const leases = createLeases(clientOf(url), 'a0123456789ab', opens(await startHeartbeatThread({ coordinator: url, token: TOKEN })))
     const work = { kind: 'evaluatePaths' as const, paths: [[0]], images: 1 }
     const lease = leases.hold({ taskId: 1, leaseId: 'l0123456789ab', leaseMs: LEASE_MS, work })
     // Nothing else of this thread runs until the heartbeats of three leases have come.
@@ -123,7 +123,7 @@ describe('an agent whose thread is busy for three leases', () => {
   })
 
   it('keeps that of a training, with what it reported last', async () => {
-    const heartbeats = opens(startHeartbeatThread<TrainingHeartbeat>({ coordinator: url, token: TRAINING_TOKEN }))
+    const heartbeats = opens(await startHeartbeatThread<TrainingHeartbeat>({ coordinator: url, token: TRAINING_TOKEN }))
     heartbeats.hold({ leaseId: 'l0123456789ab' }, LEASE_MS, () => undefined)
     const progress = { step: 3, steps: 9, stepsPerEpoch: 3, loss: 1.5, imagesPerSecond: 10 }
     heartbeats.hold({ leaseId: 'l0123456789ab', progress }, LEASE_MS, () => undefined)
@@ -143,7 +143,8 @@ describe('the heartbeat thread', () => {
     writeFileSync(
       script,
       `import { startHeartbeatThread } from ${JSON.stringify(module)}
-      startHeartbeatThread(${JSON.stringify({ coordinator: url, token: TOKEN })}).hold(${JSON.stringify(ref())}, ${LEASE_MS}, () => undefined)
+      const heartbeats = await startHeartbeatThread(${JSON.stringify({ coordinator: url, token: TOKEN })})
+      heartbeats.hold(${JSON.stringify(ref())}, ${LEASE_MS}, () => undefined)
       process.stdin.on('end', () => console.log('over')).resume()`,
     )
     const child = spawn(process.execPath, [script], { stdio: ['pipe', 'pipe', 'inherit'] })

@@ -48,3 +48,5 @@ port.on('message', (message: ToHeartbeatThread) => {
       message satisfies never
   }
 })
+
+say({ kind: 'ready' })

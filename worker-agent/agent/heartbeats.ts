@@ -79,6 +79,7 @@ type ToHeartbeatThread =
   | { readonly kind: 'drop'; readonly leaseId: LeaseId }
 
 type FromHeartbeatThread =
+  | { readonly kind: 'ready' }
   | { readonly kind: 'lost'; readonly leaseId: LeaseId }
   | {
       readonly kind: 'refused'
@@ -88,14 +89,23 @@ type FromHeartbeatThread =
       readonly message: string
     }
 
-/** The thread does not keep the process alive. One that ends by itself, for want of memory for example, is replaced. */
-function startHeartbeatThread<Ref extends HeartbeatRef>(setup: HeartbeatThreadSetup): Heartbeats<Ref> {
+/**
+ * Waits until the thread is ready: on a busy machine a short lease would end while it starts. From then on it does not keep
+ * the process alive, and one that ends by itself, for want of memory for example, is replaced. Throws what a thread that
+ * cannot start fails with.
+ */
+async function startHeartbeatThread<Ref extends HeartbeatRef>(setup: HeartbeatThreadSetup): Promise<Heartbeats<Ref>> {
   const held = new Map<LeaseId, Held<Ref>>()
   let closed = false
+  let isReady = false
   let worker: Worker
 
   const say = (message: ToHeartbeatThread) => worker.postMessage(message)
   const hear = (message: FromHeartbeatThread) => {
+    if (message.kind === 'ready') {
+      isReady = true
+      return worker.unref()
+    }
     const lease = held.get(message.leaseId)
     // Dropped here while the thread heard of it.
     if (!lease) return
@@ -117,11 +127,18 @@ function startHeartbeatThread<Ref extends HeartbeatRef>(setup: HeartbeatThreadSe
     worker.once('exit', () => {
       if (!closed) setTimeout(() => closed || start(), RESTART_MS).unref()
     })
-    // Only now: a listener of messages would have the process wait for them again.
-    worker.unref()
     for (const { ref, leaseMs } of held.values()) say({ kind: 'hold', ref, leaseMs })
   }
   start()
+  await new Promise((resolve, reject) => {
+    worker.once('message', resolve)
+    worker.once('error', (error) => {
+      // Later ones are answered by a restart.
+      if (isReady) return
+      closed = true
+      reject(error)
+    })
+  })
 
   return {
     hold(ref, leaseMs, onLost, onRefused) {

@@ -71,7 +71,7 @@ async function joinSearch(options: JoinOptions): Promise<AgentSummary> {
     trainer,
     exchange,
     owners: weightOwners(space),
-    heartbeats: startHeartbeatThread({ coordinator, token }),
+    heartbeats: await startHeartbeatThread({ coordinator, token }),
     stop,
     onEvent: (event) => {
       connection.reached()

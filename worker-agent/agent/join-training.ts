@@ -117,7 +117,7 @@ async function trainLeased(
   const { spec, checkpointStep } = granted
   const space = createSpace(granted.space)
   const path = parseArchitecture(space, spec.architecture)
-  const lease = holdTrainingLease(client, request, granted, startHeartbeatThread({ coordinator, token }))
+  const lease = holdTrainingLease(client, request, granted, await startHeartbeatThread({ coordinator, token }))
   let teacher: ReturnType<typeof createTeacher> | undefined
   try {
     teacher = spec.teacher && (await fetchTeacher(client, spec.teacher, dataset))
