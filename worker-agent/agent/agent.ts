@@ -110,13 +110,8 @@ type Finished = Leased & {
 type Attempt =
   | { readonly kind: 'finished'; readonly finished: Finished }
   | { readonly kind: 'tainted' }
-  | { readonly kind: 'not-finite' }
+  | { readonly kind: 'not-finite'; readonly what: string }
   | { readonly kind: 'failed'; readonly error: unknown }
-
-/** Leaves the training of a task whose weights were discarded. */
-class Tainted extends Error {
-  override readonly name = 'Tainted'
-}
 
 /** Whether every number can be stored; JSON would turn the others into null. */
 function hasFiniteNumbers(result: TaskResult): boolean {
@@ -291,7 +286,8 @@ async function runAgent({ client, registration, trainer, exchange, stop, onEvent
       // Training occupies this thread; the network, timers and signals get their turn here.
       const turnMs = performance.now()
       await nextTurn()
-      if (isTainted()) throw new Tainted('weights of this task were discarded')
+      // Leaves the training of a task whose weights were given up.
+      if (isTainted()) throw new Error('weights of this task were discarded')
       for (const arrived of network.arrived.splice(0)) await exchange.adopt(arrived)
       spent.turnsMs += performance.now() - turnMs
     }
@@ -300,16 +296,18 @@ async function runAgent({ client, registration, trainer, exchange, stop, onEvent
 
   const train = async ({ task, lease, keys, pulled }: Extract<Prepared, { kind: 'task' }>): Promise<Attempt> => {
     const changes = task.work.kind === 'trainWeights'
+    let isTainted = () => false
     try {
       await takeIn(pulled, keys)
-      const isTainted = exchange.watch(keys)
+      isTainted = exchange.watch(keys)
       if (changes) await exchange.begin(keys)
       const { betweenSteps, spent, startMs } = createTurn(task, keys, isTainted)
       const { result, peakBytes } = await trainer.run(task.work, betweenSteps)
       if (isTainted()) return { kind: 'tainted' }
-      if (!hasFiniteNumbers(result)) return { kind: 'not-finite' }
+      if (!hasFiniteNumbers(result)) return { kind: 'not-finite', what: 'a result' }
       const made = changes ? await exchange.finish(task.taskId, keys, (key) => shareOf(task.work, key)) : null
-      if (made && made.kind !== 'made') return made
+      if (made?.kind === 'tainted') return made
+      if (made?.kind === 'not-finite') return { kind: 'not-finite', what: `weight ${made.key}` }
       const endMs = performance.now()
       const trainMs = endMs - startMs - spent.turnsMs
       const timing = { trainMs, idleMs: Math.max(0, endMs - lastEndMs - trainMs), peakBytes }
@@ -317,7 +315,7 @@ async function runAgent({ client, registration, trainer, exchange, stop, onEvent
       return { kind: 'finished', finished: { task, lease, keys, result, differences: made?.differences ?? null, timing } }
     } catch (error) {
       if (endsAgent(error)) throw error
-      return error instanceof Tainted ? { kind: 'tainted' } : { kind: 'failed', error }
+      return isTainted() ? { kind: 'tainted' } : { kind: 'failed', error }
     }
   }
 
@@ -333,7 +331,7 @@ async function runAgent({ client, registration, trainer, exchange, stop, onEvent
         abandon(task)
         return null
       case 'not-finite':
-        refuse(task.taskId, 'training gave numbers that are not finite')
+        refuse(task.taskId, `training gave ${ended.what} that is not finite`)
         return null
       case 'failed':
         fail(task.taskId, ended.error)
