@@ -2,6 +2,7 @@ import { setImmediate as nextTurn } from 'node:timers/promises'
 import { describe, expect, it } from 'vitest'
 import type { ReleaseRequest, ShardPlan, Task, TaskWork } from '../../coordinator/protocol/index.ts'
 import { type AgentEvent, runAgent } from '../../worker-agent/agent/agent.ts'
+import type { Patience } from '../../worker-agent/agent/troubles.ts'
 import { createWeightExchange } from '../../worker-agent/agent/weight-exchange.ts'
 import type { CoordinatorClient } from '../../worker-agent/client/coordinator-client.ts'
 import { CoordinatorError } from '../../worker-agent/client/requests.ts'
@@ -13,7 +14,7 @@ const AGENT = 'a0123456789ab'
 const KEYS = ['stem', 'left', 'right']
 const PLAN: ShardPlan = { count: 2, shardOf: new Map(Object.entries({ stem: 0, left: 0, right: 1 })) }
 const START = new Map(KEYS.map((key, i) => [key, Float32Array.of(1 + i, -i)]))
-const PATIENCE = { troublesInARow: 5, firstMs: 1, longestMs: 4 }
+const PATIENCE: Patience = { troublesInARow: 5, firstMs: 1, longestMs: 4 }
 /** What one step adds to each weight of its path. */
 const STEP = 0.25
 const STEPS = 8
@@ -36,6 +37,7 @@ type Script = {
   readonly onSubmit?: (taskId: number) => 'accepted' | 'duplicate'
   readonly heartbeat?: (taskId: number) => 'extended' | 'lost'
   readonly leaseMs?: number
+  readonly patience?: Patience
 }
 
 type World = ReturnType<typeof createWorld>
@@ -75,7 +77,7 @@ function createWorld(script: Script) {
     async release({ taskId }, reason = 'stopping') {
       released.push({ taskId, reason })
       const task = [...tasks.values()].find((other) => other.taskId === taskId)
-      if (task && !done.has(taskId)) queued.unshift(task)
+      if (task && !done.has(taskId)) queued.push(task)
     },
     async submit({ taskId }) {
       await nextTurn()
@@ -147,7 +149,7 @@ function createWorld(script: Script) {
         exchange: createWeightExchange({ client, agent: { agentId: AGENT }, encoding: 'fp32', plan: PLAN, weights }),
         stop: stop.signal,
         onEvent: (event) => void events.push(event),
-        patience: PATIENCE,
+        patience: script.patience ?? PATIENCE,
       }),
   }
   return world
@@ -219,14 +221,18 @@ describe('an agent whose task comes to nothing', () => {
   })
 
   it('goes on after a task that cannot be trained, and after a while tries it again', async () => {
-    const world = createWorld({ works, training: new Map([[1, { mood: 'throws', times: 2 }]]) })
+    const world = createWorld({
+      works: [trainWork(0, 0)],
+      training: new Map([[1, { mood: 'throws', times: 2 }]]),
+      patience: { troublesInARow: 5, firstMs: 100, longestMs: 150 },
+    })
     expect(await world.run()).toEqual({ kind: 'finished', phase: 'finished' })
-    expect(world.events.filter(({ kind }) => kind === 'failed')).toEqual([
-      { kind: 'failed', taskId: 1, message: 'out of memory' },
-      { kind: 'failed', taskId: 1, message: 'out of memory' },
-    ])
-    expect(world.kinds()).toContain('backing-off')
-    expectTrained(world, works)
+    expect(world.kinds()).toEqual(['failed', 'backing-off', 'failed', 'backing-off', 'task'])
+    expect(world.events[0]).toEqual({ kind: 'failed', taskId: 1, message: 'out of memory' })
+    const pauses = world.events.flatMap((event) => (event.kind === 'backing-off' ? [event.delayMs] : []))
+    expect(pauses[0]).toBeLessThanOrEqual(100)
+    expect(pauses[1]).toBeGreaterThan(100)
+    expectTrained(world, [trainWork(0, 0)])
   })
 
   it('waits longer and longer while all its tasks come to nothing, and never ends', async () => {
@@ -249,6 +255,17 @@ describe('an agent whose task comes to nothing', () => {
     await until(() => world.kinds().includes('backing-off'))
     world.stop.abort(new Error('stopped'))
     expect(await ended).toEqual({ kind: 'interrupted' })
+  })
+
+  it('does the other tasks beside one that it does not understand', async () => {
+    // Operation 7 has no weights here.
+    const world = createWorld({ works: [trainWork(0, 7), ...works] })
+    const ended = world.run()
+    await until(() => world.kinds().filter((kind) => kind === 'task').length === works.length)
+    world.stop.abort(new Error('stopped'))
+    expect(await ended).toEqual({ kind: 'interrupted' })
+    expect(world.events.find(({ kind }) => kind === 'failed')).toMatchObject({ taskId: 1, message: expect.stringContaining('no shard') })
+    expectTrained(world, works)
   })
 
   it('ends where the coordinator wants nothing more from it', async () => {
@@ -309,6 +326,19 @@ describe('an agent on ordinary days', () => {
       { taskId: 1, reason: 'stopping' },
       { taskId: 2, reason: 'stopping' },
     ])
+  })
+})
+
+describe('an agent that is stopped', () => {
+  it('still delivers the task that it has just finished', async () => {
+    const works = [trainWork(0, 0), trainWork(8, 0)]
+    const world = createWorld({
+      works,
+      onPush: (taskId, _, { stop }) => (taskId === 1 ? stop.abort(new Error('stopped')) : undefined),
+    })
+    expect(await world.run()).toEqual({ kind: 'interrupted' })
+    expect(world.requests).toContain('submit 1')
+    expect(world.released.map(({ taskId }) => taskId)).toEqual([2])
   })
 })
 
