@@ -3,6 +3,7 @@ import { describe, expect, it } from 'vitest'
 import type { LeaseRef, ReleaseRequest, ShardPlan, Task, TaskWork } from '../../coordinator/protocol/index.ts'
 import { type AgentEvent, runAgent } from '../../worker-agent/agent/agent.ts'
 import { createHeartbeats } from '../../worker-agent/agent/heartbeats.ts'
+import type { Patience } from '../../worker-agent/agent/troubles.ts'
 import { createWeightExchange } from '../../worker-agent/agent/weight-exchange.ts'
 import type { CoordinatorClient } from '../../worker-agent/client/coordinator-client.ts'
 import { CoordinatorError } from '../../worker-agent/client/requests.ts'
@@ -14,7 +15,7 @@ const AGENT = 'a0123456789ab'
 const KEYS = ['stem', 'left', 'right']
 const PLAN: ShardPlan = { count: 2, shardOf: new Map(Object.entries({ stem: 0, left: 0, right: 1 })) }
 const START = new Map(KEYS.map((key, i) => [key, Float32Array.of(1 + i, -i)]))
-const PATIENCE = { troublesInARow: 5, firstMs: 1, longestMs: 4 }
+const PATIENCE: Patience = { troublesInARow: 5, firstMs: 1, longestMs: 4 }
 /** What one step adds to each weight of its path. */
 const STEP = 0.25
 const STEPS = 8
@@ -37,6 +38,7 @@ type Script = {
   readonly onSubmit?: (taskId: number) => 'accepted' | 'duplicate'
   readonly heartbeat?: (taskId: number) => 'extended' | 'lost'
   readonly leaseMs?: number
+  readonly patience?: Patience
 }
 
 type World = ReturnType<typeof createWorld>
@@ -77,7 +79,7 @@ function createWorld(script: Script) {
     async release({ taskId }, reason = 'stopping') {
       released.push({ taskId, reason })
       const task = [...tasks.values()].find((other) => other.taskId === taskId)
-      if (task && !done.has(taskId)) queued.unshift(task)
+      if (task && !done.has(taskId)) queued.push(task)
     },
     async submit({ taskId }) {
       await nextTurn()
@@ -151,7 +153,7 @@ function createWorld(script: Script) {
         heartbeats: createHeartbeats((ref: LeaseRef) => client.heartbeat(ref)),
         stop: stop.signal,
         onEvent: (event) => void events.push(event),
-        patience: PATIENCE,
+        patience: script.patience ?? PATIENCE,
       }),
   }
   return world
@@ -223,14 +225,18 @@ describe('an agent whose task comes to nothing', () => {
   })
 
   it('goes on after a task that cannot be trained, and after a while tries it again', async () => {
-    const world = createWorld({ works, training: new Map([[1, { mood: 'throws', times: 2 }]]) })
+    const world = createWorld({
+      works: [trainWork(0, 0)],
+      training: new Map([[1, { mood: 'throws', times: 2 }]]),
+      patience: { troublesInARow: 5, firstMs: 100, longestMs: 150 },
+    })
     expect(await world.run()).toEqual({ kind: 'finished', phase: 'finished' })
-    expect(world.events.filter(({ kind }) => kind === 'failed')).toEqual([
-      { kind: 'failed', taskId: 1, message: 'out of memory' },
-      { kind: 'failed', taskId: 1, message: 'out of memory' },
-    ])
-    expect(world.kinds()).toContain('backing-off')
-    expectTrained(world, works)
+    expect(world.kinds()).toEqual(['failed', 'backing-off', 'failed', 'backing-off', 'task'])
+    expect(world.events[0]).toEqual({ kind: 'failed', taskId: 1, message: 'out of memory' })
+    const pauses = world.events.flatMap((event) => (event.kind === 'backing-off' ? [event.delayMs] : []))
+    expect(pauses[0]).toBeLessThanOrEqual(100)
+    expect(pauses[1]).toBeGreaterThan(100)
+    expectTrained(world, [trainWork(0, 0)])
   })
 
   it('waits longer and longer while all its tasks come to nothing, and never ends', async () => {
@@ -253,6 +259,17 @@ describe('an agent whose task comes to nothing', () => {
     await until(() => world.kinds().includes('backing-off'))
     world.stop.abort(new Error('stopped'))
     expect(await ended).toEqual({ kind: 'interrupted' })
+  })
+
+  it('does the other tasks beside one that it does not understand', async () => {
+    // Operation 7 has no weights here.
+    const world = createWorld({ works: [trainWork(0, 7), ...works] })
+    const ended = world.run()
+    await until(() => world.kinds().filter((kind) => kind === 'task').length === works.length)
+    world.stop.abort(new Error('stopped'))
+    expect(await ended).toEqual({ kind: 'interrupted' })
+    expect(world.events.find(({ kind }) => kind === 'failed')).toMatchObject({ taskId: 1, message: expect.stringContaining('no shard') })
+    expectTrained(world, works)
   })
 
   it('ends where the coordinator wants nothing more from it', async () => {
@@ -313,6 +330,19 @@ describe('an agent on ordinary days', () => {
       { taskId: 1, reason: 'stopping' },
       { taskId: 2, reason: 'stopping' },
     ])
+  })
+})
+
+describe('an agent that is stopped', () => {
+  it('still delivers the task that it has just finished', async () => {
+    const works = [trainWork(0, 0), trainWork(8, 0)]
+    const world = createWorld({
+      works,
+      onPush: (taskId, _, { stop }) => (taskId === 1 ? stop.abort(new Error('stopped')) : undefined),
+    })
+    expect(await world.run()).toEqual({ kind: 'interrupted' })
+    expect(world.requests).toContain('submit 1')
+    expect(world.released.map(({ taskId }) => taskId)).toEqual([2])
   })
 })
 

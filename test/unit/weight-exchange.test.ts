@@ -434,6 +434,21 @@ describe('the exchange of one weight', () => {
     expect(answers.map(({ scales }) => scales)).toEqual([{ stem: 0.5 }, { stem: 0.5 }])
   })
 
+  it('adds to a pull what it has pushed since, as much as the shard took of it', async () => {
+    const { exchange, stem, task, pushOther, shards, answers } = createPair()
+    const start = stem()
+    pushOther(1)
+    const pulled = await exchange.pull(['stem'])
+    pushOther(2)
+    await exchange.push(await task(0.75))
+    expect(answers[0]?.scales['stem']).toBeCloseTo(1 / 3)
+    await exchange.adopt(pulled)
+    expect(stem()).toBeCloseTo(start + 1 + 0.25)
+    await exchange.adopt(await exchange.pull(['stem']))
+    expect(stem()).toBe(shards.value('stem')[0])
+    expect(stem()).toBeCloseTo(start + 3 + 0.25)
+  })
+
   it('ignores a pull that a newer one has overtaken', async () => {
     const { exchange, stem, pushOther } = createPair()
     const start = stem()
@@ -453,6 +468,13 @@ describe('the exchange of one weight', () => {
     exchange.discard(['stem'])
     weights.write('stem', Float32Array.of(Number.NaN, 0, 0))
     await exchange.adopt(older)
+    expect(exchange.discarded(['stem', 'left'])).toEqual(['stem'])
+    // Also one that arrives while a pull is being adopted.
+    await exchange.adopt(await exchange.pull(['stem']))
+    pushOther(0)
+    const adopted = exchange.adopt(await exchange.pull(['stem']))
+    exchange.discard(['stem'])
+    await adopted
     expect(exchange.discarded(['stem', 'left'])).toEqual(['stem'])
     await expect(exchange.begin(['stem'])).rejects.toThrow('pulled before it is trained')
     await exchange.adopt(await exchange.pull(['stem']))

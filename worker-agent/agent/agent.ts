@@ -12,7 +12,7 @@
 // A task that comes to nothing never ends the loop: its weights are given up, its lease is given back, and the next one is
 // leased, after a while if that happens again and again. Only a coordinator that wants nothing more from this agent does.
 
-import { setImmediate as nextTurn, setTimeout as sleep } from 'node:timers/promises'
+import { setTimeout as sleep } from 'node:timers/promises'
 import type {
   LeaseRef,
   LeaseResponse,
@@ -21,17 +21,15 @@ import type {
   SubmitResponse,
   Task,
   TaskResult,
-  TaskWork,
   Timing,
 } from '../../coordinator/protocol/index.ts'
 import type { WeightOwner } from '../../search-space/index.ts'
 import type { CoordinatorClient } from '../client/coordinator-client.ts'
 import { CoordinatorError } from '../client/requests.ts'
-import type { Trainer } from '../training/trainer.ts'
 import type { Heartbeats } from './heartbeats.ts'
 import { createLeases, type HeldLease } from './leases.ts'
-import { createRefresh } from './refresh.ts'
-import { isShared, membersOf, shareOf } from './shared-work.ts'
+import { isShared } from './shared-work.ts'
+import { type TaskTrainer, trainTask } from './train-task.ts'
 import { createTroubles, type Patience } from './troubles.ts'
 import type { Differences, Pulled, WeightExchange } from './weight-exchange.ts'
 
@@ -41,9 +39,6 @@ const PREFETCH_MARGIN = 2
 const PREFETCH_STEPS = 2
 /** On a stop, a delivery under way gets this long. */
 const DELIVERY_GRACE_MS = 5000
-/** A forced pull brings a weight unless it is discarded once more meanwhile, which the one delivery under way can do once. */
-const MAX_FORCED_PULLS = 3
-
 /** Refusals after which no other task would go better. */
 const endingCodes: ReadonlySet<CoordinatorError['code']> = new Set([
   'unauthorized',
@@ -73,11 +68,6 @@ type AgentEvent =
   /** After tasks that came to nothing, `inARow` of them without a good one in between. */
   | { readonly kind: 'backing-off'; readonly inARow: number; readonly delayMs: number }
   | { readonly kind: 'lease-lost'; readonly taskId: number }
-
-/** What the loop needs of a trainer. */
-type TaskTrainer = Pick<Trainer, 'keysOf' | 'prefetch' | 'resetOptimiser'> & {
-  run(work: TaskWork, betweenSteps: (stepsLeft: number) => Promise<void>): Promise<{ result: TaskResult; peakBytes: number }>
-}
 
 type AgentOptions = {
   readonly client: CoordinatorClient
@@ -113,35 +103,6 @@ type Finished = Leased & {
   readonly timing: Timing
 }
 
-/** How training of one task ended. */
-type Attempt =
-  | { readonly kind: 'finished'; readonly finished: Finished }
-  | { readonly kind: 'tainted' }
-  | { readonly kind: 'not-finite' }
-  | { readonly kind: 'failed'; readonly error: unknown }
-
-/** Leaves the training of a task whose weights were discarded. */
-class Tainted extends Error {
-  override readonly name = 'Tainted'
-}
-
-/** Whether every number can be stored; JSON would turn the others into null. */
-function hasFiniteNumbers(result: TaskResult): boolean {
-  const sound = (values: readonly number[]) => values.every((value) => Number.isFinite(value))
-  switch (result.kind) {
-    case 'trainWeights':
-      return sound([result.loss])
-    case 'evaluatePaths':
-      return sound(result.paths.map((path) => path.crossEntropy))
-    case 'gateGradients':
-      return result.steps.every(
-        (step) => sound([step.crossEntropy]) && step.gateGradients.every((gradients) => gradients === null || sound(gradients)),
-      )
-    default:
-      return result satisfies never
-  }
-}
-
 function isBadNumbers(error: unknown): boolean {
   return error instanceof CoordinatorError && error.code === 'bad-numbers'
 }
@@ -166,12 +127,13 @@ async function runAgent({
   const leases = createLeases(client, agentId, heartbeats)
   const troubles = createTroubles(patience)
   /** What is under way beside training. */
-  const network: { delivery: Promise<void>; deliveries: number; prefetch: Promise<Prepared> | null; arrived: Pulled[] } = {
+  const network: { delivery: Promise<void>; deliveries: number; prefetch: Promise<Prepared> | null } = {
     delivery: Promise.resolve(),
     deliveries: 0,
     prefetch: null,
-    arrived: [],
   }
+  /** Pulls that were answered and not adopted yet. */
+  const arrived: Pulled[] = []
   let exchangeMs = Number.POSITIVE_INFINITY
   let lastEndMs = performance.now()
   /** When the last weight task ended, until what others learnt meanwhile has been taken in; and how long that took last. */
@@ -210,6 +172,13 @@ async function runAgent({
     prefetch.catch(() => undefined)
     network.prefetch = prefetch
     return prefetch
+  }
+
+  /** Starts the prefetch as late as it can be and still be done when the task is. */
+  const prefetchInTime = (stepsLeft: number, stepMs: number): void => {
+    if (network.prefetch) return
+    const soonMs = PREFETCH_MARGIN * exchangeMs + PREFETCH_STEPS * stepMs
+    if (stepsLeft <= PREFETCH_STEPS || stepsLeft * stepMs <= soonMs) startPrefetch()
   }
 
   /** Queues a job for the network; the next lease waits for it. */
@@ -282,83 +251,36 @@ async function runAgent({
     if (finished) enqueue(() => deliver(finished))
   }
 
-  /** Takes in whatever was pulled, and pulls what was discarded since. */
-  const takeIn = async (pulled: Pulled, keys: readonly string[]): Promise<void> => {
-    for (const arrived of [...network.arrived.splice(0), pulled]) await exchange.adopt(arrived)
-    for (let pulls = 0; ; pulls++) {
-      const missing = exchange.discarded(keys)
-      if (missing.length === 0) return
-      if (pulls === MAX_FORCED_PULLS) throw new Error(`${missing.length} weights could not be pulled, the first is ${missing[0]}`)
-      await exchange.adopt(await exchange.pull(missing))
-    }
-  }
-
-  /** Served before each step: the network and what it brings. */
-  const createTurn = (task: Task, keys: readonly string[], isTainted: () => boolean) => {
-    const refresh = isShared(task.work) ? createRefresh(network.deliveries > 0) : null
-    const startMs = performance.now()
-    const spent = { turnsMs: 0 }
-    let total = 0
-    const betweenSteps = async (stepsLeft: number) => {
-      stop.throwIfAborted()
-      total = Math.max(total, stepsLeft)
-      const done = total - stepsLeft
-      const stepMs = done > 0 ? (performance.now() - startMs) / done : Number.POSITIVE_INFINITY
-      const soon = PREFETCH_MARGIN * exchangeMs + PREFETCH_STEPS * stepMs
-      if (!network.prefetch && (stepsLeft <= PREFETCH_STEPS || stepsLeft * stepMs <= soon)) startPrefetch()
-      if (refresh?.isDue(done, total, network.deliveries === 0)) {
-        // Without it weights are older; an error for good comes back with the next lease.
-        exchange.pull(keys).then(
-          (pulled) => network.arrived.push(pulled),
-          () => undefined,
-        )
-      }
-      // Training occupies this thread; the network, timers and signals get their turn here.
-      const turnMs = performance.now()
-      await nextTurn()
-      if (isTainted()) throw new Tainted('weights of this task were discarded')
-      for (const arrived of network.arrived.splice(0)) {
-        await exchange.adopt(arrived)
+  /** The task if it is to be delivered; else it is over here and its weights are given up. */
+  const attempt = async (prepared: Extract<Prepared, { kind: 'task' }>): Promise<Finished | null> => {
+    const { task, lease, keys, pulled } = prepared
+    const ended = await trainTask({
+      task,
+      keys,
+      pulled,
+      trainer,
+      exchange,
+      owners,
+      stop,
+      arrived,
+      onRefreshed: () => {
         if (learntAtMs !== null) takenInMs = performance.now() - learntAtMs
         learntAtMs = null
-      }
-      spent.turnsMs += performance.now() - turnMs
-    }
-    return { betweenSteps, spent, startMs }
-  }
-
-  const train = async ({ task, lease, keys, pulled }: Extract<Prepared, { kind: 'task' }>): Promise<Attempt> => {
-    const changes = task.work.kind === 'trainWeights'
-    try {
-      await takeIn(pulled, keys)
-      const isTainted = exchange.watch(keys)
-      if (changes) await exchange.begin(keys)
-      const { betweenSteps, spent, startMs } = createTurn(task, keys, isTainted)
-      const { result, peakBytes } = await trainer.run(task.work, betweenSteps)
-      if (isTainted()) return { kind: 'tainted' }
-      if (!hasFiniteNumbers(result)) return { kind: 'not-finite' }
-      const made = changes
-        ? await exchange.finish({ taskId: task.taskId, members: membersOf(task.work) }, keys, (key) => shareOf(task.work, owners.get(key)))
-        : null
-      if (made && made.kind !== 'made') return made
+      },
+      isDelivered: () => network.deliveries === 0,
+      onStep: prefetchInTime,
+    })
+    if (ended.kind === 'finished') {
+      const { result, differences, trainMs, peakBytes } = ended
       const endMs = performance.now()
-      const trainMs = endMs - startMs - spent.turnsMs
       const exchangeMs = takenInMs === null ? {} : { exchangeMs: takenInMs }
       const timing = { trainMs, idleMs: Math.max(0, endMs - lastEndMs - trainMs), peakBytes, ...exchangeMs }
       lastEndMs = endMs
       if (isShared(task.work)) learntAtMs = endMs
-      return { kind: 'finished', finished: { task, lease, keys, result, differences: made?.differences ?? null, timing } }
-    } catch (error) {
-      if (endsAgent(error)) throw error
-      return error instanceof Tainted ? { kind: 'tainted' } : { kind: 'failed', error }
+      return { task, lease, keys, result, differences, timing }
     }
-  }
-
-  /** The task if it is to be delivered; else it is over here and its weights are given up. */
-  const attempt = async (prepared: Extract<Prepared, { kind: 'task' }>): Promise<Finished | null> => {
-    const ended = await train(prepared)
-    if (ended.kind === 'finished') return ended.finished
-    const { task, lease, keys } = prepared
+    stop.throwIfAborted()
+    if (ended.kind === 'failed' && endsAgent(ended.error)) throw ended.error
     exchange.discard(keys)
     enqueue(() => giveBack(lease, ended.kind === 'not-finite' ? 'bad-numbers' : 'stopping'))
     switch (ended.kind) {
@@ -366,7 +288,7 @@ async function runAgent({
         abandon(task)
         return null
       case 'not-finite':
-        refuse(task.taskId, 'training gave numbers that are not finite')
+        refuse(task.taskId, `training gave ${ended.what} that is not finite`)
         return null
       case 'failed':
         fail(task.taskId, ended.error)

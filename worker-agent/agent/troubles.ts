@@ -9,6 +9,9 @@ type Patience = {
   readonly longestMs: number
 }
 
+/** A timer may ring this much before its time. */
+const TIMER_SLACK_MS = 2
+
 const PATIENCE: Patience = { troublesInARow: 5, firstMs: 2000, longestMs: 60_000 }
 
 type Troubles = {
@@ -57,7 +60,10 @@ function createTroubles(patience: Patience = PATIENCE): Troubles {
       pauseMs = 0
       return taken
     },
-    restMs: (taskId, nowMs) => Math.max(0, (failures.get(taskId)?.retryAtMs ?? nowMs) - nowMs),
+    restMs(taskId, nowMs) {
+      const restMs = (failures.get(taskId)?.retryAtMs ?? nowMs) - nowMs
+      return restMs > TIMER_SLACK_MS ? Math.ceil(restMs) : 0
+    },
   }
 }
 

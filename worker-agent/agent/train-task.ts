@@ -1,0 +1,136 @@
+// One task from its pulled weights to its differences. Between two steps the network gets its turn, and what was pulled
+// meanwhile is taken in.
+
+import { setImmediate as nextTurn } from 'node:timers/promises'
+import type { Task, TaskResult, TaskWork } from '../../coordinator/protocol/index.ts'
+import type { WeightOwner } from '../../search-space/index.ts'
+import type { Trainer } from '../training/trainer.ts'
+import { createRefresh } from './refresh.ts'
+import { isShared, membersOf, shareOf } from './shared-work.ts'
+import type { Differences, Pulled, WeightExchange } from './weight-exchange.ts'
+
+/** A forced pull brings a weight unless it is discarded once more meanwhile, which the one delivery under way can do once. */
+const MAX_FORCED_PULLS = 3
+
+/** What the loop needs of a trainer. */
+type TaskTrainer = Pick<Trainer, 'keysOf' | 'prefetch' | 'resetOptimiser'> & {
+  run(work: TaskWork, betweenSteps: (stepsLeft: number) => Promise<void>): Promise<{ result: TaskResult; peakBytes: number }>
+}
+
+type TaskEnd =
+  | {
+      readonly kind: 'finished'
+      readonly result: TaskResult
+      /** Null for work that leaves the weights alone. */
+      readonly differences: Differences | null
+      readonly trainMs: number
+      readonly peakBytes: number
+    }
+  /** Its weights were given up meanwhile. */
+  | { readonly kind: 'tainted' }
+  | { readonly kind: 'not-finite'; readonly what: string }
+  | { readonly kind: 'failed'; readonly error: unknown }
+
+type TaskInput = {
+  readonly task: Task
+  readonly keys: readonly string[]
+  readonly pulled: Pulled
+  readonly trainer: TaskTrainer
+  readonly exchange: WeightExchange
+  /** Operations that weights belong to, by key. */
+  readonly owners: ReadonlyMap<string, WeightOwner>
+  readonly stop: AbortSignal
+  /** Pulls that were answered and not adopted; a refresh that comes too late for its task stays here. */
+  readonly arrived: Pulled[]
+  /** Whether all own differences of earlier tasks are delivered. */
+  readonly isDelivered: () => boolean
+  /** What the others had learnt has been taken in, between two steps. */
+  readonly onRefreshed: () => void
+  /** Called before each step; `stepMs` is infinite before the first one is done. */
+  readonly onStep: (stepsLeft: number, stepMs: number) => void
+}
+
+/** Whether every number can be stored; JSON would turn the others into null. */
+function hasFiniteNumbers(result: TaskResult): boolean {
+  const sound = (values: readonly number[]) => values.every((value) => Number.isFinite(value))
+  switch (result.kind) {
+    case 'trainWeights':
+      return sound([result.loss])
+    case 'evaluatePaths':
+      return sound(result.paths.map((path) => path.crossEntropy))
+    case 'gateGradients':
+      return result.steps.every(
+        (step) => sound([step.crossEntropy]) && step.gateGradients.every((gradients) => gradients === null || sound(gradients)),
+      )
+    default:
+      return result satisfies never
+  }
+}
+
+async function adoptAll(exchange: WeightExchange, arrived: Pulled[]): Promise<void> {
+  for (const pulled of arrived.splice(0)) await exchange.adopt(pulled)
+}
+
+/** Pulls what was discarded since the task's weights were. */
+async function pullDiscarded(exchange: WeightExchange, keys: readonly string[]): Promise<void> {
+  for (let pulls = 0; ; pulls++) {
+    const missing = exchange.discarded(keys)
+    if (missing.length === 0) return
+    if (pulls === MAX_FORCED_PULLS) throw new Error(`${missing.length} weights could not be pulled, the first is ${missing[0]}`)
+    await exchange.adopt(await exchange.pull(missing))
+  }
+}
+
+/** Trains a task. Whatever goes wrong is a value, an abort by `stop` included; its weights are then to be given up. */
+async function trainTask(input: TaskInput): Promise<TaskEnd> {
+  const { task, keys, pulled, trainer, exchange, owners, stop, arrived, isDelivered, onStep, onRefreshed } = input
+  const changes = task.work.kind === 'trainWeights'
+  let isTainted = () => false
+  try {
+    arrived.push(pulled)
+    await adoptAll(exchange, arrived)
+    await pullDiscarded(exchange, keys)
+    isTainted = exchange.watch(keys)
+    if (changes) await exchange.begin(keys)
+
+    const refresh = isShared(task.work) ? createRefresh(!isDelivered()) : null
+    const startMs = performance.now()
+    let turnsMs = 0
+    let steps = 0
+    const { result, peakBytes } = await trainer.run(task.work, async (stepsLeft) => {
+      stop.throwIfAborted()
+      steps = Math.max(steps, stepsLeft)
+      const done = steps - stepsLeft
+      onStep(stepsLeft, done > 0 ? (performance.now() - startMs) / done : Number.POSITIVE_INFINITY)
+      if (refresh?.isDue(done, steps, isDelivered())) {
+        // Without it weights are older; an error for good comes back with the next lease.
+        exchange.pull(keys).then(
+          (refreshed) => arrived.push(refreshed),
+          () => undefined,
+        )
+      }
+      // Training occupies this thread; the network, timers and signals get their turn here.
+      const turnMs = performance.now()
+      await nextTurn()
+      if (isTainted()) throw new Error('weights of this task were discarded')
+      if (arrived.length > 0) {
+        await adoptAll(exchange, arrived)
+        onRefreshed()
+      }
+      turnsMs += performance.now() - turnMs
+    })
+
+    if (isTainted()) return { kind: 'tainted' }
+    if (!hasFiniteNumbers(result)) return { kind: 'not-finite', what: 'a result' }
+    const pushed = { taskId: task.taskId, members: membersOf(task.work) }
+    const made = changes ? await exchange.finish(pushed, keys, (key) => shareOf(task.work, owners.get(key))) : null
+    if (made?.kind === 'tainted') return made
+    if (made?.kind === 'not-finite') return { kind: 'not-finite', what: `weight ${made.key}` }
+    const trainMs = performance.now() - startMs - turnsMs
+    return { kind: 'finished', result, differences: made?.differences ?? null, trainMs, peakBytes }
+  } catch (error) {
+    return isTainted() ? { kind: 'tainted' } : { kind: 'failed', error }
+  }
+}
+
+export { type TaskTrainer, trainTask }
