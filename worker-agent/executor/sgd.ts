@@ -24,6 +24,8 @@ type Sgd = {
   readVelocity(key: string): Promise<Float32Array | undefined>
   /** Goes on from a velocity that was read; `values`, row-major of the weight's shape, are copied. */
   writeVelocity(key: string, shape: readonly number[], values: Float32Array): void
+  /** Forgets one velocity: the key's next step starts from v = g. */
+  forget(key: string): void
   /** Forgets all velocities: the next step starts from v = g. */
   clear(): void
 }
@@ -59,6 +61,10 @@ function createSgd({ momentum, nesterov, weightDecay }: SgdOptions): Sgd {
     writeVelocity(key, shape, values) {
       velocities.get(key)?.dispose()
       velocities.set(key, tf.keep(tf.tensor(values.slice(), [...shape], 'float32')))
+    },
+    forget(key) {
+      velocities.get(key)?.dispose()
+      velocities.delete(key)
     },
     clear,
   }
