@@ -6,7 +6,7 @@
 import * as tf from '@tensorflow/tfjs-core'
 
 import { sgdStep } from '../kernels/operations.ts'
-import { readValues } from './read-values.ts'
+import { readValues, tensorFromShared } from './read-values.ts'
 import type { Weights } from './weights.ts'
 
 type SgdOptions = {
@@ -60,7 +60,7 @@ function createSgd({ momentum, nesterov, weightDecay }: SgdOptions): Sgd {
     },
     writeVelocity(key, shape, values) {
       velocities.get(key)?.dispose()
-      velocities.set(key, tf.keep(tf.tensor(values.slice(), [...shape], 'float32')))
+      velocities.set(key, tf.keep(tensorFromShared(values, shape)))
     },
     forget(key) {
       velocities.get(key)?.dispose()
