@@ -69,7 +69,7 @@ function createThreadsTrainer(options: ThreadsTrainerOptions): Trainer {
   let expected: Expected | null = null
   let lanes: SharedArrayBuffer[] = []
   /** Settled when no thread reads or writes master copies. */
-  let wave: Promise<unknown> | null = null
+  let underWay: Promise<unknown> | null = null
   let isResetWanted = false
 
   const stepsOf = ({ waves }: Expected, thread: number) =>
@@ -165,31 +165,24 @@ function createThreadsTrainer(options: ThreadsTrainerOptions): Trainer {
     return peakBytes
   }
 
-  const whenStopped = new Promise<never>((_, reject) => {
-    const end = () => {
-      reject(stop.reason)
-      void endThreads()
-    }
-    if (stop.aborted) end()
-    else stop.addEventListener('abort', end, { once: true })
-  })
-  // Whoever is running a task gets it; there may be nobody.
-  whenStopped.catch(() => undefined)
+  // Whoever waits for a thread then hears that it has ended.
+  const onStop = () => void endThreads()
+  stop.addEventListener('abort', onStop, { once: true })
 
   const runTask = async (task: Expected, betweenSteps: (stepsLeft: number) => Promise<void>) => {
     const outcomes: StepOutcome[] = []
     let peakBytes = 0
-    for (const planned of task.waves) {
-      await betweenSteps(planned.stepsLeft)
+    for (const wave of task.waves) {
+      await betweenSteps(wave.stepsLeft)
       stop.throwIfAborted()
       if (isResetWanted) master.resetVelocities()
       isResetWanted = false
-      const running = runWave(task, planned, outcomes)
-      wave = running.catch(() => undefined)
+      const running = runWave(task, wave, outcomes)
+      underWay = running.catch(() => undefined)
       try {
-        peakBytes = Math.max(peakBytes, await Promise.race([running, whenStopped]))
+        peakBytes = Math.max(peakBytes, await running)
       } finally {
-        wave = null
+        underWay = null
       }
     }
     return { result: resultOf(task.work, outcomes, batchSize, data.batchesPerPath(task.work)), peakBytes }
@@ -198,11 +191,11 @@ function createThreadsTrainer(options: ThreadsTrainerOptions): Trainer {
   const weights: Weights = {
     ...master,
     async read(key) {
-      await wave
+      await underWay
       return master.read(key)
     },
     write(key, values) {
-      if (wave) throw new Error(`expected ${key} to be written between steps, not while threads train`)
+      if (underWay) throw new Error(`expected ${key} to be written between steps, not while threads train`)
       master.write(key, values)
     },
   }
@@ -224,6 +217,8 @@ function createThreadsTrainer(options: ThreadsTrainerOptions): Trainer {
       try {
         const { result, peakBytes } = await runTask(task, betweenSteps)
         return { result: result as ResultOf<(typeof work)['kind']>, peakBytes }
+      } catch (error) {
+        throw stop.aborted ? stop.reason : error
       } finally {
         closeTask(task)
       }
@@ -232,7 +227,10 @@ function createThreadsTrainer(options: ThreadsTrainerOptions): Trainer {
       isResetWanted = true
     },
     brokenFiles: () => [...new Set([...(dataset.storage === 'memory' ? (dataset.brokenFiles ?? []) : []), ...brokenFiles.flat()])].sort(),
-    close: endThreads,
+    async close() {
+      stop.removeEventListener('abort', onStop)
+      await endThreads()
+    },
   }
 }
 
