@@ -147,7 +147,7 @@ function renderAgents(status: SearchStatus, width: number, nowMs: number): strin
       .map((agent) => [
         cutText(printable(agent.name), 20),
         cutText(printable(agent.device), Math.max(8, width - 82)),
-        cutText(printable(agent.backend), 10),
+        cutText(`${printable(agent.backend)}${agent.lanes > 1 ? ` × ${agent.lanes}` : ''}`, 14),
         agent.imagesPerSecond === null ? '–' : printCount(Math.round(agent.imagesPerSecond)),
         agent.idleShare === null ? '–' : printShare(agent.idleShare),
         agent.peakBytes === null ? '–' : `${printCount(Math.ceil(agent.peakBytes / MEBIBYTE))} MiB`,

@@ -47,10 +47,11 @@ export function renderAgents(status, nowMs) {
     (row, agent) => {
       row.classList.toggle('gone', !ended && !isHere(agent))
       row.dataset['agentId'] = agent.agentId
+      const described = { ...agent, backend: agent.lanes > 1 ? `${agent.backend} × ${agent.lanes}` : agent.backend }
       for (const name of texts) {
         const text = find(`[data-agent-field="${name}"]`, row)
-        setText(text, agent[name])
-        text.title = agent[name]
+        setText(text, described[name])
+        text.title = described[name]
       }
       const shown = {
         lastSeenAtMs: formatAgo(nowMs - agent.lastSeenAtMs),

@@ -43,7 +43,10 @@ const agentStatusSchema = z
     lastSeenAtMs: z.int(),
     imagesPerSecond: z.number().nullable().describe('of its last tasks, while training'),
     idleShare: z.number().nullable().describe('share of its wall time not spent training'),
-    peakBytes: z.number().nullable().describe("most bytes that one step's activations and gradients took"),
+    peakBytes: z
+      .number()
+      .nullable()
+      .describe("most bytes that one step's activations and gradients took, summed over threads that ran at once"),
     tasksDone: z.int(),
     duplicates: z.int().describe('results that another agent had delivered before'),
     refusedPushes: z.int().describe('pushes refused for bad numbers'),

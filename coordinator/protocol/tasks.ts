@@ -137,7 +137,11 @@ type Task = z.infer<typeof taskSchema>
 const timingSchema = z.strictObject({
   trainMs: z.number().min(0).max(1e12).describe('time in steps'),
   idleMs: z.number().min(0).max(1e12).describe('time between tasks and waiting for the network since the last result'),
-  peakBytes: z.int().min(0).optional().describe("most bytes that one step's activations and gradients took"),
+  peakBytes: z
+    .int()
+    .min(0)
+    .optional()
+    .describe("most bytes that one step's activations and gradients took, summed over threads that ran at once"),
   exchangeMs: z
     .number()
     .min(0)

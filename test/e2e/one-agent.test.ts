@@ -152,14 +152,24 @@ describe('one agent alone', () => {
     await coordinator.client.changePhase(created.searchId, 'stop')
   })
 
-  it('is several agents with --concurrency, each with its own leases, and all stop on Ctrl-C', async () => {
-    const created = await coordinator.client.createSearch(tinySearch({ name: 'threads' }))
+  it('with --concurrency trains paths side by side in threads, under one lease, as one process would, and stops on Ctrl-C', async () => {
+    const input = tinySearch({ name: 'threads' })
+    const created = await coordinator.client.createSearch(input)
     const agent = startAgent(coordinator, created.agentToken, data.path, ['--concurrency', '3', '--name', 'host'])
     const status = await waitForPhase(coordinator.client, created.searchId, 'finished')
-    expect(await agent.ended).toBe(0)
-    expect(status.agents.map(({ name }) => name).toSorted()).toEqual(['host 1', 'host 2', 'host 3'])
-    expect(status.tasks.done + status.tasks.stale).toBe(status.tasks.created)
-    expect(JSON.parse(agent.result())).toMatchObject({ end: 'finished', tasks: status.tasks.created })
+    expect(await agent.ended, agent.output()).toBe(0)
+    expect(status.agents.map(({ name, lanes }) => ({ name, lanes }))).toEqual([{ name: 'host', lanes: 3 }])
+    expect(status.tasks.done).toBe(status.tasks.created)
+    expect(JSON.parse(agent.result())).toMatchObject({ end: 'finished', agentId: status.agents[0]?.agentId, tasks: status.tasks.created })
+
+    // The same tasks once more, lane after lane, in this process.
+    const config = searchConfigSchema.parse(input)
+    const { chosen: backend } = await openBackend('wasm')
+    const dataset = await openDataset(data.path, { cacheFolder: `${data.path}/cache` })
+    const trainer = createTrainer({ backend, dataset, source: await openBatchSource(dataset), space: createSpace(config.space), config })
+    const entries = await readLog(coordinator, created.searchId)
+    expect(entries.some(({ work }) => work.kind === 'trainWeights' && work.lanes?.count === 3)).toBe(true)
+    for (const { work, result } of entries) expect((await trainer.run(work, async () => undefined)).result).toEqual(result)
 
     const long = await coordinator.client.createSearch(
       tinySearch({ name: 'threads, interrupted', training: { steps: 100_000, batchSize: 16 } }),

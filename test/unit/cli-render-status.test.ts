@@ -121,6 +121,13 @@ describe('the screen of a search', () => {
     )
   })
 
+  test('says how many threads an agent trains in, where there are several', () => {
+    const agents = [makeAgent({ backend: 'wasm', lanes: 16 }), makeAgent({ name: 'gpu' })]
+    const lines = renderStatus(makeStatus({ agents }), 120, NOW_MS).split('\n')
+    expect(lines.find((line) => line.includes('workstation'))).toContain('wasm × 16 ')
+    expect(lines.find((line) => line.includes('gpu'))).toContain('webgpu ')
+  })
+
   test('a name cannot move the cursor or break a line', () => {
     const status = makeStatus({ name: 'evil\x1b[2J\n', agents: [makeAgent({ name: 'a\rb', device: '\x1b]0;title\x07' })] })
     expect(renderStatus(status, 100, NOW_MS)).not.toMatch(/[^\P{C}\n]/u)

@@ -1,12 +1,13 @@
 // One agent from registration to the end of its search: picks the parts and passes them to each other.
 
-import { planShards } from '../../coordinator/protocol/index.ts'
+import { planShards, type RegisterResponse } from '../../coordinator/protocol/index.ts'
 import { createSpace, weightOwners } from '../../search-space/index.ts'
 import type { Backend } from '../backends/backends.ts'
 import { createCoordinatorClient } from '../client/coordinator-client.ts'
 import { type Dataset, describeBroken, openBatchSource } from '../datasets/index.ts'
 import type { Accumulate } from '../training/micro-batches.ts'
-import { createTrainer } from '../training/trainer.ts'
+import { createThreadsTrainer } from '../training/lanes/threads-trainer.ts'
+import { createTrainer, type Trainer } from '../training/trainer.ts'
 import { type AgentEvent, runAgent } from './agent.ts'
 import { describeAgent, watchConnection } from './connection.ts'
 import { startHeartbeatThread } from './heartbeats.ts'
@@ -19,6 +20,10 @@ type JoinOptions = {
   readonly name: string
   readonly device: string
   readonly backend: Backend
+  /** Of a backend that a thread opens anew. */
+  readonly allowSoftwareAdapter: boolean
+  /** Paths that are trained side by side, one in each thread. */
+  readonly threads: number
   readonly dataset: Dataset
   readonly accumulate: Accumulate
   /** Ends the agent between two steps; its lease is given back. */
@@ -51,17 +56,32 @@ function count(summary: Omit<AgentSummary, 'agentId' | 'end'>, event: AgentEvent
   summary.images += event.result.kind === 'trainWeights' ? event.result.images : 0
 }
 
-/** Throws CoordinatorError or TrainerError where the search cannot be joined, or is over for this agent. */
+/**
+ * A backend that computes on this machine's cores does so in threads, also in a single one, so that the network, heartbeats and
+ * signals never wait for a step. One that drives a device stays in this thread as long as it has no others beside it: native
+ * addons may not bear to be loaded in a thread.
+ */
+function trainsInThreads({ backend, threads }: Pick<JoinOptions, 'backend' | 'threads'>): boolean {
+  return threads > 1 || backend.name === 'wasm' || backend.name === 'cpu'
+}
+
+async function openTrainer(options: JoinOptions, { config, space }: RegisterResponse): Promise<Trainer> {
+  const { backend, dataset, accumulate, onNote } = options
+  if (trainsInThreads(options)) return createThreadsTrainer({ ...options, space, config })
+  const source = await openBatchSource(dataset)
+  return createTrainer({ backend, dataset, source, space: createSpace(space), config, accumulate, onNote })
+}
+
+/** Throws CoordinatorError, TrainerError or LaneThreadError where the search cannot be joined, or is over for this agent. */
 async function joinSearch(options: JoinOptions): Promise<AgentSummary> {
-  const { coordinator, token, name, device, backend, dataset, accumulate, stop, onNote, onEvent } = options
+  const { coordinator, token, name, device, backend, threads, dataset, stop, onNote, onEvent } = options
   const connection = watchConnection(stop, onNote)
   const client = createCoordinatorClient({ coordinator, token, signal: connection.signal, onRetry: connection.onRetry })
-  const registration = await client.register(describeAgent(name, device, backend, dataset))
+  const registration = await client.register(describeAgent(name, device, backend, dataset, threads))
   const { config, searchId, agentId } = registration
   const space = createSpace(registration.space)
   onNote(`search   ${searchId}: ${config.name}, space ${space.name}; agent ${agentId}`)
-  const source = await openBatchSource(dataset)
-  const trainer = createTrainer({ backend, dataset, source, space, config, accumulate, onNote })
+  const trainer = await openTrainer(options, registration)
   const plan = planShards(space, config.weights.shardBytes)
   const exchange = createWeightExchange({ client, agent: registration, encoding: config.weights.encoding, plan, weights: trainer.weights })
   const tally = { tasks: 0, duplicates: 0, stale: 0, refused: 0, images: 0, trainMs: 0, idleMs: 0 }
@@ -78,7 +98,7 @@ async function joinSearch(options: JoinOptions): Promise<AgentSummary> {
       count(tally, event)
       onEvent(event)
     },
-  })
+  }).finally(() => trainer.close())
   const broken = trainer.brokenFiles()
   if (broken.length > 0) onNote(`data     ${describeBroken(broken)}`)
   return { agentId, end: end.kind === 'finished' ? end.phase : 'interrupted', ...tally }

@@ -4,10 +4,9 @@ import { hostname } from 'node:os'
 import { type CommandDef, defineCommand } from 'citty'
 import { CliError, type ExitReason } from '../../command-line/exit-codes.ts'
 import { printResult, type Terminal } from '../../command-line/terminal.ts'
-import { parseTrainingToken, type ProblemCode } from '../../coordinator/protocol/index.ts'
+import { MAX_LANES, parseTrainingToken, type ProblemCode } from '../../coordinator/protocol/index.ts'
 import { createSpace } from '../../search-space/index.ts'
 import type { AgentEvent } from '../agent/agent.ts'
-import { AgentThreadError, runAgentThreads } from '../agent/agent-threads.ts'
 import { type AgentSummary, joinSearch } from '../agent/join-search.ts'
 import { joinTraining } from '../agent/join-training.ts'
 import type { Backend } from '../backends/backends.ts'
@@ -16,6 +15,7 @@ import { CoordinatorError } from '../client/requests.ts'
 import { createTrainingClient } from '../client/training-client.ts'
 import { DatasetError } from '../datasets/index.ts'
 import { CheckpointError } from '../training/checkpoint.ts'
+import { LaneThreadError } from '../training/lanes/lane-threads.ts'
 import { TrainerError } from '../training/trainer.ts'
 import { physicalCores } from '../backends/physical-cores.ts'
 import {
@@ -30,7 +30,6 @@ import {
 } from './shared-flags.ts'
 
 const DEFAULT_COORDINATOR = 'http://127.0.0.1:8787'
-const MAX_CONCURRENCY = 256
 
 const reasons: Partial<Record<ProblemCode | 'bad-token' | 'bad-answer' | 'share-too-small', ExitReason>> = {
   unauthorized: 'unauthorized',
@@ -44,7 +43,7 @@ const reasons: Partial<Record<ProblemCode | 'bad-token' | 'bad-answer' | 'share-
 
 /** A failure of the agent as the command line reports it. */
 function cliError(error: unknown): unknown {
-  const known = [CoordinatorError, TrainerError, DatasetError, CheckpointError, AgentThreadError].some((type) => error instanceof type)
+  const known = [CoordinatorError, TrainerError, DatasetError, CheckpointError, LaneThreadError].some((type) => error instanceof type)
   if (!known) return error
   const { code, message } = error as Error & { code: string | null }
   return new CliError(reasons[code as keyof typeof reasons] ?? 'failure', message)
@@ -75,30 +74,17 @@ function describeEvent(event: AgentEvent): string {
   }
 }
 
-/** A CPU backend trains on one core, a GPU has one agent. */
-function chooseConcurrency(flag: string | undefined, backend: Backend): number {
-  if (flag === undefined) return backend.name === 'wasm' ? physicalCores() : 1
+/** A thread of a CPU backend trains on one core, a GPU is one device. */
+function chooseThreads(flag: string | undefined, backend: Backend): number {
+  if (flag === undefined) return backend.name === 'wasm' ? Math.min(physicalCores(), MAX_LANES) : 1
   const wanted = positiveInteger(flag, '--concurrency')
-  if (wanted > MAX_CONCURRENCY) throw new CliError('usage', `expected --concurrency to be at most ${MAX_CONCURRENCY}, got ${wanted}`)
+  if (wanted > MAX_LANES) throw new CliError('usage', `expected --concurrency to be at most ${MAX_LANES}, got ${wanted}`)
   return wanted
 }
 
-function summarise(agents: readonly AgentSummary[]) {
-  const sum = (pick: (agent: AgentSummary) => number) => agents.reduce((total, agent) => total + pick(agent), 0)
-  const trainMs = sum((agent) => agent.trainMs)
-  const idleMs = sum((agent) => agent.idleMs)
-  return {
-    end: agents[0]?.end ?? 'interrupted',
-    agentIds: agents.map((agent) => agent.agentId),
-    tasks: sum((agent) => agent.tasks),
-    duplicates: sum((agent) => agent.duplicates),
-    stale: sum((agent) => agent.stale),
-    refused: sum((agent) => agent.refused),
-    images: sum((agent) => agent.images),
-    trainMs,
-    idleMs,
-    idleShare: trainMs + idleMs > 0 ? idleMs / (trainMs + idleMs) : null,
-  }
+function summarise(agent: AgentSummary) {
+  const wallMs = agent.trainMs + agent.idleMs
+  return { ...agent, idleShare: wallMs > 0 ? agent.idleMs / wallMs : null }
 }
 
 function createRunCommand(terminal: Terminal): CommandDef {
@@ -121,7 +107,8 @@ function createRunCommand(terminal: Terminal): CommandDef {
       concurrency: {
         type: 'string',
         valueHint: 'N',
-        description: 'agents in this process, each in a thread of its own (default: as many as physical cores on the wasm backend, else 1)',
+        description:
+          'threads of this agent, each trains paths of its own; they share one lease, one copy of the weights and of the data (default: as many as physical cores on the wasm backend, else 1)',
       },
       ...accumulateArg,
       name: { type: 'string', valueHint: 'NAME', description: 'shown in the status', default: hostname() },
@@ -159,21 +146,12 @@ function createRunCommand(terminal: Terminal): CommandDef {
           if (summary.end === 'interrupted') throw stop.reason
           return
         }
-        const count = chooseConcurrency(args.concurrency, backend)
-        const show = (prefix: string) => (event: AgentEvent) => {
-          if (!args.quiet) terminal.note(`${prefix}${describeEvent(event)}`)
+        const onEvent = (event: AgentEvent) => {
+          if (!args.quiet) terminal.note(describeEvent(event))
         }
-        const agents =
-          count === 1
-            ? [await joinSearch({ ...common, backend, stop, onNote: terminal.note, onEvent: show('') })]
-            : await runAgentThreads({
-                count,
-                setup: { ...common, backend: backend.name, allowSoftwareAdapter: args['software-gpu'] },
-                stop,
-                onNote: (thread, line) => terminal.note(`${thread}  ${line}`),
-                onEvent: (thread, event) => show(`${thread}  `)(event),
-              })
-        const summary = summarise(agents)
+        const threads = chooseThreads(args.concurrency, backend)
+        const options = { ...common, backend, allowSoftwareAdapter: args['software-gpu'], threads, stop, onNote: terminal.note, onEvent }
+        const summary = summarise(await joinSearch(options))
         printResult(terminal, args.json, summary, () => `${summary.end} after ${summary.tasks} tasks, ${summary.images} images`)
         if (summary.end === 'interrupted') throw stop.reason
       } catch (error) {

@@ -6,7 +6,7 @@
 import * as tf from '@tensorflow/tfjs-core'
 
 import { sgdStep } from '../kernels/operations.ts'
-import { readValues } from './read-values.ts'
+import { readValues, tensorFromShared } from './read-values.ts'
 import type { Weights } from './weights.ts'
 
 type SgdOptions = {
@@ -24,6 +24,8 @@ type Sgd = {
   readVelocity(key: string): Promise<Float32Array | undefined>
   /** Goes on from a velocity that was read; `values`, row-major of the weight's shape, are copied. */
   writeVelocity(key: string, shape: readonly number[], values: Float32Array): void
+  /** Forgets one velocity: the key's next step starts from v = g. */
+  forget(key: string): void
   /** Forgets all velocities: the next step starts from v = g. */
   clear(): void
 }
@@ -58,7 +60,11 @@ function createSgd({ momentum, nesterov, weightDecay }: SgdOptions): Sgd {
     },
     writeVelocity(key, shape, values) {
       velocities.get(key)?.dispose()
-      velocities.set(key, tf.keep(tf.tensor(values.slice(), [...shape], 'float32')))
+      velocities.set(key, tf.keep(tensorFromShared(values, shape)))
+    },
+    forget(key) {
+      velocities.get(key)?.dispose()
+      velocities.delete(key)
     },
     clear,
   }

@@ -1,46 +1,49 @@
 // Runs the steps of tasks on this machine: mini-batch by number, network by path, optimiser. Knows nothing of leases or
-// networks, so that the same code trains in an agent, in a test without a coordinator, and from scratch.
+// networks, so that the same code trains in an agent and in a test without a coordinator.
+//
+// `createTrainer` does it in this thread, the lanes of a task one after the other. lanes/threads-trainer.ts does the same, to
+// the last bit, in threads.
 
-import * as tf from '@tensorflow/tfjs-core'
 import type { ResultOf, SearchConfig, TaskWork } from '../../coordinator/protocol/index.ts'
-import { type Choice, type LayerGraph, type Path, type Space, weightKeys } from '../../search-space/index.ts'
+import { COMMON_EXPONENT, OPERATION_EXPONENT } from '../../coordinator/protocol/index.ts'
+import { elementCount, type Space, weightOwners } from '../../search-space/index.ts'
 import type { Backend } from '../backends/backends.ts'
-import {
-  type Batch,
-  batchIndices,
-  type BatchRequest,
-  type BatchSource,
-  type BatchStream,
-  type Dataset,
-  type Shares,
-  splitShares,
-} from '../datasets/index.ts'
-import { cosineRate, createSgd, createWeights, evaluate, gateStep, trainStep, type Weights } from '../executor/index.ts'
-import { type Accumulate, createMicroBatches } from './micro-batches.ts'
-
-/** Graphs kept by path: late in a search the same few paths come again and again. */
-const MAX_GRAPHS = 256
-
-type Step = { readonly images: tf.Tensor4D; readonly labels: Int32Array }
+import type { BatchRequest, BatchSource, BatchStream, Dataset, Shares } from '../datasets/index.ts'
+import { createSgd, createWeights, type Weights } from '../executor/index.ts'
+import { learnersByKey, type Learnt, mergeVelocities, mergeWeights } from './merge-lanes.ts'
+import type { Accumulate } from './micro-batches.ts'
+import { createTaskData } from './task-data.ts'
+import { createTaskNetworks } from './task-networks.ts'
+import { choicesOf, planWaves, resultOf, type StepOutcome, type Turn, type Wave } from './task-plan.ts'
+import { createTaskSteps } from './task-steps.ts'
 
 type Done<W extends TaskWork> = {
   readonly result: ResultOf<W['kind']>
-  /** Most bytes that one step's activations and gradients took; 0 for an evaluation. */
+  /**
+   * Most bytes that activations and gradients took: those of one step or, in threads, the sum of one step's of each thread
+   * that ran at the time. 0 for an evaluation.
+   */
   readonly peakBytes: number
 }
 
 type Trainer = {
+  /** Read and written between steps only. */
   readonly weights: Weights
   /** Keys of the weights that the work reads. */
   keysOf(work: TaskWork): string[]
   /** Says what will be run next, so that its first batches are ready. Only the last one said is kept. */
   prefetch(work: TaskWork): void
-  /** Does the work. `betweenSteps` runs before every step with the number of steps still to do. */
+  /**
+   * Does the work. `betweenSteps` runs before every step with the number of steps still to do; with lanes, before every
+   * sub-round, and the number is that of each lane.
+   */
   run<W extends TaskWork>(work: W, betweenSteps: (stepsLeft: number) => Promise<void>): Promise<Done<W>>
   /** Forgets the optimiser's velocities, after weights were found broken. */
   resetOptimiser(): void
   /** Files of the data that could not be decoded so far; another image of their class took the place of each. */
   brokenFiles(): string[]
+  /** Frees what it holds, whatever it is doing. */
+  close(): Promise<void>
 }
 
 /** A share of the data that is too small for one mini-batch. */
@@ -57,6 +60,12 @@ function checkShares(shares: Shares, batchSize: number): void {
       )
     }
   }
+}
+
+/** γ of merge-lanes.ts, by key. */
+function mergeExponents(space: Space): (key: string) => number {
+  const owners = weightOwners(space)
+  return (key) => (owners.has(key) ? OPERATION_EXPONENT : COMMON_EXPONENT)
 }
 
 /** Throws TrainerError where a share of the data cannot fill one mini-batch. */
@@ -79,54 +88,21 @@ function createTrainer({
   onNote?: (line: string) => void
 }): Trainer {
   const { training, seed } = config
-  const { batchSize, labelSmoothing, momentum, weightDecay } = training
-  const shares = splitShares(dataset.train.count, seed, training.shares)
-  checkShares(shares, batchSize)
+  const { batchSize, momentum, weightDecay } = training
+  const data = createTaskData(dataset, config)
+  checkShares(data.shares, batchSize)
+  const networks = createTaskNetworks(space)
   const weights = createWeights(backend, space.weightSpecs, seed)
   const optimiser = createSgd({ momentum, nesterov: true, weightDecay })
-  const graphs = new Map<string, LayerGraph>()
-  const microBatches = createMicroBatches(accumulate, (parts, reason) =>
-    onNote(`mini-batches are split into ${parts} from now on: ${reason}`),
-  )
-  let peakBytes = 0
+  const steps = createTaskSteps({ space, config, data, networks, weights, optimiser, accumulate, onNote })
+  const exponentOf = mergeExponents(space)
 
-  const graphOf = (choices: readonly Choice[]): LayerGraph => {
-    const name = JSON.stringify(choices)
-    const known = graphs.get(name)
-    if (known) return known
-    if (graphs.size >= MAX_GRAPHS) graphs.clear()
-    const graph = space.network(choices)
-    graphs.set(name, graph)
-    return graph
-  }
+  const planOf = (work: TaskWork) => planWaves(work, 1, data.batchesPerPath(work))
 
   /** The mini-batches of a task, in the order of its steps. */
   function* requestsOf(work: TaskWork): Generator<BatchRequest> {
-    switch (work.kind) {
-      case 'trainWeights':
-        for (const [i] of work.paths.entries()) {
-          const step = work.firstStep + i
-          const indices = batchIndices(shares.weights, batchSize, step, `weights/${seed}`)
-          yield { split: 'train', indices, augmentation: { settings: training.augmentation, seed: ['augmentation', seed, step] } }
-        }
-        return
-      case 'gateGradients':
-        for (const [i] of work.steps.entries()) {
-          yield { split: 'train', indices: batchIndices(shares.architecture, batchSize, work.firstStep + i, `architecture/${seed}`) }
-        }
-        return
-      case 'evaluatePaths':
-        for (const _ of work.paths) {
-          for (let batch = 0; batch < evaluationBatches(work.images); batch++) {
-            yield { split: 'train', indices: shares.validation.subarray(batch * batchSize, (batch + 1) * batchSize) }
-          }
-        }
-        return
-      default:
-        work satisfies never
-    }
+    for (const { turns } of planOf(work)) for (const turn of turns) for (const step of turn) yield data.request(work, step)
   }
-  const evaluationBatches = (images: number) => Math.max(1, Math.floor(Math.min(images, shares.validation.length) / batchSize))
 
   let expected: { work: TaskWork; stream: BatchStream } | null = null
   const dropExpected = () => {
@@ -140,120 +116,79 @@ function createTrainer({
     return stream
   }
 
-  const nextStep = async (stream: BatchStream): Promise<Step> => {
-    const { images, labels } = (await stream.next()).value as Batch
-    return { images: tf.tensor4d(images, [labels.length, ...space.input]), labels }
+  const readVelocity = async (key: string) => (await optimiser.readVelocity(key)) ?? new Float32Array(elementCount(weights.spec(key).shape))
+
+  const readBoth = async (key: string) => ({ weight: await weights.read(key), velocity: await readVelocity(key) })
+
+  const writeBoth = (key: string, { weight, velocity }: { weight: Float32Array; velocity: Float32Array }) => {
+    weights.write(key, weight)
+    optimiser.writeVelocity(key, weights.spec(key).shape, velocity)
   }
 
-  const withStep = async <T>(step: Step, body: (step: Step) => Promise<T>): Promise<T> => {
-    try {
-      return await body(step)
-    } finally {
-      step.images.dispose()
-    }
-  }
-
-  /** `position` in effective steps of the search: where the learning rate is. */
-  const trainPath = async (path: Path, position: number, stream: BatchStream) => {
-    return withStep(await nextStep(stream), async ({ images, labels }) => {
-      const input = { graph: graphOf(path), weights, images, labels, labelSmoothing }
-      const done = await microBatches.run(batchSize, (parts) => trainStep({ ...input, accumulate: parts }))
-      const { loss, correct, gradients } = done
-      peakBytes = Math.max(peakBytes, done.peakBytes)
-      optimiser.apply(weights, gradients, cosineRate(position, training.steps, training.learningRate))
-      return { loss, correct }
-    })
-  }
-
-  const measureGates = async (choices: readonly Choice[], stream: BatchStream) => {
-    return withStep(await nextStep(stream), async ({ images, labels }) => {
-      const input = { graph: graphOf(choices), weights, images, labels }
-      const done = await microBatches.run(batchSize, (parts) => gateStep({ ...input, accumulate: parts }))
-      const { loss, correct, gateGradients } = done
-      peakBytes = Math.max(peakBytes, done.peakBytes)
-      const byBlock = new Map(gateGradients.map((gradient) => [gradient.block, [...gradient.gradients]]))
-      return { crossEntropy: loss, correct, images: batchSize, gateGradients: choices.map((_, block) => byBlock.get(block) ?? null) }
-    })
-  }
-
-  const evaluatePath = async (path: Path, wanted: number, stream: BatchStream) => {
-    const batches = evaluationBatches(wanted)
-    let crossEntropy = 0
-    let correct = 0
-    for (let batch = 0; batch < batches; batch++) {
-      const result = await withStep(await nextStep(stream), ({ images, labels }) =>
-        evaluate({ graph: graphOf(path), weights, images, labels }),
+  /** Lets each lane train from the same weights, and merges what they have learnt. */
+  const runLanes = async (work: TaskWork, { turns }: Wave, runTurn: (turn: Turn) => Promise<void>) => {
+    const uses = turns.map((turn) => networks.usesOf(turn.map((step) => choicesOf(work, step, 1))))
+    const contested = [...learnersByKey(uses)].filter(([, learners]) => learners.length > 1)
+    const starts = new Map<string, Awaited<ReturnType<typeof readBoth>>>()
+    for (const [key] of contested) starts.set(key, await readBoth(key))
+    const learnt = new Map(contested.map(([key]) => [key, { weights: [] as Learnt[], velocities: [] as Learnt[] }]))
+    for (const [lane, turn] of turns.entries()) {
+      const own = contested.flatMap(([key, learners]) =>
+        learners.filter((learner) => learner.lane === lane).map(({ uses }) => [key, uses] as const),
       )
-      crossEntropy += result.loss / batches
-      correct += result.correct
+      for (const [key] of own) writeBoth(key, starts.get(key) as NonNullable<ReturnType<typeof starts.get>>)
+      await runTurn(turn)
+      for (const [key, uses] of own) {
+        const { weight, velocity } = await readBoth(key)
+        learnt.get(key)?.weights.push({ values: weight, uses })
+        learnt.get(key)?.velocities.push({ values: velocity, uses })
+      }
     }
-    return { crossEntropy, correct, images: batches * batchSize }
-  }
-
-  type BetweenSteps = (stepsLeft: number) => Promise<void>
-
-  const runOn = async (stream: BatchStream, work: TaskWork, betweenSteps: BetweenSteps): Promise<ResultOf<TaskWork['kind']>> => {
-    switch (work.kind) {
-      case 'trainWeights': {
-        const { from, perStep } = work.schedule ?? { from: work.firstStep, perStep: 1 }
-        let loss = 0
-        let correct = 0
-        for (const [i, path] of work.paths.entries()) {
-          await betweenSteps(work.paths.length - i)
-          const step = await trainPath(path, from + i * perStep, stream)
-          loss += step.loss / work.paths.length
-          correct += step.correct
-        }
-        return { kind: 'trainWeights', loss, correct, images: work.paths.length * batchSize }
-      }
-      case 'gateGradients': {
-        const steps = []
-        for (const [i, choices] of work.steps.entries()) {
-          await betweenSteps(work.steps.length - i)
-          steps.push(await measureGates(choices, stream))
-        }
-        return { kind: 'gateGradients', steps }
-      }
-      case 'evaluatePaths': {
-        const paths = []
-        for (const [i, path] of work.paths.entries()) {
-          await betweenSteps(work.paths.length - i)
-          paths.push(await evaluatePath(path, work.images, stream))
-        }
-        return { kind: 'evaluatePaths', paths }
-      }
-      default:
-        return work satisfies never
+    for (const [key, { weight, velocity }] of starts) {
+      mergeWeights(weight, learnt.get(key)?.weights ?? [], exponentOf(key))
+      mergeVelocities(velocity, learnt.get(key)?.velocities ?? [])
+      writeBoth(key, { weight, velocity })
     }
   }
 
-  const run = async (work: TaskWork, betweenSteps: BetweenSteps) => {
-    const stream = streamFor(work)
-    try {
-      return await runOn(stream, work, betweenSteps)
-    } finally {
-      await stream.return()
+  const runOn = async (stream: BatchStream, work: TaskWork, betweenSteps: (stepsLeft: number) => Promise<void>) => {
+    const outcomes: StepOutcome[] = []
+    const runTurn = async (turn: Turn) => {
+      for (const step of turn) outcomes[step] = await steps.run(work, step, stream)
     }
+    for (const wave of planOf(work)) {
+      await betweenSteps(wave.stepsLeft)
+      if (work.kind === 'trainWeights' && wave.turns.length > 1) await runLanes(work, wave, runTurn)
+      else for (const turn of wave.turns) await runTurn(turn)
+    }
+    return resultOf(work, outcomes, batchSize, data.batchesPerPath(work))
   }
 
   return {
     weights,
-    keysOf(work) {
-      const choices: readonly (readonly Choice[])[] = work.kind === 'gateGradients' ? work.steps : work.paths
-      return [...new Set(choices.flatMap((choice) => weightKeys(graphOf(choice))))]
-    },
+    keysOf: networks.keysOf,
     prefetch(work) {
       dropExpected()
       expected = { work, stream: source.batches(requestsOf(work)) }
     },
     async run(work, betweenSteps) {
-      peakBytes = 0
-      const result = (await run(work, betweenSteps)) as ResultOf<(typeof work)['kind']>
-      return { result, peakBytes }
+      steps.takePeakBytes()
+      const stream = streamFor(work)
+      try {
+        const result = (await runOn(stream, work, betweenSteps)) as ResultOf<(typeof work)['kind']>
+        return { result, peakBytes: steps.takePeakBytes() }
+      } finally {
+        await stream.return()
+      }
     },
     resetOptimiser: () => optimiser.clear(),
     brokenFiles: () => source.brokenFiles(),
+    async close() {
+      dropExpected()
+      weights.dispose()
+      optimiser.clear()
+    },
   }
 }
 
-export { createTrainer, type Trainer, TrainerError }
+export { checkShares, createTrainer, mergeExponents, type Trainer, TrainerError }

@@ -1,0 +1,131 @@
+// Entry of a trainer's thread: does turns of waves and merges slices of what lanes have learnt, one request after the other.
+//
+// It holds a backend with the weights and velocities that its turn uses (those of the paths of one sub-round, or of one step of
+// a task with frozen weights) and the activations of one step, a stream of mini-batches for each open task, and nothing of the
+// data set and the master copies but references.
+
+import { parentPort, workerData } from 'node:worker_threads'
+import type { TaskWork } from '../../../coordinator/protocol/index.ts'
+import { createSpace } from '../../../search-space/index.ts'
+import { openBackend } from '../../backends/backends.ts'
+import { type BatchRequest, type BatchStream, openBatchSource } from '../../datasets/index.ts'
+import { createSgd } from '../../executor/index.ts'
+import { mergeVelocities, mergeWeights } from '../merge-lanes.ts'
+import { createTaskData } from '../task-data.ts'
+import { createTaskNetworks } from '../task-networks.ts'
+import { choicesOf, type StepOutcome } from '../task-plan.ts'
+import { createTaskSteps } from '../task-steps.ts'
+import type { Exchange, ThreadAnswer, ThreadMessage, ThreadRequest, ThreadSetup } from './messages.ts'
+import { openSharedWeights } from './shared-weights.ts'
+
+const port = parentPort
+if (!port) throw new Error('lane-thread.ts is started by lane-threads.ts, as a worker thread')
+const say = (message: ThreadMessage) => port.postMessage(message)
+
+async function createWorker({ backend: name, allowSoftwareAdapter, dataset, space: spaceConfig, config, accumulate, memory }: ThreadSetup) {
+  const { chosen: backend } = await openBackend(name, { allowSoftwareAdapter })
+  const { momentum, weightDecay } = config.training
+  const space = createSpace(spaceConfig)
+  const source = await openBatchSource(dataset)
+  const data = createTaskData(dataset, config)
+  const networks = createTaskNetworks(space)
+  const weights = openSharedWeights(backend, space.weightSpecs, config.seed, memory)
+  const optimiser = createSgd({ momentum, nesterov: true, weightDecay })
+  const onNote = (line: string) => say({ kind: 'note', line })
+  const taskSteps = createTaskSteps({ space, config, data, networks, weights, optimiser, accumulate, onNote })
+  const tasks = new Map<number, { readonly work: TaskWork; readonly stream: BatchStream }>()
+
+  function* requestsOf(work: TaskWork, steps: readonly number[]): Generator<BatchRequest> {
+    for (const step of steps) yield data.request(work, step)
+  }
+
+  /** What a lane has in its own memory of each contested weight that it has trained. */
+  const placesOf = ({ contested, lanes }: Exchange, lane: number) => {
+    const own = new Float32Array(lanes[lane] as SharedArrayBuffer)
+    const middle = own.length / 2
+    const parts = contested
+      .filter(({ learners }) => learners.some((learner) => learner.lane === lane))
+      .map(({ key, from, length }) => {
+        const weight = own.subarray(from, from + length)
+        return [key, { weight, velocity: own.subarray(middle + from, middle + from + length) }] as const
+      })
+    return new Map(parts)
+  }
+
+  const runTurns = async ({ taskId, turns, exchange }: Extract<ThreadRequest, { kind: 'turns' }>): Promise<ThreadAnswer> => {
+    const { work, stream } = tasks.get(taskId) as NonNullable<ReturnType<typeof tasks.get>>
+    const outcomes: [number, StepOutcome][] = []
+    taskSteps.takePeakBytes()
+    for (const { lane, steps } of turns) {
+      const isTraining = work.kind === 'trainWeights'
+      const keys = [...networks.usesOf(steps.map((step) => choicesOf(work, step, data.batchesPerPath(work)))).keys()]
+      weights.hold(keys, isTraining ? optimiser : null)
+      for (const step of steps) outcomes.push([step, await taskSteps.run(work, step, stream)])
+      if (!isTraining) continue
+      const places = placesOf(exchange, lane)
+      for (const key of keys) {
+        const place = places.get(key)
+        if (place) weights.moveTo(key, optimiser, place.weight, place.velocity)
+        else weights.publish(key, optimiser)
+      }
+    }
+    return { kind: 'done', outcomes, peakBytes: taskSteps.takePeakBytes(), brokenFiles: source.brokenFiles() }
+  }
+
+  const merge = ({ exchange, from, to }: Extract<ThreadRequest, { kind: 'merge' }>): ThreadAnswer => {
+    const lanes = exchange.lanes.map((memory) => new Float32Array(memory))
+    for (const { key, from: first, length, learners, exponent } of exchange.contested) {
+      const begin = Math.max(from, first)
+      const end = Math.min(to, first + length)
+      if (begin >= end) continue
+      const learnt = (middle: (values: Float32Array) => number) =>
+        learners.map(({ lane, uses }) => {
+          const values = lanes[lane] as Float32Array
+          return { values: values.subarray(middle(values) + begin, middle(values) + end), uses }
+        })
+      mergeWeights(
+        weights.master(key).subarray(begin - first, end - first),
+        learnt(() => 0),
+        exponent,
+      )
+      mergeVelocities(
+        weights.masterVelocity(key).subarray(begin - first, end - first),
+        learnt((values) => values.length / 2),
+      )
+    }
+    return { kind: 'merged' }
+  }
+
+  return {
+    async handle(request: ThreadRequest): Promise<void> {
+      switch (request.kind) {
+        case 'open':
+          tasks.set(request.taskId, { work: request.work, stream: source.batches(requestsOf(request.work, request.steps)) })
+          return
+        case 'close':
+          await tasks.get(request.taskId)?.stream.return()
+          tasks.delete(request.taskId)
+          return
+        case 'turns':
+          return say(await runTurns(request))
+        case 'merge':
+          return say(merge(request))
+        default:
+          request satisfies never
+      }
+    },
+  }
+}
+
+/** Ends the thread: what it holds may be half done, and a new one is soon started. */
+function fail(error: unknown): void {
+  say({ kind: 'failed', message: error instanceof Error ? error.message : String(error) })
+  port?.close()
+}
+
+try {
+  const worker = await createWorker(workerData as ThreadSetup)
+  port.on('message', (request: ThreadRequest) => void worker.handle(request).catch(fail))
+} catch (error) {
+  fail(error)
+}

@@ -1,0 +1,42 @@
+// Which images each step of a task looks at: a function of the data, the seed and the step's number alone.
+
+import type { SearchConfig, TaskWork } from '../../coordinator/protocol/index.ts'
+import { batchIndices, type BatchRequest, type Dataset, type Shares, splitShares } from '../datasets/index.ts'
+
+type TaskData = {
+  readonly shares: Shares
+  /** Mini-batches that each path of an evaluation is measured on; 1 for other work. */
+  batchesPerPath(work: TaskWork): number
+  /** The mini-batch of a step, numbered within its task. */
+  request(work: TaskWork, step: number): BatchRequest
+}
+
+function createTaskData(dataset: Dataset, { seed, training }: SearchConfig): TaskData {
+  const { batchSize, augmentation: settings } = training
+  const shares = splitShares(dataset.train.count, seed, training.shares)
+  const batchesPerPath = (work: TaskWork) =>
+    work.kind === 'evaluatePaths' ? Math.max(1, Math.floor(Math.min(work.images, shares.validation.length) / batchSize)) : 1
+  return {
+    shares,
+    batchesPerPath,
+    request(work, step) {
+      switch (work.kind) {
+        case 'trainWeights': {
+          const number = work.firstStep + step
+          const indices = batchIndices(shares.weights, batchSize, number, `weights/${seed}`)
+          return { split: 'train', indices, augmentation: { settings, seed: ['augmentation', seed, number] } }
+        }
+        case 'gateGradients':
+          return { split: 'train', indices: batchIndices(shares.architecture, batchSize, work.firstStep + step, `architecture/${seed}`) }
+        case 'evaluatePaths': {
+          const batch = step % batchesPerPath(work)
+          return { split: 'train', indices: shares.validation.subarray(batch * batchSize, (batch + 1) * batchSize) }
+        }
+        default:
+          return work satisfies never
+      }
+    },
+  }
+}
+
+export { createTaskData, type TaskData }

@@ -1,0 +1,44 @@
+// The networks of a task's steps, and the weights that they read.
+
+import type { TaskWork } from '../../coordinator/protocol/index.ts'
+import { type Choice, type LayerGraph, type Space, weightKeys } from '../../search-space/index.ts'
+import type { Uses } from './merge-lanes.ts'
+
+/** Graphs kept by path: late in a search the same few paths come again and again. */
+const MAX_GRAPHS = 256
+
+type TaskNetworks = {
+  graphOf(choices: readonly Choice[]): LayerGraph
+  /** Keys of the weights that the work reads. */
+  keysOf(work: TaskWork): string[]
+  /** How many of these networks read each weight. */
+  usesOf(networks: readonly (readonly Choice[])[]): Uses
+}
+
+function createTaskNetworks(space: Space): TaskNetworks {
+  const known = new Map<string, { readonly graph: LayerGraph; readonly keys: readonly string[] }>()
+  const networkOf = (choices: readonly Choice[]) => {
+    const name = JSON.stringify(choices)
+    const found = known.get(name)
+    if (found) return found
+    if (known.size >= MAX_GRAPHS) known.clear()
+    const graph = space.network(choices)
+    const network = { graph, keys: weightKeys(graph) }
+    known.set(name, network)
+    return network
+  }
+  return {
+    graphOf: (choices) => networkOf(choices).graph,
+    keysOf(work) {
+      const choices: readonly (readonly Choice[])[] = work.kind === 'gateGradients' ? work.steps : work.paths
+      return [...new Set(choices.flatMap((choice) => networkOf(choice).keys))]
+    },
+    usesOf(networks) {
+      const uses = new Map<string, number>()
+      for (const choices of networks) for (const key of new Set(networkOf(choices).keys)) uses.set(key, (uses.get(key) ?? 0) + 1)
+      return uses
+    },
+  }
+}
+
+export { createTaskNetworks, type TaskNetworks }
