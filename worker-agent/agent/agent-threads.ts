@@ -2,7 +2,7 @@
 // memory. Threads know nothing of each other: the coordinator gives each its own tasks, as it does for machines.
 
 import { Worker } from 'node:worker_threads'
-import type { Dataset } from '../datasets/index.ts'
+import { shareDataset } from '../datasets/index.ts'
 import type { AgentEvent } from './agent.ts'
 import type { AgentSummary } from './join-search.ts'
 import { STOP, type ThreadMessage, type ThreadSetup } from './thread-messages.ts'
@@ -24,25 +24,6 @@ class AgentThreadError extends Error {
     super(message)
     this.code = code
   }
-}
-
-function toSharedMemory<A extends Uint8Array | Uint16Array | Uint32Array>(values: A): A {
-  const type = values.constructor as new (buffer: SharedArrayBuffer) => A
-  const shared = new type(new SharedArrayBuffer(values.byteLength))
-  shared.set(values)
-  return shared
-}
-
-/** The same split with its arrays in memory that threads share instead of copying. */
-function shareSplit<S extends object>(split: S): S {
-  const isArray = (value: unknown) => value instanceof Uint8Array || value instanceof Uint16Array || value instanceof Uint32Array
-  return Object.fromEntries(Object.entries(split).map(([name, value]) => [name, isArray(value) ? toSharedMemory(value) : value])) as S
-}
-
-function shareDataset(dataset: Dataset): Dataset {
-  return dataset.storage === 'memory'
-    ? { ...dataset, train: shareSplit(dataset.train), test: shareSplit(dataset.test) }
-    : { ...dataset, train: shareSplit(dataset.train), test: shareSplit(dataset.test) }
 }
 
 function runThread(thread: number, { count, setup, stop, onNote, onEvent }: ThreadsOptions): Promise<AgentSummary> {

@@ -11,4 +11,5 @@ export { type DatasetReport, inspectDataset, type InspectOptions } from './inspe
 export { type DatasetKind, DEFAULT_CACHE_FOLDER, DEFAULT_INPUT, type OpenOptions, openDataset } from './open-dataset.ts'
 export type { DatasetProgress, DatasetReader, DatasetSource, LocateResult, OnDatasetProgress, ReadOptions } from './reader.ts'
 export { type DatasetRef, datasetRefSchema, parseDatasetRef } from './reference.ts'
+export { shareDataset } from './share-dataset.ts'
 export { type ShareFractions, type Shares, splitShares } from './shares.ts'
