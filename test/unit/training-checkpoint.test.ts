@@ -25,6 +25,7 @@ function makeCheckpoint(step = 7): Checkpoint {
     lossSum: 0.1 + 0.2,
     reports: [{ epoch: 0.35, step: 5, trainLoss: 1 / 3, validation: { top1: 0.1, top5: 0.7, crossEntropy: 2, images: 9 } }],
     best: { epoch: 0.35, top1: 0.1 },
+    threads: 2,
     weights: new Map([['a/filter', { shape: [2, 1], values: Float32Array.of(Math.fround(0.1), -0) }]]),
     velocities: new Map([['a/filter', { shape: [2, 1], values: Float32Array.of(1e-40, 3) }]]),
     average: new Map(),

@@ -16,6 +16,7 @@ import { CoordinatorError } from '../client/requests.ts'
 import { createTrainingClient } from '../client/training-client.ts'
 import { DatasetError } from '../datasets/index.ts'
 import { CheckpointError } from '../training/checkpoint.ts'
+import { TrainingThreadError } from '../training/threads/thread-team.ts'
 import { TrainerError } from '../training/trainer.ts'
 import { physicalCores } from '../backends/physical-cores.ts'
 import {
@@ -26,6 +27,7 @@ import {
   openChosenBackend,
   openChosenDataset,
   parseAccumulate,
+  parseThreads,
   positiveInteger,
 } from './shared-flags.ts'
 
@@ -44,7 +46,7 @@ const reasons: Partial<Record<ProblemCode | 'bad-token' | 'bad-answer' | 'share-
 
 /** A failure of the agent as the command line reports it. */
 function cliError(error: unknown): unknown {
-  const known = [CoordinatorError, TrainerError, DatasetError, CheckpointError, AgentError, AgentThreadError].some(
+  const known = [CoordinatorError, TrainerError, DatasetError, CheckpointError, AgentError, AgentThreadError, TrainingThreadError].some(
     (type) => error instanceof type,
   )
   if (!known) return error
@@ -117,7 +119,8 @@ function createRunCommand(terminal: Terminal): CommandDef {
       concurrency: {
         type: 'string',
         valueHint: 'N',
-        description: 'agents in this process, each in a thread of its own (default: as many as physical cores on the wasm backend, else 1)',
+        description:
+          'agents in this process, each in a thread of its own; of a training, threads that share each mini-batch (default: as many as physical cores on the wasm backend, else 1)',
       },
       ...accumulateArg,
       name: { type: 'string', valueHint: 'NAME', description: 'shown in the status', default: hostname() },
@@ -138,9 +141,6 @@ function createRunCommand(terminal: Terminal): CommandDef {
         const backend = await openChosenBackend(terminal, args.backend, args['software-gpu'])
         const connection = { coordinator, token, signal: terminal.interrupted }
         const isTraining = parseTrainingToken(token) !== null
-        if (isTraining && args.concurrency !== undefined && args.concurrency !== '1') {
-          throw new CliError('usage', `expected --concurrency to be 1: one agent at a time trains a network from scratch`)
-        }
         const dataset = await openChosenDataset(terminal, args, async () =>
           isTraining
             ? createSpace(await createTrainingClient(connection).readSpace()).input
@@ -150,7 +150,9 @@ function createRunCommand(terminal: Terminal): CommandDef {
         const common = { coordinator, token, name: args.name, device: deviceName(backend), dataset, accumulate } as const
         const stop = terminal.interrupted
         if (isTraining) {
-          const summary = await joinTraining({ ...common, backend, stop, onNote: (line) => (args.quiet ? undefined : terminal.note(line)) })
+          const threads = parseThreads(args.concurrency ?? 'auto', '--concurrency')
+          const onNote = (line: string) => (args.quiet ? undefined : terminal.note(line))
+          const summary = await joinTraining({ ...common, backend, threads, stop, onNote })
           printResult(terminal, args.json, summary, () => `${summary.end}; ${summary.steps} mini-batches were trained here`)
           if (summary.end === 'interrupted') throw stop.reason
           return

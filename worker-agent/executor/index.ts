@@ -5,6 +5,7 @@ export type { Dropout } from './dropout.ts'
 export { foldBatchNorm, type FusedNetwork, type FusedStep } from './fold-batch-norm.ts'
 export { createInference, type Inference, type InferenceOptions } from './inference.ts'
 export type { ChannelStatistics } from './layers.ts'
+export { copyToShared, tensorFromShared } from './read-values.ts'
 export { cosineRate, createSgd, type Sgd, type SgdOptions } from './sgd.ts'
 export { averageStatistics, batchStatistics } from './statistics.ts'
 export {
