@@ -15,15 +15,16 @@ function createBarrierMemory(): SharedArrayBuffer {
   return new SharedArrayBuffer(CELLS * Int32Array.BYTES_PER_ELEMENT)
 }
 
-/** Comes to the barrier; gives what the count of openings was before, or undefined where this thread was the last to come. */
-function arrive(cells: Int32Array, threads: number): number | undefined {
+/** Comes to the barrier. It is open for this thread as soon as the count of openings is not the one that is returned. */
+function arrive(cells: Int32Array, threads: number): number {
   const opened = Atomics.load(cells, OPENED)
-  if (Atomics.add(cells, ARRIVED, 1) < threads - 1) return opened
-  // Set back before it opens: whoever is let through may come to it again at once.
-  Atomics.store(cells, ARRIVED, 0)
-  Atomics.add(cells, OPENED, 1)
-  Atomics.notify(cells, OPENED)
-  return undefined
+  if (Atomics.add(cells, ARRIVED, 1) === threads - 1) {
+    // Set back before it opens: whoever is let through may come to it again at once.
+    Atomics.store(cells, ARRIVED, 0)
+    Atomics.add(cells, OPENED, 1)
+    Atomics.notify(cells, OPENED)
+  }
+  return opened
 }
 
 /** For a thread that has nothing else to do; it ends there when it is terminated. */
@@ -31,7 +32,7 @@ function createBlockingMeet(memory: SharedArrayBuffer, threads: number): Meet {
   const cells = new Int32Array(memory)
   return () => {
     const opened = arrive(cells, threads)
-    while (opened !== undefined && Atomics.load(cells, OPENED) === opened) Atomics.wait(cells, OPENED, opened)
+    while (Atomics.load(cells, OPENED) === opened) Atomics.wait(cells, OPENED, opened)
   }
 }
 
@@ -40,7 +41,7 @@ function createListeningMeet(memory: SharedArrayBuffer, threads: number, listen:
   const cells = new Int32Array(memory)
   return async () => {
     const opened = arrive(cells, threads)
-    while (opened !== undefined && Atomics.load(cells, OPENED) === opened) {
+    while (Atomics.load(cells, OPENED) === opened) {
       if (Atomics.wait(cells, OPENED, opened, LISTEN_EVERY_MS) === 'timed-out') await listen()
     }
   }
