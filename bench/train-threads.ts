@@ -1,4 +1,4 @@
-// npm run bench:train-threads -- --json [--threads 1,2] [--rounds N]
+// npm run bench:train-threads -- --json [--cases NAME,…] [--threads 1,2] [--rounds N]
 //
 // Images per second of one training in 1, 2, … threads. All of them are open at once, each in a process of its own, and
 // train in turn, round after round, so that what else the machine does falls on all alike. The ratio is the median over
@@ -16,16 +16,20 @@ type Row = {
   parameters: number
   threads: number
   msPerStep: number
+  /** As it is where nothing else runs, if there was such a moment. */
+  leastMsPerStep: number
   /** Of all threads together: what the machine's other work, which only lets threads wait, leaves as it is. */
   cpuMsPerStep: number
   imagesPerSecond: number
-  /** Images per second beside those of the fewest threads. */
+  /** Images per second beside those of the first number of threads. */
   ratio: number
+  /** The same of the least times. */
+  ratioOfLeast: number
 }
 
-const DEFAULT_ROUNDS = 9
+const DEFAULT_ROUNDS = 31
 /** Rounds before the measured ones, in which the engine compiles what is hot. */
-const WARMUP_ROUNDS = 2
+const WARMUP_ROUNDS = 6
 const MS_PER_SECOND = 1000
 
 function median(values: readonly number[]): number {
@@ -77,10 +81,22 @@ async function measure({ name, batch, stepsPerRound }: ThreadsCase, counts: read
       const ratio = median(msPerStep.map((ms, round) => (first[round] as number) / ms))
       const ms = median(msPerStep)
       const imagesPerSecond = (batch * MS_PER_SECOND) / ms
-      const row = { name, parameters, threads, msPerStep: ms, cpuMsPerStep: median(cpuMsPerStep), imagesPerSecond, ratio }
+      const leastMs = Math.min(...msPerStep)
+      const ratioOfLeast = Math.min(...first) / leastMs
+      const row: Row = {
+        name,
+        parameters,
+        threads,
+        msPerStep: ms,
+        leastMsPerStep: leastMs,
+        cpuMsPerStep: median(cpuMsPerStep),
+        imagesPerSecond,
+        ratio,
+        ratioOfLeast,
+      }
       note(
-        `${name}  ${threads} thread${threads > 1 ? 's' : ' '}  ${row.imagesPerSecond.toFixed(0)} images/s  ` +
-          `${ms.toFixed(1)} ms a step (least ${Math.min(...msPerStep).toFixed(1)}, CPU ${row.cpuMsPerStep.toFixed(1)})  ratio ${ratio.toFixed(2)}`,
+        `${name}  ${threads} thread${threads > 1 ? 's' : ' '}  ${imagesPerSecond.toFixed(0)} images/s  ${ms.toFixed(1)} ms a step ` +
+          `(least ${leastMs.toFixed(1)}, CPU ${row.cpuMsPerStep.toFixed(1)})  ratio ${ratio.toFixed(2)}, of the least ${ratioOfLeast.toFixed(2)}`,
       )
       return row
     })
@@ -101,6 +117,7 @@ const { values } = parseArgs({
     json: { type: 'boolean', default: false },
     rounds: { type: 'string', default: String(DEFAULT_ROUNDS) },
     threads: { type: 'string', default: defaultCounts().join() },
+    cases: { type: 'string', default: threadsCases.map(({ name }) => name).join() },
   },
 })
 const wholeNumbers = (flag: string, text: string) =>
@@ -112,6 +129,11 @@ const wholeNumbers = (flag: string, text: string) =>
 const [rounds] = wholeNumbers('rounds', values.rounds)
 const counts = wholeNumbers('threads', values.threads)
 note(`${cpus()[0]?.model.trim()}, ${physicalCores()} cores, Node ${process.version}`)
+const wanted = values.cases.split(',').map((name) => {
+  const found = threadsCases.find((threadsCase) => threadsCase.name === name)
+  if (!found) throw new Error(`expected --cases of ${threadsCases.map((threadsCase) => threadsCase.name).join(', ')}, got ${name}`)
+  return found
+})
 const cases: Row[] = []
-for (const threadsCase of threadsCases) cases.push(...(await measure(threadsCase, counts, rounds ?? DEFAULT_ROUNDS)))
+for (const threadsCase of wanted) cases.push(...(await measure(threadsCase, counts, rounds ?? DEFAULT_ROUNDS)))
 if (values.json) console.log(JSON.stringify({ cases }))
