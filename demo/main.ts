@@ -125,7 +125,7 @@ async function trainAll({ terminal, settings, dataFlags }: Demo, architectures: 
   let done = 0
   const jobs = architectures.flatMap((architecture) =>
     scratchSeeds.map((seed) => async (): Promise<number> => {
-      const network = ['--space', SPACE, '--architecture', architecture, ...dataFlags, '--backend', 'wasm']
+      const network = ['--space', SPACE, '--architecture', architecture, ...dataFlags, '--backend', 'wasm', '--threads', '1']
       const seeds = ['--seed', String(seed), '--share-seed', String(SEED)]
       const { result } = startCommand('coordinator/cli/main.ts', ['train', ...network, ...recipe, ...seeds, '--json'])
       const { accuracy } = JSON.parse(await result) as Trained

@@ -38,6 +38,11 @@ const checkpointStateSchema = z.strictObject({
   step: z.int().min(0).describe('mini-batches done'),
   lossSum: z.number().describe('of the steps since the last report'),
   reports: z.array(epochReportSchema),
+  threads: z
+    .int()
+    .min(1)
+    .default(1)
+    .describe('that shared each mini-batch: what goes on with as many gives the same bits. Checkpoints of earlier versions lack it'),
   best: z.strictObject({ epoch: z.number(), top1: z.number() }).nullable().describe('of the validation share so far'),
 })
 type CheckpointState = z.infer<typeof checkpointStateSchema>

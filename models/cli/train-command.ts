@@ -15,6 +15,7 @@ import {
   openChosenBackend,
   openChosenDataset,
   parseAccumulate,
+  parseThreads,
 } from '../../worker-agent/cli/shared-flags.ts'
 import { type Dataset, DatasetError, describeBroken } from '../../worker-agent/datasets/index.ts'
 import { readCheckpoint, removeCheckpoint, writeCheckpoint } from '../../worker-agent/training/checkpoint-folder.ts'
@@ -23,6 +24,7 @@ import { type FromScratchResult, trainFromScratch, TrainingDivergedError } from 
 import type { Score } from '../../worker-agent/training/score.ts'
 import { NetworkWeightsError } from '../../worker-agent/training/network-weights.ts'
 import { TeacherError } from '../../worker-agent/training/teacher.ts'
+import { TrainingThreadError } from '../../worker-agent/training/threads/thread-team.ts'
 import { TrainerError } from '../../worker-agent/training/trainer.ts'
 import { readInitialWeights } from '../initial-weights.ts'
 import { DESCRIPTION_FILE, ModelFolderError, writeModelFolder } from '../model-folder.ts'
@@ -39,6 +41,13 @@ const flags = {
   ...networkFlags,
   ...dataArgs,
   ...backendArgs,
+  threads: {
+    type: 'string',
+    valueHint: 'N|auto',
+    description:
+      'threads that share each mini-batch; auto: on the wasm backend one per physical core, as long as each has 16 images, elsewhere 1',
+    default: 'auto',
+  },
   ...accumulateArg,
   ...recipeFlags,
   seed: { type: 'string', valueHint: 'N', description: 'seed of weights, order and augmentation', default: '0' },
@@ -69,7 +78,7 @@ function cliError(error: unknown): unknown {
   }
   const isUsage = [TrainerError, ModelFolderError, NetworkWeightsError, TeacherError, DatasetError].some((type) => error instanceof type)
   if (isUsage) return new CliError('usage', (error as Error).message)
-  return error instanceof TrainingDivergedError ? new CliError('failure', error.message) : error
+  return error instanceof TrainingDivergedError || error instanceof TrainingThreadError ? new CliError('failure', error.message) : error
 }
 
 /** Throws CliError `usage`, with both named, where the network takes other images than there are. */
@@ -145,6 +154,7 @@ function createTrainCommand(terminal: Terminal): CommandDef {
       const everyEpochs = numberIn('checkpoint-epochs', args['checkpoint-epochs'], 1, 100_000, true)
       const everyMs = numberIn('checkpoint-minutes', args['checkpoint-minutes'], 0, 100_000, false) * MINUTE_MS
       const accumulate = parseAccumulate(args.accumulate)
+      const threads = parseThreads(args.threads, '--threads')
       const network = readNetwork(terminal, args)
       const out = checkOut(terminal, args.out)
       let teacher: ReturnType<typeof openTeacher> | undefined
@@ -178,6 +188,7 @@ function createTrainCommand(terminal: Terminal): CommandDef {
           teacher,
           checkpoint: checkpoints?.found ?? undefined,
           checkpoints: checkpoints ? { everyEpochs, everyMs, save } : undefined,
+          threads,
           accumulate,
           test: args.test,
           onNote: terminal.note,
@@ -191,12 +202,13 @@ function createTrainCommand(terminal: Terminal): CommandDef {
           writeModel(out, network, dataset, result)
           if (checkpoints && !checkpoints.isKept) removeCheckpoint(checkpoints.folder)
         }
-        const { end, identity, schedule, validation, test, reports } = result
+        const { end, identity, schedule, threads: used, validation, test, reports } = result
         const figures = {
           end,
           architecture: identity.architecture,
           steps: schedule.steps,
           seed,
+          threads: used,
           accuracy: validation.top1,
           validation,
           test,

@@ -91,7 +91,8 @@ async function runExperiment(experiment: Experiment): Promise<ExperimentResult[]
     const train = async (candidate: Candidate, seed: number): Promise<TrainingRecord> => {
       const startMs = performance.now()
       const flags = [...networkFlags(candidate), ...experiment.trainFlags, '--seed', String(seed), ...(experiment.test ? ['--test'] : [])]
-      const { validation, test } = await runCommand(GATEHOUSE, ['train', ...flags], trainedSchema, signal)
+      // Each on one core, beside the others.
+      const { validation, test } = await runCommand(GATEHOUSE, ['train', ...flags, '--threads', '1'], trainedSchema, signal)
       const seconds = (performance.now() - startMs) / MS_PER_SECOND
       return { candidate: candidate.name, seed, validation: validation.top1, test: test?.top1 ?? null, seconds }
     }

@@ -86,7 +86,20 @@ describe('a folder of images', () => {
   it('is what an architecture is trained on from scratch', async () => {
     await writeFiles(state.path, { 'space.json': JSON.stringify(TINY_SPACE) })
     const network = ['--space', `@${state.path}/space.json`, '--architecture', 'tiny:mb2k3,zero,mb2k5']
-    const flags = ['--data', `images:${data.path}`, '--cache', `${data.path}/cache`, '--backend', 'wasm', '--steps', '60', '--batch', '16']
+    const flags = [
+      '--data',
+      `images:${data.path}`,
+      '--cache',
+      `${data.path}/cache`,
+      '--backend',
+      'wasm',
+      '--steps',
+      '60',
+      '--batch',
+      '16',
+      '--threads',
+      '2',
+    ]
     const trained = startProcess('coordinator/cli/main.ts', ['train', ...network, ...flags, '--json'])
     expect(await trained.ended, trained.output()).toBe(0)
     expect(JSON.parse(trained.result())).toMatchObject({

@@ -84,12 +84,13 @@ async function startTraining(
   coordinator: Coordinator,
   more: readonly string[] = [],
   settings: readonly string[] = SETTINGS,
-): Promise<{ trainingId: string; agent: (name: string) => Process }> {
+): Promise<{ trainingId: string; agent: (name: string, ...flags: string[]) => Process }> {
   const connection = ['--coordinator', coordinator.url, '--token', coordinator.token]
   const created = createdSchema.parse(
     await gatehouse('training', 'create', ...settings, '--dataset', 'tiny', '--lease', String(LEASE_S), ...more, ...connection),
   )
-  const agent = (name: string) => started(startAgent(coordinator, created.agentToken, folder.path, ['--name', name]))
+  const agent = (name: string, ...flags: string[]) =>
+    started(startAgent(coordinator, created.agentToken, folder.path, ['--name', name, ...flags]))
   return { trainingId: created.trainingId, agent }
 }
 
@@ -239,6 +240,24 @@ describe('a training that agents do', () => {
     const [one, agents] = ['taught', 'taught-by-agents'].map((name) => readModelFolder(at(name)).description.training)
     expect(one?.['teacher']).toMatch(/^[0-9a-f]{64}$/)
     expect(agents).toEqual(one)
+    await coordinator.stop()
+  })
+
+  it('in two threads, by agents that hand it on, ends as one machine with two threads would', async () => {
+    const data = ['--data', folder.path, '--cache', at('cache'), '--backend', 'wasm']
+    await gatehouse('train', ...SETTINGS, '--epochs', '3', '--threads', '2', ...data, '--test', '--out', at('threads'))
+    const coordinator = await startCoordinator(state.path, await freePort())
+    started(coordinator.process)
+    const { trainingId, agent } = await startTraining(coordinator, ['--epochs', '3'])
+    const victim = agent('victim', '--concurrency', '2')
+    await waitFor(async () => (await coordinator.client.trainingStatus(trainingId)).checkpoint !== null, 'a checkpoint')
+    killGroup(victim)
+    await victim.ended
+    const other = agent('other', '--concurrency', '2')
+    await download(coordinator, trainingId, 'threads-by-agents')
+    expect(await other.ended, other.output()).toBe(0)
+    expect(other.output()).toContain('2 threads share each mini-batch')
+    expect(bytesOf('threads-by-agents').equals(bytesOf('threads'))).toBe(true)
     await coordinator.stop()
   })
 

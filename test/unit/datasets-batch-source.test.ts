@@ -84,6 +84,25 @@ describe.each(kinds)('batches of data in $storage', ({ storage, input }) => {
     expect(await all(await openBatchSource(dataset), requests)).toEqual(first)
   })
 
+  it('have in each of their parts the images that the whole has there', async () => {
+    const colours = { cutout: 2, brightness: 0.2, contrast: 0.1, saturation: 0.3 }
+    for (const augmented of [
+      { ...settings, ...colours },
+      { flip: false, shift: 1, saturation: 0.3 },
+      { flip: true, shift: 0, cutout: 1 },
+    ]) {
+      const whole: BatchRequest = { ...trainRequest(5, 3, 1, 4, 1, 5, 9, 2, 6), augmentation: { settings: augmented, seed: ['parts', 1] } }
+      const [{ images, labels }] = (await all(source, [whole])) as [Batch]
+      const bounds = [0, 3, 4, 8] as const
+      const parts = await all(
+        source,
+        bounds.slice(1).map((to, i) => ({ ...whole, part: { from: bounds[i] as number, to } })),
+      )
+      expect(parts.flatMap((part) => [...part.labels])).toEqual([...labels])
+      expect(parts.map((part) => part.images.join()).join()).toBe(images.join())
+    }
+  })
+
   it('differ with the step, the seed and the place in the batch where they are augmented, and only there', async () => {
     const [{ images }, other] = (await all(source, [trainRequest(1, ...Array<number>(8).fill(4)), trainRequest(2, 4)])) as [Batch, Batch]
     const size = other.images.length

@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 
-import { encodeSafetensors } from '../../coordinator/protocol/index.ts'
+import { decodeSafetensors, encodeSafetensors } from '../../coordinator/protocol/index.ts'
 import { readCheckpoint, removeCheckpoint, writeCheckpoint } from '../../worker-agent/training/checkpoint-folder.ts'
 import { checkFits, type Checkpoint, decodeCheckpoint, encodeCheckpoint } from '../../worker-agent/training/checkpoint.ts'
 import { recipeSchema } from '../../coordinator/protocol/recipe.ts'
@@ -25,6 +25,7 @@ function makeCheckpoint(step = 7): Checkpoint {
     lossSum: 0.1 + 0.2,
     reports: [{ epoch: 0.35, step: 5, trainLoss: 1 / 3, validation: { top1: 0.1, top5: 0.7, crossEntropy: 2, images: 9 } }],
     best: { epoch: 0.35, top1: 0.1 },
+    threads: 2,
     weights: new Map([['a/filter', { shape: [2, 1], values: Float32Array.of(Math.fround(0.1), -0) }]]),
     velocities: new Map([['a/filter', { shape: [2, 1], values: Float32Array.of(1e-40, 3) }]]),
     average: new Map(),
@@ -42,6 +43,14 @@ describe('a checkpoint', () => {
     const back = decodeCheckpoint(encodeCheckpoint(makeCheckpoint()))
     expect(back).toEqual(makeCheckpoint())
     expect(Object.is(back.weights.get('a/filter')?.values[1], -0)).toBe(true)
+  })
+
+  test('of a version that knew no threads is one of a single thread', () => {
+    const { metadata, tensors } = decodeSafetensors(encodeCheckpoint(makeCheckpoint()))
+    const { threads, ...state } = JSON.parse(metadata['state'] ?? '{}')
+    expect(threads).toBe(2)
+    const old = encodeSafetensors({ metadata: { ...metadata, state: JSON.stringify(state) }, tensors }, 'F32')
+    expect(decodeCheckpoint(old)).toEqual({ ...makeCheckpoint(), threads: 1 })
   })
 
   test('takes the place of the one before as a whole, and a part that was left behind does no harm', () => {

@@ -22,6 +22,7 @@ import { decodeInitialWeights } from '../training/initial-weights.ts'
 import type { Accumulate } from '../training/micro-batches.ts'
 import { decodeModelWeights } from '../training/network-weights.ts'
 import { createTeacher } from '../training/teacher.ts'
+import type { Threads } from '../training/threads/choose-threads.ts'
 import { describeAgent, watchConnection } from './connection.ts'
 import { startHeartbeatThread } from './heartbeats.ts'
 import { type Granted, holdTrainingLease, LeaseLostError } from './training-lease.ts'
@@ -38,6 +39,7 @@ type JoinTrainingOptions = {
   readonly backend: Backend
   readonly dataset: Dataset
   readonly accumulate: Accumulate
+  readonly threads: Threads
   /** Ends the agent between two steps: a checkpoint is delivered, and the lease is given back. */
   readonly stop: AbortSignal
   readonly onNote: (line: string) => void
@@ -113,7 +115,7 @@ async function trainLeased(
   granted: Granted,
   onTrained: () => void,
 ): Promise<TrainingResult['end']> {
-  const { coordinator, token, backend, dataset, accumulate, stop, onNote } = options
+  const { coordinator, token, backend, dataset, accumulate, threads, stop, onNote } = options
   const { spec, checkpointStep } = granted
   const space = createSpace(granted.space)
   const path = parseArchitecture(space, spec.architecture)
@@ -149,6 +151,7 @@ async function trainLeased(
         },
       },
       accumulate,
+      threads,
       test: spec.test,
       signal: AbortSignal.any([stop, lease.lost]),
       onNote,

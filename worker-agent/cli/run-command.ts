@@ -16,6 +16,7 @@ import { createTrainingClient } from '../client/training-client.ts'
 import { DatasetError } from '../datasets/index.ts'
 import { CheckpointError } from '../training/checkpoint.ts'
 import { LaneThreadError } from '../training/lanes/lane-threads.ts'
+import { TrainingThreadError } from '../training/threads/thread-team.ts'
 import { TrainerError } from '../training/trainer.ts'
 import { physicalCores } from '../backends/physical-cores.ts'
 import {
@@ -26,6 +27,7 @@ import {
   openChosenBackend,
   openChosenDataset,
   parseAccumulate,
+  parseThreads,
   positiveInteger,
 } from './shared-flags.ts'
 
@@ -43,7 +45,9 @@ const reasons: Partial<Record<ProblemCode | 'bad-token' | 'bad-answer' | 'share-
 
 /** A failure of the agent as the command line reports it. */
 function cliError(error: unknown): unknown {
-  const known = [CoordinatorError, TrainerError, DatasetError, CheckpointError, LaneThreadError].some((type) => error instanceof type)
+  const known = [CoordinatorError, TrainerError, DatasetError, CheckpointError, LaneThreadError, TrainingThreadError].some(
+    (type) => error instanceof type,
+  )
   if (!known) return error
   const { code, message } = error as Error & { code: string | null }
   return new CliError(reasons[code as keyof typeof reasons] ?? 'failure', message)
@@ -108,7 +112,7 @@ function createRunCommand(terminal: Terminal): CommandDef {
         type: 'string',
         valueHint: 'N',
         description:
-          'threads of this agent, each trains paths of its own; they share one lease, one copy of the weights and of the data (default: as many as physical cores on the wasm backend, else 1)',
+          'threads of this agent, each trains paths of its own (of a training: its part of each mini-batch); they share one lease, one copy of the weights and of the data (default: as many as physical cores on the wasm backend, else 1)',
       },
       ...accumulateArg,
       name: { type: 'string', valueHint: 'NAME', description: 'shown in the status', default: hostname() },
@@ -129,9 +133,6 @@ function createRunCommand(terminal: Terminal): CommandDef {
         const backend = await openChosenBackend(terminal, args.backend, args['software-gpu'])
         const connection = { coordinator, token, signal: terminal.interrupted }
         const isTraining = parseTrainingToken(token) !== null
-        if (isTraining && args.concurrency !== undefined && args.concurrency !== '1') {
-          throw new CliError('usage', `expected --concurrency to be 1: one agent at a time trains a network from scratch`)
-        }
         const dataset = await openChosenDataset(terminal, args, async () =>
           isTraining
             ? createSpace(await createTrainingClient(connection).readSpace()).input
@@ -141,7 +142,9 @@ function createRunCommand(terminal: Terminal): CommandDef {
         const common = { coordinator, token, name: args.name, device: deviceName(backend), dataset, accumulate } as const
         const stop = terminal.interrupted
         if (isTraining) {
-          const summary = await joinTraining({ ...common, backend, stop, onNote: (line) => (args.quiet ? undefined : terminal.note(line)) })
+          const threads = parseThreads(args.concurrency ?? 'auto', '--concurrency')
+          const onNote = (line: string) => (args.quiet ? undefined : terminal.note(line))
+          const summary = await joinTraining({ ...common, backend, threads, stop, onNote })
           printResult(terminal, args.json, summary, () => `${summary.end}; ${summary.steps} mini-batches were trained here`)
           if (summary.end === 'interrupted') throw stop.reason
           return

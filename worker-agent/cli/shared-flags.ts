@@ -8,6 +8,7 @@ import { CliError } from '../../command-line/exit-codes.ts'
 import { type Backend, type BackendName, backendNames, BackendUnavailableError, openBackend } from '../backends/backends.ts'
 import { type Dataset, DatasetError, DEFAULT_CACHE_FOLDER, type ImageShape, openDataset } from '../datasets/index.ts'
 import type { Accumulate } from '../training/micro-batches.ts'
+import type { Threads } from '../training/threads/choose-threads.ts'
 
 const dataArgs = {
   data: {
@@ -47,6 +48,17 @@ const accumulateArg = {
 /** Throws CliError `usage`. */
 function parseAccumulate(text: string): Accumulate {
   return text === 'auto' ? 'auto' : positiveInteger(text, '--accumulate')
+}
+
+/** More cores than a machine has. */
+const MAX_THREADS = 256
+
+/** Threads that train one network. Throws CliError `usage`. */
+function parseThreads(text: string, flag: string): Threads {
+  if (text === 'auto') return 'auto'
+  const threads = positiveInteger(text, flag)
+  if (threads > MAX_THREADS) throw new CliError('usage', `expected ${flag} to be at most ${MAX_THREADS}, got ${threads}`)
+  return threads
 }
 
 /** Opens the backend and says which and why. Throws CliError. */
@@ -123,4 +135,14 @@ function positiveInteger(text: string, flag: string): number {
   return value
 }
 
-export { accumulateArg, backendArgs, dataArgs, deviceName, openChosenBackend, openChosenDataset, parseAccumulate, positiveInteger }
+export {
+  accumulateArg,
+  backendArgs,
+  dataArgs,
+  deviceName,
+  openChosenBackend,
+  openChosenDataset,
+  parseAccumulate,
+  parseThreads,
+  positiveInteger,
+}

@@ -74,10 +74,21 @@ function jitterColours(
   }
 }
 
+/** Where the cutout's middle is. */
+function drawMiddle(height: number, width: number, random: Random): [row: number, column: number] {
+  return [random.integer(height), random.integer(width)]
+}
+
+/** Draws what `jitterColours` would for one image, which somebody else makes. */
+function skipColours({ brightness = 0, contrast = 0, saturation = 0 }: Partial<ColourAugmentation>, random: Random): void {
+  for (const amount of [brightness, contrast, saturation]) if (amount > 0) factor(amount, random)
+}
+
 /** Cuts a square of `side` pixels out of one normalised image. */
 function cutOut(image: Float32Array, [height, width, channels]: ImageShape, side: number, random: Random): void {
-  const top = random.integer(height) - Math.floor(side / 2)
-  const left = random.integer(width) - Math.floor(side / 2)
+  const [row, column] = drawMiddle(height, width, random)
+  const top = row - Math.floor(side / 2)
+  const left = column - Math.floor(side / 2)
   const from = Math.max(0, left)
   const to = Math.min(width, left + side)
   for (let y = Math.max(0, top); y < Math.min(height, top + side); y++) {
@@ -85,4 +96,4 @@ function cutOut(image: Float32Array, [height, width, channels]: ImageShape, side
   }
 }
 
-export { type ColourAugmentation, cutOut, drawsColours, jitterColours, needsThreeChannels }
+export { type ColourAugmentation, cutOut, drawMiddle, drawsColours, jitterColours, needsThreeChannels, skipColours }

@@ -11,6 +11,8 @@ type BatchRequest = {
   /** Images of the split, in the order of the batch. */
   readonly indices: Uint32Array
   /** Absent: images as evaluation sees them. The words of `seed` decide all that is drawn. */
+  /** Make only the images from `from` up to, not including, `to`: exactly those that the whole batch would have there. */
+  readonly part?: { readonly from: number; readonly to: number }
   readonly augmentation?: { readonly settings: Augmentation; readonly seed: readonly (string | number)[] }
 }
 

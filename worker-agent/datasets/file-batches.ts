@@ -37,16 +37,18 @@ function openFileBatches(dataset: FileDataset): BatchSource {
       return randomBox(image, minArea, createRandom(seedState('crop', ...augmentation.seed, slot)))
     }
 
-  const decodeBatch = async ({ split: splitName, indices, augmentation }: BatchRequest): Promise<Split> => {
+  const decodeBatch = async ({ split: splitName, indices: whole, part, augmentation }: BatchRequest): Promise<Split> => {
     const files = dataset[splitName]
+    const first = part?.from ?? 0
+    const indices = whole.subarray(first, part?.to)
     const bytes = new Uint8Array(indices.length * imageBytes)
     const labels = createLabels(indices.length, classes)
     await Promise.all(
       Array.from(indices, async (index, slot) => {
         if (index >= files.count) {
-          throw new DatasetError('bad-batch', `expected indices below ${files.count}, got ${index} (indices[${slot}])`)
+          throw new DatasetError('bad-batch', `expected indices below ${files.count}, got ${index} (indices[${first + slot}])`)
         }
-        bytes.set(await images[splitName].decode(index, boxChooser(augmentation, slot)), slot * imageBytes)
+        bytes.set(await images[splitName].decode(index, boxChooser(augmentation, first + slot)), slot * imageBytes)
         labels[slot] = files.labels[index] as number
       }),
     )
@@ -62,10 +64,11 @@ function openFileBatches(dataset: FileDataset): BatchSource {
         return async () => {
           const split = await decoding
           const indices = Uint32Array.from({ length: split.count }, (_, slot) => slot)
-          const { augmentation } = request
+          const { augmentation, part } = request
           if (augmentation === undefined) return fillBatch({ split, indices, normalisation })
           const random = createRandom(seedState(...augmentation.seed))
-          return fillBatch({ split, indices, normalisation, augmentation: { ...augmentation.settings, shift: 0 }, random })
+          const settings = { ...augmentation.settings, shift: 0 }
+          return fillBatch({ split, indices, normalisation, augmentation: settings, random, skip: part?.from })
         }
       }),
     brokenFiles: () => [...broken].sort(),

@@ -4,7 +4,15 @@
 // is the same as padding the image and cropping it at random. Colours and cutout, behind it, are in augment-colours.ts.
 
 import type { Random } from '../../search-space/random.ts'
-import { type ColourAugmentation, cutOut, drawsColours, jitterColours, needsThreeChannels } from './augment-colours.ts'
+import {
+  type ColourAugmentation,
+  cutOut,
+  drawMiddle,
+  drawsColours,
+  jitterColours,
+  needsThreeChannels,
+  skipColours,
+} from './augment-colours.ts'
 import type { ImageShape, Normalisation, Split } from './dataset.ts'
 import { DatasetError } from './errors.ts'
 
@@ -38,6 +46,8 @@ type FillBatchOptions = {
    * saturation, row and column of the cutout's middle.
    */
   random?: Random
+  /** Images of the batch before the first of `indices`, which others make: what `random` draws for them is passed over. Default: 0. */
+  skip?: number
   /** Written and returned instead of new arrays; must have exactly the batch's lengths. */
   output?: Batch
 }
@@ -132,9 +142,24 @@ function checkAugmentation({ shift, cutout = 0, ...augmentation }: Augmentation,
   }
 }
 
+/** What is drawn before an image is copied, in this order. */
+function drawMove({ flip, shift }: Augmentation, random: Random): { mirrored: boolean; down: number; across: number } {
+  const mirrored = flip && random.uniform() < FLIP_PROBABILITY
+  const down = shift > 0 ? random.integer(2 * shift + 1) - shift : 0
+  const across = shift > 0 ? random.integer(2 * shift + 1) - shift : 0
+  return { mirrored, down, across }
+}
+
+/** Draws all that is drawn for one image. */
+function skipImage(augmentation: Augmentation, [height, width]: ImageShape, random: Random): void {
+  drawMove(augmentation, random)
+  skipColours(augmentation, random)
+  if ((augmentation.cutout ?? 0) > 0) drawMiddle(height, width, random)
+}
+
 /** Fills a batch; the same arguments and the same state of `random` always give the same numbers. */
 function fillBatch(options: FillBatchOptions): Batch {
-  const { split, indices, normalisation, augmentation = { flip: false, shift: 0 }, random } = options
+  const { split, indices, normalisation, augmentation = { flip: false, shift: 0 }, random, skip = 0 } = options
   const { flip, shift, cutout = 0 } = augmentation
   const { shape } = split
   const imageLength = shape[0] * shape[1] * shape[2]
@@ -151,6 +176,7 @@ function fillBatch(options: FillBatchOptions): Batch {
   }
   const normalised = tableOf(normalisation, shape[2])
   const table = hasColours ? plainTable(shape[2]) : normalised
+  if (random !== undefined) for (let image = 0; image < skip; image++) skipImage(augmentation, shape, random)
 
   for (let slot = 0; slot < indices.length; slot++) {
     const index = indices[slot] as number
@@ -159,10 +185,7 @@ function fillBatch(options: FillBatchOptions): Batch {
     }
     const place = { from: index * imageLength, to: slot * imageLength, shape, table }
     if (random !== undefined && (flip || shift > 0)) {
-      const mirrored = flip && random.uniform() < FLIP_PROBABILITY
-      const down = shift > 0 ? random.integer(2 * shift + 1) - shift : 0
-      const across = shift > 0 ? random.integer(2 * shift + 1) - shift : 0
-      copyMoved(split.images, output.images, place, { mirrored, down, across })
+      copyMoved(split.images, output.images, place, drawMove(augmentation, random))
     } else {
       copyPlain(split.images, output.images, place)
     }

@@ -10,9 +10,11 @@ function openMemoryBatches(dataset: MemoryDataset): BatchSource {
   const { normalisation, brokenFiles = [] } = dataset
   return {
     batches: (requests) =>
-      streamBatches(requests, 0, ({ split, indices, augmentation }) => async () => {
+      streamBatches(requests, 0, ({ split, indices: whole, part = { from: 0, to: whole.length }, augmentation }) => async () => {
         const random = augmentation && createRandom(seedState(...augmentation.seed))
-        return fillBatch({ split: dataset[split], indices, normalisation, augmentation: augmentation?.settings, random })
+        const indices = whole.subarray(part.from, part.to)
+        const settings = augmentation?.settings
+        return fillBatch({ split: dataset[split], indices, normalisation, augmentation: settings, random, skip: part.from })
       }),
     brokenFiles: () => [...brokenFiles],
   }

@@ -16,6 +16,7 @@ export {
   type GateResult,
   gateStep,
   type LossResult,
+  partStarts,
   predict,
   type StepInput,
   type TrainInput,

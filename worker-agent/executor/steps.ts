@@ -31,6 +31,11 @@ type StepInput = Batch & {
    * are those of the mean loss over the whole batch, but each batch-norm sees the moments of its micro-batch alone.
    */
   readonly accumulate?: number
+  /**
+   * Share of a larger batch that these images are, above 0 to 1: gradients are those of their part of its mean loss. The loss
+   * that is returned stays the mean over these images. Default 1.
+   */
+  readonly share?: number
 }
 
 type LossResult = {
@@ -161,12 +166,16 @@ async function runStep(
   return numbers
 }
 
-/** First image of each micro-batch, and the end: sizes differ by one at most. */
+/** First image of each of `count` parts of a batch, and the end: sizes differ by one at most. */
+function partStarts(batch: number, count: number): number[] {
+  return Array.from({ length: count + 1 }, (_, index) => Math.round((index * batch) / count))
+}
+
 function microBatches(batch: number, count: number): number[] {
   if (!Number.isInteger(count) || count < 1 || count > batch) {
     throw new RangeError(`expected accumulate to be a whole number from 1 to the batch's ${batch} images, got ${count}`)
   }
-  return Array.from({ length: count + 1 }, (_, index) => Math.round((index * batch) / count))
+  return partStarts(batch, count)
 }
 
 function addGradients(before: readonly GateGradient[], more: readonly GateGradient[]): readonly GateGradient[] {
@@ -186,7 +195,7 @@ async function runBatch(
   settings: StepSettings,
   holdings: Holdings,
 ): Promise<Numbers> {
-  const { images, labels, accumulate = 1 } = input
+  const { images, labels, accumulate = 1, share: outerShare = 1 } = input
   const { distillation } = settings
   const starts = microBatches(labels.length, accumulate)
   let total: Numbers = { loss: 0, correct: 0, gateGradients: [], alphaGradients: [] }
@@ -198,7 +207,7 @@ async function runBatch(
     const teacherLogits =
       distillation && (share === 1 ? distillation.teacherLogits : tf.slice2d(distillation.teacherLogits, [start, 0], [end - start, -1]))
     const taught = distillation && teacherLogits && { distillation: { ...distillation, teacherLogits } }
-    const numbers = await runStep(batch, sink, { ...settings, ...taught, share }, holdings)
+    const numbers = await runStep(batch, sink, { ...settings, ...taught, share: share * outerShare }, holdings)
     if (part !== images) holdings.handOver(part).dispose()
     if (teacherLogits !== distillation?.teacherLogits) teacherLogits?.dispose()
     total = {
@@ -261,6 +270,7 @@ export {
   type GateResult,
   gateStep,
   type LossResult,
+  partStarts,
   predict,
   type StepInput,
   type TrainInput,

@@ -5,10 +5,13 @@ import { setImmediate as nextTurn } from 'node:timers/promises'
 import * as tf from '@tensorflow/tfjs-core'
 import type { LayerGraph, Shape } from '../../search-space/index.ts'
 import { type Batch, batchIndices, type BatchRequest, type BatchSource } from '../datasets/index.ts'
-import { averageStatistics, batchStatistics, type ChannelStatistics, predict, type Weights } from '../executor/index.ts'
-import { createTally, type Score } from './score.ts'
+import { batchStatistics, type ChannelStatistics, predict, type Weights } from '../executor/index.ts'
+import { createTally, type ScoreSums } from './score.ts'
 
 type Statistics = ReadonlyMap<string, ChannelStatistics>
+
+/** Statistics of one mini-batch. */
+type Observed = Map<string, ChannelStatistics>
 
 type Evaluated = {
   readonly graph: LayerGraph
@@ -42,34 +45,44 @@ async function forEachBatch(
   }
 }
 
-/** The mean over `count` unchanged mini-batches of a share of the training images. */
-async function estimateStatistics(
+/** Every `count`-th of some mini-batches, from number `index` on: what one of `count` threads works on. */
+type Turn = { readonly index: number; readonly count: number }
+
+const isTurn = ({ index, count }: Turn, batch: number) => batch % count === index
+
+/** Batch-norm statistics of `count` unchanged mini-batches of a share of the training images, of each by itself. */
+async function observeStatistics(
   evaluated: Evaluated,
-  { share, batchSize, count, seed }: { share: Uint32Array; batchSize: number; count: number; seed: string },
-): Promise<Statistics> {
-  const requests = Array.from({ length: count }, (_, i) => ({ split: 'train' as const, indices: batchIndices(share, batchSize, i, seed) }))
-  const observed: Map<string, ChannelStatistics>[] = []
+  { share, batchSize, count, seed, turn }: { share: Uint32Array; batchSize: number; count: number; seed: string; turn: Turn },
+): Promise<Observed[]> {
+  const batches = Array.from({ length: count }, (_, i) => i).filter((i) => isTurn(turn, i))
+  const requests = batches.map((i) => ({ split: 'train' as const, indices: batchIndices(share, batchSize, i, seed) }))
+  const observed: Observed[] = []
   await forEachBatch(evaluated, requests, async (images) => {
     observed.push(await batchStatistics(evaluated.graph, evaluated.weights, images))
   })
-  return averageStatistics(observed)
+  return observed
 }
 
-/** The score on these images of a split. */
-async function scoreOn(
+/** What the score on these images of a split is made of. */
+async function sumScore(
   evaluated: Evaluated,
-  { split, indices, batchSize, statistics }: { split: 'train' | 'test'; indices: Uint32Array; batchSize: number; statistics: Statistics },
-): Promise<Score> {
-  const { graph, weights } = evaluated
-  const requests = Array.from({ length: Math.ceil(indices.length / batchSize) }, (_, i) => ({
+  {
     split,
-    indices: indices.subarray(i * batchSize, (i + 1) * batchSize),
-  }))
+    indices,
+    batchSize,
+    statistics,
+    turn,
+  }: { split: 'train' | 'test'; indices: Uint32Array; batchSize: number; statistics: Statistics; turn: Turn },
+): Promise<ScoreSums> {
+  const { graph, weights } = evaluated
+  const batches = Array.from({ length: Math.ceil(indices.length / batchSize) }, (_, i) => i).filter((i) => isTurn(turn, i))
+  const requests = batches.map((i) => ({ split, indices: indices.subarray(i * batchSize, (i + 1) * batchSize) }))
   const tally = createTally()
   await forEachBatch(evaluated, requests, async (images, labels) => {
     tally.add(await predict({ graph, weights, images, statistics }), labels)
   })
-  return tally.score()
+  return tally.sums()
 }
 
-export { estimateStatistics, scoreOn, type Statistics, withImages }
+export { type Observed, observeStatistics, type Statistics, sumScore, withImages }

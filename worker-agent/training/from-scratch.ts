@@ -4,30 +4,27 @@
 //
 // Everything random is a function of seed and step. A training that goes on from a checkpoint does bit for bit what it
 // would have done without the break, on any backend that computes the same twice: wasm and cpu do.
+//
+// In n threads, each trains on its part of every mini-batch (threads/): gradients are those of the n parts as micro-batches,
+// so that the number of threads counts among what has to be the same for the same bits.
 
 import { createHash } from 'node:crypto'
 import { setImmediate as nextTurn } from 'node:timers/promises'
-import type * as tf from '@tensorflow/tfjs-core'
 import type { EpochReport, Recipe, Tensor, TrainingIdentity } from '../../coordinator/protocol/index.ts'
-import { createRandom, type Path, printArchitecture, seedState, type Space, weightKeys } from '../../search-space/index.ts'
+import { type Path, printArchitecture, type Space } from '../../search-space/index.ts'
 import type { Backend } from '../backends/backends.ts'
-import { type Batch, batchIndices, type BatchRequest, type Dataset, openBatchSource, splitShares } from '../datasets/index.ts'
-import { createSgd, createWeights, trainStep, type Weights } from '../executor/index.ts'
+import { type Dataset, splitShares } from '../datasets/index.ts'
+import { averageStatistics } from '../executor/index.ts'
 import { checkFits, type Checkpoint } from './checkpoint.ts'
-import { estimateStatistics, scoreOn, type Statistics, withImages } from './evaluation.ts'
-import { type Accumulate, createMicroBatches } from './micro-batches.ts'
-import { createMovingAverage } from './moving-average.ts'
-import { rateAt, type Schedule, scheduleOf } from './schedule.ts'
-import type { Score } from './score.ts'
+import type { Statistics } from './evaluation.ts'
+import type { Accumulate } from './micro-batches.ts'
+import { createReplica, type TrainingTask } from './replica.ts'
+import { type Schedule, scheduleOf } from './schedule.ts'
+import { type Score, scoreOf } from './score.ts'
+import type { Teacher } from './teacher.ts'
+import { chooseThreads, type Threads } from './threads/choose-threads.ts'
+import { startTeam, type ThreadTeam } from './threads/thread-team.ts'
 import { TrainerError } from './trainer.ts'
-
-/** A trained network to learn from. */
-type Teacher = {
-  /** SHA-256 of its weights, hexadecimal. */
-  readonly fingerprint: string
-  /** [batch, height, width, channels], normalised as the student's, to [batch, classes], which the caller disposes. */
-  logits(images: tf.Tensor4D): tf.Tensor2D
-}
 
 /** Weights to start from instead of random ones. */
 type InitialWeights = { readonly fingerprint: string; readonly tensors: ReadonlyMap<string, Tensor> }
@@ -57,7 +54,9 @@ type FromScratchOptions = {
   readonly checkpoint?: Checkpoint
   /** When to keep one; the last is made when the training ends or `signal` is aborted. Default: never. */
   readonly checkpoints?: CheckpointPlan
-  /** Parts that a mini-batch is split into. Default: as few as fit into the device's memory. */
+  /** Threads that share each mini-batch, this one included. Default: 1. */
+  readonly threads?: Threads
+  /** Parts that a mini-batch, or a thread's part of it, is split into. Default: as few as fit into the device's memory. */
   readonly accumulate?: Accumulate
   /** Evaluate on the test split at the end; default: leave it alone. */
   readonly test?: boolean
@@ -73,6 +72,8 @@ type FromScratchResult = {
   readonly end: 'finished' | 'stopped'
   readonly identity: TrainingIdentity
   readonly schedule: Schedule
+  /** That trained it at the end. */
+  readonly threads: number
   readonly reports: readonly EpochReport[]
   readonly validation: Score
   readonly test: Score | null
@@ -104,13 +105,6 @@ function identityOf({ dataset, space, path, recipe, seed, shareSeed = seed, init
   }
 }
 
-/** Shapes and values of some weights. */
-async function readTensors(weights: Weights, keys: readonly string[]): Promise<Map<string, Tensor>> {
-  const tensors = new Map<string, Tensor>()
-  for (const key of keys) tensors.set(key, { shape: weights.spec(key).shape, values: await weights.read(key) })
-  return tensors
-}
-
 /** Which training images are trained on, and which are looked at. Throws TrainerError where either are too few. */
 function sharesOf({ dataset, recipe, seed, shareSeed = seed }: FromScratchOptions): { train: Uint32Array; validation: Uint32Array } {
   const { validationShare, batchSize } = recipe
@@ -133,59 +127,50 @@ function sharesOf({ dataset, recipe, seed, shareSeed = seed }: FromScratchOption
 
 /**
  * Throws CheckpointError `does-not-fit` where the checkpoint is of another training, TrainingDivergedError where the loss
- * is no number any more, TrainerError where there are too few images, and the signal's reason.
+ * is no number any more, TrainerError where there are too few images, TrainingThreadError where one of several threads fails,
+ * and the signal's reason.
  */
 async function trainFromScratch(options: FromScratchOptions): Promise<FromScratchResult> {
   const { backend, dataset, space, path, recipe, seed, initial, teacher, checkpoint, checkpoints, signal, onStep, onReport } = options
-  const { batchSize, labelSmoothing, momentum, weightDecay, dropout: dropoutRate, averageDecay, stopBelow } = recipe
+  const { stopBelow } = recipe
+  const onNote = options.onNote ?? (() => undefined)
   const shares = sharesOf(options)
   const schedule = scheduleOf(recipe, shares.train.length)
   const { stepsPerEpoch, steps } = schedule
   const identity = identityOf(options)
   if (checkpoint) checkFits(checkpoint.identity, identity)
-
-  const graph = space.network(path)
-  const keys = weightKeys(graph)
-  const weights = createWeights(backend, space.weightSpecs, seed)
-  const optimiser = createSgd({ momentum, nesterov: true, weightDecay })
-  for (const [key, { values }] of checkpoint?.weights ?? initial?.tensors ?? []) weights.write(key, values)
-  for (const [key, { shape, values }] of checkpoint?.velocities ?? []) optimiser.writeVelocity(key, shape, values)
-  const average = averageDecay > 0 ? await createMovingAverage(backend, weights, keys, averageDecay) : null
-  for (const [key, { values }] of checkpoint?.average ?? []) average?.weights.write(key, values)
-  const source = await openBatchSource(dataset)
-  const microBatches = createMicroBatches(options.accumulate ?? 'auto', (parts, reason) =>
-    options.onNote?.(`mini-batches are split into ${parts} from now on: ${reason}`),
-  )
-  const evaluated = { graph, weights: average?.weights ?? weights, source, shape: space.input, signal }
+  const threads = chooseThreads(options.threads ?? 1, { backend, batchSize: recipe.batchSize, teacher, onNote })
+  if (threads > 1) onNote(`${threads} threads share each mini-batch`)
+  if (checkpoint && checkpoint.threads !== threads) {
+    onNote(`the checkpoint is of ${checkpoint.threads} threads, this training has ${threads}: not bit for bit the same network`)
+  }
 
   const firstStep = checkpoint?.step ?? 0
+  const task: TrainingTask = {
+    graph: space.network(path),
+    weightSpecs: space.weightSpecs,
+    shape: space.input,
+    recipe,
+    schedule,
+    seed,
+    shares,
+    firstStep,
+    accumulate: options.accumulate ?? 'auto',
+  }
+  const state = checkpoint ?? { weights: initial?.tensors ?? new Map(), velocities: new Map(), average: new Map() }
+  const place = { index: 0, count: threads }
+  const replica = await createReplica({ backend, dataset, task, place, state, teacher, signal, onNote })
+  let team: ThreadTeam | null = null
+
   let step = firstStep
   let lossSum = checkpoint?.lossSum ?? 0
   let best = checkpoint?.best ?? null
   const reports: EpochReport[] = [...(checkpoint?.reports ?? [])]
   let saved = { step, epoch: Math.floor(step / stepsPerEpoch), atMs: performance.now() }
 
-  const readVelocities = async () => {
-    const velocities = new Map<string, Tensor>()
-    for (const key of keys) {
-      const values = await optimiser.readVelocity(key)
-      if (values) velocities.set(key, { shape: weights.spec(key).shape, values })
-    }
-    return velocities
-  }
-
   const save = async () => {
     if (!checkpoints || saved.step === step) return
-    await checkpoints.save({
-      identity,
-      step,
-      lossSum,
-      reports,
-      best,
-      weights: await readTensors(weights, keys),
-      velocities: await readVelocities(),
-      average: average ? await readTensors(average.weights, keys) : new Map(),
-    })
+    await checkpoints.save({ identity, step, lossSum, reports, best, threads, ...(await replica.state()) })
     saved = { step, epoch: Math.floor(step / stepsPerEpoch), atMs: performance.now() }
   }
 
@@ -197,51 +182,31 @@ async function trainFromScratch(options: FromScratchOptions): Promise<FromScratc
     throw new TrainingDivergedError(`the ${what} is ${value} at step ${step} of ${steps}: use a smaller learningRate or a longer warm-up`)
   }
 
-  /** Of the steps left; images that are in files are decoded ahead. */
-  function* trainRequests(): Generator<BatchRequest> {
-    for (let index = firstStep; index < steps; index++) {
-      yield {
-        split: 'train',
-        indices: batchIndices(shares.train, batchSize, index, `scratch/${seed}`),
-        augmentation: { settings: recipe.augmentation, seed: ['augmentation', seed, index] },
-      }
-    }
-  }
-  const trainBatches = source.batches(trainRequests())
+  /** The other threads train without a word up to this step. */
+  let announced = firstStep
 
   const train = async () => {
-    const batch = (await trainBatches.next()).value as Batch
-    const loss = await withImages(batch, space.input, async (images) => {
-      const teacherLogits = teacher?.logits(images)
-      const result = await microBatches
-        .run(batchSize, (parts) =>
-          trainStep({
-            graph,
-            weights,
-            images,
-            labels: batch.labels,
-            labelSmoothing,
-            accumulate: parts,
-            // A step that is tried again with more parts draws the same numbers again.
-            ...(dropoutRate > 0 && { dropout: { rate: dropoutRate, random: createRandom(seedState('dropout', seed, step)) } }),
-            ...(teacherLogits && { distillation: { ...recipe.distillation, teacherLogits } }),
-          }),
-        )
-        .finally(() => teacherLogits?.dispose())
-      optimiser.apply(weights, result.gradients, rateAt(step, schedule, recipe.learningRate))
-      average?.update(step)
-      return result.loss
-    })
+    if (team && step === announced) {
+      announced = Math.min(steps, (Math.floor(step / stepsPerEpoch) + 1) * stepsPerEpoch)
+      team.train(announced - step)
+    }
+    const own = await replica.gradients()
+    const { loss, tensors } = team ? await team.exchange(own) : own
+    replica.apply(tensors)
     step++
     checkFinite(loss, 'loss')
     lossSum += loss
     onStep?.(step, schedule, loss)
   }
 
+  const score = async (images: 'validation' | 'test', statistics: Statistics) => {
+    const own = () => replica.score(images, statistics)
+    return scoreOf(team ? await team.score(images, statistics, own) : [await own()])
+  }
+
   const evaluate = async () => {
-    const count = recipe.statisticsBatches
-    const statistics = await estimateStatistics(evaluated, { share: shares.train, batchSize, count, seed: `statistics/${seed}` })
-    const validation = await scoreOn(evaluated, { split: 'train', indices: shares.validation, batchSize, statistics })
+    const statistics = averageStatistics(team ? await team.observe(replica.observe) : await replica.observe())
+    const validation = await score('validation', statistics)
     checkFinite(validation.crossEntropy, 'cross-entropy')
     return { step, statistics, validation }
   }
@@ -271,6 +236,11 @@ async function trainFromScratch(options: FromScratchOptions): Promise<FromScratc
   }
 
   try {
+    if (threads > 1) {
+      const weights = space.weightSpecs.filter(({ key }) => replica.keys.includes(key))
+      const shared = { backend, dataset, task, teacher: teacher?.model }
+      team = await startTeam({ ...shared, count: threads, weights, state: await replica.state(), onNote })
+    }
     let last: Evaluation | null = null
     for (;;) {
       // Due at once, too, where a training was broken off before it had evaluated.
@@ -284,19 +254,15 @@ async function trainFromScratch(options: FromScratchOptions): Promise<FromScratc
     await save()
     const { statistics, validation } = last?.step === step ? last : await evaluate()
     const end = isHopeless() ? 'stopped' : 'finished'
-    const all = () => Uint32Array.from({ length: dataset.test.count }, (_, index) => index)
-    const isTested = options.test === true && end === 'finished'
-    const test = isTested ? await scoreOn(evaluated, { split: 'test', indices: all(), batchSize, statistics }) : null
-    const trained = { weights: await readTensors(evaluated.weights, keys), statistics }
-    return { end, identity, schedule, reports, validation, test, ...trained, brokenFiles: source.brokenFiles() }
+    const test = options.test === true && end === 'finished' ? await score('test', statistics) : null
+    const brokenFiles = [...new Set([...replica.brokenFiles(), ...(team?.brokenFiles() ?? [])])].sort()
+    return { end, identity, schedule, threads, reports, validation, test, weights: await replica.evaluated(), statistics, brokenFiles }
   } catch (error) {
     if (signal?.aborted === true && error === signal.reason) await save()
     throw error
   } finally {
-    await trainBatches.return()
-    weights.dispose()
-    average?.dispose()
-    optimiser.clear()
+    await team?.close()
+    await replica.dispose()
   }
 }
 
@@ -305,7 +271,6 @@ export {
   type FromScratchOptions,
   type FromScratchResult,
   type InitialWeights,
-  type Teacher,
   trainFromScratch,
   TrainingDivergedError,
 }

@@ -11,9 +11,18 @@ type Score = {
   readonly images: number
 }
 
+/** What a score is made of, so that several threads can add theirs up. */
+type ScoreSums = {
+  readonly images: number
+  readonly first: number
+  readonly firstFive: number
+  readonly crossEntropy: number
+}
+
 type Tally = {
   /** Takes in a batch: `logits` is row-major [labels.length, classes]. */
   add(logits: Float32Array, labels: Int32Array): void
+  sums(): ScoreSums
   score(): Score
 }
 
@@ -34,11 +43,19 @@ function crossEntropyOf(row: Float32Array, label: number): number {
   return largest + Math.log(total) - (row[label] as number)
 }
 
+/** The score of all images together. */
+function scoreOf(parts: readonly ScoreSums[]): Score {
+  const sum = (field: keyof ScoreSums) => parts.reduce((total, part) => total + part[field], 0)
+  const images = sum('images')
+  return { top1: sum('first') / images, top5: sum('firstFive') / images, crossEntropy: sum('crossEntropy') / images, images }
+}
+
 function createTally(): Tally {
   let images = 0
   let first = 0
   let firstFive = 0
   let crossEntropy = 0
+  const sums = (): ScoreSums => ({ images, first, firstFive, crossEntropy })
   return {
     add(logits, labels) {
       const classes = logits.length / labels.length
@@ -51,8 +68,9 @@ function createTally(): Tally {
       }
       images += labels.length
     },
-    score: () => ({ top1: first / images, top5: firstFive / images, crossEntropy: crossEntropy / images, images }),
+    sums,
+    score: () => scoreOf([sums()]),
   }
 }
 
-export { createTally, type Score, type Tally }
+export { createTally, type Score, scoreOf, type ScoreSums, type Tally }

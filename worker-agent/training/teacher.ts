@@ -4,8 +4,17 @@ import * as tf from '@tensorflow/tfjs-core'
 import { createSpace, parseArchitecture, type SpaceRef } from '../../search-space/index.ts'
 import type { Dataset, Normalisation } from '../datasets/index.ts'
 import { createInference } from '../executor/index.ts'
-import type { Teacher } from './from-scratch.ts'
 import { type ModelWeights, NetworkWeightsError, teacherFingerprint } from './network-weights.ts'
+
+/** A trained network to learn from. */
+type Teacher = {
+  /** SHA-256 of its weights, hexadecimal. */
+  readonly fingerprint: string
+  /** [batch, height, width, channels], normalised as the student's, to [batch, classes], which the caller disposes. */
+  logits(images: tf.Tensor4D): tf.Tensor2D
+  /** What each thread of a training makes its own of; a teacher without one teaches in one thread only. */
+  readonly model?: TeacherModel
+}
 
 /** A teacher that was made for other images than the student's. */
 class TeacherError extends Error {
@@ -21,7 +30,7 @@ type TeacherModel = ModelWeights & {
 }
 
 /** On the active backend. Throws TeacherError, with both sides named, where it was made for other images than the student's. */
-function createTeacher(model: TeacherModel, dataset: Dataset): Teacher & { dispose(): void } {
+function createTeacher(model: TeacherModel, dataset: Pick<Dataset, 'shape' | 'classes' | 'normalisation'>): Teacher & { dispose(): void } {
   const { architecture, weights, statistics, normalisation } = model
   const space = createSpace(model.space)
   const facts = [
@@ -39,10 +48,11 @@ function createTeacher(model: TeacherModel, dataset: Dataset): Teacher & { dispo
   }
   const inference = createInference({ graph: space.network(parseArchitecture(space, architecture)), weights: valuesOf, statistics })
   return {
+    model,
     fingerprint: teacherFingerprint(model),
     logits: (images) => tf.tidy(() => tf.reshape(inference.run(images), [images.shape[0], space.classes])),
     dispose: () => inference.dispose(),
   }
 }
 
-export { createTeacher, TeacherError }
+export { createTeacher, type Teacher, TeacherError, type TeacherModel }
