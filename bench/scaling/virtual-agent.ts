@@ -72,7 +72,7 @@ async function runVirtualAgent(options: VirtualAgentOptions): Promise<VirtualAge
 
   type Prepared = Awaited<ReturnType<typeof prepare>>
   const prepare = async () => {
-    await clock.join(delivery)
+    await delivery
     const startMs = clock.nowMs()
     const answer = await client.lease(agentId)
     if (answer.kind !== 'task') return { kind: 'no-task' as const, answer }
@@ -81,7 +81,7 @@ async function runVirtualAgent(options: VirtualAgentOptions): Promise<VirtualAge
     return { kind: 'task' as const, task: answer.task, pulled }
   }
   const startPrefetch = () => {
-    prefetch = clock.spawn(prepare)
+    prefetch = prepare()
     return prefetch
   }
 
@@ -95,10 +95,7 @@ async function runVirtualAgent(options: VirtualAgentOptions): Promise<VirtualAge
   const startDelivery = (finished: Finished | null) => {
     if (!finished) return
     const before = delivery
-    delivery = clock.spawn(async () => {
-      await clock.join(before)
-      await deliver(finished)
-    })
+    delivery = before.then(() => deliver(finished))
   }
 
   const train = async (task: Task): Promise<Finished> => {
@@ -106,23 +103,22 @@ async function runVirtualAgent(options: VirtualAgentOptions): Promise<VirtualAge
     const startMs = clock.nowMs()
     const keys = trainer.keysOf(work)
     const isTraining = work.kind === 'trainWeights'
-    if (isTraining) await exchange.begin(keys)
+    if (isTraining) await clock.compute(() => exchange.begin(keys))
     let pulled: Awaited<ReturnType<typeof exchange.pull>> | null = null
     let refreshes = 0
     let total = 0
     const refresh = () => {
       refreshes += 1
       const delivered = delivery
-      void clock.spawn(async () => {
-        await clock.join(delivered)
+      void delivered.then(async () => {
         pulled = await exchange.pull(keys)
       })
     }
-    const { result } = await trainer.run(work, async (stepsLeft) => {
+    const step = async (stepsLeft: number) => {
       total = Math.max(total, stepsLeft)
       const done = total - stepsLeft
       if (isShared(work) && (refreshes === 0 || (refreshes === 1 && done * 2 >= total))) refresh()
-      await clock.sleep(stepMs * STEP_FACTORS[work.kind])
+      await clock.interrupt(stepMs * STEP_FACTORS[work.kind])
       if (pulled) {
         const arrived = pulled
         pulled = null
@@ -132,7 +128,8 @@ async function runVirtualAgent(options: VirtualAgentOptions): Promise<VirtualAge
       }
       const left = (stepsLeft - 1) * stepMs * STEP_FACTORS[work.kind]
       if (!prefetch && left <= PREFETCH_MARGIN * exchangeMs + PREFETCH_STEPS * stepMs) void startPrefetch()
-    })
+    }
+    const { result } = await clock.compute(() => trainer.run(work, step))
     const made = isTraining
       ? await exchange.finish({ taskId: task.taskId, members: membersOf(work) }, keys, (key) => shareOf(work, owners.get(key)))
       : null
@@ -154,14 +151,17 @@ async function runVirtualAgent(options: VirtualAgentOptions): Promise<VirtualAge
       startDelivery(finished)
       finished = null
     }
-    const prepared: Prepared = await clock.join(prefetch ?? startPrefetch())
+    const prepared: Prepared = await (prefetch ?? startPrefetch())
     prefetch = null
-    if (prepared.kind === 'task') await exchange.adopt(prepared.pulled)
+    if (prepared.kind === 'task') {
+      const { pulled } = prepared
+      await clock.compute(() => exchange.adopt(pulled))
+    }
     startDelivery(finished)
     finished = null
     if (prepared.kind === 'task') finished = await train(prepared.task)
     else {
-      await clock.join(delivery)
+      await delivery
       if (prepared.answer.kind === 'finished') return totals
       await clock.sleep(prepared.answer.retryAfterMs)
     }

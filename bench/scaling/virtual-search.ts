@@ -83,7 +83,7 @@ async function runVirtualSearch(wanted: VirtualSearch): Promise<VirtualResult> {
     const trainer = createTrainer({ backend, dataset, source, space: coordinator.space, config })
     const halfway = START_MS + (steps * STEP_MS) / 2
     const diesAtMs = isLast && variant === 'dying' ? halfway : Number.POSITIVE_INFINITY
-    return clock.spawn(() => runVirtualAgent({ name: `virtual ${i}`, clock, coordinator, client, trainer, dataset, stepMs, diesAtMs }))
+    return runVirtualAgent({ name: `virtual ${i}`, clock, coordinator, client, trainer, dataset, stepMs, diesAtMs })
   })
   await clock.run()
   const totals = await Promise.all(runs)
