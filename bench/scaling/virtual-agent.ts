@@ -44,6 +44,7 @@ async function runVirtualAgent(options: VirtualAgentOptions): Promise<VirtualAge
     name,
     device: 'virtual',
     backend: 'wasm',
+    lanes: 1,
     dataset: {
       name: dataset.name,
       fingerprint: dataset.fingerprint,

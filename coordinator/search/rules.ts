@@ -16,6 +16,7 @@ import {
   type ReleaseRequest,
   type SubmitRequest,
   type SubmitResponse,
+  type TaskWork,
   WAIT_MS,
 } from '../protocol/index.ts'
 import { type Attendance, findStrategy, type Member, type Strategy, type StrategyContext } from '../strategies/index.ts'
@@ -95,7 +96,7 @@ function registerAgent(search: OpenSearch, request: RegisterRequest, agentId: st
       idleMs: 0,
       peakBytes: null,
       imagesPerSecond: null,
-      lanes: request.lanes ?? 1,
+      ...(request.lanes !== undefined && { lanes: request.lanes }),
       steps: 0,
       bytesSent: 0,
       bytesReceived: 0,
@@ -178,6 +179,20 @@ function attendanceOf(search: OpenSearch, asker: AgentRecord, nextTaskId: number
   }
 }
 
+/**
+ * An agent that says nothing of lanes is of version 0.1.0, which takes a task with fields that it does not know for an answer to ask for
+ * again and again. Throws ProblemError `conflict`, which ends it.
+ */
+function checkUnderstands(agent: AgentRecord, work: TaskWork): void {
+  const isPlain = work.kind !== 'trainWeights' || !(work.lanes ?? work.schedule ?? work.round)
+  if (agent.lanes !== undefined || isPlain) return
+  throw new ProblemError(
+    'conflict',
+    `agent ${agent.name} is of an older version, which cannot work beside others: start it anew with this one`,
+    [{ path: 'agentId', message: 'registered without `lanes`' }],
+  )
+}
+
 /** Hands out a task: one that came back first, else a new one. */
 function leaseTask(search: OpenSearch, agentId: string, leaseId: string, nowMs: number): LeaseResponse {
   const { store, setup, strategy, context } = search
@@ -194,6 +209,7 @@ function leaseTask(search: OpenSearch, agentId: string, leaseId: string, nowMs: 
 
     const lease = { leaseId, agentId, expiresAtMs: nowMs + leaseMs, leasedAtMs: nowMs }
     const hand = (task: OutstandingTask): LeaseResponse => {
+      checkUnderstands(agent, task.work)
       store.writeOutstanding(task)
       return { kind: 'task', task: { taskId: task.taskId, leaseId, leaseMs, work: task.work } }
     }
