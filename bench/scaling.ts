@@ -14,7 +14,7 @@ import { cpus } from 'node:os'
 import { parseArgs } from 'node:util'
 import { runSideBySide, startCommand } from '../command-line/child-commands.ts'
 import { type RulerPoint, stepsFor } from './scaling/efficiency.ts'
-import { type RealResult, runReal } from './scaling/real.ts'
+import { type RealCase, type RealResult, runReal } from './scaling/real.ts'
 import { SPACE, type Variant, variants, type VirtualResult, type VirtualSearch } from './scaling/virtual-search.ts'
 
 const { values: flags } = parseArgs({
@@ -110,20 +110,21 @@ const cases = [...alone.filter(({ each }) => each === steps), ...together].map((
 
 const real: RealResult[] = []
 const realSteps = flags.quick ? 96 : Number(flags['real-steps'])
-const realCases = [
-  { agents: 1, threads: 1 },
+const realCases: RealCase[] = [
+  { agents: 1, threads: 1, line: 'loopback' },
   ...(cpus().length > 1
-    ? [
-        { agents: 2, threads: 1 },
-        { agents: 1, threads: 2 },
-      ]
+    ? ([
+        { agents: 2, threads: 1, line: 'loopback' },
+        { agents: 1, threads: 2, line: 'loopback' },
+        { agents: 2, threads: 1, line: 'far' },
+      ] as const)
     : []),
 ]
 for (const one of realSteps > 0 ? realCases : []) {
   for (const seed of seeds) {
     const result = await runReal(one, realSteps, seed)
     note(
-      `real: ${one.agents} agents of ${one.threads} threads  ${result.seconds.toFixed(1)} s  ${(100 * result.accuracy).toFixed(1)} %  idle ${(100 * result.idleShare).toFixed(1)} %`,
+      `real: ${one.agents} agents of ${one.threads} threads, ${one.line}  ${result.seconds.toFixed(1)} s  ${(100 * result.accuracy).toFixed(1)} %  idle ${(100 * result.idleShare).toFixed(1)} %`,
     )
     real.push(result)
   }

@@ -104,4 +104,4 @@ async function runVirtualSearch(wanted: VirtualSearch): Promise<VirtualResult> {
   }
 }
 
-export { DATASET, runVirtualSearch, searchConfig, SPACE, type Variant, variants, type VirtualResult, type VirtualSearch }
+export { DATASET, far, runVirtualSearch, searchConfig, SPACE, type Variant, variants, type VirtualResult, type VirtualSearch }

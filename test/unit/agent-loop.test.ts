@@ -51,7 +51,7 @@ function createWorld(script: Script) {
   const requests: string[] = []
   const released: { taskId: number; reason: ReleaseRequest['reason'] }[] = []
   const queued: Task[] = script.works.map((work, i) => {
-    return { taskId: i + 1, leaseId: 'l0123456789ab', leaseMs: script.leaseMs ?? 60_000, work }
+    return { taskId: i + 1, leaseId: `l${String(i).padStart(12, '0')}`, leaseMs: script.leaseMs ?? 60_000, work }
   })
   const tasks = new Map(queued.map((task) => [task.work, task]))
   const moods = new Map([...(script.training ?? [])].map(([taskId, { mood, times }]) => [taskId, { mood, times }]))

@@ -35,10 +35,11 @@ describe('an agent', () => {
 
   it('that leases at the same time as others gets another task than they do', async () => {
     const search = await createTestSearch({ steps: 100, strategy: { warmupSteps: 100 } })
-    const agents = await Promise.all(Array.from({ length: 8 }, (_, index) => registerTestAgent(search, `agent ${index}`)))
+    // Two: a third would have to wait for the next round.
+    const agents = await Promise.all(Array.from({ length: 2 }, (_, index) => registerTestAgent(search, `agent ${index}`)))
     const tasks = await Promise.all(agents.map((agentId) => leaseTask(search, agentId)))
-    expect(tasks.map((task) => task.taskId).toSorted()).toEqual([1, 2, 3, 4, 5, 6, 7, 8])
-    expect(new Set(tasks.map((task) => task.leaseId)).size).toBe(8)
+    expect(tasks.map((task) => task.taskId).toSorted()).toEqual([1, 2])
+    expect(new Set(tasks.map((task) => task.leaseId)).size).toBe(2)
     const answers = await Promise.all(
       tasks.flatMap((task, index) => [
         submitTask(search, agents[index] as string, task),
@@ -46,10 +47,10 @@ describe('an agent', () => {
       ]),
     )
     expect(answers.map((answer) => answer.kind).toSorted()).toEqual([
-      ...Array<string>(8).fill('accepted'),
-      ...Array<string>(8).fill('duplicate'),
+      ...Array<string>(2).fill('accepted'),
+      ...Array<string>(2).fill('duplicate'),
     ])
-    expect((await readStatus(search)).tasks).toMatchObject({ created: 8, done: 8, duplicates: 8, leased: 0 })
+    expect((await readStatus(search)).tasks).toMatchObject({ created: 2, done: 2, duplicates: 2, leased: 0 })
   })
 
   it('sees alpha move by its gate gradients, and nothing else of alpha', async () => {
