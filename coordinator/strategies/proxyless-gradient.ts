@@ -8,7 +8,7 @@ import { createRandom, randomStateSchema, type Random, type RandomState, seedSta
 import { ProblemError, type ProxylessGradientConfig, type ResultOf, type TaskWork } from '../protocol/index.ts'
 import { type BlockSample, updateAlpha } from './alpha-update.ts'
 import { argmax, entropy, softmax } from './distribution.ts'
-import { ALONE, type Attendance, openRound, type Round, roundSchema, takeTurn, withoutEnded, workOf } from './rounds.ts'
+import { ALONE, type Attendance, openRound, type Round, roundSchema, sharedSteps, takeTurn, withoutEnded, workOf } from './rounds.ts'
 import type { Absorbed, Description, Proposal, Strategy, StrategyContext } from './strategy.ts'
 
 const DEFAULT_WARMUP_SHARE = 0.1
@@ -188,8 +188,12 @@ function propose(state: State, context: StrategyContext, attendance: Attendance 
   if (state.evaluationsProposed < evaluationsDue && !allWeightsProposed) return evaluation(state, evaluationsDue, evaluateImages)
 
   const architectureDue = Math.floor(Math.max(0, weightsProposed - warmup) / archEvery) - state.architectureStepsProposed
-  if (architectureDue >= tasks.architectureSteps || (allWeightsProposed && architectureDue > 0)) {
-    const steps = Math.min(architectureDue, tasks.architectureSteps)
+  // Where agents share rounds, none should be away for longer than a round takes.
+  const local = sharedSteps(state.rounds ?? [], attendance.asker.agentId)
+  const most = local === null ? tasks.architectureSteps : Math.max(1, Math.round((tasks.architectureSteps * local) / tasks.weightSteps))
+  const atOnce = Math.min(tasks.architectureSteps, most)
+  if (architectureDue >= atOnce || (allWeightsProposed && architectureDue > 0)) {
+    const steps = Math.min(architectureDue, atOnce)
     return withRandom(
       state,
       (random) => ({

@@ -16,10 +16,10 @@ import { COMMON_EXPONENT, MAX_TASK_STEPS, OPERATION_EXPONENT, roundShare, type W
 import { countOwners, divide, drawPath, type Part } from './parts.ts'
 
 /** β above. */
-const EFFORT_EXPONENT = 0.15
+const EFFORT_EXPONENT = 0.1
 /** Two agents do well with tasks of any length; the more there are, the fewer operations each has, and the sooner they must change hands. */
 const BASE_LEARNERS = 2
-const LENGTH_EXPONENT = 1.5
+const LENGTH_EXPONENT = 1.75
 /** Below this an agent is busy with requests more than with training. */
 const MIN_LOCAL_STEPS = 2
 /** A task takes at least this many times as long as what the others have learnt takes to arrive. */
@@ -222,6 +222,12 @@ function takeTurn(rounds: readonly Round[], { asker, members, outstanding }: Att
   const isAtWork = (agentId: string) => outstanding.some((task) => task.agentId === agentId && !task.overdue)
   const abandoned = untaken.find(({ seat }) => !isAtWork(seat.agentId))
   return abandoned ? { kind: 'seat', ...abandoned } : { kind: 'wait' }
+}
+
+/** Local steps of an agent's seat in the newest round; null where it has none, or nobody shares that round. */
+function sharedSteps(rounds: readonly Round[], agentId: string): number | null {
+  const seats = rounds.at(-1)?.seats ?? []
+  return seats.length > 1 ? (seats.find((seat) => seat.agentId === agentId)?.steps ?? null) : null
 }
 
 /** The rounds in which somebody still has something to do, and the newest. */
