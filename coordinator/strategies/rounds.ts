@@ -245,6 +245,7 @@ export {
   type Outstanding,
   type Round,
   roundSchema,
+  sharedSteps,
   takeTurn,
   withoutEnded,
   workOf,
