@@ -35,12 +35,12 @@ function watchConnection(stop: AbortSignal, onNote: (line: string) => void): Con
 }
 
 /** As agents of searches register, which train so many paths side by side, and those of trainings ask for a lease. */
-function describeAgent(name: string, device: string, backend: Backend, dataset: Dataset, lanes = 1): RegisterRequest {
+function describeAgent(name: string, device: string, backend: Backend, dataset: Dataset, lanes?: number): RegisterRequest {
   return {
     name: name.slice(0, MAX_NAME),
     device,
     backend: backend.name,
-    ...(lanes > 1 && { lanes }),
+    ...(lanes !== undefined && { lanes }),
     dataset: {
       name: dataset.name,
       fingerprint: dataset.fingerprint,
