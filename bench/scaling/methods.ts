@@ -37,6 +37,10 @@ type Method = {
   readonly outer?: { readonly rate: number; readonly momentum: number }
   /** Share of its next round that an agent has done before it learns what the others have learnt. */
   readonly delay?: number
+  /** At the end of a round this much of what the velocities would still do is done at once, and they begin anew. */
+  readonly flush?: number
+  /** One optimiser for all agents: velocities move with the weights. */
+  readonly moves?: boolean
   /** Each agent forgets its velocities at the end of a round. */
   readonly resets?: boolean
 }
@@ -58,6 +62,27 @@ const methods = {
     operationExponent: 0.25,
     resets: true,
     description: 'velocities forgotten each round',
+  },
+  'rounds-flush': {
+    divided: true,
+    commonExponent: 0.5,
+    operationExponent: 0.25,
+    flush: 1,
+    description: 'velocities spent at the end of each round',
+  },
+  'rounds-half-flush': {
+    divided: true,
+    commonExponent: 0.5,
+    operationExponent: 0.25,
+    flush: 0.5,
+    description: 'half of the velocities spent at the end of each round',
+  },
+  'rounds-moves': {
+    divided: true,
+    commonExponent: 0.5,
+    operationExponent: 0.25,
+    moves: true,
+    description: 'velocities move with the weights',
   },
   'rounds-half-late': {
     divided: true,
@@ -140,7 +165,10 @@ async function trainSupernet({ method: name, agents, steps, task, seed }: Method
   const shared: Values = new Map()
   for (const { key } of space.weightSpecs) shared.set(key, await device.read(key))
   /** W and M of each agent: its own weights, and the shards' as it knows them. */
-  const learners = Array.from({ length: agents }, () => ({ own: new Map(shared), mirror: new Map(shared), sgd: createSgd(sgdSettings) }))
+  const common = createSgd(sgdSettings)
+  const learners = Array.from({ length: agents }, () => {
+    return { own: new Map(shared), mirror: new Map(shared), sgd: method.moves ? common : createSgd(sgdSettings) }
+  })
   type Learner = (typeof learners)[number]
   const outerVelocity: Values = new Map()
   let batch = 0
@@ -166,6 +194,20 @@ async function trainSupernet({ method: name, agents, steps, task, seed }: Method
     }
     await stream.return()
     for (const key of keys) own.set(key, await device.read(key))
+  }
+
+  /** w ← w − rate · m / (1 − m) · v, all that v would still do if no gradient came any more; v ← 0. */
+  const spend = async ({ own, sgd }: Learner, keys: Iterable<string>, amount: number) => {
+    const { momentum } = sgdSettings
+    for (const key of keys) {
+      const velocity = await sgd.readVelocity(key)
+      if (!velocity) continue
+      own.set(
+        key,
+        zipWith(own.get(key) as Float32Array, velocity, (w, v) => w - (amount * momentum * v) / (1 - momentum)),
+      )
+      sgd.writeVelocity(key, device.spec(key).shape, new Float32Array(velocity.length))
+    }
   }
 
   /** The shards' weights, with what the agent has learnt since on top. */
@@ -196,6 +238,7 @@ async function trainSupernet({ method: name, agents, steps, task, seed }: Method
       if (late > 0) await train(learner, mine.slice(0, late), step)
       adopt(learner)
       if (late < length) await train(learner, mine.slice(late), step + late)
+      if (method.flush) await spend(learner, touched[i] as Set<string>, cosineRate(step + length, steps, rate) * method.flush)
       if (method.resets) learner.sgd.clear()
       const differences: Values = new Map()
       for (const key of touched[i] as Set<string>) {
