@@ -15,8 +15,8 @@ import type { VirtualClock } from './virtual-clock.ts'
 /** As agent.ts has them. */
 const PREFETCH_MARGIN = 2
 const PREFETCH_STEPS = 2
-/** Steps of the other kinds, as multiples of a weight step on this space (bench:train-step). */
-const STEP_FACTORS = { trainWeights: 1, gateGradients: 2.2, evaluatePaths: 10 } as const
+/** Steps of the other kinds, as multiples of a weight step on this space (bench:train-step); of an evaluation, each mini-batch. */
+const STEP_FACTORS = { trainWeights: 1, gateGradients: 2.2, evaluatePaths: 0.4 } as const
 
 type VirtualAgentOptions = {
   readonly name: string
@@ -104,6 +104,7 @@ async function runVirtualAgent(options: VirtualAgentOptions): Promise<VirtualAge
     const startMs = clock.nowMs()
     const keys = trainer.keysOf(work)
     const isTraining = work.kind === 'trainWeights'
+    if (!isShared(work)) waitingSinceMs = null
     if (isTraining) await clock.compute(() => exchange.begin(keys))
     let pulled: Awaited<ReturnType<typeof exchange.pull>> | null = null
     let refreshes = 0

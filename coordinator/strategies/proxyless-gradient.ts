@@ -5,7 +5,14 @@
 import * as z from 'zod'
 import { expectedLatencyMs } from '../../latency-lut/coverage.ts'
 import { createRandom, randomStateSchema, type Random, type RandomState, seedState } from '../../search-space/index.ts'
-import { ProblemError, type ProxylessGradientConfig, type ResultOf, type TaskWork } from '../protocol/index.ts'
+import {
+  MAX_TASK_GATES,
+  MAX_TASK_STEPS,
+  ProblemError,
+  type ProxylessGradientConfig,
+  type ResultOf,
+  type TaskWork,
+} from '../protocol/index.ts'
 import { type BlockSample, updateAlpha } from './alpha-update.ts'
 import { argmax, entropy, softmax } from './distribution.ts'
 import { ALONE, type Attendance, openRound, type Round, roundSchema, sharedSteps, takeTurn, withoutEnded, workOf } from './rounds.ts'
@@ -158,7 +165,7 @@ function proposeWeights(state: State, context: StrategyContext, attendance: Atte
   const round = turn.kind === 'open' ? (opened as Round) : turn.round
   const seat = turn.kind === 'open' ? round.seats.find(({ agentId }) => agentId === asker.agentId) : turn.seat
   if (!seat) throw new Error(`no seat for agent ${asker.agentId} in the round that it opened`)
-  const work = workOf(round, seat, random)
+  const work = workOf(round, seat, context.config.tasks.weightSteps, random)
   const taken = { ...seat, agentId: asker.agentId, taskId: nextTaskId }
   const seated: Round = { ...round, seats: round.seats.map((other) => (other === seat ? taken : other)) }
   const all = opened ? [...rounds, seated] : rounds.map((other) => (other === round ? seated : other))
@@ -176,6 +183,15 @@ function proposeWeights(state: State, context: StrategyContext, attendance: Atte
   }
 }
 
+/** Architecture steps of one task. Where agents share rounds, a task of gates is as long or short as a seat in a round. */
+function gateSteps(state: State, context: StrategyContext, { asker }: Attendance): number {
+  const { weightSteps, architectureSteps } = context.config.tasks
+  const local = sharedSteps(state.rounds ?? [], asker.agentId)
+  if (local === null) return architectureSteps
+  const gates = state.alpha.reduce((sum, { length }) => sum + length, 0)
+  return Math.min(Math.floor(MAX_TASK_GATES / gates), MAX_TASK_STEPS, Math.max(1, Math.round((architectureSteps * local) / weightSteps)))
+}
+
 function propose(state: State, context: StrategyContext, attendance: Attendance = ALONE): Proposal<State> {
   const { training, tasks } = context.config
   const { archEvery, evaluateEvery, evaluateImages } = settings(context)
@@ -188,10 +204,14 @@ function propose(state: State, context: StrategyContext, attendance: Attendance 
   if (state.evaluationsProposed < evaluationsDue && !allWeightsProposed) return evaluation(state, evaluationsDue, evaluateImages)
 
   const architectureDue = Math.floor(Math.max(0, weightsProposed - warmup) / archEvery) - state.architectureStepsProposed
-  // Where agents share rounds, none should be away for longer than a round takes.
-  const local = sharedSteps(state.rounds ?? [], attendance.asker.agentId)
-  const most = local === null ? tasks.architectureSteps : Math.max(1, Math.round((tasks.architectureSteps * local) / tasks.weightSteps))
-  const atOnce = Math.min(tasks.architectureSteps, most)
+  // Others may be waiting for an agent that has not taken its seat yet; gates wait for nobody.
+  const hasSeat = (state.rounds ?? []).some(({ seats }) =>
+    seats.some((seat) => seat.taskId === null && seat.agentId === attendance.asker.agentId),
+  )
+  const seated = hasSeat ? proposeWeights(state, context, attendance) : null
+  if (seated) return seated
+
+  const atOnce = gateSteps(state, context, attendance)
   if (architectureDue >= atOnce || (allWeightsProposed && architectureDue > 0)) {
     const steps = Math.min(architectureDue, atOnce)
     return withRandom(

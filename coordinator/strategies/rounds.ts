@@ -24,8 +24,6 @@ const LENGTH_EXPONENT = 1.75
 const MIN_LOCAL_STEPS = 2
 /** A task takes at least this many times as long as what the others have learnt takes to arrive. */
 const EXCHANGE_MARGIN = 2
-/** A machine puts together what its lanes have learnt after this many steps: in its memory that costs little. */
-const MERGE_EVERY = 2
 
 /** An agent as far as rounds know it. */
 type Member = {
@@ -111,6 +109,11 @@ function effectiveSteps(steps: readonly number[]): number {
   return total * learners ** -EFFORT_EXPONENT
 }
 
+/** Steps after which learners should put together what they have learnt, if that costs little. */
+function mixingSteps(weightSteps: number, learners: number): number {
+  return Math.min(weightSteps, Math.max(MIN_LOCAL_STEPS, Math.round(weightSteps * (BASE_LEARNERS / learners) ** LENGTH_EXPONENT)))
+}
+
 /** Local steps of each member before the round is cut to fit. */
 function localSteps({ members, weightSteps }: RoundPlan): number[] {
   const learners = sum(members.map(({ lanes }) => lanes))
@@ -119,9 +122,7 @@ function localSteps({ members, weightSteps }: RoundPlan): number[] {
   const speedOf = ({ stepsPerSecond }: Member) => (stepsPerSecond ?? meanSpeed) / meanSpeed
   const exchangeSteps = Math.max(0, ...members.map(({ exchangeMs }) => ((exchangeMs ?? 0) / 1000) * meanSpeed * EXCHANGE_MARGIN))
   const agentsAlone = members.length === 1
-  const base = agentsAlone
-    ? weightSteps
-    : Math.max(MIN_LOCAL_STEPS, exchangeSteps, Math.min(weightSteps, weightSteps * (BASE_LEARNERS / learners) ** LENGTH_EXPONENT))
+  const base = agentsAlone ? weightSteps : Math.max(exchangeSteps, mixingSteps(weightSteps, learners))
   return members.map((member) => {
     const most = Math.floor(MAX_TASK_STEPS / member.lanes)
     return Math.min(most, Math.max(1, Math.round(base * (agentsAlone ? 1 : speedOf(member)))))
@@ -170,19 +171,21 @@ function openRound(plan: RoundPlan, random: Random): Round {
 }
 
 /** Paths of a seat, lanes side by side: lanes never train the same operation within a sub-round, unless they have to. */
-function drawPaths({ lanes, steps, part: own }: Seat, uniform: boolean, random: Random): number[][] {
+function drawPaths({ lanes, steps, part: own }: Seat, mergeEvery: number, uniform: boolean, random: Random): number[][] {
   if (lanes === 1) return Array.from({ length: steps }, () => drawPath(own, uniform, random))
   const shares = Array.from({ length: lanes }, () => 1)
   let parts: Part[] = []
   return Array.from({ length: steps * lanes }, (_, i) => {
-    if (i % (lanes * MERGE_EVERY) === 0) parts = divide(own, shares, random)
+    if (i % (lanes * mergeEvery) === 0) parts = divide(own, shares, random)
     return drawPath(parts[i % lanes] as Part, uniform, random)
   })
 }
 
 /** The work of a seat. An agent that is alone and has one lane gets the plain form, in which everything follows from the step's number. */
-function workOf(round: Round, seat: Seat, random: Random): WeightWork {
-  const paths = drawPaths(seat, round.uniform, random)
+function workOf(round: Round, seat: Seat, weightSteps: number, random: Random): WeightWork {
+  const learners = sum(round.seats.map(({ lanes }) => lanes))
+  const mergeEvery = mixingSteps(weightSteps, learners)
+  const paths = drawPaths(seat, mergeEvery, round.uniform, random)
   const members = round.seats.length
   const plain: WeightWork = { kind: 'trainWeights', firstStep: seat.firstBatch, paths }
   const isPlain = members === 1 && seat.lanes === 1 && round.from === seat.firstBatch && round.effective === paths.length
@@ -190,7 +193,7 @@ function workOf(round: Round, seat: Seat, random: Random): WeightWork {
   const mine = new Set(seat.part.flatMap(({ operations }, block) => operations.map((operation) => `${block}/${operation}`)))
   return {
     ...plain,
-    ...(seat.lanes > 1 && { lanes: { count: seat.lanes, mergeEvery: MERGE_EVERY } }),
+    ...(seat.lanes > 1 && { lanes: { count: seat.lanes, mergeEvery } }),
     schedule: { from: round.from, perStep: round.effective / seat.steps, counts: seat.counts },
     ...(members > 1 && {
       round: {

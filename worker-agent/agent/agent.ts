@@ -254,6 +254,8 @@ async function runAgent({
   /** The task if it is to be delivered; else it is over here and its weights are given up. */
   const attempt = async (prepared: Extract<Prepared, { kind: 'task' }>): Promise<Finished | null> => {
     const { task, lease, keys, pulled } = prepared
+    // What is pulled for a task of another kind comes late for no training.
+    if (!isShared(task.work)) learntAtMs = null
     const ended = await trainTask({
       task,
       keys,
