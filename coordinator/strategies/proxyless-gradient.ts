@@ -193,7 +193,7 @@ function gateSteps(state: State, context: StrategyContext, { asker }: Attendance
 }
 
 function propose(state: State, context: StrategyContext, attendance: Attendance = ALONE): Proposal<State> {
-  const { training, tasks } = context.config
+  const { training } = context.config
   const { archEvery, evaluateEvery, evaluateImages } = settings(context)
   const warmup = warmupSteps(context)
   const weightsProposed = state.weightStepsProposed

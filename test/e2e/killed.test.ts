@@ -69,10 +69,16 @@ describe('when processes die at the worst moment', () => {
   it('an agent killed in the middle of a task loses nothing: another one does the task', async () => {
     const { coordinator, searchId, agentToken } = await startSearch(await freePort())
     const victim = started(startAgent(coordinator, agentToken, data.path, ['--name', 'victim']))
+    const readTasks = async () => (await coordinator.client.searchStatus(searchId)).tasks
+    await waitFor(async () => (await readTasks()).done >= 2, 'the agent to work')
+    // Held still, it has a lease or it has none.
+    await waitFor(async () => {
+      victim.child.kill('SIGSTOP')
+      if ((await readTasks()).leased > 0) return true
+      victim.child.kill('SIGCONT')
+      return false
+    }, 'the agent to have a lease')
     const survivor = started(startAgent(coordinator, agentToken, data.path, ['--name', 'survivor']))
-    const tasksOf = async (name: string) =>
-      (await coordinator.client.searchStatus(searchId)).agents.find((agent) => agent.name === name)?.tasksDone ?? 0
-    await waitFor(async () => (await tasksOf('victim')) >= 2 && (await tasksOf('survivor')) >= 1, 'both agents to work')
     killGroup(victim)
     const status = await waitForPhase(coordinator.client, searchId, 'finished')
     expect(await survivor.ended).toBe(0)
