@@ -66,9 +66,7 @@ async function runVirtualAgent(options: VirtualAgentOptions): Promise<VirtualAge
   let prefetch: Promise<Prepared> | null = null
   let exchangeMs = Number.POSITIVE_INFINITY
   let lastEndMs = clock.nowMs()
-  /** When the last weight task ended, until what others learnt has been taken in. */
-  let waitingSinceMs: number | null = null
-  let lastExchangeMs: number | null = null
+  let deliveryMs: number | null = null
   const isDead = () => clock.nowMs() >= diesAtMs
 
   type Prepared = Awaited<ReturnType<typeof prepare>>
@@ -88,10 +86,12 @@ async function runVirtualAgent(options: VirtualAgentOptions): Promise<VirtualAge
 
   const deliver = async ({ task, result, differences, trainMs, idleMs }: Finished) => {
     if (isDead()) return
+    const startMs = clock.nowMs()
     if (differences) await exchange.push(differences)
     if (isDead()) return
-    const timing = { trainMs, idleMs, ...(lastExchangeMs !== null && { exchangeMs: lastExchangeMs }) }
+    const timing = { trainMs, idleMs, ...(deliveryMs !== null && Number.isFinite(exchangeMs) && { exchangeMs: exchangeMs + deliveryMs }) }
     await client.submit({ agentId, taskId: task.taskId, leaseId: task.leaseId, result, timing })
+    if (differences) deliveryMs = clock.nowMs() - startMs
   }
   const startDelivery = (finished: Finished | null) => {
     if (!finished) return
@@ -104,7 +104,6 @@ async function runVirtualAgent(options: VirtualAgentOptions): Promise<VirtualAge
     const startMs = clock.nowMs()
     const keys = trainer.keysOf(work)
     const isTraining = work.kind === 'trainWeights'
-    if (!isShared(work)) waitingSinceMs = null
     if (isTraining) await clock.compute(() => exchange.begin(keys))
     let pulled: Awaited<ReturnType<typeof exchange.pull>> | null = null
     let refreshes = 0
@@ -125,8 +124,6 @@ async function runVirtualAgent(options: VirtualAgentOptions): Promise<VirtualAge
         const arrived = pulled
         pulled = null
         await exchange.adopt(arrived)
-        if (waitingSinceMs !== null) lastExchangeMs = clock.nowMs() - waitingSinceMs
-        waitingSinceMs = null
       }
       const left = (stepsLeft - 1) * stepMs * STEP_FACTORS[work.kind]
       if (!prefetch && left <= PREFETCH_MARGIN * exchangeMs + PREFETCH_STEPS * stepMs) void startPrefetch()
@@ -142,7 +139,6 @@ async function runVirtualAgent(options: VirtualAgentOptions): Promise<VirtualAge
     totals.trainMs += endMs - startMs
     totals.idleMs += idleMs
     lastEndMs = endMs
-    if (isTraining) waitingSinceMs = endMs
     return { task, result, differences, trainMs: endMs - startMs, idleMs, endMs }
   }
 

@@ -147,7 +147,9 @@ const timingSchema = z.strictObject({
     .min(0)
     .max(1e12)
     .optional()
-    .describe('from the end of the training of a weight task until the weights of the others had been taken in'),
+    .describe(
+      'how long it takes until an agent has what another one learnt: the last delivery of a weight task, and the last lease and pull',
+    ),
   bytesSent: z.int().min(0).optional().describe('of weights pushed since the last result, as they travelled'),
   bytesReceived: z.int().min(0).optional().describe('of weights pulled since the last result, as they travelled'),
 })

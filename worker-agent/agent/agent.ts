@@ -28,7 +28,6 @@ import type { CoordinatorClient } from '../client/coordinator-client.ts'
 import { CoordinatorError } from '../client/requests.ts'
 import type { Heartbeats } from './heartbeats.ts'
 import { createLeases, type HeldLease } from './leases.ts'
-import { isShared } from './shared-work.ts'
 import { type TaskTrainer, trainTask } from './train-task.ts'
 import { createTroubles, type Patience } from './troubles.ts'
 import type { Differences, Pulled, WeightExchange } from './weight-exchange.ts'
@@ -136,9 +135,8 @@ async function runAgent({
   const arrived: Pulled[] = []
   let exchangeMs = Number.POSITIVE_INFINITY
   let lastEndMs = performance.now()
-  /** When the last weight task ended, until what others learnt meanwhile has been taken in; and how long that took last. */
-  let learntAtMs: number | null = null
-  let takenInMs: number | null = null
+  /** Of the last weight task, from its end of training until it was delivered. */
+  let deliveryMs: number | null = null
   /** Of the bytes of weights, what submits have told of so far. */
   const told = { sent: 0, received: 0 }
 
@@ -235,8 +233,10 @@ async function runAgent({
   const deliver = async (finished: Finished): Promise<void> => {
     if (isVoid(finished)) return
     const { task, lease, result, timing } = finished
+    const startMs = performance.now()
     try {
       const { kind } = await send(finished)
+      if (finished.differences) deliveryMs = performance.now() - startMs
       troubles.over(task.taskId)
       onEvent({ kind: 'task', task, result, outcome: kind, ...timing })
       leases.drop(lease)
@@ -254,8 +254,6 @@ async function runAgent({
   /** The task if it is to be delivered; else it is over here and its weights are given up. */
   const attempt = async (prepared: Extract<Prepared, { kind: 'task' }>): Promise<Finished | null> => {
     const { task, lease, keys, pulled } = prepared
-    // What is pulled for a task of another kind comes late for no training.
-    if (!isShared(task.work)) learntAtMs = null
     const ended = await trainTask({
       task,
       keys,
@@ -265,20 +263,16 @@ async function runAgent({
       owners,
       stop,
       arrived,
-      onRefreshed: () => {
-        if (learntAtMs !== null) takenInMs = performance.now() - learntAtMs
-        learntAtMs = null
-      },
       isDelivered: () => network.deliveries === 0,
       onStep: prefetchInTime,
     })
     if (ended.kind === 'finished') {
       const { result, differences, trainMs, peakBytes } = ended
       const endMs = performance.now()
-      const exchangeMs = takenInMs === null ? {} : { exchangeMs: takenInMs }
-      const timing = { trainMs, idleMs: Math.max(0, endMs - lastEndMs - trainMs), peakBytes, ...exchangeMs }
+      // What others learn is here after they have delivered it and this agent has pulled it.
+      const known = deliveryMs === null || !Number.isFinite(exchangeMs) ? {} : { exchangeMs: exchangeMs + deliveryMs }
+      const timing = { trainMs, idleMs: Math.max(0, endMs - lastEndMs - trainMs), peakBytes, ...known }
       lastEndMs = endMs
-      if (isShared(task.work)) learntAtMs = endMs
       return { task, lease, keys, result, differences, timing }
     }
     stop.throwIfAborted()

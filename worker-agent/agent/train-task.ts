@@ -44,8 +44,6 @@ type TaskInput = {
   readonly arrived: Pulled[]
   /** Whether all own differences of earlier tasks are delivered. */
   readonly isDelivered: () => boolean
-  /** What the others had learnt has been taken in, between two steps. */
-  readonly onRefreshed: () => void
   /** Called before each step; `stepMs` is infinite before the first one is done. */
   readonly onStep: (stepsLeft: number, stepMs: number) => void
 }
@@ -83,7 +81,7 @@ async function pullDiscarded(exchange: WeightExchange, keys: readonly string[]):
 
 /** Trains a task. Whatever goes wrong is a value, an abort by `stop` included; its weights are then to be given up. */
 async function trainTask(input: TaskInput): Promise<TaskEnd> {
-  const { task, keys, pulled, trainer, exchange, owners, stop, arrived, isDelivered, onStep, onRefreshed } = input
+  const { task, keys, pulled, trainer, exchange, owners, stop, arrived, isDelivered, onStep } = input
   const changes = task.work.kind === 'trainWeights'
   let isTainted = () => false
   try {
@@ -113,10 +111,7 @@ async function trainTask(input: TaskInput): Promise<TaskEnd> {
       const turnMs = performance.now()
       await nextTurn()
       if (isTainted()) throw new Error('weights of this task were discarded')
-      if (arrived.length > 0) {
-        await adoptAll(exchange, arrived)
-        onRefreshed()
-      }
+      await adoptAll(exchange, arrived)
       turnsMs += performance.now() - turnMs
     })
 
