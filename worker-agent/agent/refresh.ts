@@ -1,6 +1,6 @@
 // When weights of others are pulled while a task trains: as soon as the agent's own last differences are delivered, since
-// the others' are then as well, and once more at half of the steps. What was learnt from weights that are up to half a task
-// old is worth as much as from new ones; from weights a whole task old it is not.
+// the others' are then as well, and once more at half of the steps. The later the others' weights come, the less is what
+// was learnt before worth; a whole task late it is worth hardly more than without them (docs/scaling.md).
 
 type Refresh = {
   /** To be asked between two steps; true at most twice. */
