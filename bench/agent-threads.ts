@@ -19,6 +19,7 @@ import { openBackend } from '../worker-agent/backends/backends.ts'
 import { type MemoryDataset, openBatchSource } from '../worker-agent/datasets/index.ts'
 import { createThreadsTrainer } from '../worker-agent/training/lanes/threads-trainer.ts'
 import { createTrainer, type Trainer } from '../worker-agent/training/trainer.ts'
+import { median } from '../latency-lut/robust.ts'
 
 type BenchCase = {
   readonly name: string
@@ -55,12 +56,6 @@ const WARMUP_ROUNDS = 2
 /** Mini-batches in the data set; enough for the smallest share of it. */
 const DATASET_BATCHES = 12
 const MERGE_EVERY = 2
-
-function median(values: readonly number[]): number {
-  const sorted = values.toSorted((a, b) => a - b)
-  const middle = sorted.length >> 1
-  return sorted.length % 2 === 1 ? (sorted[middle] as number) : ((sorted[middle - 1] as number) + (sorted[middle] as number)) / 2
-}
 
 function noise({ input, classes }: Space, count: number): MemoryDataset {
   const random = createRandom(seedState('bench-images'))

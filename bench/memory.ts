@@ -21,6 +21,7 @@ import {
 import { type BackendName, openBackend } from '../worker-agent/backends/backends.ts'
 import { createWeights, gateStep, trainStep, type Weights } from '../worker-agent/executor/index.ts'
 import { benchCases } from './train-step-cases.ts'
+import { median } from '../latency-lut/robust.ts'
 
 const DEFAULT_DRAWS = 3
 /** Small enough for a machine of 8 GB to hold the activations of all operations of a block at once. */
@@ -34,11 +35,6 @@ const networks: readonly Network[] = [
   ...(supernet ? [{ name: 'supernet (b)', space: supernet.space, batch: supernet.batch }] : []),
   { name: 'proxyless-mobile 224', space: 'proxyless-mobile', batch: MOBILE_BATCH },
 ]
-
-function median(values: readonly number[]): number {
-  const sorted = values.toSorted((a, b) => a - b)
-  return sorted[sorted.length >> 1] as number
-}
 
 /** All operations of every block, combined in the way of a reference method. */
 function combined(graph: LayerGraph, kind: 'softmax' | 'sum'): LayerGraph {

@@ -13,6 +13,7 @@ import { existsSync, readFileSync, writeFileSync } from 'node:fs'
 import { cpus } from 'node:os'
 import { parseArgs } from 'node:util'
 import { runSideBySide, startCommand } from '../command-line/child-commands.ts'
+import { standardDeviation } from '../latency-lut/robust.ts'
 import { type RulerPoint, stepsFor } from './scaling/efficiency.ts'
 import { type RealCase, type RealResult, runReal } from './scaling/real.ts'
 import { SPACE, type Variant, variants, type VirtualResult, type VirtualSearch } from './scaling/virtual-search.ts'
@@ -58,8 +59,6 @@ async function virtual(wanted: VirtualSearch): Promise<VirtualResult> {
 }
 
 const mean = (values: readonly number[]) => values.reduce((sum, value) => sum + value, 0) / values.length
-const deviation = (values: readonly number[]) =>
-  values.length < 2 ? 0 : Math.sqrt(values.reduce((sum, value) => sum + (value - mean(values)) ** 2, 0) / (values.length - 1))
 
 const rulerSteps = [...new Set([1, 2, ...counts])].toSorted((a, b) => a - b).map((count) => count * steps)
 type Case = { readonly agents: number; readonly variant: Variant; readonly each: number }
@@ -90,12 +89,12 @@ const cases = [...alone.filter(({ each }) => each === steps), ...together].map((
   const batches = mean(results.map((result) => result.batches))
   const efficiency = one.agents === 1 ? 1 : stepsFor(mean(accuracies), ruler) / batches
   note(
-    `${one.agents} agents  ${one.variant.padEnd(7)}  ${(100 * mean(accuracies)).toFixed(1)} ± ${(100 * deviation(accuracies)).toFixed(1)} %  E = ${efficiency.toFixed(2)}`,
+    `${one.agents} agents  ${one.variant.padEnd(7)}  ${(100 * mean(accuracies)).toFixed(1)} ± ${(100 * standardDeviation(accuracies)).toFixed(1)} %  E = ${efficiency.toFixed(2)}`,
   )
   return {
     agents: one.agents,
     variant: one.variant,
-    accuracy: { mean: mean(accuracies), sd: deviation(accuracies), single: accuracies },
+    accuracy: { mean: mean(accuracies), sd: standardDeviation(accuracies), single: accuracies },
     single: { sameStepsEach: singleAt(steps), sameStepsInAll: singleAt(steps * one.agents) },
     efficiency,
     batches,

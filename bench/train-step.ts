@@ -10,6 +10,7 @@ import { type BackendName, backendNames } from '../worker-agent/backends/backend
 import { profile } from './train-step-profile.ts'
 import { type BenchCase, benchCases, caseSpace, drawChoices, type StepName } from './train-step-cases.ts'
 import { startOurs, startPeer } from './train-step-processes.ts'
+import { median } from '../latency-lut/robust.ts'
 
 type Row = {
   name: string
@@ -25,12 +26,6 @@ const steps: readonly StepName[] = ['weight', 'two', 'full']
 const DEFAULT_ROUNDS = 7
 /** Rounds before the measured ones: the engine compiles hot code, PyTorch fills its caches. */
 const WARMUP_ROUNDS = 2
-
-function median(values: readonly number[]): number {
-  const sorted = values.toSorted((a, b) => a - b)
-  const middle = sorted.length >> 1
-  return sorted.length % 2 === 1 ? (sorted[middle] as number) : ((sorted[middle - 1] as number) + (sorted[middle] as number)) / 2
-}
 
 function note(text: string): void {
   process.stderr.write(`${text}\n`)

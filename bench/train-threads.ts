@@ -10,6 +10,7 @@ import { parseArgs } from 'node:util'
 import { fileURLToPath } from 'node:url'
 import { physicalCores } from '../worker-agent/backends/physical-cores.ts'
 import { type ThreadsAnswer, type ThreadsCase, threadsCases, type ThreadsRequest } from './train-threads-cases.ts'
+import { median } from '../latency-lut/robust.ts'
 
 type Row = {
   name: string
@@ -31,12 +32,6 @@ const DEFAULT_ROUNDS = 31
 /** Rounds before the measured ones, in which the engine compiles what is hot. */
 const WARMUP_ROUNDS = 6
 const MS_PER_SECOND = 1000
-
-function median(values: readonly number[]): number {
-  const sorted = values.toSorted((a, b) => a - b)
-  const middle = sorted.length >> 1
-  return sorted.length % 2 === 1 ? (sorted[middle] as number) : ((sorted[middle - 1] as number) + (sorted[middle] as number)) / 2
-}
 
 function note(text: string): void {
   process.stderr.write(`${text}\n`)
