@@ -155,10 +155,15 @@ function isOverdue({ work, lease }: OutstandingTask, agent: AgentRecord | null, 
 }
 
 /** Who is there, as the strategy sees it. An agent that holds only overdue leases is not. */
-function attendanceOf(search: OpenSearch, asker: AgentRecord, nextTaskId: number, nowMs: number): Attendance {
-  const { store, setup } = search
+function attendanceOf(
+  { store, setup }: OpenSearch,
+  tasks: readonly OutstandingTask[],
+  asker: AgentRecord,
+  nextTaskId: number,
+  nowMs: number,
+): Attendance {
   const { batchSize } = setup.config.training
-  const outstanding = store.outstandingTasks().map((task) => {
+  const outstanding = tasks.map((task) => {
     const agentId = task.lease?.agentId ?? null
     const agent = agentId === null ? null : store.readAgent(agentId)
     return { taskId: task.taskId, agentId, overdue: isOverdue(task, agent, batchSize, nowMs) }
@@ -219,7 +224,7 @@ function leaseTask(search: OpenSearch, agentId: string, leaseId: string, nowMs: 
     if (outstanding.length >= maxOutstanding) return { kind: 'wait', reason: 'all-handed-out', retryAfterMs: WAIT_MS }
 
     const taskId = state.counts.created + 1
-    const attendance = attendanceOf(search, agent, taskId, nowMs)
+    const attendance = attendanceOf(search, outstanding, agent, taskId, nowMs)
     const proposal = strategy.propose(state.strategy, context, attendance)
     if (proposal.kind === 'wait' && attendance.members.length > 1) return { kind: 'wait', reason: 'round', retryAfterMs: ROUND_WAIT_MS }
     if (proposal.kind !== 'work') return { kind: 'wait', reason: 'all-handed-out', retryAfterMs: WAIT_MS }

@@ -15,7 +15,18 @@ import {
 } from '../protocol/index.ts'
 import { type BlockSample, updateAlpha } from './alpha-update.ts'
 import { argmax, entropy, softmax } from './distribution.ts'
-import { ALONE, type Attendance, openRound, type Round, roundSchema, sharedSteps, takeTurn, withoutEnded, workOf } from './rounds.ts'
+import {
+  ALONE,
+  type Attendance,
+  openRound,
+  type Round,
+  roundSchema,
+  sharedSteps,
+  takeTurn,
+  untakenPlaces,
+  withoutEnded,
+  workOf,
+} from './rounds.ts'
 import type { Absorbed, Description, Proposal, Strategy, StrategyContext } from './strategy.ts'
 
 const DEFAULT_WARMUP_SHARE = 0.1
@@ -162,9 +173,9 @@ function proposeWeights(state: State, context: StrategyContext, attendance: Atte
   if (turn.kind === 'wait') return null
   const random = createRandom(state.random as RandomState)
   const opened = turn.kind === 'open' ? nextRound(state, context, attendance, random) : null
-  const round = turn.kind === 'open' ? (opened as Round) : turn.round
-  const seat = turn.kind === 'open' ? round.seats.find(({ agentId }) => agentId === asker.agentId) : turn.seat
-  if (!seat) throw new Error(`no seat for agent ${asker.agentId} in the round that it opened`)
+  const place = turn.kind === 'seat' ? turn : untakenPlaces(opened ? [opened] : []).find(({ seat }) => seat.agentId === asker.agentId)
+  if (!place) throw new Error(`no seat for agent ${asker.agentId} in the round that it opened`)
+  const { round, seat } = place
   const work = workOf(round, seat, context.config.tasks.weightSteps, random)
   const taken = { ...seat, agentId: asker.agentId, taskId: nextTaskId }
   const seated: Round = { ...round, seats: round.seats.map((other) => (other === seat ? taken : other)) }
@@ -205,9 +216,8 @@ function propose(state: State, context: StrategyContext, attendance: Attendance 
 
   const architectureDue = Math.floor(Math.max(0, weightsProposed - warmup) / archEvery) - state.architectureStepsProposed
   // Others may be waiting for an agent that has not taken its seat yet; gates wait for nobody.
-  const hasSeat = (state.rounds ?? []).some(({ seats }) =>
-    seats.some((seat) => seat.taskId === null && seat.agentId === attendance.asker.agentId),
-  )
+  const untaken = untakenPlaces(state.rounds ?? [])
+  const hasSeat = untaken.some(({ seat }) => seat.agentId === attendance.asker.agentId)
   const seated = hasSeat ? proposeWeights(state, context, attendance) : null
   if (seated) return seated
 
@@ -226,8 +236,7 @@ function propose(state: State, context: StrategyContext, attendance: Attendance 
     )
   }
 
-  const hasUntakenSeats = (state.rounds ?? []).some(({ seats }) => seats.some(({ taskId }) => taskId === null))
-  if (!allWeightsProposed || hasUntakenSeats) return proposeWeights(state, context, attendance) ?? { kind: 'wait' }
+  if (!allWeightsProposed || untaken.length > 0) return proposeWeights(state, context, attendance) ?? { kind: 'wait' }
   const evaluations = Math.ceil(training.steps / evaluateEvery)
   return state.evaluationsProposed < evaluations ? evaluation(state, evaluations, evaluateImages) : { kind: 'done' }
 }

@@ -206,21 +206,30 @@ function workOf(round: Round, seat: Seat, weightSteps: number, random: Random): 
 }
 
 /** What an agent that asks for weight steps gets: a seat, or the right to open the next round, or a while to wait. */
-type Turn = { readonly kind: 'seat'; readonly round: Round; readonly seat: Seat } | { readonly kind: 'open' } | { readonly kind: 'wait' }
+type Turn = ({ readonly kind: 'seat' } & Place) | { readonly kind: 'open' } | { readonly kind: 'wait' }
+type Place = { readonly round: Round; readonly seat: Seat }
+
+function placesOf(rounds: readonly Round[]): Place[] {
+  return rounds.flatMap((round) => round.seats.map((seat) => ({ round, seat })))
+}
+
+/** Seats that nobody has taken yet, oldest first. */
+function untakenPlaces(rounds: readonly Round[]): Place[] {
+  return placesOf(rounds).filter(({ seat }) => seat.taskId === null)
+}
 
 function takeTurn(rounds: readonly Round[], { asker, members, outstanding }: Attendance, isAllProposed: boolean): Turn {
-  const seats = rounds.flatMap((round) => round.seats.map((seat) => ({ round, seat })))
-  const untaken = seats.filter(({ seat }) => seat.taskId === null)
+  const untaken = untakenPlaces(rounds)
   const own = untaken.find(({ seat }) => seat.agentId === asker.agentId)
   if (own) return { kind: 'seat', ...own }
   const newest = rounds.at(-1)
-  const isInTheWay = ({ seat, round }: { seat: Seat; round: Round }) => {
+  const isInTheWay = ({ seat, round }: Place) => {
     if (round === newest) return false
     const task = outstanding.find(({ taskId }) => taskId === seat.taskId)
     return seat.taskId === null || (task !== undefined && !task.overdue)
   }
   const isAlone = members.length === 1
-  if (!isAllProposed && (isAlone || !seats.some(isInTheWay))) return { kind: 'open' }
+  if (!isAllProposed && (isAlone || !placesOf(rounds).some(isInTheWay))) return { kind: 'open' }
   // Somebody who works will come for its seat; who does not may be gone.
   const isAtWork = (agentId: string) => outstanding.some((task) => task.agentId === agentId && !task.overdue)
   const abandoned = untaken.find(({ seat }) => !isAtWork(seat.agentId))
@@ -250,6 +259,7 @@ export {
   roundSchema,
   sharedSteps,
   takeTurn,
+  untakenPlaces,
   withoutEnded,
   workOf,
 }
