@@ -1,9 +1,10 @@
-// An agent on the virtual clock: the trainer, the exchange and the order of events of worker-agent/agent/agent.ts, with
+// An agent on the virtual clock: trainer, exchange and tasks are those of worker-agent/, in the order of events of agent.ts, with
 // sleeps in place of the time that steps and requests take. Its numbers are real, its seconds are not.
 
 import type { Task, TaskResult } from '../../coordinator/protocol/index.ts'
-import { isShared, membersOf, shareOf } from '../../worker-agent/agent/shared-work.ts'
-import { createWeightExchange, type Differences } from '../../worker-agent/agent/weight-exchange.ts'
+import { isPrefetchDue } from '../../worker-agent/agent/prefetch.ts'
+import { type TaskTrainer, trainTask } from '../../worker-agent/agent/train-task.ts'
+import { createWeightExchange, type Differences, type Pulled } from '../../worker-agent/agent/weight-exchange.ts'
 import type { CoordinatorClient } from '../../worker-agent/client/coordinator-client.ts'
 import type { Dataset } from '../../worker-agent/datasets/index.ts'
 import type { Trainer } from '../../worker-agent/training/trainer.ts'
@@ -12,9 +13,6 @@ import { weightOwners } from '../../search-space/index.ts'
 import type { VirtualCoordinator } from './virtual-coordinator.ts'
 import type { VirtualClock } from './virtual-clock.ts'
 
-/** As agent.ts has them. */
-const PREFETCH_MARGIN = 2
-const PREFETCH_STEPS = 2
 /** Steps of the other kinds, as multiples of a weight step on this space (bench:train-step); of an evaluation, each mini-batch. */
 const STEP_FACTORS = { trainWeights: 1, gateGradients: 2.2, evaluatePaths: 0.4 } as const
 
@@ -33,7 +31,7 @@ type VirtualAgentOptions = {
 
 type VirtualAgentTotals = { trainMs: number; idleMs: number }
 
-type Finished = { task: Task; result: TaskResult; differences: Differences | null; trainMs: number; idleMs: number; endMs: number }
+type Finished = { task: Task; result: TaskResult; differences: Differences | null; trainMs: number; idleMs: number }
 
 /** Works until the search has ended, or the agent dies. */
 async function runVirtualAgent(options: VirtualAgentOptions): Promise<VirtualAgentTotals> {
@@ -63,6 +61,8 @@ async function runVirtualAgent(options: VirtualAgentOptions): Promise<VirtualAge
   const owners = weightOwners(space)
   const totals = { trainMs: 0, idleMs: 0 }
   let delivery: Promise<void> = Promise.resolve()
+  let deliveries = 0
+  const arrived: Pulled[] = []
   let prefetch: Promise<Prepared> | null = null
   let exchangeMs = Number.POSITIVE_INFINITY
   let lastEndMs = clock.nowMs()
@@ -96,50 +96,50 @@ async function runVirtualAgent(options: VirtualAgentOptions): Promise<VirtualAge
   const startDelivery = (finished: Finished | null) => {
     if (!finished) return
     const before = delivery
-    delivery = before.then(() => deliver(finished))
+    deliveries += 1
+    delivery = before
+      .then(() => deliver(finished))
+      .finally(() => {
+        deliveries -= 1
+      })
   }
 
-  const train = async (task: Task): Promise<Finished> => {
-    const { work } = task
+  const train = async (task: Task, pulled: Pulled): Promise<Finished> => {
     const startMs = clock.nowMs()
-    const keys = trainer.keysOf(work)
-    const isTraining = work.kind === 'trainWeights'
-    if (isTraining) await clock.compute(() => exchange.begin(keys))
-    let pulled: Awaited<ReturnType<typeof exchange.pull>> | null = null
-    let refreshes = 0
-    let total = 0
-    const refresh = () => {
-      refreshes += 1
-      const delivered = delivery
-      void delivered.then(async () => {
-        pulled = await exchange.pull(keys)
-      })
+    const ownStepMs = stepMs * STEP_FACTORS[task.work.kind]
+    const onTheClock: TaskTrainer = {
+      ...trainer,
+      run: (work, betweenSteps) =>
+        trainer.run(work, async (stepsLeft) => {
+          await clock.interrupt(ownStepMs)
+          await betweenSteps(stepsLeft)
+        }),
     }
-    const step = async (stepsLeft: number) => {
-      total = Math.max(total, stepsLeft)
-      const done = total - stepsLeft
-      if (isShared(work) && (refreshes === 0 || (refreshes === 1 && done * 2 >= total))) refresh()
-      await clock.interrupt(stepMs * STEP_FACTORS[work.kind])
-      if (pulled) {
-        const arrived = pulled
-        pulled = null
-        await exchange.adopt(arrived)
-      }
-      const left = (stepsLeft - 1) * stepMs * STEP_FACTORS[work.kind]
-      if (!prefetch && left <= PREFETCH_MARGIN * exchangeMs + PREFETCH_STEPS * stepMs) void startPrefetch()
-    }
-    const { result } = await clock.compute(() => trainer.run(work, step))
-    const made = isTraining
-      ? await exchange.finish({ taskId: task.taskId, members: membersOf(work) }, keys, (key) => shareOf(work, owners.get(key)))
-      : null
-    if (made && made.kind !== 'made') throw new Error(`task ${task.taskId} is ${made.kind}`)
-    const differences = made?.differences ?? null
+    const ended = await clock.compute(() =>
+      trainTask({
+        task,
+        keys: trainer.keysOf(task.work),
+        pulled,
+        trainer: onTheClock,
+        exchange,
+        owners,
+        stop: new AbortController().signal,
+        arrived,
+        isDelivered: () => deliveries === 0,
+        // Called when the step's time is over on the clock.
+        onStep: (stepsLeft) => {
+          if (!prefetch && isPrefetchDue(stepsLeft - 1, ownStepMs, exchangeMs)) void startPrefetch()
+        },
+      }),
+    )
+    if (ended.kind !== 'finished') throw ended.kind === 'failed' ? ended.error : new Error(`task ${task.taskId} is ${ended.kind}`)
+    const { result, differences } = ended
     const endMs = clock.nowMs()
     const idleMs = Math.max(0, startMs - lastEndMs)
     totals.trainMs += endMs - startMs
     totals.idleMs += idleMs
     lastEndMs = endMs
-    return { task, result, differences, trainMs: endMs - startMs, idleMs, endMs }
+    return { task, result, differences, trainMs: endMs - startMs, idleMs }
   }
 
   let finished: Finished | null = null
@@ -151,13 +151,9 @@ async function runVirtualAgent(options: VirtualAgentOptions): Promise<VirtualAge
     }
     const prepared: Prepared = await (prefetch ?? startPrefetch())
     prefetch = null
-    if (prepared.kind === 'task') {
-      const { pulled } = prepared
-      await clock.compute(() => exchange.adopt(pulled))
-    }
     startDelivery(finished)
     finished = null
-    if (prepared.kind === 'task') finished = await train(prepared.task)
+    if (prepared.kind === 'task') finished = await train(prepared.task, prepared.pulled)
     else {
       await delivery
       if (prepared.answer.kind === 'finished') return totals

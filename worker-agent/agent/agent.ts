@@ -28,14 +28,11 @@ import type { CoordinatorClient } from '../client/coordinator-client.ts'
 import { CoordinatorError } from '../client/requests.ts'
 import type { Heartbeats } from './heartbeats.ts'
 import { createLeases, type HeldLease } from './leases.ts'
+import { isPrefetchDue } from './prefetch.ts'
 import { type TaskTrainer, trainTask } from './train-task.ts'
 import { createTroubles, type Patience } from './troubles.ts'
 import type { Differences, Pulled, WeightExchange } from './weight-exchange.ts'
 
-/** The next lease and pull are started when the rest of the task takes this many times as long as they last took. */
-const PREFETCH_MARGIN = 2
-/** Plus one step, since the network is only served between steps. */
-const PREFETCH_STEPS = 2
 /** On a stop, a delivery under way gets this long. */
 const DELIVERY_GRACE_MS = 5000
 /** Refusals after which no other task would go better. */
@@ -175,8 +172,7 @@ async function runAgent({
   /** Starts the prefetch as late as it can be and still be done when the task is. */
   const prefetchInTime = (stepsLeft: number, stepMs: number): void => {
     if (network.prefetch) return
-    const soonMs = PREFETCH_MARGIN * exchangeMs + PREFETCH_STEPS * stepMs
-    if (stepsLeft <= PREFETCH_STEPS || stepsLeft * stepMs <= soonMs) startPrefetch()
+    if (isPrefetchDue(stepsLeft, stepMs, exchangeMs)) startPrefetch()
   }
 
   /** Queues a job for the network; the next lease waits for it. */
