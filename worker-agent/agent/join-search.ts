@@ -2,7 +2,7 @@
 
 import { planShards, type RegisterResponse } from '../../coordinator/protocol/index.ts'
 import { createSpace, weightOwners } from '../../search-space/index.ts'
-import type { Backend } from '../backends/backends.ts'
+import { type Backend, runsInThread } from '../backends/backend.ts'
 import { createCoordinatorClient } from '../client/coordinator-client.ts'
 import { type Dataset, describeBroken, openBatchSource } from '../datasets/index.ts'
 import type { Accumulate } from '../training/micro-batches.ts'
@@ -62,7 +62,7 @@ function count(summary: Omit<AgentSummary, 'agentId' | 'end'>, event: AgentEvent
  * addons may not bear to be loaded in a thread.
  */
 function trainsInThreads({ backend, threads }: Pick<JoinOptions, 'backend' | 'threads'>): boolean {
-  return threads > 1 || backend.name === 'wasm' || backend.name === 'cpu'
+  return threads > 1 || runsInThread(backend)
 }
 
 async function openTrainer(options: JoinOptions, { config, space }: RegisterResponse): Promise<Trainer> {

@@ -20,4 +20,9 @@ type Rejection = { readonly name: BackendName; readonly reason: string }
 /** What one backend's file answers: the backend, or why this machine does not have it. */
 type OpenResult = { readonly kind: 'open'; readonly backend: Backend } | { readonly kind: 'unavailable'; readonly reason: string }
 
-export type { Backend, BackendName, BackendOptions, OpenResult, Rejection }
+/** Whether it computes on the processor, in the thread that calls, before a call returns. The others drive a device, or threads of their own. */
+function runsInThread({ name }: Pick<Backend, 'name'>): boolean {
+  return name === 'wasm' || name === 'cpu'
+}
+
+export { type Backend, type BackendName, type BackendOptions, type OpenResult, type Rejection, runsInThread }

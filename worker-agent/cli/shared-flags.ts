@@ -5,6 +5,7 @@ import { resolve } from 'node:path'
 import type { ArgsDef } from 'citty'
 import type { Terminal } from '../../command-line/terminal.ts'
 import { CliError } from '../../command-line/exit-codes.ts'
+import { runsInThread } from '../backends/backend.ts'
 import { type Backend, type BackendName, backendNames, BackendUnavailableError, openBackend } from '../backends/backends.ts'
 import { type Dataset, DatasetError, DEFAULT_CACHE_FOLDER, type ImageShape, openDataset } from '../datasets/index.ts'
 import type { Accumulate } from '../training/micro-batches.ts'
@@ -125,7 +126,7 @@ async function openChosenDataset(
 /** The CPU's model; on a GPU backend its description names the device. */
 function deviceName(backend: Backend): string {
   const cpu = cpus()[0]?.model.trim() ?? process.arch
-  return backend.name === 'wasm' || backend.name === 'cpu' ? cpu : `${backend.description} (${cpu})`.slice(0, 200)
+  return runsInThread(backend) ? cpu : `${backend.description} (${cpu})`.slice(0, 200)
 }
 
 /** Throws CliError `usage`. */

@@ -2,13 +2,9 @@
 
 import * as tf from '@tensorflow/tfjs-core'
 import { createTfjsWorkbench } from '../../tfjs/workbench.ts'
+import { runsInThread } from '../../../worker-agent/backends/backend.ts'
 import { type Backend, type BackendName, BackendUnavailableError, openBackend } from '../../../worker-agent/backends/backends.ts'
 import { type Runtime, type RuntimeOptions, RuntimeUnavailableError } from './runtime.ts'
-
-/** Backends that compute on the processor, in one thread, before a call returns. */
-function runsAtOnce({ name }: Backend): boolean {
-  return name === 'wasm' || name === 'cpu'
-}
 
 /** Makes a backend the active one. Throws RuntimeUnavailableError where it cannot be opened. */
 async function openTfjs(backendName: BackendName, { threads = 1, provider }: RuntimeOptions): Promise<Runtime> {
@@ -26,7 +22,7 @@ async function openTfjs(backendName: BackendName, { threads = 1, provider }: Run
     if (error instanceof Error && 'code' in error && error.code === 'kernels-missing') throw new RuntimeUnavailableError(error.message)
     throw error
   }
-  const isImmediate = runsAtOnce(backend)
+  const isImmediate = runsInThread(backend)
   return {
     name,
     description: backend.description,
