@@ -1,6 +1,6 @@
 // A process of bench:train-threads: one training in a number of threads, which goes on by so many steps when it is told to.
 
-import { recipeSchema } from '../coordinator/protocol/index.ts'
+import { recipeSchema } from '../protocol/index.ts'
 import { createRandom, createSpace, elementCount, seedState, type Shape } from '../search-space/index.ts'
 import { openBackend } from '../worker-agent/backends/backends.ts'
 import type { MemoryDataset, Split } from '../worker-agent/datasets/index.ts'

@@ -39,7 +39,7 @@ import {
   type TrainingUploadEnd,
   trainingUploadSchema,
   uploadParts,
-} from '../coordinator/protocol/index.ts'
+} from '../protocol/index.ts'
 import { CliError, type ExitReason } from './exit-codes.ts'
 import { FIRST_RETRY_DELAY_MS, MAX_RETRY_DELAY_MS, READ_ATTEMPTS } from './limits.ts'
 import { type Answer, transfer } from './transfer.ts'

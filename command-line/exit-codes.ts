@@ -1,6 +1,6 @@
 // What a script can tell from the exit code, and the errors that carry one.
 
-import type { FieldError } from '../coordinator/protocol/index.ts'
+import type { FieldError } from '../protocol/index.ts'
 
 const exitCodes = {
   ok: { code: 0, meaning: 'done' },

@@ -1,6 +1,6 @@
 // The comparison that docs/comparison.md publishes, and a quick form of it that shows no more than that all of it works.
 
-import type { SearchConfigInput } from '../coordinator/protocol/index.ts'
+import type { SearchConfigInput } from '../protocol/index.ts'
 import type { SpaceRef } from '../search-space/index.ts'
 
 type ComparisonSettings = {

@@ -1,6 +1,6 @@
 // What the demo shows at its end, and the one JSON object of --json.
 
-import type { SearchStatus } from '../coordinator/protocol/index.ts'
+import type { SearchStatus } from '../protocol/index.ts'
 import type { Space } from '../search-space/index.ts'
 
 type Trained = { readonly architecture: string; readonly accuracy: number }

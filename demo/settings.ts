@@ -1,6 +1,6 @@
 // What the demo does, in its two lengths. The numbers are chosen so that two agents on two cores finish in time.
 
-import type { SearchConfigInput } from '../coordinator/protocol/index.ts'
+import type { SearchConfigInput } from '../protocol/index.ts'
 
 type DemoSettings = {
   /** Seconds for measuring the latency table. */

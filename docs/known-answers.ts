@@ -2,7 +2,7 @@
 // that agents run, so that docs/protocol.md cannot be wrong about them.
 
 import { type Path, createRandom, createSpace, initialWeights, type RandomState, seedState, type SpaceRef } from '../search-space/index.ts'
-import { planShards } from '../coordinator/protocol/index.ts'
+import { planShards } from '../protocol/index.ts'
 import { batchIndices, splitShares } from '../worker-agent/datasets/index.ts'
 import { renderCode, renderMarkdownTable } from './markdown.ts'
 

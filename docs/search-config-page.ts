@@ -1,7 +1,7 @@
 // docs/search-config.md: every field of a search's settings, from the schema that checks them.
 
 import * as z from 'zod'
-import { searchConfigSchema } from '../coordinator/protocol/index.ts'
+import { searchConfigSchema } from '../protocol/index.ts'
 import { createSpace, presetNames, presets } from '../search-space/index.ts'
 import { GENERATED, renderCode, renderMarkdownTable } from './markdown.ts'
 

@@ -4,7 +4,7 @@
 import { mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import * as z from 'zod'
-import { encodeSafetensors, MODEL_FORMAT, modelTensors } from '../coordinator/protocol/index.ts'
+import { encodeSafetensors, MODEL_FORMAT, modelTensors } from '../protocol/index.ts'
 import { createSpace, type Path, parseArchitecture, type Space, SpaceError, spaceRefSchema } from '../search-space/index.ts'
 import { decodeModelWeights, type ModelWeights, NetworkWeightsError } from '../worker-agent/training/network-weights.ts'
 

@@ -1,14 +1,14 @@
 // An agent on the virtual clock: trainer, exchange and tasks are those of worker-agent/, in the order of events of agent.ts, with
 // sleeps in place of the time that steps and requests take. Its numbers are real, its seconds are not.
 
-import type { Task, TaskResult } from '../../coordinator/protocol/index.ts'
+import type { Task, TaskResult } from '../../protocol/index.ts'
 import { isPrefetchDue } from '../../worker-agent/agent/prefetch.ts'
 import { type TaskTrainer, trainTask } from '../../worker-agent/agent/train-task.ts'
 import { createWeightExchange, type Differences, type Pulled } from '../../worker-agent/agent/weight-exchange.ts'
 import type { CoordinatorClient } from '../../worker-agent/client/coordinator-client.ts'
 import type { Dataset } from '../../worker-agent/datasets/index.ts'
 import type { Trainer } from '../../worker-agent/training/trainer.ts'
-import { planShards } from '../../coordinator/protocol/index.ts'
+import { planShards } from '../../protocol/index.ts'
 import { weightOwners } from '../../search-space/index.ts'
 import type { VirtualCoordinator } from './virtual-coordinator.ts'
 import type { VirtualClock } from './virtual-clock.ts'

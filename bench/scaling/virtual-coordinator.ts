@@ -1,7 +1,7 @@
 // The coordinator of a search on a virtual clock: the rules and the strategy that the real one runs, with a store in memory
 // and the weights beside it. Agents reach it through links that are as slow as they say.
 
-import { type LeaseResponse, ProblemError, type PushResponse, type SearchConfig, type Tensor } from '../../coordinator/protocol/index.ts'
+import { type LeaseResponse, ProblemError, type PushResponse, type SearchConfig, type Tensor } from '../../protocol/index.ts'
 import { createMemoryStore } from '../../coordinator/search/memory-store.ts'
 import {
   createSetup,

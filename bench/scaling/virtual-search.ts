@@ -1,6 +1,6 @@
 // One search by n virtual agents: real trainings on real images, in virtual seconds.
 
-import { type SearchConfig, searchConfigSchema } from '../../coordinator/protocol/index.ts'
+import { type SearchConfig, searchConfigSchema } from '../../protocol/index.ts'
 import { searchStatus } from '../../coordinator/search/index.ts'
 import { effectiveSteps } from '../../coordinator/strategies/rounds.ts'
 import { openBackend } from '../../worker-agent/backends/backends.ts'

@@ -13,7 +13,7 @@ import {
   type Path,
   type Space,
 } from '../../search-space/index.ts'
-import type { Architecture, SearchStatus } from '../protocol/index.ts'
+import type { Architecture, SearchStatus } from '../../protocol/index.ts'
 import { CliError } from '../../command-line/exit-codes.ts'
 
 type DerivedBlock = Architecture['blocks'][number] & Omit<ArchitecturePart, 'part'>

@@ -15,7 +15,7 @@ import {
   type ProfileRequest,
   profileRequestSchema,
   type ProfileStatus,
-} from '../protocol/index.ts'
+} from '../../protocol/index.ts'
 import { ClientError, type CoordinatorClient, pause } from '../../command-line/coordinator-client.ts'
 import { connect, connectionFlags } from '../../command-line/connection.ts'
 import { MAX_RETRY_DELAY_MS } from '../../command-line/limits.ts'

@@ -3,7 +3,7 @@
 import { resolve } from 'node:path'
 import { type CommandDef, defineCommand } from 'citty'
 import { type LatencyTable, latencyTableSchema } from '../../latency-lut/table.ts'
-import { fieldErrors } from '../protocol/index.ts'
+import { fieldErrors } from '../../protocol/index.ts'
 import { connect, connectionFlags } from '../../command-line/connection.ts'
 import { CliError } from '../../command-line/exit-codes.ts'
 import { readJsonFile } from '../../command-line/json-file.ts'

@@ -1,6 +1,6 @@
 // Follows a search to its end. A coordinator that is away for a while is waited for: the search goes on without us.
 
-import type { Phase, SearchStatus } from '../protocol/index.ts'
+import type { Phase, SearchStatus } from '../../protocol/index.ts'
 import { ClientError, type CoordinatorClient, pause } from '../../command-line/coordinator-client.ts'
 import { MAX_RETRY_DELAY_MS } from '../../command-line/limits.ts'
 import { WATCH_LOG_INTERVAL_MS, WATCH_TERMINAL_INTERVAL_MS } from './limits.ts'

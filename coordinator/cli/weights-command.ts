@@ -7,7 +7,7 @@ import { connect, connectionFlags } from '../../command-line/connection.ts'
 import { printCount } from '../../command-line/quantities.ts'
 import { printResult, type Terminal } from '../../command-line/terminal.ts'
 import { createSpace, initialWeights } from '../../search-space/index.ts'
-import { encodeSafetensors, planShards, type Tensor } from '../protocol/index.ts'
+import { encodeSafetensors, planShards, type Tensor } from '../../protocol/index.ts'
 import { resolveSearch, searchArg } from './search-ref.ts'
 
 const SUPERNET_FORMAT = 'gatehouse-supernet/1'

@@ -3,7 +3,7 @@
 import { find, keepChildren, make, setText } from './dom.js'
 import { formatAgo, formatBytes, formatCount, formatFigure, formatShare, formatTime } from './format.js'
 
-/** @typedef {import('../protocol/status.ts').SearchStatus} SearchStatus */
+/** @typedef {import('../../protocol/status.ts').SearchStatus} SearchStatus */
 /** @typedef {SearchStatus['agents'][number]} Agent */
 
 const texts = /** @type {const} */ (['name', 'device', 'backend'])

@@ -3,7 +3,7 @@
 import { find, make, setText } from './dom.js'
 import { formatFigure, formatMs, formatShare } from './format.js'
 
-/** @typedef {import('../protocol/status.ts').SearchStatus} SearchStatus */
+/** @typedef {import('../../protocol/status.ts').SearchStatus} SearchStatus */
 
 /** Below this a probability of 0.4 % would read as 0. */
 const ROUND_FROM = 0.0095

@@ -3,7 +3,7 @@
 import { formatFigure, formatLoss, formatMs, formatShare } from './format.js'
 import { createLineChart } from './line-chart.js'
 
-/** @typedef {import('../protocol/status.ts').SearchStatus} SearchStatus */
+/** @typedef {import('../../protocol/status.ts').SearchStatus} SearchStatus */
 /** @typedef {import('./metric-history.js').History} History */
 /** @typedef {import('./metric-history.js').Points} Points */
 

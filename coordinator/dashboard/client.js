@@ -1,10 +1,10 @@
 // Requests to the coordinator, with its refusals as errors that say what was wrong.
 
-/** @typedef {import('../protocol/status.ts').SearchStatus} SearchStatus */
-/** @typedef {import('../protocol/status.ts').SearchSummary} SearchSummary */
-/** @typedef {import('../protocol/status.ts').Metric} Metric */
-/** @typedef {import('../protocol/profiles.ts').ProfileStatus} ProfileStatus */
-/** @typedef {import('../protocol/profiles.ts').ProfileRequestInput} ProfileRequestInput */
+/** @typedef {import('../../protocol/status.ts').SearchStatus} SearchStatus */
+/** @typedef {import('../../protocol/status.ts').SearchSummary} SearchSummary */
+/** @typedef {import('../../protocol/status.ts').Metric} Metric */
+/** @typedef {import('../../protocol/profiles.ts').ProfileStatus} ProfileStatus */
+/** @typedef {import('../../protocol/profiles.ts').ProfileRequestInput} ProfileRequestInput */
 /** @typedef {'pause' | 'resume' | 'stop'} Control */
 
 /** Answers take well under a second; a request that hangs this long counts as a lost connection. */

@@ -13,7 +13,7 @@ import { forgetToken, keepToken, readSession, searchHref } from './session.js'
 /** @typedef {import('./client.js').Client} Client */
 /** @typedef {import('./client.js').Control} Control */
 /** @typedef {import('./poller.js').Connection} Connection */
-/** @typedef {import('../protocol/status.ts').SearchStatus} SearchStatus */
+/** @typedef {import('../../protocol/status.ts').SearchStatus} SearchStatus */
 
 const endedPhases = new Set(['finished', 'stopped'])
 const charts = createCharts(find('#charts'))

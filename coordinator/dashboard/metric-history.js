@@ -1,6 +1,6 @@
 // The metrics of a search as columns to draw, and how many points become few.
 
-/** @typedef {import('../protocol/status.ts').Metric} Metric */
+/** @typedef {import('../../protocol/status.ts').Metric} Metric */
 /** @typedef {{ x: number[], y: number[] }} Points */
 /** @typedef {{ x: number, y: number, low: number, high: number }} Bin mean, lowest and highest of neighbouring points */
 

@@ -16,7 +16,7 @@ import {
   formatVersion,
 } from './format.js'
 
-/** @typedef {import('../protocol/status.ts').SearchStatus} SearchStatus */
+/** @typedef {import('../../protocol/status.ts').SearchStatus} SearchStatus */
 
 /** Room that the latency gauge leaves beyond the largest of its marks. */
 const GAUGE_ROOM = 1.15

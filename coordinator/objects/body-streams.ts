@@ -1,7 +1,7 @@
 // Bodies on their way into and out of an object. Streams cross from the Worker to an object and back without being held in
 // between; only byte streams do.
 
-import { ProblemError } from '../protocol/index.ts'
+import { ProblemError } from '../../protocol/index.ts'
 
 const FIRST_BUFFER_BYTES = 64 * 1024
 /** Parts of a file are sent together up to about this: a chunk costs a call, and a copy of its size. */

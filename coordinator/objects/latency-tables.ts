@@ -4,7 +4,7 @@
 
 import * as z from 'zod'
 import { type LatencyTable, latencyTableSchema, tableVersionSchema } from '../../latency-lut/table.ts'
-import { type TableSummary, tableSummarySchema } from '../protocol/index.ts'
+import { type TableSummary, tableSummarySchema } from '../../protocol/index.ts'
 
 /** KV metadata holds 1024 bytes of JSON; two names of this many leave room for the rest of a summary. */
 const MAX_SHOWN_BYTES = 300

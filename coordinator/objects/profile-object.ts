@@ -29,7 +29,7 @@ import {
   type ProfileTable,
   profileTableName,
   profileTableSchema,
-} from '../protocol/index.ts'
+} from '../../protocol/index.ts'
 import { directoryNames } from './directory-object.ts'
 import type { Environment } from './environment.ts'
 

@@ -24,7 +24,7 @@ import {
   type SubmitRequest,
   type SubmitResponse,
   type TokenRecord,
-} from '../protocol/index.ts'
+} from '../../protocol/index.ts'
 import {
   commandSearch,
   countRefusedPush,

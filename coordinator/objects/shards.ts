@@ -1,7 +1,7 @@
 // A search's shards, reached from the search: only when it is created or deleted and when tokens change, never while
 // agents train (they talk to shards themselves).
 
-import { planShards, type TokenRecord } from '../protocol/index.ts'
+import { planShards, type TokenRecord } from '../../protocol/index.ts'
 import type { OpenSearch } from '../search/index.ts'
 import type { WeightsObject } from './weights-object.ts'
 

@@ -4,7 +4,7 @@
 // outstanding ones instead of being marked. What the rules read at every call is kept in memory too; a transaction
 // that fails drops that copy. Stored JSON is parsed with its schema when it is read from disk, never on the hot path.
 
-import { type LogEntry, logEntrySchema, MAX_LOG_PAGE_BYTES, type Metric, metricSchema } from '../protocol/index.ts'
+import { type LogEntry, logEntrySchema, MAX_LOG_PAGE_BYTES, type Metric, metricSchema } from '../../protocol/index.ts'
 import {
   type AgentRecord,
   agentRecordSchema,

@@ -1,7 +1,7 @@
 // A training's store in a Durable Object's SQLite. docs/storage.md lists the tables. What the rules read at every call is
 // kept in memory too; a transaction that fails drops that copy.
 
-import { CHECKPOINT_CHUNK_BYTES, type EpochReport, epochReportSchema } from '../protocol/index.ts'
+import { CHECKPOINT_CHUNK_BYTES, type EpochReport, epochReportSchema } from '../../protocol/index.ts'
 import { type TrainingSetup, trainingSetupSchema, type TrainingState, trainingStateSchema, type TrainingStore } from '../training/index.ts'
 
 const TABLES = `

@@ -1,7 +1,7 @@
 // The agent tokens that are good for a search or a training. Every object that agents talk to holds the list, so that none has to ask
 // another.
 
-import { type Caller, ProblemError, type TokenRecord } from '../protocol/index.ts'
+import { type Caller, ProblemError, type TokenRecord } from '../../protocol/index.ts'
 
 type TokenTable = {
   add(token: TokenRecord): void

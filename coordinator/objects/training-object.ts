@@ -19,7 +19,7 @@ import {
   type TrainingStatus,
   type TrainingSummary,
   type TrainingUpload,
-} from '../protocol/index.ts'
+} from '../../protocol/index.ts'
 import {
   createTrainingSetup,
   describeNetwork,

@@ -3,7 +3,7 @@
 // never pushed to is not stored at all: version 0 is computed from the seed (search-space/initialise.ts).
 
 import { elementCount, initialWeights, type WeightSpec } from '../../search-space/index.ts'
-import { MAX_ROW_BYTES, SEGMENT_BYTES } from '../protocol/index.ts'
+import { MAX_ROW_BYTES, SEGMENT_BYTES } from '../../protocol/index.ts'
 
 const FLOAT_BYTES = 4
 /** Row id = segment · this + chunk; no tensor that fits a message has more chunks. */

@@ -29,7 +29,7 @@ import {
   versionsSchema,
   weightDtypes,
   weightEncodingSchema,
-} from '../protocol/index.ts'
+} from '../../protocol/index.ts'
 import { readBody, streamParts } from './body-streams.ts'
 import type { Environment } from './environment.ts'
 import { createTokenTable, type TokenTable } from './tokens.ts'

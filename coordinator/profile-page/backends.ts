@@ -2,7 +2,7 @@
 // they are measured, and their WebAssembly comes from this coordinator like everything else.
 
 import * as tf from '@tensorflow/tfjs-core'
-import { type ProfileBackend, profileBackendNames } from '../protocol/profiles.ts'
+import { type ProfileBackend, profileBackendNames } from '../../protocol/profiles.ts'
 
 type Availability =
   | { readonly kind: 'available'; readonly backend: ProfileBackend; readonly adapter: string | undefined }

@@ -3,7 +3,7 @@
 import { entriesOf } from '../../latency-lut/measuring.ts'
 import { createSpace, type Space } from '../../search-space/index.ts'
 import { find, setText } from '../dashboard/dom.js'
-import { parseProfileCode, type ProfileBackend, type ProfileConditions, type ProfileStatus } from '../protocol/profiles.ts'
+import { parseProfileCode, type ProfileBackend, type ProfileConditions, type ProfileStatus } from '../../protocol/profiles.ts'
 import { holdAttention } from './attention.ts'
 import { type Availability, findBackends, openBackend, type OpenedBackend } from './backends.ts'
 import { clockStepMs, describeDevice, type Device } from './device.ts'

@@ -1,6 +1,6 @@
 // Batches on their way to the coordinator: kept until it has acknowledged them, sent one after the other in their order.
 
-import type { ProfileBatch } from '../protocol/profiles.ts'
+import type { ProfileBatch } from '../../protocol/profiles.ts'
 import type { Requests } from './requests.ts'
 import { readPending, writePending } from './session.ts'
 

@@ -1,7 +1,7 @@
 // Requests to the coordinator. What may pass is tried again without end, slower and slower, and at once when the device
 // says that it is connected again.
 
-import type { ProfileBackend, ProfileBatch, ProfileStatus } from '../protocol/profiles.ts'
+import type { ProfileBackend, ProfileBatch, ProfileStatus } from '../../protocol/profiles.ts'
 import { FIRST_RETRY_MS, LAST_RETRY_MS, REQUEST_TIMEOUT_MS, RETRY_JITTER } from './limits.ts'
 
 /** A refusal that trying again does not change. `status` is that of HTTP. */

@@ -1,7 +1,7 @@
 // What has to outlive a reload or a closed tab: the profile's token, what was chosen to be measured, and batches that the
 // coordinator has not acknowledged. All of it is forgotten when the tables are published.
 
-import type { ProfileBackend, ProfileBatch } from '../protocol/profiles.ts'
+import type { ProfileBackend, ProfileBatch } from '../../protocol/profiles.ts'
 
 const SESSION_KEY = 'gatehouse.profile'
 const PENDING_KEY = 'gatehouse.profile.pending'

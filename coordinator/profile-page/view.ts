@@ -2,7 +2,7 @@
 
 import { parseLatencyKey } from '../../latency-lut/keys.ts'
 import { find, keepChildren, make, setText } from '../dashboard/dom.js'
-import type { ProfileBackend, ProfileStatus } from '../protocol/profiles.ts'
+import type { ProfileBackend, ProfileStatus } from '../../protocol/profiles.ts'
 import type { Availability } from './backends.ts'
 import type { Device } from './device.ts'
 

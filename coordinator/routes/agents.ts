@@ -19,7 +19,7 @@ import {
   submitRequestSchema,
   submitResponseSchema,
   unwrap,
-} from '../protocol/index.ts'
+} from '../../protocol/index.ts'
 import { callerOf, ownSearchOnly, type RouteEnvironment } from './auth.ts'
 import { withProblems } from './problems.ts'
 import { bearer, json, searchParams } from './searches.ts'

@@ -3,7 +3,7 @@
 import { createRoute, OpenAPIHono } from '@hono/zod-openapi'
 import { bodyLimit } from 'hono/body-limit'
 import * as z from 'zod'
-import { MAX_JSON_BYTES, MAX_WEIGHTS_BYTES, ProblemError } from '../protocol/index.ts'
+import { MAX_JSON_BYTES, MAX_WEIGHTS_BYTES, ProblemError } from '../../protocol/index.ts'
 import { addAgentRoutes, isPush } from './agents.ts'
 import { authenticate, type RouteEnvironment } from './auth.ts'
 import { addLatencyTableRoutes } from './latency-tables.ts'

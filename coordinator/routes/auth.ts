@@ -10,7 +10,7 @@ import {
   parseTrainingToken,
   ProblemError,
   type ProfileCaller,
-} from '../protocol/index.ts'
+} from '../../protocol/index.ts'
 import type { Ports } from './ports.ts'
 
 /** As far as the token itself says; the object that it is for says whether it is good. */

@@ -38,7 +38,7 @@ import type {
   TrainingStatus,
   TrainingSummary,
   TrainingUpload,
-} from '../protocol/index.ts'
+} from '../../protocol/index.ts'
 
 type VersionedTable = LatencyTable & { version: string }
 type TokenSummary = { tokenId: string; label: string; createdAtMs: number }

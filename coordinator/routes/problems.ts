@@ -11,7 +11,7 @@ import {
   ProblemError,
   problemKinds,
   problemSchema,
-} from '../protocol/index.ts'
+} from '../../protocol/index.ts'
 
 const PROBLEM_TYPE = 'application/problem+json'
 const RETRY_AFTER_S = '1'

@@ -20,7 +20,7 @@ import {
   profileStatusSchema,
   type ProfileTable,
   unwrap,
-} from '../protocol/index.ts'
+} from '../../protocol/index.ts'
 import { adminOnly, ownProfileOnly, profileCallerOf, type RouteEnvironment, sha256 } from './auth.ts'
 import { publish } from './latency-tables.ts'
 import { withProblems } from './problems.ts'

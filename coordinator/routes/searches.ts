@@ -20,7 +20,7 @@ import {
   type TokenRecord,
   tokenIdSchema,
   unwrap,
-} from '../protocol/index.ts'
+} from '../../protocol/index.ts'
 import { adminOnly, callerOf, ownSearchOnly, type RouteEnvironment, sha256 } from './auth.ts'
 import type { Ports, VersionedTable } from './ports.ts'
 import { withProblems } from './problems.ts'

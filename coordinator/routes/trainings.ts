@@ -29,7 +29,7 @@ import {
   trainingUploadQuerySchema,
   trainingUploadSchema,
   unwrap,
-} from '../protocol/index.ts'
+} from '../../protocol/index.ts'
 import { adminOnly, callerOf, ownTrainingOnly, type RouteEnvironment, sha256 } from './auth.ts'
 import { withProblems } from './problems.ts'
 import { bearer, createSecret, json, MAX_LISTED } from './searches.ts'

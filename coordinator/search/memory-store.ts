@@ -1,6 +1,6 @@
 // A search's store in memory, for tests and simulations of the rules. Values are copied in and out, as storage does.
 
-import type { LogEntry } from '../protocol/index.ts'
+import type { LogEntry } from '../../protocol/index.ts'
 import type { AgentRecord, OutstandingTask, SearchSetup, SearchState, SearchStore } from './store.ts'
 
 type Content = {

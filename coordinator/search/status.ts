@@ -2,7 +2,7 @@
 
 import { pathLatencyMs } from '../../latency-lut/coverage.ts'
 import { architectureCosts, printArchitecture } from '../../search-space/index.ts'
-import type { Architecture, SearchStatus, SearchSummary } from '../protocol/index.ts'
+import type { Architecture, SearchStatus, SearchSummary } from '../../protocol/index.ts'
 import { type OpenSearch, phaseOf } from './rules.ts'
 import type { AgentRecord, Recent, SearchSetup } from './store.ts'
 

@@ -4,7 +4,7 @@
 import * as z from 'zod'
 import { latencyTableSchema, tableVersionSchema } from '../../latency-lut/table.ts'
 import { spaceConfigSchema } from '../../search-space/index.ts'
-import { type LogEntry, type Metric, searchConfigSchema, searchIdSchema, taskWorkSchema } from '../protocol/index.ts'
+import { type LogEntry, type Metric, searchConfigSchema, searchIdSchema, taskWorkSchema } from '../../protocol/index.ts'
 
 const count = z.int().min(0)
 

@@ -10,7 +10,7 @@
 // probability. A block whose active operation is Zero takes no update: neither alpha nor Adam's state.
 
 import type { SpaceLatency } from '../../latency-lut/coverage.ts'
-import { type LatencyLoss, MAX_ALPHA } from '../protocol/index.ts'
+import { type LatencyLoss, MAX_ALPHA } from '../../protocol/index.ts'
 import { logSumExp, softmax } from './distribution.ts'
 import { latencyGradient } from './latency-loss.ts'
 

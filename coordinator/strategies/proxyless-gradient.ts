@@ -12,7 +12,7 @@ import {
   type ProxylessGradientConfig,
   type ResultOf,
   type TaskWork,
-} from '../protocol/index.ts'
+} from '../../protocol/index.ts'
 import { type BlockSample, updateAlpha } from './alpha-update.ts'
 import { argmax, entropy, softmax } from './distribution.ts'
 import {

@@ -12,7 +12,7 @@
 
 import * as z from 'zod'
 import type { Random } from '../../search-space/index.ts'
-import { COMMON_EXPONENT, MAX_TASK_STEPS, OPERATION_EXPONENT, roundShare, type WeightWork } from '../protocol/index.ts'
+import { COMMON_EXPONENT, MAX_TASK_STEPS, OPERATION_EXPONENT, roundShare, type WeightWork } from '../../protocol/index.ts'
 import { countOwners, divide, drawPath, type Part } from './parts.ts'
 
 /** β above. */

@@ -5,7 +5,7 @@ import type * as z from 'zod'
 import type { SpaceLatency } from '../../latency-lut/coverage.ts'
 import type { Space } from '../../search-space/index.ts'
 import type { Attendance } from './rounds.ts'
-import type { Phase, SearchConfig, TaskResult, TaskWork } from '../protocol/index.ts'
+import type { Phase, SearchConfig, TaskResult, TaskWork } from '../../protocol/index.ts'
 
 /** What stays the same during a search. */
 type StrategyContext = {

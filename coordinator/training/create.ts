@@ -18,7 +18,7 @@ import {
   statisticsKeys,
   type TrainingInput,
   type TrainingSpec,
-} from '../protocol/index.ts'
+} from '../../protocol/index.ts'
 import type { TrainingSetup, TrainingStore } from './store.ts'
 
 const FLOAT_BYTES = 4

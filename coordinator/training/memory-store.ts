@@ -1,6 +1,6 @@
 // A training's store in memory, for tests of the rules. Values are copied in and out, as storage does.
 
-import type { EpochReport } from '../protocol/index.ts'
+import type { EpochReport } from '../../protocol/index.ts'
 import type { TrainingSetup, TrainingState, TrainingStore } from './store.ts'
 
 type Content = {

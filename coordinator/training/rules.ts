@@ -24,7 +24,7 @@ import {
   type TrainingLeaseRequest,
   type TrainingLeaseResponse,
   type TrainingUpload,
-} from '../protocol/index.ts'
+} from '../../protocol/index.ts'
 import { describeNetwork, type NetworkDescription } from './create.ts'
 import type { TrainingSetup, TrainingState, TrainingStore } from './store.ts'
 import { checkInputUpload, readCheckpointUpload, readModelUpload } from './uploads.ts'

@@ -1,6 +1,6 @@
 // The status of a training, computed from what is stored.
 
-import type { EpochReport, TrainingPhase, TrainingStatus, TrainingSummary } from '../protocol/index.ts'
+import type { EpochReport, TrainingPhase, TrainingStatus, TrainingSummary } from '../../protocol/index.ts'
 import { missingInputs, type OpenTraining } from './rules.ts'
 import type { TrainingState } from './store.ts'
 

@@ -11,7 +11,7 @@ import {
   trainingProgressSchema,
   trainingResultSchema,
   trainingSpecSchema,
-} from '../protocol/index.ts'
+} from '../../protocol/index.ts'
 
 const count = z.int().min(0)
 

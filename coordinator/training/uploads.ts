@@ -19,7 +19,7 @@ import {
   type TrainingResult,
   trainingResultSchema,
   type TrainingSpec,
-} from '../protocol/index.ts'
+} from '../../protocol/index.ts'
 import { modelShapes, type ModelShapes, type NetworkShapes } from './create.ts'
 
 function invalid(path: string, message: string): ProblemError {

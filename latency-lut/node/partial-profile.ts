@@ -3,7 +3,7 @@
 import { readFile, rm } from 'node:fs/promises'
 import * as z from 'zod'
 import { CliError } from '../../command-line/exit-codes.ts'
-import { fieldErrors } from '../../coordinator/protocol/index.ts'
+import { fieldErrors } from '../../protocol/index.ts'
 import { writeTextFile } from './files.ts'
 import type { Checkpoint, Progress } from './measure.ts'
 

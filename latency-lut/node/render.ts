@@ -1,7 +1,7 @@
 // Latency tables as text.
 
 import { type Column, printable, renderTable } from '../../command-line/text-layout.ts'
-import type { TableSummary } from '../../coordinator/protocol/index.ts'
+import type { TableSummary } from '../../protocol/index.ts'
 import type { Comparison } from '../comparison.ts'
 import { LatencyKeyError, parseTableKey, type TableOperation } from '../keys.ts'
 import type { HeldOut, Refused } from '../prediction.ts'

@@ -7,7 +7,7 @@ import { type ArgsDef, type CommandDef, defineCommand } from 'citty'
 import * as z from 'zod'
 import { CliError } from '../../command-line/exit-codes.ts'
 import { printResult, type Terminal } from '../../command-line/terminal.ts'
-import { fieldErrors } from '../../coordinator/protocol/index.ts'
+import { fieldErrors } from '../../protocol/index.ts'
 import {
   architectureCosts,
   createSpace,

@@ -4,7 +4,7 @@ import type { ArgsDef } from 'citty'
 import { REPEATABLE_HINT } from '../../command-line/dispatch.ts'
 import { CliError } from '../../command-line/exit-codes.ts'
 import { assignFields, isRecord, numberFlag, setField } from '../../command-line/fields.ts'
-import { fieldErrors, type Recipe, recipeSchema } from '../../coordinator/protocol/index.ts'
+import { fieldErrors, type Recipe, recipeSchema } from '../../protocol/index.ts'
 
 const recipeFlags = {
   recipe: { type: 'string', valueHint: 'FILE.json', description: 'settings of the training; every field is in docs/training.md' },

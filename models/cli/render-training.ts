@@ -2,7 +2,7 @@
 
 import { printable, renderTable } from '../../command-line/text-layout.ts'
 import { printCount, printDuration, printShare, printTime } from '../../command-line/quantities.ts'
-import type { EpochReport, TrainingInput, TrainingPhase, TrainingStatus } from '../../coordinator/protocol/index.ts'
+import type { EpochReport, TrainingInput, TrainingPhase, TrainingStatus } from '../../protocol/index.ts'
 
 /** Of the reports, those that a screen shows. */
 const SHOWN_REPORTS = 8

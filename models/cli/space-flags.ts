@@ -5,7 +5,7 @@ import { resolve } from 'node:path'
 import type { ArgsDef } from 'citty'
 import { CliError } from '../../command-line/exit-codes.ts'
 import type { Terminal } from '../../command-line/terminal.ts'
-import { fieldErrors } from '../../coordinator/protocol/index.ts'
+import { fieldErrors } from '../../protocol/index.ts'
 import {
   createSpace,
   parseArchitecture,

@@ -21,7 +21,7 @@ import {
   type TrainingSpecInput,
   trainingSpecSchema,
   type TrainingStatus,
-} from '../../coordinator/protocol/index.ts'
+} from '../../protocol/index.ts'
 import { createSpace, parseArchitecture, type Path, printArchitecture, type Space } from '../../search-space/index.ts'
 import { readInitialWeights } from '../initial-weights.ts'
 import { DESCRIPTION_FILE, ModelFolderError, readModelFolder, writeModelFolder } from '../model-folder.ts'

@@ -3,7 +3,7 @@
 import type { Terminal } from '../../command-line/terminal.ts'
 import { ClientError, type CoordinatorClient, pause } from '../../command-line/coordinator-client.ts'
 import { printDuration } from '../../command-line/quantities.ts'
-import type { TrainingStatus } from '../../coordinator/protocol/index.ts'
+import type { TrainingStatus } from '../../protocol/index.ts'
 import { renderTrainingLine } from './render-training.ts'
 
 /** Returns the status at the end. Throws ClientError where trying again is of no use, such as a deleted training. */

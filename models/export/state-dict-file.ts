@@ -1,9 +1,9 @@
 // safetensors files as PyTorch users have them: float32 weights beside int64 counters. (What travels between agents and
-// coordinator has one type per file and a stricter reader, coordinator/protocol/safetensors.ts.)
+// coordinator has one type per file and a stricter reader, protocol/safetensors.ts.)
 // Format: huggingface/safetensors, README "Format".
 
 import * as z from 'zod'
-import { frameSafetensors } from '../../coordinator/protocol/index.ts'
+import { frameSafetensors } from '../../protocol/index.ts'
 
 const LENGTH_BYTES = 8
 const FLOAT_BYTES = 4

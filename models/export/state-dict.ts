@@ -6,7 +6,7 @@
 // blocks.0 is the first MBConv behind the stem; a skipped block has a number and no weights. Convolutions are
 // [out, in, kernel, kernel], the classifier [outputs, inputs].
 
-import type { Tensor } from '../../coordinator/protocol/index.ts'
+import type { Tensor } from '../../protocol/index.ts'
 import { type FixedNetwork, fixArchitecture, type Path, type SpaceRef, type WeightPrefixes } from '../../search-space/index.ts'
 import type { ChannelStatistics } from '../../worker-agent/executor/index.ts'
 import { ExportError } from './export-network.ts'

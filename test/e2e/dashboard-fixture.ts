@@ -20,7 +20,7 @@ import {
   searchConfigSchema,
   searchStatusSchema,
   searchSummarySchema,
-} from '../../coordinator/protocol/index.ts'
+} from '../../protocol/index.ts'
 import {
   architectureCosts,
   createRandom,

@@ -2,7 +2,7 @@
 
 import type { Browser, BrowserContextOptions, Page } from 'playwright-core'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest'
-import type { SearchStatus } from '../../coordinator/protocol/index.ts'
+import type { SearchStatus } from '../../protocol/index.ts'
 import {
   ADMIN_TOKEN,
   AGENT_TOKEN,

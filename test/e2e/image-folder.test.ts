@@ -2,7 +2,7 @@
 
 import sharp from 'sharp'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { searchConfigSchema } from '../../coordinator/protocol/index.ts'
+import { searchConfigSchema } from '../../protocol/index.ts'
 import { createRandom, createSpace, seedState } from '../../search-space/index.ts'
 import { openBackend } from '../../worker-agent/backends/backends.ts'
 import { openBatchSource, openDataset } from '../../worker-agent/datasets/index.ts'

@@ -1,7 +1,7 @@
 import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { searchStatusSchema } from '../../coordinator/protocol/index.ts'
+import { searchStatusSchema } from '../../protocol/index.ts'
 import { latencyTableSchema } from '../../latency-lut/table.ts'
 import { createSpace, parseArchitecture } from '../../search-space/index.ts'
 import { hasBrowser, launchBrowser } from './dashboard-fixture.ts'

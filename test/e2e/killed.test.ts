@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
-import type { LogEntry, SearchStatus } from '../../coordinator/protocol/index.ts'
+import type { LogEntry, SearchStatus } from '../../protocol/index.ts'
 import {
   type Coordinator,
   freePort,

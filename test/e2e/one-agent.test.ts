@@ -1,7 +1,7 @@
 import { readFileSync, writeFileSync } from 'node:fs'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import * as z from 'zod'
-import { decodeSafetensors, planShards, searchConfigSchema, type Tensor } from '../../coordinator/protocol/index.ts'
+import { decodeSafetensors, planShards, searchConfigSchema, type Tensor } from '../../protocol/index.ts'
 import { createSpace, initialWeights } from '../../search-space/index.ts'
 import { openBackend } from '../../worker-agent/backends/backends.ts'
 import { createCoordinatorClient } from '../../worker-agent/client/coordinator-client.ts'

@@ -2,7 +2,7 @@ import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import * as z from 'zod'
-import { decodeSafetensors, encodeSafetensors } from '../../coordinator/protocol/index.ts'
+import { decodeSafetensors, encodeSafetensors } from '../../protocol/index.ts'
 import { readModelFolder } from '../../models/model-folder.ts'
 import { readCheckpoint } from '../../worker-agent/training/checkpoint-folder.ts'
 import {

@@ -6,7 +6,7 @@ import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest'
 import * as z from 'zod'
-import { MAX_WEIGHTS_BYTES, type TrainingStatus } from '../../coordinator/protocol/index.ts'
+import { MAX_WEIGHTS_BYTES, type TrainingStatus } from '../../protocol/index.ts'
 import { readModelFolder } from '../../models/model-folder.ts'
 import type { SpaceRef } from '../../search-space/index.ts'
 import {

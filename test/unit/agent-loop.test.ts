@@ -1,6 +1,6 @@
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import { describe, expect, it } from 'vitest'
-import type { LeaseRef, ReleaseRequest, ShardPlan, Task, TaskWork } from '../../coordinator/protocol/index.ts'
+import type { LeaseRef, ReleaseRequest, ShardPlan, Task, TaskWork } from '../../protocol/index.ts'
 import { type AgentEvent, runAgent } from '../../worker-agent/agent/agent.ts'
 import { createHeartbeats } from '../../worker-agent/agent/heartbeats.ts'
 import type { Patience } from '../../worker-agent/agent/troubles.ts'

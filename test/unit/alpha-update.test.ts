@@ -4,7 +4,7 @@ import { describe, expect, it } from 'vitest'
 import * as z from 'zod'
 import { type AlphaState, type BlockSample, updateAlpha } from '../../coordinator/strategies/alpha-update.ts'
 import { softmax } from '../../coordinator/strategies/distribution.ts'
-import type { LatencyLoss } from '../../coordinator/protocol/index.ts'
+import type { LatencyLoss } from '../../protocol/index.ts'
 
 const caseSchema = z.object({
   mode: z.literal('two'),

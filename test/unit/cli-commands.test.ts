@@ -12,7 +12,7 @@ import { exitCodes } from '../../command-line/exit-codes.ts'
 import { runCommandLine } from '../../command-line/program.ts'
 import { createGatehouse, epilogues } from '../../coordinator/cli/gatehouse.ts'
 import type { Terminal } from '../../command-line/terminal.ts'
-import { type ProblemCode, problemDocument, problemKinds } from '../../coordinator/protocol/index.ts'
+import { type ProblemCode, problemDocument, problemKinds } from '../../protocol/index.ts'
 import { presets } from '../../search-space/mbconv-config.ts'
 
 type Answer = { status: number; body?: unknown; headers?: Record<string, string> }

@@ -7,7 +7,7 @@ import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import type { Terminal } from '../../command-line/terminal.ts'
 import { runCommandLine } from '../../command-line/program.ts'
 import { createGatehouse, epilogues } from '../../coordinator/cli/gatehouse.ts'
-import { problemDocument, type ProfileStatus, profileStatusSchema } from '../../coordinator/protocol/index.ts'
+import { problemDocument, type ProfileStatus, profileStatusSchema } from '../../protocol/index.ts'
 
 const PROFILE_ID = 'p0123456789ab'
 const CODE = 'K7QF9-M2X4T'

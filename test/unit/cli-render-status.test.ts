@@ -4,7 +4,7 @@ import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { renderStatus, renderStatusLine } from '../../coordinator/cli/render-status.ts'
 import { wrapText } from '../../command-line/text-layout.ts'
-import { type SearchStatus, searchConfigSchema, searchStatusSchema } from '../../coordinator/protocol/index.ts'
+import { type SearchStatus, searchConfigSchema, searchStatusSchema } from '../../protocol/index.ts'
 import { presets } from '../../search-space/mbconv-config.ts'
 
 const NOW_MS = 1_800_000_000_000

@@ -83,7 +83,7 @@ describe('the agent’s client', () => {
   })
 
   it('asks again when weights arrive cut off', async () => {
-    const { encodeSafetensors } = await import('../../coordinator/protocol/index.ts')
+    const { encodeSafetensors } = await import('../../protocol/index.ts')
     const whole = encodeSafetensors(
       { metadata: { versions: '{"k":3}' }, tensors: new Map([['k', { shape: [2], values: Float32Array.of(1, 2) }]]) },
       'F32',

@@ -1,13 +1,7 @@
 import { Worker } from 'node:worker_threads'
 import { afterEach, describe, expect, test } from 'vitest'
 
-import {
-  COMMON_EXPONENT,
-  OPERATION_EXPONENT,
-  searchConfigSchema,
-  type TaskWork,
-  type WeightWork,
-} from '../../coordinator/protocol/index.ts'
+import { COMMON_EXPONENT, OPERATION_EXPONENT, searchConfigSchema, type TaskWork, type WeightWork } from '../../protocol/index.ts'
 import { createRandom, elementCount, randomPath, resolveSpaceConfig, seedState } from '../../search-space/index.ts'
 import { openBackend } from '../../worker-agent/backends/backends.ts'
 import { openBatchSource } from '../../worker-agent/datasets/index.ts'

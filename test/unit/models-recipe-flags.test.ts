@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest'
 
 import { buildRecipe } from '../../models/cli/recipe-flags.ts'
-import { recipeSchema } from '../../coordinator/protocol/recipe.ts'
+import { recipeSchema } from '../../protocol/recipe.ts'
 
 describe('a recipe on the command line', () => {
   it('is all defaults where nothing is said', () => {

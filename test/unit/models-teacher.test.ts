@@ -4,14 +4,14 @@ import { join } from 'node:path'
 import * as tf from '@tensorflow/tfjs-core'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 
-import { encodeSafetensors } from '../../coordinator/protocol/index.ts'
+import { encodeSafetensors } from '../../protocol/index.ts'
 import { readInitialWeights } from '../../models/initial-weights.ts'
 import { writeModelFolder } from '../../models/model-folder.ts'
 import { openTeacher } from '../../models/teacher.ts'
 import { openBackend } from '../../worker-agent/backends/backends.ts'
 import { createWeights, predict } from '../../worker-agent/executor/index.ts'
 import { type FromScratchResult, trainFromScratch } from '../../worker-agent/training/from-scratch.ts'
-import { recipeSchema } from '../../coordinator/protocol/recipe.ts'
+import { recipeSchema } from '../../protocol/recipe.ts'
 import { path, smallDataset, SMALL_SPACE, space } from './training-images.ts'
 
 const folder = mkdtempSync(join(tmpdir(), 'gatehouse-teacher-'))

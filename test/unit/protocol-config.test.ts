@@ -1,12 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import {
-  fieldErrors,
-  fieldPath,
-  problemDocument,
-  problemKinds,
-  searchConfigSchema,
-  taskResultSchema,
-} from '../../coordinator/protocol/index.ts'
+import { fieldErrors, fieldPath, problemDocument, problemKinds, searchConfigSchema, taskResultSchema } from '../../protocol/index.ts'
 import { latencyTableSchema } from '../../latency-lut/table.ts'
 import { makeConfigInput, makeTable } from '../fixtures/searches.ts'
 import { createSpace } from '../../search-space/index.ts'

@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
-import { planShards } from '../../coordinator/protocol/index.ts'
+import { planShards } from '../../protocol/index.ts'
 import { createSpace, elementCount, type Space } from '../../search-space/index.ts'
 import { arbitrarySpace } from '../fixtures/arbitrary-spaces.ts'
 

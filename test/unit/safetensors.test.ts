@@ -1,7 +1,7 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
-import { decodeSafetensors, encodeSafetensors, SafetensorsError, type SafetensorsFile } from '../../coordinator/protocol/index.ts'
-import { fromBfloat16, int8Scale, rounded, roundToBfloat16, roundToInt8, toBfloat16 } from '../../coordinator/protocol/rounding.ts'
+import { decodeSafetensors, encodeSafetensors, SafetensorsError, type SafetensorsFile } from '../../protocol/index.ts'
+import { fromBfloat16, int8Scale, rounded, roundToBfloat16, roundToInt8, toBfloat16 } from '../../protocol/rounding.ts'
 import { nearestBfloat16 } from '../fixtures/safetensors-reference.ts'
 
 /** Whether UTF-8 can hold it: no half of a surrogate pair alone. */

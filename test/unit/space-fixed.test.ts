@@ -1,7 +1,7 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { coverSpace, pathLatencyMs } from '../../latency-lut/coverage.ts'
-import { fieldErrors } from '../../coordinator/protocol/index.ts'
+import { fieldErrors } from '../../protocol/index.ts'
 import {
   architectureCosts,
   createSpace,

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import { ProblemError, type TaskResult, type TaskWork } from '../../coordinator/protocol/index.ts'
+import { ProblemError, type TaskResult, type TaskWork } from '../../protocol/index.ts'
 import type { StrategyContext } from '../../coordinator/strategies/index.ts'
 import { proxylessGradient } from '../../coordinator/strategies/proxyless-gradient.ts'
 import { answerWork, makeContext, type SearchOptions } from '../fixtures/searches.ts'

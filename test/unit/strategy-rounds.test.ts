@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
-import type { TaskWork } from '../../coordinator/protocol/index.ts'
+import type { TaskWork } from '../../protocol/index.ts'
 import type { Attendance, Member } from '../../coordinator/strategies/index.ts'
 import { proxylessGradient } from '../../coordinator/strategies/proxyless-gradient.ts'
 import { effectiveSteps } from '../../coordinator/strategies/rounds.ts'

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import type { TaskWork } from '../../coordinator/protocol/index.ts'
+import type { TaskWork } from '../../protocol/index.ts'
 import { softmax } from '../../coordinator/strategies/distribution.ts'
 import { proxylessGradient } from '../../coordinator/strategies/proxyless-gradient.ts'
 import { makeContext, type SearchOptions } from '../fixtures/searches.ts'

@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
-import type { TaskWork } from '../../coordinator/protocol/index.ts'
+import type { TaskWork } from '../../protocol/index.ts'
 import type { StrategyContext } from '../../coordinator/strategies/index.ts'
 import { proxylessGradient } from '../../coordinator/strategies/proxyless-gradient.ts'
 import { answerWork, makeContext } from '../fixtures/searches.ts'

@@ -1,6 +1,6 @@
 import * as tf from '@tensorflow/tfjs-core'
 import { expect, test } from 'vitest'
-import { recipeSchema } from '../../coordinator/protocol/index.ts'
+import { recipeSchema } from '../../protocol/index.ts'
 import { openBackend } from '../../worker-agent/backends/backends.ts'
 import { batchIndices, openBatchSource, splitShares } from '../../worker-agent/datasets/index.ts'
 import { createWeights, trainStep } from '../../worker-agent/executor/index.ts'

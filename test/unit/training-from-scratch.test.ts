@@ -4,7 +4,7 @@ import { describe, expect, test } from 'vitest'
 import { openBackend } from '../../worker-agent/backends/backends.ts'
 import { type Checkpoint, decodeCheckpoint, encodeCheckpoint } from '../../worker-agent/training/checkpoint.ts'
 import { type FromScratchOptions, type FromScratchResult, trainFromScratch } from '../../worker-agent/training/from-scratch.ts'
-import { recipeSchema } from '../../coordinator/protocol/recipe.ts'
+import { recipeSchema } from '../../protocol/recipe.ts'
 import { path, smallDataset, space } from './training-images.ts'
 
 /** Everything on: whatever is not restored shows. */

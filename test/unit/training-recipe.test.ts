@@ -1,7 +1,7 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 
-import { recipeSchema } from '../../coordinator/protocol/recipe.ts'
+import { recipeSchema } from '../../protocol/recipe.ts'
 import { rateAt, scheduleOf } from '../../worker-agent/training/schedule.ts'
 
 describe('the schedule of a recipe', () => {

@@ -3,7 +3,7 @@
 import * as tf from '@tensorflow/tfjs-core'
 import { describe, expect, test } from 'vitest'
 
-import { recipeSchema } from '../../coordinator/protocol/index.ts'
+import { recipeSchema } from '../../protocol/index.ts'
 import { openBackend } from '../../worker-agent/backends/backends.ts'
 import { type Checkpoint, decodeCheckpoint, encodeCheckpoint } from '../../worker-agent/training/checkpoint.ts'
 import { type FromScratchOptions, type FromScratchResult, trainFromScratch } from '../../worker-agent/training/from-scratch.ts'

@@ -1,7 +1,7 @@
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
-import type { PushResponse, ShardPlan } from '../../coordinator/protocol/index.ts'
+import type { PushResponse, ShardPlan } from '../../protocol/index.ts'
 import { createWeightExchange, type Differences, type Pulled } from '../../worker-agent/agent/weight-exchange.ts'
 import type { CoordinatorClient } from '../../worker-agent/client/coordinator-client.ts'
 import { CoordinatorError } from '../../worker-agent/client/requests.ts'

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import { taskSchema } from '../../coordinator/protocol/index.ts'
+import { taskSchema } from '../../protocol/index.ts'
 import { makeRegistration } from '../fixtures/searches.ts'
 import {
   call,

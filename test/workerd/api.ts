@@ -23,7 +23,7 @@ import {
   submitResponseSchema,
   type Task,
   type TaskResult,
-} from '../../coordinator/protocol/index.ts'
+} from '../../protocol/index.ts'
 import { shardName } from '../../coordinator/objects/shards.ts'
 import { createSpace, elementCount, type Space } from '../../search-space/index.ts'
 import { answerWork, makeConfigInput, makeRegistration, makeTable, type SearchOptions } from '../fixtures/searches.ts'

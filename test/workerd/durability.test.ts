@@ -7,7 +7,7 @@ import {
 } from 'cloudflare:test'
 import { env } from 'cloudflare:workers'
 import { describe, expect, it } from 'vitest'
-import { leaseResponseSchema } from '../../coordinator/protocol/index.ts'
+import { leaseResponseSchema } from '../../protocol/index.ts'
 import {
   call,
   createTestSearch,

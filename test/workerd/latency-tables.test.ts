@@ -1,6 +1,6 @@
 import { env } from 'cloudflare:workers'
 import { describe, expect, it } from 'vitest'
-import { searchStatusSchema, tableSummarySchema } from '../../coordinator/protocol/index.ts'
+import { searchStatusSchema, tableSummarySchema } from '../../protocol/index.ts'
 import { createSpace, type SpaceRef } from '../../search-space/index.ts'
 import { makeConfigInput, makeSpaceRef, makeTable } from '../fixtures/searches.ts'
 import { call, createTestSearch, expectJson, expectProblem, readStatus } from './api.ts'

@@ -11,7 +11,7 @@ import {
   PROFILE_SESSION_MS,
   type ProfileRequestInput,
   profileStatusSchema,
-} from '../../coordinator/protocol/index.ts'
+} from '../../protocol/index.ts'
 import { coverSpace } from '../../latency-lut/coverage.ts'
 import { latencyTableSchema } from '../../latency-lut/table.ts'
 import { createSpace } from '../../search-space/index.ts'

@@ -2,7 +2,7 @@
 
 import { exports } from 'cloudflare:workers'
 import { beforeAll, describe, expect, it } from 'vitest'
-import { encodeSafetensors, type ProblemCode, type Task } from '../../coordinator/protocol/index.ts'
+import { encodeSafetensors, type ProblemCode, type Task } from '../../protocol/index.ts'
 import { makeConfigInput, makeRegistration } from '../fixtures/searches.ts'
 import {
   ADMIN_TOKEN,

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import { architectureSchema, metricSchema, phaseSchema, searchSummarySchema } from '../../coordinator/protocol/index.ts'
+import { architectureSchema, metricSchema, phaseSchema, searchSummarySchema } from '../../protocol/index.ts'
 import { architectureCosts, parseArchitecture, presets } from '../../search-space/index.ts'
 import { makeConfigInput, makeSpaceRef } from '../fixtures/searches.ts'
 import {

@@ -19,7 +19,7 @@ import {
   trainingLeaseResponseSchema,
   trainingStatusSchema,
   trainingSummarySchema,
-} from '../../coordinator/protocol/index.ts'
+} from '../../protocol/index.ts'
 import { latencyTableSchema } from '../../latency-lut/table.ts'
 import { createSpace } from '../../search-space/index.ts'
 import { decodeCheckpoint, encodeCheckpoint } from '../../worker-agent/training/checkpoint.ts'

@@ -14,7 +14,7 @@ import {
   type TrainingUploadEnd,
   trainingUploadSchema,
   uploadParts,
-} from '../../coordinator/protocol/index.ts'
+} from '../../protocol/index.ts'
 import {
   AGENT_A,
   AGENT_B,

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest'
-import { decodeSafetensors, encodeSafetensors } from '../../coordinator/protocol/index.ts'
-import { fromBfloat16, roundToBfloat16, roundToInt8, toBfloat16 } from '../../coordinator/protocol/rounding.ts'
+import { decodeSafetensors, encodeSafetensors } from '../../protocol/index.ts'
+import { fromBfloat16, roundToBfloat16, roundToInt8, toBfloat16 } from '../../protocol/rounding.ts'
 import { initialWeights } from '../../search-space/index.ts'
 import {
   call,

@@ -22,7 +22,7 @@ import type {
   Task,
   TaskResult,
   Timing,
-} from '../../coordinator/protocol/index.ts'
+} from '../../protocol/index.ts'
 import type { WeightOwner } from '../../search-space/index.ts'
 import type { CoordinatorClient } from '../client/coordinator-client.ts'
 import { CoordinatorError } from '../client/requests.ts'

@@ -1,6 +1,6 @@
 // What every agent, whatever it works for, says of itself and does about a coordinator that is away.
 
-import type { RegisterRequest } from '../../coordinator/protocol/index.ts'
+import type { RegisterRequest } from '../../protocol/index.ts'
 import type { Backend } from '../backends/backends.ts'
 import type { Dataset } from '../datasets/index.ts'
 

@@ -1,7 +1,7 @@
 // Entry of the heartbeat thread: sends heartbeats for the leases that it is told to hold, and says which are lost.
 
 import { parentPort, workerData } from 'node:worker_threads'
-import { type LeaseRef, parseTrainingToken, type TrainingHeartbeat } from '../../coordinator/protocol/index.ts'
+import { type LeaseRef, parseTrainingToken, type TrainingHeartbeat } from '../../protocol/index.ts'
 import { createCoordinatorClient } from '../client/coordinator-client.ts'
 import { createTrainingClient } from '../client/training-client.ts'
 import {

@@ -2,7 +2,7 @@
 // `startHeartbeatThread` from one that does nothing else, since a training step that takes longer than a lease would lose it.
 
 import { Worker } from 'node:worker_threads'
-import type { LeaseRef, TrainingHeartbeat } from '../../coordinator/protocol/index.ts'
+import type { LeaseRef, TrainingHeartbeat } from '../../protocol/index.ts'
 import { CoordinatorError, isPassing } from '../client/requests.ts'
 
 /** Two heartbeats may get lost before a lease ends. */

@@ -1,6 +1,6 @@
 // One agent from registration to the end of its search: picks the parts and passes them to each other.
 
-import { planShards, type RegisterResponse } from '../../coordinator/protocol/index.ts'
+import { planShards, type RegisterResponse } from '../../protocol/index.ts'
 import { createSpace, weightOwners } from '../../search-space/index.ts'
 import { type Backend, runsInThread } from '../backends/backend.ts'
 import { createCoordinatorClient } from '../client/coordinator-client.ts'

@@ -10,7 +10,7 @@ import {
   modelTensors,
   type TrainingLeaseRequest,
   type TrainingResult,
-} from '../../coordinator/protocol/index.ts'
+} from '../../protocol/index.ts'
 import { createSpace, parseArchitecture, type Path, type Space } from '../../search-space/index.ts'
 import type { Backend } from '../backends/backends.ts'
 import { CoordinatorError } from '../client/requests.ts'

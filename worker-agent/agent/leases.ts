@@ -1,6 +1,6 @@
 // The leases that this agent holds: kept alive by heartbeats, given back when it stops.
 
-import type { LeaseRef, Task } from '../../coordinator/protocol/index.ts'
+import type { LeaseRef, Task } from '../../protocol/index.ts'
 import type { CoordinatorClient } from '../client/coordinator-client.ts'
 import type { Heartbeats } from './heartbeats.ts'
 

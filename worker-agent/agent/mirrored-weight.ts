@@ -14,7 +14,7 @@
 // own difference needs no clock: an acknowledged one has its version, and one without acknowledgement is contained in no pull
 // that has been answered, because pulls and pushes of one agent to one shard never overlap (weight-exchange.ts sees to that).
 
-import type { PushResponse } from '../../coordinator/protocol/index.ts'
+import type { PushResponse } from '../../protocol/index.ts'
 import type { PulledTensor } from '../client/coordinator-client.ts'
 
 /** Asks for a weight whatever its version. */

@@ -1,6 +1,6 @@
 // What a task says of the others in its round.
 
-import type { TaskWork } from '../../coordinator/protocol/index.ts'
+import type { TaskWork } from '../../protocol/index.ts'
 import type { WeightOwner } from '../../search-space/index.ts'
 
 /** Whether others train at the same time: then what they learn is taken in while the task runs. */

@@ -2,7 +2,7 @@
 // meanwhile is taken in.
 
 import { setImmediate as nextTurn } from 'node:timers/promises'
-import type { Task, TaskResult, TaskWork } from '../../coordinator/protocol/index.ts'
+import type { Task, TaskResult, TaskWork } from '../../protocol/index.ts'
 import type { WeightOwner } from '../../search-space/index.ts'
 import type { Trainer } from '../training/trainer.ts'
 import { createRefresh } from './refresh.ts'

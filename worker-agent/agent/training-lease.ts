@@ -8,7 +8,7 @@ import type {
   TrainingLeaseResponse,
   TrainingProgress,
   TrainingUploadEnd,
-} from '../../coordinator/protocol/index.ts'
+} from '../../protocol/index.ts'
 import { CoordinatorError, isPassing } from '../client/requests.ts'
 import type { TrainingClient } from '../client/training-client.ts'
 import type { Heartbeats } from './heartbeats.ts'

@@ -6,7 +6,7 @@
 //
 // With one agent nothing is ever scaled or pulled: it trains exactly as a single process would, bit for bit.
 
-import { type RegisterResponse, rounded, type SearchConfig, type ShardPlan } from '../../coordinator/protocol/index.ts'
+import { type RegisterResponse, rounded, type SearchConfig, type ShardPlan } from '../../protocol/index.ts'
 import type { CoordinatorClient } from '../client/coordinator-client.ts'
 import { CoordinatorError } from '../client/requests.ts'
 import type { Weights } from '../executor/index.ts'

@@ -24,7 +24,7 @@ import {
   type Tensor,
   versionsSchema,
   type WeightEncoding,
-} from '../../coordinator/protocol/index.ts'
+} from '../../protocol/index.ts'
 import { type SpaceConfig, spaceConfigSchema } from '../../search-space/index.ts'
 import { createLimiter } from './limiter.ts'
 import { type ClientOptions, CoordinatorError, createRequests } from './requests.ts'

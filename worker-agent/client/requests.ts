@@ -3,7 +3,7 @@
 
 import type * as z from 'zod'
 import { type Answer, transfer } from '../../command-line/transfer.ts'
-import { type Problem, problemSchema } from '../../coordinator/protocol/index.ts'
+import { type Problem, problemSchema } from '../../protocol/index.ts'
 import { withRetries } from './retry.ts'
 
 /** An agent that stops waits this long for its lease to be taken back. */

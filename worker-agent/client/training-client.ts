@@ -17,7 +17,7 @@ import {
   type TrainingUploadEnd,
   trainingUploadSchema,
   uploadParts,
-} from '../../coordinator/protocol/index.ts'
+} from '../../protocol/index.ts'
 import { type SpaceConfig, spaceConfigSchema } from '../../search-space/index.ts'
 import { type ClientOptions, CoordinatorError, createRequests } from './requests.ts'
 

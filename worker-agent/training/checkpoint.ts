@@ -16,7 +16,7 @@ import {
   SafetensorsError,
   type Tensor,
   type TrainingIdentity,
-} from '../../coordinator/protocol/index.ts'
+} from '../../protocol/index.ts'
 
 type Checkpoint = Omit<CheckpointState, 'format'> & {
   /** By weight key, those of the network alone. */

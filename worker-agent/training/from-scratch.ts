@@ -10,7 +10,7 @@
 
 import { createHash } from 'node:crypto'
 import { setImmediate as nextTurn } from 'node:timers/promises'
-import type { EpochReport, Recipe, Tensor, TrainingIdentity } from '../../coordinator/protocol/index.ts'
+import type { EpochReport, Recipe, Tensor, TrainingIdentity } from '../../protocol/index.ts'
 import { type Path, printArchitecture, type Space } from '../../search-space/index.ts'
 import type { Backend } from '../backends/backends.ts'
 import { type Dataset, splitShares } from '../datasets/index.ts'

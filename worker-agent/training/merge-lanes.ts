@@ -2,7 +2,7 @@
 // values W, lane j with u_j steps to W_j:
 //
 //   k = 1   W ← W_1                                            bit for bit
-//   k > 1   W ← W + k^(1 − γ) Σ_j (u_j / Σu) (W_j − W)         γ: coordinator/protocol/round-shares.ts
+//   k > 1   W ← W + k^(1 − γ) Σ_j (u_j / Σu) (W_j − W)         γ: protocol/round-shares.ts
 //           v ← Σ_j (u_j / Σu) v_j                             the optimiser's velocities
 //
 // With equal u_j that is k^−γ times the sum of the differences. Velocities are averaged, since each of them is a gradient's

@@ -2,7 +2,7 @@
 // their fingerprint, which is that of the numbers, whatever file they came in.
 
 import { createHash } from 'node:crypto'
-import { decodeSafetensors, SafetensorsError, statisticsKeys, type Tensor } from '../../coordinator/protocol/index.ts'
+import { decodeSafetensors, SafetensorsError, statisticsKeys, type Tensor } from '../../protocol/index.ts'
 import { type Path, type Space, type SpaceRef, weightKeys } from '../../search-space/index.ts'
 import type { ChannelStatistics } from '../executor/index.ts'
 

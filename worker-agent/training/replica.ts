@@ -3,7 +3,7 @@
 // after each step all of them hold the same numbers, because all take the same step.
 
 import type * as tf from '@tensorflow/tfjs-core'
-import type { Recipe, Tensor } from '../../coordinator/protocol/index.ts'
+import type { Recipe, Tensor } from '../../protocol/index.ts'
 import { createRandom, type LayerGraph, seedState, type Shape, weightKeys, type WeightSpec } from '../../search-space/index.ts'
 import type { Backend } from '../backends/backends.ts'
 import { type Batch, batchIndices, type BatchRequest, type Dataset, openBatchSource } from '../datasets/index.ts'

@@ -5,7 +5,7 @@
 //
 // t counts mini-batches from 0, T is how many there are, w those of the warm-up.
 
-import { DEFAULT_EPOCHS, type Recipe } from '../../coordinator/protocol/index.ts'
+import { DEFAULT_EPOCHS, type Recipe } from '../../protocol/index.ts'
 import { cosineRate } from '../executor/index.ts'
 
 /** What a recipe comes to with a given number of training images, in mini-batches. */

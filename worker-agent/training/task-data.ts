@@ -1,6 +1,6 @@
 // Which images each step of a task looks at: a function of the data, the seed and the step's number alone.
 
-import type { SearchConfig, TaskWork } from '../../coordinator/protocol/index.ts'
+import type { SearchConfig, TaskWork } from '../../protocol/index.ts'
 import { batchIndices, type BatchRequest, type Dataset, type Shares, splitShares } from '../datasets/index.ts'
 
 type TaskData = {

@@ -1,6 +1,6 @@
 // The networks of a task's steps, and the weights that they read.
 
-import type { TaskWork } from '../../coordinator/protocol/index.ts'
+import type { TaskWork } from '../../protocol/index.ts'
 import { type Choice, type LayerGraph, type Space, weightKeys } from '../../search-space/index.ts'
 import type { Uses } from './merge-lanes.ts'
 

@@ -7,7 +7,7 @@
 //
 // Turn t of a wave belongs to thread t mod n. Nothing that a task computes depends on n.
 
-import type { ResultOf, TaskWork } from '../../coordinator/protocol/index.ts'
+import type { ResultOf, TaskWork } from '../../protocol/index.ts'
 import type { Choice } from '../../search-space/index.ts'
 
 /** Mini-batches of an evaluation between two looks at the network. */

@@ -1,7 +1,7 @@
 // The steps of tasks on this thread's device: train a path on a mini-batch, measure its gates, evaluate it.
 
 import * as tf from '@tensorflow/tfjs-core'
-import type { SearchConfig, TaskWork } from '../../coordinator/protocol/index.ts'
+import type { SearchConfig, TaskWork } from '../../protocol/index.ts'
 import type { Space } from '../../search-space/index.ts'
 import type { Batch, BatchStream } from '../datasets/index.ts'
 import { cosineRate, evaluate, gateStep, type Sgd, trainStep, type Weights } from '../executor/index.ts'

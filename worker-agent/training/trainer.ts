@@ -4,8 +4,8 @@
 // `createTrainer` does it in this thread, the lanes of a task one after the other. lanes/threads-trainer.ts does the same, to
 // the last bit, in threads.
 
-import type { ResultOf, SearchConfig, TaskWork } from '../../coordinator/protocol/index.ts'
-import { COMMON_EXPONENT, OPERATION_EXPONENT } from '../../coordinator/protocol/index.ts'
+import type { ResultOf, SearchConfig, TaskWork } from '../../protocol/index.ts'
+import { COMMON_EXPONENT, OPERATION_EXPONENT } from '../../protocol/index.ts'
 import { elementCount, type Space, weightOwners } from '../../search-space/index.ts'
 import type { Backend } from '../backends/backends.ts'
 import type { BatchRequest, BatchSource, BatchStream, Dataset, Shares } from '../datasets/index.ts'

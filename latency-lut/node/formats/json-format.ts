@@ -2,7 +2,7 @@
 // knows lines and sees keys that are there twice, where JSON.parse silently takes the last.
 
 import { isMap, isScalar, type YAMLMap } from 'yaml'
-import { fieldPath } from '../../../coordinator/protocol/index.ts'
+import { fieldPath } from '../../../protocol/index.ts'
 import { latencyTableSchema } from '../../table.ts'
 import { EntryCollector, type LineProblem, type TableFormat, TableFormatError } from './table-format.ts'
 import { parseYaml, plainFigures } from './yaml-format.ts'

@@ -5,7 +5,7 @@
 // data set and the master copies but references.
 
 import { parentPort, workerData } from 'node:worker_threads'
-import type { TaskWork } from '../../../coordinator/protocol/index.ts'
+import type { TaskWork } from '../../../protocol/index.ts'
 import { createSpace } from '../../../search-space/index.ts'
 import { openBackend } from '../../backends/backends.ts'
 import { type BatchRequest, type BatchStream, openBatchSource } from '../../datasets/index.ts'

@@ -1,6 +1,6 @@
 // What passes between a trainer and its threads, besides weights.
 
-import type { SearchConfig, TaskWork } from '../../../coordinator/protocol/index.ts'
+import type { SearchConfig, TaskWork } from '../../../protocol/index.ts'
 import type { SpaceConfig } from '../../../search-space/index.ts'
 import type { BackendName } from '../../backends/backends.ts'
 import type { Dataset } from '../../datasets/index.ts'

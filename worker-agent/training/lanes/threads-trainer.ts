@@ -13,7 +13,7 @@
 // Memory: the data, the master copies of weights and velocities, and for each lane once more those of the contested weights of
 // the largest wave so far; and what each thread holds (lane-thread.ts).
 
-import type { ResultOf, SearchConfig, TaskWork } from '../../../coordinator/protocol/index.ts'
+import type { ResultOf, SearchConfig, TaskWork } from '../../../protocol/index.ts'
 import { createSpace, elementCount, type SpaceConfig } from '../../../search-space/index.ts'
 import type { Backend } from '../../backends/backends.ts'
 import { type Dataset, shareDataset } from '../../datasets/index.ts'

@@ -1,7 +1,7 @@
 // What agents say to the coordinator and hear from it, apart from weights.
 
 import * as z from 'zod'
-import { spaceConfigSchema } from '../../search-space/index.ts'
+import { spaceConfigSchema } from '../search-space/index.ts'
 import { agentIdSchema, leaseIdSchema, searchIdSchema, taskIdSchema } from './ids.ts'
 import { MAX_LANES } from './limits.ts'
 import { searchConfigSchema } from './search-config.ts'

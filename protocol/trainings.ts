@@ -2,7 +2,7 @@
 // agents, and what can be read of a training.
 
 import * as z from 'zod'
-import { spaceConfigSchema, spaceRefSchema } from '../../search-space/index.ts'
+import { spaceConfigSchema, spaceRefSchema } from '../search-space/index.ts'
 import { registerRequestSchema } from './agents.ts'
 import { epochReportSchema, scoreSchema } from './checkpoint-state.ts'
 import { agentIdSchema, leaseIdSchema, tokenIdSchema, trainingIdSchema, uploadIdSchema } from './ids.ts'

@@ -4,7 +4,7 @@
 // `<key>` of I8 the file has its scale, one F32 number, as `<key>.scale`.
 
 import * as z from 'zod'
-import { elementCount } from '../../search-space/index.ts'
+import { elementCount } from '../search-space/index.ts'
 import { fromBfloat16, fromInt8, int8Scale, toBfloat16, toInt8 } from './rounding.ts'
 
 const MAX_HEADER_BYTES = 8 * 1024 * 1024

@@ -1,8 +1,8 @@
 // What people and scripts can read of a search.
 
 import * as z from 'zod'
-import { spaceConfigSchema } from '../../search-space/index.ts'
-import { tableNameSchema, tableVersionSchema } from '../../latency-lut/table.ts'
+import { spaceConfigSchema } from '../search-space/index.ts'
+import { tableNameSchema, tableVersionSchema } from '../latency-lut/table.ts'
 import { agentIdSchema, searchIdSchema, tokenIdSchema } from './ids.ts'
 import { searchConfigSchema } from './search-config.ts'
 import { taskResultSchema, taskWorkSchema } from './tasks.ts'

@@ -1,7 +1,7 @@
 // Which weight key lives on which shard: keys in the space's order fill one shard after another, so that every agent
 // computes the same without asking.
 
-import { elementCount, type Space } from '../../search-space/index.ts'
+import { elementCount, type Space } from '../search-space/index.ts'
 
 const FLOAT_BYTES = 4
 
