@@ -13,7 +13,7 @@
 import { cpus } from 'node:os'
 import { parseArgs } from 'node:util'
 import { searchConfigSchema, type WeightWork } from '../protocol/index.ts'
-import { ALONE, openRound, workOf } from '../coordinator/strategies/rounds.ts'
+import { ALONE, openRound, workOf } from '../strategies/rounds.ts'
 import { createRandom, createSpace, randomPath, resolveSpaceConfig, seedState, type Space, type SpaceRef } from '../search-space/index.ts'
 import { openBackend } from '../worker-agent/backends/backends.ts'
 import { type MemoryDataset, openBatchSource } from '../worker-agent/datasets/index.ts'

@@ -12,7 +12,7 @@ import {
   weightKeys,
   weightOwners,
 } from '../../search-space/index.ts'
-import { divide, drawPath, type Part } from '../../coordinator/strategies/parts.ts'
+import { divide, drawPath, type Part } from '../../strategies/parts.ts'
 import { openBackend } from '../../worker-agent/backends/backends.ts'
 import {
   type Batch,

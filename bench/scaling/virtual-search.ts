@@ -2,7 +2,7 @@
 
 import { type SearchConfig, searchConfigSchema } from '../../protocol/index.ts'
 import { searchStatus } from '../../coordinator/search/index.ts'
-import { effectiveSteps } from '../../coordinator/strategies/rounds.ts'
+import { effectiveSteps } from '../../strategies/rounds.ts'
 import { openBackend } from '../../worker-agent/backends/backends.ts'
 import { openBatchSource, openDataset } from '../../worker-agent/datasets/index.ts'
 import { createTrainer } from '../../worker-agent/training/trainer.ts'

@@ -5,7 +5,7 @@ import { fillMissing, type Refused } from '../../latency-lut/prediction.ts'
 import type { LatencyTable } from '../../latency-lut/table.ts'
 import { createSpace, elementCount, resolveSpaceConfig, type Space, SpaceError } from '../../search-space/index.ts'
 import { MAX_SHARD_BYTES, MAX_SHARDS, MAX_TASK_GATES, planShards, ProblemError, type SearchConfig } from '../../protocol/index.ts'
-import { findStrategy, type StrategyContext } from '../strategies/index.ts'
+import { findStrategy, type StrategyContext } from '../../strategies/index.ts'
 import type { SearchSetup, SearchStore } from './store.ts'
 
 /** How many missing keys a refusal lists. */

@@ -19,7 +19,7 @@ import {
   type TaskWork,
   WAIT_MS,
 } from '../../protocol/index.ts'
-import { type Attendance, findStrategy, type Member, type Strategy, type StrategyContext } from '../strategies/index.ts'
+import { type Attendance, findStrategy, type Member, type Strategy, type StrategyContext } from '../../strategies/index.ts'
 import { strategyContext } from './create.ts'
 import type { AgentRecord, OutstandingTask, Recent, SearchSetup, SearchState, SearchStore } from './store.ts'
 

@@ -2,8 +2,8 @@ import { readFileSync } from 'node:fs'
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import * as z from 'zod'
-import { type AlphaState, type BlockSample, updateAlpha } from '../../coordinator/strategies/alpha-update.ts'
-import { softmax } from '../../coordinator/strategies/distribution.ts'
+import { type AlphaState, type BlockSample, updateAlpha } from '../../strategies/alpha-update.ts'
+import { softmax } from '../../strategies/distribution.ts'
 import type { LatencyLoss } from '../../protocol/index.ts'
 
 const caseSchema = z.object({

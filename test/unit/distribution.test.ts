@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
-import { argmax, entropy, logSumExp, softmax } from '../../coordinator/strategies/distribution.ts'
+import { argmax, entropy, logSumExp, softmax } from '../../strategies/distribution.ts'
 
 const alphas = fc.array(fc.double({ min: -80, max: 80, noNaN: true }), { minLength: 1, maxLength: 9 })
 

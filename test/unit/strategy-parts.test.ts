@@ -1,7 +1,7 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { createRandom, seedState } from '../../search-space/index.ts'
-import { countOwners, divide, drawPath, type Part } from '../../coordinator/strategies/parts.ts'
+import { countOwners, divide, drawPath, type Part } from '../../strategies/parts.ts'
 
 const blockOf = (weights: readonly number[]) => ({ operations: weights.map((_, operation) => operation), weights })
 const normalise = (weights: readonly number[]) => {

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest'
 import { ProblemError, type TaskResult, type TaskWork } from '../../protocol/index.ts'
-import type { StrategyContext } from '../../coordinator/strategies/index.ts'
-import { proxylessGradient } from '../../coordinator/strategies/proxyless-gradient.ts'
+import type { StrategyContext } from '../../strategies/index.ts'
+import { proxylessGradient } from '../../strategies/proxyless-gradient.ts'
 import { answerWork, makeContext, type SearchOptions } from '../fixtures/searches.ts'
 
 const { init, propose, absorb } = proxylessGradient

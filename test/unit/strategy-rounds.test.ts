@@ -1,9 +1,9 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import type { TaskWork } from '../../protocol/index.ts'
-import type { Attendance, Member } from '../../coordinator/strategies/index.ts'
-import { proxylessGradient } from '../../coordinator/strategies/proxyless-gradient.ts'
-import { effectiveSteps } from '../../coordinator/strategies/rounds.ts'
+import type { Attendance, Member } from '../../strategies/index.ts'
+import { proxylessGradient } from '../../strategies/proxyless-gradient.ts'
+import { effectiveSteps } from '../../strategies/rounds.ts'
 import { answerWork, makeContext, type SearchOptions } from '../fixtures/searches.ts'
 
 type State = ReturnType<typeof proxylessGradient.init>

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest'
 import type { TaskWork } from '../../protocol/index.ts'
-import { softmax } from '../../coordinator/strategies/distribution.ts'
-import { proxylessGradient } from '../../coordinator/strategies/proxyless-gradient.ts'
+import { softmax } from '../../strategies/distribution.ts'
+import { proxylessGradient } from '../../strategies/proxyless-gradient.ts'
 import { makeContext, type SearchOptions } from '../fixtures/searches.ts'
 
 const ALPHA = [0.9, -0.4, 0.2, 0]

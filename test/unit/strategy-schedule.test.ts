@@ -1,8 +1,8 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import type { TaskWork } from '../../protocol/index.ts'
-import type { StrategyContext } from '../../coordinator/strategies/index.ts'
-import { proxylessGradient } from '../../coordinator/strategies/proxyless-gradient.ts'
+import type { StrategyContext } from '../../strategies/index.ts'
+import { proxylessGradient } from '../../strategies/proxyless-gradient.ts'
 import { answerWork, makeContext } from '../fixtures/searches.ts'
 
 type State = ReturnType<typeof proxylessGradient.init>

@@ -1,4 +1,4 @@
-import type { SearchConfig } from '../../protocol/index.ts'
+import type { SearchConfig } from '../protocol/index.ts'
 import { proxylessGradient } from './proxyless-gradient.ts'
 import type { Strategy } from './strategy.ts'
 

@@ -3,8 +3,8 @@
 // architecture step sees of alpha may be some tasks old; the update rule itself is in alpha-update.ts.
 
 import * as z from 'zod'
-import { expectedLatencyMs } from '../../latency-lut/coverage.ts'
-import { createRandom, randomStateSchema, type Random, type RandomState, seedState } from '../../search-space/index.ts'
+import { expectedLatencyMs } from '../latency-lut/coverage.ts'
+import { createRandom, randomStateSchema, type Random, type RandomState, seedState } from '../search-space/index.ts'
 import {
   MAX_TASK_GATES,
   MAX_TASK_STEPS,
@@ -12,7 +12,7 @@ import {
   type ProxylessGradientConfig,
   type ResultOf,
   type TaskWork,
-} from '../../protocol/index.ts'
+} from '../protocol/index.ts'
 import { type BlockSample, updateAlpha } from './alpha-update.ts'
 import { argmax, entropy, softmax } from './distribution.ts'
 import {

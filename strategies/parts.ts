@@ -16,7 +16,7 @@
 // the probabilities themselves.) Late in a search, when one operation of a block has nearly all of the probability, all
 // learners train it: such collisions cannot be avoided, and protocol/round-shares.ts says what becomes of them.
 
-import type { Random } from '../../search-space/index.ts'
+import type { Random } from '../search-space/index.ts'
 
 /** Operations of one block that a learner may train, with the weights they are drawn by; at least one. */
 type BlockPart = { readonly operations: readonly number[]; readonly weights: readonly number[] }

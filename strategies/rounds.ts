@@ -11,8 +11,8 @@
 // the steps of each. β is measured (docs/scaling.md).
 
 import * as z from 'zod'
-import type { Random } from '../../search-space/index.ts'
-import { COMMON_EXPONENT, MAX_TASK_STEPS, OPERATION_EXPONENT, roundShare, type WeightWork } from '../../protocol/index.ts'
+import type { Random } from '../search-space/index.ts'
+import { COMMON_EXPONENT, MAX_TASK_STEPS, OPERATION_EXPONENT, roundShare, type WeightWork } from '../protocol/index.ts'
 import { countOwners, divide, drawPath, type Part } from './parts.ts'
 
 /** β above. */

@@ -10,7 +10,7 @@
 //
 // dL/dalpha then is dL/dCE · dCE/dalpha + dL/dE · dE/dalpha.
 
-import type { LatencyLoss } from '../../protocol/index.ts'
+import type { LatencyLoss } from '../protocol/index.ts'
 
 type LatencyGradient = {
   /** dL/dCE. */
