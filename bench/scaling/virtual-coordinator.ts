@@ -2,7 +2,7 @@
 // and the weights beside it. Agents reach it through links that are as slow as they say.
 
 import { type LeaseResponse, ProblemError, type PushResponse, type SearchConfig, type Tensor } from '../../protocol/index.ts'
-import { createMemoryStore } from '../../coordinator/search/memory-store.ts'
+import { createMemoryStore } from '../../rules/search/memory-store.ts'
 import {
   createSetup,
   leaseTask,
@@ -12,7 +12,7 @@ import {
   releaseLease,
   startSearch,
   submitResult,
-} from '../../coordinator/search/index.ts'
+} from '../../rules/search/index.ts'
 import { latencyTableSchema } from '../../latency-lut/table.ts'
 import { createSpace, initialWeights, type Space } from '../../search-space/index.ts'
 import type { CoordinatorClient } from '../../worker-agent/client/coordinator-client.ts'

@@ -1,7 +1,7 @@
 // One search by n virtual agents: real trainings on real images, in virtual seconds.
 
 import { type SearchConfig, searchConfigSchema } from '../../protocol/index.ts'
-import { searchStatus } from '../../coordinator/search/index.ts'
+import { searchStatus } from '../../rules/search/index.ts'
 import { effectiveSteps } from '../../strategies/rounds.ts'
 import { openBackend } from '../../worker-agent/backends/backends.ts'
 import { openBatchSource, openDataset } from '../../worker-agent/datasets/index.ts'

@@ -1,4 +1,4 @@
-// One search: a thin shell that gives the rules of search/ a SQL store, a clock, ids, and an alarm for leases.
+// One search: a thin shell that gives rules/search a SQL store, a clock, ids, and an alarm for leases.
 
 import { DurableObject } from 'cloudflare:workers'
 import type { LatencyTable } from '../../latency-lut/table.ts'
@@ -42,7 +42,7 @@ import {
   searchSummary,
   startSearch,
   submitResult,
-} from '../search/index.ts'
+} from '../../rules/search/index.ts'
 import type { Environment } from './environment.ts'
 import { createSqlSearchStore, hasSearch } from './sql-search-store.ts'
 import { createTokenTable, type TokenTable } from './tokens.ts'

@@ -2,7 +2,7 @@
 // agents train (they talk to shards themselves).
 
 import { planShards, type TokenRecord } from '../../protocol/index.ts'
-import type { OpenSearch } from '../search/index.ts'
+import type { OpenSearch } from '../../rules/search/index.ts'
 import type { WeightsObject } from './weights-object.ts'
 
 /** Name of the object that holds a shard. */

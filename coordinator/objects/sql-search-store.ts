@@ -15,7 +15,7 @@ import {
   type SearchState,
   searchStateSchema,
   type SearchStore,
-} from '../search/index.ts'
+} from '../../rules/search/index.ts'
 
 const TABLES = `
   CREATE TABLE IF NOT EXISTS search (id INTEGER PRIMARY KEY CHECK (id = 1), setup TEXT NOT NULL);

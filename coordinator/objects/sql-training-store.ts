@@ -2,7 +2,13 @@
 // kept in memory too; a transaction that fails drops that copy.
 
 import { CHECKPOINT_CHUNK_BYTES, type EpochReport, epochReportSchema } from '../../protocol/index.ts'
-import { type TrainingSetup, trainingSetupSchema, type TrainingState, trainingStateSchema, type TrainingStore } from '../training/index.ts'
+import {
+  type TrainingSetup,
+  trainingSetupSchema,
+  type TrainingState,
+  trainingStateSchema,
+  type TrainingStore,
+} from '../../rules/training/index.ts'
 
 const TABLES = `
   CREATE TABLE IF NOT EXISTS training (id INTEGER PRIMARY KEY CHECK (id = 1), setup TEXT NOT NULL);

@@ -1,4 +1,4 @@
-// One training from scratch: a thin shell that gives the rules of training/ a SQL store, a clock, ids, and an alarm for the
+// One training from scratch: a thin shell that gives rules/training a SQL store, a clock, ids, and an alarm for the
 // lease.
 
 import { DurableObject } from 'cloudflare:workers'
@@ -37,7 +37,7 @@ import {
   storeInput,
   trainingStatus,
   trainingSummary,
-} from '../training/index.ts'
+} from '../../rules/training/index.ts'
 import type { Environment } from './environment.ts'
 import { createSqlTrainingStore, hasTraining } from './sql-training-store.ts'
 import { createTokenTable, type TokenTable } from './tokens.ts'

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest'
-import { createMemoryStore } from '../../coordinator/search/memory-store.ts'
-import { agentRecordSchema } from '../../coordinator/search/store.ts'
+import { createMemoryStore } from '../../rules/search/memory-store.ts'
+import { agentRecordSchema } from '../../rules/search/store.ts'
 import { describeSearchRules } from '../fixtures/search-rules.ts'
 
 describeSearchRules('store in memory', async (body) => body({ create: createMemoryStore, reopen: (store) => store }))
