@@ -1,6 +1,6 @@
 // What bench:data and its processes say to each other.
 
-import type { BackendName } from '../worker-agent/backends/backends.ts'
+import type { BackendName } from '../engine/backends/backends.ts'
 
 type DataJob =
   /** Reads `images` training images of a folder, and nothing else. */

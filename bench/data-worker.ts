@@ -3,16 +3,9 @@
 import { once } from 'node:events'
 import * as tf from '@tensorflow/tfjs-core'
 import { createRandom, createSpace, randomPath, seedState } from '../search-space/index.ts'
-import { openBackend } from '../worker-agent/backends/backends.ts'
-import {
-  type Batch,
-  batchIndices,
-  type BatchRequest,
-  type BatchStream,
-  openBatchSource,
-  openDataset,
-} from '../worker-agent/datasets/index.ts'
-import { createSgd, createWeights, trainStep } from '../worker-agent/executor/index.ts'
+import { openBackend } from '../engine/backends/backends.ts'
+import { type Batch, batchIndices, type BatchRequest, type BatchStream, openBatchSource, openDataset } from '../engine/datasets/index.ts'
+import { createSgd, createWeights, trainStep } from '../engine/executor/index.ts'
 import type { DataAnswer, DataJob, DataRequest } from './data-messages.ts'
 
 const SPACE = 'proxyless-mobile'

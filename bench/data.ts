@@ -14,7 +14,7 @@ import { join } from 'node:path'
 import { parseArgs } from 'node:util'
 import sharp from 'sharp'
 import { createRandom, seedState } from '../search-space/index.ts'
-import { type BackendName, backendNames } from '../worker-agent/backends/backends.ts'
+import { type BackendName, backendNames } from '../engine/backends/backends.ts'
 import type { DataAnswer, DataJob, DataRequest } from './data-messages.ts'
 
 const WIDTH = 500

@@ -18,8 +18,8 @@ import {
   type SpaceRef,
   weightKeys,
 } from '../search-space/index.ts'
-import { type BackendName, openBackend } from '../worker-agent/backends/backends.ts'
-import { createWeights, gateStep, trainStep, type Weights } from '../worker-agent/executor/index.ts'
+import { type BackendName, openBackend } from '../engine/backends/backends.ts'
+import { createWeights, gateStep, trainStep, type Weights } from '../engine/executor/index.ts'
 import { benchCases } from './train-step-cases.ts'
 import { median } from '../latency-lut/robust.ts'
 

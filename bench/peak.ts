@@ -8,7 +8,7 @@ const MEBIBYTE = 1024 * 1024
 const REPEATS = 25
 const PAGE_BYTES = 65_536
 
-/** AssemblyScript; see worker-agent/kernels/assembly/simd.ts for `madd`. */
+/** AssemblyScript; see engine/kernels/assembly/simd.ts for `madd`. */
 function source(): string {
   const names = Array.from({ length: ACCUMULATORS }, (_, index) => `s${index}`)
   const total = names.reduce((sum, name) => `f32x4.add(${sum}, ${name})`)

@@ -1,6 +1,6 @@
 // What bench:train-step says to the processes that it measures: one of ours per core, or one of PyTorch's.
 
-import type { BackendName } from '../worker-agent/backends/backends.ts'
+import type { BackendName } from '../engine/backends/backends.ts'
 import type { Choice } from '../search-space/index.ts'
 import type { StepName } from './train-step-cases.ts'
 

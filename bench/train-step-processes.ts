@@ -3,7 +3,7 @@
 import { type ChildProcess, fork, spawn } from 'node:child_process'
 import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
-import type { BackendName } from '../worker-agent/backends/backends.ts'
+import type { BackendName } from '../engine/backends/backends.ts'
 import type { Choice } from '../search-space/index.ts'
 import { type BenchCase, caseSpace, networkLayout, parameterCount, type StepName } from './train-step-cases.ts'
 import type { WorkerAnswer, WorkerRequest } from './train-step-messages.ts'

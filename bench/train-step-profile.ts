@@ -5,8 +5,8 @@
 // call's time is its fastest of several rounds over the same paths: others on the machine only ever make it slower.
 
 import * as tf from '@tensorflow/tfjs-core'
-import { openBackend } from '../worker-agent/backends/backends.ts'
-import { createSgd, createWeights, gateStep, trainStep } from '../worker-agent/executor/index.ts'
+import { openBackend } from '../engine/backends/backends.ts'
+import { createSgd, createWeights, gateStep, trainStep } from '../engine/executor/index.ts'
 import { measurePeak, type Peak } from './peak.ts'
 import { type BenchCase, caseSpace, drawChoices, type StepName } from './train-step-cases.ts'
 

@@ -2,8 +2,8 @@
 
 import * as tf from '@tensorflow/tfjs-core'
 import { createRandom, type LayerGraph, seedState } from '../search-space/index.ts'
-import { openBackend } from '../worker-agent/backends/backends.ts'
-import { createSgd, createWeights, gateStep, trainStep } from '../worker-agent/executor/index.ts'
+import { openBackend } from '../engine/backends/backends.ts'
+import { createSgd, createWeights, gateStep, trainStep } from '../engine/executor/index.ts'
 import { benchCases, caseSpace, parameterCount, type StepName } from './train-step-cases.ts'
 import type { WorkerAnswer, WorkerRequest } from './train-step-messages.ts'
 

@@ -6,7 +6,7 @@
 
 import { cpus } from 'node:os'
 import { parseArgs } from 'node:util'
-import { type BackendName, backendNames } from '../worker-agent/backends/backends.ts'
+import { type BackendName, backendNames } from '../engine/backends/backends.ts'
 import { profile } from './train-step-profile.ts'
 import { type BenchCase, benchCases, caseSpace, drawChoices, type StepName } from './train-step-cases.ts'
 import { startOurs, startPeer } from './train-step-processes.ts'

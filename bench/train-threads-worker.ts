@@ -2,11 +2,11 @@
 
 import { recipeSchema } from '../protocol/index.ts'
 import { createRandom, createSpace, elementCount, seedState, type Shape } from '../search-space/index.ts'
-import { openBackend } from '../worker-agent/backends/backends.ts'
-import type { MemoryDataset, Split } from '../worker-agent/datasets/index.ts'
-import { createReplica, type TrainingTask } from '../worker-agent/training/replica.ts'
-import { scheduleOf } from '../worker-agent/training/schedule.ts'
-import { startTeam } from '../worker-agent/training/threads/thread-team.ts'
+import { openBackend } from '../engine/backends/backends.ts'
+import type { MemoryDataset, Split } from '../engine/datasets/index.ts'
+import { createReplica, type TrainingTask } from '../engine/training/replica.ts'
+import { scheduleOf } from '../engine/training/schedule.ts'
+import { startTeam } from '../engine/training/threads/thread-team.ts'
 import { type ThreadsAnswer, threadsCases, type ThreadsRequest } from './train-threads-cases.ts'
 
 const IMAGES = 1024

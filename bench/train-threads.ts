@@ -8,7 +8,7 @@ import { type ChildProcess, fork } from 'node:child_process'
 import { cpus } from 'node:os'
 import { parseArgs } from 'node:util'
 import { fileURLToPath } from 'node:url'
-import { physicalCores } from '../worker-agent/backends/physical-cores.ts'
+import { physicalCores } from '../engine/backends/physical-cores.ts'
 import { type ThreadsAnswer, type ThreadsCase, threadsCases, type ThreadsRequest } from './train-threads-cases.ts'
 import { median } from '../latency-lut/robust.ts'
 

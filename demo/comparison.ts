@@ -18,7 +18,7 @@ import { pathAtTarget } from '../coordinator/cli/derived-architecture.ts'
 import { startLocalCoordinator } from '../coordinator/cli/local-coordinator.ts'
 import { type LatencyTable, latencyTableSchema } from '../latency-lut/table.ts'
 import { createSpace, printArchitecture, type SpaceRef, spaceRefSchema } from '../search-space/index.ts'
-import { physicalCores } from '../worker-agent/backends/physical-cores.ts'
+import { physicalCores } from '../engine/backends/physical-cores.ts'
 import { BATCH, type ComparisonSettings, full, quick, RUNTIME, searchConfig } from './comparison-settings.ts'
 
 const SPACE_FILE = fileURLToPath(new URL('../docs/comparison/space.json', import.meta.url))

@@ -3,7 +3,7 @@
 
 import { type Path, createRandom, createSpace, initialWeights, type RandomState, seedState, type SpaceRef } from '../search-space/index.ts'
 import { planShards } from '../protocol/index.ts'
-import { batchIndices, splitShares } from '../worker-agent/datasets/index.ts'
+import { batchIndices, splitShares } from '../engine/datasets/index.ts'
 import { renderCode, renderMarkdownTable } from './markdown.ts'
 
 const SEED = 1

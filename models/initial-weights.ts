@@ -3,9 +3,9 @@
 
 import { readFileSync } from 'node:fs'
 import type { Path, Space } from '../search-space/index.ts'
-import type { InitialWeights } from '../worker-agent/training/from-scratch.ts'
-import { decodeInitialWeights } from '../worker-agent/training/initial-weights.ts'
-import { NetworkWeightsError } from '../worker-agent/training/network-weights.ts'
+import type { InitialWeights } from '../engine/training/from-scratch.ts'
+import { decodeInitialWeights } from '../engine/training/initial-weights.ts'
+import { NetworkWeightsError } from '../engine/training/network-weights.ts'
 
 /** Those weights of the file that the network of `path` reads. Throws NetworkWeightsError unless it has them all, in their shapes. */
 function readInitialWeights(file: string, space: Space, path: Path): InitialWeights {

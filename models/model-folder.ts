@@ -6,7 +6,7 @@ import { join } from 'node:path'
 import * as z from 'zod'
 import { encodeSafetensors, MODEL_FORMAT, modelTensors } from '../protocol/index.ts'
 import { createSpace, type Path, parseArchitecture, type Space, SpaceError, spaceRefSchema } from '../search-space/index.ts'
-import { decodeModelWeights, type ModelWeights, NetworkWeightsError } from '../worker-agent/training/network-weights.ts'
+import { decodeModelWeights, type ModelWeights, NetworkWeightsError } from '../engine/training/network-weights.ts'
 
 const DESCRIPTION_FILE = 'model.json'
 const WEIGHTS_FILE = 'model.safetensors'

@@ -1,7 +1,7 @@
 // The trained model of a folder as a teacher.
 
-import type { Dataset } from '../worker-agent/datasets/index.ts'
-import { createTeacher } from '../worker-agent/training/teacher.ts'
+import type { Dataset } from '../engine/datasets/index.ts'
+import { createTeacher } from '../engine/training/teacher.ts'
 import { readModelFolder } from './model-folder.ts'
 
 /** On the active backend. Throws ModelFolderError, or TeacherError where it was made for other images. */

@@ -8,7 +8,7 @@
 // A convolution pads floor(kernel / 2) on each side, a pooling as little as its output needs, the odd one at the end, and
 // padding does not count in averages.
 
-import type { FusedNetwork, FusedStep } from '../worker-agent/executor/index.ts'
+import type { FusedNetwork, FusedStep } from '../engine/executor/index.ts'
 import { attributeTypes, dataTypes, encodeOnnx, type OnnxAttribute, type OnnxNode, type OnnxTensor, type OnnxValueInfo } from './schema.ts'
 
 /** Of 2022: new enough for every node used here, and old enough for runtimes on phones. */

@@ -1,7 +1,7 @@
 // Before any test: the SIMD kernels must be compiled, and the measuring page built. Skips what is up to date.
 
 import { buildProfilePage } from '../coordinator/cli/profile-page-build.ts'
-import { buildKernels } from '../worker-agent/kernels/build.ts'
+import { buildKernels } from '../engine/kernels/build.ts'
 
 export default async function setup(): Promise<void> {
   await Promise.all([buildKernels(), buildProfilePage()])

@@ -13,16 +13,9 @@ import {
   weightOwners,
 } from '../../search-space/index.ts'
 import { divide, drawPath, type Part } from '../../strategies/parts.ts'
-import { openBackend } from '../../worker-agent/backends/backends.ts'
-import {
-  type Batch,
-  batchIndices,
-  type BatchRequest,
-  openBatchSource,
-  openDataset,
-  splitShares,
-} from '../../worker-agent/datasets/index.ts'
-import { cosineRate, createSgd, createWeights, evaluate, trainStep } from '../../worker-agent/executor/index.ts'
+import { openBackend } from '../../engine/backends/backends.ts'
+import { type Batch, batchIndices, type BatchRequest, openBatchSource, openDataset, splitShares } from '../../engine/datasets/index.ts'
+import { cosineRate, createSgd, createWeights, evaluate, trainStep } from '../../engine/executor/index.ts'
 
 type Method = {
   readonly description: string

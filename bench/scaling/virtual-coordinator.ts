@@ -17,7 +17,7 @@ import { latencyTableSchema } from '../../latency-lut/table.ts'
 import { createSpace, initialWeights, type Space } from '../../search-space/index.ts'
 import type { CoordinatorClient } from '../../worker-agent/client/coordinator-client.ts'
 import { CoordinatorError } from '../../worker-agent/client/requests.ts'
-import type { Dataset } from '../../worker-agent/datasets/index.ts'
+import type { Dataset } from '../../engine/datasets/index.ts'
 import type { VirtualClock } from './virtual-clock.ts'
 
 /** What lies between an agent and the coordinator. */

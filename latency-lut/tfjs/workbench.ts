@@ -1,7 +1,7 @@
 // Networks on the active TensorFlow.js backend, in Node and in browsers alike.
 
 import * as tf from '@tensorflow/tfjs-core'
-import { createInference, type Inference } from '../../worker-agent/executor/inference.ts'
+import { createInference, type Inference } from '../../engine/executor/inference.ts'
 import type { Workbench, WorkbenchOptions } from '../workbench.ts'
 
 function createTfjsWorkbench({ batch, weights, images }: WorkbenchOptions): Workbench {

@@ -6,7 +6,7 @@ import { type CommandDef, defineCommand } from 'citty'
 import { CliError } from '../../command-line/exit-codes.ts'
 import { printResult, type Terminal } from '../../command-line/terminal.ts'
 import { cutText, printable, renderTable } from '../../command-line/text-layout.ts'
-import type { DatasetReport, ImageShape } from '../../worker-agent/datasets/index.ts'
+import type { DatasetReport, ImageShape } from '../../engine/datasets/index.ts'
 
 const SIZE_PATTERN = /^(\d+)x(\d+)x([13])$/
 const MAX_SIDE = 4096
@@ -101,7 +101,7 @@ function checkCommand(terminal: Terminal): CommandDef {
     },
     async run({ args }) {
       const input = parseInput(args.input)
-      const { DatasetError, inspectDataset } = await import('../../worker-agent/datasets/index.ts')
+      const { DatasetError, inspectDataset } = await import('../../engine/datasets/index.ts')
       let saidMs = performance.now()
       const say = (line: string) => {
         if (performance.now() - saidMs < PROGRESS_MS) return

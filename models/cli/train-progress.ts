@@ -2,7 +2,7 @@
 
 import { printDuration, printShare } from '../../command-line/quantities.ts'
 import type { EpochReport } from '../../protocol/index.ts'
-import type { Schedule } from '../../worker-agent/training/schedule.ts'
+import type { Schedule } from '../../engine/training/schedule.ts'
 
 const LINE_EVERY_MS = 5000
 

@@ -25,7 +25,7 @@ import {
 import { createSpace, parseArchitecture, type Path, printArchitecture, type Space } from '../../search-space/index.ts'
 import { readInitialWeights } from '../initial-weights.ts'
 import { DESCRIPTION_FILE, ModelFolderError, readModelFolder, writeModelFolder } from '../model-folder.ts'
-import { decodeModelWeights, NetworkWeightsError, teacherFingerprint } from '../../worker-agent/training/network-weights.ts'
+import { decodeModelWeights, NetworkWeightsError, teacherFingerprint } from '../../engine/training/network-weights.ts'
 import { numberIn } from '../../command-line/number-flags.ts'
 import { buildRecipe, recipeFlags } from './recipe-flags.ts'
 import { renderTraining } from './render-training.ts'

@@ -3,8 +3,8 @@
 // NHWC, filters HWIO, depthwise filters [kernel, kernel, channels, 1], the classifier [inputs, outputs].
 
 import type { LayerGraph, PrimitiveLayer, Shape } from '../../search-space/layer-graph.ts'
-import { foldBatchNorm, type FusedStep } from '../../worker-agent/executor/fold-batch-norm.ts'
-import { centredPadding } from '../../worker-agent/kernels/padding.ts'
+import { foldBatchNorm, type FusedStep } from '../../engine/executor/fold-batch-norm.ts'
+import { centredPadding } from '../../engine/kernels/padding.ts'
 import type { TrainedModel } from '../model-folder.ts'
 
 type StepOf<Kind extends string, Fields> = {

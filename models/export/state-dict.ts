@@ -8,7 +8,7 @@
 
 import type { Tensor } from '../../protocol/index.ts'
 import { type FixedNetwork, fixArchitecture, type Path, type SpaceRef, type WeightPrefixes } from '../../search-space/index.ts'
-import type { ChannelStatistics } from '../../worker-agent/executor/index.ts'
+import type { ChannelStatistics } from '../../engine/executor/index.ts'
 import { ExportError } from './export-network.ts'
 import { depthwiseToOihw, filterToOihw, reorderAxes } from './reorder.ts'
 import type { FloatTensor, StateTensor } from './state-dict-file.ts'

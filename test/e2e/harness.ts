@@ -11,7 +11,7 @@ import { type CoordinatorClient, createClient } from '../../command-line/coordin
 import { type LogEntry, logEntrySchema, type SearchConfigInput, type SearchStatus } from '../../protocol/index.ts'
 import type { LatencyTable } from '../../latency-lut/table.ts'
 import { createRandom, createSpace, seedState, type SpaceRef } from '../../search-space/index.ts'
-import { encodeIdxImages, encodeIdxLabels } from '../../worker-agent/datasets/index.ts'
+import { encodeIdxImages, encodeIdxLabels } from '../../engine/datasets/index.ts'
 
 const root = fileURLToPath(new URL('../..', import.meta.url))
 const START_TIMEOUT_MS = 60_000

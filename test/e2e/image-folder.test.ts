@@ -4,9 +4,9 @@ import sharp from 'sharp'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { searchConfigSchema } from '../../protocol/index.ts'
 import { createRandom, createSpace, seedState } from '../../search-space/index.ts'
-import { openBackend } from '../../worker-agent/backends/backends.ts'
-import { openBatchSource, openDataset } from '../../worker-agent/datasets/index.ts'
-import { createTrainer } from '../../worker-agent/training/trainer.ts'
+import { openBackend } from '../../engine/backends/backends.ts'
+import { openBatchSource, openDataset } from '../../engine/datasets/index.ts'
+import { createTrainer } from '../../engine/training/trainer.ts'
 import { colouredClasses, writeFiles } from '../fixtures/image-folder.ts'
 import {
   type Coordinator,

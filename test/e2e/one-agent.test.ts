@@ -3,10 +3,10 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import * as z from 'zod'
 import { decodeSafetensors, planShards, searchConfigSchema, type Tensor } from '../../protocol/index.ts'
 import { createSpace, initialWeights } from '../../search-space/index.ts'
-import { openBackend } from '../../worker-agent/backends/backends.ts'
+import { openBackend } from '../../engine/backends/backends.ts'
 import { createCoordinatorClient } from '../../worker-agent/client/coordinator-client.ts'
-import { openBatchSource, openDataset } from '../../worker-agent/datasets/index.ts'
-import { createTrainer } from '../../worker-agent/training/trainer.ts'
+import { openBatchSource, openDataset } from '../../engine/datasets/index.ts'
+import { createTrainer } from '../../engine/training/trainer.ts'
 import {
   type Coordinator,
   freePort,

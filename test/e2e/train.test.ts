@@ -4,7 +4,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import * as z from 'zod'
 import { decodeSafetensors, encodeSafetensors } from '../../protocol/index.ts'
 import { readModelFolder } from '../../models/model-folder.ts'
-import { readCheckpoint } from '../../worker-agent/training/checkpoint-folder.ts'
+import { readCheckpoint } from '../../engine/training/checkpoint-folder.ts'
 import {
   killGroup,
   NO_AUGMENTATION,

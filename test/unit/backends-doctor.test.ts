@@ -3,7 +3,7 @@ import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
 import { expect, test } from 'vitest'
 
-import { backendNames } from '../../worker-agent/backends/backends.ts'
+import { backendNames } from '../../engine/backends/backends.ts'
 
 const main = fileURLToPath(new URL('../../worker-agent/cli/main.ts', import.meta.url))
 const doctor = (...flags: string[]) => promisify(execFile)(process.execPath, [main, 'doctor', ...flags])

@@ -1,7 +1,7 @@
 import * as tf from '@tensorflow/tfjs-core'
 import { expect, test } from 'vitest'
 
-import { BackendUnavailableError, backendNames, openBackend } from '../../worker-agent/backends/backends.ts'
+import { BackendUnavailableError, backendNames, openBackend } from '../../engine/backends/backends.ts'
 
 test('auto opens a backend and says why each better one was not available', async () => {
   const { chosen, rejected } = await openBackend('auto')

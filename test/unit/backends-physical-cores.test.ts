@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { countCores } from '../../worker-agent/backends/physical-cores.ts'
+import { countCores } from '../../engine/backends/physical-cores.ts'
 
 const processor = (index: number, packageId: number, core: number) =>
   `processor\t: ${index}\nvendor_id\t: GenuineIntel\nphysical id\t: ${packageId}\nsiblings\t: 4\ncore id\t\t: ${core}\ncpu cores\t: 2\n`

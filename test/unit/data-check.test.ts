@@ -10,7 +10,7 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { runCommandLine } from '../../command-line/program.ts'
 import type { Terminal } from '../../command-line/terminal.ts'
 import { createGatehouse, epilogues } from '../../coordinator/cli/gatehouse.ts'
-import { encodeIdxImages, encodeIdxLabels } from '../../worker-agent/datasets/index.ts'
+import { encodeIdxImages, encodeIdxLabels } from '../../engine/datasets/index.ts'
 import { colouredClasses, gradient, plain, writeFiles } from '../fixtures/image-folder.ts'
 
 let folder: string
@@ -146,9 +146,9 @@ describe('gatehouse data check', () => {
     const script = `
       const loaded = () => process.report.getReport().sharedObjects.some((file) => /sharp|vips/.test(file))
       await import(${module('coordinator/cli/gatehouse.ts')})
-      await import(${module('worker-agent/datasets/index.ts')})
+      await import(${module('engine/datasets/index.ts')})
       const before = loaded()
-      await import(${module('worker-agent/datasets/image-decoder.ts')})
+      await import(${module('engine/datasets/image-decoder.ts')})
       process.stdout.write(JSON.stringify([before, loaded()]))`
     const { stdout } = await promisify(execFile)(process.execPath, ['--input-type=module', '-e', script])
     expect(JSON.parse(stdout)).toEqual([false, true])

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest'
 
 import { createRandom, type Random, seedState } from '../../search-space/random.ts'
-import { type Augmentation, fillBatch, type Split } from '../../worker-agent/datasets/index.ts'
+import { type Augmentation, fillBatch, type Split } from '../../engine/datasets/index.ts'
 
 const STILL = { flip: false, shift: 0 }
 /** Without effect but for the scale, so that the floats are bytes / 255. */

@@ -17,9 +17,9 @@ import {
   type ImageShape,
   openBatchSource,
   openDataset,
-} from '../../worker-agent/datasets/index.ts'
-import { coverBox, randomBox } from '../../worker-agent/datasets/crop-box.ts'
-import { BATCHES_AHEAD } from '../../worker-agent/datasets/limits.ts'
+} from '../../engine/datasets/index.ts'
+import { coverBox, randomBox } from '../../engine/datasets/crop-box.ts'
+import { BATCHES_AHEAD } from '../../engine/datasets/limits.ts'
 import { gradient, plain, writeFiles } from '../fixtures/image-folder.ts'
 
 let folder: string

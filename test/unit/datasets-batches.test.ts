@@ -1,7 +1,7 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 
-import { batchIndices, splitShares } from '../../worker-agent/datasets/index.ts'
+import { batchIndices, splitShares } from '../../engine/datasets/index.ts'
 
 const FRACTIONS = { weights: 0.7, architecture: 0.2, validation: 0.1 }
 const seeds = fc.oneof(fc.integer(), fc.string())

@@ -6,7 +6,7 @@ import { join } from 'node:path'
 
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 
-import { encodeIdxImages, encodeIdxLabels } from '../../worker-agent/datasets/index.ts'
+import { encodeIdxImages, encodeIdxLabels } from '../../engine/datasets/index.ts'
 import { openInMemory } from '../fixtures/memory-dataset.ts'
 
 let folder: string

@@ -8,7 +8,7 @@ import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 
 import { openInMemory } from '../fixtures/memory-dataset.ts'
-import { encodeIdxImages, encodeIdxLabels, type Labels, type MemoryDataset, openDataset } from '../../worker-agent/datasets/index.ts'
+import { encodeIdxImages, encodeIdxLabels, type Labels, type MemoryDataset, openDataset } from '../../engine/datasets/index.ts'
 
 const DEBIAN_FOLDER = '/usr/share/datasets/fashion-mnist'
 const IMAGE_BYTES = 28 * 28

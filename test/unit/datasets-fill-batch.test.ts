@@ -2,7 +2,7 @@ import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 
 import { createRandom, type Random, seedState } from '../../search-space/random.ts'
-import { fillBatch, type Split } from '../../worker-agent/datasets/index.ts'
+import { fillBatch, type Split } from '../../engine/datasets/index.ts'
 
 /** Without effect, so that the floats are the bytes. */
 const IDENTITY = { mean: [0], std: [1 / 255] }

@@ -15,7 +15,7 @@ import {
   type ImageShape,
   openBatchSource,
   openDataset,
-} from '../../worker-agent/datasets/index.ts'
+} from '../../engine/datasets/index.ts'
 import { type Colour, colouredClasses, gradient, plain, writeFiles } from '../fixtures/image-folder.ts'
 
 let folder: string

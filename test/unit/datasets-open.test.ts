@@ -9,10 +9,10 @@ import fc from 'fast-check'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 
 import { openInMemory } from '../fixtures/memory-dataset.ts'
-import { createFashionMnistReader } from '../../worker-agent/datasets/fashion-mnist-reader.ts'
-import { parseFashionMnistClass } from '../../worker-agent/datasets/fashion-mnist-json.ts'
-import { parseIdxImages, parseIdxLabels } from '../../worker-agent/datasets/idx-file.ts'
-import { type DatasetProgress, encodeIdxImages, encodeIdxLabels, type ImageShape, openDataset } from '../../worker-agent/datasets/index.ts'
+import { createFashionMnistReader } from '../../engine/datasets/fashion-mnist-reader.ts'
+import { parseFashionMnistClass } from '../../engine/datasets/fashion-mnist-json.ts'
+import { parseIdxImages, parseIdxLabels } from '../../engine/datasets/idx-file.ts'
+import { type DatasetProgress, encodeIdxImages, encodeIdxLabels, type ImageShape, openDataset } from '../../engine/datasets/index.ts'
 
 let folder: string
 let cacheFolder: string
@@ -361,7 +361,7 @@ describe('the cache', () => {
 
   it('survives processes that open the same dataset at once', async () => {
     const place = await writeTiny()
-    const module = new URL('../../worker-agent/datasets/index.ts', import.meta.url).href
+    const module = new URL('../../engine/datasets/index.ts', import.meta.url).href
     const script = `import { openDataset } from ${JSON.stringify(module)}
       process.stdout.write((await openDataset(process.argv[1], { cacheFolder: process.argv[2] })).fingerprint)`
     const start = () => promisify(execFile)(process.execPath, ['--input-type=module', '-e', script, place, cacheFolder])

@@ -3,8 +3,8 @@
 import * as tf from '@tensorflow/tfjs-core'
 import { expect, test } from 'vitest'
 
-import { openBackend } from '../../worker-agent/backends/backends.ts'
-import { createSgd, createWeights, gateStep, trainStep, type TrainResult } from '../../worker-agent/executor/index.ts'
+import { openBackend } from '../../engine/backends/backends.ts'
+import { createSgd, createWeights, gateStep, trainStep, type TrainResult } from '../../engine/executor/index.ts'
 import { createBuilder, randomBatch } from './executor-graph-builder.ts'
 import { relativeError } from './kernels-relative-error.ts'
 

@@ -1,8 +1,8 @@
 // The steps that every backend must give the same numbers for. Also run in a process of its own, where a backend needs
 // an environment that has to be there from the start.
 
-import { type BackendName, openBackend } from '../../worker-agent/backends/backends.ts'
-import { createSgd, createWeights, evaluate, gateStep, trainStep } from '../../worker-agent/executor/index.ts'
+import { type BackendName, openBackend } from '../../engine/backends/backends.ts'
+import { createSgd, createWeights, evaluate, gateStep, trainStep } from '../../engine/executor/index.ts'
 import { type Builder, createBuilder, randomBatch } from './executor-graph-builder.ts'
 
 const IMAGE = [12, 12, 3] as const

@@ -8,7 +8,7 @@ import { join } from 'node:path'
 import { promisify } from 'node:util'
 import { beforeAll, describe, expect, test } from 'vitest'
 
-import { type BackendName, openBackend } from '../../worker-agent/backends/backends.ts'
+import { type BackendName, openBackend } from '../../engine/backends/backends.ts'
 import { type Outcome, runSteps } from './executor-conformance-steps.ts'
 import { relativeError } from './kernels-relative-error.ts'
 

@@ -2,9 +2,9 @@ import * as tf from '@tensorflow/tfjs-core'
 import { describe, expect, test } from 'vitest'
 
 import { createRandom, seedState } from '../../search-space/random.ts'
-import { openBackend } from '../../worker-agent/backends/backends.ts'
-import { dropoutMask } from '../../worker-agent/executor/dropout.ts'
-import { createWeights, type TrainInput, trainStep } from '../../worker-agent/executor/index.ts'
+import { openBackend } from '../../engine/backends/backends.ts'
+import { dropoutMask } from '../../engine/executor/dropout.ts'
+import { createWeights, type TrainInput, trainStep } from '../../engine/executor/index.ts'
 import { createBuilder, randomBatch } from './executor-graph-builder.ts'
 import { relativeError } from './kernels-relative-error.ts'
 

@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest'
 
-import { openBackend } from '../../worker-agent/backends/backends.ts'
-import { createWeights, evaluate, gateStep } from '../../worker-agent/executor/index.ts'
+import { openBackend } from '../../engine/backends/backends.ts'
+import { createWeights, evaluate, gateStep } from '../../engine/executor/index.ts'
 import { createBuilder, randomBatch } from './executor-graph-builder.ts'
 import { referenceGradients } from './executor-reference.ts'
 

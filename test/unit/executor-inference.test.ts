@@ -1,8 +1,8 @@
 import * as tf from '@tensorflow/tfjs-core'
 import { describe, expect, test } from 'vitest'
 
-import { openBackend } from '../../worker-agent/backends/backends.ts'
-import { averageStatistics, batchStatistics, createInference, createWeights, evaluate } from '../../worker-agent/executor/index.ts'
+import { openBackend } from '../../engine/backends/backends.ts'
+import { averageStatistics, batchStatistics, createInference, createWeights, evaluate } from '../../engine/executor/index.ts'
 import { createBuilder, randomBatch } from './executor-graph-builder.ts'
 import { relativeError } from './kernels-relative-error.ts'
 
@@ -87,7 +87,7 @@ test('average pooling passes gradients that finite differences confirm', async (
   const weights = createWeights(chosen, specs, 3)
   const { images, labels } = randomBatch(2, [5, 5, 1], 2)
   const batch = images()
-  const { trainStep } = await import('../../worker-agent/executor/index.ts')
+  const { trainStep } = await import('../../engine/executor/index.ts')
   const { gradients } = await trainStep({ graph, weights, images: batch, labels })
   const analytic = gradients.get('a/filter')!.dataSync().slice()
   const start = await weights.read('a/filter')

@@ -1,16 +1,8 @@
 import * as tf from '@tensorflow/tfjs-core'
 import { expect, test } from 'vitest'
 
-import { openBackend } from '../../worker-agent/backends/backends.ts'
-import {
-  batchStatistics,
-  createInference,
-  createSgd,
-  createWeights,
-  evaluate,
-  gateStep,
-  trainStep,
-} from '../../worker-agent/executor/index.ts'
+import { openBackend } from '../../engine/backends/backends.ts'
+import { batchStatistics, createInference, createSgd, createWeights, evaluate, gateStep, trainStep } from '../../engine/executor/index.ts'
 import { type Builder, createBuilder, randomBatch } from './executor-graph-builder.ts'
 
 function network() {

@@ -3,8 +3,8 @@ import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 
 import type { WeightSpec } from '../../search-space/layer-graph.ts'
-import { openBackend } from '../../worker-agent/backends/backends.ts'
-import { cosineRate, createSgd, createWeights } from '../../worker-agent/executor/index.ts'
+import { openBackend } from '../../engine/backends/backends.ts'
+import { cosineRate, createSgd, createWeights } from '../../engine/executor/index.ts'
 
 const specs: WeightSpec[] = [
   { key: 'filter', shape: [7], initialiser: { kind: 'uniform-fan-in', fanIn: 1 }, decay: true },

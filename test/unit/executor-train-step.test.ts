@@ -1,8 +1,8 @@
 import * as tf from '@tensorflow/tfjs-core'
 import { describe, expect, test } from 'vitest'
 
-import { openBackend } from '../../worker-agent/backends/backends.ts'
-import { createWeights, trainStep } from '../../worker-agent/executor/index.ts'
+import { openBackend } from '../../engine/backends/backends.ts'
+import { createWeights, trainStep } from '../../engine/executor/index.ts'
 import { type Built, createBuilder, randomBatch } from './executor-graph-builder.ts'
 import { referenceGradients } from './executor-reference.ts'
 import { relativeError } from './kernels-relative-error.ts'

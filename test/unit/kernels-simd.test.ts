@@ -7,10 +7,10 @@ import fc from 'fast-check'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 
 import { createRandom, seedState } from '../../search-space/random.ts'
-import { openBackend } from '../../worker-agent/backends/backends.ts'
-import { kernelModulePath, type KernelVariant, loadKernels } from '../../worker-agent/kernels/module.ts'
-import * as operations from '../../worker-agent/kernels/operations.ts'
-import { registerWasmKernels, type WasmBackend } from '../../worker-agent/kernels/wasm.ts'
+import { openBackend } from '../../engine/backends/backends.ts'
+import { kernelModulePath, type KernelVariant, loadKernels } from '../../engine/kernels/module.ts'
+import * as operations from '../../engine/kernels/operations.ts'
+import { registerWasmKernels, type WasmBackend } from '../../engine/kernels/wasm.ts'
 import { relativeError } from './kernels-relative-error.ts'
 
 type Values = { readonly shape: readonly number[]; readonly values: Float32Array }

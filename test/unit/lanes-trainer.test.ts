@@ -3,10 +3,10 @@ import { afterEach, describe, expect, test } from 'vitest'
 
 import { COMMON_EXPONENT, OPERATION_EXPONENT, searchConfigSchema, type TaskWork, type WeightWork } from '../../protocol/index.ts'
 import { createRandom, elementCount, randomPath, resolveSpaceConfig, seedState } from '../../search-space/index.ts'
-import { openBackend } from '../../worker-agent/backends/backends.ts'
-import { openBatchSource } from '../../worker-agent/datasets/index.ts'
-import { createThreadsTrainer } from '../../worker-agent/training/lanes/threads-trainer.ts'
-import { createTrainer, type Trainer } from '../../worker-agent/training/trainer.ts'
+import { openBackend } from '../../engine/backends/backends.ts'
+import { openBatchSource } from '../../engine/datasets/index.ts'
+import { createThreadsTrainer } from '../../engine/training/lanes/threads-trainer.ts'
+import { createTrainer, type Trainer } from '../../engine/training/trainer.ts'
 import { smallDataset, SMALL_SPACE, space } from './training-images.ts'
 
 const config = searchConfigSchema.parse({

@@ -12,7 +12,7 @@ import { coverSpace } from '../../latency-lut/coverage.ts'
 import { createLatencyLut, epilogues } from '../../latency-lut/node/commands.ts'
 import { type LatencyTable, latencyTableSchema } from '../../latency-lut/table.ts'
 import { createSpace } from '../../search-space/index.ts'
-import { buildKernels } from '../../worker-agent/kernels/build.ts'
+import { buildKernels } from '../../engine/kernels/build.ts'
 
 const main = fileURLToPath(new URL('../../latency-lut/node/main.ts', import.meta.url))
 const spaceRef = {

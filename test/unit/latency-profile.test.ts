@@ -8,7 +8,7 @@ import { openRuntime } from '../../latency-lut/node/runtimes/index.ts'
 import type { Runtime } from '../../latency-lut/node/runtimes/runtime.ts'
 import { latencyTableSchema } from '../../latency-lut/table.ts'
 import { createSpace, largestPath, SpaceError } from '../../search-space/index.ts'
-import { buildKernels } from '../../worker-agent/kernels/build.ts'
+import { buildKernels } from '../../engine/kernels/build.ts'
 
 /** 13 keys. */
 const tinySpace = createSpace({

@@ -2,7 +2,7 @@ import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 
 import { roundShare } from '../../protocol/index.ts'
-import { learnersByKey, mergeVelocities, mergeWeights } from '../../worker-agent/training/merge-lanes.ts'
+import { learnersByKey, mergeVelocities, mergeWeights } from '../../engine/training/merge-lanes.ts'
 
 const of = (uses: number, ...values: number[]) => ({ uses, values: Float32Array.from(values) })
 

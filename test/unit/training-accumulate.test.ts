@@ -1,11 +1,11 @@
 import * as tf from '@tensorflow/tfjs-core'
 import { expect, test } from 'vitest'
 import { recipeSchema } from '../../protocol/index.ts'
-import { openBackend } from '../../worker-agent/backends/backends.ts'
-import { batchIndices, openBatchSource, splitShares } from '../../worker-agent/datasets/index.ts'
-import { createWeights, trainStep } from '../../worker-agent/executor/index.ts'
-import { trainFromScratch } from '../../worker-agent/training/from-scratch.ts'
-import type { Accumulate } from '../../worker-agent/training/micro-batches.ts'
+import { openBackend } from '../../engine/backends/backends.ts'
+import { batchIndices, openBatchSource, splitShares } from '../../engine/datasets/index.ts'
+import { createWeights, trainStep } from '../../engine/executor/index.ts'
+import { trainFromScratch } from '../../engine/training/from-scratch.ts'
+import type { Accumulate } from '../../engine/training/micro-batches.ts'
 import { path, smallDataset, space } from './training-images.ts'
 
 const SEED = 3

@@ -4,8 +4,8 @@ import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 
 import { decodeSafetensors, encodeSafetensors } from '../../protocol/index.ts'
-import { readCheckpoint, removeCheckpoint, writeCheckpoint } from '../../worker-agent/training/checkpoint-folder.ts'
-import { checkFits, type Checkpoint, decodeCheckpoint, encodeCheckpoint } from '../../worker-agent/training/checkpoint.ts'
+import { readCheckpoint, removeCheckpoint, writeCheckpoint } from '../../engine/training/checkpoint-folder.ts'
+import { checkFits, type Checkpoint, decodeCheckpoint, encodeCheckpoint } from '../../engine/training/checkpoint.ts'
 import { recipeSchema } from '../../protocol/recipe.ts'
 
 function makeCheckpoint(step = 7): Checkpoint {

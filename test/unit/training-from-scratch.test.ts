@@ -1,9 +1,9 @@
 import * as tf from '@tensorflow/tfjs-core'
 import { describe, expect, test } from 'vitest'
 
-import { openBackend } from '../../worker-agent/backends/backends.ts'
-import { type Checkpoint, decodeCheckpoint, encodeCheckpoint } from '../../worker-agent/training/checkpoint.ts'
-import { type FromScratchOptions, type FromScratchResult, trainFromScratch } from '../../worker-agent/training/from-scratch.ts'
+import { openBackend } from '../../engine/backends/backends.ts'
+import { type Checkpoint, decodeCheckpoint, encodeCheckpoint } from '../../engine/training/checkpoint.ts'
+import { type FromScratchOptions, type FromScratchResult, trainFromScratch } from '../../engine/training/from-scratch.ts'
 import { recipeSchema } from '../../protocol/recipe.ts'
 import { path, smallDataset, space } from './training-images.ts'
 

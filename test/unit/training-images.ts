@@ -1,7 +1,7 @@
 // A data set and a space small enough to train within a test.
 
 import { createRandom, createSpace, parseArchitecture, seedState, type SpaceRef } from '../../search-space/index.ts'
-import type { MemoryDataset, Split } from '../../worker-agent/datasets/index.ts'
+import type { MemoryDataset, Split } from '../../engine/datasets/index.ts'
 
 const SIDE = 6
 const CLASSES = 6

@@ -3,10 +3,10 @@
 import * as tf from '@tensorflow/tfjs-core'
 import { describe, expect, test } from 'vitest'
 import { createSpace } from '../../search-space/index.ts'
-import { openBackend } from '../../worker-agent/backends/backends.ts'
-import { OutOfMemoryError } from '../../worker-agent/backends/memory-error.ts'
-import { createWeights, trainStep } from '../../worker-agent/executor/index.ts'
-import { createMicroBatches } from '../../worker-agent/training/micro-batches.ts'
+import { openBackend } from '../../engine/backends/backends.ts'
+import { OutOfMemoryError } from '../../engine/backends/memory-error.ts'
+import { createWeights, trainStep } from '../../engine/executor/index.ts'
+import { createMicroBatches } from '../../engine/training/micro-batches.ts'
 
 describe('auto', () => {
   test('doubles the parts until a step fits, and stays there', async () => {

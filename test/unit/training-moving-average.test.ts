@@ -2,9 +2,9 @@ import * as tf from '@tensorflow/tfjs-core'
 import { expect, test } from 'vitest'
 
 import type { WeightSpec } from '../../search-space/layer-graph.ts'
-import { openBackend } from '../../worker-agent/backends/backends.ts'
-import { createWeights } from '../../worker-agent/executor/index.ts'
-import { createMovingAverage } from '../../worker-agent/training/moving-average.ts'
+import { openBackend } from '../../engine/backends/backends.ts'
+import { createWeights } from '../../engine/executor/index.ts'
+import { createMovingAverage } from '../../engine/training/moving-average.ts'
 
 const specs: WeightSpec[] = [
   { key: 'a', shape: [2, 3], initialiser: { kind: 'uniform-fan-in', fanIn: 1 }, decay: true },

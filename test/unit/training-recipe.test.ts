@@ -2,7 +2,7 @@ import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 
 import { recipeSchema } from '../../protocol/recipe.ts'
-import { rateAt, scheduleOf } from '../../worker-agent/training/schedule.ts'
+import { rateAt, scheduleOf } from '../../engine/training/schedule.ts'
 
 describe('the schedule of a recipe', () => {
   test('counts mini-batches of whole epochs, or takes the number given', () => {

@@ -1,7 +1,7 @@
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
 
-import { createTally } from '../../worker-agent/training/score.ts'
+import { createTally } from '../../engine/training/score.ts'
 
 test('top-1, top-5 and cross-entropy are those of sorted softmax outputs, over any batches', () => {
   const classes = 7

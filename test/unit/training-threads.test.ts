@@ -4,12 +4,12 @@ import * as tf from '@tensorflow/tfjs-core'
 import { describe, expect, test } from 'vitest'
 
 import { recipeSchema } from '../../protocol/index.ts'
-import { openBackend } from '../../worker-agent/backends/backends.ts'
-import { type Checkpoint, decodeCheckpoint, encodeCheckpoint } from '../../worker-agent/training/checkpoint.ts'
-import { type FromScratchOptions, type FromScratchResult, trainFromScratch } from '../../worker-agent/training/from-scratch.ts'
-import { createTeacher } from '../../worker-agent/training/teacher.ts'
-import { chooseThreads } from '../../worker-agent/training/threads/choose-threads.ts'
-import { startTeam, TrainingThreadError } from '../../worker-agent/training/threads/thread-team.ts'
+import { openBackend } from '../../engine/backends/backends.ts'
+import { type Checkpoint, decodeCheckpoint, encodeCheckpoint } from '../../engine/training/checkpoint.ts'
+import { type FromScratchOptions, type FromScratchResult, trainFromScratch } from '../../engine/training/from-scratch.ts'
+import { createTeacher } from '../../engine/training/teacher.ts'
+import { chooseThreads } from '../../engine/training/threads/choose-threads.ts'
+import { startTeam, TrainingThreadError } from '../../engine/training/threads/thread-team.ts'
 import { path, smallDataset, SMALL_SPACE, space } from './training-images.ts'
 
 const NEVER = { everyEpochs: 1e6, everyMs: Number.POSITIVE_INFINITY }

@@ -22,7 +22,7 @@ import {
 } from '../../protocol/index.ts'
 import { latencyTableSchema } from '../../latency-lut/table.ts'
 import { createSpace } from '../../search-space/index.ts'
-import { decodeCheckpoint, encodeCheckpoint } from '../../worker-agent/training/checkpoint.ts'
+import { decodeCheckpoint, encodeCheckpoint } from '../../engine/training/checkpoint.ts'
 import { makeConfigInput, makeRegistration } from '../fixtures/searches.ts'
 import version010 from '../fixtures/stored/0.1.0.json'
 import { type Cell, type StoredState, storedStateSchema } from '../fixtures/stored/stored-state.ts'

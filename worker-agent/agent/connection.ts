@@ -1,8 +1,8 @@
 // What every agent, whatever it works for, says of itself and does about a coordinator that is away.
 
 import type { RegisterRequest } from '../../protocol/index.ts'
-import type { Backend } from '../backends/backends.ts'
-import type { Dataset } from '../datasets/index.ts'
+import type { Backend } from '../../engine/backends/backends.ts'
+import type { Dataset } from '../../engine/datasets/index.ts'
 
 /** After a stop, requests under way get this long before they are cut off. */
 const STOP_GRACE_MS = 8000

@@ -4,7 +4,7 @@
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import type { Task, TaskResult, TaskWork } from '../../protocol/index.ts'
 import type { WeightOwner } from '../../search-space/index.ts'
-import type { Trainer } from '../training/trainer.ts'
+import type { Trainer } from '../../engine/training/trainer.ts'
 import { createRefresh } from './refresh.ts'
 import { isShared, membersOf, shareOf } from './shared-work.ts'
 import type { Differences, Pulled, WeightExchange } from './weight-exchange.ts'

@@ -9,7 +9,7 @@
 import { type RegisterResponse, rounded, type SearchConfig, type ShardPlan } from '../../protocol/index.ts'
 import type { CoordinatorClient } from '../client/coordinator-client.ts'
 import { CoordinatorError } from '../client/requests.ts'
-import type { Weights } from '../executor/index.ts'
+import type { Weights } from '../../engine/executor/index.ts'
 import { type Difference, MirroredWeight, type PulledWeight } from './mirrored-weight.ts'
 
 type Encoding = SearchConfig['weights']['encoding']

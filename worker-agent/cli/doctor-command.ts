@@ -5,8 +5,8 @@ import { type CommandDef, defineCommand } from 'citty'
 import { CliError } from '../../command-line/exit-codes.ts'
 import { printResult, type Terminal } from '../../command-line/terminal.ts'
 import { type Choice, createRandom, createSpace, seedState } from '../../search-space/index.ts'
-import { type Backend, type BackendName, backendNames, BackendUnavailableError, openBackend } from '../backends/backends.ts'
-import { createSgd, createWeights, trainStep } from '../executor/index.ts'
+import { type Backend, type BackendName, backendNames, BackendUnavailableError, openBackend } from '../../engine/backends/backends.ts'
+import { createSgd, createWeights, trainStep } from '../../engine/executor/index.ts'
 import { backendArgs, deviceName, openChosenBackend } from './shared-flags.ts'
 
 const DEFAULT_SECONDS = 10
@@ -24,7 +24,7 @@ const advice = {
     'npm install @tensorflow/tfjs-node-gpu for an NVIDIA card (CUDA 11.2 and cuDNN 8.1), or @tensorflow/tfjs-node for the CPU; both fetch a native library when installed',
   webgpu:
     "npm install webgpu, and the card's Vulkan driver with its loader (Debian: libvulkan1 and nvidia-driver or mesa-vulkan-drivers); Metal and D3D12 need nothing",
-  wasm: 'Node 22 or newer, and the kernels: node worker-agent/kernels/build.ts',
+  wasm: 'Node 22 or newer, and the kernels: node engine/kernels/build.ts',
   cpu: 'always there',
 } as const satisfies Record<BackendName, string>
 

@@ -5,11 +5,11 @@ import { resolve } from 'node:path'
 import type { ArgsDef } from 'citty'
 import type { Terminal } from '../../command-line/terminal.ts'
 import { CliError } from '../../command-line/exit-codes.ts'
-import { runsInThread } from '../backends/backend.ts'
-import { type Backend, type BackendName, backendNames, BackendUnavailableError, openBackend } from '../backends/backends.ts'
-import { type Dataset, DatasetError, DEFAULT_CACHE_FOLDER, type ImageShape, openDataset } from '../datasets/index.ts'
-import type { Accumulate } from '../training/micro-batches.ts'
-import type { Threads } from '../training/threads/choose-threads.ts'
+import { runsInThread } from '../../engine/backends/backend.ts'
+import { type Backend, type BackendName, backendNames, BackendUnavailableError, openBackend } from '../../engine/backends/backends.ts'
+import { type Dataset, DatasetError, DEFAULT_CACHE_FOLDER, type ImageShape, openDataset } from '../../engine/datasets/index.ts'
+import type { Accumulate } from '../../engine/training/micro-batches.ts'
+import type { Threads } from '../../engine/training/threads/choose-threads.ts'
 
 const dataArgs = {
   data: {

@@ -3,7 +3,7 @@
 import type { InferenceSession, Tensor } from 'onnxruntime-node'
 import { writeOnnx } from '../../../onnx/write-graph.ts'
 import type { Shape } from '../../../search-space/index.ts'
-import { foldBatchNorm } from '../../../worker-agent/executor/index.ts'
+import { foldBatchNorm } from '../../../engine/executor/index.ts'
 import type { Workbench, WorkbenchOptions } from '../../workbench.ts'
 import { type Runtime, type RuntimeOptions, RuntimeUnavailableError } from './runtime.ts'
 

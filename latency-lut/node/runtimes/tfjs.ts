@@ -2,8 +2,8 @@
 
 import * as tf from '@tensorflow/tfjs-core'
 import { createTfjsWorkbench } from '../../tfjs/workbench.ts'
-import { runsInThread } from '../../../worker-agent/backends/backend.ts'
-import { type Backend, type BackendName, BackendUnavailableError, openBackend } from '../../../worker-agent/backends/backends.ts'
+import { runsInThread } from '../../../engine/backends/backend.ts'
+import { type Backend, type BackendName, BackendUnavailableError, openBackend } from '../../../engine/backends/backends.ts'
 import { type Runtime, type RuntimeOptions, RuntimeUnavailableError } from './runtime.ts'
 
 /** Makes a backend the active one. Throws RuntimeUnavailableError where it cannot be opened. */

@@ -46,7 +46,7 @@ async function readModule(variant: KernelVariant): Promise<Uint8Array<ArrayBuffe
   try {
     return new Uint8Array(await readFile(path))
   } catch (cause) {
-    const advice = 'compile them with `node worker-agent/kernels/build.ts`'
+    const advice = 'compile them with `node engine/kernels/build.ts`'
     throw new KernelsMissingError(`the training kernels are missing (${path}): ${advice}`, { cause })
   }
 }
