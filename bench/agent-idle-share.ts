@@ -1,6 +1,6 @@
 // The share of their wall time that the demo's agents do not train: two real agents on the demo's search, cut short.
 
-import type { startLocalCoordinator } from '../coordinator/cli/local-coordinator.ts'
+import type { startLocalCoordinator } from '../gatehouse/local-coordinator.ts'
 import { createClient } from '../command-line/coordinator-client.ts'
 import { startCommand } from '../command-line/child-commands.ts'
 import { AGENTS, full, searchConfig } from '../demo/settings.ts'

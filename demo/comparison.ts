@@ -14,8 +14,8 @@ import { CliError } from '../command-line/exit-codes.ts'
 import { numberIn } from '../command-line/number-flags.ts'
 import { runProgram } from '../command-line/program.ts'
 import type { Terminal } from '../command-line/terminal.ts'
-import { pathAtTarget } from '../coordinator/cli/derived-architecture.ts'
-import { startLocalCoordinator } from '../coordinator/cli/local-coordinator.ts'
+import { pathAtTarget } from '../gatehouse/derived-architecture.ts'
+import { startLocalCoordinator } from '../gatehouse/local-coordinator.ts'
 import { type LatencyTable, latencyTableSchema } from '../latency-lut/table.ts'
 import { createSpace, printArchitecture, type SpaceRef, spaceRefSchema } from '../search-space/index.ts'
 import { physicalCores } from '../engine/backends/physical-cores.ts'
@@ -103,7 +103,7 @@ async function compare({ terminal, settings, folder, data, jobs }: Comparison, a
   const latency = ['--latency-runtime', RUNTIME, '--latency-batch', String(BATCH)]
   const out = ['--out', join(folder, 'result'), '--json']
   const command = startCommand(
-    'coordinator/cli/main.ts',
+    'gatehouse/main.ts',
     ['compare', '--space', `@${SPACE_FILE}`, ...searched, ...settings.compareFlags, ...fixed, ...latency, ...out],
     { onNote: (line) => terminal.note(line) },
   )

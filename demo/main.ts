@@ -9,9 +9,9 @@ import { join, resolve } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { type CommandDef, defineCommand } from 'citty'
 import { createClient } from '../command-line/coordinator-client.ts'
-import { startLocalCoordinator } from '../coordinator/cli/local-coordinator.ts'
+import { startLocalCoordinator } from '../gatehouse/local-coordinator.ts'
 import { runProgram } from '../command-line/program.ts'
-import { renderStatus, renderStatusLine } from '../coordinator/cli/render-status.ts'
+import { renderStatus, renderStatusLine } from '../gatehouse/render-status.ts'
 import { printResult, type Terminal } from '../command-line/terminal.ts'
 import type { SearchStatus } from '../protocol/index.ts'
 import { coverSpace, expectedLatencyMs, pathLatencyMs, type SpaceLatency } from '../latency-lut/coverage.ts'
@@ -127,7 +127,7 @@ async function trainAll({ terminal, settings, dataFlags }: Demo, architectures: 
     scratchSeeds.map((seed) => async (): Promise<number> => {
       const network = ['--space', SPACE, '--architecture', architecture, ...dataFlags, '--backend', 'wasm', '--threads', '1']
       const seeds = ['--seed', String(seed), '--share-seed', String(SEED)]
-      const { result } = startCommand('coordinator/cli/main.ts', ['train', ...network, ...recipe, ...seeds, '--json'])
+      const { result } = startCommand('gatehouse/main.ts', ['train', ...network, ...recipe, ...seeds, '--json'])
       const { accuracy } = JSON.parse(await result) as Trained
       done += 1
       terminal.note(`      ${done} of ${total}  ${(accuracy * 100).toFixed(2)} %  ${architecture}  seed ${seed}`)

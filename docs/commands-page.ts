@@ -7,7 +7,7 @@ import type { CommandDef } from 'citty'
 import { partsOf } from '../command-line/command-parts.ts'
 import { type Epilogues, renderHelp } from '../command-line/help.ts'
 import { createTerminal, type Terminal } from '../command-line/terminal.ts'
-import { createGatehouse, epilogues as gatehouseEpilogues } from '../coordinator/cli/gatehouse.ts'
+import { createGatehouse, epilogues as gatehouseEpilogues } from '../gatehouse/gatehouse.ts'
 import { createLatencyLut, epilogues as latencyLutEpilogues } from '../latency-lut/node/commands.ts'
 import { GENERATED, renderCode } from './markdown.ts'
 
@@ -23,7 +23,7 @@ type Root = {
 }
 
 const roots: readonly Root[] = [
-  { name: 'gatehouse', main: 'coordinator/cli/main.ts', definition: { create: createGatehouse, epilogues: gatehouseEpilogues } },
+  { name: 'gatehouse', main: 'gatehouse/main.ts', definition: { create: createGatehouse, epilogues: gatehouseEpilogues } },
   { name: 'worker-agent', main: 'worker-agent/cli/main.ts', definition: null },
   { name: 'latency-lut', main: 'latency-lut/node/main.ts', definition: { create: createLatencyLut, epilogues: latencyLutEpilogues } },
   { name: 'demo', main: 'demo/main.ts', definition: null },

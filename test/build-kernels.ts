@@ -1,6 +1,6 @@
 // Before any test: the SIMD kernels must be compiled, and the measuring page built. Skips what is up to date.
 
-import { buildProfilePage } from '../coordinator/cli/profile-page-build.ts'
+import { buildProfilePage } from '../gatehouse/profile-page-build.ts'
 import { buildKernels } from '../engine/kernels/build.ts'
 
 export default async function setup(): Promise<void> {

@@ -10,7 +10,7 @@ import type { SpaceRef } from '../../search-space/index.ts'
 import type { Candidate } from './candidates.ts'
 import type { ExperimentFolder, TrainingRecord } from './experiment-folder.ts'
 
-const GATEHOUSE = 'coordinator/cli/main.ts'
+const GATEHOUSE = 'gatehouse/main.ts'
 const LATENCY_LUT = 'latency-lut/node/main.ts'
 
 type Experiment = {

@@ -145,7 +145,7 @@ type Coordinator = {
 
 /** `gatehouse up` as a process of its own. */
 async function startCoordinator(stateFolder: string, port: number): Promise<Coordinator> {
-  const process = startProcess('coordinator/cli/main.ts', ['up', '--port', String(port), '--state', stateFolder])
+  const process = startProcess('gatehouse/main.ts', ['up', '--port', String(port), '--state', stateFolder])
   const url = `http://127.0.0.1:${port}`
   await waitFor(async () => {
     if (process.child.exitCode !== null) throw new Error(`the coordinator ended: ${process.output()}`)

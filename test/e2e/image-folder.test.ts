@@ -100,7 +100,7 @@ describe('a folder of images', () => {
       '--threads',
       '2',
     ]
-    const trained = startProcess('coordinator/cli/main.ts', ['train', ...network, ...flags, '--json'])
+    const trained = startProcess('gatehouse/main.ts', ['train', ...network, ...flags, '--json'])
     expect(await trained.ended, trained.output()).toBe(0)
     expect(JSON.parse(trained.result())).toMatchObject({
       steps: 60,

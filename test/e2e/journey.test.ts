@@ -47,7 +47,7 @@ async function succeeds(script: string, args: readonly string[]): Promise<string
   return result
 }
 
-const gatehouse = 'coordinator/cli/main.ts'
+const gatehouse = 'gatehouse/main.ts'
 const latencyLut = 'latency-lut/node/main.ts'
 
 describe.skipIf(!hasBrowser)('a user with a terminal and a browser', () => {

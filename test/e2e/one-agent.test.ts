@@ -49,7 +49,7 @@ function relativeDifference(a: Float32Array, b: Float32Array): number {
 async function writeWeights(searchId: string): Promise<ReadonlyMap<string, Tensor>> {
   const out = `${data.path}/supernet.safetensors`
   const connection = ['--coordinator', coordinator.url, '--token', coordinator.token]
-  const process = startProcess('coordinator/cli/main.ts', ['search', 'weights', searchId, '--out', out, ...connection, '--json'])
+  const process = startProcess('gatehouse/main.ts', ['search', 'weights', searchId, '--out', out, ...connection, '--json'])
   expect(await process.ended, process.output()).toBe(0)
   return decodeSafetensors(new Uint8Array(readFileSync(out))).tensors
 }
@@ -110,7 +110,7 @@ describe('one agent alone', () => {
     const settings = ['--space', `@${data.path}/space.json`, '--architecture', status.current.encoding, '--data', data.path]
     const from = ['--cache', `${data.path}/cache`, '--weights', `${data.path}/supernet.safetensors`]
     const recipe = ['--steps', '10', '--batch', '16', '--backend', 'wasm', '--json']
-    const again = startProcess('coordinator/cli/main.ts', ['train', ...settings, ...from, ...recipe])
+    const again = startProcess('gatehouse/main.ts', ['train', ...settings, ...from, ...recipe])
     expect(await again.ended, again.output()).toBe(0)
     // Far above chance, 0.25, after ten steps.
     expect(z.object({ accuracy: z.number() }).parse(JSON.parse(again.result())).accuracy).toBeGreaterThan(0.6)

@@ -98,7 +98,7 @@ describe.skipIf(!hasBrowser)('the measuring page', () => {
   it('leads from a link to tables of WebAssembly and WebGL, and to a search that uses one', async () => {
     const flags = ['--space', JSON.stringify(TINY_SPACE), '--name', 'two', '--backends', 'webgl,wasm', '--budget', '2', '--json']
     const environment = { GATEHOUSE_COORDINATOR: coordinator.url, GATEHOUSE_STATE: folder.path }
-    const command = startProcess('coordinator/cli/main.ts', ['profile', 'link', ...flags], environment)
+    const command = startProcess('gatehouse/main.ts', ['profile', 'link', ...flags], environment)
     const printed = () => /^link +(\S+)$/m.exec(command.output())?.[1]
     await waitFor(async () => printed() !== undefined, 'the link')
     await start(printed() as string)

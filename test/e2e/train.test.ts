@@ -43,7 +43,7 @@ const resultSchema = z.object({
 function train(...more: string[]): Process {
   const network = ['--space', `@${at('space.json')}`, '--architecture', ARCHITECTURE, '--data', folder.path, '--cache', at('cache')]
   const settings = ['--backend', 'wasm', '--recipe', at('recipe.json'), '--seed', '5', '--json']
-  return startProcess('coordinator/cli/main.ts', ['train', ...network, ...settings, ...more])
+  return startProcess('gatehouse/main.ts', ['train', ...network, ...settings, ...more])
 }
 
 async function succeeds(process: Process): Promise<z.infer<typeof resultSchema>> {

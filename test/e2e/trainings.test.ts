@@ -75,7 +75,7 @@ function started<T extends Process>(process: T): T {
 }
 
 async function gatehouse(...args: string[]): Promise<unknown> {
-  const process = started(startProcess('coordinator/cli/main.ts', [...args, '--json']))
+  const process = started(startProcess('gatehouse/main.ts', [...args, '--json']))
   expect(await process.ended, process.output()).toBe(0)
   return JSON.parse(process.result())
 }
@@ -273,9 +273,7 @@ describe('a training that agents do', () => {
     const status = await coordinator.client.trainingStatus(trainingId)
     expect(status).toMatchObject({ phase: 'diverged', leases: 1, modelBytes: null })
     const connection = ['--coordinator', coordinator.url, '--token', coordinator.token]
-    const fetching = started(
-      startProcess('coordinator/cli/main.ts', ['training', 'download', trainingId, '--out', at('none'), ...connection]),
-    )
+    const fetching = started(startProcess('gatehouse/main.ts', ['training', 'download', trainingId, '--out', at('none'), ...connection]))
     expect(await fetching.ended).toBe(1)
     expect(fetching.output()).toContain('diverged')
     await coordinator.stop()

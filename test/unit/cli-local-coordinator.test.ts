@@ -11,8 +11,8 @@ import { createInterface } from 'node:readline'
 import { setTimeout as delay } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
-import { type LocalCoordinator, startLocalCoordinator } from '../../coordinator/cli/local-coordinator.ts'
-import { identifyProcess } from '../../coordinator/cli/processes.ts'
+import { type LocalCoordinator, startLocalCoordinator } from '../../gatehouse/local-coordinator.ts'
+import { identifyProcess } from '../../gatehouse/processes.ts'
 
 const WORKER = `
 import { DurableObject } from 'cloudflare:workers'
@@ -91,7 +91,7 @@ async function until(answer: () => Promise<unknown> | unknown, expected: unknown
 
 /** A coordinator in a process of its own, to be killed. */
 async function startElsewhere(): Promise<{ url: string; adminToken: string; runtimePid: number; pid: number; kill(): Promise<void> }> {
-  const module = fileURLToPath(new URL('../../coordinator/cli/local-coordinator.ts', import.meta.url))
+  const module = fileURLToPath(new URL('../../gatehouse/local-coordinator.ts', import.meta.url))
   const program = `
     const { startLocalCoordinator } = await import(${JSON.stringify(module)})
     const { url, adminToken, runtimePid } = await startLocalCoordinator(${JSON.stringify({ port: 0, stateFolder, configPath })})

@@ -6,7 +6,7 @@ import type { AddressInfo } from 'node:net'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import type { Terminal } from '../../command-line/terminal.ts'
 import { runCommandLine } from '../../command-line/program.ts'
-import { createGatehouse, epilogues } from '../../coordinator/cli/gatehouse.ts'
+import { createGatehouse, epilogues } from '../../gatehouse/gatehouse.ts'
 import { problemDocument, type ProfileStatus, profileStatusSchema } from '../../protocol/index.ts'
 
 const PROFILE_ID = 'p0123456789ab'

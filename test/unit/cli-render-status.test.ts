@@ -2,7 +2,7 @@
 
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import { renderStatus, renderStatusLine } from '../../coordinator/cli/render-status.ts'
+import { renderStatus, renderStatusLine } from '../../gatehouse/render-status.ts'
 import { wrapText } from '../../command-line/text-layout.ts'
 import { type SearchStatus, searchConfigSchema, searchStatusSchema } from '../../protocol/index.ts'
 import { presets } from '../../search-space/mbconv-config.ts'

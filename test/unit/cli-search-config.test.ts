@@ -3,7 +3,7 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { CliError } from '../../command-line/exit-codes.ts'
-import { abbreviatedTable, buildSearchConfig, checkSearchConfig, parseTableRef } from '../../coordinator/cli/search-config-flags.ts'
+import { abbreviatedTable, buildSearchConfig, checkSearchConfig, parseTableRef } from '../../gatehouse/search-config-flags.ts'
 import { searchConfigSchema } from '../../protocol/index.ts'
 
 const enough = { space: 'fashion-mini', dataset: 'fashion-mnist', 'target-ms': '2.5', table: 'my-cpu' }

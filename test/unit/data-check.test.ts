@@ -9,7 +9,7 @@ import { promisify } from 'node:util'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { runCommandLine } from '../../command-line/program.ts'
 import type { Terminal } from '../../command-line/terminal.ts'
-import { createGatehouse, epilogues } from '../../coordinator/cli/gatehouse.ts'
+import { createGatehouse, epilogues } from '../../gatehouse/gatehouse.ts'
 import { encodeIdxImages, encodeIdxLabels } from '../../engine/datasets/index.ts'
 import { colouredClasses, gradient, plain, writeFiles } from '../fixtures/image-folder.ts'
 
@@ -145,7 +145,7 @@ describe('gatehouse data check', () => {
     const module = (path: string) => JSON.stringify(new URL(`../../${path}`, import.meta.url).href)
     const script = `
       const loaded = () => process.report.getReport().sharedObjects.some((file) => /sharp|vips/.test(file))
-      await import(${module('coordinator/cli/gatehouse.ts')})
+      await import(${module('gatehouse/gatehouse.ts')})
       await import(${module('engine/datasets/index.ts')})
       const before = loaded()
       await import(${module('engine/datasets/image-decoder.ts')})

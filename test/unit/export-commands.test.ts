@@ -8,7 +8,7 @@ import { fileURLToPath } from 'node:url'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { runCommandLine } from '../../command-line/program.ts'
 import type { Terminal } from '../../command-line/terminal.ts'
-import { createGatehouse, epilogues } from '../../coordinator/cli/gatehouse.ts'
+import { createGatehouse, epilogues } from '../../gatehouse/gatehouse.ts'
 import { readModelFolder, writeModelFolder } from '../../models/model-folder.ts'
 import { architectureCosts, createSpace, type FixedNetwork, fixedNetworkSchema, spaceRefSchema } from '../../search-space/index.ts'
 import { makeModel } from '../fixtures/trained-models.ts'
@@ -177,7 +177,7 @@ describe('gatehouse export', () => {
       import { registerHooks } from 'node:module'
       registerHooks({ load(url, context, next) { if (/tfjs|protobufjs/.test(url)) throw new Error('loaded ' + url); return next(url, context) } })
     `
-    const main = fileURLToPath(new URL('../../coordinator/cli/main.ts', import.meta.url))
+    const main = fileURLToPath(new URL('../../gatehouse/main.ts', import.meta.url))
     const args = ['--import', `data:text/javascript,${encodeURIComponent(loader)}`, main, 'export', '--help']
     expect(execFileSync(process.execPath, args, { encoding: 'utf8' })).toContain('Usage: gatehouse export')
   })

@@ -2,9 +2,9 @@
 
 import { describe, expect, test } from 'vitest'
 
-import { deriveArchitectures } from '../../coordinator/cli/derived-architecture.ts'
-import { renderArchitecture } from '../../coordinator/cli/render-architecture.ts'
-import { renderStatus } from '../../coordinator/cli/render-status.ts'
+import { deriveArchitectures } from '../../gatehouse/derived-architecture.ts'
+import { renderArchitecture } from '../../gatehouse/render-architecture.ts'
+import { renderStatus } from '../../gatehouse/render-status.ts'
 import { ProblemError, searchConfigSchema } from '../../protocol/index.ts'
 import { createSetup, openSearch, type SearchSetup, searchSetupSchema, searchStatus, startSearch } from '../../rules/search/index.ts'
 import { createMemoryStore } from '../../rules/search/memory-store.ts'

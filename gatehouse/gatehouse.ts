@@ -1,8 +1,8 @@
 // The `gatehouse` command as a whole.
 
 import { type CommandDef, defineCommand } from 'citty'
-import { exitCodeTable } from '../../command-line/help.ts'
-import type { Terminal } from '../../command-line/terminal.ts'
+import { exitCodeTable } from '../command-line/help.ts'
+import type { Terminal } from '../command-line/terminal.ts'
 import { createDeriveCommand } from './derive-command.ts'
 import { createProfileCommands, linkEpilogue } from './profile-commands.ts'
 import { createSearchCommands } from './search-commands.ts'
@@ -48,13 +48,13 @@ function createGatehouse(terminal: Terminal, version: string): CommandDef {
       search: createSearchCommands(terminal),
       table: createTableCommands(terminal),
       derive: createDeriveCommand(terminal),
-      training: async () => (await import('../../models/cli/training-commands.ts')).createTrainingCommands(terminal),
+      training: async () => (await import('../models/cli/training-commands.ts')).createTrainingCommands(terminal),
       // TensorFlow.js, which takes most of a second to load, comes with these.
-      train: async () => (await import('../../models/cli/train-command.ts')).createTrainCommand(terminal),
-      compare: async () => (await import('../../models/cli/compare-command.ts')).createCompareCommand(terminal),
-      export: async () => (await import('../../models/cli/export-command.ts')).createExportCommand(terminal),
-      import: async () => (await import('../../models/cli/import-command.ts')).createImportCommand(terminal),
-      data: async () => (await import('../../models/cli/data-command.ts')).createDataCommands(terminal),
+      train: async () => (await import('../models/cli/train-command.ts')).createTrainCommand(terminal),
+      compare: async () => (await import('../models/cli/compare-command.ts')).createCompareCommand(terminal),
+      export: async () => (await import('../models/cli/export-command.ts')).createExportCommand(terminal),
+      import: async () => (await import('../models/cli/import-command.ts')).createImportCommand(terminal),
+      data: async () => (await import('../models/cli/data-command.ts')).createDataCommands(terminal),
       profile: createProfileCommands(terminal),
     },
   }) as CommandDef

@@ -10,7 +10,7 @@ import { basename, dirname, extname, join, relative, resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { promisify, stripVTControlCharacters } from 'node:util'
 import * as z from 'zod'
-import { CliError } from '../../command-line/exit-codes.ts'
+import { CliError } from '../command-line/exit-codes.ts'
 import { BUILD_TIMEOUT_MS } from './limits.ts'
 
 /** Raised whenever the form below changes, so that no file of another form is read. */

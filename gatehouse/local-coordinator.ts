@@ -9,7 +9,7 @@ import { basename, join, resolve } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import type { Miniflare, V4WorkerOptions } from 'miniflare'
-import { CliError } from '../../command-line/exit-codes.ts'
+import { CliError } from '../command-line/exit-codes.ts'
 import { FIRST_ANSWER_WAIT_MS, PROCESS_POLL_MS } from './limits.ts'
 import { identifyProcess } from './processes.ts'
 import { startWatchdog } from './runtime-watchdog.ts'
@@ -50,7 +50,7 @@ type LocalCoordinator = {
  */
 async function startLocalCoordinator(options: LocalCoordinatorOptions): Promise<LocalCoordinator> {
   const { port, host = LOOPBACK, log = () => {} } = options
-  const configPath = resolve(options.configPath ?? fileURLToPath(new URL('../../wrangler.toml', import.meta.url)))
+  const configPath = resolve(options.configPath ?? fileURLToPath(new URL('../wrangler.toml', import.meta.url)))
   const state = await holdStateFolder(resolve(options.stateFolder))
   try {
     await assertPortFree(port, host)

@@ -3,10 +3,10 @@
 import { once } from 'node:events'
 import { join } from 'node:path'
 import { type CommandDef, defineCommand } from 'citty'
-import { isLoopback, jsonFlag, stateFlag, stateFolder } from '../../command-line/connection.ts'
-import { CliError } from '../../command-line/exit-codes.ts'
-import { ADMIN_TOKEN_FILE, DEFAULT_PORT } from '../../command-line/limits.ts'
-import { printResult, type Terminal } from '../../command-line/terminal.ts'
+import { isLoopback, jsonFlag, stateFlag, stateFolder } from '../command-line/connection.ts'
+import { CliError } from '../command-line/exit-codes.ts'
+import { ADMIN_TOKEN_FILE, DEFAULT_PORT } from '../command-line/limits.ts'
+import { printResult, type Terminal } from '../command-line/terminal.ts'
 
 const MAX_PORT = 65_535
 

@@ -1,9 +1,9 @@
 // The search or table that a person means. Ids are long; the beginning of one is enough if it is the only one.
 
 import type { ArgsDef } from 'citty'
-import { searchIdSchema } from '../../protocol/index.ts'
-import type { CoordinatorClient } from '../../command-line/coordinator-client.ts'
-import { CliError } from '../../command-line/exit-codes.ts'
+import { searchIdSchema } from '../protocol/index.ts'
+import type { CoordinatorClient } from '../command-line/coordinator-client.ts'
+import { CliError } from '../command-line/exit-codes.ts'
 
 const MAX_LISTED = 5
 

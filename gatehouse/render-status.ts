@@ -1,8 +1,8 @@
 // A search as a screen of text, for `search status`, for the live view of `search watch` and for the demo.
 
-import type { Phase, SearchStatus } from '../../protocol/index.ts'
-import { printBytes, printCount, printDecimal, printDuration, printLatency, printShare } from '../../command-line/quantities.ts'
-import { cutText, printable, renderEntry, renderTable } from '../../command-line/text-layout.ts'
+import type { Phase, SearchStatus } from '../protocol/index.ts'
+import { printBytes, printCount, printDecimal, printDuration, printLatency, printShare } from '../command-line/quantities.ts'
+import { cutText, printable, renderEntry, renderTable } from '../command-line/text-layout.ts'
 
 const LABEL_WIDTH = 10
 const MAX_BAR_WIDTH = 40

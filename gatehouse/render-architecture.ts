@@ -1,7 +1,7 @@
 // An architecture as a picture in plain text: one line per part from image to classes, a bar as long as its latency.
 
-import { printLarge, printLatency, printShare } from '../../command-line/quantities.ts'
-import { printable, renderEntry, renderTable } from '../../command-line/text-layout.ts'
+import { printLarge, printLatency, printShare } from '../command-line/quantities.ts'
+import { printable, renderEntry, renderTable } from '../command-line/text-layout.ts'
 import type { DerivedArchitecture } from './derived-architecture.ts'
 
 const LABEL_WIDTH = 13

@@ -1,9 +1,9 @@
 // An architecture of a search with everything that is known of it: what each part computes, costs and takes by the latency
 // table that the search has pinned, and how probable its operations are.
 
-import { coverSpace, findEntry, pathLatencyMs, predictedPart, type SpaceLatency } from '../../latency-lut/coverage.ts'
-import { fillMissing } from '../../latency-lut/prediction.ts'
-import type { LatencyTable } from '../../latency-lut/table.ts'
+import { coverSpace, findEntry, pathLatencyMs, predictedPart, type SpaceLatency } from '../latency-lut/coverage.ts'
+import { fillMissing } from '../latency-lut/prediction.ts'
+import type { LatencyTable } from '../latency-lut/table.ts'
 import {
   type ArchitectureDocument,
   type ArchitecturePart,
@@ -12,9 +12,9 @@ import {
   mostProbableWithin,
   type Path,
   type Space,
-} from '../../search-space/index.ts'
-import type { Architecture, SearchStatus } from '../../protocol/index.ts'
-import { CliError } from '../../command-line/exit-codes.ts'
+} from '../search-space/index.ts'
+import type { Architecture, SearchStatus } from '../protocol/index.ts'
+import { CliError } from '../command-line/exit-codes.ts'
 
 type DerivedBlock = Architecture['blocks'][number] & Omit<ArchitecturePart, 'part'>
 /** A part that every architecture of the space has. */

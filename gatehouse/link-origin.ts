@@ -2,8 +2,8 @@
 // for everybody else, if it listens there at all.
 
 import { networkInterfaces } from 'node:os'
-import { CliError } from '../../command-line/exit-codes.ts'
-import { isLoopback } from '../../command-line/connection.ts'
+import { CliError } from '../command-line/exit-codes.ts'
+import { isLoopback } from '../command-line/connection.ts'
 import { NEIGHBOUR_TIMEOUT_MS } from './limits.ts'
 
 type LinkOrigin = {

@@ -2,16 +2,16 @@
 
 import { resolve } from 'node:path'
 import { type CommandDef, defineCommand } from 'citty'
-import { type LatencyTable, latencyTableSchema } from '../../latency-lut/table.ts'
-import { fieldErrors } from '../../protocol/index.ts'
-import { connect, connectionFlags } from '../../command-line/connection.ts'
-import { CliError } from '../../command-line/exit-codes.ts'
-import { readJsonFile } from '../../command-line/json-file.ts'
-import { printCount, printDecimal, printTime } from '../../command-line/quantities.ts'
+import { type LatencyTable, latencyTableSchema } from '../latency-lut/table.ts'
+import { fieldErrors } from '../protocol/index.ts'
+import { connect, connectionFlags } from '../command-line/connection.ts'
+import { CliError } from '../command-line/exit-codes.ts'
+import { readJsonFile } from '../command-line/json-file.ts'
+import { printCount, printDecimal, printTime } from '../command-line/quantities.ts'
 import { isFullVersion, parseTableRef } from './search-config-flags.ts'
 import { resolveTableVersion } from './search-ref.ts'
-import { printResult, type Terminal } from '../../command-line/terminal.ts'
-import { printable, renderTable } from '../../command-line/text-layout.ts'
+import { printResult, type Terminal } from '../command-line/terminal.ts'
+import { printable, renderTable } from '../command-line/text-layout.ts'
 
 const VERSION_DIGITS = 12
 

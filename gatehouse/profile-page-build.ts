@@ -8,7 +8,7 @@ import { createRequire } from 'node:module'
 import { dirname, join, relative } from 'node:path'
 import { fileURLToPath } from 'node:url'
 
-const root = fileURLToPath(new URL('../..', import.meta.url))
+const root = fileURLToPath(new URL('..', import.meta.url))
 const sourceFolder = join(root, 'coordinator', 'profile-page')
 const outputFolder = join(root, 'coordinator', 'dashboard', 'profile')
 /** Beside the other built things, so that it is not served. */

@@ -1,11 +1,11 @@
 // `gatehouse search token …`
 
 import { type CommandDef, defineCommand } from 'citty'
-import { connect, connectionFlags } from '../../command-line/connection.ts'
-import { printTime } from '../../command-line/quantities.ts'
+import { connect, connectionFlags } from '../command-line/connection.ts'
+import { printTime } from '../command-line/quantities.ts'
 import { resolveSearch, searchArg } from './search-ref.ts'
-import { printResult, type Terminal } from '../../command-line/terminal.ts'
-import { printable, renderTable } from '../../command-line/text-layout.ts'
+import { printResult, type Terminal } from '../command-line/terminal.ts'
+import { printable, renderTable } from '../command-line/text-layout.ts'
 
 function createTokenCommands(terminal: Terminal): CommandDef {
   return defineCommand({

@@ -1,11 +1,11 @@
 // `gatehouse derive`, also `gatehouse search derive`: what a search has come to.
 
 import { type CommandDef, defineCommand } from 'citty'
-import { CliError } from '../../command-line/exit-codes.ts'
-import { numberIn } from '../../command-line/number-flags.ts'
-import { printResult, type Terminal } from '../../command-line/terminal.ts'
-import { mostProbablePaths, toNetConfig } from '../../search-space/index.ts'
-import { connect, connectionFlags } from '../../command-line/connection.ts'
+import { CliError } from '../command-line/exit-codes.ts'
+import { numberIn } from '../command-line/number-flags.ts'
+import { printResult, type Terminal } from '../command-line/terminal.ts'
+import { mostProbablePaths, toNetConfig } from '../search-space/index.ts'
+import { connect, connectionFlags } from '../command-line/connection.ts'
 import { deriveArchitectures, pathAtTarget } from './derived-architecture.ts'
 import { renderArchitecture } from './render-architecture.ts'
 import { resolveSearch, searchArg } from './search-ref.ts'

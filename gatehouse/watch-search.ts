@@ -1,13 +1,13 @@
 // Follows a search to its end. A coordinator that is away for a while is waited for: the search goes on without us.
 
-import type { Phase, SearchStatus } from '../../protocol/index.ts'
-import { ClientError, type CoordinatorClient, pause } from '../../command-line/coordinator-client.ts'
-import { MAX_RETRY_DELAY_MS } from '../../command-line/limits.ts'
+import type { Phase, SearchStatus } from '../protocol/index.ts'
+import { ClientError, type CoordinatorClient, pause } from '../command-line/coordinator-client.ts'
+import { MAX_RETRY_DELAY_MS } from '../command-line/limits.ts'
 import { WATCH_LOG_INTERVAL_MS, WATCH_TERMINAL_INTERVAL_MS } from './limits.ts'
-import { printDuration } from '../../command-line/quantities.ts'
+import { printDuration } from '../command-line/quantities.ts'
 import { renderStatus, renderStatusLine } from './render-status.ts'
-import type { Terminal } from '../../command-line/terminal.ts'
-import { cutText } from '../../command-line/text-layout.ts'
+import type { Terminal } from '../command-line/terminal.ts'
+import { cutText } from '../command-line/text-layout.ts'
 
 const endPhases: ReadonlySet<Phase> = new Set(['finished', 'stopped'])
 

@@ -3,11 +3,11 @@
 import { type ArgsDef, type CommandDef, defineCommand } from 'citty'
 import { renderUnicodeCompact } from 'uqr'
 import * as z from 'zod'
-import { createSpace, presetNames, SpaceError } from '../../search-space/index.ts'
-import { textOrFile } from '../../command-line/json-file.ts'
-import { CliError } from '../../command-line/exit-codes.ts'
-import { printResult, type Terminal } from '../../command-line/terminal.ts'
-import { printable, renderTable } from '../../command-line/text-layout.ts'
+import { createSpace, presetNames, SpaceError } from '../search-space/index.ts'
+import { textOrFile } from '../command-line/json-file.ts'
+import { CliError } from '../command-line/exit-codes.ts'
+import { printResult, type Terminal } from '../command-line/terminal.ts'
+import { printable, renderTable } from '../command-line/text-layout.ts'
 import {
   fieldErrors,
   profileBackendNames,
@@ -15,13 +15,13 @@ import {
   type ProfileRequest,
   profileRequestSchema,
   type ProfileStatus,
-} from '../../protocol/index.ts'
-import { ClientError, type CoordinatorClient, pause } from '../../command-line/coordinator-client.ts'
-import { connect, connectionFlags } from '../../command-line/connection.ts'
-import { MAX_RETRY_DELAY_MS } from '../../command-line/limits.ts'
+} from '../protocol/index.ts'
+import { ClientError, type CoordinatorClient, pause } from '../command-line/coordinator-client.ts'
+import { connect, connectionFlags } from '../command-line/connection.ts'
+import { MAX_RETRY_DELAY_MS } from '../command-line/limits.ts'
 import { WATCH_LOG_INTERVAL_MS, WATCH_TERMINAL_INTERVAL_MS } from './limits.ts'
 import { findLinkOrigin } from './link-origin.ts'
-import { printDuration, printTime } from '../../command-line/quantities.ts'
+import { printDuration, printTime } from '../command-line/quantities.ts'
 
 const PERCENT = 100
 

@@ -3,12 +3,12 @@
 
 import type { ArgsDef } from 'citty'
 import * as z from 'zod'
-import { tableNameSchema, tableVersionSchema } from '../../latency-lut/table.ts'
-import { createSpace, presetNames, SpaceError } from '../../search-space/index.ts'
-import { fieldErrors, type SearchConfig, searchConfigSchema } from '../../protocol/index.ts'
-import { REPEATABLE_HINT } from '../../command-line/dispatch.ts'
-import { CliError } from '../../command-line/exit-codes.ts'
-import { assignFields, isRecord, numberFlag, readField, setField } from '../../command-line/fields.ts'
+import { tableNameSchema, tableVersionSchema } from '../latency-lut/table.ts'
+import { createSpace, presetNames, SpaceError } from '../search-space/index.ts'
+import { fieldErrors, type SearchConfig, searchConfigSchema } from '../protocol/index.ts'
+import { REPEATABLE_HINT } from '../command-line/dispatch.ts'
+import { CliError } from '../command-line/exit-codes.ts'
+import { assignFields, isRecord, numberFlag, readField, setField } from '../command-line/fields.ts'
 
 const searchConfigFlags = {
   config: { type: 'string', valueHint: 'FILE', description: 'JSON file with settings of the search; flags change single fields of it' },
