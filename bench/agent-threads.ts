@@ -19,7 +19,7 @@ import { openBackend } from '../engine/backends/backends.ts'
 import { type MemoryDataset, openBatchSource } from '../engine/datasets/index.ts'
 import { createThreadsTrainer } from '../engine/training/lanes/threads-trainer.ts'
 import { createTrainer, type Trainer } from '../engine/training/trainer.ts'
-import { median } from '../latency-lut/robust.ts'
+import { median } from '../latency-lut/table/robust.ts'
 
 type BenchCase = {
   readonly name: string

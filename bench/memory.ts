@@ -21,7 +21,7 @@ import {
 import { type BackendName, openBackend } from '../engine/backends/backends.ts'
 import { createWeights, gateStep, trainStep, type Weights } from '../engine/executor/index.ts'
 import { benchCases } from './train-step-cases.ts'
-import { median } from '../latency-lut/robust.ts'
+import { median } from '../latency-lut/table/robust.ts'
 
 const DEFAULT_DRAWS = 3
 /** Small enough for a machine of 8 GB to hold the activations of all operations of a block at once. */

@@ -10,7 +10,7 @@ import { type BackendName, backendNames } from '../engine/backends/backends.ts'
 import { profile } from './train-step-profile.ts'
 import { type BenchCase, benchCases, caseSpace, drawChoices, type StepName } from './train-step-cases.ts'
 import { startOurs, startPeer } from './train-step-processes.ts'
-import { median } from '../latency-lut/robust.ts'
+import { median } from '../latency-lut/table/robust.ts'
 
 type Row = {
   name: string

@@ -10,7 +10,7 @@ import { parseArgs } from 'node:util'
 import { fileURLToPath } from 'node:url'
 import { physicalCores } from '../engine/backends/physical-cores.ts'
 import { type ThreadsAnswer, type ThreadsCase, threadsCases, type ThreadsRequest } from './train-threads-cases.ts'
-import { median } from '../latency-lut/robust.ts'
+import { median } from '../latency-lut/table/robust.ts'
 
 type Row = {
   name: string

@@ -3,7 +3,7 @@
 // does not say whether the write was done.
 
 import * as z from 'zod'
-import { type LatencyTable, latencyTableSchema, tableNameSchema, tableVersionSchema } from '../latency-lut/table.ts'
+import { type LatencyTable, latencyTableSchema, tableNameSchema, tableVersionSchema } from '../latency-lut/table/table.ts'
 import {
   createId,
   createProfileResponseSchema,

@@ -16,7 +16,7 @@ import { runProgram } from '../command-line/program.ts'
 import type { Terminal } from '../command-line/terminal.ts'
 import { pathAtTarget } from '../gatehouse/derived-architecture.ts'
 import { startLocalCoordinator } from '../gatehouse/local-coordinator.ts'
-import { type LatencyTable, latencyTableSchema } from '../latency-lut/table.ts'
+import { type LatencyTable, latencyTableSchema } from '../latency-lut/table/table.ts'
 import { createSpace, printArchitecture, type SpaceRef, spaceRefSchema } from '../search-space/index.ts'
 import { physicalCores } from '../engine/backends/physical-cores.ts'
 import { BATCH, type ComparisonSettings, full, quick, RUNTIME, searchConfig } from './comparison-settings.ts'
@@ -41,7 +41,7 @@ async function readTable({ terminal, settings, folder }: Comparison, file: strin
     terminal.note(`latency table: every operation, in ${RUNTIME} on this machine`)
     const space = ['--space', `@${SPACE_FILE}`, '--runtime', RUNTIME, '--batch', String(BATCH)]
     const more = ['--name', 'comparison', '--budget', String(settings.profileSeconds), '--out', path, '--json']
-    await startCommand('latency-lut/node/main.ts', ['profile', ...space, ...more]).result
+    await startCommand('latency-lut/profiler/cli/main.ts', ['profile', ...space, ...more]).result
   }
   return latencyTableSchema.parse(JSON.parse(readFileSync(path, 'utf8')))
 }

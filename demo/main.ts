@@ -14,8 +14,8 @@ import { runProgram } from '../command-line/program.ts'
 import { renderStatus, renderStatusLine } from '../gatehouse/render-status.ts'
 import { printResult, type Terminal } from '../command-line/terminal.ts'
 import type { SearchStatus } from '../protocol/index.ts'
-import { coverSpace, expectedLatencyMs, pathLatencyMs, type SpaceLatency } from '../latency-lut/coverage.ts'
-import { type LatencyTable, latencyTableSchema } from '../latency-lut/table.ts'
+import { coverSpace, expectedLatencyMs, pathLatencyMs, type SpaceLatency } from '../latency-lut/table/coverage.ts'
+import { type LatencyTable, latencyTableSchema } from '../latency-lut/table/table.ts'
 import { createRandom, createSpace, largestPath, printArchitecture, randomPath, seedState, type Space } from '../search-space/index.ts'
 import { runSideBySide, startCommand } from '../command-line/child-commands.ts'
 import { type DemoResult, renderReport, type Trained } from './report.ts'
@@ -41,7 +41,7 @@ function heading(terminal: Terminal, number: number, text: string): void {
 async function profile({ terminal, settings, folder }: Demo): Promise<LatencyTable> {
   const file = join(folder, 'latency-table.json')
   const { result } = startCommand(
-    'latency-lut/node/main.ts',
+    'latency-lut/profiler/cli/main.ts',
     ['profile', '--space', SPACE, '--out', file, '--name', 'demo', '--budget', String(settings.profileSeconds), '--json'],
     {
       onNote: (line) => terminal.note(line),
@@ -142,9 +142,13 @@ async function trainAll({ terminal, settings, dataFlags }: Demo, architectures: 
 }
 
 async function measure({ terminal }: Demo, architecture: string): Promise<number> {
-  const { result } = startCommand('latency-lut/node/main.ts', ['measure', '--space', SPACE, '--architecture', architecture, '--json'], {
-    onNote: (line) => terminal.note(line),
-  })
+  const { result } = startCommand(
+    'latency-lut/profiler/cli/main.ts',
+    ['measure', '--space', SPACE, '--architecture', architecture, '--json'],
+    {
+      onNote: (line) => terminal.note(line),
+    },
+  )
   return (JSON.parse(await result) as { meanMs: number }).meanMs
 }
 

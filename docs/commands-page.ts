@@ -8,7 +8,7 @@ import { partsOf } from '../command-line/command-parts.ts'
 import { type Epilogues, renderHelp } from '../command-line/help.ts'
 import { createTerminal, type Terminal } from '../command-line/terminal.ts'
 import { createGatehouse, epilogues as gatehouseEpilogues } from '../gatehouse/gatehouse.ts'
-import { createLatencyLut, epilogues as latencyLutEpilogues } from '../latency-lut/node/commands.ts'
+import { createLatencyLut, epilogues as latencyLutEpilogues } from '../latency-lut/profiler/cli/commands.ts'
 import { GENERATED, renderCode } from './markdown.ts'
 
 const COLUMNS = 90
@@ -25,7 +25,11 @@ type Root = {
 const roots: readonly Root[] = [
   { name: 'gatehouse', main: 'gatehouse/main.ts', definition: { create: createGatehouse, epilogues: gatehouseEpilogues } },
   { name: 'worker-agent', main: 'worker-agent/cli/main.ts', definition: null },
-  { name: 'latency-lut', main: 'latency-lut/node/main.ts', definition: { create: createLatencyLut, epilogues: latencyLutEpilogues } },
+  {
+    name: 'latency-lut',
+    main: 'latency-lut/profiler/cli/main.ts',
+    definition: { create: createLatencyLut, epilogues: latencyLutEpilogues },
+  },
   { name: 'demo', main: 'demo/main.ts', definition: null },
 ]
 

@@ -1,9 +1,9 @@
 // An architecture of a search with everything that is known of it: what each part computes, costs and takes by the latency
 // table that the search has pinned, and how probable its operations are.
 
-import { coverSpace, findEntry, pathLatencyMs, predictedPart, type SpaceLatency } from '../latency-lut/coverage.ts'
-import { fillMissing } from '../latency-lut/prediction.ts'
-import type { LatencyTable } from '../latency-lut/table.ts'
+import { coverSpace, findEntry, pathLatencyMs, predictedPart, type SpaceLatency } from '../latency-lut/table/coverage.ts'
+import { fillMissing } from '../latency-lut/table/prediction.ts'
+import type { LatencyTable } from '../latency-lut/table/table.ts'
 import {
   type ArchitectureDocument,
   type ArchitecturePart,

@@ -3,7 +3,7 @@
 
 import type { ArgsDef } from 'citty'
 import * as z from 'zod'
-import { tableNameSchema, tableVersionSchema } from '../latency-lut/table.ts'
+import { tableNameSchema, tableVersionSchema } from '../latency-lut/table/table.ts'
 import { createSpace, presetNames, SpaceError } from '../search-space/index.ts'
 import { fieldErrors, type SearchConfig, searchConfigSchema } from '../protocol/index.ts'
 import { REPEATABLE_HINT } from '../command-line/dispatch.ts'

@@ -2,7 +2,7 @@
 
 import { resolve } from 'node:path'
 import { type CommandDef, defineCommand } from 'citty'
-import { type LatencyTable, latencyTableSchema } from '../latency-lut/table.ts'
+import { type LatencyTable, latencyTableSchema } from '../latency-lut/table/table.ts'
 import { fieldErrors } from '../protocol/index.ts'
 import { connect, connectionFlags } from '../command-line/connection.ts'
 import { CliError } from '../command-line/exit-codes.ts'

@@ -8,7 +8,7 @@
 
 import * as z from 'zod'
 import { spaceRefSchema } from '../search-space/index.ts'
-import { tableNameSchema, tableVersionSchema } from '../latency-lut/table.ts'
+import { tableNameSchema, tableVersionSchema } from '../latency-lut/table/table.ts'
 import { profileIdSchema } from './ids.ts'
 import { MAX_BATCH_SAMPLES, MAX_PROFILE_IMAGES, MAX_PROFILE_SECONDS, MAX_SAMPLE_MS } from './limits.ts'
 

@@ -1,7 +1,7 @@
 // What a user writes to start a search. One schema, with defaults for everything but space, dataset and latency target.
 
 import * as z from 'zod'
-import { tableNameSchema, tableVersionSchema } from '../latency-lut/table.ts'
+import { tableNameSchema, tableVersionSchema } from '../latency-lut/table/table.ts'
 import { spaceRefSchema } from '../search-space/index.ts'
 import { DEFAULT_SHARD_BYTES, MAX_ALPHA, MAX_LEASE_MS, MAX_SHARD_BYTES, MAX_TASK_STEPS, MIN_LEASE_MS } from './limits.ts'
 import { weightEncodingSchema } from './rounding.ts'

@@ -2,7 +2,7 @@
 
 import * as z from 'zod'
 import { spaceConfigSchema } from '../search-space/index.ts'
-import { tableNameSchema, tableVersionSchema } from '../latency-lut/table.ts'
+import { tableNameSchema, tableVersionSchema } from '../latency-lut/table/table.ts'
 import { agentIdSchema, searchIdSchema, tokenIdSchema } from './ids.ts'
 import { searchConfigSchema } from './search-config.ts'
 import { taskResultSchema, taskWorkSchema } from './tasks.ts'

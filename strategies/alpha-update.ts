@@ -9,7 +9,7 @@
 // then one Adam step; in form "two" the pair is shifted by −ln(Σ e^new / Σ e^old), so that every other operation keeps its
 // probability. A block whose active operation is Zero takes no update: neither alpha nor Adam's state.
 
-import type { SpaceLatency } from '../latency-lut/coverage.ts'
+import type { SpaceLatency } from '../latency-lut/table/coverage.ts'
 import { type LatencyLoss, MAX_ALPHA } from '../protocol/index.ts'
 import { logSumExp, softmax } from './distribution.ts'
 import { latencyGradient } from './latency-loss.ts'

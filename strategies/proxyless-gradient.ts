@@ -3,7 +3,7 @@
 // architecture step sees of alpha may be some tasks old; the update rule itself is in alpha-update.ts.
 
 import * as z from 'zod'
-import { expectedLatencyMs } from '../latency-lut/coverage.ts'
+import { expectedLatencyMs } from '../latency-lut/table/coverage.ts'
 import { createRandom, randomStateSchema, type Random, type RandomState, seedState } from '../search-space/index.ts'
 import {
   MAX_TASK_GATES,

@@ -2,7 +2,7 @@
 // arguments or its state, so a search is stored in one row and can be replayed from its result log.
 
 import type * as z from 'zod'
-import type { SpaceLatency } from '../latency-lut/coverage.ts'
+import type { SpaceLatency } from '../latency-lut/table/coverage.ts'
 import type { Space } from '../search-space/index.ts'
 import type { Attendance } from './rounds.ts'
 import type { Phase, SearchConfig, TaskResult, TaskWork } from '../protocol/index.ts'

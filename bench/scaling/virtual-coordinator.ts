@@ -13,7 +13,7 @@ import {
   startSearch,
   submitResult,
 } from '../../rules/search/index.ts'
-import { latencyTableSchema } from '../../latency-lut/table.ts'
+import { latencyTableSchema } from '../../latency-lut/table/table.ts'
 import { createSpace, initialWeights, type Space } from '../../search-space/index.ts'
 import type { CoordinatorClient } from '../../worker-agent/client/coordinator-client.ts'
 import { CoordinatorError } from '../../worker-agent/client/requests.ts'

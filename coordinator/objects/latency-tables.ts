@@ -3,7 +3,7 @@
 // that is found is always whole and never changes.
 
 import * as z from 'zod'
-import { type LatencyTable, latencyTableSchema, tableVersionSchema } from '../../latency-lut/table.ts'
+import { type LatencyTable, latencyTableSchema, tableVersionSchema } from '../../latency-lut/table/table.ts'
 import { type TableSummary, tableSummarySchema } from '../../protocol/index.ts'
 
 /** KV metadata holds 1024 bytes of JSON; two names of this many leave room for the rest of a summary. */

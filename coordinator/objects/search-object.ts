@@ -1,7 +1,7 @@
 // One search: a thin shell that gives rules/search a SQL store, a clock, ids, and an alarm for leases.
 
 import { DurableObject } from 'cloudflare:workers'
-import type { LatencyTable } from '../../latency-lut/table.ts'
+import type { LatencyTable } from '../../latency-lut/table/table.ts'
 import {
   type Architecture,
   attempt,

@@ -1,12 +1,12 @@
-// Measures a space on one backend: the method of latency-lut/node/measure.ts (rounds that time every operation once, in an
-// order drawn anew), with what a browser on a phone adds: pages that are hidden, clocks with coarse steps, and heat.
+// Measures a space on one backend: the method of latency-lut/profiler/node/measure.ts (rounds that time every operation once,
+// in an order drawn anew), with what a browser on a phone adds: pages that are hidden, clocks with coarse steps, and heat.
 
-import { drawOrder, needsMoreRounds, type Subject, worstHalfWidth } from '../../latency-lut/measuring.ts'
-import { QUEUED_SAMPLE_MS, ROUNDS_PER_LOOK, WARM_UP_ROUNDS, WARM_UP_SHARE } from '../../latency-lut/limits.ts'
-import { median } from '../../latency-lut/robust.ts'
-import { weightsOf } from '../../latency-lut/network-weights.ts'
-import { createSubjects } from '../../latency-lut/tfjs/subjects.ts'
-import { createThrottleWatch, steadyRound, TOLERATED_SLOWDOWN } from '../../latency-lut/throttling.ts'
+import { drawOrder, needsMoreRounds, type Subject, worstHalfWidth } from '../../latency-lut/profiler/measuring.ts'
+import { QUEUED_SAMPLE_MS, ROUNDS_PER_LOOK, WARM_UP_ROUNDS, WARM_UP_SHARE } from '../../latency-lut/profiler/limits.ts'
+import { median } from '../../latency-lut/table/robust.ts'
+import { weightsOf } from '../../latency-lut/profiler/network-weights.ts'
+import { createSubjects } from '../../latency-lut/profiler/tfjs/subjects.ts'
+import { createThrottleWatch, steadyRound, TOLERATED_SLOWDOWN } from '../../latency-lut/profiler/throttling.ts'
 import { createRandom, seedState, type Space } from '../../search-space/index.ts'
 import type { Attention } from './attention.ts'
 import type { OpenedBackend } from './backends.ts'

@@ -1,6 +1,6 @@
 // What the page shows. Text only ever enters as text.
 
-import { parseLatencyKey } from '../../latency-lut/keys.ts'
+import { parseLatencyKey } from '../../latency-lut/table/keys.ts'
 import { find, keepChildren, make, setText } from '../dashboard/dom.js'
 import type { ProfileBackend, ProfileStatus } from '../../protocol/profiles.ts'
 import type { Availability } from './backends.ts'

@@ -2,7 +2,7 @@
 
 import { createRoute, type OpenAPIHono } from '@hono/zod-openapi'
 import * as z from 'zod'
-import { canonicalJson, type LatencyTable, latencyTableSchema, tableNameSchema, tableVersionSchema } from '../../latency-lut/table.ts'
+import { canonicalJson, type LatencyTable, latencyTableSchema, tableNameSchema, tableVersionSchema } from '../../latency-lut/table/table.ts'
 import { ProblemError, tableSummarySchema } from '../../protocol/index.ts'
 import { adminOnly, type RouteEnvironment, sha256Hex } from './auth.ts'
 import type { Ports, VersionedTable } from './ports.ts'

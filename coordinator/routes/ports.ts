@@ -1,6 +1,6 @@
 // What the routes need of the outside world. index.ts connects these to Durable Objects and KV.
 
-import type { LatencyTable } from '../../latency-lut/table.ts'
+import type { LatencyTable } from '../../latency-lut/table/table.ts'
 import type {
   Architecture,
   Caller,

@@ -2,7 +2,7 @@
 
 import { printLarge } from '../../command-line/quantities.ts'
 import { renderTable } from '../../command-line/text-layout.ts'
-import { kendallTau } from '../../latency-lut/agreement.ts'
+import { kendallTau } from '../../latency-lut/table/agreement.ts'
 import { type Compared, speedUpAtEqualAccuracy, type Split } from './summary.ts'
 
 const percent = (share: number) => (share * 100).toFixed(2)

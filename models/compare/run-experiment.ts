@@ -11,7 +11,7 @@ import type { Candidate } from './candidates.ts'
 import type { ExperimentFolder, TrainingRecord } from './experiment-folder.ts'
 
 const GATEHOUSE = 'gatehouse/main.ts'
-const LATENCY_LUT = 'latency-lut/node/main.ts'
+const LATENCY_LUT = 'latency-lut/profiler/cli/main.ts'
 
 type Experiment = {
   readonly candidates: readonly Candidate[]

@@ -1,7 +1,7 @@
 // What trainings with several seeds and a measured latency come to.
 
 import { paretoFront } from '../../plots/pareto.ts'
-import { median } from '../../latency-lut/robust.ts'
+import { median } from '../../latency-lut/table/robust.ts'
 import { compared, type ExperimentResult } from './run-experiment.ts'
 
 /** Images that accuracies are of. */

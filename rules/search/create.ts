@@ -1,8 +1,8 @@
 // Turns a user's configuration and a latency table into the fixed setup of a search, or refuses with every field named.
 
-import { coverSpace, predictedPart, type SpaceLatency } from '../../latency-lut/coverage.ts'
-import { fillMissing, type Refused } from '../../latency-lut/prediction.ts'
-import type { LatencyTable } from '../../latency-lut/table.ts'
+import { coverSpace, predictedPart, type SpaceLatency } from '../../latency-lut/table/coverage.ts'
+import { fillMissing, type Refused } from '../../latency-lut/table/prediction.ts'
+import type { LatencyTable } from '../../latency-lut/table/table.ts'
 import { createSpace, elementCount, resolveSpaceConfig, type Space, SpaceError } from '../../search-space/index.ts'
 import { MAX_SHARD_BYTES, MAX_SHARDS, MAX_TASK_GATES, planShards, ProblemError, type SearchConfig } from '../../protocol/index.ts'
 import { findStrategy, type StrategyContext } from '../../strategies/index.ts'

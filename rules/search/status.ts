@@ -1,6 +1,6 @@
 // The status of a search, computed from what is stored.
 
-import { pathLatencyMs } from '../../latency-lut/coverage.ts'
+import { pathLatencyMs } from '../../latency-lut/table/coverage.ts'
 import { architectureCosts, printArchitecture } from '../../search-space/index.ts'
 import type { Architecture, SearchStatus, SearchSummary } from '../../protocol/index.ts'
 import { type OpenSearch, phaseOf } from './rules.ts'

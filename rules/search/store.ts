@@ -2,7 +2,7 @@
 // in a Durable Object) pass the same conformance suite.
 
 import * as z from 'zod'
-import { latencyTableSchema, tableVersionSchema } from '../../latency-lut/table.ts'
+import { latencyTableSchema, tableVersionSchema } from '../../latency-lut/table/table.ts'
 import { spaceConfigSchema } from '../../search-space/index.ts'
 import { type LogEntry, type Metric, searchConfigSchema, searchIdSchema, taskWorkSchema } from '../../protocol/index.ts'
 

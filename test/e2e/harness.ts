@@ -9,7 +9,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { type CoordinatorClient, createClient } from '../../command-line/coordinator-client.ts'
 import { type LogEntry, logEntrySchema, type SearchConfigInput, type SearchStatus } from '../../protocol/index.ts'
-import type { LatencyTable } from '../../latency-lut/table.ts'
+import type { LatencyTable } from '../../latency-lut/table/table.ts'
 import { createRandom, createSpace, seedState, type SpaceRef } from '../../search-space/index.ts'
 import { encodeIdxImages, encodeIdxLabels } from '../../engine/datasets/index.ts'
 

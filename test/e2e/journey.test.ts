@@ -2,7 +2,7 @@ import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { searchStatusSchema } from '../../protocol/index.ts'
-import { latencyTableSchema } from '../../latency-lut/table.ts'
+import { latencyTableSchema } from '../../latency-lut/table/table.ts'
 import { createSpace, parseArchitecture } from '../../search-space/index.ts'
 import { hasBrowser, launchBrowser } from './dashboard-fixture.ts'
 import {
@@ -48,7 +48,7 @@ async function succeeds(script: string, args: readonly string[]): Promise<string
 }
 
 const gatehouse = 'gatehouse/main.ts'
-const latencyLut = 'latency-lut/node/main.ts'
+const latencyLut = 'latency-lut/profiler/cli/main.ts'
 
 describe.skipIf(!hasBrowser)('a user with a terminal and a browser', () => {
   it('measures a table, publishes it, searches, watches in a browser and derives an architecture', async () => {

@@ -1,7 +1,7 @@
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterAll, beforeAll, expect, test } from 'vitest'
-import { latencyTableSchema } from '../../latency-lut/table.ts'
+import { latencyTableSchema } from '../../latency-lut/table/table.ts'
 import { createSpace } from '../../search-space/index.ts'
 import { type Coordinator, freePort, startCoordinator, startProcess, temporaryFolder, TINY_SPACE } from './harness.ts'
 
@@ -29,7 +29,7 @@ test('latency-lut publishes to the coordinator of this machine with the token in
   })
   const file = join(folder.path, 'table.json')
   writeFileSync(file, JSON.stringify(table))
-  const publish = startProcess('latency-lut/node/main.ts', ['publish', file, '--json'], {
+  const publish = startProcess('latency-lut/profiler/cli/main.ts', ['publish', file, '--json'], {
     GATEHOUSE_COORDINATOR: coordinator.url,
     GATEHOUSE_STATE: state,
   })

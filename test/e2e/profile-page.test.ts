@@ -5,7 +5,7 @@ import { chromium } from 'playwright-core'
 import { encode } from 'uqr'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest'
 import type { ProfileRequestInput, ProfileStatus } from '../../protocol/index.ts'
-import { coverSpace } from '../../latency-lut/coverage.ts'
+import { coverSpace } from '../../latency-lut/table/coverage.ts'
 import { createSpace } from '../../search-space/index.ts'
 import { browserPath, hasBrowser } from './dashboard-fixture.ts'
 import {

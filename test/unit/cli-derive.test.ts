@@ -9,7 +9,7 @@ import type { Terminal } from '../../command-line/terminal.ts'
 import { createGatehouse, epilogues } from '../../gatehouse/gatehouse.ts'
 import { openSearch, searchStatus, startSearch } from '../../rules/search/index.ts'
 import { createMemoryStore } from '../../rules/search/memory-store.ts'
-import { pathLatencyMs } from '../../latency-lut/coverage.ts'
+import { pathLatencyMs } from '../../latency-lut/table/coverage.ts'
 import { architectureCosts, createSpace, fixedNetworkSchema, fromNetConfig, parseArchitecture } from '../../search-space/index.ts'
 import { makeSetup, makeTable } from '../fixtures/searches.ts'
 

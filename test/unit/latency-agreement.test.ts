@@ -1,8 +1,8 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 
-import { agreementOf, correct, fitCorrection, kendallTau, pearsonCorrelation } from '../../latency-lut/agreement.ts'
-import { judge, type ValidatedNetwork } from '../../latency-lut/node/validate.ts'
+import { agreementOf, correct, fitCorrection, kendallTau, pearsonCorrelation } from '../../latency-lut/table/agreement.ts'
+import { judge, type ValidatedNetwork } from '../../latency-lut/profiler/node/validate.ts'
 
 describe('agreement of predicted and measured latencies', () => {
   test('is what comes out by hand', () => {

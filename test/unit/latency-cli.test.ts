@@ -8,13 +8,13 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 
 import { runCommandLine } from '../../command-line/program.ts'
 import type { Terminal } from '../../command-line/terminal.ts'
-import { coverSpace } from '../../latency-lut/coverage.ts'
-import { createLatencyLut, epilogues } from '../../latency-lut/node/commands.ts'
-import { type LatencyTable, latencyTableSchema } from '../../latency-lut/table.ts'
+import { coverSpace } from '../../latency-lut/table/coverage.ts'
+import { createLatencyLut, epilogues } from '../../latency-lut/profiler/cli/commands.ts'
+import { type LatencyTable, latencyTableSchema } from '../../latency-lut/table/table.ts'
 import { createSpace } from '../../search-space/index.ts'
 import { buildKernels } from '../../engine/kernels/build.ts'
 
-const main = fileURLToPath(new URL('../../latency-lut/node/main.ts', import.meta.url))
+const main = fileURLToPath(new URL('../../latency-lut/profiler/cli/main.ts', import.meta.url))
 const spaceRef = {
   preset: 'fashion-mini',
   name: 'tiny',

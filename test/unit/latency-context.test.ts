@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest'
 
-import { planAlone, planInContext } from '../../latency-lut/node/context.ts'
-import { openWaitingClock } from '../../latency-lut/node/waiting-time.ts'
+import { planAlone, planInContext } from '../../latency-lut/profiler/node/context.ts'
+import { openWaitingClock } from '../../latency-lut/profiler/node/waiting-time.ts'
 import { createSpace, type LayerGraph } from '../../search-space/index.ts'
 
 const space = createSpace('fashion-mini')

@@ -3,9 +3,9 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 
-import { coverSpace, expectedLatencyMs } from '../../latency-lut/coverage.ts'
-import { type FormatName, formatNames, formatOfFile, formats, TableFormatError } from '../../latency-lut/node/formats/index.ts'
-import { type LatencyEntry, type LatencyTable, latencyTableSchema } from '../../latency-lut/table.ts'
+import { coverSpace, expectedLatencyMs } from '../../latency-lut/table/coverage.ts'
+import { type FormatName, formatNames, formatOfFile, formats, TableFormatError } from '../../latency-lut/profiler/cli/formats/index.ts'
+import { type LatencyEntry, type LatencyTable, latencyTableSchema } from '../../latency-lut/table/table.ts'
 import { createSpace, latencyKey, type LatencyOperation } from '../../search-space/index.ts'
 
 const description = {

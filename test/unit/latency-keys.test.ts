@@ -1,7 +1,7 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 
-import { LatencyKeyError, parseLatencyKey, parseTableKey, variantKey } from '../../latency-lut/keys.ts'
+import { LatencyKeyError, parseLatencyKey, parseTableKey, variantKey } from '../../latency-lut/table/keys.ts'
 import { createSpace, latencyKey, type LatencyOperation, presetNames } from '../../search-space/index.ts'
 
 const size = fc.integer({ min: 1, max: 100_000 })

@@ -8,7 +8,7 @@ import { renderStatus } from '../../gatehouse/render-status.ts'
 import { ProblemError, searchConfigSchema } from '../../protocol/index.ts'
 import { createSetup, openSearch, type SearchSetup, searchSetupSchema, searchStatus, startSearch } from '../../rules/search/index.ts'
 import { createMemoryStore } from '../../rules/search/memory-store.ts'
-import { type LatencyTable, latencyTableSchema } from '../../latency-lut/table.ts'
+import { type LatencyTable, latencyTableSchema } from '../../latency-lut/table/table.ts'
 import { createSpace } from '../../search-space/index.ts'
 import { makeConfigInput, START_MS } from '../fixtures/searches.ts'
 

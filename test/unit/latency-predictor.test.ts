@@ -1,12 +1,12 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 
-import { coverSpace, pathLatencyMs, predictedPart } from '../../latency-lut/coverage.ts'
-import { parseTableKey } from '../../latency-lut/keys.ts'
-import { solveNonNegative } from '../../latency-lut/non-negative-least-squares.ts'
-import { fillMissing, holdOut } from '../../latency-lut/prediction.ts'
-import { fitPredictor } from '../../latency-lut/predictor.ts'
-import { type LatencyTable, latencyTableSchema } from '../../latency-lut/table.ts'
+import { coverSpace, pathLatencyMs, predictedPart } from '../../latency-lut/table/coverage.ts'
+import { parseTableKey } from '../../latency-lut/table/keys.ts'
+import { solveNonNegative } from '../../latency-lut/table/non-negative-least-squares.ts'
+import { fillMissing, holdOut } from '../../latency-lut/table/prediction.ts'
+import { fitPredictor } from '../../latency-lut/table/predictor.ts'
+import { type LatencyTable, latencyTableSchema } from '../../latency-lut/table/table.ts'
 import { createSpace, latencyKey } from '../../search-space/index.ts'
 
 const space = createSpace('proxyless-mobile')

@@ -1,12 +1,12 @@
 import * as tf from '@tensorflow/tfjs-core'
 import { beforeAll, describe, expect, test } from 'vitest'
 
-import { coverSpace } from '../../latency-lut/coverage.ts'
-import type { Progress } from '../../latency-lut/node/measure.ts'
-import { measureNetwork, profileAndCheck, profileSpace, randomPaths } from '../../latency-lut/node/profile.ts'
-import { openRuntime } from '../../latency-lut/node/runtimes/index.ts'
-import type { Runtime } from '../../latency-lut/node/runtimes/runtime.ts'
-import { latencyTableSchema } from '../../latency-lut/table.ts'
+import { coverSpace } from '../../latency-lut/table/coverage.ts'
+import type { Progress } from '../../latency-lut/profiler/node/measure.ts'
+import { measureNetwork, profileAndCheck, profileSpace, randomPaths } from '../../latency-lut/profiler/node/profile.ts'
+import { openRuntime } from '../../latency-lut/profiler/runtimes/index.ts'
+import type { Runtime } from '../../latency-lut/profiler/runtimes/runtime.ts'
+import { latencyTableSchema } from '../../latency-lut/table/table.ts'
 import { createSpace, largestPath, SpaceError } from '../../search-space/index.ts'
 import { buildKernels } from '../../engine/kernels/build.ts'
 

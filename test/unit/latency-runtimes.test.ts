@@ -2,11 +2,11 @@
 
 import { describe, expect, test } from 'vitest'
 
-import { profileAndCheck, randomPaths } from '../../latency-lut/node/profile.ts'
-import { openRuntime } from '../../latency-lut/node/runtimes/index.ts'
-import { RuntimeUnavailableError } from '../../latency-lut/node/runtimes/runtime.ts'
-import type { WorkbenchOptions } from '../../latency-lut/workbench.ts'
-import { latencyTableSchema } from '../../latency-lut/table.ts'
+import { profileAndCheck, randomPaths } from '../../latency-lut/profiler/node/profile.ts'
+import { openRuntime } from '../../latency-lut/profiler/runtimes/index.ts'
+import { RuntimeUnavailableError } from '../../latency-lut/profiler/runtimes/runtime.ts'
+import type { WorkbenchOptions } from '../../latency-lut/profiler/workbench.ts'
+import { latencyTableSchema } from '../../latency-lut/table/table.ts'
 import { createSpace, elementCount, initialWeights, type LayerGraph, type Shape } from '../../search-space/index.ts'
 import { createRandom, seedState } from '../../search-space/random.ts'
 import { createBuilder } from './executor-graph-builder.ts'

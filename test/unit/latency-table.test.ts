@@ -1,9 +1,9 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 
-import { coverSpace, expectedLatencyMs, pathLatencyMs } from '../../latency-lut/coverage.ts'
-import { median, relativeHalfWidth, removeDrift, withoutOutliers } from '../../latency-lut/robust.ts'
-import { canonicalJson, latencyTableSchema } from '../../latency-lut/table.ts'
+import { coverSpace, expectedLatencyMs, pathLatencyMs } from '../../latency-lut/table/coverage.ts'
+import { median, relativeHalfWidth, removeDrift, withoutOutliers } from '../../latency-lut/table/robust.ts'
+import { canonicalJson, latencyTableSchema } from '../../latency-lut/table/table.ts'
 import { createSpace } from '../../search-space/index.ts'
 
 const space = createSpace('fashion-mini')

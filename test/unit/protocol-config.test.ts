@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest'
 import { fieldErrors, fieldPath, problemDocument, problemKinds, searchConfigSchema, taskResultSchema } from '../../protocol/index.ts'
-import { latencyTableSchema } from '../../latency-lut/table.ts'
+import { latencyTableSchema } from '../../latency-lut/table/table.ts'
 import { makeConfigInput, makeTable } from '../fixtures/searches.ts'
 import { createSpace } from '../../search-space/index.ts'
 

@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
-import { coverSpace, pathLatencyMs } from '../../latency-lut/coverage.ts'
+import { coverSpace, pathLatencyMs } from '../../latency-lut/table/coverage.ts'
 import { fieldErrors } from '../../protocol/index.ts'
 import {
   architectureCosts,

@@ -1,8 +1,8 @@
 // A device whose speed is a function of the time it has worked: what is measured while it is hot must not count.
 
 import { describe, expect, it } from 'vitest'
-import type { Subject } from '../../latency-lut/measuring.ts'
-import { createThrottleWatch, steadyRound, TOLERATED_SLOWDOWN } from '../../latency-lut/throttling.ts'
+import type { Subject } from '../../latency-lut/profiler/measuring.ts'
+import { createThrottleWatch, steadyRound, TOLERATED_SLOWDOWN } from '../../latency-lut/profiler/throttling.ts'
 
 /** Operation k takes k + 1 ms times `slowdownAt(busy ms)`; the reference takes 2 ms times that. */
 function makeDevice(count: number, slowdownAt: (busyMs: number) => number) {

@@ -12,8 +12,8 @@ import {
   type ProfileRequestInput,
   profileStatusSchema,
 } from '../../protocol/index.ts'
-import { coverSpace } from '../../latency-lut/coverage.ts'
-import { latencyTableSchema } from '../../latency-lut/table.ts'
+import { coverSpace } from '../../latency-lut/table/coverage.ts'
+import { latencyTableSchema } from '../../latency-lut/table/table.ts'
 import { createSpace } from '../../search-space/index.ts'
 import { makeConfigInput, makeSpaceRef } from '../fixtures/searches.ts'
 import { call, createTestSearch, expectJson, expectProblem } from './api.ts'

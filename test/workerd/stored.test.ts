@@ -20,7 +20,7 @@ import {
   trainingStatusSchema,
   trainingSummarySchema,
 } from '../../protocol/index.ts'
-import { latencyTableSchema } from '../../latency-lut/table.ts'
+import { latencyTableSchema } from '../../latency-lut/table/table.ts'
 import { createSpace } from '../../search-space/index.ts'
 import { decodeCheckpoint, encodeCheckpoint } from '../../engine/training/checkpoint.ts'
 import { makeConfigInput, makeRegistration } from '../fixtures/searches.ts'

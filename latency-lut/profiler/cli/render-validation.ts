@@ -1,0 +1,54 @@
+// The result of `latency-lut validate` as text.
+
+import { type Column, renderTable } from '../../../command-line/text-layout.ts'
+import type { Agreement } from '../../table/agreement.ts'
+import { printMs, printPct } from './render.ts'
+import { typicalHalfWidthPct, type Validation } from '../node/validate.ts'
+
+const rows: readonly (readonly [label: string, print: (agreement: Agreement) => string])[] = [
+  ['RMSE', ({ rmseMs }) => `${printMs(rmseMs)} ms`],
+  ['MAPE', ({ mapePct }) => printPct(mapePct)],
+  ['Pearson', ({ pearson }) => pearson.toFixed(4)],
+  ['Kendall', ({ kendall }) => kendall.toFixed(4)],
+  ['within ±5 %', ({ within5Pct }) => printPct(within5Pct)],
+  ['within ±10 %', ({ within10Pct }) => printPct(within10Pct)],
+]
+
+const right = (title: string): Column => ({ title, align: 'right' })
+
+/** Milliseconds with their sign. */
+function printOffset(ms: number): string {
+  return `${ms < 0 ? '-' : ''}${printMs(Math.abs(ms))} ms`
+}
+
+function renderValidation(table: string, { networks, before, after, correction, worst, quality }: Validation): string {
+  const halfWidth = typicalHalfWidthPct(quality)
+  const known = Number.isFinite(halfWidth) ? `, each known to ±${printPct(halfWidth)}` : ''
+  return [
+    `${networks.length} networks measured${known}`,
+    correction === null
+      ? 'no correction: what the table calls slower is not slower'
+      : `correction fitted to ${correction.networks} of them: ${printOffset(correction.offsetMs)} + ${correction.factor.toFixed(4)} times the sum of ${table}`,
+    '',
+    `The other ${before.networks}`,
+    renderTable(
+      [{ title: '' }, right('sum'), ...(after === null ? [] : [right('corrected')])],
+      rows.map(([label, print]) => [label, print(before), ...(after === null ? [] : [print(after)])]),
+      '  ',
+    ),
+    '',
+    `Furthest off${after === null ? '' : ', corrected'}`,
+    renderTable(
+      [right('predicted ms'), right('measured ms'), right('error'), { title: 'architecture' }],
+      worst.map(({ predictedMs, correctedMs, measuredMs, errorPct, architecture }) => [
+        printMs(correctedMs ?? predictedMs),
+        printMs(measuredMs),
+        `${errorPct < 0 ? '-' : '+'}${printPct(Math.abs(errorPct))}`,
+        architecture,
+      ]),
+      '  ',
+    ),
+  ].join('\n')
+}
+
+export { renderValidation }

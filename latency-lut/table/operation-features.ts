@@ -1,0 +1,97 @@
+// What an operation's latency is made of, read off its key: amounts of work that are never negative and never shrink when
+// a size grows, so that a predictor with non-negative weights for them never predicts less than 0, nor less for more work.
+// An MBConv with E = input channels × expansion channels between its convolutions is
+//
+//   expand     1×1, E outputs per pixel of the input     H·W·C·E multiply-accumulates
+//   depthwise  k×k, one channel at a time                a cost per output value and a cost per channel, of each kernel size
+//   project    1×1, C′ outputs per pixel of the output   H′·W′·E·C′ multiply-accumulates
+//
+// and what is read and written between them. The depthwise part has costs per kernel size, not per multiply-accumulate:
+// runtimes have their own code for some sizes and none for others (XNNPACK, and so TensorFlow.js on wasm, has none for
+// 7×7, where one multiply-accumulate takes four times as long as in 5×5). They are steps, from each size to the next larger
+// one, so larger kernels cannot come out cheaper.
+
+import type { LatencyOperation } from '../../search-space/index.ts'
+import type { Mbconv, TableOperation } from './keys.ts'
+
+/** Amount of work by name, for one image; a name that is absent means 0. */
+type Features = Readonly<Record<string, number>>
+
+/** An operation whose latency can be predicted: one of a space, with the expanded width for the expansion ratio. */
+type Predictable = Exclude<LatencyOperation, Mbconv> | (Omit<Mbconv, 'expand'> & { readonly expandedWidth: number })
+type PredictableType = Predictable['type']
+
+/** Null for what no space asks for. */
+function predictable(operation: TableOperation): Predictable | null {
+  switch (operation.type) {
+    case 'Conv':
+    case 'Conv_1':
+    case 'Logits':
+      return operation
+    case 'expanded_conv': {
+      const { expand, ...rest } = operation
+      return { ...rest, expandedWidth: operation.input[2] * expand }
+    }
+    case 'expanded_conv with se and hs': {
+      const { squeezeExcite, hardSwish, ...rest } = operation
+      return squeezeExcite || hardSwish ? null : { ...rest, type: 'expanded_conv' }
+    }
+    case 'other':
+      return null
+    default:
+      return operation satisfies never
+  }
+}
+
+function mbconvFeatures(operation: Extract<Predictable, { type: 'expanded_conv' }>, kernels: readonly number[]): Features {
+  const { input, output, expandedWidth, kernel, shortcut } = operation
+  const [height, width, channels] = input
+  const pixels = height * width
+  const outputPixels = output[0] * output[1]
+  const hasExpand = expandedWidth !== channels
+  const steps = kernels
+    .filter((size) => size <= kernel)
+    .flatMap((size): [string, number][] => [
+      [`depthwise outputs, kernel from ${size}`, outputPixels * expandedWidth],
+      [`depthwise channels, kernel from ${size}`, expandedWidth],
+    ])
+  return {
+    calls: 1,
+    'expand calls': hasExpand ? 1 : 0,
+    'expand MACs': hasExpand ? pixels * channels * expandedWidth : 0,
+    'project MACs': outputPixels * expandedWidth * output[2],
+    ...Object.fromEntries(steps),
+    'expanded values': pixels * expandedWidth,
+    'input and output values': pixels * channels + outputPixels * output[2],
+    'pointwise weights': (hasExpand ? channels * expandedWidth : 0) + expandedWidth * output[2],
+    'shortcut values': shortcut ? outputPixels * output[2] : 0,
+  }
+}
+
+/** `kernels`: the sizes of depthwise kernels that are told apart. */
+function operationFeatures(operation: Predictable, kernels: readonly number[]): Features {
+  switch (operation.type) {
+    case 'Conv':
+    case 'Conv_1': {
+      // The kernel is not in the key: it is the same for all of a type and so part of the weights to be found.
+      const { input, output } = operation
+      return {
+        calls: 1,
+        MACs: output[0] * output[1] * input[2] * output[2],
+        'input values': input[0] * input[1] * input[2],
+        'output values': output[0] * output[1] * output[2],
+        weights: input[2] * output[2],
+      }
+    }
+    case 'Logits': {
+      const { input, classes } = operation
+      return { calls: 1, 'pooled values': input[0] * input[1] * input[2], weights: input[2] * classes, classes }
+    }
+    case 'expanded_conv':
+      return mbconvFeatures(operation, kernels)
+    default:
+      return operation satisfies never
+  }
+}
+
+export { type Features, operationFeatures, type Predictable, predictable, type PredictableType }
