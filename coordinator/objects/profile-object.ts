@@ -4,8 +4,7 @@
 import { DurableObject } from 'cloudflare:workers'
 import * as z from 'zod'
 import { coverSpace } from '../../latency-lut/table/coverage.ts'
-import { MIN_ROUNDS } from '../../latency-lut/profiler/limits.ts'
-import { entriesOf, type Rounds } from '../../latency-lut/profiler/measuring.ts'
+import { entriesOf, MIN_ROUNDS, type Rounds } from '../../latency-lut/table/rounds.ts'
 import { type LatencyTable, latencyTableSchema } from '../../latency-lut/table/table.ts'
 import { createSpace, type Space, SpaceError } from '../../search-space/index.ts'
 import {

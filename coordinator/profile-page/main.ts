@@ -1,6 +1,6 @@
 // The measuring page: from a code, or a session kept from an earlier visit, to published tables.
 
-import { entriesOf } from '../../latency-lut/profiler/measuring.ts'
+import { entriesOf } from '../../latency-lut/table/rounds.ts'
 import { createSpace, type Space } from '../../search-space/index.ts'
 import { find, setText } from '../dashboard/dom.js'
 import { parseProfileCode, type ProfileBackend, type ProfileConditions, type ProfileStatus } from '../../protocol/profiles.ts'

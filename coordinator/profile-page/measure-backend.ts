@@ -1,9 +1,10 @@
 // Measures a space on one backend: the method of latency-lut/profiler/node/measure.ts (rounds that time every operation once,
 // in an order drawn anew), with what a browser on a phone adds: pages that are hidden, clocks with coarse steps, and heat.
 
-import { drawOrder, needsMoreRounds, type Subject, worstHalfWidth } from '../../latency-lut/profiler/measuring.ts'
+import { drawOrder, needsMoreRounds, type Subject } from '../../latency-lut/profiler/measuring.ts'
 import { QUEUED_SAMPLE_MS, ROUNDS_PER_LOOK, WARM_UP_ROUNDS, WARM_UP_SHARE } from '../../latency-lut/profiler/limits.ts'
 import { median } from '../../latency-lut/table/robust.ts'
+import { worstHalfWidth } from '../../latency-lut/table/rounds.ts'
 import { weightsOf } from '../../latency-lut/profiler/network-weights.ts'
 import { createSubjects } from '../../latency-lut/profiler/tfjs/subjects.ts'
 import { createThrottleWatch, steadyRound, TOLERATED_SLOWDOWN } from '../../latency-lut/profiler/throttling.ts'

@@ -4,8 +4,6 @@
 const DEFAULT_PRECISION = 0.02
 /** Fewer rounds than this never count as enough: the interval of a median of few samples is itself uncertain. */
 const MIN_ROUNDS_FOR_ENOUGH = 24
-/** However small the budget: a median of fewer says nothing about outliers. */
-const MIN_ROUNDS = 5
 /** Bounds `rounds`: samples are kept in memory. */
 const MAX_ROUNDS = 10_000
 /** Rounds between two looks at the precision, which costs about as much as measuring a small operation. */
@@ -14,8 +12,6 @@ const ROUNDS_PER_LOOK = 8
 const WARM_UP_ROUNDS = 20
 /** Warming up may take this share of the budget, but one round at least. */
 const WARM_UP_SHARE = 0.15
-/** Removing drift compares each subject with the others: with fewer than this there is nothing to compare with. */
-const MIN_SUBJECTS_FOR_DRIFT = 6
 /** Runs of a queued sample: waiting for the device costs a fraction of a millisecond, spread over this much work. */
 const QUEUED_SAMPLE_MS = 20
 /** Bounds the work queued on a device at once. */
@@ -25,9 +21,7 @@ export {
   DEFAULT_PRECISION,
   MAX_QUEUED_RUNS,
   MAX_ROUNDS,
-  MIN_ROUNDS,
   MIN_ROUNDS_FOR_ENOUGH,
-  MIN_SUBJECTS_FOR_DRIFT,
   QUEUED_SAMPLE_MS,
   ROUNDS_PER_LOOK,
   WARM_UP_ROUNDS,

@@ -1,19 +1,12 @@
-// The rounds of a measurement, wherever it runs: which order, when there are enough, and what the samples say.
-//
-// A round times every subject once, in an order drawn anew. Of all rounds together, in this order: what a whole round was
-// slower or faster than the others is divided out (robust.ts), outliers by median absolute deviation are dropped, and the
-// centre is the median.
+// The rounds of a measurement, wherever it runs: which order, and when there are enough. A round times every subject once, in an
+// order drawn anew; table/rounds.ts says what the samples mean.
 
 import type { Random } from '../../search-space/index.ts'
-import { DEFAULT_PRECISION, MAX_ROUNDS, MIN_ROUNDS, MIN_ROUNDS_FOR_ENOUGH, MIN_SUBJECTS_FOR_DRIFT } from './limits.ts'
-import { median, relativeHalfWidth, removeDrift, roundEffects, standardDeviation, withoutOutliers } from '../table/robust.ts'
-import type { LatencyEntry } from '../table/table.ts'
+import { MIN_ROUNDS } from '../table/rounds.ts'
+import { DEFAULT_PRECISION, MAX_ROUNDS, MIN_ROUNDS_FOR_ENOUGH } from './limits.ts'
 
 /** Something that can be timed once: resolves to milliseconds. */
 type Subject = { sample(): Promise<number> }
-
-/** Milliseconds of every subject, one list per round. */
-type Rounds = readonly (readonly number[])[]
 
 type RoundsSoFar = {
   readonly count: number
@@ -39,29 +32,4 @@ function needsMoreRounds({ count, wanted, spentMs, budgetMs, halfWidth, precisio
   return spentMs < budgetMs && !(count >= MIN_ROUNDS_FOR_ENOUGH && halfWidth <= precision)
 }
 
-/**
- * Samples of each subject that mean something, outliers dropped and drift divided out where there are enough subjects to see
- * it; and that drift, a factor's logarithm per round.
- */
-function cleanRounds(rounds: Rounds, subjectCount: number): { samples: number[][]; effects: number[] } {
-  const bySubject = Array.from({ length: subjectCount }, (_, subject) => rounds.map((round) => round[subject] as number))
-  const effects = subjectCount >= MIN_SUBJECTS_FOR_DRIFT ? roundEffects(bySubject) : rounds.map(() => 0)
-  return { samples: removeDrift(bySubject, effects).map(withoutOutliers), effects }
-}
-
-/** Of the least certain median: half of its 95 % interval as a share of it; infinite for fewer than six rounds. */
-function worstHalfWidth(rounds: Rounds, subjectCount: number): number {
-  return Math.max(...cleanRounds(rounds, subjectCount).samples.map(relativeHalfWidth))
-}
-
-/** Median, spread and number of some samples. */
-function entryOf(samples: readonly number[]): LatencyEntry {
-  return { meanMs: median(samples), stdMs: standardDeviation(samples), count: samples.length }
-}
-
-/** An entry for each subject, in their order. */
-function entriesOf(rounds: Rounds, subjectCount: number): LatencyEntry[] {
-  return cleanRounds(rounds, subjectCount).samples.map(entryOf)
-}
-
-export { cleanRounds, drawOrder, entriesOf, entryOf, needsMoreRounds, type Rounds, type Subject, worstHalfWidth }
+export { drawOrder, needsMoreRounds, type Subject }

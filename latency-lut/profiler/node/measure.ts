@@ -23,8 +23,9 @@ import {
   WARM_UP_ROUNDS,
   WARM_UP_SHARE,
 } from '../limits.ts'
-import { cleanRounds, drawOrder, needsMoreRounds } from '../measuring.ts'
+import { drawOrder, needsMoreRounds } from '../measuring.ts'
 import { median, relativeHalfWidth, robustDeviation } from '../../table/robust.ts'
+import { cleanRounds } from '../../table/rounds.ts'
 import type { TableQuality } from '../../table/table.ts'
 import type { PreparedNetwork } from '../workbench.ts'
 import type { Samples } from './context.ts'

@@ -12,7 +12,7 @@ import {
   type Space,
 } from '../../../search-space/index.ts'
 import { coverSpace, pathLatencyMs } from '../../table/coverage.ts'
-import { entryOf } from '../measuring.ts'
+import { entryOf } from '../../table/rounds.ts'
 import { weightsOf } from '../network-weights.ts'
 import { type LatencyEntry, type LatencyTable, latencyTableSchema } from '../../table/table.ts'
 import { type OperationPlan, planAlone, planInContext } from './context.ts'
