@@ -16,7 +16,7 @@ import {
   openChosenDataset,
   parseAccumulate,
   parseThreads,
-} from '../../worker-agent/cli/shared-flags.ts'
+} from '../../command-line/training-flags.ts'
 import { type Dataset, DatasetError, describeBroken } from '../../engine/datasets/index.ts'
 import { readCheckpoint, removeCheckpoint, writeCheckpoint } from '../../engine/training/checkpoint-folder.ts'
 import { type Checkpoint, CheckpointError } from '../../engine/training/checkpoint.ts'

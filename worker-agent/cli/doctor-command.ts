@@ -7,7 +7,7 @@ import { printResult, type Terminal } from '../../command-line/terminal.ts'
 import { type Choice, createRandom, createSpace, seedState } from '../../search-space/index.ts'
 import { type Backend, type BackendName, backendNames, BackendUnavailableError, openBackend } from '../../engine/backends/backends.ts'
 import { createSgd, createWeights, trainStep } from '../../engine/executor/index.ts'
-import { backendArgs, deviceName, openChosenBackend } from './shared-flags.ts'
+import { backendArgs, deviceName, openChosenBackend } from '../../command-line/training-flags.ts'
 
 const DEFAULT_SECONDS = 10
 /** What the speed is measured on: random paths of this preset, a weight step per batch. */

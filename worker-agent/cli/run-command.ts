@@ -29,7 +29,7 @@ import {
   parseAccumulate,
   parseThreads,
   positiveInteger,
-} from './shared-flags.ts'
+} from '../../command-line/training-flags.ts'
 
 const DEFAULT_COORDINATOR = 'http://127.0.0.1:8787'
 

@@ -1,15 +1,15 @@
-// Flags that several commands share, and what they open.
+// Flags of the commands that train on this machine, and what they open. Loads the engine, which other commands must not.
 
 import { cpus } from 'node:os'
 import { resolve } from 'node:path'
 import type { ArgsDef } from 'citty'
-import type { Terminal } from '../../command-line/terminal.ts'
-import { CliError } from '../../command-line/exit-codes.ts'
-import { runsInThread } from '../../engine/backends/backend.ts'
-import { type Backend, type BackendName, backendNames, BackendUnavailableError, openBackend } from '../../engine/backends/backends.ts'
-import { type Dataset, DatasetError, DEFAULT_CACHE_FOLDER, type ImageShape, openDataset } from '../../engine/datasets/index.ts'
-import type { Accumulate } from '../../engine/training/micro-batches.ts'
-import type { Threads } from '../../engine/training/threads/choose-threads.ts'
+import type { Terminal } from './terminal.ts'
+import { CliError } from './exit-codes.ts'
+import { runsInThread } from '../engine/backends/backend.ts'
+import { type Backend, type BackendName, backendNames, BackendUnavailableError, openBackend } from '../engine/backends/backends.ts'
+import { type Dataset, DatasetError, DEFAULT_CACHE_FOLDER, type ImageShape, openDataset } from '../engine/datasets/index.ts'
+import type { Accumulate } from '../engine/training/micro-batches.ts'
+import type { Threads } from '../engine/training/threads/choose-threads.ts'
 
 const dataArgs = {
   data: {
