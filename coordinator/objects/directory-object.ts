@@ -2,13 +2,12 @@
 // table is called after the searches, which were the first, whatever the object lists.
 
 import { DurableObject } from 'cloudflare:workers'
-import type { Environment } from './environment.ts'
 
 /** What each list's object is called. */
 const directoryNames = { searches: 'directory', profiles: 'profiles', trainings: 'trainings' } as const
 
-class DirectoryObject extends DurableObject<Environment> {
-  constructor(ctx: DurableObjectState, env: Environment) {
+class DirectoryObject extends DurableObject<object> {
+  constructor(ctx: DurableObjectState, env: object) {
     super(ctx, env)
     ctx.storage.sql.exec('CREATE TABLE IF NOT EXISTS searches (search_id TEXT PRIMARY KEY, created_at_ms INTEGER NOT NULL) WITHOUT ROWID')
   }

@@ -1,4 +1,4 @@
-// What wrangler.toml binds.
+// What wrangler.toml binds. Objects know of it only what they use, so that no two of them need each other.
 
 import type { DirectoryObject } from './directory-object.ts'
 import type { ProfileObject } from './profile-object.ts'

@@ -29,8 +29,7 @@ import {
   profileTableName,
   profileTableSchema,
 } from '../../protocol/index.ts'
-import { directoryNames } from './directory-object.ts'
-import type { Environment } from './environment.ts'
+import { directoryNames, type DirectoryObject } from './directory-object.ts'
 
 /** Of a device's name in a table. */
 const MAX_DEVICE_LENGTH = 200
@@ -82,7 +81,10 @@ function openSpace(request: ProfileRequest): Space {
   }
 }
 
-class ProfileObject extends DurableObject<Environment> {
+/** What it uses of the environment. */
+type Bindings = { readonly DIRECTORY: DurableObjectNamespace<DirectoryObject> }
+
+class ProfileObject extends DurableObject<Bindings> {
   #opened: Opened | null = null
 
   /** The profile, or null where none was created; then nothing is written either: guessed codes end here. */

@@ -43,16 +43,19 @@ import {
   startSearch,
   submitResult,
 } from '../../rules/search/index.ts'
-import type { Environment } from './environment.ts'
 import { createSqlSearchStore, hasSearch } from './sql-search-store.ts'
 import { createTokenTable, type TokenTable } from './tokens.ts'
 import { createShards, destroyShards, shardsOf } from './shards.ts'
+import type { WeightsObject } from './weights-object.ts'
 
 const ID_BYTES = 12
 
 type Opened = { readonly search: OpenSearch; readonly tokens: TokenTable }
 
-class SearchObject extends DurableObject<Environment> {
+/** What it uses of the environment. */
+type Bindings = { readonly WEIGHTS: DurableObjectNamespace<WeightsObject> }
+
+class SearchObject extends DurableObject<Bindings> {
   #opened: Opened | null = null
   /** When the alarm is set for; undefined until it has been asked for. */
   #alarmAtMs: number | null | undefined = undefined

@@ -38,7 +38,6 @@ import {
   trainingStatus,
   trainingSummary,
 } from '../../rules/training/index.ts'
-import type { Environment } from './environment.ts'
 import { createSqlTrainingStore, hasTraining } from './sql-training-store.ts'
 import { createTokenTable, type TokenTable } from './tokens.ts'
 
@@ -46,7 +45,7 @@ const ID_BYTES = 12
 
 type Opened = { readonly training: OpenTraining; readonly tokens: TokenTable }
 
-class TrainingObject extends DurableObject<Environment> {
+class TrainingObject extends DurableObject<object> {
   #opened: Opened | null = null
   /** When the alarm is set for; undefined until it has been asked for. */
   #alarmAtMs: number | null | undefined = undefined

@@ -31,7 +31,6 @@ import {
   weightEncodingSchema,
 } from '../../protocol/index.ts'
 import { readBody, streamParts } from './body-streams.ts'
-import type { Environment } from './environment.ts'
 import { createTokenTable, type TokenTable } from './tokens.ts'
 import { createSegmentStore, type Segment, type SegmentStore, type Slot } from './weight-segments.ts'
 
@@ -99,7 +98,7 @@ function checkNumbers(key: string, { values, scale }: Tensor): void {
   if (index !== -1) throw badTensor(key, `element ${index} is ${values[index]}, expected a finite number`)
 }
 
-class WeightsObject extends DurableObject<Environment> {
+class WeightsObject extends DurableObject<object> {
   #opened: OpenShard | null = null
   /** Of pushes that are under way. */
   #receivingBytes = 0
