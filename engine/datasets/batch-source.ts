@@ -2,17 +2,15 @@
 // have to be decoded are decoded ahead of it, so that it finds its next batch ready. What is in a batch depends on the request
 // alone: not on what was asked for before, on timing or on the machine.
 
-import type { Dataset } from './dataset.ts'
 import type { Augmentation, Batch } from './fill-batch.ts'
-import { openMemoryBatches } from './memory-batches.ts'
 
 type BatchRequest = {
   readonly split: 'train' | 'test'
   /** Images of the split, in the order of the batch. */
   readonly indices: Uint32Array
-  /** Absent: images as evaluation sees them. The words of `seed` decide all that is drawn. */
   /** Make only the images from `from` up to, not including, `to`: exactly those that the whole batch would have there. */
   readonly part?: { readonly from: number; readonly to: number }
+  /** Absent: images as evaluation sees them. The words of `seed` decide all that is drawn. */
   readonly augmentation?: { readonly settings: Augmentation; readonly seed: readonly (string | number)[] }
 }
 
@@ -29,11 +27,4 @@ type BatchSource = {
   brokenFiles(): string[]
 }
 
-/** Loads the image decoder only for data that stay in their files. */
-async function openBatchSource(dataset: Dataset): Promise<BatchSource> {
-  if (dataset.storage === 'memory') return openMemoryBatches(dataset)
-  const { openFileBatches } = await import('./file-batches.ts')
-  return openFileBatches(dataset)
-}
-
-export { type BatchRequest, type BatchSource, type BatchStream, openBatchSource }
+export type { BatchRequest, BatchSource, BatchStream }

@@ -1,6 +1,6 @@
 // What a dataset is to the rest of the agent: labelled images of a train and a test split, and one fingerprint by which
 // machines agree that they hold the same data. Images are bytes in memory, or files that are decoded when they are needed;
-// batch-source.ts makes mini-batches of both.
+// open-batch-source.ts makes mini-batches of both.
 
 /** Height, width and channels of one image. */
 type ImageShape = readonly [height: number, width: number, channels: number]

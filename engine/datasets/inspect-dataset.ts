@@ -4,9 +4,10 @@
 import { createHash } from 'node:crypto'
 import { join } from 'node:path'
 
-import { type BatchRequest, openBatchSource } from './batch-source.ts'
+import type { BatchRequest } from './batch-source.ts'
 import { type Dataset, type FileDataset, type FileSplit, type ImageShape, type Labels, type Normalisation, pathOf } from './dataset.ts'
 import { reasonOf } from './errors.ts'
+import { openBatchSource } from './open-batch-source.ts'
 import { type DatasetKind, DEFAULT_CACHE_FOLDER, type OpenOptions, openDataset, recogniseDataset } from './open-dataset.ts'
 import type { IndexedFolder } from './open-image-folder.ts'
 import { parseDatasetRef } from './reference.ts'
