@@ -111,11 +111,10 @@ export {
   profileTableSchema,
 } from './profiles.ts'
 export { DEFAULT_EPOCHS, type Recipe, recipeSchema } from './recipe.ts'
-export { differenceDtypes, rounded, weightDtypes, type WeightEncoding, weightEncodingSchema } from './rounding.ts'
+export { differenceDtypes, type Dtype, rounded, weightDtypes, type WeightEncoding, weightEncodingSchema } from './rounding.ts'
 export {
   type ByteSource,
   decodeSafetensors,
-  type Dtype,
   encodeSafetensors,
   frameSafetensors,
   readSafetensorsLayout,

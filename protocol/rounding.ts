@@ -6,7 +6,9 @@
 // exact in float32: encoding what was decoded gives the same bytes.
 
 import * as z from 'zod'
-import type { Dtype } from './safetensors.ts'
+
+/** Kinds of numbers in a file, as safetensors calls them. */
+type Dtype = 'F32' | 'BF16' | 'I8'
 
 const weightEncodingSchema = z.enum(['fp32', 'bf16', 'int8'])
 type WeightEncoding = z.infer<typeof weightEncodingSchema>
@@ -98,6 +100,7 @@ function rounded(encoding: WeightEncoding, values: Float32Array): Float32Array<A
 
 export {
   differenceDtypes,
+  type Dtype,
   fromBfloat16,
   fromInt8,
   int8Scale,

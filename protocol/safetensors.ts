@@ -5,14 +5,13 @@
 
 import * as z from 'zod'
 import { elementCount } from '../search-space/index.ts'
-import { fromBfloat16, fromInt8, int8Scale, toBfloat16, toInt8 } from './rounding.ts'
+import { type Dtype, fromBfloat16, fromInt8, int8Scale, toBfloat16, toInt8 } from './rounding.ts'
 
 const MAX_HEADER_BYTES = 8 * 1024 * 1024
 const LENGTH_BYTES = 8
 const HEADER_ALIGNMENT = 8
 const SCALE_SUFFIX = '.scale'
-const bytesPerElement = { F32: 4, BF16: 2, I8: 1 } as const
-type Dtype = keyof typeof bytesPerElement
+const bytesPerElement = { F32: 4, BF16: 2, I8: 1 } as const satisfies Record<Dtype, number>
 
 type Tensor = {
   readonly shape: readonly number[]
@@ -244,7 +243,6 @@ function decodeSafetensors(bytes: Uint8Array): SafetensorsFile {
 export {
   type ByteSource,
   decodeSafetensors,
-  type Dtype,
   encodeSafetensors,
   frameSafetensors,
   readSafetensorsLayout,
