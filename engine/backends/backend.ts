@@ -1,4 +1,4 @@
-// What a backend is to the rest of the agent, and what the file that opens one answers.
+// What a backend is to the rest of the engine, and what the file that opens one answers.
 
 type BackendName = 'tensorflow' | 'webgpu' | 'wasm' | 'cpu'
 

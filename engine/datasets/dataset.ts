@@ -1,4 +1,4 @@
-// What a dataset is to the rest of the agent: labelled images of a train and a test split, and one fingerprint by which
+// What a dataset is to the rest of the engine: labelled images of a train and a test split, and one fingerprint by which
 // machines agree that they hold the same data. Images are bytes in memory, or files that are decoded when they are needed;
 // open-batch-source.ts makes mini-batches of both.
 
