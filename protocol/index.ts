@@ -137,6 +137,7 @@ export {
   type TrainingConfig,
 } from './search-config.ts'
 export { planShards, type ShardPlan } from './shards.ts'
+export { isVelocityKey, velocityKey, weightKeyOf } from './velocities.ts'
 export {
   type Architecture,
   architectureSchema,

@@ -4,7 +4,7 @@
 const MAX_JSON_BYTES = 4 * 1024 * 1024
 /** Weight payloads; they pass as streams, but a shard has one in memory while it adds it. */
 const MAX_WEIGHTS_BYTES = 30 * 1024 * 1024
-/** Pushes that one shard receives at a time, together: with its weights and a copy of what changes they fit an isolate (128 MB). */
+/** Pushes that one shard receives at a time, together: with its weights, velocities and a copy of what changes they fit an isolate (128 MB). */
 const MAX_RECEIVING_BYTES = 64 * 1024 * 1024
 /** A shard of this many float32 bytes fits an isolate (128 MB) three times over. */
 const DEFAULT_SHARD_BYTES = 16 * 1024 * 1024

@@ -2,14 +2,14 @@
 // sleeps in place of the time that steps and requests take. Its numbers are real, its seconds are not.
 
 import type { Task, TaskResult } from '../../protocol/index.ts'
-import { isPrefetchDue } from '../../worker-agent/agent/prefetch.ts'
+import { exchangeTime, isPrefetchDue } from '../../worker-agent/agent/prefetch.ts'
+import { createSharedWork, localState } from '../../worker-agent/agent/shared-work.ts'
 import { type TaskTrainer, trainTask } from '../../worker-agent/agent/train-task.ts'
 import { createWeightExchange, type Differences, type Pulled } from '../../worker-agent/agent/weight-exchange.ts'
 import type { CoordinatorClient } from '../../worker-agent/client/coordinator-client.ts'
 import type { Dataset } from '../../engine/datasets/index.ts'
 import type { Trainer } from '../../engine/training/trainer.ts'
 import { planShards } from '../../protocol/index.ts'
-import { weightOwners } from '../../search-space/index.ts'
 import type { VirtualCoordinator } from './virtual-coordinator.ts'
 import type { VirtualClock } from './virtual-clock.ts'
 
@@ -51,14 +51,15 @@ async function runVirtualAgent(options: VirtualAgentOptions): Promise<VirtualAge
       trainImages: dataset.train.count,
     },
   })
+  const plan = planShards(space, config.weights.shardBytes)
   const exchange = createWeightExchange({
     client,
     agent: { agentId },
     encoding: config.weights.encoding,
-    plan: planShards(space, config.weights.shardBytes),
-    weights: trainer.weights,
+    plan,
+    weights: localState(trainer),
   })
-  const owners = weightOwners(space)
+  const sharedWork = createSharedWork(space, plan, trainer)
   const totals = { trainMs: 0, idleMs: 0 }
   let delivery: Promise<void> = Promise.resolve()
   let deliveries = 0
@@ -75,7 +76,7 @@ async function runVirtualAgent(options: VirtualAgentOptions): Promise<VirtualAge
     const startMs = clock.nowMs()
     const answer = await client.lease(agentId)
     if (answer.kind !== 'task') return { kind: 'no-task' as const, answer }
-    const pulled = await exchange.pull(trainer.keysOf(answer.task.work))
+    const pulled = await exchange.pull(sharedWork.keysOf(answer.task.work))
     exchangeMs = clock.nowMs() - startMs
     return { kind: 'task' as const, task: answer.task, pulled }
   }
@@ -89,7 +90,8 @@ async function runVirtualAgent(options: VirtualAgentOptions): Promise<VirtualAge
     const startMs = clock.nowMs()
     if (differences) await exchange.push(differences)
     if (isDead()) return
-    const timing = { trainMs, idleMs, ...(deliveryMs !== null && Number.isFinite(exchangeMs) && { exchangeMs: exchangeMs + deliveryMs }) }
+    const known = exchangeTime(exchangeMs, deliveryMs)
+    const timing = { trainMs, idleMs, ...(known !== null && { exchangeMs: known }) }
     await client.submit({ agentId, taskId: task.taskId, leaseId: task.leaseId, result, timing })
     if (differences) deliveryMs = clock.nowMs() - startMs
   }
@@ -118,11 +120,11 @@ async function runVirtualAgent(options: VirtualAgentOptions): Promise<VirtualAge
     const ended = await clock.compute(() =>
       trainTask({
         task,
-        keys: trainer.keysOf(task.work),
+        keys: sharedWork.keysOf(task.work),
         pulled,
         trainer: onTheClock,
         exchange,
-        owners,
+        sharedWork,
         stop: new AbortController().signal,
         arrived,
         isDelivered: () => deliveries === 0,

@@ -1,7 +1,7 @@
 // The coordinator of a search on a virtual clock: the rules and the strategy that the real one runs, with a store in memory
 // and the weights beside it. Agents reach it through links that are as slow as they say.
 
-import { type LeaseResponse, ProblemError, type PushResponse, type SearchConfig, type Tensor } from '../../protocol/index.ts'
+import { type LeaseResponse, ProblemError, type PushResponse, type SearchConfig, type Tensor, velocityKey } from '../../protocol/index.ts'
 import { createMemoryStore } from '../../rules/search/memory-store.ts'
 import {
   createSetup,
@@ -68,7 +68,15 @@ function createVirtualCoordinator(config: SearchConfig, dataset: Dataset, clock:
   const setup = createSetup('s000000000000', config, { ...macsTable(space), version: TABLE_VERSION }, clock.nowMs())
   startSearch(() => store, setup)
   const search = openSearch(store) as OpenSearch
-  const weights = new Map(space.weightSpecs.map((spec) => [spec.key, { values: initialWeights(spec, config.seed), version: 0 }]))
+  const weights = new Map(
+    space.weightSpecs.flatMap((spec) => {
+      const values = initialWeights(spec, config.seed)
+      return [
+        { key: spec.key, values, version: 0 },
+        { key: velocityKey(spec.key), values: new Float32Array(values.length), version: 0 },
+      ].map((weight) => [weight.key, weight] as const)
+    }),
+  )
   const applied = new Set<number>()
   const traffic = { bytes: 0 }
   let ids = 0

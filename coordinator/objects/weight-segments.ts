@@ -23,21 +23,24 @@ type Segment = { readonly values: Float32Array<ArrayBuffer>; readonly versions: 
 
 type SegmentLayout = { readonly slots: ReadonlyMap<string, Slot>; readonly segments: readonly (readonly Slot[])[] }
 
-function layOutSegments(specs: readonly WeightSpec[]): SegmentLayout {
+/** No segment has tensors of two groups. */
+function layOutSegments(groups: readonly (readonly WeightSpec[])[]): SegmentLayout {
   const slots = new Map<string, Slot>()
   const segments: Slot[][] = []
-  let filled = Number.POSITIVE_INFINITY
-  for (const spec of specs) {
-    const length = elementCount(spec.shape)
-    if ((filled + length) * FLOAT_BYTES > SEGMENT_BYTES) {
-      segments.push([])
-      filled = 0
+  for (const specs of groups) {
+    let filled = Number.POSITIVE_INFINITY
+    for (const spec of specs) {
+      const length = elementCount(spec.shape)
+      if ((filled + length) * FLOAT_BYTES > SEGMENT_BYTES) {
+        segments.push([])
+        filled = 0
+      }
+      const position = segments.at(-1)?.length ?? 0
+      const slot: Slot = { spec, segment: segments.length - 1, position, offset: filled, length }
+      segments.at(-1)?.push(slot)
+      slots.set(spec.key, slot)
+      filled += length
     }
-    const position = segments.at(-1)?.length ?? 0
-    const slot: Slot = { spec, segment: segments.length - 1, position, offset: filled, length }
-    segments.at(-1)?.push(slot)
-    slots.set(spec.key, slot)
-    filled += length
   }
   return { slots, segments }
 }
@@ -50,9 +53,9 @@ type SegmentStore = {
   adopt(segment: number, content: Segment): void
 }
 
-function createSegmentStore(sql: SqlStorage, specs: readonly WeightSpec[], seed: number): SegmentStore {
+function createSegmentStore(sql: SqlStorage, groups: readonly (readonly WeightSpec[])[], seed: number): SegmentStore {
   sql.exec('CREATE TABLE IF NOT EXISTS segments (row INTEGER PRIMARY KEY, versions TEXT NOT NULL, data BLOB NOT NULL)')
-  const { slots, segments } = layOutSegments(specs)
+  const { slots, segments } = layOutSegments(groups)
   const hot = new Map<number, Segment>()
 
   const load = (index: number): Segment => {

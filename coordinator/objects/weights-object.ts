@@ -1,9 +1,9 @@
 // One shard of a search's supernet weights: W ← W + s · Δ, a version per key, each task applied once. s is below 1 for what
-// comes late (protocol/round-shares.ts).
+// comes late (protocol/round-shares.ts). A weight's velocity is a tensor like any other here, zero until somebody pushes it.
 
 import { DurableObject } from 'cloudflare:workers'
 import * as z from 'zod'
-import { createSpace, spaceConfigSchema } from '../../search-space/index.ts'
+import { createSpace, spaceConfigSchema, type WeightSpec } from '../../search-space/index.ts'
 import {
   attempt,
   attemptLater,
@@ -26,6 +26,7 @@ import {
   sourceOf,
   type Tensor,
   type TokenRecord,
+  velocityKey,
   versionsSchema,
   weightDtypes,
   weightEncodingSchema,
@@ -113,8 +114,13 @@ class WeightsObject extends DurableObject<object> {
     const setup = shardSetupSchema.parse(JSON.parse(row.setup))
     const space = createSpace(setup.space)
     const { shardOf } = planShards(space, setup.shardBytes)
-    const specs = space.weightSpecs.filter((spec) => shardOf.get(spec.key) === setup.shard)
-    this.#opened = { setup, store: createSegmentStore(sql, specs, setup.seed), tokens: createTokenTable(sql) }
+    const weights = space.weightSpecs.filter((spec) => shardOf.get(spec.key) === setup.shard)
+    // Behind the weights, so that these stay in the segments that they have without.
+    const velocities = weights.map(({ key, shape }): WeightSpec => {
+      return { key: velocityKey(key), shape, initialiser: { kind: 'zeros' }, decay: false }
+    })
+    const store = createSegmentStore(sql, [weights, velocities], setup.seed)
+    this.#opened = { setup, store, tokens: createTokenTable(sql) }
     return this.#opened
   }
 

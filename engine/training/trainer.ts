@@ -29,6 +29,8 @@ type Done<W extends TaskWork> = {
 type Trainer = {
   /** Read and written between steps only. */
   readonly weights: Weights
+  /** The optimiser's velocities, by the keys of their weights; zeros at first. Read and written between steps only. */
+  readonly velocities: Pick<Weights, 'read' | 'write'>
   /** Keys of the weights that the work reads. */
   keysOf(work: TaskWork): string[]
   /** Says what will be run next, so that its first batches are ready. Only the last one said is kept. */
@@ -120,9 +122,11 @@ function createTrainer({
 
   const readBoth = async (key: string) => ({ weight: await weights.read(key), velocity: await readVelocity(key) })
 
+  const writeVelocity = (key: string, values: Float32Array) => optimiser.writeVelocity(key, weights.spec(key).shape, values)
+
   const writeBoth = (key: string, { weight, velocity }: { weight: Float32Array; velocity: Float32Array }) => {
     weights.write(key, weight)
-    optimiser.writeVelocity(key, weights.spec(key).shape, velocity)
+    writeVelocity(key, velocity)
   }
 
   /** Lets each lane train from the same weights, and merges what they have learnt. */
@@ -166,6 +170,7 @@ function createTrainer({
 
   return {
     weights,
+    velocities: { read: readVelocity, write: writeVelocity },
     keysOf: networks.keysOf,
     prefetch(work) {
       dropExpected()

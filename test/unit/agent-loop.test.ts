@@ -102,9 +102,7 @@ function createWorld(script: Script) {
 
   const trainer = {
     keysOf: (work: TaskWork) =>
-      work.kind === 'trainWeights'
-        ? [...new Set(['stem', ...work.paths.map(([operation]) => KEYS[1 + (operation ?? 0)] as string)])]
-        : KEYS,
+      work.kind === 'trainWeights' ? [...new Set(['stem', ...work.paths.map(([operation]) => String(KEYS[1 + (operation ?? 0)]))])] : KEYS,
     prefetch: () => undefined,
     resetOptimiser: () => undefined,
     async run(work: TaskWork, betweenSteps: (stepsLeft: number) => Promise<void>) {
@@ -149,7 +147,12 @@ function createWorld(script: Script) {
         registration: { agentId: AGENT },
         trainer,
         exchange: createWeightExchange({ client, agent: { agentId: AGENT }, encoding: 'fp32', plan: PLAN, weights }),
-        owners: new Map(),
+        sharedWork: {
+          keysOf: trainer.keysOf,
+          shareOf: () => 1,
+          isShared: (work) => work.kind === 'trainWeights' && work.round !== undefined,
+          membersOf: () => 2,
+        },
         heartbeats: createHeartbeats((ref: LeaseRef) => client.heartbeat(ref)),
         stop: stop.signal,
         onEvent: (event) => void events.push(event),

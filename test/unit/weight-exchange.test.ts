@@ -1,7 +1,7 @@
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
-import type { PushResponse, ShardPlan } from '../../protocol/index.ts'
+import { type PushResponse, type ShardPlan, velocityKey } from '../../protocol/index.ts'
 import { createWeightExchange, type Differences, type Pulled } from '../../worker-agent/agent/weight-exchange.ts'
 import type { CoordinatorClient } from '../../worker-agent/client/coordinator-client.ts'
 import { CoordinatorError } from '../../worker-agent/client/requests.ts'
@@ -523,5 +523,55 @@ describe('the exchange of one weight', () => {
     const first = exchange.begin(['stem'])
     await expect(exchange.begin(['left'])).rejects.toThrow('must not overlap')
     await first
+  })
+})
+
+describe('velocities', () => {
+  const VELOCITY = velocityKey('left')
+  const start = new Map([...START, [VELOCITY, Float32Array.of(0, 0, 0)]])
+
+  function createVelocityWorld() {
+    const shards = createModelShards({ plan: { ...PLAN, shardOf: new Map([...PLAN.shardOf, [VELOCITY, 0]]) }, start })
+    const weights = createLocalWeights(start)
+    const client: Pick<CoordinatorClient, 'pull' | 'push'> = {
+      pull: (shard, held) => Promise.resolve(shards.pull(shard, held)),
+      push: (shard, { taskId }, tensors, baseVersions) => Promise.resolve(shards.push(shard, taskId, tensors, baseVersions)),
+    }
+    const exchange = createWeightExchange({ client, agent: AGENT, encoding: 'fp32', plan: PLAN, weights })
+    const train = async (taskId: number, to: number, share: number) => {
+      await exchange.begin([VELOCITY])
+      weights.values(VELOCITY).fill(to)
+      const finished = await exchange.finish({ taskId, members: 2 }, [VELOCITY], () => share)
+      if (finished.kind !== 'made') throw new Error(`expected differences, got ${finished.kind}`)
+      await exchange.push(finished.differences)
+    }
+    return { shards, weights, exchange, train }
+  }
+
+  it('made before any was exchanged count from zero', async () => {
+    const { shards, weights, train } = createVelocityWorld()
+    weights.values(VELOCITY).fill(5)
+    await train(1, 7, 1)
+    expect([...shards.value(VELOCITY)]).toEqual([7, 7, 7])
+  })
+
+  it('of several agents with one operation are averaged', async () => {
+    const { shards, weights, train } = createVelocityWorld()
+    await train(1, 4, 1 / 2)
+    // The shard has the other one's half when this agent pulls.
+    shards.push(0, 1001, new Map([[VELOCITY, { shape: [3], values: Float32Array.of(1, 1, 1) }]]), { [VELOCITY]: shards.version(VELOCITY) })
+    expect([...shards.value(VELOCITY)]).toEqual([3, 3, 3])
+    expect([...weights.values(VELOCITY)]).toEqual([2, 2, 2])
+  })
+
+  it('that were given up are pulled anew, weights are kept', async () => {
+    const { weights, exchange, train } = createVelocityWorld()
+    await train(1, 4, 1)
+    await exchange.begin(['left'])
+    exchange.discardVelocities()
+    expect(exchange.discarded([VELOCITY, 'left'])).toEqual([VELOCITY])
+    weights.values(VELOCITY).fill(0)
+    await exchange.adopt(await exchange.pull([VELOCITY]))
+    expect([...weights.values(VELOCITY)]).toEqual([4, 4, 4])
   })
 })

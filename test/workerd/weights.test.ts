@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest'
-import { decodeSafetensors, encodeSafetensors } from '../../protocol/index.ts'
+import { decodeSafetensors, encodeSafetensors, velocityKey } from '../../protocol/index.ts'
 import { fromBfloat16, roundToBfloat16, roundToInt8, toBfloat16 } from '../../protocol/rounding.ts'
-import { initialWeights } from '../../search-space/index.ts'
+import { elementCount, initialWeights } from '../../search-space/index.ts'
 import {
   call,
   callPush,
@@ -77,6 +77,28 @@ describe('a pull', () => {
     const full = await createTestSearch({ weights: { encoding: 'fp32' } })
     const bytes = async (of: TestSearch) => (await pullShard(of, 0, { 'stage1.1/mb3k3/expand.filter': -1 })).bytes
     expect((await bytes(full)) - (await bytes(search))).toBeGreaterThan(8 * 24 * 2 - 40)
+  })
+})
+
+describe('a velocity', () => {
+  const VELOCITY = velocityKey(STEM)
+  const shape = (search: TestSearch) => search.space.weightSpecs.find(({ key }) => key === STEM)?.shape ?? []
+
+  it('is zero at first, and pushed and pulled beside its weight', async () => {
+    const search = await createTestSearch()
+    const agentId = await registerTestAgent(search)
+    const count = elementCount(shape(search))
+    expect(await weightsOf(search, VELOCITY)).toEqual(new Float32Array(count))
+    const values = Float32Array.from({ length: count }, (_, i) => i / 8)
+    const tensors = new Map([
+      [STEM, { shape: shape(search), values: new Float32Array(count).fill(0.5) }],
+      [VELOCITY, { shape: shape(search), values }],
+    ])
+    const metadata = { baseVersions: JSON.stringify({ [STEM]: 0, [VELOCITY]: 0 }) }
+    const answer = await push(search, agentId, 1, encodeSafetensors({ metadata, tensors }, 'F32'))
+    expect(answer).toEqual({ kind: 'applied', versions: { [STEM]: 1, [VELOCITY]: 1 }, scales: {} })
+    expect(await weightsOf(search, VELOCITY)).toEqual(values)
+    expect(await weightsOf(search, STEM)).toEqual(added(start(search, STEM), () => 0.5))
   })
 })
 

@@ -23,12 +23,12 @@ import type {
   TaskResult,
   Timing,
 } from '../../protocol/index.ts'
-import type { WeightOwner } from '../../search-space/index.ts'
 import type { CoordinatorClient } from '../client/coordinator-client.ts'
 import { CoordinatorError } from '../client/requests.ts'
 import type { Heartbeats } from './heartbeats.ts'
 import { createLeases, type HeldLease } from './leases.ts'
-import { isPrefetchDue } from './prefetch.ts'
+import { exchangeTime, isPrefetchDue } from './prefetch.ts'
+import type { SharedWork } from './shared-work.ts'
 import { type TaskTrainer, trainTask } from './train-task.ts'
 import { createTroubles, type Patience } from './troubles.ts'
 import type { Differences, Pulled, WeightExchange } from './weight-exchange.ts'
@@ -70,8 +70,7 @@ type AgentOptions = {
   readonly registration: Pick<RegisterResponse, 'agentId'>
   readonly trainer: TaskTrainer
   readonly exchange: WeightExchange
-  /** Operations that weights belong to, by key. */
-  readonly owners: ReadonlyMap<string, WeightOwner>
+  readonly sharedWork: SharedWork
   /** Closed at the end. */
   readonly heartbeats: Heartbeats<LeaseRef>
   /** Ends the loop between two steps; leases are given back. */
@@ -113,7 +112,7 @@ async function runAgent({
   registration,
   trainer,
   exchange,
-  owners,
+  sharedWork,
   heartbeats,
   stop,
   onEvent,
@@ -152,7 +151,7 @@ async function runAgent({
     const lease = leases.hold(task)
     try {
       trainer.prefetch(task.work)
-      const keys = trainer.keysOf(task.work)
+      const keys = sharedWork.keysOf(task.work)
       const pulled = await exchange.pull(keys)
       exchangeMs = performance.now() - startMs
       return { kind: 'task', task, lease, keys, pulled }
@@ -189,19 +188,23 @@ async function runAgent({
     await client.release(lease.ref, reason).catch(() => undefined)
   }
 
-  const refuse = (taskId: number, message: string) => {
+  const resetOptimiser = () => {
     trainer.resetOptimiser()
+    exchange.discardVelocities()
+  }
+  const refuse = (taskId: number, message: string) => {
+    resetOptimiser()
     troubles.refused()
     onEvent({ kind: 'refused', taskId, message })
   }
   const fail = (taskId: number, error: unknown) => {
-    trainer.resetOptimiser()
+    resetOptimiser()
     troubles.failed(taskId, performance.now())
     onEvent({ kind: 'failed', taskId, message: messageOf(error) })
   }
   /** Ends a task that counts neither as good nor as a refusal: the one before it was refused. */
   const abandon = ({ taskId }: Task) => {
-    trainer.resetOptimiser()
+    resetOptimiser()
     onEvent({ kind: 'abandoned', taskId })
   }
   /** Whether a finished task must not be delivered; then it is given up. */
@@ -256,7 +259,7 @@ async function runAgent({
       pulled,
       trainer,
       exchange,
-      owners,
+      sharedWork,
       stop,
       arrived,
       isDelivered: () => network.deliveries === 0,
@@ -265,9 +268,9 @@ async function runAgent({
     if (ended.kind === 'finished') {
       const { result, differences, trainMs, peakBytes } = ended
       const endMs = performance.now()
-      // What others learn is here after they have delivered it and this agent has pulled it.
-      const known = deliveryMs === null || !Number.isFinite(exchangeMs) ? {} : { exchangeMs: exchangeMs + deliveryMs }
-      const timing = { trainMs, idleMs: Math.max(0, endMs - lastEndMs - trainMs), peakBytes, ...known }
+      const known = exchangeTime(exchangeMs, deliveryMs)
+      const idleMs = Math.max(0, endMs - lastEndMs - trainMs)
+      const timing = { trainMs, idleMs, peakBytes, ...(known !== null && { exchangeMs: known }) }
       lastEndMs = endMs
       return { task, lease, keys, result, differences, timing }
     }

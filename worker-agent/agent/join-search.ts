@@ -1,7 +1,7 @@
 // One agent from registration to the end of its search: picks the parts and passes them to each other.
 
 import { planShards, type RegisterResponse } from '../../protocol/index.ts'
-import { createSpace, weightOwners } from '../../search-space/index.ts'
+import { createSpace } from '../../search-space/index.ts'
 import { type Backend, runsInThread } from '../../engine/backends/backend.ts'
 import { createCoordinatorClient } from '../client/coordinator-client.ts'
 import { type Dataset, describeBroken, openBatchSource } from '../../engine/datasets/index.ts'
@@ -11,6 +11,7 @@ import { createTrainer, type Trainer } from '../../engine/training/trainer.ts'
 import { type AgentEvent, runAgent } from './agent.ts'
 import { describeAgent, watchConnection } from './connection.ts'
 import { startHeartbeatThread } from './heartbeats.ts'
+import { createSharedWork, localState } from './shared-work.ts'
 import { createWeightExchange } from './weight-exchange.ts'
 
 type JoinOptions = {
@@ -83,14 +84,15 @@ async function joinSearch(options: JoinOptions): Promise<AgentSummary> {
   onNote(`search   ${searchId}: ${config.name}, space ${space.name}; agent ${agentId}`)
   const trainer = await openTrainer(options, registration)
   const plan = planShards(space, config.weights.shardBytes)
-  const exchange = createWeightExchange({ client, agent: registration, encoding: config.weights.encoding, plan, weights: trainer.weights })
+  const weights = localState(trainer)
+  const exchange = createWeightExchange({ client, agent: registration, encoding: config.weights.encoding, plan, weights })
   const tally = { tasks: 0, duplicates: 0, stale: 0, refused: 0, images: 0, trainMs: 0, idleMs: 0 }
   const end = await runAgent({
     client,
     registration,
     trainer,
     exchange,
-    owners: weightOwners(space),
+    sharedWork: createSharedWork(space, plan, trainer),
     heartbeats: await startHeartbeatThread({ coordinator, token }),
     stop,
     onEvent: (event) => {

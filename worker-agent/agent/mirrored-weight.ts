@@ -64,7 +64,7 @@ function addScaled(sum: Float32Array, scale: number, values: Float32Array): void
 class MirroredWeight {
   /** The pushes 1 to `#version` are in the mirror. Version 0 is the start that every agent computes from the seed. */
   #version = 0
-  /** Null before the first use, when it would equal W, and while the weight is discarded. */
+  /** Null before the first use and while the weight is discarded. */
   #mirror: Float32Array<ArrayBuffer> | null = null
   /** E; null where it is not worth its memory: float32 with share 1, where it is below a unit in W's last place. */
   #kept: Float32Array | null = null
@@ -117,13 +117,13 @@ class MirroredWeight {
     return before && local ? moved(local, before, next) : next.slice()
   }
 
-  /** A task is about to change the weight; `read` gives W. */
-  async begin(read: () => Promise<Float32Array>): Promise<void> {
+  /** A task is about to change the weight; `start` gives version 0 of it, which W is before the first use. */
+  async begin(start: () => Promise<Float32Array>): Promise<void> {
     if (this.#isDiscarded) throw new Error('a discarded weight has to be pulled before it is trained')
     this.#begunAt = this.#discards
     if (this.#mirror) return
-    const local = await read()
-    if (!this.#isDiscarded) this.#mirror ??= local.slice()
+    const values = await start()
+    if (!this.#isDiscarded) this.#mirror ??= values.slice()
   }
 
   /** Whether what the task under way started from was discarded since. */

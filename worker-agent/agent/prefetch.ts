@@ -12,4 +12,12 @@ function isPrefetchDue(stepsLeft: number, stepMs: number, exchangeMs: number): b
   return stepsLeft <= PREFETCH_STEPS || stepsLeft * stepMs <= soonMs
 }
 
-export { isPrefetchDue }
+/**
+ * What others wait for until they have what this agent learnt, as far as it is known: its last delivery, and a lease and a pull. As
+ * long as nothing was delivered, a push and a submit are taken to last as long as these. Null before the first lease.
+ */
+function exchangeTime(exchangeMs: number, deliveryMs: number | null): number | null {
+  return Number.isFinite(exchangeMs) ? exchangeMs + (deliveryMs ?? exchangeMs) : null
+}
+
+export { exchangeTime, isPrefetchDue }

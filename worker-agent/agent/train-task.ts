@@ -3,17 +3,16 @@
 
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import type { Task, TaskResult, TaskWork } from '../../protocol/index.ts'
-import type { WeightOwner } from '../../search-space/index.ts'
 import type { Trainer } from '../../engine/training/trainer.ts'
 import { createRefresh } from './refresh.ts'
-import { isShared, membersOf, shareOf } from './shared-work.ts'
+import type { SharedWork } from './shared-work.ts'
 import type { Differences, Pulled, WeightExchange } from './weight-exchange.ts'
 
 /** A forced pull brings a weight unless it is discarded once more meanwhile, which the one delivery under way can do once. */
 const MAX_FORCED_PULLS = 3
 
 /** What the loop needs of a trainer. */
-type TaskTrainer = Pick<Trainer, 'keysOf' | 'prefetch' | 'resetOptimiser'> & {
+type TaskTrainer = Pick<Trainer, 'prefetch' | 'resetOptimiser'> & {
   run(work: TaskWork, betweenSteps: (stepsLeft: number) => Promise<void>): Promise<{ result: TaskResult; peakBytes: number }>
 }
 
@@ -37,8 +36,7 @@ type TaskInput = {
   readonly pulled: Pulled
   readonly trainer: TaskTrainer
   readonly exchange: WeightExchange
-  /** Operations that weights belong to, by key. */
-  readonly owners: ReadonlyMap<string, WeightOwner>
+  readonly sharedWork: SharedWork
   readonly stop: AbortSignal
   /** Pulls that were answered and not adopted; a refresh that comes too late for its task stays here. */
   readonly arrived: Pulled[]
@@ -81,7 +79,7 @@ async function pullDiscarded(exchange: WeightExchange, keys: readonly string[]):
 
 /** Trains a task. Whatever goes wrong is a value, an abort by `stop` included; its weights are then to be given up. */
 async function trainTask(input: TaskInput): Promise<TaskEnd> {
-  const { task, keys, pulled, trainer, exchange, owners, stop, arrived, isDelivered, onStep } = input
+  const { task, keys, pulled, trainer, exchange, sharedWork, stop, arrived, isDelivered, onStep } = input
   const changes = task.work.kind === 'trainWeights'
   let isTainted = () => false
   try {
@@ -91,7 +89,7 @@ async function trainTask(input: TaskInput): Promise<TaskEnd> {
     isTainted = exchange.watch(keys)
     if (changes) await exchange.begin(keys)
 
-    const refresh = isShared(task.work) ? createRefresh(!isDelivered()) : null
+    const refresh = sharedWork.isShared(task.work) ? createRefresh(!isDelivered()) : null
     const startMs = performance.now()
     let turnsMs = 0
     let steps = 0
@@ -117,8 +115,8 @@ async function trainTask(input: TaskInput): Promise<TaskEnd> {
 
     if (isTainted()) return { kind: 'tainted' }
     if (!hasFiniteNumbers(result)) return { kind: 'not-finite', what: 'a result' }
-    const pushed = { taskId: task.taskId, members: membersOf(task.work) }
-    const made = changes ? await exchange.finish(pushed, keys, (key) => shareOf(task.work, owners.get(key))) : null
+    const pushed = { taskId: task.taskId, members: sharedWork.membersOf(task.work) }
+    const made = changes ? await exchange.finish(pushed, keys, (key) => sharedWork.shareOf(task.work, key)) : null
     if (made?.kind === 'tainted') return made
     if (made?.kind === 'not-finite') return { kind: 'not-finite', what: `weight ${made.key}` }
     const trainMs = performance.now() - startMs - turnsMs

@@ -5,8 +5,11 @@
 // those of this agent's pushes that were acknowledged before.
 //
 // With one agent nothing is ever scaled or pulled: it trains exactly as a single process would, bit for bit.
+//
+// A velocity is a weight like any other here, but that an agent may have made one before it exchanges any: version 0 is zeros.
 
-import { type RegisterResponse, rounded, type SearchConfig, type ShardPlan } from '../../protocol/index.ts'
+import { isVelocityKey, type RegisterResponse, rounded, type SearchConfig, type ShardPlan, weightKeyOf } from '../../protocol/index.ts'
+import { elementCount } from '../../search-space/index.ts'
 import type { CoordinatorClient } from '../client/coordinator-client.ts'
 import { CoordinatorError } from '../client/requests.ts'
 import type { Weights } from '../../engine/executor/index.ts'
@@ -63,6 +66,8 @@ type WeightExchange = {
    * With `since`, so are all tasks that finished after it, and their differences of these keys are dropped with its own.
    */
   discard(keys: Iterable<string>, since?: Differences): void
+  /** Gives up the velocities that were exchanged so far. */
+  discardVelocities(): void
 }
 
 type ExchangeOptions = {
@@ -76,7 +81,7 @@ type ExchangeOptions = {
 function byShard(plan: ShardPlan, keys: Iterable<string>): Map<number, string[]> {
   const shards = new Map<number, string[]>()
   for (const key of keys) {
-    const shard = plan.shardOf.get(key)
+    const shard = plan.shardOf.get(weightKeyOf(key))
     if (shard === undefined) throw new Error(`weight ${key} is on no shard`)
     const members = shards.get(shard) ?? []
     members.push(key)
@@ -115,6 +120,7 @@ function createWeightExchange({ client, agent, encoding, plan, weights }: Exchan
     known.set(key, weight)
     return weight
   }
+  const startOf = async (key: string) => (isVelocityKey(key) ? new Float32Array(elementCount(weights.spec(key).shape)) : weights.read(key))
   const round = (values: Float32Array<ArrayBuffer>) => rounded(encoding, values)
 
   const alone = async <T>(body: () => Promise<T>): Promise<T> => {
@@ -184,7 +190,7 @@ function createWeightExchange({ client, agent, encoding, plan, weights }: Exchan
 
     begin: (keys) =>
       alone(async () => {
-        for (const key of keys) await weightOf(key).begin(() => weights.read(key))
+        for (const key of keys) await weightOf(key).begin(() => startOf(key))
       }),
 
     finish: (task, keys, shareOf) =>
@@ -218,6 +224,7 @@ function createWeightExchange({ client, agent, encoding, plan, weights }: Exchan
     isDropped: ({ byKey }) => [...byKey.values()].some((difference) => difference.isDropped),
 
     discard,
+    discardVelocities: () => discard([...known.keys()].filter(isVelocityKey)),
   }
 }
 

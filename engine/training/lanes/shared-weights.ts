@@ -22,6 +22,7 @@ type SharedWeights = Weights & {
   /** The master copy itself. */
   master(key: string): Float32Array
   masterVelocity(key: string): Float32Array
+  writeVelocity(key: string, values: Float32Array): void
   /** To be said after a change of a master copy: tensors of it are made anew when they are next asked for. */
   changed(key: string): void
   /**
@@ -121,6 +122,12 @@ function openSharedWeights(backend: Backend, specs: readonly WeightSpec[], seed:
     },
     master,
     masterVelocity,
+    writeVelocity(key, values) {
+      // A version above 0 says that the weight is there.
+      master(key)
+      masterVelocity(key).set(values)
+      changed(key)
+    },
     changed,
     hold(keys, optimiser) {
       const wanted = new Set(keys)

@@ -175,14 +175,14 @@ function createThreadsTrainer(options: ThreadsTrainerOptions): Trainer {
     for (const wave of task.waves) {
       await betweenSteps(wave.stepsLeft)
       stop.throwIfAborted()
-      if (isResetWanted) master.resetVelocities()
-      isResetWanted = false
       const running = runWave(task, wave, outcomes)
       underWay = running.catch(() => undefined)
       try {
         peakBytes = Math.max(peakBytes, await running)
       } finally {
         underWay = null
+        if (isResetWanted) master.resetVelocities()
+        isResetWanted = false
       }
     }
     return { result: resultOf(task.work, outcomes, batchSize, data.batchesPerPath(task.work)), peakBytes }
@@ -200,10 +200,22 @@ function createThreadsTrainer(options: ThreadsTrainerOptions): Trainer {
     },
   }
 
+  const velocities: Trainer['velocities'] = {
+    async read(key) {
+      await underWay
+      return master.masterVelocity(key).slice()
+    },
+    write(key, values) {
+      if (underWay) throw new Error(`expected the velocity of ${key} to be written between steps, not while threads train`)
+      master.writeVelocity(key, values)
+    },
+  }
+
   startThreads()
 
   return {
     weights,
+    velocities,
     keysOf: networks.keysOf,
     prefetch(work) {
       if (expected) closeTask(expected)
@@ -224,7 +236,8 @@ function createThreadsTrainer(options: ThreadsTrainerOptions): Trainer {
       }
     },
     resetOptimiser() {
-      isResetWanted = true
+      if (underWay) isResetWanted = true
+      else master.resetVelocities()
     },
     brokenFiles: () => [...new Set([...(dataset.storage === 'memory' ? (dataset.brokenFiles ?? []) : []), ...brokenFiles.flat()])].sort(),
     async close() {
