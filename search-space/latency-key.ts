@@ -1,5 +1,6 @@
 // Names of measured operations in the grammar of the published ProxylessNAS latency tables, so that a table from
-// elsewhere loads as it is. A key names everything that the latency depends on, and nothing else.
+// elsewhere loads as it is. A key names everything that the latency depends on, and nothing else. `Projection`, a 1×1
+// convolution with batch-norm and without activation, is a type that the published tables lack.
 
 import type { Shape } from './layer-graph.ts'
 
@@ -8,6 +9,7 @@ type LatencyOperation =
   | { readonly type: 'Conv'; readonly input: Shape; readonly output: Shape }
   | { readonly type: 'Conv_1'; readonly input: Shape; readonly output: Shape }
   | { readonly type: 'Logits'; readonly input: Shape; readonly classes: number }
+  | { readonly type: 'Projection'; readonly input: Shape; readonly output: Shape; readonly stride: number }
   | {
       readonly type: 'expanded_conv'
       readonly input: Shape
@@ -31,6 +33,8 @@ function latencyKey(operation: LatencyOperation): string {
       return `${operation.type}-input:${printShape(operation.input)}-output:${printShape(operation.output)}`
     case 'Logits':
       return `Logits-input:${printShape(operation.input)}-output:${operation.classes}`
+    case 'Projection':
+      return `Projection-input:${printShape(operation.input)}-output:${printShape(operation.output)}-stride:${operation.stride}`
     case 'expanded_conv':
       return [
         'expanded_conv',

@@ -97,6 +97,10 @@ function describeKey(key: string): { readonly title: string; readonly detail: st
       return { title: 'Head', detail: `${shape(operation.input)} → ${shape(operation.output)}` }
     case 'Logits':
       return { title: 'Classifier', detail: `${shape(operation.input)} → ${operation.classes}` }
+    case 'Projection': {
+      const { stride, input, output } = operation
+      return { title: 'Projection', detail: `${shape(input)} → ${shape(output)}${stride > 1 ? `, stride ${stride}` : ''}` }
+    }
     case 'expanded_conv': {
       const { expand, kernel, stride, shortcut, input, output } = operation
       const notes = [stride > 1 ? `stride ${stride}` : '', shortcut ? 'shortcut' : ''].filter(Boolean)

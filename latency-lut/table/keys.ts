@@ -1,5 +1,5 @@
 // Reads keys of latency tables; search-space/latency-key.ts prints them. The grammar is that of the published
-// ProxylessNAS tables, so it is strict: reading what was printed, or printing what was read, changes nothing.
+// ProxylessNAS tables with one type more, so it is strict: reading what was printed, or printing what was read, changes nothing.
 //
 //   key     = type "-" field *( "-" field )        fields in the order given below
 //   field   = name ":" value
@@ -48,6 +48,7 @@ const grammar = {
   Conv: { input: 'shape', output: 'shape' },
   Conv_1: { input: 'shape', output: 'shape' },
   Logits: { input: 'shape', output: 'number' },
+  Projection: { input: 'shape', output: 'shape', stride: 'number' },
   expanded_conv: { input: 'shape', output: 'shape', expand: 'number', kernel: 'number', stride: 'number', idskip: 'flag' },
 } as const satisfies Record<OperationType, Record<string, FieldKind>>
 
@@ -117,6 +118,8 @@ function parseLatencyKey(key: string): LatencyOperation {
       return { type, input: values.shape('input'), output: values.shape('output') }
     case 'Logits':
       return { type, input: values.shape('input'), classes: values.number('output') }
+    case 'Projection':
+      return { type, input: values.shape('input'), output: values.shape('output'), stride: values.number('stride') }
     case 'expanded_conv':
       return {
         type,

@@ -27,6 +27,7 @@ function predictable(operation: TableOperation): Predictable | null {
     case 'Conv':
     case 'Conv_1':
     case 'Logits':
+    case 'Projection':
       return operation
     case 'expanded_conv': {
       const { expand, ...rest } = operation
@@ -72,8 +73,9 @@ function mbconvFeatures(operation: Extract<Predictable, { type: 'expanded_conv' 
 function operationFeatures(operation: Predictable, kernels: readonly number[]): Features {
   switch (operation.type) {
     case 'Conv':
-    case 'Conv_1': {
-      // The kernel is not in the key: it is the same for all of a type and so part of the weights to be found.
+    case 'Conv_1':
+    case 'Projection': {
+      // The kernel is the same for all of a type and so part of the weights to be found.
       const { input, output } = operation
       return {
         calls: 1,

@@ -31,6 +31,7 @@ const mbconv = fc.record({
 const operation: fc.Arbitrary<LatencyOperation> = fc.oneof(
   fc.record({ type: fc.constantFrom('Conv' as const, 'Conv_1' as const), input: shape, output: shape }),
   fc.record({ type: fc.constant('Logits' as const), input: shape, classes: size }),
+  fc.record({ type: fc.constant('Projection' as const), input: shape, output: shape, stride: size }),
   mbconv,
 )
 const flag = fc.constantFrom(0, 1)
@@ -209,8 +210,15 @@ describe('CSV', () => {
   test('has the columns of the help, and the whole key where they cannot hold it', () => {
     const other = 'AvgPool2D-input:7x7x9-output:1x1x9'
     const good = { meanMs: 2, stdMs: 0.5, count: 9 }
-    const text = formats.csv.write({ ...description, entries: { [BLOCK]: good, [other]: good } })
-    expect(text).toBe(`${HEADER}\nexpanded_conv,112x112x16,56x56x24,3,3,2,0,2,0.5,9\n${other},,,,,,,2,0.5,9\n`)
+    const projection = 'Projection-input:32x32x32-output:16x16x64-stride:2'
+    const text = formats.csv.write({ ...description, entries: { [BLOCK]: good, [projection]: good, [other]: good } })
+    expect(text.split('\n')).toEqual([
+      HEADER,
+      'expanded_conv,112x112x16,56x56x24,3,3,2,0,2,0.5,9',
+      'Projection,32x32x32,16x16x64,,,2,,2,0.5,9',
+      `${other},,,,,,,2,0.5,9`,
+      '',
+    ])
   })
 
   test('of a spreadsheet loads: byte order mark, CRLF, quotes, columns in another order', () => {

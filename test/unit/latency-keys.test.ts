@@ -9,6 +9,7 @@ const shape = fc.tuple(size, size, size)
 const operation: fc.Arbitrary<LatencyOperation> = fc.oneof(
   fc.record({ type: fc.constantFrom('Conv' as const, 'Conv_1' as const), input: shape, output: shape }),
   fc.record({ type: fc.constant('Logits' as const), input: shape, classes: size }),
+  fc.record({ type: fc.constant('Projection' as const), input: shape, output: shape, stride: size }),
   fc.record({
     type: fc.constant('expanded_conv' as const),
     input: shape,
@@ -72,12 +73,14 @@ describe('latency keys', () => {
   })
 
   test.each([
-    ['', 'expected a key that starts with Conv-, Conv_1-, Logits-, expanded_conv-, got ""'],
+    ['', 'expected a key that starts with Conv-, Conv_1-, Logits-, Projection-, expanded_conv-, got ""'],
     ['toString-input:1x1x1', 'got "toString"'],
     ['Conv-input:1x1x1', 'expected "output:…" as field 2 of Conv, got the end of the key'],
     ['Conv-output:1x1x1-input:1x1x1', 'expected "input:…" as field 1 of Conv, got "output:1x1x1"'],
     ['Conv-input:1x1-output:1x1x1', 'expected input to be height x width x channels such as 112x112x16, got "1x1"'],
     ['Conv-input:0x1x1-output:1x1x1', 'got "0x1x1"'],
+    ['Projection-input:1x1x1-output:1x1x1', 'expected "stride:…" as field 3 of Projection, got the end of the key'],
+    ['Projection-input:1x1x1-output:1x1x1-stride:0', 'expected stride to be a whole number from 1, got "0"'],
     ['Logits-input:1x1x1-output:010', 'expected output to be a whole number from 1, got "010"'],
     ['Logits-input:1x1x1-output:99999999999999999999', 'expected output to be a whole number from 1'],
     ['expanded_conv-input:1x1x1-output:1x1x1-expand:3-kernel:3-stride:1-idskip:2', 'expected idskip to be 0 or 1, got "2"'],

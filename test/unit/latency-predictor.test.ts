@@ -162,6 +162,20 @@ describe('F', () => {
     expect(predictMs({ ...table, entries: { ...Object.fromEntries(variants), ...withSe } }, key)).toBeCloseTo(predictMs(table, key), 6)
   })
 
+  test('knows projections from each other, and from no other type', () => {
+    const keyOf = (side: number, channels: number) =>
+      latencyKey({ type: 'Projection', input: [side, side, channels], output: [side / 2, side / 2, 2 * channels], stride: 2 })
+    const device = (side: number, channels: number) => 0.01 + 1e-8 * side ** 2 * channels ** 2
+    const sizes = [32, 16, 8].flatMap((side) => [8, 16].map((channels) => [side, channels] as const))
+    const measured = sizes.map(([side, channels]) => [keyOf(side, channels), { meanMs: device(side, channels), stdMs: 0, count: 1 }])
+    const entries = { ...makeTable().entries, ...Object.fromEntries(measured) }
+    expect(predictMs({ ...makeTable(), entries }, keyOf(64, 32))).toBeCloseTo(device(64, 32), 3)
+    expect(fitPredictor(makeTable()).predict(keyOf(64, 32))).toEqual({
+      kind: 'refused',
+      reason: 'the table has 0 measured entries of type Projection; expected 5 at least',
+    })
+  })
+
   test.each([
     [
       'the only stem of a table',

@@ -20,10 +20,11 @@ type Cells = Readonly<Partial<Record<Column, string>>>
 const CSV_DESCRIPTION = [
   'CSV: a header line and one line per operation, with the columns',
   `  ${requiredColumns.join(',')}`,
-  'op is Conv, Conv_1, Logits or expanded_conv. Shapes are written 112x112x16, the',
-  'output_shape of Logits as the number of classes. expand, kernel, stride and idskip are',
-  'for expanded_conv only. Any other operation has its whole key under op, and the other',
-  'columns up to idskip are empty. Two more columns are there where entries were predicted:',
+  'op is Conv, Conv_1, Logits, Projection or expanded_conv. Shapes are written 112x112x16,',
+  'the output_shape of Logits as the number of classes. expand, kernel, stride and idskip',
+  'are for expanded_conv only, stride for Projection too. Any other operation has its whole',
+  'key under op, and the other columns up to idskip are empty. Two more columns are there',
+  'where entries were predicted:',
   `  ${predictedColumns.join(',')}`,
 ].join('\n')
 
@@ -67,6 +68,7 @@ function cellsOf(key: string): Cells {
   const { type, input } = operation
   if (type === 'Logits') return { op: type, input_shape: shape(input), output_shape: String(operation.classes) }
   const shapes = { op: type, input_shape: shape(input), output_shape: shape(operation.output) }
+  if (type === 'Projection') return { ...shapes, stride: String(operation.stride) }
   if (type !== 'expanded_conv') return shapes
   const { expand, kernel, stride, shortcut } = operation
   return { ...shapes, expand: String(expand), kernel: String(kernel), stride: String(stride), idskip: shortcut ? '1' : '0' }
