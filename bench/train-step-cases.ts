@@ -92,8 +92,10 @@ function networkLayout(ref: SpaceRef, space: Space) {
       stride: Math.ceil(input[0] / output[0]),
       shortcut,
       operations: operations.map(({ name, isZero }) => {
+        if (isZero) return null
         const [, expansion, kernel] = /^mb(\d+)k(\d+)$/.exec(name) ?? []
-        return isZero ? null : { expansion: Number(expansion), kernel: Number(kernel) }
+        if (expansion === undefined) throw new Error(`PyTorch's network here has MBConvs only, not ${name}`)
+        return { expansion: Number(expansion), kernel: Number(kernel) }
       }),
     })),
   }

@@ -162,9 +162,10 @@ function spaceWith(field: string): Schema {
 }
 
 function presetsTable(): string {
-  const fields = Object.keys(presets[presetNames[0]]) as (keyof (typeof presets)[(typeof presetNames)[0]])[]
+  const values = presetNames.map((name) => new Map<string, unknown>(Object.entries(presets[name])))
+  const fields = new Set(values.flatMap((fieldsOfOne) => [...fieldsOfOne.keys()]))
   const spaces = presetNames.map((name) => createSpace(name))
-  const settings = fields.map((field) => [code(field), ...presetNames.map((name) => code(presets[name][field]))])
+  const settings = [...fields].map((field) => [code(field), ...values.map((each) => (each.has(field) ? code(each.get(field)) : '–'))])
   const count = (numbers: readonly number[]) => numbers.reduce((sum, value) => sum + value, 0)
   const sizes = [
     ['blocks', ...spaces.map((space) => String(space.blocks.length))],
@@ -190,6 +191,9 @@ function renderSearchConfigPage(): string {
   searchConfigSchema.parse(minimal)
   const { properties = {} } = follow(root)
   const simple = Object.entries(properties).filter(([, schema]) => !objectWithin(schema) && !follow(schema).oneOf && !follow(schema).anyOf)
+  const operations = member(spaceWith('operations'), 'operations')
+  const { items } = follow(member(spaceWith('blocks'), 'blocks'))
+  const blocks = items ? (follow(items).anyOf ?? []).filter(objectWithin) : []
   const own = { ...follow(root), properties: Object.fromEntries([...simple, ['space', member(root, 'space')]]) }
   return [
     GENERATED,
@@ -226,13 +230,21 @@ function renderSearchConfigPage(): string {
     'is called `<preset>-custom` unless `name` is among them); an object with all settings; or a fixed network, which names',
     'every block. With all settings:',
     '',
-    renderMarkdownTable(TITLES, rowsOf(spaceWith('stages'), 'space.')),
+    renderMarkdownTable(TITLES, rowsOf(spaceWith('kernels'), 'space.')),
+    '',
+    'Every expansion is offered with every kernel. Where other operations are wanted, or another order, `operations` lists them',
+    'in place of `kernels`, `expansions` and `zero`, also in a preset with settings changed:',
+    '',
+    renderMarkdownTable(TITLES, rowsOf({ properties: { operations }, required: ['operations'] }, 'space.')),
     '',
     'A fixed network has one operation per block and nothing to choose, but is trained, measured and exported like any other',
     'architecture:',
     '',
     renderMarkdownTable(TITLES, rowsOf(spaceWith('blocks'), 'space.')),
     '',
+    'A block is `zero`, an identity or an MBConv:',
+    '',
+    ...blocks.flatMap((block) => [renderMarkdownTable(TITLES, rowsOf(block, 'space.blocks[].')), '']),
     'The presets, and what follows from their settings:',
     '',
     presetsTable(),

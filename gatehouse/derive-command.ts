@@ -4,7 +4,7 @@ import { type CommandDef, defineCommand } from 'citty'
 import { CliError } from '../command-line/exit-codes.ts'
 import { numberIn } from '../command-line/number-flags.ts'
 import { printResult, type Terminal } from '../command-line/terminal.ts'
-import { mostProbablePaths, toNetConfig } from '../search-space/index.ts'
+import { type FixedNetwork, mostProbablePaths, type NetConfig, SpaceError, toNetConfig } from '../search-space/index.ts'
 import { connect, connectionFlags } from '../command-line/connection.ts'
 import { deriveArchitectures, pathAtTarget } from './derived-architecture.ts'
 import { renderArchitecture } from './render-architecture.ts'
@@ -12,6 +12,15 @@ import { resolveSearch, searchArg } from './search-ref.ts'
 
 /** More would be a list that nobody reads; a space of 21 blocks still takes milliseconds. */
 const MAX_SAMPLES = 1000
+
+/** Throws CliError `usage` for a network that the published form cannot hold. */
+function publishedForm(network: FixedNetwork): NetConfig {
+  try {
+    return toNetConfig(network)
+  } catch (error) {
+    throw error instanceof SpaceError ? new CliError('usage', `--net-config: ${error.message}`) : error
+  }
+}
 
 function createDeriveCommand(terminal: Terminal): CommandDef {
   return defineCommand({
@@ -45,7 +54,7 @@ function createDeriveCommand(terminal: Terminal): CommandDef {
       const architectures = deriveArchitectures(status, table, paths)
       const [first] = architectures
       if (args['net-config'] === true && first !== undefined) {
-        terminal.write(`${JSON.stringify(toNetConfig(first.network), null, 4)}\n`)
+        terminal.write(`${JSON.stringify(publishedForm(first.network), null, 4)}\n`)
         return
       }
       printResult(terminal, args.json === true, count === null ? first : { architectures }, () =>

@@ -25,8 +25,8 @@ function rowsOf({ fixedParts, blocks }: DerivedArchitecture): Row[] {
 }
 
 /** `mb6k5` as its numbers: MBConv6 5x5 /2; a plus where the input is added. */
-function describeOperation({ operation, kernel, stride, expansion, shortcut }: Row): string {
-  if (operation === 'zero') return 'skipped'
+function describeOperation({ operation, kernel, stride, expansion, shortcut, latencyKey }: Row): string {
+  if (latencyKey === null) return 'skipped'
   if (kernel === undefined) return operation
   const name = expansion === undefined ? operation : `MBConv${expansion}`
   return `${name} ${kernel}x${kernel}${stride === 2 ? ' /2' : ''}${shortcut === true ? ' +' : ''}`
@@ -34,7 +34,7 @@ function describeOperation({ operation, kernel, stride, expansion, shortcut }: R
 
 /** A skipped block is a plain line: what comes in goes out. */
 function drawBar(row: Row, slowestMs: number): string {
-  if (row.operation === 'zero') return '|'
+  if (row.latencyKey === null) return '|'
   return '#'.repeat(Math.max(1, Math.round((row.latencyMs / slowestMs) * BAR_LENGTH)))
 }
 

@@ -13,7 +13,7 @@ import { resolveSpaceConfig, type SpaceRef } from './space-ref.ts'
 type ArchitecturePart = {
   /** As the space calls the part: `stem`, `stage1.2`, `head`, … */
   readonly part: string
-  /** `conv`, `zero`, or the name of an MBConv such as `mb6k5`. */
+  /** `conv`, `zero`, `identity`, or the name of an MBConv such as `mb6k5`. */
   readonly operation: string
   readonly input: Shape
   readonly output: Shape
@@ -51,13 +51,16 @@ function describeArchitecture(ref: SpaceRef, path: Path): ArchitectureDocument {
   const names = [...(plan.first ? ['first'] : []), ...plan.places.map((place) => place.name)]
   const body = space.blocks.map((block, index): ArchitecturePart => {
     const [operation] = block.operations
-    const settings = network.blocks[index]
+    const planned = fixedPlan.places[index]
+    const [chosen] = planned?.candidates ?? []
     const { macs = 0, parameters = 0, latencyKey = null } = operation ?? {}
     const costs = { macs, parameters, latencyKey }
     const place = { part: names[index] ?? block.name, operation: operation?.name ?? '', input: block.input, output: block.output }
-    if (settings === undefined || settings === 'zero') return { ...place, ...costs }
-    const { kernel, stride, expansion } = settings
-    return { ...place, kernel, stride, expansion, shortcut: block.shortcut, ...costs }
+    if (!planned || !chosen || chosen.kind === 'skip') return { ...place, ...costs }
+    const { stride, shortcut } = planned
+    if (chosen.kind === 'projection') return { ...place, kernel: 1, stride, ...costs }
+    const { kernel, expansion } = chosen
+    return { ...place, kernel, stride, expansion, shortcut, ...costs }
   })
   const stemShape = space.blocks[0]?.input ?? space.input
   const bodyShape = space.blocks.at(-1)?.output ?? stemShape

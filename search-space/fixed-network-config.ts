@@ -1,5 +1,5 @@
-// Settings of a fixed network: one MBConv per block, each with a kernel, stride, expansion and width of its own. For networks
-// that no stage plan describes, such as published ones and those that a search has found.
+// Settings of a fixed network: one operation per block, an MBConv with a kernel, stride, expansion and width of its own or
+// an identity. For networks that no stage plan describes, such as published ones and those that a search has found.
 
 import * as z from 'zod'
 import { expansion, kernel, MAX_BLOCKS, mbconvFields, stride, width } from './mbconv-config.ts'
@@ -8,6 +8,13 @@ const { name, input, classes, stem, headWidth, batchNormEpsilon } = mbconvFields
 
 const fixedBlockSchema = z.union([
   z.literal('zero').describe('a block that is skipped'),
+  z.strictObject({
+    operation: z
+      .literal('identity')
+      .describe('skips the block where stride is 1 and the channels match, and elsewhere is a 1×1 convolution with batch-norm'),
+    stride,
+    width,
+  }),
   z.strictObject({
     expansion,
     kernel,
@@ -30,7 +37,7 @@ const fixedNetworkSchema = z
       .array(fixedBlockSchema)
       .min(1)
       .max(MAX_BLOCKS)
-      .describe('the MBConvs behind the stem, in order; `zero` for one that is skipped'),
+      .describe('what is behind the stem, in order: MBConvs, identities, and `zero` for a block that is skipped'),
     headWidth,
     batchNormEpsilon: batchNormEpsilon.default(1e-3),
   })

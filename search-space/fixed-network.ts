@@ -31,10 +31,13 @@ function chosenBlocks(plan: NetworkPlan, path: Path): { block: FixedBlock; prefi
   return plan.places.map((place, index) => {
     const chosen = place.candidates[path[index] as number]
     if (!chosen) throw new SpaceError('choices', `path[${index}]`, `block ${place.name} has no operation ${path[index]}`)
-    if (!('kernel' in chosen)) return { block: 'zero', prefix: null }
+    const { stride, shortcut } = place
+    const width = place.output[2]
+    const prefix = chosen.kind === 'skip' ? null : `${place.name}/${chosen.name}`
+    if (chosen.name === 'zero') return { block: 'zero', prefix }
+    if (chosen.kind !== 'mbconv') return { block: { operation: 'identity', stride, width } as FixedBlock, prefix }
     const { expansion, kernel } = chosen
-    const block = { expansion, kernel, stride: place.stride, width: place.output[2], shortcut: place.shortcut } as FixedBlock
-    return { block, prefix: `${place.name}/${chosen.name}` }
+    return { block: { expansion, kernel, stride, width, shortcut } as FixedBlock, prefix }
   })
 }
 

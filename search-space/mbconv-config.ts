@@ -21,6 +21,10 @@ const stride = z.literal(STRIDES).meta({ enum: [...STRIDES] })
 
 const expansion = z.int().min(1).max(16)
 
+const optionSchema = z.union([z.enum(['identity', 'zero']), z.strictObject({ expansion, kernel })])
+/** An operation as settings name it. */
+type MbconvOption = z.infer<typeof optionSchema>
+
 /** Settings without their defaults, which must not stand in for what a preset says. */
 const mbconvFields = {
   name: z
@@ -42,20 +46,30 @@ const mbconvFields = {
   kernels: z.array(kernel).min(1).describe('kernel sizes to choose from'),
   expansions: z.array(expansion).min(1).describe('expansion ratios to choose from'),
   zero: z.boolean().describe('whether a block with a shortcut may be skipped'),
+  operations: z
+    .array(optionSchema)
+    .min(1)
+    .describe(
+      'operations to choose from, in this order: MBConvs; `zero`, which only blocks with a shortcut have, and skips them; `identity`, which skips them too and elsewhere is a 1×1 convolution with batch-norm',
+    ),
   headWidth: width.nullable().describe('channels of the last 1×1 convolution, or null for none'),
   batchNormEpsilon: z.number().positive().describe('added to the variance'),
 }
 
-const mbconvConfigSchema = z
-  .strictObject({
-    ...mbconvFields,
-    widthMult: mbconvFields.widthMult.default(1),
-    firstBlock: mbconvFields.firstBlock.default(null),
-    zero: mbconvFields.zero.default(true),
-    batchNormEpsilon: mbconvFields.batchNormEpsilon.default(1e-3),
-  })
-  .meta({ id: 'MbconvSpace', description: 'A space of MBConv networks.' })
-type MbconvConfig = z.infer<typeof mbconvConfigSchema>
+const withDefaults = z.strictObject({
+  ...mbconvFields,
+  widthMult: mbconvFields.widthMult.default(1),
+  firstBlock: mbconvFields.firstBlock.default(null),
+  zero: mbconvFields.zero.default(true),
+  batchNormEpsilon: mbconvFields.batchNormEpsilon.default(1e-3),
+})
+const gridConfigSchema = withDefaults
+  .omit({ operations: true })
+  .meta({ id: 'MbconvSpace', description: 'A space of MBConv networks: every expansion with every kernel.' })
+const listConfigSchema = withDefaults
+  .omit({ kernels: true, expansions: true, zero: true })
+  .meta({ id: 'MbconvListSpace', description: 'A space of MBConv networks whose operations are listed.' })
+type MbconvConfig = z.infer<typeof gridConfigSchema> | z.infer<typeof listConfigSchema>
 
 const presets = {
   'proxyless-mobile': {
@@ -126,12 +140,14 @@ const presetNames = Object.keys(presets) as [PresetName, ...PresetName[]]
 
 export {
   expansion,
+  gridConfigSchema,
   kernel,
+  listConfigSchema,
   MAX_BLOCKS,
   MAX_OPERATIONS,
   type MbconvConfig,
-  mbconvConfigSchema,
   mbconvFields,
+  type MbconvOption,
   presetNames,
   type PresetName,
   presets,

@@ -1,7 +1,8 @@
-// The parametric MBConv space: a stem, blocks that each choose one MBConv (expansion × kernel) or Zero, a head.
+// The parametric MBConv space: a stem, blocks that each choose one MBConv (expansion × kernel), Zero or Identity, a head.
 // MBConv = 1×1 expand, BN, ReLU6, depthwise k×k, BN, ReLU6, 1×1 project, BN; no expand layers at ratio 1; the input is
-// added where stride is 1 and the channels match (Sandler et al. 2018, section 3.3). Candidate operations share
-// nothing; a fixed part has the single operation name `conv`.
+// added where stride is 1 and the channels match (Sandler et al. 2018, section 3.3). Identity skips such a block, and
+// elsewhere is a 1×1 convolution with the block's stride and BN. Candidate operations share nothing; a fixed part has the
+// single operation name `conv`.
 
 import { latencyKey, type LatencyOperation } from './latency-key.ts'
 import type { Layer, LayerGraph, MixedLayer, PrimitiveLayer, Shape, WeightSpec } from './layer-graph.ts'
@@ -90,10 +91,11 @@ function writeConvNorm(
   kernel: number,
   stride: number,
   channels: number,
+  relu: boolean,
   epsilon: number,
 ): Written {
   const writer = new LayerWriter(epsilon)
-  const last = writer.convNorm(prefix, 'conv', input, from, kernel, stride, channels, true)
+  const last = writer.convNorm(prefix, 'conv', input, from, kernel, stride, channels, relu)
   return { layers: writer.layers, weightSpecs: writer.weightSpecs, output: last.id, shape: last.shape }
 }
 
@@ -122,7 +124,7 @@ function createMbconvSpace(plan: NetworkPlan): Space {
   const { epsilon, places } = plan
   const head: Written[] = []
   const fixed: { name: string; written: Written; from: Shape; operation: LatencyOperation; shortcut: boolean }[] = []
-  const stem = writeConvNorm(FIXED_PREFIXES.stem, 'input', plan.input, STEM_KERNEL, plan.stem.stride, plan.stem.width, epsilon)
+  const stem = writeConvNorm(FIXED_PREFIXES.stem, 'input', plan.input, STEM_KERNEL, plan.stem.stride, plan.stem.width, true, epsilon)
   fixed.push({
     name: 'stem',
     written: stem,
@@ -157,7 +159,7 @@ function createMbconvSpace(plan: NetworkPlan): Space {
     const written: Written[] = []
     let end = { output: input, shape: bodyShape }
     if (plan.headWidth !== null) {
-      const conv = writeConvNorm(FIXED_PREFIXES.head, end.output, end.shape, 1, 1, plan.headWidth, epsilon)
+      const conv = writeConvNorm(FIXED_PREFIXES.head, end.output, end.shape, 1, 1, plan.headWidth, true, epsilon)
       written.push(conv)
       end = conv
     }
@@ -186,26 +188,39 @@ function createMbconvSpace(plan: NetworkPlan): Space {
   })
 
   const writeCandidate = (place: Place, candidate: MbconvChoice, input: string): Written => {
-    if (!('kernel' in candidate)) {
-      const id = `${place.name}/zero/zero`
-      return { layers: [{ kind: 'zero', id, input, shape: place.output }], weightSpecs: [], output: id, shape: place.output }
+    const prefix = `${place.name}/${candidate.name}`
+    const { input: from, output, stride } = place
+    const [, , channels] = output
+    switch (candidate.kind) {
+      case 'skip': {
+        const id = `${prefix}/zero`
+        return { layers: [{ kind: 'zero', id, input, shape: output }], weightSpecs: [], output: id, shape: output }
+      }
+      case 'projection':
+        return writeConvNorm(prefix, input, from, 1, stride, channels, false, epsilon)
+      case 'mbconv': {
+        const { expansion, kernel } = candidate
+        return writeMbconv(prefix, input, from, { expansion, kernel, stride, channels }, epsilon)
+      }
+      default:
+        return candidate satisfies never
     }
-    const settings = { expansion: candidate.expansion, kernel: candidate.kernel, stride: place.stride, channels: place.output[2] }
-    return writeMbconv(`${place.name}/${candidate.name}`, input, place.input, settings, epsilon)
   }
 
-  const candidateKey = (place: Place, candidate: MbconvChoice): string | null =>
-    'kernel' in candidate
-      ? latencyKey({
-          type: 'expanded_conv',
-          input: place.input,
-          output: place.output,
-          expand: candidate.expansion,
-          kernel: candidate.kernel,
-          stride: place.stride,
-          shortcut: place.shortcut,
-        })
-      : null
+  const candidateKey = ({ input, output, stride, shortcut }: Place, candidate: MbconvChoice): string | null => {
+    switch (candidate.kind) {
+      case 'skip':
+        return null
+      case 'projection':
+        return latencyKey({ type: 'Projection', input, output, stride })
+      case 'mbconv': {
+        const { expansion: expand, kernel } = candidate
+        return latencyKey({ type: 'expanded_conv', input, output, expand, kernel, stride, shortcut })
+      }
+      default:
+        return candidate satisfies never
+    }
+  }
 
   const blocks: Block[] = places.map((place) => ({
     name: place.name,
@@ -216,7 +231,7 @@ function createMbconvSpace(plan: NetworkPlan): Space {
       const outer = new Map<string, Shape>([['input', place.input]])
       return {
         name: candidate.name,
-        isZero: candidate.name === 'zero',
+        isZero: candidate.kind === 'skip',
         latencyKey: candidateKey(place, candidate),
         ...totalCosts(writeCandidate(place, candidate, 'input').layers, outer),
       }
@@ -249,8 +264,8 @@ function createMbconvSpace(plan: NetworkPlan): Space {
         return candidate
       }
       const active = typeof choice === 'number' ? choice : choice.active
-      // Zero with a shortcut is the identity, so the block is left out; as the active branch it takes no update (docs/architecture.md).
-      if (candidateAt(active).name === 'zero') continue
+      // A shortcut alone is the identity, so the block is left out; as the active branch it takes no update (docs/architecture.md).
+      if (candidateAt(active).kind === 'skip') continue
       let output: string
       if (typeof choice === 'number' || choice.inactive.length === 0) {
         const written = writeCandidate(place, candidateAt(active), input)

@@ -1,9 +1,10 @@
 // Networks as the authors of ProxylessNAS publish them: the JSON of a `net.config`. Field names are theirs. What their
-// classes can do and an MBConv network of ours cannot (groups, other activations, squeeze-and-excitation) is refused by name.
+// classes can do and an MBConv network of ours cannot (groups, other activations, squeeze-and-excitation) is refused by name,
+// and so is what theirs do not have: an identity that changes stride or width.
 
 import * as z from 'zod'
-import { type FixedBlock, type FixedNetwork, fixedNetworkSchema } from './fixed-network-config.ts'
-import { planNetwork, STEM_KERNEL } from './network-plan.ts'
+import { type FixedNetwork, fixedNetworkSchema } from './fixed-network-config.ts'
+import { type Place, planNetwork, STEM_KERNEL } from './network-plan.ts'
 import type { Shape } from './layer-graph.ts'
 import { SpaceError } from './space.ts'
 
@@ -115,26 +116,40 @@ function identityLayer(channels: number): NonNullable<NetConfig['blocks'][number
   }
 }
 
-function printBlock(block: FixedBlock, inChannels: number): NetConfig['blocks'][number] {
+function printBlock({ name: place, input, output, stride, shortcut, candidates }: Place, index: number): NetConfig['blocks'][number] {
   const name = 'MobileInvertedResidualBlock'
-  if (block === 'zero') return { name, mobile_inverted_conv: { name: 'ZeroLayer', stride: 1 }, shortcut: identityLayer(inChannels) }
-  const { expansion, kernel, stride, width } = block
+  const [, , inChannels] = input
+  const [chosen] = candidates
+  if (chosen?.kind === 'skip') {
+    return { name, mobile_inverted_conv: { name: 'ZeroLayer', stride: 1 }, shortcut: identityLayer(inChannels) }
+  }
+  if (chosen?.kind !== 'mbconv') {
+    throw new SpaceError(
+      'config',
+      `blocks[${index}]`,
+      `a net.config has no form for the identity of ${place}, which projects ${input.join('×')} to ${output.join('×')}`,
+    )
+  }
+  const { expansion, kernel } = chosen
   return {
     name,
     // Without `mid_channels`: one of the authors' two programs does not know it, and it follows from the ratio.
     mobile_inverted_conv: {
       name: 'MBInvertedConvLayer',
       in_channels: inChannels,
-      out_channels: width,
+      out_channels: output[2],
       kernel_size: kernel,
       stride,
       expand_ratio: expansion,
     },
-    shortcut: (block.shortcut ?? (stride === 1 && inChannels === width)) ? identityLayer(inChannels) : null,
+    shortcut: shortcut ? identityLayer(inChannels) : null,
   }
 }
 
-/** A network in the published form, which has no place for the size of the input. */
+/**
+ * A network in the published form, which has no place for the size of the input. Throws SpaceError `config` for an identity
+ * that changes stride or width.
+ */
 function toNetConfig(network: FixedNetwork): NetConfig {
   const { places } = planNetwork(network)
   const lastWidth = places.at(-1)?.output[2] ?? network.stem.width
@@ -143,7 +158,7 @@ function toNetConfig(network: FixedNetwork): NetConfig {
     name: 'ProxylessNASNets',
     bn: { momentum: BN_MOMENTUM, eps: network.batchNormEpsilon },
     first_conv: convLayer(STEM_KERNEL, network.stem.stride, network.input[2], network.stem.width),
-    blocks: network.blocks.map((block, index) => printBlock(block, places[index]?.input[2] ?? 0)),
+    blocks: places.map(printBlock),
     feature_mix_layer: headWidth === null ? null : convLayer(1, 1, lastWidth, headWidth),
     classifier: {
       name: 'LinearLayer',

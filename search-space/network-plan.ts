@@ -1,9 +1,9 @@
-// What the settings of a space come to: a stem, places that each offer MBConvs or Zero, a head. Stage plans and fixed
+// What the settings of a space come to: a stem, places that each offer MBConvs, Zero or Identity, a head. Stage plans and fixed
 // networks meet here; whoever builds layers knows only plans.
 
 import type { FixedNetwork } from './fixed-network-config.ts'
 import type { Shape } from './layer-graph.ts'
-import { MAX_BLOCKS, MAX_OPERATIONS, type MbconvConfig } from './mbconv-config.ts'
+import { MAX_BLOCKS, MAX_OPERATIONS, type MbconvConfig, type MbconvOption } from './mbconv-config.ts'
 import { SpaceError } from './space.ts'
 import type { SpaceConfig } from './space-ref.ts'
 
@@ -16,7 +16,12 @@ const MIN_WIDTH_SHARE = 0.9
 /** What comes before the slash and the tensor's name in the weight keys of the parts that every architecture has. */
 const FIXED_PREFIXES = { stem: 'stem/conv', first: 'first/conv', head: 'head/conv', classifier: 'classifier/conv' } as const
 
-type MbconvChoice = { readonly name: string; readonly expansion: number; readonly kernel: number } | { readonly name: 'zero' }
+type MbconvChoice =
+  | { readonly kind: 'mbconv'; readonly name: string; readonly expansion: number; readonly kernel: number }
+  /** The block's shortcut alone. */
+  | { readonly kind: 'skip'; readonly name: 'zero' | 'identity' }
+  /** Identity where stride or width change: 1×1 convolution with the block's stride, and batch-norm. */
+  | { readonly kind: 'projection'; readonly name: 'identity' }
 
 type Place = {
   readonly name: string
@@ -52,20 +57,38 @@ function convolve(shape: Shape, stride: number, channels: number): Shape {
   return [Math.ceil(shape[0] / stride), Math.ceil(shape[1] / stride), channels]
 }
 
-/** Name of an MBConv among a block's operations. */
-function mbconvName(expansion: number, kernel: number): string {
-  return `mb${expansion}k${kernel}`
+/** What an option is at a place whose stride is 1 and whose channels match, or at another one. */
+function choiceOf(option: MbconvOption, fits: boolean): MbconvChoice {
+  if (option === 'zero') return { kind: 'skip', name: option }
+  if (option === 'identity') return { kind: fits ? 'skip' : 'projection', name: option }
+  const { expansion, kernel } = option
+  return { kind: 'mbconv', name: `mb${expansion}k${kernel}`, expansion, kernel }
+}
+
+function optionsOf(config: MbconvConfig): readonly MbconvOption[] {
+  if ('operations' in config) return config.operations
+  const mbconvs = config.expansions.flatMap((expansion) => config.kernels.map((kernel) => ({ expansion, kernel })))
+  return config.zero ? [...mbconvs, 'zero'] : mbconvs
+}
+
+function requireDifferent(field: string, values: readonly (string | number)[]): void {
+  if (new Set(values).size === values.length) return
+  throw new SpaceError('config', `space.${field}`, `expected different ${field}, got ${values.join(', ')}`)
 }
 
 function checkChoices(config: MbconvConfig): void {
-  for (const name of ['kernels', 'expansions'] as const) {
-    if (new Set<number>(config[name]).size !== config[name].length) {
-      throw new SpaceError('config', `space.${name}`, `expected different ${name}, got ${config[name].join(', ')}`)
-    }
+  if ('operations' in config) {
+    requireDifferent(
+      'operations',
+      config.operations.map((option) => choiceOf(option, true).name),
+    )
+  } else {
+    requireDifferent('kernels', config.kernels)
+    requireDifferent('expansions', config.expansions)
   }
   const blockCount = config.stages.reduce((sum, stage) => sum + stage.cells, 0)
   if (blockCount > MAX_BLOCKS) throw new SpaceError('config', 'space.stages', `expected at most ${MAX_BLOCKS} blocks, got ${blockCount}`)
-  const operationCount = blockCount * config.kernels.length * config.expansions.length
+  const operationCount = blockCount * optionsOf(config).filter((option) => option !== 'zero').length
   if (operationCount > MAX_OPERATIONS) {
     throw new SpaceError('config', 'space', `expected at most ${MAX_OPERATIONS} operations over all blocks, got ${operationCount}`)
   }
@@ -76,6 +99,7 @@ function planStages(config: MbconvConfig): NetworkPlan {
   const scaled = (width: number) => scaleWidth(width, config.widthMult)
   const stem = { width: scaled(config.stem.width), stride: config.stem.stride }
   const first = config.firstBlock && { width: scaled(config.firstBlock.width), kernel: config.firstBlock.kernel }
+  const options = optionsOf(config)
   const places: Place[] = []
   let input = convolve(config.input, stem.stride, (first ?? stem).width)
   for (const [stageIndex, stage] of config.stages.entries()) {
@@ -84,11 +108,12 @@ function planStages(config: MbconvConfig): NetworkPlan {
       const stride = cell === 0 ? stage.stride : 1
       const output = convolve(input, stride, channels)
       const shortcut = stride === 1 && input[2] === channels
-      const candidates: MbconvChoice[] = config.expansions.flatMap((expansion) =>
-        config.kernels.map((kernel) => ({ name: mbconvName(expansion, kernel), expansion, kernel })),
-      )
-      if (config.zero && shortcut) candidates.push({ name: 'zero' })
-      places.push({ name: `stage${stageIndex + 1}.${cell + 1}`, input, output, stride, shortcut, candidates })
+      const name = `stage${stageIndex + 1}.${cell + 1}`
+      const candidates = options.filter((option) => shortcut || option !== 'zero').map((option) => choiceOf(option, shortcut))
+      if (candidates.length === 0) {
+        throw new SpaceError('config', 'space.operations', `expected more than zero, which block ${name} without a shortcut cannot be`)
+      }
+      places.push({ name, input, output, stride, shortcut, candidates })
       input = output
     }
   }
@@ -109,11 +134,12 @@ function planFixed(config: FixedNetwork): NetworkPlan {
   let input = convolve(config.input, config.stem.stride, config.stem.width)
   const places = config.blocks.map((block, index): Place => {
     const name = `block${index + 1}`
-    if (block === 'zero') return { name, input, output: input, stride: 1, shortcut: true, candidates: [{ name: 'zero' }] }
-    const { expansion, kernel, stride, width } = block
+    if (block === 'zero') return { name, input, output: input, stride: 1, shortcut: true, candidates: [choiceOf(block, true)] }
+    const { stride, width } = block
     const from = input
     const fits = stride === 1 && from[2] === width
-    if (block.shortcut === true && !fits) {
+    const shortcut = 'operation' in block ? fits : (block.shortcut ?? fits)
+    if (shortcut && !fits) {
       throw new SpaceError(
         'config',
         `space.blocks[${index}].shortcut`,
@@ -121,8 +147,8 @@ function planFixed(config: FixedNetwork): NetworkPlan {
       )
     }
     input = convolve(from, stride, width)
-    const candidates = [{ name: mbconvName(expansion, kernel), expansion, kernel }]
-    return { name, input: from, output: input, stride, shortcut: block.shortcut ?? fits, candidates }
+    const option = 'operation' in block ? block.operation : block
+    return { name, input: from, output: input, stride, shortcut, candidates: [choiceOf(option, fits)] }
   })
   const { name, classes, stem, headWidth, batchNormEpsilon } = config
   return { name, input: config.input, classes, epsilon: batchNormEpsilon, stem, first: null, places, headWidth }

@@ -6,7 +6,7 @@ import type { Random } from './random.ts'
 
 /** A candidate operation of a block. */
 type Operation = {
-  /** Unique within its block, for example `mb6k5`, or `zero`. */
+  /** Unique within its block, for example `mb6k5`, `zero` or `identity`. */
   readonly name: string
   /** True for the operation that computes nothing: with the block's shortcut, the block is skipped. */
   readonly isZero: boolean

@@ -3,7 +3,8 @@
 //   first_conv.{conv,bn}   blocks.N.mobile_inverted_conv.{inverted_bottleneck,depth_conv,point_linear}.{conv,bn}
 //   feature_mix_layer.{conv,bn}   classifier.linear
 //
-// blocks.0 is the first MBConv behind the stem; a skipped block has a number and no weights. Convolutions are
+// blocks.0 is the first MBConv behind the stem; a skipped block has a number and no weights, and an identity that changes
+// stride or width, which those classes lack, is a convolution: blocks.N.mobile_inverted_conv.{conv,bn}. Convolutions are
 // [out, in, kernel, kernel], the classifier [outputs, inputs].
 
 import type { Tensor } from '../../protocol/index.ts'
@@ -24,6 +25,10 @@ function convPairs(network: FixedNetwork, prefixes: WeightPrefixes): ConvPair[] 
     const block = network.blocks[index]
     if (prefix === null || block === undefined || block === 'zero') continue
     const theirs = `blocks.${index}.mobile_inverted_conv`
+    if ('operation' in block) {
+      pairs.push({ ours: `${prefix}/conv`, theirs, isDepthwise: false })
+      continue
+    }
     if (block.expansion > 1) pairs.push({ ours: `${prefix}/expand`, theirs: `${theirs}.inverted_bottleneck`, isDepthwise: false })
     pairs.push({ ours: `${prefix}/depthwise`, theirs: `${theirs}.depth_conv`, isDepthwise: true })
     pairs.push({ ours: `${prefix}/project`, theirs: `${theirs}.point_linear`, isDepthwise: false })

@@ -14,12 +14,10 @@ function mixedNetwork(branchCount: number) {
     .conv('stem', 8, 3, 2)
     .norm('stem-bn')
     .relu6('stem-relu')
-    .mixed(
-      'm0',
-      0,
-      1,
-      branches.map((kernel) => (branch) => branch.mbconv(`m0/${kernel}`, 12, 3, kernel, 2)),
-    )
+    .mixed('m0', 0, 1, [
+      ...branches.map((kernel) => (branch: Builder) => branch.mbconv(`m0/${kernel}`, 12, 3, kernel, 2)),
+      (branch) => branch.conv('m0/projection', 12, 1, 2).norm('m0/projection-bn'),
+    ])
     .mixed('m1', 1, 0, [...branches.map((kernel) => (branch: Builder) => branch.mbconv(`m1/${kernel}`, 12, 2, kernel)), (branch) => branch])
     .conv('last', 16)
     .norm('last-bn')

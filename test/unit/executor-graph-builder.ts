@@ -3,7 +3,7 @@
 import * as tf from '@tensorflow/tfjs-core'
 
 import type { Branch, Combination, Layer, LayerGraph, PrimitiveLayer, Shape, WeightSpec } from '../../search-space/layer-graph.ts'
-import { createRandom, seedState } from '../../search-space/random.ts'
+import { type Choice, createRandom, createSpace, seedState, type Space, weightKeys } from '../../search-space/index.ts'
 
 type Built = { readonly graph: LayerGraph; readonly specs: readonly WeightSpec[] }
 
@@ -131,6 +131,30 @@ function createBuilder(inputShape: Shape, inputId = 'input'): Builder {
   return builder
 }
 
+/** The network of a space's choices, with the weights that it reads. */
+function buildOf(space: Space, choices: readonly Choice[]): Built {
+  const graph = space.network(choices)
+  const keys = new Set(weightKeys(graph))
+  return { graph, specs: space.weightSpecs.filter(({ key }) => keys.has(key)) }
+}
+
+/** Images of 9×9×3; Identity projects with stride 2 in block 0, skips block 1 and projects with stride 1 in block 2. */
+const identitySpace = createSpace({
+  name: 'identities',
+  input: [9, 9, 3],
+  classes: 3,
+  widthMult: 1,
+  stem: { width: 6, stride: 1 },
+  firstBlock: null,
+  stages: [
+    { width: 8, cells: 2, stride: 2 },
+    { width: 12, cells: 1, stride: 1 },
+  ],
+  operations: ['identity', { expansion: 3, kernel: 3 }, { expansion: 2, kernel: 5 }],
+  headWidth: 16,
+  batchNormEpsilon: 1e-5,
+})
+
 /** Normally distributed images and labels that cycle through the classes. */
 function randomBatch(batch: number, [height, width, channels]: Shape, classes: number, seed = 1) {
   const random = createRandom(seedState('test-batch', seed))
@@ -141,4 +165,4 @@ function randomBatch(batch: number, [height, width, channels]: Shape, classes: n
   }
 }
 
-export { type Builder, type Built, createBuilder, randomBatch }
+export { type Builder, buildOf, type Built, createBuilder, identitySpace, randomBatch }

@@ -3,7 +3,7 @@ import { describe, expect, test } from 'vitest'
 
 import { openBackend } from '../../engine/backends/backends.ts'
 import { createWeights, trainStep } from '../../engine/executor/index.ts'
-import { type Built, createBuilder, randomBatch } from './executor-graph-builder.ts'
+import { buildOf, type Built, createBuilder, identitySpace, randomBatch } from './executor-graph-builder.ts'
 import { referenceGradients } from './executor-reference.ts'
 import { relativeError } from './kernels-relative-error.ts'
 
@@ -19,6 +19,8 @@ const networks: Record<string, () => Built> = {
       .globalPool('pool')
       .linear('head', 4)
       .build(),
+  'identities that project and that skip': () => buildOf(identitySpace, [0, 0, 0]),
+  'an MBConv with a shortcut between projections': () => buildOf(identitySpace, [0, 2, 0]),
   'branches that meet in add and concat': () => {
     const builder = createBuilder([6, 6, 4]).conv('a', 4).norm('a-bn')
     builder.conv('b', 4, 3, 1, 'a-bn').relu6('b-relu').add('sum', 'b-relu', 'a-bn')

@@ -149,6 +149,23 @@ describe('a fixed network', () => {
     expect(parsed.error && fieldErrors(parsed.error).map((error) => error.path)).toEqual([path])
   })
 
+  it('may have identities: skipped where stride and width stay as they are, a 1×1 convolution with batch-norm elsewhere', () => {
+    const identity = (stride: number, width: number) => ({ operation: 'identity', stride, width })
+    const space = createSpace(spaceRefSchema.parse({ ...input, blocks: [identity(1, 9), identity(1, 12), identity(2, 12)] }))
+    expect(space.blocks.map(({ output, operations }) => [...output, operations[0]?.isZero])).toEqual([
+      [8, 8, 9, true],
+      [8, 8, 12, false],
+      [4, 4, 12, false],
+    ])
+    const own = space.network([0, 0, 0]).layers.flatMap((layer) => (layer.id.startsWith('block') ? [[layer.id, layer.kind]] : []))
+    expect(own).toEqual([
+      ['block2/identity/conv', 'conv2d'],
+      ['block2/identity/conv.norm', 'batchNorm'],
+      ['block3/identity/conv', 'conv2d'],
+      ['block3/identity/conv.norm', 'batchNorm'],
+    ])
+  })
+
   it('with a shortcut between different widths is refused', () => {
     const wrong = spaceRefSchema.parse({ ...input, blocks: [{ expansion: 6, kernel: 3, stride: 1, width: 10, shortcut: true }] })
     expect(() => createSpace(wrong)).toThrow('expected no shortcut from 9 to 10 channels at stride 1 (space.blocks[0].shortcut)')
@@ -178,13 +195,21 @@ describe('a fixed network', () => {
 describe('the published network format', () => {
   const size = { name: 'random-fixed', height: 16, width: 24 }
 
-  it('gives back any network that was written in it, skipped blocks and shortcuts included', () => {
+  it('gives back any network that was written in it, skipped blocks and shortcuts included, and refuses projections', () => {
     fc.assert(
       fc.property(refWithPath, ({ ref, path }) => {
-        const { network } = fixArchitecture(ref, path)
+        const { network, prefixes } = fixArchitecture(ref, path)
+        const isIdentity = (block: (typeof network.blocks)[number]) => typeof block === 'object' && 'operation' in block
+        if (network.blocks.some((block, index) => isIdentity(block) && prefixes.blocks[index] !== null)) {
+          expect(() => toNetConfig(network)).toThrow(
+            /^a net\.config has no form for the identity of block\d+, which projects .+ \(blocks\[\d+\]\)$/,
+          )
+          return
+        }
         const text = JSON.stringify(toNetConfig(network))
         const [height, width] = network.input
-        expect(fromNetConfig(JSON.parse(text), { name: network.name, height, width })).toEqual(network)
+        const blocks = network.blocks.map((block) => (isIdentity(block) ? 'zero' : block))
+        expect(fromNetConfig(JSON.parse(text), { name: network.name, height, width })).toEqual({ ...network, blocks })
       }),
     )
   })

@@ -62,6 +62,44 @@ describe('the preset proxyless-mobile', () => {
   })
 })
 
+describe('listed operations', () => {
+  const operations = ['zero', { expansion: 6, kernel: 5 }, 'identity', { expansion: 1, kernel: 7 }]
+  const space = createSpace(spaceRefSchema.parse({ preset: 'fashion-mini', operations }))
+
+  it('take the place of every kernel with every expansion, in their order, Zero only where the block has a shortcut', () => {
+    for (const { shortcut, operations: own } of space.blocks) {
+      expect(own.map(({ name }) => name)).toEqual([...(shortcut ? ['zero'] : []), 'mb6k5', 'identity', 'mb1k7'])
+    }
+  })
+
+  it('may be Identity, which costs nothing where the block has a shortcut, and is a convolution with weights elsewhere', () => {
+    for (const { name, input, output, shortcut, operations: own } of space.blocks) {
+      const identity = own.find((operation) => operation.name === 'identity')
+      const keys = space.weightSpecs.flatMap(({ key, shape }) => (key.startsWith(`${name}/identity/`) ? [[key, ...shape]] : []))
+      if (shortcut) {
+        expect(identity).toEqual({ name: 'identity', isZero: true, latencyKey: null, macs: 0, parameters: 0 })
+        expect(keys).toEqual([])
+        continue
+      }
+      const filter = input[2] * output[2]
+      const stride = input[0] / output[0]
+      expect(identity).toEqual({
+        name: 'identity',
+        isZero: false,
+        latencyKey: `Projection-input:${input.join('x')}-output:${output.join('x')}-stride:${stride}`,
+        macs: output[0] * output[1] * filter,
+        parameters: filter + 2 * output[2],
+      })
+      expect(keys).toEqual([
+        [`${name}/identity/conv.filter`, 1, 1, input[2], output[2]],
+        [`${name}/identity/conv.gamma`, output[2]],
+        [`${name}/identity/conv.beta`, output[2]],
+      ])
+    }
+    expect(space.blocks.map(({ shortcut }) => shortcut)).toEqual([false, true, false, true, false, true])
+  })
+})
+
 describe('MACs and parameters', () => {
   it('are those of the weights that a path uses', () => {
     const space = createSpace('proxyless-mobile')
@@ -107,10 +145,26 @@ describe('settings that make no sense', () => {
     [{ preset: 'proxyless-mobile', stages: [{ width: 8, cells: 1, stride: 3 }] }, 'stages[0].stride'],
     [{ preset: 'proxyless-mobile', widthMult: 0 }, 'widthMult'],
     [{ preset: 'proxyless-mobile', input: [224, 224, 3.5] }, 'input[2]'],
+    [{ preset: 'proxyless-mobile', operations: [{ expansion: 3, kernel: 4 }] }, 'operations[0].kernel'],
   ])('are refused with the field named: %j', (ref, path) => {
     const parsed = spaceRefSchema.safeParse(ref)
     expect(parsed.success).toBe(false)
     expect(parsed.error && fieldErrors(parsed.error).map((error) => error.path)).toEqual([path])
+  })
+
+  it.each([
+    [['identity', 'identity'], 'expected different operations, got identity, identity (space.operations)'],
+    [['zero'], 'expected more than zero, which block stage1.1 without a shortcut cannot be (space.operations)'],
+  ])('are refused with the field named: operations %j', (operations, message) => {
+    const listed = () => createSpace(spaceRefSchema.parse({ preset: 'fashion-mini', operations }))
+    expect(listed).toThrow(SpaceError)
+    expect(listed).toThrow(message)
+  })
+
+  it('are refused with the field named: kernels beside operations', () => {
+    const both = () => createSpace(spaceRefSchema.parse({ preset: 'fashion-mini', kernels: [3], operations: ['identity'] }))
+    expect(both).toThrow(SpaceError)
+    expect(both).toThrow('expected no kernels where operations are listed (space.kernels)')
   })
 
   it('are refused where a search would be too large to hold: more blocks than a path may have', () => {
