@@ -133,6 +133,24 @@ const presets = {
     headWidth: 1280,
     batchNormEpsilon: 1e-3,
   },
+  // The 3⁸ networks of NAS-Bench-Macro (Su et al. 2021, arXiv 2103.11922), operations in the order of its digits, batch-norm as
+  // in its authors' code. Their networks have ReLU where these have ReLU6.
+  'nas-bench-macro': {
+    name: 'nas-bench-macro',
+    input: [32, 32, 3],
+    classes: 10,
+    widthMult: 1,
+    stem: { width: 32, stride: 1 },
+    firstBlock: null,
+    stages: [
+      { width: 64, cells: 2, stride: 2 },
+      { width: 128, cells: 3, stride: 2 },
+      { width: 256, cells: 3, stride: 2 },
+    ],
+    operations: ['identity', { expansion: 3, kernel: 3 }, { expansion: 6, kernel: 5 }],
+    headWidth: 1280,
+    batchNormEpsilon: 1e-5,
+  },
 } satisfies Record<string, MbconvConfig>
 
 type PresetName = keyof typeof presets

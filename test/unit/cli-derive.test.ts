@@ -22,20 +22,24 @@ const initialAlpha = [
 const setup = makeSetup({ kernels: [3, 5], expansions: [2, 4], headWidth: 16, strategy: { initialAlpha } })
 const space = createSpace(setup.space)
 const table = makeTable(space)
-const status = (() => {
+function statusOf(of: typeof setup) {
   const store = createMemoryStore()
-  startSearch(() => store, setup)
+  startSearch(() => store, of)
   const search = openSearch(store)
   if (!search) throw new Error('no search')
   return searchStatus(search)
-})()
+}
+const status = statusOf(setup)
 
+/** What the server knows. */
+let served: { status: typeof status; table: typeof table }
 let server: Server
 beforeEach(async () => {
+  served = { status, table }
   server = createServer((request, response) => {
     const answers: Record<string, unknown> = {
-      [`/v1/searches/${status.searchId}`]: status,
-      [`/v1/latency-tables/bench/${status.latencyTable.version}`]: table,
+      [`/v1/searches/${status.searchId}`]: served.status,
+      [`/v1/latency-tables/bench/${status.latencyTable.version}`]: served.table,
     }
     const body = answers[request.url ?? '']
     response.writeHead(body === undefined ? 404 : 200, { 'content-type': 'application/json' }).end(JSON.stringify(body ?? {}))
@@ -123,6 +127,21 @@ describe('gatehouse derive', () => {
     expect(new Set(architectures.map(({ encoding }) => encoding)).size).toBe(7)
     expect(architectures[0]).toMatchObject(status.current)
     for (const { path, latencyMs } of architectures) expect(latencyMs).toBeCloseTo(pathLatencyMs(setup.latency, path), 9)
+  })
+
+  test('draws identities as what they are, and refuses a net.config of one that projects', async () => {
+    const identities = makeSetup({
+      space: { preset: 'nas-bench-macro', input: [16, 16, 3] },
+      strategy: { initialAlpha: Array.from({ length: 8 }, () => [1, 0, 0]) },
+    })
+    served = { status: statusOf(identities), table: makeTable(createSpace(identities.space)) }
+    const { out } = await gatehouse('derive', status.searchId)
+    expect(out).toContain(`nas-bench-macro-custom:${Array.from({ length: 8 }, () => 'identity').join()}`)
+    expect(out).toMatch(/stage1\.1 +identity 1x1 \/2 +8x8x64 .*ms +#+\n/)
+    expect(out).toMatch(/stage1\.2 +skipped +8x8x64 +0 .*0\.0000 ms +\|\n/)
+    const refused = await gatehouse('derive', status.searchId, '--net-config')
+    expect(refused).toMatchObject({ code: 2, out: '' })
+    expect(refused.err).toContain('a net.config has no form for the identity of block1, which projects 16×16×32 to 8×8×64 (blocks[0])')
   })
 
   test('draws the network from image to classes', async () => {

@@ -11,6 +11,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import type { TrainedModel } from '../../models/model-folder.ts'
 import { writeExport } from '../../models/export/index.ts'
 import { writeOnnx } from '../../models/export/onnx.ts'
+import { fromStateDict, toStateDict } from '../../models/export/state-dict.ts'
 import { writeTfjsLayers } from '../../models/export/tfjs-layers.ts'
 import { createSpace, fixArchitecture, onlyPath, printArchitecture, type SpaceRef } from '../../search-space/index.ts'
 import { openBackend } from '../../engine/backends/backends.ts'
@@ -45,6 +46,11 @@ const spaces: readonly (readonly [string, SpaceRef, string | undefined])[] = [
       batchNormEpsilon: 1e-2,
     },
     'mine:mb1k5,mb4k7,zero,mb2k1',
+  ],
+  [
+    'a path through nas-bench-macro, with an identity that projects and one that skips',
+    { preset: 'nas-bench-macro', input: [18, 22, 3] },
+    'nas-bench-macro-custom:identity,mb3k3,mb6k5,identity,mb3k3,identity,identity,mb3k3',
   ],
 ]
 
@@ -171,7 +177,16 @@ describe.each(spaces)('%s', (_, space, architecture) => {
     }
   })()
 
-  test.runIf(existsSync(python) && hasTorch)(
+  const { network, prefixes } = fixArchitecture(space, model.path)
+  const projects = prefixes.blocks.some((prefix) => prefix?.endsWith('/identity'))
+
+  test.runIf(projects)('in the published form is refused, the block named', () => {
+    const write = () => writeExport(model, 'proxylessnas', join(folder, 'refused'), { fold: true, withPreprocessing: false })
+    expect(write).toThrow('a net.config has no form for the identity of block1, which projects 18×22×32 to 9×11×64 (blocks[0])')
+    expect(existsSync(join(folder, 'refused'))).toBe(false)
+  })
+
+  test.runIf(!projects && existsSync(python) && hasTorch)(
     'in the published form, in PyTorch, loads without a key left over and gives our logits',
     () => {
       const out = join(folder, 'proxylessnas')
@@ -185,9 +200,21 @@ describe.each(spaces)('%s', (_, space, architecture) => {
     },
   )
 
+  const fixed = createSpace(network)
+
+  test("under the published form's names has the weights of the same fixed network", () => {
+    const state = new Map(
+      [...toStateDict(space, model.path, model)].flatMap(([name, { shape, values }]) =>
+        values instanceof Float32Array ? [[name, { shape, values }]] : [],
+      ),
+    )
+    const shapes = new Map(fixed.weightSpecs.map(({ key, shape }) => [key, shape]))
+    const read = fromStateDict(network, state, (key) => shapes.get(key) ?? [])
+    const path = onlyPath(network)
+    expectSame(ownLogits({ ...model, ...read, space: fixed, path }, images), ownLogits(model, images))
+  })
+
   test('as a fixed network with the same weights gives the same logits', () => {
-    const { network, prefixes } = fixArchitecture(space, model.path)
-    const fixed = createSpace(network)
     const own = fixArchitecture(network, onlyPath(network)).prefixes
     const renamed = new Map<string, string>()
     for (const [index, prefix] of prefixes.blocks.entries()) if (prefix !== null) renamed.set(prefix, own.blocks[index] ?? '')

@@ -363,7 +363,10 @@ describe('latency-lut', () => {
     [['profile', '--space', 'fashion-mini', '--batch', '1.5'], /--batch to be a whole number from 1/],
     [['profile', '--space', 'fashion-mini', '--budget', 'soon'], /--budget to be a number above 0/],
     [['profile', '--space', 'fashion-mini', '--batch'], /--batch needs a value/],
-    [['profile', '--space', 'cifar'], /expected --space to be proxyless-mobile, fashion-mini, mobilenet-v2 or @FILE, got "cifar"/],
+    [
+      ['profile', '--space', 'cifar'],
+      /expected --space to be proxyless-mobile, fashion-mini, mobilenet-v2, nas-bench-macro or @FILE, got "cifar"/,
+    ],
     [['profile', '--space', '@table.json'], /table\.json/],
     [['profile', '--space', 'fashion-mini', '--runtime', 'abacus'], /runtime/],
     [['profile', '--space', 'fashion-mini', '--threads', '0'], /--threads to be a whole number from 1/],

@@ -19,6 +19,13 @@ describe('an architecture as text', () => {
     )
   })
 
+  it('calls an identity the same whether it skips its block or projects', () => {
+    const macro = createSpace('nas-bench-macro')
+    expect(printArchitecture(macro, [0, 0, 1, 2, 0, 2, 1, 0])).toBe(
+      'nas-bench-macro:identity,identity,mb3k3,mb6k5,identity,mb6k5,mb3k3,identity',
+    )
+  })
+
   it.each([
     ['tiny:mb2k3,mb9k9,zero', 'expected one of mb2k3, mb3k3, zero for block stage1.2, got "mb9k9" (architecture.blocks[1])'],
     ['tiny:mb2k3,zero', 'expected 3 operations, one per block, got 2 (architecture)'],

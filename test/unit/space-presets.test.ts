@@ -161,8 +161,8 @@ describe('settings that make no sense', () => {
     expect(listed).toThrow(message)
   })
 
-  it('are refused with the field named: kernels beside operations', () => {
-    const both = () => createSpace(spaceRefSchema.parse({ preset: 'fashion-mini', kernels: [3], operations: ['identity'] }))
+  it.each(['fashion-mini', 'nas-bench-macro'])('are refused with the field named: %s with kernels beside operations', (preset) => {
+    const both = () => createSpace(spaceRefSchema.parse({ preset, kernels: [3], operations: ['identity'] }))
     expect(both).toThrow(SpaceError)
     expect(both).toThrow('expected no kernels where operations are listed (space.kernels)')
   })
