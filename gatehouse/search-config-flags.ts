@@ -5,7 +5,7 @@ import type { ArgsDef } from 'citty'
 import * as z from 'zod'
 import { tableNameSchema, tableVersionSchema } from '../latency-lut/table/table.ts'
 import { createSpace, presetNames, SpaceError } from '../search-space/index.ts'
-import { fieldErrors, type SearchConfig, searchConfigSchema } from '../protocol/index.ts'
+import { fieldErrors, type SearchConfig, searchConfigSchema, strategyNames } from '../protocol/index.ts'
 import { REPEATABLE_HINT } from '../command-line/dispatch.ts'
 import { CliError } from '../command-line/exit-codes.ts'
 import { assignFields, isRecord, numberFlag, readField, setField } from '../command-line/fields.ts'
@@ -34,7 +34,12 @@ const searchConfigFlags = {
   seed: { type: 'string', valueHint: 'N', description: 'seed of everything random (default: 0)' },
   steps: { type: 'string', valueHint: 'N', description: 'weight steps (mini-batches) of the whole search (default: 10000)' },
   batch: { type: 'string', valueHint: 'N', description: 'images per step (default: 64)' },
-  form: { type: 'enum', options: ['two', 'full'], description: 'gates of two sampled operations per block, or of all (default: two)' },
+  strategy: { type: 'enum', options: [...strategyNames], description: 'search algorithm (default: proxyless-g)' },
+  form: {
+    type: 'enum',
+    options: ['two', 'full'],
+    description: 'of proxyless-g: gates of two sampled operations per block, or of all (default: two)',
+  },
   loss: {
     type: 'enum',
     options: ['none', 'add#linear', 'mul#log', 'add#abs'],
@@ -63,6 +68,7 @@ const flagOfField: Record<string, keyof typeof searchConfigFlags> = {
   seed: 'seed',
   'training.steps': 'steps',
   'training.batchSize': 'batch',
+  'strategy.name': 'strategy',
   'strategy.form': 'form',
 }
 
@@ -88,6 +94,7 @@ function buildSearchConfig(file: unknown, args: SearchConfigArgs, sets: readonly
   put('seed', numberFlag('--seed', args.seed))
   put('training.steps', numberFlag('--steps', args.steps))
   put('training.batchSize', numberFlag('--batch', args.batch))
+  put('strategy.name', args.strategy)
   put('strategy.form', args.form)
   if (args.loss !== undefined && readField(config, 'latency.loss.kind') !== args.loss) put('latency.loss', { kind: args.loss })
   assignFields(config, sets, 'training.steps=500')

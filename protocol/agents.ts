@@ -5,7 +5,7 @@ import { spaceConfigSchema } from '../search-space/index.ts'
 import { agentIdSchema, leaseIdSchema, searchIdSchema, taskIdSchema } from './ids.ts'
 import { MAX_LANES } from './limits.ts'
 import { searchConfigSchema } from './search-config.ts'
-import { taskResultSchema, taskSchema, timingSchema } from './tasks.ts'
+import { taskResultSchema, taskSchema, timingSchema } from './tasks/index.ts'
 
 const text = z.string().min(1).max(200)
 

@@ -128,15 +128,17 @@ export {
   type Tensor,
 } from './safetensors.ts'
 export { COMMON_EXPONENT, latenessScale, OPERATION_EXPONENT, roundShare } from './round-shares.ts'
-export {
-  type LatencyLoss,
-  type ProxylessGradientConfig,
-  type SearchConfig,
-  type SearchConfigInput,
-  searchConfigSchema,
-  type TrainingConfig,
-} from './search-config.ts'
+export { type LatencyLoss, type SearchConfig, type SearchConfigInput, searchConfigSchema, type TrainingConfig } from './search-config.ts'
 export { planShards, type ShardPlan } from './shards.ts'
+export {
+  type Baseline,
+  type ProxylessGradientConfig,
+  type ProxylessReinforceConfig,
+  type Reward,
+  type StrategyConfig,
+  type StrategyName,
+  strategyNames,
+} from './strategy-settings/index.ts'
 export { isVelocityKey, velocityKey, weightKeyOf } from './velocities.ts'
 export {
   type Architecture,
@@ -145,6 +147,7 @@ export {
   type LogEntry,
   logEntrySchema,
   type Metric,
+  type MetricSeries,
   metricSchema,
   type Phase,
   phaseSchema,
@@ -157,6 +160,9 @@ export {
   type TaskCounts,
 } from './status.ts'
 export {
+  type EvaluationWork,
+  type GateChoice,
+  resultMismatch,
   type ResultOf,
   type Task,
   type TaskKind,
@@ -167,7 +173,7 @@ export {
   taskWorkSchema,
   type Timing,
   type WeightWork,
-} from './tasks.ts'
+} from './tasks/index.ts'
 export {
   createTrainingResponseSchema,
   trainerSchema,

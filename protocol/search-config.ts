@@ -3,8 +3,9 @@
 import * as z from 'zod'
 import { tableNameSchema, tableVersionSchema } from '../latency-lut/table/table.ts'
 import { spaceRefSchema } from '../search-space/index.ts'
-import { DEFAULT_SHARD_BYTES, MAX_ALPHA, MAX_LEASE_MS, MAX_SHARD_BYTES, MAX_TASK_STEPS, MIN_LEASE_MS } from './limits.ts'
+import { DEFAULT_SHARD_BYTES, MAX_LEASE_MS, MAX_SHARD_BYTES, MAX_TASK_STEPS, MIN_LEASE_MS } from './limits.ts'
 import { weightEncodingSchema } from './rounding.ts'
+import { strategyConfigSchema } from './strategy-settings/index.ts'
 
 const share = z.number().min(0).max(1)
 
@@ -31,35 +32,6 @@ const latencyLossSchema = z
   ])
   .meta({ id: 'LatencyLoss' })
 type LatencyLoss = z.infer<typeof latencyLossSchema>
-
-const proxylessGradientSchema = z
-  .strictObject({
-    name: z.literal('proxyless-g'),
-    form: z.enum(['two', 'full']).default('two').describe('gates of two sampled operations per block, or of all'),
-    warmupSteps: z
-      .int()
-      .min(0)
-      .optional()
-      .describe('weight steps on uniformly sampled paths before alpha moves; default: a tenth of training.steps'),
-    archEvery: z.int().min(1).max(10_000).default(5).describe('weight steps per architecture step'),
-    learningRate: z.number().positive().max(10).default(1e-3).describe("Adam's rate for alpha"),
-    beta1: z.number().min(0).max(0.9999).default(0).describe("Adam's decay of the first moment"),
-    beta2: z.number().min(0).max(0.99999).default(0.999).describe("Adam's decay of the second moment"),
-    epsilon: z.number().positive().default(1e-8).describe("Adam's epsilon"),
-    initialDeviation: z.number().min(0).max(10).default(1e-3).describe('alpha starts normal with this deviation'),
-    initialAlpha: z
-      .array(z.array(z.number().min(-MAX_ALPHA).max(MAX_ALPHA)).min(1).max(256))
-      .max(1024)
-      .optional()
-      .describe('starting alpha, [block][operation], instead of random values'),
-    maxStaleness: z.int().min(0).default(64).describe('gate gradients sampled more alpha versions ago than this are dropped and counted'),
-    evaluateEvery: z.int().min(1).default(1000).describe('weight steps between evaluations of the most probable architecture'),
-    evaluateImages: z.int().min(1).default(2000).describe('validation images of such an evaluation'),
-  })
-  .meta({ id: 'ProxylessGradient', description: 'ProxylessNAS, gradient form.' })
-type ProxylessGradientConfig = z.infer<typeof proxylessGradientSchema>
-
-const strategyConfigSchema = z.discriminatedUnion('name', [proxylessGradientSchema]).meta({ id: 'StrategyConfig' })
 
 const trainingConfigSchema = z
   .strictObject({
@@ -124,7 +96,9 @@ const searchConfigSchema = z
         .describe(
           'operations that the table lacks. refuse: the search is refused, and they are named; predict: predicted from the entries that the table has, and marked as predicted',
         ),
-      loss: latencyLossSchema.prefault({ kind: 'mul#log' }).describe('how the expected latency E enters the loss'),
+      loss: latencyLossSchema
+        .prefault({ kind: 'mul#log' })
+        .describe('how the expected latency E enters the loss; proxyless-r has strategy.reward instead'),
     }),
     seed: z.int().min(0).max(0xffffffff).default(0).describe('seed of everything random'),
     strategy: strategyConfigSchema.prefault({ name: 'proxyless-g' }),
@@ -168,11 +142,4 @@ const searchConfigSchema = z
 type SearchConfig = z.infer<typeof searchConfigSchema>
 type SearchConfigInput = z.input<typeof searchConfigSchema>
 
-export {
-  type LatencyLoss,
-  type ProxylessGradientConfig,
-  type SearchConfig,
-  type SearchConfigInput,
-  searchConfigSchema,
-  type TrainingConfig,
-}
+export { type LatencyLoss, type SearchConfig, type SearchConfigInput, searchConfigSchema, type TrainingConfig }

@@ -5,7 +5,7 @@ import { spaceConfigSchema } from '../search-space/index.ts'
 import { tableNameSchema, tableVersionSchema } from '../latency-lut/table/table.ts'
 import { agentIdSchema, searchIdSchema, tokenIdSchema } from './ids.ts'
 import { searchConfigSchema } from './search-config.ts'
-import { taskResultSchema, taskWorkSchema } from './tasks.ts'
+import { taskResultSchema, taskWorkSchema } from './tasks/index.ts'
 
 const phaseSchema = z
   .enum(['waiting', 'warmup', 'searching', 'paused', 'finished', 'stopped'])
@@ -150,12 +150,19 @@ const createSearchResponseSchema = z
   })
   .meta({ id: 'CreateSearchResponse' })
 
+/** Curves of a search: of weight steps, of architecture steps on their own share, of the most probable architecture. */
+const metricSeriesSchema = z.enum(['training', 'architecture', 'validation'])
+type MetricSeries = z.infer<typeof metricSeriesSchema>
+
 const metricSchema = z
   .object({
     seq: z.int().describe('order of application, from 1'),
     atMs: z.int(),
     taskId: z.int(),
     kind: z.enum(['trainWeights', 'gateGradients', 'evaluatePaths']),
+    series: metricSeriesSchema
+      .optional()
+      .describe('curve that it belongs to; absent in what version 0.1.0 stored, where it follows from `kind`'),
     weightSteps: z.int().describe('weight steps done after this'),
     loss: z.number(),
     accuracy: z.number(),
@@ -186,6 +193,7 @@ const logEntrySchema = z
     agentId: z.string(),
     outcome: z.enum(['applied', 'stale']),
     work: taskWorkSchema,
+    private: z.unknown().optional().describe('what the strategy kept beside the work'),
     result: taskResultSchema,
     metric: metricSchema,
   })
@@ -200,6 +208,7 @@ export {
   logEntrySchema,
   type Metric,
   metricSchema,
+  type MetricSeries,
   type Phase,
   phaseSchema,
   type SearchStatus,

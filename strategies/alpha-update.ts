@@ -10,19 +10,10 @@
 // probability. A block whose active operation is Zero takes no update: neither alpha nor Adam's state.
 
 import type { SpaceLatency } from '../latency-lut/table/coverage.ts'
-import { type LatencyLoss, MAX_ALPHA } from '../protocol/index.ts'
+import type { LatencyLoss } from '../protocol/index.ts'
+import { type AdamSettings, adamStep, type AlphaState, type BlockState, isSound, withBlocks } from './adam.ts'
 import { logSumExp, softmax } from './distribution.ts'
 import { latencyGradient } from './latency-loss.ts'
-
-type AdamSettings = { readonly learningRate: number; readonly beta1: number; readonly beta2: number; readonly epsilon: number }
-
-/** Alpha and Adam's state, all [block][operation]; `steps` counts each block's own Adam steps. */
-type AlphaState = {
-  readonly alpha: readonly (readonly number[])[]
-  readonly firstMoment: readonly (readonly number[])[]
-  readonly secondMoment: readonly (readonly number[])[]
-  readonly steps: readonly number[]
-}
 
 /** What was sampled in one block and what came back; `gateGradients` is null where the block takes no update. */
 type BlockSample = {
@@ -51,24 +42,6 @@ function sampledLatencyMs(latency: SpaceLatency, samples: readonly BlockSample[]
   )
 }
 
-function updateBlock(
-  state: AlphaState,
-  block: number,
-  gradient: ReadonlyMap<number, number>,
-  adam: AdamSettings,
-): { alpha: number[]; firstMoment: number[]; secondMoment: number[]; steps: number } {
-  const steps = (state.steps[block] ?? 0) + 1
-  const firstMoment = (state.firstMoment[block] ?? []).map((m, i) => adam.beta1 * m + (1 - adam.beta1) * (gradient.get(i) ?? 0))
-  const secondMoment = (state.secondMoment[block] ?? []).map((v, i) => adam.beta2 * v + (1 - adam.beta2) * (gradient.get(i) ?? 0) ** 2)
-  const stepSize = adam.learningRate / (1 - adam.beta1 ** steps)
-  const correction = Math.sqrt(1 - adam.beta2 ** steps)
-  const alpha = (state.alpha[block] ?? []).map((value, i) => {
-    const deviation = Math.sqrt(secondMoment[i] ?? 0) / correction + adam.epsilon
-    return value - (stepSize * (firstMoment[i] ?? 0)) / deviation
-  })
-  return { alpha, firstMoment, secondMoment, steps }
-}
-
 /**
  * Alpha after one architecture step.
  *
@@ -88,11 +61,7 @@ function updateAlpha(
   const expectedMs = loss.kind === 'add#abs' ? sampledLatencyMs(latency, everything, state.alpha.map(softmax)) : sampledMs
   const { crossEntropyFactor, latencyFactor } = latencyGradient(loss, crossEntropy, expectedMs, targetMs)
 
-  const alpha = state.alpha.map((row) => [...row])
-  const firstMoment = state.firstMoment.map((row) => [...row])
-  const secondMoment = state.secondMoment.map((row) => [...row])
-  const steps = [...state.steps]
-  let updatedBlocks = 0
+  const changed = new Map<number, BlockState>()
   for (const [block, sample] of samples.entries()) {
     if (sample.gateGradients === null) continue
     const prob = probabilities[block] as number[]
@@ -108,24 +77,15 @@ function updateAlpha(
         return [operation, crossEntropyFactor * ofCrossEntropy + latencyFactor * ofLatency]
       }),
     )
-    const updated = updateBlock(state, block, gradient, adam)
+    const updated = adamStep(state, block, gradient, adam)
     if (form === 'two') {
       const before = logSumExp(sample.operations.map((operation) => state.alpha[block]?.[operation] ?? 0))
       const after = logSumExp(sample.operations.map((operation) => updated.alpha[operation] as number))
       for (const operation of sample.operations) updated.alpha[operation] = (updated.alpha[operation] as number) - (after - before)
     }
-    // Saturated: the choice is made. Keeping the block as it is loses nothing and keeps every probability a number.
-    const sound =
-      updated.alpha.every((value) => Math.abs(value) <= MAX_ALPHA) &&
-      [...updated.firstMoment, ...updated.secondMoment].every(Number.isFinite)
-    if (!sound) continue
-    alpha[block] = updated.alpha
-    firstMoment[block] = updated.firstMoment
-    secondMoment[block] = updated.secondMoment
-    steps[block] = updated.steps
-    updatedBlocks += 1
+    if (isSound(updated)) changed.set(block, updated)
   }
-  return { state: { alpha, firstMoment, secondMoment, steps }, expectedMs: sampledMs, updatedBlocks }
+  return { state: withBlocks(state, changed), expectedMs: sampledMs, updatedBlocks: changed.size }
 }
 
-export { type AdamSettings, type AlphaState, type AlphaUpdate, type BlockSample, updateAlpha }
+export { type AlphaUpdate, type BlockSample, updateAlpha }

@@ -1,18 +1,18 @@
-import type { SearchConfig } from '../protocol/index.ts'
+import type { StrategyName } from '../protocol/index.ts'
 import { proxylessGradient } from './proxyless-gradient.ts'
+import { proxylessReinforce } from './proxyless-reinforce.ts'
 import type { Strategy } from './strategy.ts'
 
-type StrategyName = SearchConfig['strategy']['name']
-
-const strategies = {
+/** Of each, nothing is known but the interface: its state is parsed by `stateSchema` and passed back as it came. */
+const strategies: { readonly [Name in StrategyName]: Strategy<unknown> } = {
   'proxyless-g': proxylessGradient,
-} satisfies Record<StrategyName, unknown>
+  'proxyless-r': proxylessReinforce,
+}
 
-/** The strategy of this name. Its state is opaque to the caller: parsed by `stateSchema`, passed back as it came. */
 function findStrategy(name: StrategyName): Strategy<unknown> {
-  return strategies[name] as Strategy<unknown>
+  return strategies[name]
 }
 
 export { findStrategy }
 export type { Attendance, Member, Outstanding } from './rounds.ts'
-export type { Absorbed, Description, Proposal, Strategy, StrategyContext } from './strategy.ts'
+export type { Absorbed, Assignment, Description, Proposal, Strategy, StrategyContext } from './strategy.ts'

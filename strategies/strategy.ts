@@ -5,7 +5,7 @@ import type * as z from 'zod'
 import type { SpaceLatency } from '../latency-lut/table/coverage.ts'
 import type { Space } from '../search-space/index.ts'
 import type { Attendance } from './rounds.ts'
-import type { Phase, SearchConfig, TaskResult, TaskWork } from '../protocol/index.ts'
+import type { MetricSeries, Phase, SearchConfig, TaskResult, TaskWork } from '../protocol/index.ts'
 
 /** What stays the same during a search. */
 type StrategyContext = {
@@ -14,19 +14,25 @@ type StrategyContext = {
   readonly config: SearchConfig
 }
 
+/** Work for an agent, and what the coordinator keeps beside it until its result is there. */
+type Assignment = {
+  readonly work: TaskWork
+  /** Plain JSON; no agent sees it. */
+  readonly private?: unknown
+}
+
 type Proposal<State> =
-  | { readonly kind: 'work'; readonly state: State; readonly work: TaskWork }
+  | ({ readonly kind: 'work'; readonly state: State } & Assignment)
   /** Nothing to hand out until more results arrive. */
   | { readonly kind: 'wait' }
   /** All work has been proposed; the search ends with its last outstanding task. */
   | { readonly kind: 'done' }
 
+/** `series`: which of the search's curves the result belongs to. */
 type Absorbed<State> =
-  | { readonly kind: 'applied'; readonly state: State; readonly metric: AbsorbedMetric }
+  | { readonly kind: 'applied'; readonly series: MetricSeries; readonly state: State; readonly metric: AbsorbedMetric }
   /** Too old to be used; counted, not applied. */
-  | { readonly kind: 'stale'; readonly state: State }
-  /** The result does not answer the task: `path` names the field. Nothing has changed. */
-  | { readonly kind: 'refused'; readonly path: string; readonly message: string }
+  | { readonly kind: 'stale'; readonly series: MetricSeries; readonly state: State }
 
 type AbsorbedMetric = { readonly loss: number; readonly correct: number; readonly images: number }
 
@@ -48,11 +54,11 @@ type Strategy<State> = {
   init(context: StrategyContext): State
   /** The next piece of work for the agent that asks. Without `attendance`: for one that is alone. */
   propose(state: State, context: StrategyContext, attendance?: Attendance): Proposal<State>
-  /** Takes in the result of `work`; called at most once for each piece of work that was proposed. */
-  absorb(state: State, work: TaskWork, result: TaskResult, context: StrategyContext): Absorbed<State>
+  /** Takes in a result that answers its work (resultMismatch); called at most once for each piece of work that was proposed. */
+  absorb(state: State, assignment: Assignment, result: TaskResult, context: StrategyContext): Absorbed<State>
   /** The architecture as of now, one operation index per block. */
   derive(state: State, context: StrategyContext): number[]
   describe(state: State, context: StrategyContext): Description
 }
 
-export type { Absorbed, AbsorbedMetric, Description, Proposal, Strategy, StrategyContext }
+export type { Absorbed, AbsorbedMetric, Assignment, Description, Proposal, Strategy, StrategyContext }

@@ -8,7 +8,8 @@
 const none = () => ({ x: [], y: [] })
 
 export function createHistory() {
-  const kinds = { trainWeights: 'training', gateGradients: 'architecture', evaluatePaths: 'validation' }
+  // Of metrics that version 0.1.0 stored.
+  const kinds = /** @type {const} */ ({ trainWeights: 'training', gateGradients: 'architecture', evaluatePaths: 'validation' })
   const history = {
     /** Number of the last metric held; 0 before the first. */
     lastSeq: 0,
@@ -24,7 +25,7 @@ export function createHistory() {
       for (const metric of metrics) {
         if (metric.seq <= history.lastSeq) continue
         history.lastSeq = metric.seq
-        const kind = /** @type {'training' | 'architecture' | 'validation'} */ (kinds[metric.kind])
+        const kind = metric.series ?? kinds[metric.kind]
         if (kind === 'architecture') history.warmupEnd ??= metric.weightSteps
         if (kind) {
           add(history.loss[kind], metric.weightSteps, metric.loss)

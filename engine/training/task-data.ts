@@ -14,8 +14,13 @@ type TaskData = {
 function createTaskData(dataset: Dataset, { seed, training }: SearchConfig): TaskData {
   const { batchSize, augmentation: settings } = training
   const shares = splitShares(dataset.train.count, seed, training.shares)
-  const batchesPerPath = (work: TaskWork) =>
-    work.kind === 'evaluatePaths' ? Math.max(1, Math.floor(Math.min(work.images, shares.validation.length) / batchSize)) : 1
+  const batchesPerPath = (work: TaskWork) => {
+    if (work.kind !== 'evaluatePaths') return 1
+    return work.batches?.count ?? Math.max(1, Math.floor(Math.min(work.images ?? 0, shares.validation.length) / batchSize))
+  }
+  const architectureBatch = (number: number): BatchRequest => {
+    return { split: 'train', indices: batchIndices(shares.architecture, batchSize, number, `architecture/${seed}`) }
+  }
   return {
     shares,
     batchesPerPath,
@@ -27,9 +32,10 @@ function createTaskData(dataset: Dataset, { seed, training }: SearchConfig): Tas
           return { split: 'train', indices, augmentation: { settings, seed: ['augmentation', seed, number] } }
         }
         case 'gateGradients':
-          return { split: 'train', indices: batchIndices(shares.architecture, batchSize, work.firstStep + step, `architecture/${seed}`) }
+          return architectureBatch(work.firstStep + step)
         case 'evaluatePaths': {
           const batch = step % batchesPerPath(work)
+          if (work.batches) return architectureBatch(work.batches.first + batch)
           return { split: 'train', indices: shares.validation.subarray(batch * batchSize, (batch + 1) * batchSize) }
         }
         default:

@@ -4,14 +4,12 @@ import { coverSpace, predictedPart, type SpaceLatency } from '../../latency-lut/
 import { fillMissing, type Refused } from '../../latency-lut/table/prediction.ts'
 import type { LatencyTable } from '../../latency-lut/table/table.ts'
 import { createSpace, elementCount, resolveSpaceConfig, type Space, SpaceError } from '../../search-space/index.ts'
-import { MAX_SHARD_BYTES, MAX_SHARDS, MAX_TASK_GATES, planShards, ProblemError, type SearchConfig } from '../../protocol/index.ts'
+import { MAX_SHARD_BYTES, MAX_SHARDS, planShards, ProblemError, type SearchConfig } from '../../protocol/index.ts'
 import { findStrategy, type StrategyContext } from '../../strategies/index.ts'
 import type { SearchSetup, SearchStore } from './store.ts'
 
 /** How many missing keys a refusal lists. */
 const MAX_KEYS_NAMED = 50
-/** ln E must stay positive in the `mul#log` loss. */
-const MIN_LOG_LOSS_MS = 1
 /** Beyond this a table holds no milliseconds, and sums of it may no longer be numbers. */
 const MAX_LATENCY_MS = 1e12
 const FLOAT_BYTES = 4
@@ -65,17 +63,6 @@ function checkLatency(space: Space, table: LatencyTable): SpaceLatency {
   )
 }
 
-function checkLoss(config: SearchConfig, latency: SpaceLatency): void {
-  if (config.latency.loss.kind !== 'mul#log') return
-  const fastest = latency.operationMs.reduce((sum, block) => sum + Math.min(...block), latency.fixedMs)
-  if (fastest > MIN_LOG_LOSS_MS && config.latency.targetMs > MIN_LOG_LOSS_MS) return
-  const path = config.latency.targetMs > MIN_LOG_LOSS_MS ? 'latency.loss' : 'latency.targetMs'
-  const message =
-    `the mul#log loss takes logarithms of milliseconds, so the target (${config.latency.targetMs} ms) and the fastest ` +
-    `architecture (${fastest.toFixed(3)} ms) must be above ${MIN_LOG_LOSS_MS} ms; measure a larger batch, or use add#linear or add#abs`
-  throw new ProblemError('invalid-request', message, [{ path, message }])
-}
-
 /** What does not fit a message, an isolate or a row of storage is refused here, not found out when an agent comes. */
 function checkSizes(space: Space, config: SearchConfig): void {
   for (const spec of space.weightSpecs) {
@@ -89,17 +76,6 @@ function checkSizes(space: Space, config: SearchConfig): void {
       `${count} shards of ${config.weights.shardBytes} bytes would be needed; expected at most ${MAX_SHARDS} (shardBytes may be up to ${MAX_SHARD_BYTES})`,
     )
   }
-  const gates = space.blocks.reduce(
-    (sum, block) => sum + (config.strategy.form === 'two' ? Math.min(2, block.operations.length) : block.operations.length),
-    0,
-  )
-  const mostSteps = Math.floor(MAX_TASK_GATES / gates)
-  if (config.tasks.architectureSteps > mostSteps) {
-    refuse(
-      'tasks.architectureSteps',
-      `expected at most ${mostSteps} for a space with ${gates} gates per step, got ${config.tasks.architectureSteps}`,
-    )
-  }
 }
 
 /** Setup of a new search. Throws ProblemError `invalid-request` or `missing-latencies`. */
@@ -108,7 +84,6 @@ function createSetup(searchId: string, config: SearchConfig, table: LatencyTable
   checkSizes(space, config)
   const complete = completeTable(space, table, config.latency.missing)
   const latency = checkLatency(space, complete)
-  checkLoss(config, latency)
   const predicted = predictedPart(space, complete)
   const { entries: _, ...pinned } = table
   return {

@@ -9,11 +9,13 @@ import {
   type LeaseRef,
   type LeaseResponse,
   MAX_AGENTS,
+  type MetricSeries,
   type Phase,
   ProblemError,
   ROUND_WAIT_MS,
   type RegisterRequest,
   type ReleaseRequest,
+  resultMismatch,
   type SubmitRequest,
   type SubmitResponse,
   type TaskWork,
@@ -234,7 +236,7 @@ function leaseTask(search: OpenSearch, agentId: string, leaseId: string, nowMs: 
       startedAtMs: state.startedAtMs ?? nowMs,
       counts: { ...state.counts, created: taskId },
     })
-    return hand({ taskId, work: proposal.work, lease })
+    return hand({ taskId, work: proposal.work, ...(proposal.private !== undefined && { private: proposal.private }), lease })
   })
 }
 
@@ -299,6 +301,13 @@ function withThroughput(
   }
 }
 
+/** Where the last results of a curve are kept. */
+const recentOf = {
+  training: 'trainWeights',
+  architecture: 'gateGradients',
+  validation: 'evaluatePaths',
+} as const satisfies Record<MetricSeries, keyof SearchState['recent']>
+
 function addRecent(list: readonly Recent[], entry: Recent): Recent[] {
   return [...list, entry].slice(-RECENT_RESULTS)
 }
@@ -324,16 +333,16 @@ function submitResult(search: OpenSearch, request: SubmitRequest, nowMs: number)
       store.writeState({ ...state, counts: { ...state.counts, duplicates: state.counts.duplicates + 1 } })
       return { kind: 'duplicate' }
     }
-    const absorbed = strategy.absorb(state.strategy, task.work, request.result, context)
-    if (absorbed.kind === 'refused') {
-      throw new ProblemError('bad-numbers', `${absorbed.path}: ${absorbed.message}`, [{ path: absorbed.path, message: absorbed.message }])
-    }
+    const mismatch = resultMismatch(task.work, request.result, context.space)
+    if (mismatch) throw new ProblemError('bad-numbers', `${mismatch.path}: ${mismatch.message}`, [mismatch])
+    const absorbed = strategy.absorb(state.strategy, task, request.result, context)
     const applied = absorbed.kind === 'applied'
     const metric = applied ? absorbed.metric : { loss: 0, correct: 0, images: 1 }
     const { kind } = request.result
     const description = strategy.describe(absorbed.state, context)
     const steps = task.work.kind === 'trainWeights' ? task.work.paths.length : description.weightSteps.done
-    const recent = applied ? { ...state.recent, [kind]: addRecent(state.recent[kind], { atMs: nowMs, ...metric, steps }) } : state.recent
+    const list = recentOf[absorbed.series]
+    const recent = applied ? { ...state.recent, [list]: addRecent(state.recent[list], { atMs: nowMs, ...metric, steps }) } : state.recent
     const finishes = outstanding.length === 1 && strategy.propose(absorbed.state, context).kind === 'done'
     const done = state.counts.done + (applied ? 1 : 0)
     const stale = state.counts.stale + (applied ? 0 : 1)
@@ -353,12 +362,14 @@ function submitResult(search: OpenSearch, request: SubmitRequest, nowMs: number)
       agentId: agent.agentId,
       outcome: applied ? 'applied' : 'stale',
       work: task.work,
+      ...(task.private !== undefined && { private: task.private }),
       result: request.result,
       metric: {
         seq: done + stale,
         atMs: nowMs,
         taskId: task.taskId,
         kind,
+        series: absorbed.series,
         weightSteps: description.weightSteps.done,
         loss: metric.loss,
         accuracy: metric.correct / metric.images,

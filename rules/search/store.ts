@@ -54,6 +54,8 @@ type Recent = z.infer<typeof recentSchema>
 const outstandingTaskSchema = z.strictObject({
   taskId: z.int(),
   work: taskWorkSchema,
+  /** The strategy's own, beside the work. */
+  private: z.unknown().optional(),
   /** Null while the task waits to be handed out again. */
   lease: z
     .strictObject({

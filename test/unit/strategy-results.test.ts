@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import { ProblemError, type TaskResult, type TaskWork } from '../../protocol/index.ts'
+import { ProblemError, resultMismatch, type TaskResult, type TaskWork } from '../../protocol/index.ts'
 import type { StrategyContext } from '../../strategies/index.ts'
 import { proxylessGradient } from '../../strategies/proxyless-gradient.ts'
 import { answerWork, makeContext, type SearchOptions } from '../fixtures/searches.ts'
@@ -43,9 +43,8 @@ describe('a result that does not answer its task', () => {
     'is refused: %s answered by %s',
     (asked, answered) => {
       const { context } = gateCase()
-      const { state, work } = firstWork(context, asked)
-      expect(absorb(state, work, ofKind(answered), context)).toEqual({
-        kind: 'refused',
+      const { work } = firstWork(context, asked)
+      expect(resultMismatch(work, ofKind(answered), context.space)).toEqual({
         path: 'result.kind',
         message: `expected ${asked}, got ${answered}`,
       })
@@ -53,29 +52,26 @@ describe('a result that does not answer its task', () => {
   )
 
   it('is refused: another number of steps', () => {
-    const { context, state, work, result } = gateCase()
-    expect(absorb(state, work, { ...result, steps: result.steps.slice(1) }, context)).toEqual({
-      kind: 'refused',
+    const { context, work, result } = gateCase()
+    expect(resultMismatch(work, { ...result, steps: result.steps.slice(1) }, context.space)).toEqual({
       path: 'result.steps',
       message: 'expected 2 steps, got 1',
     })
   })
 
   it('is refused: another number of blocks', () => {
-    const { context, state, work, result } = gateCase()
+    const { context, work, result } = gateCase()
     result.steps[1]?.gateGradients.pop()
-    expect(absorb(state, work, result, context)).toEqual({
-      kind: 'refused',
+    expect(resultMismatch(work, result, context.space)).toEqual({
       path: 'result.steps[1].gateGradients',
       message: 'expected 2 blocks, got 1',
     })
   })
 
   it('is refused: another number of gates', () => {
-    const { context, state, work, result } = gateCase({ zero: false })
+    const { context, work, result } = gateCase({ zero: false })
     result.steps[0]?.gateGradients[1]?.push(0)
-    expect(absorb(state, work, result, context)).toEqual({
-      kind: 'refused',
+    expect(resultMismatch(work, result, context.space)).toEqual({
       path: 'result.steps[0].gateGradients[1]',
       message: 'expected 2 numbers, got 3 numbers',
     })
@@ -83,7 +79,7 @@ describe('a result that does not answer its task', () => {
 
   it('is refused: null where gradients are wanted, and gradients where the active operation is Zero', () => {
     // Zero is operation 2; block 0 is sure to choose it, block 1 sure not to.
-    const { context, state, work, result } = gateCase({
+    const { context, work, result } = gateCase({
       strategy: {
         warmupSteps: 0,
         archEvery: 1,
@@ -96,15 +92,13 @@ describe('a result that does not answer its task', () => {
     expect(result.steps[0]?.gateGradients[0]).toBeNull()
     const missing = structuredClone(result)
     missing.steps[0]!.gateGradients[1] = null
-    expect(absorb(state, work, missing, context)).toEqual({
-      kind: 'refused',
+    expect(resultMismatch(work, missing, context.space)).toEqual({
       path: 'result.steps[0].gateGradients[1]',
       message: 'expected 2 numbers, got null',
     })
     const extra = structuredClone(result)
     extra.steps[0]!.gateGradients[0] = [0, 0]
-    expect(absorb(state, work, extra, context)).toEqual({
-      kind: 'refused',
+    expect(resultMismatch(work, extra, context.space)).toEqual({
       path: 'result.steps[0].gateGradients[0]',
       message: 'expected null, got 2 numbers',
     })
@@ -112,10 +106,9 @@ describe('a result that does not answer its task', () => {
 
   it('is refused: another number of evaluated paths', () => {
     const { context } = gateCase()
-    const { state, work } = firstWork(context, 'evaluatePaths')
+    const { work } = firstWork(context, 'evaluatePaths')
     const one = { crossEntropy: 1, correct: 1, images: 2 }
-    expect(absorb(state, work, { kind: 'evaluatePaths', paths: [one, one] }, context)).toMatchObject({
-      kind: 'refused',
+    expect(resultMismatch(work, { kind: 'evaluatePaths', paths: [one, one] }, context.space)).toMatchObject({
       path: 'result.paths',
     })
   })
@@ -124,11 +117,11 @@ describe('a result that does not answer its task', () => {
 describe('a gate gradient', () => {
   it('is dropped and counted once alpha has moved on by more than maxStaleness versions', () => {
     const { context, state, work, result } = gateCase({ zero: false, strategy: { warmupSteps: 0, archEvery: 1, maxStaleness: 3 } })
-    const fresh = absorb({ ...state, alphaVersion: work.alphaVersion + 3 }, work, result, context)
+    const fresh = absorb({ ...state, alphaVersion: work.alphaVersion + 3 }, { work }, result, context)
     expect(fresh.kind).toBe('applied')
     const old = { ...state, alphaVersion: work.alphaVersion + 4 }
-    const stale = absorb(old, work, result, context)
-    expect(stale).toEqual({ kind: 'stale', state: { ...old, architectureStepsDone: 2 } })
+    const stale = absorb(old, { work }, result, context)
+    expect(stale).toEqual({ kind: 'stale', series: 'architecture', state: { ...old, architectureStepsDone: 2 } })
   })
 
   it('moves alpha by one step of Adam: the learning rate, against its sign, for the sampled pair only', () => {
@@ -142,7 +135,7 @@ describe('a gate gradient', () => {
     })
     const choice = work.steps[0]![0]!
     result.steps[0]!.gateGradients[0] = [2, -1]
-    const absorbed = absorb(state, work, result, context)
+    const absorbed = absorb(state, { work }, result, context)
     if (absorbed.kind !== 'applied') throw new Error('expected it to be applied')
     // Adam's first step with β1 = 0 is the learning rate; the shift is −ln((e^−0.25 + e^0.25)/2).
     const shift = Math.log(Math.cosh(0.25))
@@ -165,7 +158,7 @@ describe('a gate gradient', () => {
         ],
       },
     })
-    const absorbed = absorb(state, work, result, context)
+    const absorbed = absorb(state, { work }, result, context)
     if (absorbed.kind !== 'applied') throw new Error('expected it to be applied')
     expect(absorbed.state.alpha[0]).toEqual([-80, -80, 80])
     expect(absorbed.state.alpha[1]).not.toEqual([1, 0, -80])
@@ -188,7 +181,7 @@ describe('a gate gradient', () => {
     }
     let current = state
     for (let i = 0; i < 40; i++) {
-      const absorbed = absorb(current, { ...work, alphaVersion: current.alphaVersion }, result, context)
+      const absorbed = absorb(current, { work: { ...work, alphaVersion: current.alphaVersion } }, result, context)
       if (absorbed.kind !== 'applied') throw new Error('expected it to be applied')
       current = absorbed.state
       const numbers = [...current.alpha, ...current.firstMoment, ...current.secondMoment].flat()
@@ -200,7 +193,7 @@ describe('a gate gradient', () => {
 
   it('gives the mean loss and the sums of its steps as its metric', () => {
     const { context, state, work, result } = gateCase()
-    const absorbed = absorb(state, work, result, context)
+    const absorbed = absorb(state, { work }, result, context)
     const mean = ((result.steps[0]?.crossEntropy as number) + (result.steps[1]?.crossEntropy as number)) / 2
     expect(absorbed.kind === 'applied' && absorbed.metric).toEqual({ loss: expect.closeTo(mean, 12) as number, correct: 6, images: 16 })
   })

@@ -42,7 +42,7 @@ function makeBench(options: SearchOptions, members: Member[]) {
     deliver(taskId: number) {
       const task = out.get(taskId)
       if (!task) throw new Error(`task ${taskId} is not out`)
-      const absorbed = absorb(state, task.work, answerWork(task.work, context.space, taskId), context)
+      const absorbed = absorb(state, task, answerWork(task.work, context.space, taskId), context)
       if (absorbed.kind !== 'applied') throw new Error(`expected task ${taskId} to be applied, it was ${absorbed.kind}`)
       out.delete(taskId)
       state = absorbed.state

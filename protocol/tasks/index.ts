@@ -1,0 +1,85 @@
+// Work handed to agents and what comes back. A step number means the same mini-batch on every machine (docs/protocol.md),
+// so two agents never train on the same images of an epoch without having to talk.
+//
+// Each kind is a file of its own: the work, its result, and what the two must have to do with each other.
+
+import * as z from 'zod'
+import type { Space } from '../../search-space/index.ts'
+import { leaseIdSchema, taskIdSchema } from '../ids.ts'
+import { evaluatePathsMismatch, evaluatePathsResultSchema, evaluatePathsSchema, type EvaluationWork } from './evaluate-paths.ts'
+import { type GateChoice, gateGradientsMismatch, gateGradientsResultSchema, gateGradientsSchema, type GateWork } from './gate-gradients.ts'
+import type { Mismatch } from './parts.ts'
+import { trainWeightsMismatch, trainWeightsResultSchema, trainWeightsSchema, type WeightWork } from './train-weights.ts'
+
+const taskWorkSchema = z.discriminatedUnion('kind', [trainWeightsSchema, gateGradientsSchema, evaluatePathsSchema])
+type TaskWork = z.infer<typeof taskWorkSchema>
+type TaskKind = TaskWork['kind']
+type WorkOf<K extends TaskKind> = Extract<TaskWork, { kind: K }>
+
+const taskResultSchema = z.discriminatedUnion('kind', [trainWeightsResultSchema, gateGradientsResultSchema, evaluatePathsResultSchema])
+type TaskResult = z.infer<typeof taskResultSchema>
+type ResultOf<K extends TaskKind> = Extract<TaskResult, { kind: K }>
+
+/** Checks of results that are of the right kind and form. */
+const mismatches: { readonly [K in TaskKind]: (work: WorkOf<K>, result: ResultOf<K>, space: Pick<Space, 'blocks'>) => Mismatch | null } = {
+  trainWeights: trainWeightsMismatch,
+  gateGradients: gateGradientsMismatch,
+  evaluatePaths: evaluatePathsMismatch,
+}
+
+/** What of a result does not answer the work, or null. */
+function resultMismatch(work: TaskWork, result: TaskResult, space: Pick<Space, 'blocks'>): Mismatch | null {
+  if (work.kind !== result.kind) return { path: 'result.kind', message: `expected ${work.kind}, got ${result.kind}` }
+  const check = mismatches[work.kind] as (work: TaskWork, result: TaskResult, space: Pick<Space, 'blocks'>) => Mismatch | null
+  return check(work, result, space)
+}
+
+const taskSchema = z
+  .strictObject({
+    taskId: taskIdSchema,
+    leaseId: leaseIdSchema,
+    leaseMs: z.int().describe('the lease ends this long after the answer, or after the last heartbeat'),
+    work: taskWorkSchema,
+  })
+  .meta({ id: 'Task' })
+type Task = z.infer<typeof taskSchema>
+
+/** What the agent spent on a task. */
+const timingSchema = z.strictObject({
+  trainMs: z.number().min(0).max(1e12).describe('time in steps'),
+  idleMs: z.number().min(0).max(1e12).describe('time between tasks and waiting for the network since the last result'),
+  peakBytes: z
+    .int()
+    .min(0)
+    .optional()
+    .describe("most bytes that one step's activations and gradients took, summed over threads that ran at once"),
+  exchangeMs: z
+    .number()
+    .min(0)
+    .max(1e12)
+    .optional()
+    .describe(
+      'how long it takes until an agent has what another one learnt: the last delivery of a weight task, and the last lease and pull',
+    ),
+  bytesSent: z.int().min(0).optional().describe('of weights pushed since the last result, as they travelled'),
+  bytesReceived: z.int().min(0).optional().describe('of weights pulled since the last result, as they travelled'),
+})
+type Timing = z.infer<typeof timingSchema>
+
+export {
+  type EvaluationWork,
+  type GateChoice,
+  type GateWork,
+  resultMismatch,
+  type ResultOf,
+  type Task,
+  type TaskKind,
+  type TaskResult,
+  taskResultSchema,
+  taskSchema,
+  type TaskWork,
+  taskWorkSchema,
+  type Timing,
+  timingSchema,
+  type WeightWork,
+}

@@ -1,0 +1,22 @@
+// What the kinds of task have in common.
+
+import * as z from 'zod'
+import { MAX_MAGNITUDE } from '../limits.ts'
+
+const operationIndex = z.int().min(0).max(255)
+const pathSchema = z.array(operationIndex).max(1024).describe('one operation index per block')
+const step = z.int().min(0)
+const finite = z.number().min(-MAX_MAGNITUDE).max(MAX_MAGNITUDE)
+
+const counts = {
+  correct: z.int().min(0).describe('images classified rightly'),
+  images: z.int().min(1).describe('images seen'),
+}
+
+const notMoreThanImages = (result: { correct: number; images: number }) => result.correct <= result.images
+const moreThanImages = { path: ['correct'], message: 'expected at most as many as images' }
+
+/** What does not fit between a task and its result: `path` names the field of the result. */
+type Mismatch = { readonly path: string; readonly message: string }
+
+export { counts, finite, type Mismatch, moreThanImages, notMoreThanImages, operationIndex, pathSchema, step }

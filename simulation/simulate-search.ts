@@ -1,0 +1,139 @@
+// A whole search through the coordinator's own rules, on a clock that only moves when something happens, with agents that look
+// results up in a recorded benchmark instead of training. One agent is the plain loop; the same seed gives the same log.
+
+import { latencyTableSchema } from '../latency-lut/table/table.ts'
+import type { SearchConfig, TaskResult, TaskWork } from '../protocol/index.ts'
+import { createMemoryStore } from '../rules/search/memory-store.ts'
+import { createSetup, leaseTask, type OpenSearch, openSearch, registerAgent, startSearch, submitResult } from '../rules/search/index.ts'
+import { createRandom, createSpace, type Path, type Random, seedState, type Space } from '../search-space/index.ts'
+import { createEvents } from './events.ts'
+import type { RecordedBenchmark } from './recorded-benchmark.ts'
+
+const START_MS = 1_800_000_000_000
+const TABLE_VERSION = '0'.repeat(64)
+const FINGERPRINT = '0'.repeat(64)
+/** What a task takes on the clock, milliseconds; nothing but the order of events depends on it. */
+const TASK_MS = { trainWeights: 20, gateGradients: 50, evaluatePaths: 100 } as const satisfies Record<TaskWork['kind'], number>
+
+/** The benchmark has no training of an architecture that was asked for, or the strategy asks for what no record holds. */
+class SimulationError extends Error {
+  override readonly name = 'SimulationError'
+  readonly code: 'not-recorded' | 'not-recordable'
+
+  constructor(code: SimulationError['code'], message: string) {
+    super(message)
+    this.code = code
+  }
+}
+
+type SimulatedSearch = {
+  readonly search: OpenSearch
+  /** Architectures evaluated for the strategy, in the order in which their results came back. */
+  readonly evaluated: readonly Path[]
+  /** The most probable architecture now. */
+  derive(): number[]
+}
+
+type SimulationOptions = {
+  readonly benchmark: RecordedBenchmark
+  readonly config: SearchConfig
+  readonly agents?: number
+  /** Called after each architecture step, with the number of evaluations so far. */
+  readonly onStep?: (evaluations: number, derive: () => number[]) => void
+}
+
+/** A table in which every operation takes a microsecond for each thousand multiply-accumulates. */
+function tableByMacs(space: Space) {
+  const entries = Object.fromEntries(
+    space.measurableOperations().map(({ latencyKey, macs }) => [latencyKey, { meanMs: 0.01 + macs / 1e6, stdMs: 0, count: 1 }]),
+  )
+  return {
+    ...latencyTableSchema.parse({
+      name: 'macs',
+      device: { name: 'multiply-accumulates' },
+      runtime: { name: 'formula' },
+      inputShape: [...space.input],
+      entries,
+    }),
+    version: TABLE_VERSION,
+  }
+}
+
+function createAnswers({ benchmark, config }: SimulationOptions) {
+  const random: Random = createRandom(seedState('recorded', config.seed))
+  const { images } = benchmark
+  const correctOf = (path: Path): number => {
+    const recorded = benchmark.read(path)
+    if (recorded === 'not-recorded') throw new SimulationError('not-recorded', `${benchmark.name} has no training of ${path.join(' ')}`)
+    const accuracy = recorded.accuracies[random.integer(recorded.accuracies.length)] as number
+    return Math.round(accuracy * images)
+  }
+  return (work: TaskWork): TaskResult => {
+    switch (work.kind) {
+      case 'trainWeights':
+        return { kind: 'trainWeights', loss: 1, correct: 0, images: work.paths.length * config.training.batchSize }
+      case 'evaluatePaths':
+        return {
+          kind: 'evaluatePaths',
+          paths: work.paths.map((path) => {
+            const correct = correctOf(path)
+            return { crossEntropy: 1 - correct / images, correct, images }
+          }),
+        }
+      case 'gateGradients':
+        throw new SimulationError('not-recordable', 'gate gradients are of weights, and a recorded benchmark has none')
+      default:
+        return work satisfies never
+    }
+  }
+}
+
+/** Runs a search to its end. Throws SimulationError, and ProblemError where the configuration does not fit. */
+function simulateSearch(options: SimulationOptions): SimulatedSearch {
+  const { benchmark, config, agents = 1, onStep } = options
+  const space = createSpace(benchmark.space)
+  const events = createEvents(START_MS)
+  const store = createMemoryStore()
+  startSearch(() => store, createSetup('s000000000000', config, tableByMacs(space), START_MS))
+  const search = openSearch(store) as OpenSearch
+  const answer = createAnswers(options)
+  const evaluated: Path[] = []
+  const derive = () => search.strategy.derive(store.readState().strategy, search.context)
+  let leases = 0
+
+  const work = (agentId: string) => {
+    leases += 1
+    const leased = leaseTask(search, agentId, `l${String(leases).padStart(12, '0')}`, events.nowMs())
+    if (leased.kind === 'finished') return
+    if (leased.kind === 'wait') {
+      events.after(leased.retryAfterMs, () => work(agentId))
+      return
+    }
+    const { taskId, leaseId, work: given } = leased.task
+    const result = answer(given)
+    const trainMs = TASK_MS[given.kind]
+    events.after(trainMs, () => {
+      submitResult(search, { agentId, taskId, leaseId, result, timing: { trainMs, idleMs: 0 } }, events.nowMs())
+      if (given.kind === 'evaluatePaths' && given.batches) {
+        evaluated.push(...given.paths)
+        onStep?.(evaluated.length, derive)
+      }
+      work(agentId)
+    })
+  }
+  for (let i = 0; i < agents; i++) {
+    const dataset = {
+      name: 'recorded',
+      fingerprint: FINGERPRINT,
+      shape: [...space.input] as [number, number, number],
+      classes: space.classes,
+    }
+    const request = { name: `simulated ${i + 1}`, device: 'record', backend: 'record', lanes: 1, dataset: { ...dataset, trainImages: 1 } }
+    const { agentId } = registerAgent(search, request, `a${String(i + 1).padStart(12, '0')}`, START_MS)
+    events.after(0, () => work(agentId))
+  }
+  events.run()
+  return { search, evaluated, derive }
+}
+
+export { simulateSearch, SimulationError, type SimulationOptions }

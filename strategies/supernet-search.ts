@@ -1,0 +1,276 @@
+// What searches on one supernet with a distribution over each block's operations have in common: a warm-up of weight steps on
+// uniform paths, then rounds of weight steps on sampled paths with architecture steps between them, and now and then an
+// evaluation of the most probable architecture. What an architecture step is, and what its result does to alpha, is each
+// strategy's own. Steps are handed out in tasks of several, so what one sees of alpha may be some tasks old.
+
+import * as z from 'zod'
+import { expectedLatencyMs } from '../latency-lut/table/coverage.ts'
+import { ProblemError, type ResultOf, type TaskResult, type TaskWork } from '../protocol/index.ts'
+import { createRandom, randomStateSchema, type Random, type RandomState, seedState } from '../search-space/index.ts'
+import { argmax, entropy, softmax } from './distribution.ts'
+import { ALONE, type Attendance, openRound, type Round, roundSchema, takeTurn, untakenPlaces, withoutEnded, workOf } from './rounds.ts'
+import type { Absorbed, Assignment, Description, Proposal, Strategy, StrategyContext } from './strategy.ts'
+
+const DEFAULT_WARMUP_SHARE = 0.1
+
+const count = z.int().min(0)
+const rows = z.array(z.array(z.number()))
+
+/** Fields of the state of every such strategy. */
+const supernetShape = {
+  random: randomStateSchema,
+  alpha: rows,
+  firstMoment: rows,
+  secondMoment: rows,
+  steps: z.array(count),
+  alphaVersion: count,
+  entropyStart: z.number(),
+  /** Effective steps: what one agent alone would need for the same (rounds.ts). Those of a single agent are its mini-batches. */
+  weightStepsProposed: z.number().min(0),
+  weightStepsDone: z.number().min(0),
+  /** Mini-batches handed out; absent in states from before there were rounds, where it is `weightStepsProposed`. */
+  batchesProposed: count.optional(),
+  rounds: z.array(roundSchema).optional(),
+  architectureStepsProposed: count,
+  architectureStepsDone: count,
+  skippedBlocks: count,
+  evaluationsProposed: count,
+}
+const supernetStateSchema = z.strictObject(supernetShape)
+type SupernetState = z.infer<typeof supernetStateSchema>
+
+type SupernetSettings = {
+  readonly warmupSteps?: number | undefined
+  readonly archEvery: number
+  readonly initialDeviation: number
+  readonly initialAlpha?: readonly (readonly number[])[] | undefined
+  readonly evaluateEvery: number
+  readonly evaluateImages: number
+}
+
+type ArchitectureWork = { readonly firstStep: number; readonly steps: number; readonly random: Random }
+
+/** What a strategy adds. */
+type ArchitectureSteps<State extends SupernetState> = {
+  readonly stateSchema: z.ZodType<State>
+  settings(context: StrategyContext): SupernetSettings
+  /** The state to start with. Throws ProblemError `invalid-request` where the configuration does not fit the space. */
+  start(base: SupernetState, context: StrategyContext): State
+  /** How many architecture steps one task has. */
+  stepsOfTask(state: State, context: StrategyContext, attendance: Attendance): number
+  propose(state: State, context: StrategyContext, work: ArchitectureWork): Assignment
+  /** Takes in the result of what `propose` gave. `isStale` says that it is too old to be used. */
+  absorb(
+    state: State,
+    assignment: Assignment,
+    result: TaskResult,
+    context: StrategyContext,
+  ):
+    | { readonly kind: 'stale' }
+    | { readonly kind: 'applied'; readonly state: State; readonly loss: number; readonly correct: number; readonly images: number }
+  /** Architecture steps that an assignment stands for; null where it is none. */
+  stepsOf(work: TaskWork): number | null
+}
+
+function meanEntropy(alpha: readonly (readonly number[])[]): number {
+  return alpha.reduce((sum, row) => sum + entropy(softmax(row)), 0) / alpha.length
+}
+
+function startingAlpha(context: StrategyContext, { initialAlpha, initialDeviation }: SupernetSettings, random: Random): number[][] {
+  const { blocks } = context.space
+  if (!initialAlpha) return blocks.map((block) => block.operations.map(() => random.normal() * initialDeviation))
+  if (initialAlpha.length !== blocks.length) {
+    const message = `expected ${blocks.length} rows, one per block, got ${initialAlpha.length}`
+    throw new ProblemError('invalid-request', `strategy.initialAlpha: ${message}`, [{ path: 'strategy.initialAlpha', message }])
+  }
+  for (const [index, block] of blocks.entries()) {
+    const got = initialAlpha[index]?.length
+    if (got !== block.operations.length) {
+      const path = `strategy.initialAlpha[${index}]`
+      const message = `expected ${block.operations.length} numbers, one per operation of block ${block.name}, got ${got}`
+      throw new ProblemError('invalid-request', `${path}: ${message}`, [{ path, message }])
+    }
+  }
+  return initialAlpha.map((row) => [...row])
+}
+
+function startingState(context: StrategyContext, settings: SupernetSettings): SupernetState {
+  const random = createRandom(seedState('strategy', context.config.seed))
+  const alpha = startingAlpha(context, settings, random)
+  const zeros = alpha.map((row) => row.map(() => 0))
+  return {
+    random: random.state(),
+    batchesProposed: 0,
+    rounds: [],
+    alpha,
+    firstMoment: zeros,
+    secondMoment: zeros,
+    steps: alpha.map(() => 0),
+    alphaVersion: 0,
+    entropyStart: meanEntropy(alpha),
+    weightStepsProposed: 0,
+    weightStepsDone: 0,
+    architectureStepsProposed: 0,
+    architectureStepsDone: 0,
+    skippedBlocks: 0,
+    evaluationsProposed: 0,
+  }
+}
+
+function warmupSteps({ config }: StrategyContext, settings: SupernetSettings): number {
+  const { steps } = config.training
+  return Math.min(steps, settings.warmupSteps ?? Math.round(steps * DEFAULT_WARMUP_SHARE))
+}
+
+/** A round from where the last one ends, to the end of the warm-up or of the search at most. */
+function nextRound(state: SupernetState, context: StrategyContext, warmup: number, attendance: Attendance, random: Random): Round {
+  const { asker, members } = attendance
+  const { training, tasks } = context.config
+  const from = state.weightStepsProposed
+  const uniform = from < warmup
+  return openRound(
+    {
+      probabilities: state.alpha.map((row) => (uniform ? row.map(() => 1 / row.length) : softmax(row))),
+      uniform,
+      members: members.some(({ agentId }) => agentId === asker.agentId) ? members : [...members, asker],
+      weightSteps: tasks.weightSteps,
+      from,
+      end: uniform ? warmup : training.steps,
+      firstBatch: state.batchesProposed ?? from,
+    },
+    random,
+  )
+}
+
+/** Weight steps for the one that asks; null where it has to wait, or where all have been handed out. */
+function proposeWeights<State extends SupernetState>(
+  state: State,
+  context: StrategyContext,
+  warmup: number,
+  attendance: Attendance,
+): Proposal<State> | null {
+  const { asker, outstanding, nextTaskId } = attendance
+  const rounds = state.rounds ?? []
+  const isAllProposed = state.weightStepsProposed >= context.config.training.steps
+  const turn = takeTurn(rounds, attendance, isAllProposed)
+  if (turn.kind === 'wait') return null
+  const random = createRandom(state.random as RandomState)
+  const opened = turn.kind === 'open' ? nextRound(state, context, warmup, attendance, random) : null
+  const place = turn.kind === 'seat' ? turn : untakenPlaces(opened ? [opened] : []).find(({ seat }) => seat.agentId === asker.agentId)
+  if (!place) throw new Error(`no seat for agent ${asker.agentId} in the round that it opened`)
+  const { round, seat } = place
+  const work = workOf(round, seat, context.config.tasks.weightSteps, random)
+  const taken = { ...seat, agentId: asker.agentId, taskId: nextTaskId }
+  const seated: Round = { ...round, seats: round.seats.map((other) => (other === seat ? taken : other)) }
+  const all = opened ? [...rounds, seated] : rounds.map((other) => (other === round ? seated : other))
+  const batches = opened ? opened.seats.reduce((sum, { lanes, steps }) => sum + lanes * steps, 0) : 0
+  return {
+    kind: 'work',
+    work,
+    state: {
+      ...state,
+      random: random.state(),
+      weightStepsProposed: opened ? opened.from + opened.effective : state.weightStepsProposed,
+      batchesProposed: (state.batchesProposed ?? state.weightStepsProposed) + batches,
+      rounds: withoutEnded(all, [...outstanding, { taskId: nextTaskId, agentId: asker.agentId, overdue: false }]),
+    },
+  }
+}
+
+function derive(state: SupernetState): number[] {
+  return state.alpha.map(argmax)
+}
+
+function createSupernetSearch<State extends SupernetState>(architecture: ArchitectureSteps<State>): Strategy<State> {
+  const warmupOf = (context: StrategyContext) => warmupSteps(context, architecture.settings(context))
+
+  const evaluation = (state: State, evaluationsProposed: number, images: number): Proposal<State> => ({
+    kind: 'work',
+    work: { kind: 'evaluatePaths', paths: [derive(state)], images },
+    state: { ...state, evaluationsProposed },
+  })
+
+  const proposeArchitecture = (state: State, context: StrategyContext, steps: number): Proposal<State> => {
+    const random = createRandom(state.random as RandomState)
+    const firstStep = state.architectureStepsProposed
+    const assignment = architecture.propose(state, context, { firstStep, steps, random })
+    return { kind: 'work', ...assignment, state: { ...state, random: random.state(), architectureStepsProposed: firstStep + steps } }
+  }
+
+  const propose = (state: State, context: StrategyContext, attendance: Attendance = ALONE): Proposal<State> => {
+    const { training } = context.config
+    const { archEvery, evaluateEvery, evaluateImages } = architecture.settings(context)
+    const warmup = warmupOf(context)
+    const weightsProposed = state.weightStepsProposed
+    const allWeightsProposed = weightsProposed >= training.steps
+
+    const evaluationsDue = Math.floor(weightsProposed / evaluateEvery)
+    // The last evaluation comes after the last architecture steps.
+    if (state.evaluationsProposed < evaluationsDue && !allWeightsProposed) return evaluation(state, evaluationsDue, evaluateImages)
+
+    const architectureDue = Math.floor(Math.max(0, weightsProposed - warmup) / archEvery) - state.architectureStepsProposed
+    // Others may be waiting for an agent that has not taken its seat yet; architecture steps wait for nobody.
+    const untaken = untakenPlaces(state.rounds ?? [])
+    const hasSeat = untaken.some(({ seat }) => seat.agentId === attendance.asker.agentId)
+    const seated = hasSeat ? proposeWeights(state, context, warmup, attendance) : null
+    if (seated) return seated
+
+    const atOnce = architecture.stepsOfTask(state, context, attendance)
+    if (architectureDue >= atOnce || (allWeightsProposed && architectureDue > 0)) {
+      return proposeArchitecture(state, context, Math.min(architectureDue, atOnce))
+    }
+
+    if (!allWeightsProposed || untaken.length > 0) return proposeWeights(state, context, warmup, attendance) ?? { kind: 'wait' }
+    const evaluations = Math.ceil(training.steps / evaluateEvery)
+    return state.evaluationsProposed < evaluations ? evaluation(state, evaluations, evaluateImages) : { kind: 'done' }
+  }
+
+  const absorb = (state: State, assignment: Assignment, result: TaskResult, context: StrategyContext): Absorbed<State> => {
+    const { work } = assignment
+    const steps = architecture.stepsOf(work)
+    if (steps !== null) {
+      const done = { architectureStepsDone: state.architectureStepsDone + steps }
+      const absorbed = architecture.absorb(state, assignment, result, context)
+      if (absorbed.kind === 'stale') return { kind: 'stale', series: 'architecture', state: { ...state, ...done } }
+      const { loss, correct, images } = absorbed
+      const next = { ...absorbed.state, ...done, alphaVersion: state.alphaVersion + 1 }
+      return { kind: 'applied', series: 'architecture', metric: { loss, correct, images }, state: next }
+    }
+    if (work.kind === 'trainWeights') {
+      const { loss, correct, images } = result as ResultOf<'trainWeights'>
+      const weightStepsDone = state.weightStepsDone + (work.schedule?.counts ?? work.paths.length)
+      return { kind: 'applied', series: 'training', metric: { loss, correct, images }, state: { ...state, weightStepsDone } }
+    }
+    const { crossEntropy, correct, images } = (result as ResultOf<'evaluatePaths'>).paths[0] as ResultOf<'evaluatePaths'>['paths'][number]
+    return { kind: 'applied', series: 'validation', metric: { loss: crossEntropy, correct, images }, state }
+  }
+
+  const describe = (state: State, context: StrategyContext): Description => {
+    const probabilities = state.alpha.map(softmax)
+    const perBlock = probabilities.map(entropy)
+    const total = perBlock.reduce((sum, value) => sum + value, 0)
+    const started = state.weightStepsDone + state.architectureStepsDone > 0
+    const warm = state.weightStepsDone < warmupOf(context)
+    return {
+      alpha: state.alpha,
+      alphaVersion: state.alphaVersion,
+      probabilities,
+      entropy: { total, mean: total / perBlock.length, perBlock, start: state.entropyStart },
+      expectedLatencyMs: expectedLatencyMs(context.latency, probabilities),
+      weightSteps: { done: Math.round(state.weightStepsDone), total: context.config.training.steps },
+      architectureSteps: { done: state.architectureStepsDone, skippedBlocks: state.skippedBlocks },
+      phase: !started ? 'waiting' : warm ? 'warmup' : 'searching',
+    }
+  }
+
+  return {
+    stateSchema: architecture.stateSchema,
+    init: (context) => architecture.start(startingState(context, architecture.settings(context)), context),
+    propose,
+    absorb,
+    derive,
+    describe,
+  }
+}
+
+export { type ArchitectureSteps, createSupernetSearch, supernetShape, type SupernetState, supernetStateSchema }

@@ -1,0 +1,71 @@
+// What holds for every strategy. The table of cases names them all, or does not compile.
+
+import fc from 'fast-check'
+import { describe, expect, it } from 'vitest'
+import { resultMismatch, type StrategyName } from '../../protocol/index.ts'
+import { type Assignment, findStrategy } from '../../strategies/index.ts'
+import { answerWork, makeContext, type SearchOptions } from '../fixtures/searches.ts'
+
+const cases: { readonly [Name in StrategyName]: SearchOptions } = {
+  'proxyless-g': { steps: 20, strategy: { name: 'proxyless-g', warmupSteps: 4, archEvery: 2, evaluateEvery: 6 } },
+  'proxyless-r': { steps: 20, strategy: { name: 'proxyless-r', warmupSteps: 4, archEvery: 2, evaluateEvery: 6, samples: 3, images: 64 } },
+}
+/** More tasks than any of the searches above has. */
+const MOST_TASKS = 200
+
+const throughJson = <T>(value: T): T => JSON.parse(JSON.stringify(value)) as T
+
+describe.each(Object.entries(cases))('%s', (name, options) => {
+  const strategy = findStrategy(name as StrategyName)
+  const context = makeContext(options)
+  const answer = ({ work }: Assignment, taskId: number) => answerWork(work, context.space, taskId)
+
+  it('comes to its end, whatever order results come in, and can be stored between any two calls', () => {
+    fc.assert(
+      fc.property(fc.array(fc.nat({ max: 6 }), { minLength: 1, maxLength: 60 }), (order) => {
+        let state = strategy.init(context)
+        const outstanding: (Assignment & { taskId: number })[] = []
+        const log: (Assignment & { taskId: number })[] = []
+        for (let turn = 0; ; turn++) {
+          expect(turn).toBeLessThan(3 * MOST_TASKS)
+          state = strategy.stateSchema.parse(throughJson(state))
+          const proposal = strategy.propose(state, context)
+          if (proposal.kind === 'wait') expect(outstanding, 'waits for nothing').not.toEqual([])
+          if (proposal.kind === 'done' && outstanding.length === 0) break
+          const pick = order[turn % order.length] as number
+          if (proposal.kind === 'work' && (pick < 3 || outstanding.length === 0)) {
+            const { state: next, ...assignment } = proposal
+            state = next
+            outstanding.push({ ...throughJson(assignment), taskId: log.length + outstanding.length + 1 })
+            continue
+          }
+          const [task] = outstanding.splice(pick % outstanding.length, 1)
+          if (!task) continue
+          const result = answer(task, task.taskId)
+          expect(resultMismatch(task.work, result, context.space)).toBeNull()
+          const before = throughJson(state)
+          state = strategy.absorb(state, task, result, context).state
+          expect(before, 'absorb changed what it was given').toEqual(throughJson(before))
+          log.push(task)
+          expect(strategy.derive(state, context)).toHaveLength(context.space.blocks.length)
+        }
+        const { weightSteps, architectureSteps, probabilities } = strategy.describe(state, context)
+        expect(weightSteps).toEqual({ done: 20, total: 20 })
+        expect(architectureSteps.done).toBe(8)
+        for (const row of probabilities) expect(row.reduce((sum, p) => sum + p, 0)).toBeCloseTo(1, 12)
+
+        // The log is enough to come to the same distribution, bit for bit.
+        let replayed = strategy.init(context)
+        for (const entry of throughJson(log)) replayed = strategy.absorb(replayed, entry, answer(entry, entry.taskId), context).state
+        expect(strategy.describe(replayed, context).alpha).toEqual(strategy.describe(state, context).alpha)
+      }),
+      { numRuns: 20 },
+    )
+  })
+
+  it('describes and derives at any time, the very first included', () => {
+    const state = strategy.init(context)
+    expect(strategy.describe(state, context)).toMatchObject({ phase: 'waiting', weightSteps: { done: 0, total: 20 } })
+    expect(strategy.derive(state, context)).toHaveLength(context.space.blocks.length)
+  })
+})
