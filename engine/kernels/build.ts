@@ -1,15 +1,15 @@
 // Compiles kernels/assembly to dist/kernels: one module with SIMD, one with relaxed SIMD (fused multiply-add) as well.
-// Run by `npm run prepare`; skips when both are newer than their sources.
+// Run by `npm run prepare`, for the variant that this Node loads; the tests compile both. Skips what its sources have made.
 
 import { execFile } from 'node:child_process'
 import { createHash } from 'node:crypto'
-import { mkdir, readdir, readFile, rename, stat, writeFile } from 'node:fs/promises'
+import { mkdir, readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises'
 import { createRequire } from 'node:module'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
 
-import { kernelModulePath, type KernelVariant } from './module.ts'
+import { engineVariant, kernelModulePath, type KernelVariant } from './module.ts'
 
 const sourceFolder = join(dirname(fileURLToPath(import.meta.url)), 'assembly')
 
@@ -60,17 +60,26 @@ async function compile(variant: KernelVariant, hash: string): Promise<void> {
   await writeFile(`${path}.source`, hash)
 }
 
-/** Compiles what is missing or older than its sources. */
-async function buildKernels(): Promise<void> {
+const allVariants = Object.keys(variantFlags) as KernelVariant[]
+
+/**
+ * Compiles those of `wanted` that are missing or made of other sources. What else was made of other sources is removed:
+ * missing kernels are an error that says what to do, old ones would compute something else.
+ */
+async function buildKernels(wanted: readonly KernelVariant[] = [engineVariant()]): Promise<void> {
   const hash = await sourceHash()
-  const variants = Object.keys(variantFlags) as KernelVariant[]
-  for (const variant of variants) {
+  for (const variant of allVariants) {
     if (await isCurrent(variant, hash)) continue
-    await mkdir(dirname(kernelModulePath(variant)), { recursive: true })
-    await compile(variant, hash)
+    const path = kernelModulePath(variant)
+    if (wanted.includes(variant)) {
+      await mkdir(dirname(path), { recursive: true })
+      await compile(variant, hash)
+    } else {
+      await rm(path, { force: true })
+    }
   }
 }
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) await buildKernels()
 
-export { buildKernels }
+export { allVariants, buildKernels }

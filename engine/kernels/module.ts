@@ -3,8 +3,24 @@
 import { readFile } from 'node:fs/promises'
 import { fileURLToPath } from 'node:url'
 
-/** `relaxed-simd` needs an engine with fused multiply-add (Node 22 has it); `simd` runs everywhere. */
+/** `relaxed-simd` needs an engine with fused multiply-add, which Node has since 21; `simd` is for others, and for tests. */
 type KernelVariant = 'simd' | 'relaxed-simd'
+
+/** A module of one function: `f32x4.relaxed_madd` of three vectors. */
+const relaxedProbe = Buffer.from(
+  '0061736d01000000' + // magic and version
+    '0105016000017b' + // types: () -> v128
+    '03020100' + // functions: one, of type 0
+    '0a13011100' + // code: one body of 17 bytes without locals
+    '4100fd0f'.repeat(3) + // i32.const 0, i8x16.splat
+    'fd85020b', // f32x4.relaxed_madd, end
+  'hex',
+)
+
+/** The fastest variant that this engine accepts: the one that is compiled and loaded. */
+function engineVariant(): KernelVariant {
+  return WebAssembly.validate(relaxedProbe) ? 'relaxed-simd' : 'simd'
+}
 
 /** x, ih, iw, channels, oh, ow ...: see assembly/convolution.ts and assembly/depthwise.ts. Pointers are byte offsets. */
 type NumericFunction = (...values: number[]) => number
@@ -51,13 +67,10 @@ async function readModule(variant: KernelVariant): Promise<Uint8Array<ArrayBuffe
   }
 }
 
-/** Instantiates the fastest variant that this engine accepts, on `memory`. */
-async function loadKernels(memory: WebAssembly.Memory, only?: KernelVariant): Promise<KernelModule> {
-  const relaxed = await readModule('relaxed-simd')
-  const preferred = only ?? (WebAssembly.validate(relaxed) ? 'relaxed-simd' : 'simd')
-  const bytes = preferred === 'relaxed-simd' ? relaxed : await readModule('simd')
-  const { instance } = await WebAssembly.instantiate(bytes, { env: { memory } })
-  return { variant: preferred, ...(instance.exports as unknown as Omit<KernelModule, 'variant'>) }
+/** Instantiates the kernels on `memory`. */
+async function loadKernels(memory: WebAssembly.Memory, variant = engineVariant()): Promise<KernelModule> {
+  const { instance } = await WebAssembly.instantiate(await readModule(variant), { env: { memory } })
+  return { variant, ...(instance.exports as unknown as Omit<KernelModule, 'variant'>) }
 }
 
-export { kernelModulePath, type KernelModule, type KernelVariant, loadKernels }
+export { engineVariant, kernelModulePath, type KernelModule, type KernelVariant, loadKernels }

@@ -8,7 +8,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 
 import { createRandom, seedState } from '../../search-space/random.ts'
 import { openBackend } from '../../engine/backends/backends.ts'
-import { kernelModulePath, type KernelVariant, loadKernels } from '../../engine/kernels/module.ts'
+import { engineVariant, kernelModulePath, type KernelVariant, loadKernels } from '../../engine/kernels/module.ts'
 import * as operations from '../../engine/kernels/operations.ts'
 import { registerWasmKernels, type WasmBackend } from '../../engine/kernels/wasm.ts'
 import { relativeError } from './kernels-relative-error.ts'
@@ -301,6 +301,11 @@ describe.each(['simd', 'relaxed-simd'] as const satisfies readonly KernelVariant
 })
 
 describe('the compiled modules', () => {
+  test('the variant that is compiled and loaded by default is the fastest one that the engine accepts', async () => {
+    const accepted = WebAssembly.validate(new Uint8Array(await readFile(kernelModulePath('relaxed-simd'))))
+    expect(engineVariant()).toBe(accepted ? 'relaxed-simd' : 'simd')
+  })
+
   test.each(['simd', 'relaxed-simd'] as const)('%s brings no data, stack or start function into the shared memory', async (variant) => {
     const bytes = await readFile(kernelModulePath(variant))
     const sections = sectionIds(bytes)
