@@ -1,4 +1,5 @@
-// ONNX Runtime through onnxruntime-node, an optional dependency: what most servers and desktops serve networks with.
+// ONNX Runtime through onnxruntime-node: what most servers and desktops serve networks with. A development dependency, since it
+// is large and few tables are of it: `npm install` brings it for the tests, `npm install --omit=dev` leaves it out.
 
 import type { InferenceSession, Tensor } from 'onnxruntime-node'
 import { writeOnnx } from '../../../onnx/write-graph.ts'
@@ -20,7 +21,7 @@ async function load(): Promise<Library> {
   } catch (error) {
     const reason = error instanceof Error ? (error.message.split('\n', 1)[0] ?? '') : String(error)
     throw new RuntimeUnavailableError(
-      `onnxruntime-node is not installed or does not run on this machine (${reason}); install it with: npm install onnxruntime-node`,
+      `onnxruntime-node is not installed or does not run on this machine (${reason}); install it with: npm install --include=dev`,
     )
   }
 }
