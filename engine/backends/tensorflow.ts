@@ -1,5 +1,6 @@
 // TensorFlow's own C++ runtime: `@tensorflow/tfjs-node-gpu` (CUDA 11.2, cuDNN 8.1), otherwise `@tensorflow/tfjs-node`.
-// Both are optional: they fetch a native library when installed, and a machine without it goes on with another backend.
+// Neither comes by itself: they fetch a native library when installed, which serves few machines. One without them goes on with
+// another backend, and `worker-agent doctor` says how to get them.
 
 import { createRequire } from 'node:module'
 

@@ -21,7 +21,7 @@ const WARMUP_STEPS = 5
 
 const advice = {
   tensorflow:
-    'npm install @tensorflow/tfjs-node-gpu for an NVIDIA card (CUDA 11.2 and cuDNN 8.1), or @tensorflow/tfjs-node for the CPU; both fetch a native library when installed',
+    'npm install --no-save @tensorflow/tfjs-node-gpu@4.22.0 for an NVIDIA card (CUDA 11.2 and cuDNN 8.1), or @tensorflow/tfjs-node@4.22.0 for the CPU; both fetch a native library when installed',
   webgpu:
     "npm install webgpu, and the card's Vulkan driver with its loader (Debian: libvulkan1 and nvidia-driver or mesa-vulkan-drivers); Metal and D3D12 need nothing",
   wasm: 'Node 22 or newer, and the kernels: node engine/kernels/build.ts',
