@@ -181,8 +181,24 @@ function drawPaths({ lanes, steps, part: own }: Seat, mergeEvery: number, unifor
   })
 }
 
-/** The work of a seat. An agent that is alone and has one lane gets the plain form, in which everything follows from the step's number. */
-function workOf(round: Round, seat: Seat, weightSteps: number, random: Random): WeightWork {
+/** How often an agent uses each of its operations in a round, on average. */
+function usesOf({ seats }: Round): number {
+  const mean = (values: readonly number[]) => sum(values) / values.length
+  return mean(seats.map(({ steps, part: own }) => steps / mean(own.map(({ operations }) => operations.length))))
+}
+
+/**
+ * The work of a seat. Velocities move with their operations where an agent uses these so seldom that its own would not be formed anew:
+ * a velocity remembers 1 / (1 − momentum) steps.
+ *
+ * An agent that is alone and has one lane gets the plain form, in which everything follows from the step's number.
+ */
+function workOf(
+  round: Round,
+  seat: Seat,
+  { weightSteps, momentum }: { weightSteps: number; momentum: number },
+  random: Random,
+): WeightWork {
   const learners = sum(round.seats.map(({ lanes }) => lanes))
   const mergeEvery = mixingSteps(weightSteps, learners)
   const paths = drawPaths(seat, mergeEvery, round.uniform, random)
@@ -200,6 +216,7 @@ function workOf(round: Round, seat: Seat, weightSteps: number, random: Random): 
         members,
         commonShare: roundShare(members, COMMON_EXPONENT),
         sharedOperations: round.sharedOperations.filter(({ block, operation }) => mine.has(`${block}/${operation}`)),
+        velocities: usesOf(round) < 1 / (1 - momentum),
       },
     }),
   }

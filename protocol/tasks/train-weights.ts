@@ -40,6 +40,7 @@ const trainWeightsSchema = z
         sharedOperations: z
           .array(z.object({ block: z.int().min(0), operation: operationIndex, share }))
           .describe('operations that more than one agent trains in this round, each with the share of its difference that is pushed'),
+        velocities: z.boolean().optional().describe('whether the velocities of operations are pulled and pushed with them'),
       })
       .optional()
       .describe('a round of several agents; absent: the agent is alone, and all differences are pushed whole'),

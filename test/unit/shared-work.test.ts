@@ -15,7 +15,7 @@ const alone: TaskWork = { kind: 'trainWeights', firstStep: 0, paths: [path] }
 const block = space.blocks.findIndex(({ operations }) => operations.length > 1)
 const together: TaskWork = {
   ...alone,
-  round: { members: 3, commonShare: 0.6, sharedOperations: [{ block, operation: 0, share: 2 ** -0.25 }] },
+  round: { members: 3, commonShare: 0.6, sharedOperations: [{ block, operation: 0, share: 2 ** -0.25 }], velocities: true },
 }
 const contested = networks.keysOf(alone).find((key) => owners.get(key)?.block === block) as string
 const owned = networks.keysOf(alone).find((key) => (owners.get(key)?.block ?? block) !== block) as string
@@ -27,7 +27,9 @@ describe('what a task exchanges', () => {
     expect(shared.shareOf(alone, contested)).toBe(1)
   })
 
-  it('has the velocities of operations beside the weights in a round', () => {
+  it('has the velocities of operations beside the weights where the round says so', () => {
+    const long: TaskWork = { ...together, round: { members: 2, commonShare: 0.7, sharedOperations: [] } }
+    expect(shared.keysOf(long)).toEqual(networks.keysOf(alone))
     const velocities = networks.keysOf(alone).filter((key) => owners.has(key))
     expect(velocities.length).toBeGreaterThan(0)
     expect(shared.keysOf(together)).toEqual([...networks.keysOf(alone), ...velocities.map(velocityKey)])

@@ -68,7 +68,7 @@ describe('a round', () => {
     }
     expect([a.work.paths.length, b.work.paths.length]).toEqual([20, 20])
     expect([a.work.firstStep, b.work.firstStep].toSorted((x, y) => x - y)).toEqual([0, 20])
-    expect(a.work.round).toEqual({ members: 2, commonShare: 2 ** -0.5, sharedOperations: [] })
+    expect(a.work.round).toEqual({ members: 2, commonShare: 2 ** -0.5, sharedOperations: [], velocities: false })
     expect(a.work.schedule).toEqual(b.work.schedule)
   })
 
@@ -140,6 +140,13 @@ describe('a round', () => {
     expect(lengthWith(4, { stepsPerSecond: 50, exchangeMs: 500 })).toBe(50)
     // Nobody to exchange with.
     expect(lengthWith(1, { stepsPerSecond: 50, exchangeMs: 5000 })).toBe(24)
+  })
+
+  it('moves velocities where an agent uses each operation fewer times than a velocity remembers', () => {
+    // Three operations for each block, so one and a half for each of two agents; momentum 0.9 remembers ten steps.
+    const movesWith = (weightSteps: number) =>
+      task(makeBench({ steps: 10_000, tasks: { weightSteps } }, makeMembers(2)).ask(0)).work.round?.velocities
+    expect([4, 14, 16, 100].map(movesWith)).toEqual([true, true, false, false])
   })
 
   it('gives the lanes of one agent different operations, and says how they merge', () => {

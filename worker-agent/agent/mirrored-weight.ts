@@ -10,6 +10,9 @@
 // E is what rounding kept back. It is part of W − M and goes with the next difference: error feedback (Seide et al. 2014).
 // With share 1, T = W − M and W is left alone, bit for bit; with less, W ← M + T, since the rest comes from others.
 //
+// A velocity is not summed up but replaced, since it forgets: the last one to use an operation knows it best. So `adopt` leaves one
+// alone that the task under way has used, and its difference makes the shard's what this agent has; any other becomes the shard's.
+//
 // The shard counts versions: a pull of version v contains the pushes 1 to v and no others. So whether a pull contains an
 // own difference needs no clock: an acknowledged one has its version, and one without acknowledgement is contained in no pull
 // that has been answered, because pulls and pushes of one agent to one shard never overlap (weight-exchange.ts sees to that).
@@ -62,6 +65,7 @@ function addScaled(sum: Float32Array, scale: number, values: Float32Array): void
 }
 
 class MirroredWeight {
+  readonly #kind: 'weight' | 'velocity'
   /** The pushes 1 to `#version` are in the mirror. Version 0 is the start that every agent computes from the seed. */
   #version = 0
   /** Null before the first use and while the weight is discarded. */
@@ -78,6 +82,12 @@ class MirroredWeight {
   #discards = 0
   /** `#discards` when the task under way began. */
   #begunAt: number | null = null
+  /** Of a velocity, W when the task under way began, or when it was last adopted. */
+  #unused: Float32Array | null = null
+
+  constructor(kind: 'weight' | 'velocity' = 'weight') {
+    this.#kind = kind
+  }
 
   get discards(): number {
     return this.#discards
@@ -114,22 +124,31 @@ class MirroredWeight {
     this.#version = version
     this.#isOff = false
     this.#isDiscarded = false
-    return before && local ? moved(local, before, next) : next.slice()
+    if (!before || !local) return next.slice()
+    if (this.#kind === 'weight') return moved(local, before, next)
+    this.#kept = null
+    if (this.#begunAt !== null && !isSame(local, this.#unused)) return null
+    if (this.#unused) this.#unused = next.slice()
+    return next.slice()
   }
 
-  /** A task is about to change the weight; `start` gives version 0 of it, which W is before the first use. */
-  async begin(start: () => Promise<Float32Array>): Promise<void> {
+  /** A task is about to change the weight; `read` gives W, which is version 0 of a weight before the first use. */
+  async begin(read: () => Promise<Float32Array>): Promise<void> {
     if (this.#isDiscarded) throw new Error('a discarded weight has to be pulled before it is trained')
     this.#begunAt = this.#discards
-    if (this.#mirror) return
-    const values = await start()
-    if (!this.#isDiscarded) this.#mirror ??= values.slice()
+    if (this.#mirror && this.#kind === 'weight') return
+    const local = await read()
+    if (this.#isDiscarded) return
+    // Of velocities version 0 is zeros, whatever this agent has done without exchanging any.
+    this.#mirror ??= this.#kind === 'weight' ? local.slice() : new Float32Array(local.length)
+    this.#unused = this.#kind === 'weight' ? null : local.slice()
   }
 
   /** Whether what the task under way started from was discarded since. */
   endTask(): 'sound' | 'tainted' | 'not-begun' {
     const begunAt = this.#begunAt
     this.#begunAt = null
+    this.#unused = null
     if (begunAt === null) return 'not-begun'
     return begunAt === this.#discards && this.#mirror ? 'sound' : 'tainted'
   }
@@ -203,6 +222,10 @@ class MirroredWeight {
     for (const difference of this.#open) difference.isDropped = difference.ordinal >= since
     this.#open = this.#open.filter((difference) => !difference.isDropped)
   }
+}
+
+function isSame(a: Float32Array, b: Float32Array | null): boolean {
+  return b !== null && a.every((value, i) => value === b[i])
 }
 
 /** W + (after − before), or null where nothing moves. An element whose mirror stays keeps its bits. */

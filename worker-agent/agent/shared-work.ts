@@ -1,8 +1,8 @@
 // What the agents of a round exchange, and how much of it counts.
 //
-// Velocities of operations move with them from agent to agent: with tasks of a few steps an agent would otherwise find, when it
-// gets an operation again, a velocity that is many rounds old (docs/scaling.md). Those of common parts stay, since every agent
-// trains these at every step, and so do all velocities of an agent that is alone.
+// Where a round says so, velocities of operations move with them from agent to agent: with tasks of a few steps an agent would
+// otherwise find, when it gets an operation again, a velocity that is many rounds old (docs/scaling.md). Those of common parts
+// stay, since every agent trains these at every step, and so do all velocities of an agent that is alone.
 
 import {
   MAX_WEIGHTS_BYTES,
@@ -61,7 +61,7 @@ function createSharedWork(space: Space, plan: Pick<ShardPlan, 'shardOf'>, traine
   return {
     keysOf(work) {
       const keys = trainer.keysOf(work)
-      return roundOf(work) ? [...keys, ...keys.filter((key) => moving.has(key)).map(velocityKey)] : keys
+      return roundOf(work)?.velocities ? [...keys, ...keys.filter((key) => moving.has(key)).map(velocityKey)] : keys
     },
     shareOf(work, key) {
       const round = roundOf(work)

@@ -6,10 +6,9 @@
 //
 // With one agent nothing is ever scaled or pulled: it trains exactly as a single process would, bit for bit.
 //
-// A velocity is a weight like any other here, but that an agent may have made one before it exchanges any: version 0 is zeros.
+// A velocity is pulled and pushed as a weight is.
 
 import { isVelocityKey, type RegisterResponse, rounded, type SearchConfig, type ShardPlan, weightKeyOf } from '../../protocol/index.ts'
-import { elementCount } from '../../search-space/index.ts'
 import type { CoordinatorClient } from '../client/coordinator-client.ts'
 import { CoordinatorError } from '../client/requests.ts'
 import type { Weights } from '../../engine/executor/index.ts'
@@ -116,11 +115,10 @@ function createWeightExchange({ client, agent, encoding, plan, weights }: Exchan
   let isBusy = false
 
   const weightOf = (key: string): MirroredWeight => {
-    const weight = known.get(key) ?? new MirroredWeight()
+    const weight = known.get(key) ?? new MirroredWeight(isVelocityKey(key) ? 'velocity' : 'weight')
     known.set(key, weight)
     return weight
   }
-  const startOf = async (key: string) => (isVelocityKey(key) ? new Float32Array(elementCount(weights.spec(key).shape)) : weights.read(key))
   const round = (values: Float32Array<ArrayBuffer>) => rounded(encoding, values)
 
   const alone = async <T>(body: () => Promise<T>): Promise<T> => {
@@ -190,7 +188,7 @@ function createWeightExchange({ client, agent, encoding, plan, weights }: Exchan
 
     begin: (keys) =>
       alone(async () => {
-        for (const key of keys) await weightOf(key).begin(() => startOf(key))
+        for (const key of keys) await weightOf(key).begin(() => weights.read(key))
       }),
 
     finish: (task, keys, shareOf) =>
