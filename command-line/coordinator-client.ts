@@ -11,13 +11,16 @@ import {
   createTrainingResponseSchema,
   decodeSafetensors,
   downloadParts,
+  AnswerError,
   filePartOf,
+  healthSchema,
   metricSchema,
+  parseAnswer,
   phaseSchema,
   printContentRange,
   type Problem,
   type ProblemCode,
-  problemSchema,
+  readProblem,
   type ProfileRequestInput,
   type ProfileStatus,
   profileStatusSchema,
@@ -39,12 +42,12 @@ import {
   type TrainingUploadEnd,
   trainingUploadSchema,
   uploadParts,
+  VERSION,
 } from '../protocol/index.ts'
 import { CliError, type ExitReason } from './exit-codes.ts'
 import { FIRST_RETRY_DELAY_MS, MAX_RETRY_DELAY_MS, READ_ATTEMPTS } from './limits.ts'
 import { type Answer, transfer } from './transfer.ts'
 
-const healthSchema = z.object({ status: z.literal('ok'), version: z.string() })
 const searchListSchema = z.object({ searches: z.array(searchSummarySchema) })
 const trainingListSchema = z.object({ trainings: z.array(trainingSummarySchema) })
 const phaseAnswerSchema = z.object({ phase: phaseSchema })
@@ -57,10 +60,14 @@ const publishedTableSchema = z.object({ name: tableNameSchema, version: tableVer
 
 const decoder = new TextDecoder()
 const ID_BYTES = 12
+const HEALTH_PATH = '/health'
 
 type PhaseChange = 'pause' | 'resume' | 'stop'
-/** Refusals by the coordinator, and two more: no answer at all, and an answer that is not the coordinator's. */
-type ClientErrorCode = ProblemCode | 'unreachable' | 'unexpected-answer'
+/**
+ * Refusals by the coordinator, and three more: no answer at all, an answer that is not the coordinator's, and one of a form that this
+ * version does not know.
+ */
+type ClientErrorCode = ProblemCode | 'unreachable' | 'unexpected-answer' | 'unknown-answer'
 
 const exitReasons = {
   'invalid-request': 'usage',
@@ -70,6 +77,8 @@ const exitReasons = {
   'method-not-allowed': 'failure',
   conflict: 'conflict',
   'dataset-mismatch': 'conflict',
+  'version-mismatch': 'version',
+  unreadable: 'conflict',
   'too-large': 'usage',
   'unsupported-media-type': 'failure',
   'missing-latencies': 'usage',
@@ -78,6 +87,7 @@ const exitReasons = {
   internal: 'failure',
   unreachable: 'unreachable',
   'unexpected-answer': 'failure',
+  'unknown-answer': 'version',
 } as const satisfies Record<ClientErrorCode, ExitReason>
 
 /** A call that did not succeed. `problem` says which refusal it was; `code` gives the exit code. */
@@ -162,14 +172,18 @@ function createClient(options: ClientOptions): CoordinatorClient {
   async function attempt<T>(call: Call, schema: z.ZodType<T> | null): Promise<T> {
     const { body } = await exchange(call)
     if (schema === null) return undefined as T
-    const parsed = schema.safeParse(parseJson(decoder.decode(body)))
-    if (parsed.success) return parsed.data
-    const issue = parsed.error.issues[0]
-    throw new ClientError(
-      'unexpected-answer',
-      `${url} answered ${call.method} ${call.path} in a form that this version does not know (${issue?.path.join('.') || 'whole answer'}: ${issue?.message}). ` +
-        'Check that it is a Gatehouse coordinator of the same version.',
-    )
+    try {
+      return parseAnswer(schema, parseJson(decoder.decode(body)))
+    } catch (error) {
+      if (!(error instanceof AnswerError)) throw error
+      const version = call.path === HEALTH_PATH ? null : await attempt({ method: 'GET', path: HEALTH_PATH }, healthSchema).catch(() => null)
+      const where = `${url} (${version ? `version ${version.version}` : 'version not known'})`
+      throw new ClientError(
+        version ? 'unknown-answer' : 'unexpected-answer',
+        `${where} answered ${call.method} ${call.path} in a form that this version, ${VERSION}, does not know: ${error.message}. ` +
+          'Check that it is a Gatehouse coordinator of the same version.',
+      )
+    }
   }
 
   /** A successful answer. */
@@ -199,8 +213,8 @@ function createClient(options: ClientOptions): CoordinatorClient {
   }
 
   function refusal(call: Call, status: number, text: string): ClientError {
-    const parsed = problemSchema.safeParse(parseJson(text))
-    if (parsed.success) return new ClientError(parsed.data.code, parsed.data.detail, parsed.data.errors)
+    const problem = readProblem(parseJson(text))
+    if (problem) return new ClientError(problem.code, problem.detail, problem.errors)
     const busy = status === 502 || status === 503 || status === 504 || status === 429
     return new ClientError(
       busy ? 'overloaded' : 'unexpected-answer',
@@ -245,7 +259,7 @@ function createClient(options: ClientOptions): CoordinatorClient {
 
   return {
     url,
-    health: () => read('/health', healthSchema),
+    health: () => read(HEALTH_PATH, healthSchema),
     listSearches: () =>
       listAll(
         async (query) => (await read(`/v1/searches${query}`, searchListSchema)).searches,

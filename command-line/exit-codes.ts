@@ -11,6 +11,7 @@ const exitCodes = {
   unreachable: { code: 5, meaning: 'coordinator not reachable, or too busy' },
   conflict: { code: 6, meaning: 'refused in the current state, for example: port or state folder in use' },
   unfinished: { code: 7, meaning: 'search watch: the search was stopped before it finished; train: stopBelow ended it' },
+  version: { code: 8, meaning: 'this tool and the coordinator are of versions that do not understand each other' },
   interrupted: { code: 130, meaning: 'interrupted with Ctrl-C' },
 } as const
 type ExitReason = keyof typeof exitCodes

@@ -1,9 +1,9 @@
 // A command line as a process: signals, errors, exit code.
 
-import { readFileSync } from 'node:fs'
 import { availableParallelism } from 'node:os'
 import { stripVTControlCharacters } from 'node:util'
 import type { CommandDef } from 'citty'
+import { VERSION } from '../protocol/version.ts'
 import { dispatch } from './dispatch.ts'
 import { CliError, exitCodes, type ExitReason } from './exit-codes.ts'
 import type { Epilogues } from './help.ts'
@@ -65,9 +65,8 @@ async function runProgram(
   process.stdout.on('error', (error: NodeJS.ErrnoException) => {
     if (error.code !== 'EPIPE') throw error
   })
-  const { version } = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8')) as { version: string }
   const terminal = createTerminal(process, interrupt.signal)
-  process.exitCode = await runCommandLine(createRoot(terminal, version), terminal, rawArgs, epilogues)
+  process.exitCode = await runCommandLine(createRoot(terminal, VERSION), terminal, rawArgs, epilogues)
 }
 
 export { runCommandLine, runProgram }

@@ -7,6 +7,7 @@ import { isLoopback, jsonFlag, stateFlag, stateFolder } from '../command-line/co
 import { CliError } from '../command-line/exit-codes.ts'
 import { ADMIN_TOKEN_FILE, DEFAULT_PORT } from '../command-line/limits.ts'
 import { printResult, type Terminal } from '../command-line/terminal.ts'
+import { VERSION } from '../protocol/index.ts'
 
 const MAX_PORT = 65_535
 
@@ -35,10 +36,16 @@ function createUpCommand(terminal: Terminal): CommandDef {
       const startedAt = performance.now()
       const coordinator = await startLocalCoordinator({ port, host: args.host, stateFolder: folder, log: terminal.note })
       try {
-        const ready = { url: coordinator.url, stateFolder: folder, adminTokenFile: join(folder, ADMIN_TOKEN_FILE), pid: process.pid }
+        const ready = {
+          url: coordinator.url,
+          version: VERSION,
+          stateFolder: folder,
+          adminTokenFile: join(folder, ADMIN_TOKEN_FILE),
+          pid: process.pid,
+        }
         printResult(terminal, args.json === true, ready, () =>
           [
-            `coordinator  ${ready.url}  (ready after ${Math.round(performance.now() - startedAt)} ms)`,
+            `coordinator  ${ready.url}  (version ${VERSION}, ready after ${Math.round(performance.now() - startedAt)} ms)`,
             `status page  ${ready.url}/`,
             `state        ${ready.stateFolder}`,
             `admin token  in ${ready.adminTokenFile}`,

@@ -2,6 +2,7 @@
 
 import * as z from 'zod'
 import { spaceConfigSchema } from '../search-space/index.ts'
+import { compatibilityFields } from './compatibility.ts'
 import { agentIdSchema, leaseIdSchema, searchIdSchema, taskIdSchema } from './ids.ts'
 import { MAX_LANES } from './limits.ts'
 import { searchConfigSchema } from './search-config.ts'
@@ -14,12 +15,8 @@ const registerRequestSchema = z
     name: text.describe('for people, for example the host name'),
     device: text.describe('for example "NVIDIA RTX 4090" or a CPU model'),
     backend: text.describe('for example "wasm" or "webgpu"'),
-    lanes: z
-      .int()
-      .min(1)
-      .max(MAX_LANES)
-      .optional()
-      .describe('paths that it can train side by side, one in each thread; without it, the agent is one that knows no rounds'),
+    lanes: z.int().min(1).max(MAX_LANES).optional().describe('paths that it can train side by side, one in each thread; left out: 1'),
+    ...compatibilityFields,
     dataset: z.strictObject({
       name: text,
       fingerprint: z.string().regex(/^[0-9a-f]{64}$/, 'expected 64 hexadecimal digits'),

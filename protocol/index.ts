@@ -23,6 +23,21 @@ export {
   submitResponseSchema,
   versionsSchema,
 } from './agents.ts'
+export { AnswerError, parseAnswer } from './answers.ts'
+export {
+  checkProtocol,
+  healthSchema,
+  type KnownKinds,
+  knownKinds,
+  neededVersion,
+  PROTOCOL,
+  spokenProtocols,
+  taskKinds,
+  understands,
+  unknownKind,
+  versionNote,
+} from './compatibility.ts'
+export { VERSION } from './version.ts'
 export { type Caller, parseAgentToken, parseTrainingToken, printAgentToken, type ProfileCaller, type TokenRecord } from './caller.ts'
 export {
   CHECKPOINT_FORMAT,
@@ -33,7 +48,16 @@ export {
   epochReportSchema,
   type TrainingIdentity,
 } from './checkpoint-state.ts'
-export { agentIdSchema, createId, profileIdSchema, searchIdSchema, tokenIdSchema, trainingIdSchema } from './ids.ts'
+export {
+  agentIdSchema,
+  createId,
+  leaseIdSchema,
+  profileIdSchema,
+  searchIdSchema,
+  taskIdSchema,
+  tokenIdSchema,
+  trainingIdSchema,
+} from './ids.ts'
 export {
   CHECKPOINT_CHUNK_BYTES,
   MAX_AGENTS,
@@ -84,6 +108,7 @@ export {
   ProblemError,
   problemKinds,
   problemSchema,
+  readProblem,
 } from './problem.ts'
 export {
   createProfileCode,

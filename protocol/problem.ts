@@ -11,6 +11,8 @@ const problemKinds = {
   'method-not-allowed': { status: 405, title: 'This method is not offered here' },
   conflict: { status: 409, title: 'The request does not fit the current state' },
   'dataset-mismatch': { status: 409, title: "The agent's data is not the search's data" },
+  'version-mismatch': { status: 409, title: 'Agent and coordinator are of versions that do not understand each other' },
+  unreadable: { status: 409, title: 'What is stored cannot be read by this version' },
   'too-large': { status: 413, title: 'The request is too large' },
   'unsupported-media-type': { status: 415, title: 'The body has another type than expected' },
   'missing-latencies': { status: 422, title: 'The latency table does not cover the search space' },
@@ -52,6 +54,27 @@ function problemDocument(code: ProblemCode, detail: string, errors: readonly Fie
   return { type: `urn:gatehouse:problem:${code}`, title, status, detail, code, errors: [...errors] }
 }
 
+const codeOfStatus: Readonly<Record<number, ProblemCode>> = {
+  401: 'unauthorized',
+  403: 'forbidden',
+  404: 'not-found',
+  409: 'conflict',
+  413: 'too-large',
+  429: 'overloaded',
+  503: 'overloaded',
+}
+const FIRST_SERVER_ERROR = 500
+const anyProblemSchema = problemSchema.extend({ code: z.string() })
+
+/** A refusal as a client reads it, or null for what is no problem document. A code that this version does not know counts as that of its status. */
+function readProblem(answer: unknown): Pick<Problem, 'code' | 'detail' | 'errors'> | null {
+  const parsed = anyProblemSchema.safeParse(answer)
+  if (!parsed.success) return null
+  const { code, status, detail, errors } = parsed.data
+  if (Object.hasOwn(problemKinds, code)) return { code: code as ProblemCode, detail, errors }
+  return { code: codeOfStatus[status] ?? (status >= FIRST_SERVER_ERROR ? 'internal' : 'invalid-request'), detail, errors }
+}
+
 /** `blocks[2].kernel` for ['blocks', 2, 'kernel']. */
 function fieldPath(path: readonly PropertyKey[]): string {
   return path.reduce<string>(
@@ -89,4 +112,5 @@ export {
   ProblemError,
   problemKinds,
   problemSchema,
+  readProblem,
 }

@@ -9,7 +9,7 @@ import { createWeightExchange, type Differences, type Pulled } from '../../worke
 import type { CoordinatorClient } from '../../worker-agent/client/coordinator-client.ts'
 import type { Dataset } from '../../engine/datasets/index.ts'
 import type { Trainer } from '../../engine/training/trainer.ts'
-import { planShards } from '../../protocol/index.ts'
+import { planShards, PROTOCOL, taskKinds } from '../../protocol/index.ts'
 import type { VirtualCoordinator } from './virtual-coordinator.ts'
 import type { VirtualClock } from './virtual-clock.ts'
 
@@ -43,6 +43,8 @@ async function runVirtualAgent(options: VirtualAgentOptions): Promise<VirtualAge
     device: 'virtual',
     backend: 'wasm',
     lanes: 1,
+    protocol: PROTOCOL,
+    kinds: { ...taskKinds },
     dataset: {
       name: dataset.name,
       fingerprint: dataset.fingerprint,

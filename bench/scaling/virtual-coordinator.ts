@@ -104,6 +104,7 @@ function createVirtualCoordinator(config: SearchConfig, dataset: Dataset, clock:
     return {
       searchId: setup.searchId,
       bytes: { sent: 0, received: 0 },
+      coordinatorVersion: () => Promise.reject(new Error('not asked for')),
       readSpace: () => Promise.resolve(setup.space),
       register: (request) =>
         ask(() => {

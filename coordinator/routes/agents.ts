@@ -20,7 +20,7 @@ import {
   submitResponseSchema,
   unwrap,
 } from '../../protocol/index.ts'
-import { callerOf, ownSearchOnly, type RouteEnvironment } from './auth.ts'
+import { callerOf, ownSearchOnly, type RouteEnvironment, spokenProtocolOnly } from './auth.ts'
 import { withProblems } from './problems.ts'
 import { bearer, json, searchParams } from './searches.ts'
 
@@ -36,9 +36,15 @@ const register = createRoute({
   summary: 'Register an agent',
   tags,
   security: bearer,
-  middleware,
+  middleware: [ownSearchOnly, spokenProtocolOnly] as const,
   request: { params: searchParams, body: body(registerRequestSchema) },
-  responses: withProblems({ 201: json(registerResponseSchema, 'Registered') }, 'forbidden', 'not-found', 'dataset-mismatch'),
+  responses: withProblems(
+    { 201: json(registerResponseSchema, 'Registered') },
+    'forbidden',
+    'not-found',
+    'dataset-mismatch',
+    'version-mismatch',
+  ),
 })
 
 const lease = createRoute({
@@ -53,6 +59,7 @@ const lease = createRoute({
     { 200: json(leaseResponseSchema, 'A task, or when to ask again, or that the search has ended') },
     'forbidden',
     'not-found',
+    'conflict',
   ),
 })
 

@@ -2,8 +2,7 @@
 
 import { createRoute, OpenAPIHono } from '@hono/zod-openapi'
 import { bodyLimit } from 'hono/body-limit'
-import * as z from 'zod'
-import { MAX_JSON_BYTES, MAX_WEIGHTS_BYTES, ProblemError } from '../../protocol/index.ts'
+import { healthSchema, MAX_JSON_BYTES, MAX_WEIGHTS_BYTES, ProblemError, spokenProtocols, VERSION } from '../../protocol/index.ts'
 import { addAgentRoutes, isPush } from './agents.ts'
 import { authenticate, type RouteEnvironment } from './auth.ts'
 import { addLatencyTableRoutes } from './latency-tables.ts'
@@ -13,14 +12,12 @@ import { addProfileRoutes } from './profiles.ts'
 import { addSearchRoutes, json } from './searches.ts'
 import { addTrainingRoutes, isTrainingUpload } from './trainings.ts'
 
-const VERSION = '0.1.0'
-
 const health = createRoute({
   method: 'get',
   path: '/health',
   summary: 'Whether the coordinator answers',
   tags: ['health'],
-  responses: { 200: json(z.object({ status: z.literal('ok'), version: z.string() }), 'It does') },
+  responses: { 200: json(healthSchema, 'It does') },
 })
 
 function limitBody(maxSize: number) {
@@ -37,7 +34,7 @@ function createApp<Bindings extends object>(portsOf: (bindings: Bindings) => Por
   const app = new OpenAPIHono<RouteEnvironment<Bindings>>({ defaultHook: validationHook })
   const routes = app as unknown as OpenAPIHono<RouteEnvironment>
   app.onError(onError)
-  app.openapi(health, (context) => context.json({ status: 'ok' as const, version: VERSION }, 200))
+  app.openapi(health, (context) => context.json({ status: 'ok' as const, version: VERSION, protocols: [...spokenProtocols] }, 200))
 
   app.use('/v1/*', async (context, next) => {
     context.set('ports', portsOf(context.env))

@@ -2,8 +2,10 @@
 // hash. Comparison is of SHA-256 digests in constant time.
 
 import type { Context, MiddlewareHandler } from 'hono'
+import * as z from 'zod'
 import {
   type Caller,
+  checkProtocol,
   parseAgentToken,
   parseProfileCode,
   parseProfileToken,
@@ -113,6 +115,19 @@ const ownProfileOnly: MiddlewareHandler<RouteEnvironment> = async (context, next
   await next()
 }
 
+const statedProtocolSchema = z.object({ protocol: z.number() })
+
+/**
+ * Looks at the protocol that an agent says it speaks before the body is checked as a whole, since one of another protocol may say
+ * more. Throws ProblemError `version-mismatch`.
+ */
+const spokenProtocolOnly: MiddlewareHandler<RouteEnvironment> = async (context, next) => {
+  // A body that is not JSON is refused behind this.
+  const stated = statedProtocolSchema.safeParse(await context.req.json().catch(() => null))
+  if (stated.success) checkProtocol(stated.data.protocol)
+  await next()
+}
+
 /** The caller as the objects of a search or a training take it; behind `ownSearchOnly`, `ownTrainingOnly` or `adminOnly`. */
 function callerOf(context: Context<RouteEnvironment>): Caller {
   const { caller } = context.var
@@ -140,4 +155,5 @@ export {
   type RouteEnvironment,
   sha256,
   sha256Hex,
+  spokenProtocolOnly,
 }

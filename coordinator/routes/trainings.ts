@@ -30,7 +30,7 @@ import {
   trainingUploadSchema,
   unwrap,
 } from '../../protocol/index.ts'
-import { adminOnly, callerOf, ownTrainingOnly, type RouteEnvironment, sha256 } from './auth.ts'
+import { adminOnly, callerOf, ownTrainingOnly, type RouteEnvironment, sha256, spokenProtocolOnly } from './auth.ts'
 import { withProblems } from './problems.ts'
 import { bearer, createSecret, json, MAX_LISTED } from './searches.ts'
 
@@ -126,13 +126,15 @@ const lease = createRoute({
   summary: 'Ask for the training: one agent at a time has it',
   tags,
   security: bearer,
-  middleware: ownTrainingOnly,
+  middleware: [ownTrainingOnly, spokenProtocolOnly] as const,
   request: { params, body: body(trainingLeaseRequestSchema) },
   responses: withProblems(
     { 200: json(trainingLeaseResponseSchema, 'The lease, or when to ask again, or that the training has ended') },
     'forbidden',
     'not-found',
     'dataset-mismatch',
+    'version-mismatch',
+    'conflict',
   ),
 })
 

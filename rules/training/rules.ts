@@ -15,6 +15,7 @@ import {
   type Delivery,
   type EpochReport,
   type FilePart,
+  knownKinds,
   MAX_CHECKPOINT_BYTES,
   PART_BYTES,
   ProblemError,
@@ -24,6 +25,8 @@ import {
   type TrainingLeaseRequest,
   type TrainingLeaseResponse,
   type TrainingUpload,
+  understands,
+  unknownKind,
 } from '../../protocol/index.ts'
 import { describeNetwork, type NetworkDescription } from './create.ts'
 import type { TrainingSetup, TrainingState, TrainingStore } from './store.ts'
@@ -102,7 +105,7 @@ function checkDataset({ setup, space }: OpenTraining, state: TrainingState, { da
   }
 }
 
-/** Gives the lease to an agent, unless another has it. Throws ProblemError `dataset-mismatch`. */
+/** Gives the lease to an agent, unless another has it. Throws ProblemError `dataset-mismatch`, or `conflict` for one that knows no trainings. */
 function leaseTraining(training: OpenTraining, request: TrainingLeaseRequest, leaseId: string, nowMs: number): TrainingLeaseResponse {
   const { store, setup } = training
   const { spec, space } = setup
@@ -110,6 +113,8 @@ function leaseTraining(training: OpenTraining, request: TrainingLeaseRequest, le
     expireLease(training, nowMs)
     const state = store.readState()
     checkDataset(training, state, request)
+    const kinds = knownKinds(request)
+    if (!understands(kinds, 'trainArchitecture', 1)) throw unknownKind(request.name, kinds, 'trainArchitecture', 1)
     if (state.result) return { kind: 'ended', end: state.result.end }
     if (missingInputs(training, state).length > 0) return { kind: 'wait', retryAfterMs: INPUT_WAIT_MS }
     const expiresAtMs = nowMs + spec.leaseMs

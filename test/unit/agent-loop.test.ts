@@ -61,6 +61,7 @@ function createWorld(script: Script) {
   const client: CoordinatorClient = {
     searchId: 's0123456789ab',
     bytes: { sent: 0, received: 0 },
+    coordinatorVersion: () => Promise.reject(new Error('not asked for')),
     readSpace: () => Promise.reject(new Error('not asked for')),
     register: () => Promise.reject(new Error('not asked for')),
     async lease() {

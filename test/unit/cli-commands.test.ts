@@ -12,7 +12,7 @@ import { exitCodes } from '../../command-line/exit-codes.ts'
 import { runCommandLine } from '../../command-line/program.ts'
 import { createGatehouse, epilogues } from '../../gatehouse/gatehouse.ts'
 import type { Terminal } from '../../command-line/terminal.ts'
-import { type ProblemCode, problemDocument, problemKinds } from '../../protocol/index.ts'
+import { type ProblemCode, problemDocument, problemKinds, VERSION } from '../../protocol/index.ts'
 import { presets } from '../../search-space/mbconv-config.ts'
 
 type Answer = { status: number; body?: unknown; headers?: Record<string, string> }
@@ -114,6 +114,20 @@ describe('exit codes', () => {
     const result = await gatehouse(['search', 'list'])
     expect(result.code).toBe(1)
     expect(result.err).toContain('Gatehouse coordinator')
+  })
+
+  test('an answer of another version ends with 8 and names the field and both versions; what it has more is ignored', async () => {
+    answer = ({ path }) => ({ status: 200, body: path === '/health' ? { status: 'ok', version: '9.9.9' } : { phase: 'dreaming' } })
+    const result = await gatehouse(['search', 'pause', SEARCH_ID])
+    expect(result.code).toBe(8)
+    for (const part of ['phase', '9.9.9', VERSION]) expect(result.err).toContain(part)
+    answer = () => ({ status: 200, body: { phase: 'paused', mood: 'good' } })
+    expect((await gatehouse(['search', 'pause', SEARCH_ID, '--json'])).out).toBe(`{"searchId":"${SEARCH_ID}","phase":"paused"}\n`)
+  })
+
+  test('a refusal with a code of a newer version counts as its status', async () => {
+    answer = () => ({ status: 409, body: { ...problemDocument('conflict', 'not on Sundays'), code: 'sunday' } })
+    expect(await gatehouse(['search', 'pause', SEARCH_ID])).toMatchObject({ code: 6, err: 'gatehouse: not on Sundays\n' })
   })
 
   test('help lists every exit code', async () => {

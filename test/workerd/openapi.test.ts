@@ -1,3 +1,4 @@
+import packageFile from '../../package.json'
 import { env } from 'cloudflare:workers'
 import { describe, expect, it } from 'vitest'
 import * as z from 'zod'
@@ -144,6 +145,10 @@ describe('the OpenAPI document', () => {
 
 describe('the health check', () => {
   it('needs no token', async () => {
-    expect(await expectJson(call('GET', '/health', { token: null }))).toEqual({ status: 'ok', version: '0.1.0' })
+    expect(await expectJson(call('GET', '/health', { token: null }))).toEqual({
+      status: 'ok',
+      version: packageFile.version,
+      protocols: [0, 1],
+    })
   })
 })

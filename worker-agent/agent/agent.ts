@@ -42,6 +42,9 @@ const endingCodes: ReadonlySet<CoordinatorError['code']> = new Set([
   'not-found',
   'conflict',
   'dataset-mismatch',
+  'version-mismatch',
+  'unreadable',
+  'unknown-answer',
   'bad-token',
 ])
 

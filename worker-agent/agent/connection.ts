@@ -1,6 +1,6 @@
 // What every agent, whatever it works for, says of itself and does about a coordinator that is away.
 
-import type { RegisterRequest } from '../../protocol/index.ts'
+import { PROTOCOL, type RegisterRequest, taskKinds, versionNote } from '../../protocol/index.ts'
 import type { Backend } from '../../engine/backends/backends.ts'
 import type { Dataset } from '../../engine/datasets/index.ts'
 
@@ -34,6 +34,12 @@ function watchConnection(stop: AbortSignal, onNote: (line: string) => void): Con
   }
 }
 
+/** Says so where coordinator and agent are of different versions, which may well work together. */
+async function noteVersion(client: { coordinatorVersion(): Promise<string> }, onNote: (line: string) => void): Promise<void> {
+  const note = versionNote(await client.coordinatorVersion())
+  if (note !== null) onNote(note)
+}
+
 /** As agents of searches register, which train so many paths side by side, and those of trainings ask for a lease. */
 function describeAgent(name: string, device: string, backend: Backend, dataset: Dataset, lanes?: number): RegisterRequest {
   return {
@@ -41,6 +47,8 @@ function describeAgent(name: string, device: string, backend: Backend, dataset: 
     device,
     backend: backend.name,
     ...(lanes !== undefined && { lanes }),
+    protocol: PROTOCOL,
+    kinds: { ...taskKinds },
     dataset: {
       name: dataset.name,
       fingerprint: dataset.fingerprint,
@@ -51,4 +59,4 @@ function describeAgent(name: string, device: string, backend: Backend, dataset: 
   }
 }
 
-export { describeAgent, watchConnection }
+export { describeAgent, noteVersion, watchConnection }

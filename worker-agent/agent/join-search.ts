@@ -9,7 +9,7 @@ import type { Accumulate } from '../../engine/training/micro-batches.ts'
 import { createThreadsTrainer } from '../../engine/training/lanes/threads-trainer.ts'
 import { createTrainer, type Trainer } from '../../engine/training/trainer.ts'
 import { type AgentEvent, runAgent } from './agent.ts'
-import { describeAgent, watchConnection } from './connection.ts'
+import { describeAgent, noteVersion, watchConnection } from './connection.ts'
 import { startHeartbeatThread } from './heartbeats.ts'
 import { createSharedWork, localState } from './shared-work.ts'
 import { createWeightExchange } from './weight-exchange.ts'
@@ -78,6 +78,7 @@ async function joinSearch(options: JoinOptions): Promise<AgentSummary> {
   const { coordinator, token, name, device, backend, threads, dataset, stop, onNote, onEvent } = options
   const connection = watchConnection(stop, onNote)
   const client = createCoordinatorClient({ coordinator, token, signal: connection.signal, onRetry: connection.onRetry })
+  await noteVersion(client, onNote)
   const registration = await client.register(describeAgent(name, device, backend, dataset, threads))
   const { config, searchId, agentId } = registration
   const space = createSpace(registration.space)

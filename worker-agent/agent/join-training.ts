@@ -23,7 +23,7 @@ import type { Accumulate } from '../../engine/training/micro-batches.ts'
 import { decodeModelWeights } from '../../engine/training/network-weights.ts'
 import { createTeacher } from '../../engine/training/teacher.ts'
 import type { Threads } from '../../engine/training/threads/choose-threads.ts'
-import { describeAgent, watchConnection } from './connection.ts'
+import { describeAgent, noteVersion, watchConnection } from './connection.ts'
 import { startHeartbeatThread } from './heartbeats.ts'
 import { type Granted, holdTrainingLease, LeaseLostError } from './training-lease.ts'
 
@@ -194,6 +194,7 @@ async function joinTraining(options: JoinTrainingOptions): Promise<TrainingAgent
   const summary = (end: TrainingAgentSummary['end']): TrainingAgentSummary => ({ trainingId: client.trainingId, agentId, end, steps })
   let waiting = false
   try {
+    await noteVersion(client, onNote)
     for (;;) {
       stop.throwIfAborted()
       const answer = await client.lease(request)

@@ -33,13 +33,16 @@ import {
 
 const DEFAULT_COORDINATOR = 'http://127.0.0.1:8787'
 
-const reasons: Partial<Record<ProblemCode | 'bad-token' | 'bad-answer' | 'share-too-small', ExitReason>> = {
+const reasons: Partial<Record<ProblemCode | 'bad-token' | 'bad-answer' | 'unknown-answer' | 'share-too-small', ExitReason>> = {
   unauthorized: 'unauthorized',
   forbidden: 'unauthorized',
   'bad-token': 'usage',
   'not-found': 'notFound',
   conflict: 'conflict',
   'dataset-mismatch': 'conflict',
+  unreadable: 'conflict',
+  'version-mismatch': 'version',
+  'unknown-answer': 'version',
   'share-too-small': 'usage',
 }
 

@@ -1,4 +1,4 @@
-// The agent's side of a search. Answers are parsed with the protocol's schemas.
+// The agent's side of a search. Answers are parsed with the protocol's schemas; fields that these do not know are left out.
 
 import * as z from 'zod'
 import {
@@ -8,8 +8,10 @@ import {
   heartbeatResponseSchema,
   type LeaseRef,
   type LeaseResponse,
+  leaseIdSchema,
   leaseResponseSchema,
   parseAgentToken,
+  parseAnswer,
   pullMetadataSchema,
   type PushResponse,
   pushResponseSchema,
@@ -21,6 +23,7 @@ import {
   type SubmitRequest,
   type SubmitResponse,
   submitResponseSchema,
+  taskIdSchema,
   type Tensor,
   versionsSchema,
   type WeightEncoding,
@@ -35,15 +38,21 @@ const MAX_TRANSFERS = 2
 /** Of a search's status, what an agent needs before it registers. */
 const statusSpaceSchema = z.object({ space: spaceConfigSchema })
 
+/** Of an answer to a lease that this version does not know, what is needed to give the lease back. */
+const leasedSchema = z.object({ task: z.object({ taskId: taskIdSchema, leaseId: leaseIdSchema }) })
+
 type PulledTensor = { readonly values: Float32Array; readonly version: number }
 
 type CoordinatorClient = {
   readonly searchId: string
   /** Of the weights pulled and pushed so far, as they travelled: attempts that failed included, other calls not. */
   readonly bytes: { readonly sent: number; readonly received: number }
+  /** Version of the coordinator's software. */
+  coordinatorVersion(): Promise<string>
   /** All settings of the search's space, before the agent is one of its agents. */
   readSpace(): Promise<SpaceConfig>
   register(request: RegisterRequest): Promise<RegisterResponse>
+  /** A lease of a task that this version does not know is given back before CoordinatorError `unknown-answer` is thrown. */
   lease(agentId: string): Promise<LeaseResponse>
   /** Not retried: the next one comes soon. */
   heartbeat(ref: LeaseRef): Promise<'extended' | 'lost'>
@@ -70,29 +79,41 @@ function createCoordinatorClient(options: ClientOptions): CoordinatorClient {
       'expected an agent token such as gha.s….t….…: `gatehouse search create` and `gatehouse search token create` print them',
     )
   }
-  const { send, sendJson, sendOnce, sendLast } = createRequests(options, `/v1/searches/${searchId}`)
+  const { coordinatorVersion, send, sendJson, sendOnce, sendLast } = createRequests(options, `/v1/searches/${searchId}`)
   const limited = createLimiter(MAX_TRANSFERS)
   const bytes = { sent: 0, received: 0 }
   const onSent = (count: number) => void (bytes.sent += count)
   const onReceived = (count: number) => void (bytes.received += count)
   const post = <S extends z.ZodType>(path: string, body: object, schema: S) => sendJson({ method: 'POST', path, body }, schema)
 
+  const release = async (ref: LeaseRef, reason: ReleaseRequest['reason'] = 'stopping') => {
+    await sendLast({ method: 'POST', path: '/release', body: { ...ref, reason } satisfies ReleaseRequest }, releaseResponseSchema)
+  }
+
   return {
     searchId,
     bytes,
+    coordinatorVersion,
     readSpace: async () => (await sendJson({ method: 'GET', path: '' }, statusSpaceSchema)).space,
     register: (body) => post('/agents', body, registerResponseSchema),
-    lease: (agentId) => post('/lease', { agentId }, leaseResponseSchema),
-    heartbeat: async (body) => (await sendOnce({ method: 'POST', path: '/heartbeat', body }, heartbeatResponseSchema)).kind,
-    async release(ref, reason = 'stopping') {
-      await sendLast({ method: 'POST', path: '/release', body: { ...ref, reason } satisfies ReleaseRequest }, releaseResponseSchema)
+    async lease(agentId) {
+      try {
+        return await post('/lease', { agentId }, leaseResponseSchema)
+      } catch (error) {
+        const leased = leasedSchema.safeParse(error instanceof CoordinatorError ? error.answer : undefined)
+        // A lease that cannot be given back ends by itself.
+        if (leased.success) await release({ agentId, ...leased.data.task }).catch(() => undefined)
+        throw error
+      }
     },
+    heartbeat: async (body) => (await sendOnce({ method: 'POST', path: '/heartbeat', body }, heartbeatResponseSchema)).kind,
+    release,
     submit: (body) => post('/results', body, submitResponseSchema),
     pull: (shard, held) =>
       limited(() =>
         send({ method: 'POST', path: `/weights/${shard}/pull`, body: { held }, onReceived }, ({ body }) => {
           const file = decodeSafetensors(body)
-          const versions = versionsSchema.parse(JSON.parse(pullMetadataSchema.parse(file.metadata).versions))
+          const versions = parseAnswer(versionsSchema, JSON.parse(parseAnswer(pullMetadataSchema, file.metadata).versions))
           return new Map([...file.tensors].map(([key, { values }]) => [key, { values, version: versions[key] ?? 0 }]))
         }),
       ),

@@ -1,26 +1,38 @@
-// Requests to the coordinator as an agent makes them: whatever may pass (network, 5xx, 429) is retried until it has, and
-// refusals become CoordinatorError.
+// Requests to the coordinator as an agent makes them: whatever may pass (network, 5xx, 429, an answer that arrived cut off) is
+// retried until it has. Refusals become CoordinatorError, and so do whole answers of a form that this version does not know:
+// the next one would be the same.
 
 import type * as z from 'zod'
 import { type Answer, transfer } from '../../command-line/transfer.ts'
-import { type Problem, problemSchema } from '../../protocol/index.ts'
+import { AnswerError, healthSchema, parseAnswer, type Problem, readProblem, VERSION } from '../../protocol/index.ts'
 import { withRetries } from './retry.ts'
 
 /** An agent that stops waits this long for its lease to be taken back. */
 const RELEASE_TIMEOUT_MS = 5000
+/** Of the answer to `GET /health`, all that an agent looks at. */
+const versionSchema = healthSchema.pick({ version: true })
 const TOO_MANY_REQUESTS = 429
 const FIRST_SERVER_ERROR = 500
 
-/** The coordinator refused; trying again would not help. */
+/** An agent that cannot go on asks this long for the coordinator's version, to name it. */
+const HEALTH_TIMEOUT_MS = 5000
+
+/**
+ * The coordinator refused; trying again would not help. `bad-answer`: something else answered in its place. `unknown-answer`: it is of
+ * a version whose answers this one does not know.
+ */
 class CoordinatorError extends Error {
   override readonly name = 'CoordinatorError'
-  readonly code: Problem['code'] | 'bad-token' | 'bad-answer'
+  readonly code: Problem['code'] | 'bad-token' | 'bad-answer' | 'unknown-answer'
   readonly status: number
+  /** What was answered, where the code is `unknown-answer`. */
+  readonly answer: unknown
 
-  constructor(code: CoordinatorError['code'], status: number, message: string) {
+  constructor(code: CoordinatorError['code'], status: number, message: string, answer?: unknown) {
     super(message)
     this.code = code
     this.status = status
+    this.answer = answer
   }
 }
 
@@ -46,13 +58,15 @@ type Call = {
 }
 
 type Requests = {
-  /** Repeated until it is answered; `read` takes the answer in, and is part of what is repeated. */
+  /** Version of the coordinator; repeated until it is answered. */
+  coordinatorVersion(): Promise<string>
+  /** Repeated until it is answered; `read` takes the answer in, and is part of what is repeated unless it throws AnswerError. */
   send<T>(call: Call, read: (answer: Answer) => T): Promise<T>
-  sendJson<S extends z.ZodType>(call: Call, schema: S): Promise<z.infer<S>>
+  sendJson<S extends z.ZodType>(call: Call, schema: S): Promise<z.output<S>>
   /** Tried once. */
-  sendOnce<S extends z.ZodType>(call: Call, schema: S): Promise<z.infer<S>>
+  sendOnce<S extends z.ZodType>(call: Call, schema: S): Promise<z.output<S>>
   /** Tried once, also when `signal` is aborted: for an agent that stops. */
-  sendLast<S extends z.ZodType>(call: Call, schema: S): Promise<z.infer<S>>
+  sendLast<S extends z.ZodType>(call: Call, schema: S): Promise<z.output<S>>
 }
 
 function describeError(error: unknown): string {
@@ -67,15 +81,21 @@ function textOf({ body }: Answer): string {
 
 function refusalOf(answer: Answer): CoordinatorError {
   const text = textOf(answer)
+  const problem = readProblem(parseJson(text))
+  if (problem) return new CoordinatorError(problem.code, answer.status, problem.detail)
+  return new CoordinatorError(
+    'bad-answer',
+    answer.status,
+    `the coordinator answered ${answer.status} without a problem document: ${text.slice(0, 200)}`,
+  )
+}
+
+/** Undefined for what is not JSON. */
+function parseJson(text: string): unknown {
   try {
-    const problem = problemSchema.parse(JSON.parse(text))
-    return new CoordinatorError(problem.code, answer.status, problem.detail)
+    return JSON.parse(text)
   } catch {
-    return new CoordinatorError(
-      'bad-answer',
-      answer.status,
-      `the coordinator answered ${answer.status} without a problem document: ${text.slice(0, 200)}`,
-    )
+    return undefined
   }
 }
 
@@ -104,19 +124,43 @@ function createRequests({ coordinator, token, signal, onRetry, stallMs }: Client
     if (!answer.ok) throw refusalOf(answer)
     return answer
   }
-  const parse = <S extends z.ZodType>(answer: Answer, schema: S): z.infer<S> => schema.parse(JSON.parse(textOf(answer)))
-  const send = <T>(call: Call, read: (answer: Answer) => T): Promise<T> =>
-    withRetries(async () => read(await exchange(call, signal)), {
-      signal,
-      passing: isPassing,
-      onRetry: (error, delayMs) => onRetry?.(describeError(error), delayMs),
-    })
+  const parse = <S extends z.ZodType>(answer: Answer, schema: S): z.output<S> => parseAnswer(schema, JSON.parse(textOf(answer)))
+
+  const readVersion = async (until: AbortSignal): Promise<string> => {
+    const answer = await transfer({ url: `${origin}/health`, method: 'GET', headers: new Headers(), signal: until, stallMs })
+    if (!answer.ok) throw refusalOf(answer)
+    const { version } = versionSchema.safeParse(JSON.parse(textOf(answer))).data ?? {}
+    if (version === undefined) throw new CoordinatorError('bad-answer', answer.status, 'something that is no coordinator answered')
+    return version
+  }
+  /** An answer of another version is final, and both versions are named. */
+  const explain = async ({ method, path }: Call, status: number, error: unknown): Promise<unknown> => {
+    if (!(error instanceof AnswerError)) return error
+    const version = await readVersion(AbortSignal.timeout(HEALTH_TIMEOUT_MS)).catch(() => 'not known')
+    const [called] = path.split('?')
+    const message =
+      `the coordinator (version ${version}) answered ${method} ${base}${called} in a form that this agent ` +
+      `(version ${VERSION}) does not know: ${error.message}. Start an agent of the coordinator's version.`
+    return new CoordinatorError('unknown-answer', status, message, error.answer)
+  }
+  const take = async <T>(call: Call, until: AbortSignal, read: (answer: Answer) => T): Promise<T> => {
+    const answer = await exchange(call, until)
+    try {
+      return read(answer)
+    } catch (error) {
+      throw await explain(call, answer.status, error)
+    }
+  }
+  const retrying = <T>(attempt: () => Promise<T>): Promise<T> =>
+    withRetries(attempt, { signal, passing: isPassing, onRetry: (error, delayMs) => onRetry?.(describeError(error), delayMs) })
+  const send = <T>(call: Call, read: (answer: Answer) => T): Promise<T> => retrying(() => take(call, signal, read))
 
   return {
+    coordinatorVersion: () => retrying(() => readVersion(signal)),
     send,
     sendJson: (call, schema) => send(call, (answer) => parse(answer, schema)),
-    sendOnce: async (call, schema) => parse(await exchange(call, signal), schema),
-    sendLast: async (call, schema) => parse(await exchange(call, AbortSignal.timeout(RELEASE_TIMEOUT_MS)), schema),
+    sendOnce: (call, schema) => take(call, signal, (answer) => parse(answer, schema)),
+    sendLast: (call, schema) => take(call, AbortSignal.timeout(RELEASE_TIMEOUT_MS), (answer) => parse(answer, schema)),
   }
 }
 

@@ -1,4 +1,5 @@
-// The agent's side of a training from scratch. Answers are parsed with the protocol's schemas.
+// The agent's side of a training from scratch. Answers are parsed with the protocol's schemas; fields that these do not know are
+// left out.
 
 import * as z from 'zod'
 import {
@@ -6,6 +7,7 @@ import {
   downloadParts,
   filePartOf,
   heartbeatResponseSchema,
+  leaseIdSchema,
   parseTrainingToken,
   printContentRange,
   releaseResponseSchema,
@@ -26,9 +28,15 @@ const ID_BYTES = 12
 /** Of a training's status, what an agent needs before it asks for the lease. */
 const statusSpaceSchema = z.object({ space: spaceConfigSchema })
 
+/** Of an answer to a lease that this version does not know, what is needed to give the lease back. */
+const leasedSchema = z.object({ leaseId: leaseIdSchema })
+
 type TrainingClient = {
   readonly trainingId: string
+  /** Version of the coordinator's software. */
+  coordinatorVersion(): Promise<string>
   readSpace(): Promise<SpaceConfig>
+  /** A lease of a training that this version does not know is given back before CoordinatorError `unknown-answer` is thrown. */
   lease(request: TrainingLeaseRequest): Promise<TrainingLeaseResponse>
   /** Not retried: the next one comes soon. */
   heartbeat(heartbeat: TrainingHeartbeat): Promise<'extended' | 'lost'>
@@ -46,7 +54,7 @@ function createTrainingClient(options: ClientOptions): TrainingClient {
   if (trainingId === undefined) {
     throw new CoordinatorError('bad-token', 0, 'expected an agent token such as gha.r….t….…: `gatehouse training create` prints it')
   }
-  const { send, sendJson, sendOnce, sendLast } = createRequests(options, `/v1/trainings/${trainingId}`)
+  const { coordinatorVersion, send, sendJson, sendOnce, sendLast } = createRequests(options, `/v1/trainings/${trainingId}`)
 
   /** In parts where it is large; each is repeated until it is answered. */
   const upload = async (method: 'PUT' | 'POST', path: string, leaseId: string, file: Uint8Array<ArrayBuffer>) => {
@@ -64,14 +72,26 @@ function createTrainingClient(options: ClientOptions): TrainingClient {
       ),
     )
 
+  const release = async (leaseId: string) => {
+    await sendLast({ method: 'POST', path: '/release', body: { leaseId } }, releaseResponseSchema)
+  }
+
   return {
     trainingId,
+    coordinatorVersion,
     readSpace: async () => (await sendJson({ method: 'GET', path: '' }, statusSpaceSchema)).space,
-    lease: (body) => sendJson({ method: 'POST', path: '/lease', body }, trainingLeaseResponseSchema),
-    heartbeat: async (body) => (await sendOnce({ method: 'POST', path: '/heartbeat', body }, heartbeatResponseSchema)).kind,
-    async release(leaseId) {
-      await sendLast({ method: 'POST', path: '/release', body: { leaseId } }, releaseResponseSchema)
+    async lease(body) {
+      try {
+        return await sendJson({ method: 'POST', path: '/lease', body }, trainingLeaseResponseSchema)
+      } catch (error) {
+        const leased = leasedSchema.safeParse(error instanceof CoordinatorError ? error.answer : undefined)
+        // A lease that cannot be given back ends by itself.
+        if (leased.success) await release(leased.data.leaseId).catch(() => undefined)
+        throw error
+      }
     },
+    heartbeat: async (body) => (await sendOnce({ method: 'POST', path: '/heartbeat', body }, heartbeatResponseSchema)).kind,
+    release,
     readCheckpoint: () => download('/checkpoint'),
     readInput: (input) => download(`/inputs/${input}`),
     storeCheckpoint: (leaseId, file) => upload('PUT', '/checkpoint', leaseId, file),
