@@ -37,6 +37,7 @@ export {
   unknownKind,
   versionNote,
 } from './compatibility.ts'
+export { type Unreadable, unreadableField, type UnreadableTable, unreadableTablesField } from './listed.ts'
 export { VERSION } from './version.ts'
 export { type Caller, parseAgentToken, parseTrainingToken, printAgentToken, type ProfileCaller, type TokenRecord } from './caller.ts'
 export {

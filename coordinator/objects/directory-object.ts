@@ -1,33 +1,51 @@
-// A list of ids, newest first, written only when what they name is created or deleted. One object for each kind of thing; the
-// table is called after the searches, which were the first, whatever the object lists.
+// A list of ids, newest first, written only when what they name is created or deleted. One object for each kind of thing.
 
 import { DurableObject } from 'cloudflare:workers'
+import { attempt, type Outcome } from '../../protocol/index.ts'
+import { directoryMigrations } from './migrations/directory.ts'
+import { Stored } from './stored.ts'
 
 /** What each list's object is called. */
 const directoryNames = { searches: 'directory', profiles: 'profiles', trainings: 'trainings' } as const
 
+/** Something that was created at some time. */
+type Listed = { readonly id: string; readonly createdAtMs: number }
+
 class DirectoryObject extends DurableObject<object> {
-  constructor(ctx: DurableObjectState, env: object) {
-    super(ctx, env)
-    ctx.storage.sql.exec('CREATE TABLE IF NOT EXISTS searches (search_id TEXT PRIMARY KEY, created_at_ms INTEGER NOT NULL) WITHOUT ROWID')
+  readonly #stored = new Stored(this.ctx.storage, {
+    name: 'list',
+    table: 'searches',
+    migrations: directoryMigrations,
+    open: ({ sql }) => sql,
+  })
+
+  add(id: string, createdAtMs: number): Outcome<null> {
+    return attempt(() => {
+      this.#stored.prepare()
+      this.#stored.open().exec('INSERT OR IGNORE INTO searches (search_id, created_at_ms) VALUES (?, ?)', id, createdAtMs)
+      return null
+    })
   }
 
-  add(id: string, createdAtMs: number): void {
-    this.ctx.storage.sql.exec('INSERT OR IGNORE INTO searches (search_id, created_at_ms) VALUES (?, ?)', id, createdAtMs)
+  remove(id: string): Outcome<null> {
+    return attempt(() => {
+      this.#stored.find()?.exec('DELETE FROM searches WHERE search_id = ?', id)
+      return null
+    })
   }
 
-  remove(id: string): void {
-    this.ctx.storage.sql.exec('DELETE FROM searches WHERE search_id = ?', id)
-  }
-
-  /** Ids of what was created before `beforeMs`, newest first. */
-  list(beforeMs: number, limit: number): string[] {
-    const rows = this.ctx.storage.sql.exec<{ search_id: string }>(
-      'SELECT search_id FROM searches WHERE created_at_ms < ? ORDER BY created_at_ms DESC, search_id LIMIT ?',
-      beforeMs,
-      limit,
-    )
-    return rows.toArray().map((row) => row.search_id)
+  /** What was created before `beforeMs`, newest first. */
+  list(beforeMs: number, limit: number): Outcome<Listed[]> {
+    return attempt(() => {
+      const rows = this.#stored
+        .find()
+        ?.exec<{ search_id: string; created_at_ms: number }>(
+          'SELECT search_id, created_at_ms FROM searches WHERE created_at_ms < ? ORDER BY created_at_ms DESC, search_id LIMIT ?',
+          beforeMs,
+          limit,
+        )
+      return (rows?.toArray() ?? []).map((row) => ({ id: row.search_id, createdAtMs: row.created_at_ms }))
+    })
   }
 }
 

@@ -2,9 +2,10 @@
 // A read may be a minute stale and misses are cached too, so a version just published may be missing elsewhere; a version
 // that is found is always whole and never changes.
 
-import * as z from 'zod'
-import { type LatencyTable, latencyTableSchema, tableVersionSchema } from '../../latency-lut/table/table.ts'
-import { type TableSummary, tableSummarySchema } from '../../protocol/index.ts'
+import type { LatencyTable } from '../../latency-lut/table/table.ts'
+import type { TableSummary, UnreadableTable } from '../../protocol/index.ts'
+import { describeFirst, readStored } from '../../rules/stored/stored-form.ts'
+import { readStoredTable, storedPointerSchema, storedSummarySchema, TABLE_FORM } from './stored-table.ts'
 
 /** KV metadata holds 1024 bytes of JSON; two names of this many leave room for the rest of a summary. */
 const MAX_SHOWN_BYTES = 300
@@ -21,13 +22,13 @@ function shorten(text: string): string {
   return `${kept}...`
 }
 
-const pointerSchema = z.strictObject({ version: tableVersionSchema })
+const POINTER = 'pointer:'
 
 type LatencyTables = {
   publish(table: LatencyTable, version: string, nowMs: number): Promise<void>
-  /** The version, by default the one published last; null where there is none. */
+  /** The version, by default the one published last; null where there is none. Throws ProblemError `unreadable`. */
   read(name: string, version?: string): Promise<(LatencyTable & { version: string }) | null>
-  list(): Promise<TableSummary[]>
+  list(): Promise<{ readonly tables: TableSummary[]; readonly unreadable: UnreadableTable[] }>
 }
 
 function createLatencyTables(kv: KVNamespace): LatencyTables {
@@ -44,28 +45,33 @@ function createLatencyTables(kv: KVNamespace): LatencyTables {
         publishedAtMs: nowMs,
       }
       // The table first: a pointer never names what is not there yet.
-      await kv.put(tableKey(table.name, version), JSON.stringify(table))
-      await kv.put(`pointer:${table.name}`, JSON.stringify({ version }), { metadata: summary })
+      await kv.put(tableKey(table.name, version), JSON.stringify(table), { metadata: { form: TABLE_FORM } })
+      await kv.put(`${POINTER}${table.name}`, JSON.stringify({ version }), { metadata: summary })
     },
     async read(name, wanted) {
       let version = wanted
       if (version === undefined) {
-        const pointer = await kv.get(`pointer:${name}`)
+        const pointer = await kv.get(`${POINTER}${name}`)
         if (pointer === null) return null
-        version = pointerSchema.parse(JSON.parse(pointer)).version
+        version = readStored(storedPointerSchema, pointer, `the last version of table ${name}`).version
       }
-      const text = await kv.get(tableKey(name, version))
-      return text === null ? null : { ...latencyTableSchema.parse(JSON.parse(text)), version }
+      const { value, metadata } = await kv.getWithMetadata(tableKey(name, version))
+      return value === null ? null : { ...readStoredTable(value, metadata, `table ${name}@${version}`), version }
     },
     async list() {
       const tables: TableSummary[] = []
+      const unreadable: UnreadableTable[] = []
       let cursor: string | undefined
       do {
-        const page: KVNamespaceListResult<unknown, string> = await kv.list({ prefix: 'pointer:', cursor })
-        tables.push(...page.keys.map((key) => tableSummarySchema.parse(key.metadata)))
+        const page: KVNamespaceListResult<unknown, string> = await kv.list({ prefix: POINTER, cursor })
+        for (const { name, metadata } of page.keys) {
+          const parsed = storedSummarySchema.safeParse(metadata)
+          if (parsed.success) tables.push(parsed.data)
+          else unreadable.push({ name: name.slice(POINTER.length), reason: describeFirst(parsed.error) })
+        }
         cursor = page.list_complete ? undefined : page.cursor
       } while (cursor !== undefined)
-      return tables
+      return { tables, unreadable }
     },
   }
 }

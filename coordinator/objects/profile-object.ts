@@ -23,39 +23,23 @@ import {
   type ProfileCaller,
   type ProfileConditions,
   type ProfileRequest,
-  profileRequestSchema,
   type ProfileStatus,
   type ProfileTable,
   profileTableName,
-  profileTableSchema,
+  unwrap,
 } from '../../protocol/index.ts'
+import { readStored } from '../../rules/stored/stored-form.ts'
 import { directoryNames, type DirectoryObject } from './directory-object.ts'
+import { profileMigrations } from './migrations/profile.ts'
+import { Stored } from './stored.ts'
+import { type ProfileRecord, profileRecordSchema, storedConditionsSchema, storedTimingsSchema } from './stored-profile.ts'
 
 /** Of a device's name in a table. */
 const MAX_DEVICE_LENGTH = 200
+/** Between two looks at a profile that cannot be read. */
+const UNREADABLE_MS = 24 * 3_600_000
 
-const TABLES = `
-  CREATE TABLE IF NOT EXISTS profile (id INTEGER PRIMARY KEY CHECK (id = 1), json TEXT NOT NULL);
-  CREATE TABLE IF NOT EXISTS batches (
-    backend TEXT NOT NULL, batch INTEGER NOT NULL, rounds INTEGER NOT NULL, spent_ms REAL NOT NULL, at_ms INTEGER NOT NULL,
-    conditions TEXT NOT NULL, timings TEXT NOT NULL, PRIMARY KEY (backend, batch)
-  ) WITHOUT ROWID;
-`
-
-const recordSchema = z.strictObject({
-  profileId: z.string(),
-  request: profileRequestSchema,
-  /** SHA-256, in hexadecimal; null once the first timings are stored. */
-  codeHash: z.string().nullable(),
-  /** Of the session's token; null until a browser has shown the code. */
-  tokenHash: z.string().nullable(),
-  createdAtMs: z.int(),
-  expiresAtMs: z.int(),
-  tables: z.array(profileTableSchema),
-})
-type ProfileRecord = z.infer<typeof recordSchema>
-
-type Opened = { record: ProfileRecord; readonly space: Space; readonly keys: readonly string[] }
+type Opened = { readonly record: ProfileRecord; readonly space: Space; readonly keys: readonly string[] }
 type BackendRow = { backend: string; rounds: number; last_batch: number; spent_ms: number; at_ms: number }
 
 const toHex = (bytes: Uint8Array) => [...bytes].map((byte) => byte.toString(16).padStart(2, '0')).join('')
@@ -84,29 +68,23 @@ function openSpace(request: ProfileRequest): Space {
 /** What it uses of the environment. */
 type Bindings = { readonly DIRECTORY: DurableObjectNamespace<DirectoryObject> }
 
+function withRecord(record: ProfileRecord, opened?: Opened): Opened {
+  const space = opened?.space ?? openSpace(record.request)
+  return { record, space, keys: opened?.keys ?? space.measurableOperations().map(({ latencyKey }) => latencyKey) }
+}
+
+function openStored({ sql }: DurableObjectStorage): Opened | null {
+  const row = sql.exec<{ json: string }>('SELECT json FROM profile').toArray()[0]
+  return row ? withRecord(readStored(profileRecordSchema, row.json, 'the profile')) : null
+}
+
 class ProfileObject extends DurableObject<Bindings> {
-  #opened: Opened | null = null
-
-  /** The profile, or null where none was created; then nothing is written either: guessed codes end here. */
-  #find(): Opened | null {
-    if (this.#opened) return this.#opened
-    const { sql } = this.ctx.storage
-    if (sql.exec("SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = 'profile'").toArray().length === 0) return null
-    const row = sql.exec<{ json: string }>('SELECT json FROM profile').toArray()[0]
-    if (row) this.#keep(recordSchema.parse(JSON.parse(row.json)))
-    return this.#opened
-  }
-
-  #keep(record: ProfileRecord): void {
-    const space = this.#opened?.space ?? openSpace(record.request)
-    const keys = this.#opened?.keys ?? space.measurableOperations().map(({ latencyKey }) => latencyKey)
-    this.#opened = { record, space, keys }
-  }
+  readonly #stored = new Stored(this.ctx.storage, { name: 'profile', table: 'profile', migrations: profileMigrations, open: openStored })
 
   #open(): Opened {
-    const opened = this.#find()
+    const opened = this.#stored.open()
     // The alarm deletes it; until it has rung, its time is over all the same.
-    if (!opened || opened.record.expiresAtMs <= Date.now()) throw new ProblemError('not-found', 'there is no such profile')
+    if (opened.record.expiresAtMs <= Date.now()) throw new ProblemError('not-found', 'there is no such profile')
     return opened
   }
 
@@ -118,20 +96,21 @@ class ProfileObject extends DurableObject<Bindings> {
   }
 
   async #write(record: ProfileRecord): Promise<void> {
-    const moved = this.#opened?.record.expiresAtMs !== record.expiresAtMs
+    const before = this.#stored.find() ?? undefined
+    const moved = before?.record.expiresAtMs !== record.expiresAtMs
     this.ctx.storage.sql.exec('INSERT OR REPLACE INTO profile (id, json) VALUES (1, ?)', JSON.stringify(record))
-    this.#keep(record)
+    this.#stored.keep(withRecord(record, before))
     if (moved) await this.ctx.storage.setAlarm(record.expiresAtMs)
   }
 
   async create(profileId: string, request: ProfileRequest, codeHash: Uint8Array): Promise<Outcome<ProfileStatus>> {
     const created = attempt(() => {
-      if (this.#find()) throw new ProblemError('conflict', 'this code was drawn before; open another profile')
+      if (this.#stored.exists()) throw new ProblemError('conflict', 'this code was drawn before; open another profile')
       openSpace(request)
     })
     if (!created.ok) return created
     const createdAtMs = Date.now()
-    this.ctx.storage.sql.exec(TABLES)
+    this.#stored.prepare()
     await this.#write({
       profileId,
       request,
@@ -150,7 +129,7 @@ class ProfileObject extends DurableObject<Bindings> {
    */
   async open(codeHash: Uint8Array, tokenHash: Uint8Array): Promise<Outcome<ProfileStatus>> {
     const allowed = attempt(() => {
-      const opened = this.#find()
+      const opened = this.#stored.find()
       const isOver = !opened || opened.record.expiresAtMs <= Date.now() || !isSame(opened.record.codeHash, codeHash)
       // One answer for wrong, used and expired: a guess learns nothing.
       if (isOver) throw new ProblemError('unauthorized', 'this code is wrong, used, or more than half an hour old; ask for a new link')
@@ -191,8 +170,8 @@ class ProfileObject extends DurableObject<Bindings> {
       )
       return { kind: 'stored', rounds: this.#backend(batch.backend)?.rounds ?? 0 }
     })
-    const { record } = this.#opened ?? {}
-    if (outcome.ok && record && record.codeHash !== null) await this.#write({ ...record, codeHash: null })
+    const record = outcome.ok ? this.#stored.find()?.record : undefined
+    if (record && record.codeHash !== null) await this.#write({ ...record, codeHash: null })
     return outcome
   }
 
@@ -234,9 +213,9 @@ class ProfileObject extends DurableObject<Bindings> {
 
   #rounds(backend: string): number[][] {
     return this.ctx.storage.sql
-      .exec<{ timings: string }>('SELECT timings FROM batches WHERE backend = ? ORDER BY batch', backend)
+      .exec<{ batch: number; timings: string }>('SELECT batch, timings FROM batches WHERE backend = ? ORDER BY batch', backend)
       .toArray()
-      .flatMap(({ timings }) => JSON.parse(timings) as number[][])
+      .flatMap(({ batch, timings }) => readStored(storedTimingsSchema, timings, `batch ${batch} of ${backend}`))
   }
 
   #backends(): BackendRow[] {
@@ -259,7 +238,7 @@ class ProfileObject extends DurableObject<Bindings> {
     const last = sql.exec<{ conditions: string }>(query, backend, last_batch).one()
     const slow = "SELECT TOTAL(rounds) AS rounds FROM batches WHERE backend = ? AND json_extract(conditions, '$.throttled')"
     const throttled = 2 * sql.exec<{ rounds: number }>(slow, backend).one().rounds >= rounds
-    return { ...(JSON.parse(last.conditions) as ProfileConditions), throttled }
+    return { ...readStored(storedConditionsSchema, last.conditions, `batch ${last_batch} of ${backend}`), throttled }
   }
 
   #status(): ProfileStatus {
@@ -305,21 +284,21 @@ class ProfileObject extends DurableObject<Bindings> {
     return { ok: true, value: this.#status() }
   }
 
-  /** False where there was none. */
+  /** False where there was none; also where it cannot be read. */
   async destroy(): Promise<boolean> {
-    if (!this.#find()) return false
-    await this.ctx.storage.deleteAlarm()
-    await this.ctx.storage.deleteAll()
-    this.#opened = null
+    if (!this.#stored.exists()) return false
+    await this.#stored.erase()
     return true
   }
 
   override async alarm(): Promise<void> {
-    const opened = this.#find()
-    if (!opened) return
+    if (!this.#stored.exists()) return
+    const opened = this.#stored.findReadable()
+    // One that cannot be read is looked at again later: a version that can read it may be deployed meanwhile.
+    if (!opened) return this.ctx.storage.setAlarm(Date.now() + UNREADABLE_MS)
     // Set again where an alarm rings for a time that has been moved since.
     if (opened.record.expiresAtMs > Date.now()) return this.ctx.storage.setAlarm(opened.record.expiresAtMs)
-    await this.env.DIRECTORY.getByName(directoryNames.profiles).remove(opened.record.profileId)
+    unwrap(await this.env.DIRECTORY.getByName(directoryNames.profiles).remove(opened.record.profileId))
     await this.destroy()
   }
 }

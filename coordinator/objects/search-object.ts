@@ -43,9 +43,11 @@ import {
   startSearch,
   submitResult,
 } from '../../rules/search/index.ts'
-import { createSqlSearchStore, hasSearch } from './sql-search-store.ts'
+import { searchMigrations } from './migrations/search.ts'
+import { createSqlSearchStore } from './sql-search-store.ts'
+import { Stored } from './stored.ts'
 import { createTokenTable, type TokenTable } from './tokens.ts'
-import { createShards, destroyShards, shardsOf } from './shards.ts'
+import { createShards, destroyAllShards, destroyShards, shardsOf } from './shards.ts'
 import type { WeightsObject } from './weights-object.ts'
 
 const ID_BYTES = 12
@@ -55,29 +57,22 @@ type Opened = { readonly search: OpenSearch; readonly tokens: TokenTable }
 /** What it uses of the environment. */
 type Bindings = { readonly WEIGHTS: DurableObjectNamespace<WeightsObject> }
 
+function openStored(storage: DurableObjectStorage): Opened | null {
+  const store = createSqlSearchStore(storage)
+  const search = openSearch(store)
+  // Read now, so that a search can be read as a whole or not at all.
+  store.outstandingTasks()
+  store.agents()
+  return search && { search, tokens: createTokenTable(storage.sql) }
+}
+
 class SearchObject extends DurableObject<Bindings> {
-  #opened: Opened | null = null
+  readonly #stored = new Stored(this.ctx.storage, { name: 'search', table: 'search', migrations: searchMigrations, open: openStored })
   /** When the alarm is set for; undefined until it has been asked for. */
   #alarmAtMs: number | null | undefined = undefined
 
-  /** The search, or null where none was created; then nothing is written either. */
-  #find(): Opened | null {
-    if (!this.#opened && hasSearch(this.ctx.storage)) {
-      const search = openSearch(createSqlSearchStore(this.ctx.storage))
-      if (search) this.#opened = { search, tokens: createTokenTable(this.ctx.storage.sql) }
-    }
-    return this.#opened
-  }
-
-  #open(): Opened {
-    const opened = this.#find()
-    if (!opened) throw new ProblemError('not-found', 'there is no such search')
-    return opened
-  }
-
   #answer<T>(caller: Caller, body: (search: OpenSearch) => T): Outcome<T> {
-    return attempt(() => {
-      const { search, tokens } = this.#open()
+    return this.#stored.answer(({ search, tokens }) => {
       tokens.check(caller)
       return body(search)
     })
@@ -85,7 +80,7 @@ class SearchObject extends DurableObject<Bindings> {
 
   /** Sets the alarm only when it must ring earlier than it would: each setting is a row written. */
   async #armAlarm(): Promise<void> {
-    const opened = this.#find()
+    const opened = this.#stored.findReadable()
     const next = opened ? nextExpiryMs(opened.search) : null
     if (next === null) return
     this.#alarmAtMs ??= await this.ctx.storage.getAlarm()
@@ -103,12 +98,15 @@ class SearchObject extends DurableObject<Bindings> {
   ): Promise<Outcome<SearchStatus>> {
     const created = attempt(() => {
       const setup = createSetup(searchId, config, table, token.createdAtMs)
-      startSearch(() => createSqlSearchStore(this.ctx.storage), setup)
+      startSearch(() => {
+        this.#stored.prepare()
+        return createSqlSearchStore(this.ctx.storage)
+      }, setup)
       createTokenTable(this.ctx.storage.sql).add(token)
-      return searchStatus(this.#open().search)
+      return searchStatus(this.#stored.open().search)
     })
     if (!created.ok) return created
-    const { search } = this.#open()
+    const { search } = this.#stored.open()
     try {
       await createShards(this.env.WEIGHTS, search, token)
     } catch (error) {
@@ -152,7 +150,7 @@ class SearchObject extends DurableObject<Bindings> {
 
   /** A push of weights or a result with bad numbers was refused: counted against its agent. */
   countRefusedPush(agentId: string): void {
-    const opened = this.#find()
+    const opened = this.#stored.findReadable()
     if (opened) countRefusedPush(opened.search, agentId, Date.now())
   }
 
@@ -165,7 +163,7 @@ class SearchObject extends DurableObject<Bindings> {
   }
 
   summary(): Outcome<SearchSummary> {
-    return attempt(() => searchSummary(this.#open().search))
+    return this.#stored.answer(({ search }) => searchSummary(search))
   }
 
   architecture(caller: Caller): Outcome<Architecture> {
@@ -182,51 +180,49 @@ class SearchObject extends DurableObject<Bindings> {
 
   /** A token is good once every shard knows it. */
   async addToken(token: TokenRecord): Promise<Outcome<null>> {
-    const added = attempt(() => {
-      this.#open().tokens.add(token)
-      return null
+    const added = this.#stored.answer(({ search, tokens }) => {
+      tokens.add(token)
+      return search
     })
     if (!added.ok) return added
-    const outcomes = await Promise.all(shardsOf(this.env.WEIGHTS, this.#open().search).map((shard) => shard.addToken(token)))
-    return outcomes.find((outcome) => !outcome.ok) ?? added
+    const outcomes = await Promise.all(shardsOf(this.env.WEIGHTS, added.value).map((shard) => shard.addToken(token)))
+    return outcomes.find((outcome) => !outcome.ok) ?? { ok: true, value: null }
   }
 
   /** A token is revoked once every shard has forgotten it; shards first, so that a revocation cut short can be repeated. */
   async removeToken(tokenId: string): Promise<Outcome<null>> {
-    const known = attempt(() => {
-      const { search, tokens } = this.#open()
+    const known = this.#stored.answer(({ search, tokens }) => {
       if (!tokens.has(tokenId)) throw new ProblemError('not-found', `no token ${tokenId} in this search`)
       return search
     })
     if (!known.ok) return known
     const outcomes = await Promise.all(shardsOf(this.env.WEIGHTS, known.value).map((shard) => shard.removeToken(tokenId)))
-    this.#find()?.tokens.remove(tokenId)
+    this.#stored.findReadable()?.tokens.remove(tokenId)
     return outcomes.find((outcome) => !outcome.ok) ?? { ok: true, value: null }
   }
 
   listTokens(): Outcome<{ tokenId: string; label: string; createdAtMs: number }[]> {
-    return attempt(() => this.#open().tokens.list())
+    return this.#stored.answer(({ tokens }) => tokens.list())
   }
 
-  /** Shards first, so that a deletion cut short can be repeated. */
-  async destroy(): Promise<Outcome<null>> {
-    const opened = attempt(() => this.#open())
-    if (!opened.ok) return opened
-    await destroyShards(this.env.WEIGHTS, opened.value.search)
+  /** Also where it cannot be read. Shards first, so that a deletion cut short can be repeated. */
+  async destroy(searchId: string): Promise<Outcome<null>> {
+    const opened = this.#stored.answer(({ search }) => search)
+    if (opened.ok) await destroyShards(this.env.WEIGHTS, opened.value)
+    else if (this.#stored.exists()) await destroyAllShards(this.env.WEIGHTS, searchId)
+    else return opened
     await this.#erase()
     return { ok: true, value: null }
   }
 
   async #erase(): Promise<void> {
-    await this.ctx.storage.deleteAlarm()
-    await this.ctx.storage.deleteAll()
-    this.#opened = null
+    await this.#stored.erase()
     this.#alarmAtMs = undefined
   }
 
   override async alarm(): Promise<void> {
     this.#alarmAtMs = null
-    const opened = this.#find()
+    const opened = this.#stored.findReadable()
     if (!opened) return
     expireLeases(opened.search, Date.now())
     await this.#armAlarm()

@@ -1,7 +1,7 @@
 // A search's shards, reached from the search: only when it is created or deleted and when tokens change, never while
 // agents train (they talk to shards themselves).
 
-import { planShards, type TokenRecord } from '../../protocol/index.ts'
+import { MAX_SHARDS, planShards, type TokenRecord } from '../../protocol/index.ts'
 import type { OpenSearch } from '../../rules/search/index.ts'
 import type { WeightsObject } from './weights-object.ts'
 
@@ -30,4 +30,14 @@ async function destroyShards(namespace: DurableObjectNamespace<WeightsObject>, s
   await Promise.all(shardsOf(namespace, search).map((stub) => stub.destroy()))
 }
 
-export { createShards, destroyShards, shardName, shardsOf }
+/** The same where the search cannot be read, and with it how many shards it has: as many as there are. */
+async function destroyAllShards(namespace: DurableObjectNamespace<WeightsObject>, searchId: string): Promise<void> {
+  for (let first = 0; ; first += MAX_SHARDS) {
+    const shards = Array.from({ length: MAX_SHARDS }, (_, i) => namespace.getByName(shardName(searchId, first + i)))
+    const existed = await Promise.all(shards.map((stub) => stub.destroy()))
+    // A newer version may allow more of them.
+    if (!existed.at(-1)) return
+  }
+}
+
+export { createShards, destroyAllShards, destroyShards, shardName, shardsOf }

@@ -2,9 +2,10 @@
 //
 // Rows written are what costs, so what changes together is one row, and a task that ends leaves the small table of
 // outstanding ones instead of being marked. What the rules read at every call is kept in memory too; a transaction
-// that fails drops that copy. Stored JSON is parsed with its schema when it is read from disk, never on the hot path.
+// that fails drops that copy. Stored JSON is parsed with its schema when it is read from disk, never on the hot path; what does
+// not fit it is ProblemError `unreadable`.
 
-import { type LogEntry, logEntrySchema, MAX_LOG_PAGE_BYTES, type Metric, metricSchema } from '../../protocol/index.ts'
+import { type LogEntry, MAX_LOG_PAGE_BYTES, type Metric } from '../../protocol/index.ts'
 import {
   type AgentRecord,
   agentRecordSchema,
@@ -15,15 +16,10 @@ import {
   type SearchState,
   searchStateSchema,
   type SearchStore,
+  storedLogEntrySchema,
+  storedMetricSchema,
 } from '../../rules/search/index.ts'
-
-const TABLES = `
-  CREATE TABLE IF NOT EXISTS search (id INTEGER PRIMARY KEY CHECK (id = 1), setup TEXT NOT NULL);
-  CREATE TABLE IF NOT EXISTS state (id INTEGER PRIMARY KEY CHECK (id = 1), json TEXT NOT NULL);
-  CREATE TABLE IF NOT EXISTS outstanding (task_id INTEGER PRIMARY KEY, json TEXT NOT NULL);
-  CREATE TABLE IF NOT EXISTS agents (agent_id TEXT PRIMARY KEY, json TEXT NOT NULL) WITHOUT ROWID;
-  CREATE TABLE IF NOT EXISTS log (seq INTEGER PRIMARY KEY, json TEXT NOT NULL);
-`
+import { readStored } from '../../rules/stored/stored-form.ts'
 
 type Cache = {
   setup?: SearchSetup | null
@@ -34,22 +30,17 @@ type Cache = {
 
 type JsonRow = { json: string }
 
-/** Whether a search has been created here. Reading alone leaves an unused object without storage. */
-function hasSearch(storage: DurableObjectStorage): boolean {
-  return storage.sql.exec("SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = 'search'").toArray().length > 0
-}
-
+/** In an object whose tables are there (migrations/search.ts). */
 function createSqlSearchStore(storage: DurableObjectStorage): SearchStore {
   const { sql } = storage
-  sql.exec(TABLES)
   let cache: Cache = {}
 
   const outstanding = (): Map<number, OutstandingTask> => {
     cache.outstanding ??= new Map(
       sql
-        .exec<JsonRow>('SELECT json FROM outstanding ORDER BY task_id')
+        .exec<JsonRow & { task_id: number }>('SELECT task_id, json FROM outstanding ORDER BY task_id')
         .toArray()
-        .map((row) => outstandingTaskSchema.parse(JSON.parse(row.json)))
+        .map((row) => readStored(outstandingTaskSchema, row.json, `task ${row.task_id}`))
         .map((task) => [task.taskId, task]),
     )
     return cache.outstanding
@@ -57,9 +48,9 @@ function createSqlSearchStore(storage: DurableObjectStorage): SearchStore {
   const agents = (): Map<string, AgentRecord> => {
     cache.agents ??= new Map(
       sql
-        .exec<JsonRow>('SELECT json FROM agents')
+        .exec<JsonRow & { agent_id: string }>('SELECT agent_id, json FROM agents')
         .toArray()
-        .map((row) => agentRecordSchema.parse(JSON.parse(row.json)))
+        .map((row) => readStored(agentRecordSchema, row.json, `agent ${row.agent_id}`))
         .map((agent) => [agent.agentId, agent]),
     )
     return cache.agents
@@ -77,7 +68,7 @@ function createSqlSearchStore(storage: DurableObjectStorage): SearchStore {
     readSetup() {
       if (cache.setup === undefined) {
         const row = sql.exec<{ setup: string }>('SELECT setup FROM search').toArray()[0]
-        cache.setup = row ? searchSetupSchema.parse(JSON.parse(row.setup)) : null
+        cache.setup = row ? readStored(searchSetupSchema, row.setup, 'the setup') : null
       }
       return cache.setup
     },
@@ -86,7 +77,7 @@ function createSqlSearchStore(storage: DurableObjectStorage): SearchStore {
       cache.setup = setup
     },
     readState() {
-      cache.state ??= searchStateSchema.parse(JSON.parse(sql.exec<JsonRow>('SELECT json FROM state').one().json))
+      cache.state ??= readStored(searchStateSchema, sql.exec<JsonRow>('SELECT json FROM state').one().json, 'the state')
       return cache.state
     },
     writeState(state) {
@@ -114,23 +105,24 @@ function createSqlSearchStore(storage: DurableObjectStorage): SearchStore {
     readLog(after, limit): LogEntry[] {
       const entries: LogEntry[] = []
       let bytes = 0
-      for (const { json } of sql.exec<JsonRow>('SELECT json FROM log WHERE seq > ? ORDER BY seq LIMIT ?', after, limit)) {
+      const rows = sql.exec<JsonRow & { seq: number }>('SELECT seq, json FROM log WHERE seq > ? ORDER BY seq LIMIT ?', after, limit)
+      for (const { seq, json } of rows) {
         bytes += json.length
         if (entries.length > 0 && bytes > MAX_LOG_PAGE_BYTES) break
-        entries.push(logEntrySchema.parse(JSON.parse(json)))
+        entries.push(readStored(storedLogEntrySchema, json, `result ${seq} of the log`))
       }
       return entries
     },
     readMetrics: (after, limit): Metric[] =>
       sql
-        .exec<JsonRow>(
-          "SELECT json_extract(json, '$.metric') AS json FROM log WHERE seq > ? AND json_extract(json, '$.outcome') = 'applied' ORDER BY seq LIMIT ?",
+        .exec<JsonRow & { seq: number }>(
+          "SELECT seq, json_extract(json, '$.metric') AS json FROM log WHERE seq > ? AND json_extract(json, '$.outcome') = 'applied' ORDER BY seq LIMIT ?",
           after,
           limit,
         )
         .toArray()
-        .map((row) => metricSchema.parse(JSON.parse(row.json))),
+        .map((row) => readStored(storedMetricSchema, row.json, `result ${row.seq} of the log`)),
   }
 }
 
-export { createSqlSearchStore, hasSearch }
+export { createSqlSearchStore }

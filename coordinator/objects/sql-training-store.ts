@@ -1,41 +1,32 @@
 // A training's store in a Durable Object's SQLite. docs/storage.md lists the tables. What the rules read at every call is
 // kept in memory too; a transaction that fails drops that copy.
 
-import { CHECKPOINT_CHUNK_BYTES, type EpochReport, epochReportSchema } from '../../protocol/index.ts'
+import { CHECKPOINT_CHUNK_BYTES, type EpochReport } from '../../protocol/index.ts'
 import {
+  storedReportSchema,
   type TrainingSetup,
   trainingSetupSchema,
   type TrainingState,
   trainingStateSchema,
   type TrainingStore,
 } from '../../rules/training/index.ts'
+import { readStored } from '../../rules/stored/stored-form.ts'
 
-const TABLES = `
-  CREATE TABLE IF NOT EXISTS training (id INTEGER PRIMARY KEY CHECK (id = 1), setup TEXT NOT NULL);
-  CREATE TABLE IF NOT EXISTS state (id INTEGER PRIMARY KEY CHECK (id = 1), json TEXT NOT NULL);
-  CREATE TABLE IF NOT EXISTS reports (seq INTEGER PRIMARY KEY, json TEXT NOT NULL);
-  CREATE TABLE IF NOT EXISTS chunks (row INTEGER PRIMARY KEY, data BLOB NOT NULL);
-`
 /** Row id = blob · this + chunk; MAX_CHECKPOINT_BYTES are fewer chunks. */
 const MAX_CHUNKS = 1000
 
 type Cache = { setup?: TrainingSetup | null; state?: TrainingState; reports?: EpochReport[] }
 
-/** Whether a training has been created here. Reading alone leaves an unused object without storage. */
-function hasTraining(storage: DurableObjectStorage): boolean {
-  return storage.sql.exec("SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = 'training'").toArray().length > 0
-}
-
+/** In an object whose tables are there (migrations/training.ts). What does not fit its schema is ProblemError `unreadable`. */
 function createSqlTrainingStore(storage: DurableObjectStorage): TrainingStore {
   const { sql } = storage
-  sql.exec(TABLES)
   let cache: Cache = {}
 
   const reports = (): EpochReport[] => {
     cache.reports ??= sql
-      .exec<{ json: string }>('SELECT json FROM reports ORDER BY seq')
+      .exec<{ seq: number; json: string }>('SELECT seq, json FROM reports ORDER BY seq')
       .toArray()
-      .map((row) => epochReportSchema.parse(JSON.parse(row.json)))
+      .map((row) => readStored(storedReportSchema, row.json, `report ${row.seq}`))
     return cache.reports
   }
 
@@ -51,7 +42,7 @@ function createSqlTrainingStore(storage: DurableObjectStorage): TrainingStore {
     readSetup() {
       if (cache.setup === undefined) {
         const row = sql.exec<{ setup: string }>('SELECT setup FROM training').toArray()[0]
-        cache.setup = row ? trainingSetupSchema.parse(JSON.parse(row.setup)) : null
+        cache.setup = row ? readStored(trainingSetupSchema, row.setup, 'the setup') : null
       }
       return cache.setup
     },
@@ -60,7 +51,7 @@ function createSqlTrainingStore(storage: DurableObjectStorage): TrainingStore {
       cache.setup = setup
     },
     readState() {
-      cache.state ??= trainingStateSchema.parse(JSON.parse(sql.exec<{ json: string }>('SELECT json FROM state').one().json))
+      cache.state ??= readStored(trainingStateSchema, sql.exec<{ json: string }>('SELECT json FROM state').one().json, 'the state')
       return cache.state
     },
     writeState(state) {
@@ -104,4 +95,4 @@ function createSqlTrainingStore(storage: DurableObjectStorage): TrainingStore {
   }
 }
 
-export { createSqlTrainingStore, hasTraining }
+export { createSqlTrainingStore }

@@ -12,10 +12,8 @@ type TokenTable = {
   check(caller: Caller): void
 }
 
+/** In an object whose tables are there. */
 function createTokenTable(sql: SqlStorage): TokenTable {
-  sql.exec(
-    'CREATE TABLE IF NOT EXISTS tokens (token_id TEXT PRIMARY KEY, hash BLOB NOT NULL, label TEXT NOT NULL, created_at_ms INTEGER NOT NULL) WITHOUT ROWID',
-  )
   const read = () => {
     const rows = sql.exec<{ token_id: string; hash: ArrayBuffer; label: string; created_at_ms: number }>(
       'SELECT * FROM tokens ORDER BY created_at_ms, token_id',

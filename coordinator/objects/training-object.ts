@@ -9,7 +9,6 @@ import {
   type Delivery,
   type FilePart,
   type Outcome,
-  ProblemError,
   type TokenRecord,
   type TrainingHeartbeat,
   type TrainingInput,
@@ -38,36 +37,32 @@ import {
   trainingStatus,
   trainingSummary,
 } from '../../rules/training/index.ts'
-import { createSqlTrainingStore, hasTraining } from './sql-training-store.ts'
+import { trainingMigrations } from './migrations/training.ts'
+import { createSqlTrainingStore } from './sql-training-store.ts'
+import { Stored } from './stored.ts'
 import { createTokenTable, type TokenTable } from './tokens.ts'
 
 const ID_BYTES = 12
 
 type Opened = { readonly training: OpenTraining; readonly tokens: TokenTable }
 
+function openStored(storage: DurableObjectStorage): Opened | null {
+  const store = createSqlTrainingStore(storage)
+  const training = openTraining(store)
+  if (!training) return null
+  // Read now, so that a training can be read as a whole or not at all.
+  store.readState()
+  store.readReports()
+  return { training, tokens: createTokenTable(storage.sql) }
+}
+
 class TrainingObject extends DurableObject<object> {
-  #opened: Opened | null = null
+  readonly #stored = new Stored(this.ctx.storage, { name: 'training', table: 'training', migrations: trainingMigrations, open: openStored })
   /** When the alarm is set for; undefined until it has been asked for. */
   #alarmAtMs: number | null | undefined = undefined
 
-  /** The training, or null where none was created; then nothing is written either. */
-  #find(): Opened | null {
-    if (!this.#opened && hasTraining(this.ctx.storage)) {
-      const training = openTraining(createSqlTrainingStore(this.ctx.storage))
-      if (training) this.#opened = { training, tokens: createTokenTable(this.ctx.storage.sql) }
-    }
-    return this.#opened
-  }
-
-  #open(): Opened {
-    const opened = this.#find()
-    if (!opened) throw new ProblemError('not-found', 'there is no such training')
-    return opened
-  }
-
   #answer<T>(caller: Caller, body: (training: OpenTraining) => T): Outcome<T> {
-    return attempt(() => {
-      const { training, tokens } = this.#open()
+    return this.#stored.answer(({ training, tokens }) => {
       tokens.check(caller)
       return body(training)
     })
@@ -75,7 +70,7 @@ class TrainingObject extends DurableObject<object> {
 
   /** Sets the alarm only when it must ring earlier than it would: each setting is a row written. */
   async #armAlarm(): Promise<void> {
-    const opened = this.#find()
+    const opened = this.#stored.findReadable()
     const next = opened ? leaseEndMs(opened.training) : null
     if (next === null) return
     this.#alarmAtMs ??= await this.ctx.storage.getAlarm()
@@ -87,7 +82,10 @@ class TrainingObject extends DurableObject<object> {
   create(trainingId: string, spec: TrainingSpec, token: TokenRecord): Outcome<{ parameters: number; checkpointBytes: number }> {
     return attempt(() => {
       const setup = createTrainingSetup(trainingId, spec, token.createdAtMs)
-      startTraining(() => createSqlTrainingStore(this.ctx.storage), setup)
+      startTraining(() => {
+        this.#stored.prepare()
+        return createSqlTrainingStore(this.ctx.storage)
+      }, setup)
       createTokenTable(this.ctx.storage.sql).add(token)
       const { parameters, checkpointBytes } = describeNetwork(setup)
       return { parameters, checkpointBytes }
@@ -118,7 +116,7 @@ class TrainingObject extends DurableObject<object> {
   }
 
   storeInput(input: TrainingInput, delivery: Delivery): Outcome<TrainingUpload> {
-    return attempt(() => storeInput(this.#open().training, input, delivery))
+    return this.#stored.answer(({ training }) => storeInput(training, input, delivery))
   }
 
   readFile(caller: Caller, what: 'checkpoint' | 'model' | TrainingInput, begin: number): Outcome<FilePart> {
@@ -130,22 +128,21 @@ class TrainingObject extends DurableObject<object> {
   }
 
   summary(): Outcome<TrainingSummary> {
-    return attempt(() => trainingSummary(this.#open().training))
+    return this.#stored.answer(({ training }) => trainingSummary(training))
   }
 
+  /** Also where it cannot be read. */
   async destroy(): Promise<Outcome<null>> {
-    const opened = attempt(() => this.#open())
-    if (!opened.ok) return opened
-    await this.ctx.storage.deleteAlarm()
-    await this.ctx.storage.deleteAll()
-    this.#opened = null
+    const opened = this.#stored.answer(() => null)
+    if (!opened.ok && !this.#stored.exists()) return opened
+    await this.#stored.erase()
     this.#alarmAtMs = undefined
     return { ok: true, value: null }
   }
 
   override async alarm(): Promise<void> {
     this.#alarmAtMs = null
-    const opened = this.#find()
+    const opened = this.#stored.findReadable()
     if (!opened) return
     expireLease(opened.training, Date.now())
     await this.#armAlarm()

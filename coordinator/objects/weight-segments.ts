@@ -2,10 +2,14 @@
 // writes a few rows rather than one per tensor; a segment longer than a row is stored in several. A segment that was
 // never pushed to is not stored at all: version 0 is computed from the seed (search-space/initialise.ts).
 
+import * as z from 'zod'
 import { elementCount, initialWeights, type WeightSpec } from '../../search-space/index.ts'
 import { MAX_ROW_BYTES, SEGMENT_BYTES } from '../../protocol/index.ts'
+import { readStored, unreadable } from '../../rules/stored/stored-form.ts'
 
 const FLOAT_BYTES = 4
+/** Of the tensors of a segment, as they are stored. */
+const versionsSchema = z.array(z.int().min(0))
 /** Row id = segment · this + chunk; no tensor that fits a message has more chunks. */
 const MAX_CHUNKS = 1000
 
@@ -53,8 +57,8 @@ type SegmentStore = {
   adopt(segment: number, content: Segment): void
 }
 
+/** In an object whose tables are there. What cannot be read is ProblemError `unreadable`. */
 function createSegmentStore(sql: SqlStorage, groups: readonly (readonly WeightSpec[])[], seed: number): SegmentStore {
-  sql.exec('CREATE TABLE IF NOT EXISTS segments (row INTEGER PRIMARY KEY, versions TEXT NOT NULL, data BLOB NOT NULL)')
   const { slots, segments } = layOutSegments(groups)
   const hot = new Map<number, Segment>()
 
@@ -72,13 +76,18 @@ function createSegmentStore(sql: SqlStorage, groups: readonly (readonly WeightSp
       for (const slot of members) values.set(initialWeights(slot.spec, seed), slot.offset)
       return { values, versions: members.map(() => 0) }
     }
+    const where = `segment ${index}`
     const bytes = new Uint8Array(values.buffer)
+    const stored = rows.reduce((sum, row) => sum + row.data.byteLength, 0)
+    if (stored !== bytes.byteLength) throw unreadable(where, `expected ${bytes.byteLength} bytes of weights, got ${stored}`)
     let offset = 0
     for (const row of rows) {
       bytes.set(new Uint8Array(row.data), offset)
       offset += row.data.byteLength
     }
-    return { values, versions: JSON.parse(rows[0]?.versions ?? '[]') as number[] }
+    const versions = readStored(versionsSchema, rows[0]?.versions ?? '[]', where)
+    if (versions.length !== members.length) throw unreadable(where, `expected ${members.length} versions, got ${versions.length}`)
+    return { values, versions }
   }
 
   return {

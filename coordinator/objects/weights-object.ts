@@ -2,10 +2,8 @@
 // comes late (protocol/round-shares.ts). A weight's velocity is a tensor like any other here, zero until somebody pushes it.
 
 import { DurableObject } from 'cloudflare:workers'
-import * as z from 'zod'
-import { createSpace, spaceConfigSchema, type WeightSpec } from '../../search-space/index.ts'
+import { createSpace, type WeightSpec } from '../../search-space/index.ts'
 import {
-  attempt,
   attemptLater,
   type ByteSource,
   type Caller,
@@ -29,22 +27,14 @@ import {
   velocityKey,
   versionsSchema,
   weightDtypes,
-  weightEncodingSchema,
 } from '../../protocol/index.ts'
+import { readStored } from '../../rules/stored/stored-form.ts'
 import { readBody, streamParts } from './body-streams.ts'
+import { weightsMigrations } from './migrations/weights.ts'
+import { Stored } from './stored.ts'
+import { type ShardSetup, shardSetupSchema } from './stored-shard.ts'
 import { createTokenTable, type TokenTable } from './tokens.ts'
 import { createSegmentStore, type Segment, type SegmentStore, type Slot } from './weight-segments.ts'
-
-const shardSetupSchema = z.strictObject({
-  searchId: z.string(),
-  space: spaceConfigSchema,
-  seed: z.int(),
-  shard: z.int().min(0),
-  shardBytes: z.int(),
-  encoding: weightEncodingSchema,
-  staleness: z.enum(['inverse', 'none']),
-})
-type ShardSetup = z.infer<typeof shardSetupSchema>
 
 type OpenShard = { readonly setup: ShardSetup; readonly store: SegmentStore; readonly tokens: TokenTable }
 
@@ -99,34 +89,27 @@ function checkNumbers(key: string, { values, scale }: Tensor): void {
   if (index !== -1) throw badTensor(key, `element ${index} is ${values[index]}, expected a finite number`)
 }
 
+function openStored({ sql }: DurableObjectStorage): OpenShard | null {
+  const row = sql.exec<{ setup: string }>('SELECT setup FROM shard').toArray()[0]
+  if (!row) return null
+  const setup = readStored(shardSetupSchema, row.setup, 'the setup')
+  const space = createSpace(setup.space)
+  const { shardOf } = planShards(space, setup.shardBytes)
+  const weights = space.weightSpecs.filter((spec) => shardOf.get(spec.key) === setup.shard)
+  // Behind the weights, so that these stay in the segments that they have without.
+  const velocities = weights.map(({ key, shape }): WeightSpec => {
+    return { key: velocityKey(key), shape, initialiser: { kind: 'zeros' }, decay: false }
+  })
+  return { setup, store: createSegmentStore(sql, [weights, velocities], setup.seed), tokens: createTokenTable(sql) }
+}
+
 class WeightsObject extends DurableObject<object> {
-  #opened: OpenShard | null = null
+  readonly #stored = new Stored(this.ctx.storage, { name: 'shard', table: 'shard', migrations: weightsMigrations, open: openStored })
   /** Of pushes that are under way. */
   #receivingBytes = 0
 
-  /** Reading alone leaves an object that is no shard without storage. */
-  #open(): OpenShard {
-    if (this.#opened) return this.#opened
-    const { sql } = this.ctx.storage
-    const exists = sql.exec("SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = 'shard'").toArray().length > 0
-    const row = exists ? sql.exec<{ setup: string }>('SELECT setup FROM shard').toArray()[0] : undefined
-    if (!row) throw new ProblemError('not-found', 'there is no such shard')
-    const setup = shardSetupSchema.parse(JSON.parse(row.setup))
-    const space = createSpace(setup.space)
-    const { shardOf } = planShards(space, setup.shardBytes)
-    const weights = space.weightSpecs.filter((spec) => shardOf.get(spec.key) === setup.shard)
-    // Behind the weights, so that these stay in the segments that they have without.
-    const velocities = weights.map(({ key, shape }): WeightSpec => {
-      return { key: velocityKey(key), shape, initialiser: { kind: 'zeros' }, decay: false }
-    })
-    const store = createSegmentStore(sql, [weights, velocities], setup.seed)
-    this.#opened = { setup, store, tokens: createTokenTable(sql) }
-    return this.#opened
-  }
-
   #answer<T>(caller: Caller, body: (shard: OpenShard) => T): Outcome<T> {
-    return attempt(() => {
-      const shard = this.#open()
+    return this.#stored.answer((shard) => {
       shard.tokens.check(caller)
       return body(shard)
     })
@@ -134,24 +117,21 @@ class WeightsObject extends DurableObject<object> {
 
   /** Creates the shard; the same setup again changes nothing. */
   create(setup: ShardSetup, token: TokenRecord): void {
-    this.ctx.storage.sql.exec(`
-      CREATE TABLE IF NOT EXISTS shard (id INTEGER PRIMARY KEY CHECK (id = 1), setup TEXT NOT NULL);
-      CREATE TABLE IF NOT EXISTS applied (task_id INTEGER PRIMARY KEY);
-    `)
+    this.#stored.prepare()
     this.ctx.storage.sql.exec('INSERT OR IGNORE INTO shard (id, setup) VALUES (1, ?)', JSON.stringify(setup))
-    this.#open().tokens.add(token)
+    this.#stored.open().tokens.add(token)
   }
 
   addToken(token: TokenRecord): Outcome<null> {
-    return attempt(() => {
-      this.#open().tokens.add(token)
+    return this.#stored.answer(({ tokens }) => {
+      tokens.add(token)
       return null
     })
   }
 
   removeToken(tokenId: string): Outcome<null> {
-    return attempt(() => {
-      this.#open().tokens.remove(tokenId)
+    return this.#stored.answer(({ tokens }) => {
+      tokens.remove(tokenId)
       return null
     })
   }
@@ -182,10 +162,10 @@ class WeightsObject extends DurableObject<object> {
   async push(caller: Caller, taskId: number, body: ReadableStream<Uint8Array>, bytes: number | null): Promise<Outcome<PushResponse>> {
     return attemptLater(async () => {
       try {
-        this.#open().tokens.check(caller)
+        this.#stored.open().tokens.check(caller)
         const pushed = openPush(await this.#receive(body, bytes))
         // Opened again: it may have been deleted, or the token revoked, while the body was on its way.
-        const shard = this.#open()
+        const shard = this.#stored.open()
         shard.tokens.check(caller)
         return this.#apply(shard, taskId, pushed)
       } catch (error) {
@@ -223,9 +203,11 @@ class WeightsObject extends DurableObject<object> {
     return { kind: 'applied', versions: currentVersions(shard.store, changes), scales }
   }
 
-  async destroy(): Promise<void> {
-    await this.ctx.storage.deleteAll()
-    this.#opened = null
+  /** Whether there was anything; also where it cannot be read. */
+  async destroy(): Promise<boolean> {
+    const existed = this.#stored.exists()
+    await this.#stored.erase()
+    return existed
   }
 }
 
@@ -288,4 +270,4 @@ function applyChanges(
   return { updated, scales }
 }
 
-export { type ShardSetup, WeightsObject }
+export { WeightsObject }

@@ -3,7 +3,7 @@
 import { createRoute, type OpenAPIHono } from '@hono/zod-openapi'
 import * as z from 'zod'
 import { canonicalJson, type LatencyTable, latencyTableSchema, tableNameSchema, tableVersionSchema } from '../../latency-lut/table/table.ts'
-import { ProblemError, tableSummarySchema } from '../../protocol/index.ts'
+import { ProblemError, tableSummarySchema, unreadableTablesField } from '../../protocol/index.ts'
 import { adminOnly, type RouteEnvironment, sha256Hex } from './auth.ts'
 import type { Ports, VersionedTable } from './ports.ts'
 import { withProblems } from './problems.ts'
@@ -38,7 +38,10 @@ const listTables = createRoute({
   tags,
   security: bearer,
   middleware,
-  responses: withProblems({ 200: json(z.object({ tables: z.array(tableSummarySchema) }), 'Tables without their entries') }, 'forbidden'),
+  responses: withProblems(
+    { 200: json(z.object({ tables: z.array(tableSummarySchema), unreadable: unreadableTablesField }), 'Tables without their entries') },
+    'forbidden',
+  ),
 })
 
 const readLatest = createRoute({
@@ -81,7 +84,7 @@ function addLatencyTableRoutes(app: OpenAPIHono<RouteEnvironment>): void {
     return context.json(await publish(context.var.ports, context.req.valid('json')), 201)
   })
 
-  app.openapi(listTables, async (context) => context.json({ tables: await context.var.ports.tables.list() }, 200))
+  app.openapi(listTables, async (context) => context.json(await context.var.ports.tables.list(), 200))
 
   app.openapi(readLatest, async (context) => {
     const { name } = context.req.valid('param')

@@ -38,6 +38,7 @@ import type {
   TrainingStatus,
   TrainingSummary,
   TrainingUpload,
+  UnreadableTable,
 } from '../../protocol/index.ts'
 
 type VersionedTable = LatencyTable & { version: string }
@@ -60,7 +61,7 @@ type SearchPort = {
   addToken(token: TokenRecord): Promise<Outcome<null>>
   removeToken(tokenId: string): Promise<Outcome<null>>
   listTokens(): Promise<Outcome<TokenSummary[]>>
-  destroy(): Promise<Outcome<null>>
+  destroy(searchId: string): Promise<Outcome<null>>
 }
 
 type ShardPort = {
@@ -96,15 +97,15 @@ type TrainingPort = {
 
 /** Ids by the time that they were made at. */
 type DirectoryPort = {
-  add(id: string, createdAtMs: number): Promise<void>
-  remove(id: string): Promise<void>
-  list(beforeMs: number, limit: number): Promise<string[]>
+  add(id: string, createdAtMs: number): Promise<Outcome<null>>
+  remove(id: string): Promise<Outcome<null>>
+  list(beforeMs: number, limit: number): Promise<Outcome<{ readonly id: string; readonly createdAtMs: number }[]>>
 }
 
 type TablesPort = {
   publish(table: LatencyTable, version: string, nowMs: number): Promise<void>
   read(name: string, version?: string): Promise<VersionedTable | null>
-  list(): Promise<TableSummary[]>
+  list(): Promise<{ readonly tables: TableSummary[]; readonly unreadable: UnreadableTable[] }>
 }
 
 type Ports = {

@@ -36,6 +36,11 @@ function validationHook(result: { success: boolean; target?: string; error?: z.c
   if (!result.success && result.error) refuseInvalid(result.error, result.target ?? 'request')
 }
 
+/** What nobody foresaw, for whoever runs the coordinator. */
+function logFailure(error: unknown): void {
+  console.error(error)
+}
+
 const onError: ErrorHandler = (error, context) => {
   if (error instanceof ProblemError) return problemResponse(context, error.code, error.message, error.errors)
   if (error instanceof HTTPException && error.status === 400)
@@ -49,7 +54,7 @@ const onError: ErrorHandler = (error, context) => {
     return problemResponse(context, 'invalid-request', `the body is not JSON: ${error.message}`, [{ path: 'body', message: error.message }])
   const { overloaded, retryable } = error as Error & { overloaded?: boolean; retryable?: boolean }
   if (overloaded || retryable) return problemResponse(context, 'overloaded', 'try again')
-  console.error(error)
+  logFailure(error)
   return problemResponse(context, 'internal', 'something went wrong that should not have; the coordinator has logged it')
 }
 
@@ -70,7 +75,9 @@ function createNotFound(isRoute: (method: string, path: string) => boolean): Not
 function withProblems<R extends object>(responses: R, ...codes: readonly ProblemCode[]) {
   const content = { [PROBLEM_TYPE]: { schema: problemSchema } }
   const byStatus = new Map<number, string>()
-  for (const code of ['unauthorized', 'invalid-request', ...codes] as const) {
+  // Whatever is found may turn out to be unreadable.
+  const stored: readonly ProblemCode[] = codes.includes('not-found') ? ['unreadable'] : []
+  for (const code of ['unauthorized', 'invalid-request', ...codes, ...stored] as const) {
     const { status, title } = problemKinds[code]
     byStatus.set(status, [byStatus.get(status), title].filter(Boolean).join('; '))
   }
@@ -78,4 +85,4 @@ function withProblems<R extends object>(responses: R, ...codes: readonly Problem
   return { ...problems, ...responses } as R
 }
 
-export { createNotFound, onError, validationHook, withProblems }
+export { createNotFound, logFailure, onError, validationHook, withProblems }

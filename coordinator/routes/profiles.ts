@@ -19,12 +19,14 @@ import {
   profileRequestSchema,
   profileStatusSchema,
   type ProfileTable,
+  unreadableField,
   unwrap,
 } from '../../protocol/index.ts'
 import { adminOnly, ownProfileOnly, profileCallerOf, type RouteEnvironment, sha256 } from './auth.ts'
 import { publish } from './latency-tables.ts'
+import { enlist, readList } from './lists.ts'
 import { withProblems } from './problems.ts'
-import { bearer, createSecret, json, MAX_LISTED } from './searches.ts'
+import { bearer, createSecret, json } from './searches.ts'
 
 const CODE_BYTES = 10
 
@@ -55,7 +57,10 @@ const listProfiles = createRoute({
   tags,
   security: bearer,
   middleware: adminOnly,
-  responses: withProblems({ 200: json(z.object({ profiles: z.array(profileStatusSchema) }), 'The profiles') }, 'forbidden'),
+  responses: withProblems(
+    { 200: json(z.object({ profiles: z.array(profileStatusSchema), unreadable: unreadableField }), 'The profiles') },
+    'forbidden',
+  ),
 })
 
 const openProfile = createRoute({
@@ -151,7 +156,7 @@ function addProfileRoutes(app: OpenAPIHono<RouteEnvironment>): void {
     const code = createProfileCode(crypto.getRandomValues(new Uint8Array(CODE_BYTES)))
     const profileId = await idOfCode(code)
     const status = unwrap(await ports.profile(profileId).create(profileId, context.req.valid('json'), await sha256(code)))
-    await ports.profiles.add(profileId, status.createdAtMs)
+    await enlist(ports.profiles, profileId, status.createdAtMs, () => ports.profile(profileId).destroy())
     const printed = printProfileCode(code)
     const url = new URL(`/profile/${printed}`, context.req.url).href
     return context.json({ profileId, code: printed, url, expiresAtMs: status.expiresAtMs }, 201)
@@ -159,9 +164,8 @@ function addProfileRoutes(app: OpenAPIHono<RouteEnvironment>): void {
 
   app.openapi(listProfiles, async (context) => {
     const { ports } = context.var
-    const ids = await ports.profiles.list(Number.MAX_SAFE_INTEGER, MAX_LISTED)
-    const outcomes = await Promise.all(ids.map((id) => ports.profile(id).status({ kind: 'admin' })))
-    return context.json({ profiles: outcomes.flatMap((outcome) => (outcome.ok ? [outcome.value] : [])) }, 200)
+    const { members, unreadable } = await readList(ports.profiles, {}, (id) => ports.profile(id).status({ kind: 'admin' }))
+    return context.json({ profiles: members, unreadable }, 200)
   })
 
   app.openapi(openProfile, async (context) => {
@@ -183,7 +187,7 @@ function addProfileRoutes(app: OpenAPIHono<RouteEnvironment>): void {
     const { profileId } = context.req.valid('param')
     const existed = await context.var.ports.profile(profileId).destroy()
     // Also where there is no profile any more: a deletion cut short here can be repeated.
-    await context.var.ports.profiles.remove(profileId)
+    unwrap(await context.var.ports.profiles.remove(profileId))
     if (!existed) throw new ProblemError('not-found', 'there is no such profile')
     return context.body(null, 204)
   })

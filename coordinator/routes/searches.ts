@@ -19,16 +19,16 @@ import {
   searchSummarySchema,
   type TokenRecord,
   tokenIdSchema,
+  unreadableField,
   unwrap,
 } from '../../protocol/index.ts'
 import { adminOnly, callerOf, ownSearchOnly, type RouteEnvironment, sha256 } from './auth.ts'
+import { enlist, pageQuery, readList } from './lists.ts'
 import type { Ports, VersionedTable } from './ports.ts'
 import { withProblems } from './problems.ts'
 
 const ID_BYTES = 12
 const SECRET_BYTES = 32
-/** Each listed search is asked for its phase: as many as a Worker may call on the free plan. */
-const MAX_LISTED = 40
 
 const searchParams = z.object({ searchId: searchIdSchema })
 const json = <S extends z.ZodType>(schema: S, description: string) => ({ description, content: { 'application/json': { schema } } })
@@ -86,12 +86,12 @@ const listSearches = createRoute({
   security: bearer,
   middleware: adminOnly,
   request: {
-    query: z.object({
-      before: z.coerce.number().int().min(0).optional().describe('only searches created before this time, ms since 1970'),
-      limit: z.coerce.number().int().min(1).max(MAX_LISTED).default(MAX_LISTED),
-    }),
+    query: pageQuery('searches'),
   },
-  responses: withProblems({ 200: json(z.object({ searches: z.array(searchSummarySchema) }), 'The searches') }, 'forbidden'),
+  responses: withProblems(
+    { 200: json(z.object({ searches: z.array(searchSummarySchema), unreadable: unreadableField }), 'The searches') },
+    'forbidden',
+  ),
 })
 
 const readSearch = createRoute({
@@ -149,7 +149,7 @@ const readArchitecture = createRoute({
   responses: withProblems({ 200: json(architectureSchema, 'The architecture') }, 'forbidden', 'not-found'),
 })
 
-const pageQuery = z.object({
+const entriesQuery = z.object({
   after: z.coerce.number().int().min(0).default(0).describe('only entries with a higher seq'),
   limit: z.coerce.number().int().min(1).max(MAX_METRICS_PAGE).default(MAX_METRICS_PAGE),
 })
@@ -161,7 +161,7 @@ const readMetrics = createRoute({
   tags,
   security: bearer,
   middleware: ownSearchOnly,
-  request: { params: searchParams, query: pageQuery },
+  request: { params: searchParams, query: entriesQuery },
   responses: withProblems({ 200: json(z.object({ metrics: z.array(metricSchema) }), 'Entries in order') }, 'forbidden', 'not-found'),
 })
 
@@ -172,7 +172,7 @@ const readLog = createRoute({
   tags,
   security: bearer,
   middleware: ownSearchOnly,
-  request: { params: searchParams, query: pageQuery },
+  request: { params: searchParams, query: entriesQuery },
   responses: withProblems({ 200: json(z.object({ entries: z.array(logEntrySchema) }), 'Entries in order') }, 'forbidden', 'not-found'),
 })
 
@@ -230,7 +230,7 @@ function addSearchRoutes(app: OpenAPIHono<RouteEnvironment>): void {
     const searchId = randomId('s')
     const { token, record } = await issueToken(searchId, 'first')
     const status = unwrap(await ports.search(searchId).create(searchId, config, table, record))
-    await ports.searches.add(searchId, record.createdAtMs)
+    await enlist(ports.searches, searchId, record.createdAtMs, () => ports.search(searchId).destroy(searchId))
     const answer = {
       searchId,
       agentToken: token,
@@ -243,10 +243,8 @@ function addSearchRoutes(app: OpenAPIHono<RouteEnvironment>): void {
 
   app.openapi(listSearches, async (context) => {
     const { ports } = context.var
-    const { before, limit } = context.req.valid('query')
-    const ids = await ports.searches.list(before ?? Number.MAX_SAFE_INTEGER, limit)
-    const outcomes = await Promise.all(ids.map((id) => ports.search(id).summary()))
-    return context.json({ searches: outcomes.flatMap((outcome) => (outcome.ok ? [outcome.value] : [])) }, 200)
+    const { members, unreadable } = await readList(ports.searches, context.req.valid('query'), (id) => ports.search(id).summary())
+    return context.json({ searches: members, unreadable }, 200)
   })
 
   app.openapi(readSearch, async (context) => {
@@ -256,9 +254,9 @@ function addSearchRoutes(app: OpenAPIHono<RouteEnvironment>): void {
 
   app.openapi(deleteSearch, async (context) => {
     const { searchId } = context.req.valid('param')
-    const outcome = await context.var.ports.search(searchId).destroy()
+    const outcome = await context.var.ports.search(searchId).destroy(searchId)
     // Also where there is no search any more: a deletion cut short here can be repeated.
-    await context.var.ports.searches.remove(searchId)
+    unwrap(await context.var.ports.searches.remove(searchId))
     unwrap(outcome)
     return context.body(null, 204)
   })
@@ -306,4 +304,4 @@ function addSearchRoutes(app: OpenAPIHono<RouteEnvironment>): void {
   })
 }
 
-export { addSearchRoutes, bearer, createSecret, json, MAX_LISTED, searchParams }
+export { addSearchRoutes, bearer, createSecret, json, searchParams }

@@ -28,11 +28,13 @@ import {
   trainingSummarySchema,
   trainingUploadQuerySchema,
   trainingUploadSchema,
+  unreadableField,
   unwrap,
 } from '../../protocol/index.ts'
 import { adminOnly, callerOf, ownTrainingOnly, type RouteEnvironment, sha256, spokenProtocolOnly } from './auth.ts'
+import { enlist, pageQuery, readList } from './lists.ts'
 import { withProblems } from './problems.ts'
-import { bearer, createSecret, json, MAX_LISTED } from './searches.ts'
+import { bearer, createSecret, json } from './searches.ts'
 
 const ID_BYTES = 12
 const SAFETENSORS_TYPE = 'application/octet-stream'
@@ -79,12 +81,12 @@ const listTrainings = createRoute({
   security: bearer,
   middleware: adminOnly,
   request: {
-    query: z.object({
-      before: z.coerce.number().int().min(0).optional().describe('only trainings created before this time, ms since 1970'),
-      limit: z.coerce.number().int().min(1).max(MAX_LISTED).default(MAX_LISTED),
-    }),
+    query: pageQuery('trainings'),
   },
-  responses: withProblems({ 200: json(z.object({ trainings: z.array(trainingSummarySchema) }), 'The trainings') }, 'forbidden'),
+  responses: withProblems(
+    { 200: json(z.object({ trainings: z.array(trainingSummarySchema), unreadable: unreadableField }), 'The trainings') },
+    'forbidden',
+  ),
 })
 
 const readTraining = createRoute({
@@ -286,16 +288,14 @@ function addTrainingRoutes(app: OpenAPIHono<RouteEnvironment>): void {
     const trainingId = createId('r', crypto.getRandomValues(new Uint8Array(ID_BYTES)))
     const { token, record } = await issueToken(trainingId)
     const { parameters, checkpointBytes } = unwrap(await ports.training(trainingId).create(trainingId, context.req.valid('json'), record))
-    await ports.trainings.add(trainingId, record.createdAtMs)
+    await enlist(ports.trainings, trainingId, record.createdAtMs, () => ports.training(trainingId).destroy())
     return context.json({ trainingId, agentToken: token, tokenId: record.tokenId, parameters, checkpointBytes }, 201)
   })
 
   app.openapi(listTrainings, async (context) => {
     const { ports } = context.var
-    const { before, limit } = context.req.valid('query')
-    const ids = await ports.trainings.list(before ?? Number.MAX_SAFE_INTEGER, limit)
-    const outcomes = await Promise.all(ids.map((id) => ports.training(id).summary()))
-    return context.json({ trainings: outcomes.flatMap((outcome) => (outcome.ok ? [outcome.value] : [])) }, 200)
+    const { members, unreadable } = await readList(ports.trainings, context.req.valid('query'), (id) => ports.training(id).summary())
+    return context.json({ trainings: members, unreadable }, 200)
   })
 
   app.openapi(readTraining, async (context) => {
@@ -307,7 +307,7 @@ function addTrainingRoutes(app: OpenAPIHono<RouteEnvironment>): void {
     const { trainingId } = context.req.valid('param')
     const outcome = await context.var.ports.training(trainingId).destroy()
     // Also where there is no training any more: a deletion cut short here can be repeated.
-    await context.var.ports.trainings.remove(trainingId)
+    unwrap(await context.var.ports.trainings.remove(trainingId))
     unwrap(outcome)
     return context.body(null, 204)
   })

@@ -6,7 +6,8 @@ import type { LatencyTable } from '../../latency-lut/table/table.ts'
 import { createSpace, elementCount, resolveSpaceConfig, type Space, SpaceError } from '../../search-space/index.ts'
 import { MAX_SHARD_BYTES, MAX_SHARDS, planShards, ProblemError, type SearchConfig } from '../../protocol/index.ts'
 import { findStrategy, type StrategyContext } from '../../strategies/index.ts'
-import type { SearchSetup, SearchStore } from './store.ts'
+import type { SearchStore } from './store.ts'
+import type { SearchSetup } from './stored.ts'
 
 /** How many missing keys a refusal lists. */
 const MAX_KEYS_NAMED = 50

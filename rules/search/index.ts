@@ -14,6 +14,7 @@ export {
   submitResult,
 } from './rules.ts'
 export { currentArchitecture, searchStatus, searchSummary } from './status.ts'
+export type { SearchStore } from './store.ts'
 export {
   type AgentRecord,
   agentRecordSchema,
@@ -23,5 +24,6 @@ export {
   searchSetupSchema,
   type SearchState,
   searchStateSchema,
-  type SearchStore,
-} from './store.ts'
+  storedLogEntrySchema,
+  storedMetricSchema,
+} from './stored.ts'

@@ -1,7 +1,8 @@
 // A search's store in memory, for tests and simulations of the rules. Values are copied in and out, as storage does.
 
 import type { LogEntry } from '../../protocol/index.ts'
-import type { AgentRecord, OutstandingTask, SearchSetup, SearchState, SearchStore } from './store.ts'
+import type { SearchStore } from './store.ts'
+import type { AgentRecord, OutstandingTask, SearchSetup, SearchState } from './stored.ts'
 
 type Content = {
   setup: SearchSetup | null

@@ -8,8 +8,10 @@
 import {
   type LeaseRef,
   type LeaseResponse,
+  knownKinds,
   MAX_AGENTS,
   type MetricSeries,
+  neededVersion,
   type Phase,
   ProblemError,
   ROUND_WAIT_MS,
@@ -19,11 +21,15 @@ import {
   type SubmitRequest,
   type SubmitResponse,
   type TaskWork,
+  understands,
+  unknownKind,
   WAIT_MS,
 } from '../../protocol/index.ts'
 import { type Attendance, findStrategy, type Member, type Strategy, type StrategyContext } from '../../strategies/index.ts'
+import { describeFirst, unreadable } from '../stored/stored-form.ts'
 import { strategyContext } from './create.ts'
-import type { AgentRecord, OutstandingTask, Recent, SearchSetup, SearchState, SearchStore } from './store.ts'
+import type { SearchStore } from './store.ts'
+import type { AgentRecord, OutstandingTask, Recent, SearchSetup, SearchState } from './stored.ts'
 
 /** Results whose means make up the figures of the status. */
 const RECENT_RESULTS = 16
@@ -46,12 +52,13 @@ type OpenSearch = {
   readonly strategy: Strategy<unknown>
 }
 
-/** Null where no search has been created in this store. */
+/** Null where no search has been created in this store. Throws ProblemError `unreadable`. */
 function openSearch(store: SearchStore): OpenSearch | null {
   const setup = store.readSetup()
   if (!setup) return null
   const strategy = findStrategy(setup.config.strategy.name)
-  strategy.stateSchema.parse(store.readState().strategy)
+  const state = strategy.stateSchema.safeParse(store.readState().strategy)
+  if (!state.success) throw unreadable('state, strategy', describeFirst(state.error))
   return { store, setup, context: strategyContext(setup), strategy }
 }
 
@@ -98,7 +105,11 @@ function registerAgent(search: OpenSearch, request: RegisterRequest, agentId: st
       idleMs: 0,
       peakBytes: null,
       imagesPerSecond: null,
-      ...(request.lanes !== undefined && { lanes: request.lanes }),
+      lanes: request.lanes ?? 1,
+      protocol: request.protocol ?? 0,
+      kinds: knownKinds(request),
+      asked: false,
+      exchangeMs: null,
       steps: 0,
       bytesSent: 0,
       bytesReceived: 0,
@@ -140,18 +151,18 @@ function nextExpiryMs(search: OpenSearch): number | null {
 }
 
 function memberOf(agent: AgentRecord, batchSize: number): Member {
-  const lanes = agent.lanes ?? 1
+  const { agentId, lanes, imagesPerSecond, exchangeMs } = agent
   return {
-    agentId: agent.agentId,
+    agentId,
     lanes,
-    stepsPerSecond: agent.imagesPerSecond === null ? null : agent.imagesPerSecond / (batchSize * lanes),
-    exchangeMs: agent.exchangeMs ?? null,
+    stepsPerSecond: imagesPerSecond === null ? null : imagesPerSecond / (batchSize * lanes),
+    exchangeMs,
   }
 }
 
 /** Whether a task takes so long that its agent may be gone. */
 function isOverdue({ work, lease }: OutstandingTask, agent: AgentRecord | null, batchSize: number, nowMs: number): boolean {
-  if (lease?.leasedAtMs === undefined || work.kind !== 'trainWeights' || !agent?.imagesPerSecond) return false
+  if (!lease?.leasedAtMs || work.kind !== 'trainWeights' || !agent?.imagesPerSecond) return false
   const expectedMs = (1000 * work.paths.length * batchSize) / agent.imagesPerSecond
   return nowMs - lease.leasedAtMs > Math.max(MIN_OVERDUE_MS, OVERDUE_FACTOR * expectedMs)
 }
@@ -173,7 +184,7 @@ function attendanceOf(
   const isPresent = (agent: AgentRecord): boolean => {
     if (agent.agentId === asker.agentId) return true
     const held = outstanding.filter(({ agentId }) => agentId === agent.agentId)
-    return held.length > 0 ? held.some(({ overdue }) => !overdue) : agent.asked === true && nowMs - agent.lastSeenAtMs < PRESENT_MS
+    return held.length > 0 ? held.some(({ overdue }) => !overdue) : agent.asked && nowMs - agent.lastSeenAtMs < PRESENT_MS
   }
   return {
     asker: memberOf(asker, batchSize),
@@ -186,28 +197,21 @@ function attendanceOf(
   }
 }
 
-/**
- * An agent that says nothing of lanes is of version 0.1.0, which takes a task with fields that it does not know for an answer to ask for
- * again and again. Throws ProblemError `conflict`, which ends it.
- */
-function checkUnderstands(agent: AgentRecord, work: TaskWork): void {
-  const isPlain = work.kind !== 'trainWeights' || !(work.lanes ?? work.schedule ?? work.round)
-  if (agent.lanes !== undefined || isPlain) return
-  throw new ProblemError(
-    'conflict',
-    `agent ${agent.name} is of an older version, which cannot work beside others: start it anew with this one`,
-    [{ path: 'agentId', message: 'registered without `lanes`' }],
-  )
+/** Whether an agent knows the kind of a piece of work, in the form that it has. */
+function knows({ kinds }: AgentRecord, work: TaskWork): boolean {
+  return understands(kinds, work.kind, neededVersion(work))
 }
 
-/** Hands out a task: one that came back first, else a new one. */
+/**
+ * Hands out a task that the agent knows: one that came back first, else a new one. Throws ProblemError `conflict`, which ends the agent,
+ * where there are only others.
+ */
 function leaseTask(search: OpenSearch, agentId: string, leaseId: string, nowMs: number): LeaseResponse {
   const { store, setup, strategy, context } = search
   const { leaseMs, maxOutstanding } = setup.config.tasks
   return store.transaction((): LeaseResponse => {
     const agent = knownAgent(store, agentId)
-    if (agent.asked !== true || nowMs - agent.lastSeenAtMs >= SEEN_EVERY_MS)
-      store.writeAgent({ ...agent, asked: true, lastSeenAtMs: nowMs })
+    if (!agent.asked || nowMs - agent.lastSeenAtMs >= SEEN_EVERY_MS) store.writeAgent({ ...agent, asked: true, lastSeenAtMs: nowMs })
     expireLeases(search, nowMs)
     const state = store.readState()
     if (state.intent === 'stopped') return { kind: 'finished', phase: 'stopped' }
@@ -216,20 +220,26 @@ function leaseTask(search: OpenSearch, agentId: string, leaseId: string, nowMs: 
 
     const lease = { leaseId, agentId, expiresAtMs: nowMs + leaseMs, leasedAtMs: nowMs }
     const hand = (task: OutstandingTask): LeaseResponse => {
-      checkUnderstands(agent, task.work)
       store.writeOutstanding(task)
       return { kind: 'task', task: { taskId: task.taskId, leaseId, leaseMs, work: task.work } }
     }
+    const refuse = (work: TaskWork): never => {
+      throw unknownKind(agent.name, agent.kinds, work.kind, neededVersion(work))
+    }
     const outstanding = store.outstandingTasks()
-    const queued = outstanding.find((task) => task.lease === null)
-    if (queued) return hand({ ...queued, lease })
-    if (outstanding.length >= maxOutstanding) return { kind: 'wait', reason: 'all-handed-out', retryAfterMs: WAIT_MS }
+    const queued = outstanding.filter((task) => task.lease === null)
+    const known = queued.find(({ work }) => knows(agent, work))
+    if (known) return hand({ ...known, lease })
+    const wait = (answer: Extract<LeaseResponse, { kind: 'wait' }>): LeaseResponse => (queued[0] ? refuse(queued[0].work) : answer)
+    if (outstanding.length >= maxOutstanding) return wait({ kind: 'wait', reason: 'all-handed-out', retryAfterMs: WAIT_MS })
 
     const taskId = state.counts.created + 1
     const attendance = attendanceOf(search, outstanding, agent, taskId, nowMs)
     const proposal = strategy.propose(state.strategy, context, attendance)
-    if (proposal.kind === 'wait' && attendance.members.length > 1) return { kind: 'wait', reason: 'round', retryAfterMs: ROUND_WAIT_MS }
-    if (proposal.kind !== 'work') return { kind: 'wait', reason: 'all-handed-out', retryAfterMs: WAIT_MS }
+    if (proposal.kind === 'wait' && attendance.members.length > 1)
+      return wait({ kind: 'wait', reason: 'round', retryAfterMs: ROUND_WAIT_MS })
+    if (proposal.kind !== 'work') return wait({ kind: 'wait', reason: 'all-handed-out', retryAfterMs: WAIT_MS })
+    if (!knows(agent, proposal.work)) refuse(proposal.work)
     store.writeState({
       ...state,
       strategy: proposal.state,
@@ -272,8 +282,8 @@ function releaseLease(search: OpenSearch, { reason, ...ref }: ReleaseRequest, no
   })
 }
 
-function smooth(before: number | null | undefined, current: number): number {
-  return before == null ? current : before + THROUGHPUT_WEIGHT * (current - before)
+function smooth(before: number | null, current: number): number {
+  return before === null ? current : before + THROUGHPUT_WEIGHT * (current - before)
 }
 
 /** What a result adds to its agent's record: `images` of its metric, weight `steps` of its task. */

@@ -4,7 +4,7 @@ import { pathLatencyMs } from '../../latency-lut/table/coverage.ts'
 import { architectureCosts, printArchitecture } from '../../search-space/index.ts'
 import type { Architecture, SearchStatus, SearchSummary } from '../../protocol/index.ts'
 import { type OpenSearch, phaseOf } from './rules.ts'
-import type { AgentRecord, Recent, SearchSetup } from './store.ts'
+import type { AgentRecord, Recent, SearchSetup } from './stored.ts'
 
 function summarise(recent: readonly Recent[]): { loss: number | null; accuracy: number | null } {
   if (recent.length === 0) return { loss: null, accuracy: null }
@@ -70,9 +70,9 @@ function bytesPerStep(agents: readonly AgentRecord[]): number | null {
 }
 
 function agentStatus(agent: AgentRecord): SearchStatus['agents'][number] {
-  const { trainMs, idleMs, asked: _, exchangeMs: __, lanes, ...shown } = agent
+  const { trainMs, idleMs, asked: _, exchangeMs: __, protocol: ___, kinds: ____, ...shown } = agent
   const wallMs = trainMs + idleMs
-  return { ...shown, lanes: lanes ?? 1, idleShare: wallMs > 0 ? idleMs / wallMs : null, bytesPerStep: bytesPerStep([agent]) }
+  return { ...shown, idleShare: wallMs > 0 ? idleMs / wallMs : null, bytesPerStep: bytesPerStep([agent]) }
 }
 
 function searchSummary(search: OpenSearch): SearchSummary {

@@ -19,7 +19,8 @@ import {
   type TrainingInput,
   type TrainingSpec,
 } from '../../protocol/index.ts'
-import type { TrainingSetup, TrainingStore } from './store.ts'
+import type { TrainingStore } from './store.ts'
+import type { TrainingSetup } from './stored.ts'
 
 const FLOAT_BYTES = 4
 /** Name, shape and place of a tensor in the header, and the settings and reports beside them. */

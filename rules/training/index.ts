@@ -13,4 +13,5 @@ export {
   storeInput,
 } from './rules.ts'
 export { trainingStatus, trainingSummary } from './status.ts'
-export { type TrainingSetup, trainingSetupSchema, type TrainingState, trainingStateSchema, type TrainingStore } from './store.ts'
+export type { TrainingStore } from './store.ts'
+export { storedReportSchema, type TrainingSetup, trainingSetupSchema, type TrainingState, trainingStateSchema } from './stored.ts'

@@ -1,7 +1,8 @@
 // A training's store in memory, for tests of the rules. Values are copied in and out, as storage does.
 
 import type { EpochReport } from '../../protocol/index.ts'
-import type { TrainingSetup, TrainingState, TrainingStore } from './store.ts'
+import type { TrainingStore } from './store.ts'
+import type { TrainingSetup, TrainingState } from './stored.ts'
 
 type Content = {
   setup: TrainingSetup | null

@@ -29,7 +29,8 @@ import {
   unknownKind,
 } from '../../protocol/index.ts'
 import { describeNetwork, type NetworkDescription } from './create.ts'
-import type { TrainingSetup, TrainingState, TrainingStore } from './store.ts'
+import type { TrainingStore } from './store.ts'
+import type { TrainingSetup, TrainingState } from './stored.ts'
 import { checkInputUpload, readCheckpointUpload, readModelUpload } from './uploads.ts'
 
 /** Leases that the status tells of. */

@@ -2,7 +2,7 @@
 
 import type { EpochReport, TrainingPhase, TrainingStatus, TrainingSummary } from '../../protocol/index.ts'
 import { missingInputs, type OpenTraining } from './rules.ts'
-import type { TrainingState } from './store.ts'
+import type { TrainingState } from './stored.ts'
 
 function phaseOf({ result, lease }: TrainingState): TrainingPhase {
   if (result) return result.end

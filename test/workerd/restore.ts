@@ -49,4 +49,4 @@ function storedRows(state: StoredState, { binding, name }: Pick<StoredObject, 'b
   return found.rows.map((row) => Object.fromEntries(found.columns.map((column, i) => [column, row[i] as Cell])))
 }
 
-export { fromBase64, restoreState, storedRows, stubOf }
+export { fromBase64, restoreObject, restoreState, storedRows, stubOf }

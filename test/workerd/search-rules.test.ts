@@ -1,5 +1,6 @@
 import { runInDurableObject } from 'cloudflare:test'
 import { env } from 'cloudflare:workers'
+import { searchMigrations } from '../../coordinator/objects/migrations/search.ts'
 import { createSqlSearchStore } from '../../coordinator/objects/sql-search-store.ts'
 import { describeSearchRules } from '../fixtures/search-rules.ts'
 
@@ -11,6 +12,7 @@ describeSearchRules('SQL store', async (body) => {
     body({
       create() {
         for (const table of TABLES) storage.sql.exec(`DROP TABLE IF EXISTS ${table}`)
+        for (const { up } of searchMigrations) up(storage.sql)
         return createSqlSearchStore(storage)
       },
       reopen: () => createSqlSearchStore(storage),

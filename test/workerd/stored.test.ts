@@ -19,6 +19,7 @@ import {
   trainingLeaseResponseSchema,
   trainingStatusSchema,
   trainingSummarySchema,
+  unwrap,
 } from '../../protocol/index.ts'
 import { latencyTableSchema } from '../../latency-lut/table/table.ts'
 import { createSpace } from '../../search-space/index.ts'
@@ -298,8 +299,8 @@ describe.each([storedStateSchema.parse(version010)])('what version $version stor
     }
     for (const { name, tables } of state.objects.filter(({ binding }) => binding === 'DIRECTORY')) {
       const listedBefore = new Set(tables.flatMap(({ rows }) => rows.map(([id]) => id)))
-      const left = await env.DIRECTORY.getByName(name).list(Number.MAX_SAFE_INTEGER, 100)
-      expect(left.filter((id) => listedBefore.has(id))).toEqual([])
+      const left = unwrap(await env.DIRECTORY.getByName(name).list(Number.MAX_SAFE_INTEGER, 100))
+      expect(left.filter(({ id }) => listedBefore.has(id))).toEqual([])
     }
   })
 })

@@ -1,5 +1,6 @@
 import { runInDurableObject } from 'cloudflare:test'
 import { env } from 'cloudflare:workers'
+import { trainingMigrations } from '../../coordinator/objects/migrations/training.ts'
 import { createSqlTrainingStore } from '../../coordinator/objects/sql-training-store.ts'
 import { describeTrainingRules } from '../fixtures/training-rules.ts'
 
@@ -11,6 +12,7 @@ describeTrainingRules('SQL store', async (body) => {
     body({
       create() {
         for (const table of TABLES) storage.sql.exec(`DROP TABLE IF EXISTS ${table}`)
+        for (const { up } of trainingMigrations) up(storage.sql)
         return createSqlTrainingStore(storage)
       },
       reopen: () => createSqlTrainingStore(storage),

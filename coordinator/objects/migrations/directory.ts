@@ -1,0 +1,12 @@
+import type { Migration } from './migration.ts'
+
+const directoryMigrations: readonly Migration[] = [
+  {
+    title: 'table; called after the searches, which were the first to be listed, whatever the object lists',
+    up(sql) {
+      sql.exec('CREATE TABLE IF NOT EXISTS searches (search_id TEXT PRIMARY KEY, created_at_ms INTEGER NOT NULL) WITHOUT ROWID')
+    },
+  },
+]
+
+export { directoryMigrations }

@@ -1,0 +1,40 @@
+import * as z from 'zod'
+import { type Migration, rewriteJson } from './migration.ts'
+
+const agent = z.looseObject({
+  peakBytes: z.number().nullable().default(null),
+  steps: z.int().default(0),
+  bytesSent: z.int().default(0),
+  bytesReceived: z.int().default(0),
+  asked: z.boolean().default(false),
+  exchangeMs: z.number().nullable().default(null),
+  lanes: z.int().optional(),
+})
+const task = z.looseObject({ lease: z.looseObject({ leasedAtMs: z.int().nullable().default(null) }).nullable() })
+
+const searchMigrations: readonly Migration[] = [
+  {
+    title: 'tables; agents and leases say everything that is known of them',
+    up(sql) {
+      sql.exec(`
+        CREATE TABLE IF NOT EXISTS search (id INTEGER PRIMARY KEY CHECK (id = 1), setup TEXT NOT NULL);
+        CREATE TABLE IF NOT EXISTS state (id INTEGER PRIMARY KEY CHECK (id = 1), json TEXT NOT NULL);
+        CREATE TABLE IF NOT EXISTS outstanding (task_id INTEGER PRIMARY KEY, json TEXT NOT NULL);
+        CREATE TABLE IF NOT EXISTS agents (agent_id TEXT PRIMARY KEY, json TEXT NOT NULL) WITHOUT ROWID;
+        CREATE TABLE IF NOT EXISTS log (seq INTEGER PRIMARY KEY, json TEXT NOT NULL);
+        CREATE TABLE IF NOT EXISTS tokens (
+          token_id TEXT PRIMARY KEY, hash BLOB NOT NULL, label TEXT NOT NULL, created_at_ms INTEGER NOT NULL
+        ) WITHOUT ROWID;
+      `)
+      rewriteJson(sql, { table: 'agents', key: 'agent_id', column: 'json' }, (value) => {
+        const { lanes, ...known } = agent.parse(value)
+        // Agents that said how many lanes they have knew rounds.
+        const kinds = { trainWeights: lanes === undefined ? 1 : 2, gateGradients: 1, evaluatePaths: 1 }
+        return { protocol: 0, kinds, ...known, lanes: lanes ?? 1 }
+      })
+      rewriteJson(sql, { table: 'outstanding', key: 'task_id', column: 'json' }, (value) => task.parse(value))
+    },
+  },
+]
+
+export { searchMigrations }

@@ -1,0 +1,19 @@
+import type { Migration } from './migration.ts'
+
+const weightsMigrations: readonly Migration[] = [
+  {
+    title: 'tables',
+    up(sql) {
+      sql.exec(`
+        CREATE TABLE IF NOT EXISTS shard (id INTEGER PRIMARY KEY CHECK (id = 1), setup TEXT NOT NULL);
+        CREATE TABLE IF NOT EXISTS applied (task_id INTEGER PRIMARY KEY);
+        CREATE TABLE IF NOT EXISTS segments (row INTEGER PRIMARY KEY, versions TEXT NOT NULL, data BLOB NOT NULL);
+        CREATE TABLE IF NOT EXISTS tokens (
+          token_id TEXT PRIMARY KEY, hash BLOB NOT NULL, label TEXT NOT NULL, created_at_ms INTEGER NOT NULL
+        ) WITHOUT ROWID;
+      `)
+    },
+  },
+]
+
+export { weightsMigrations }

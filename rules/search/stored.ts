@@ -1,0 +1,248 @@
+// What is stored of a search, row by row. A change of a form here needs a migration in coordinator/objects/migrations/search.ts.
+
+import * as z from 'zod'
+import type { LatencyTable } from '../../latency-lut/table/table.ts'
+import type { LogEntry, SearchConfig, TaskResult, TaskWork } from '../../protocol/index.ts'
+import { storedSpaceRefSchema, storedSpaceSchema } from '../stored/space.ts'
+import { storedAs } from '../stored/stored-form.ts'
+
+const count = z.int().min(0)
+const atMs = z.int()
+const path = z.array(z.int())
+
+const configSchema = storedAs<SearchConfig>()(
+  z.strictObject({
+    name: z.string(),
+    space: storedSpaceRefSchema,
+    dataset: z.strictObject({ name: z.string(), fingerprint: z.string().optional() }),
+    latency: z.strictObject({
+      targetMs: z.number(),
+      table: z.strictObject({ name: z.string(), version: z.string().optional() }),
+      missing: z.enum(['refuse', 'predict']),
+      loss: z.discriminatedUnion('kind', [
+        z.strictObject({ kind: z.literal('none') }),
+        z.strictObject({ kind: z.literal('add#linear'), lambda: z.number() }),
+        z.strictObject({ kind: z.literal('mul#log'), a: z.number(), b: z.number() }),
+        z.strictObject({ kind: z.literal('add#abs'), lambda: z.number(), margin: z.number() }),
+      ]),
+    }),
+    seed: z.int(),
+    strategy: z.discriminatedUnion('name', [
+      z.strictObject({
+        name: z.literal('proxyless-g'),
+        form: z.enum(['two', 'full']),
+        warmupSteps: z.int().optional(),
+        archEvery: z.int(),
+        learningRate: z.number(),
+        beta1: z.number(),
+        beta2: z.number(),
+        epsilon: z.number(),
+        initialDeviation: z.number(),
+        initialAlpha: z.array(z.array(z.number())).optional(),
+        maxStaleness: z.int(),
+        evaluateEvery: z.int(),
+        evaluateImages: z.int(),
+      }),
+    ]),
+    training: z.strictObject({
+      steps: z.int(),
+      batchSize: z.int(),
+      learningRate: z.number(),
+      momentum: z.number(),
+      weightDecay: z.number(),
+      labelSmoothing: z.number(),
+      augmentation: z.strictObject({ flip: z.boolean(), shift: z.int(), minArea: z.number() }),
+      shares: z.strictObject({ weights: z.number(), architecture: z.number(), validation: z.number() }),
+    }),
+    tasks: z.strictObject({ weightSteps: z.int(), architectureSteps: z.int(), leaseMs: z.int(), maxOutstanding: z.int() }),
+    weights: z.strictObject({ encoding: z.enum(['fp32', 'bf16', 'int8']), staleness: z.enum(['inverse', 'none']), shardBytes: z.int() }),
+  }),
+)
+
+const pinnedTableSchema = storedAs<Omit<LatencyTable, 'entries'>>()(
+  z.strictObject({
+    name: z.string(),
+    device: z.strictObject({ name: z.string(), os: z.string().optional() }),
+    runtime: z.strictObject({
+      name: z.string(),
+      version: z.string().optional(),
+      threads: z.int().optional(),
+      browser: z.string().optional(),
+    }),
+    batch: z.int(),
+    inputShape: z.tuple([z.int(), z.int(), z.int()]),
+    measuredAt: z.string().optional(),
+    fixedMs: z.number(),
+    correction: z.strictObject({ offsetMs: z.number(), factor: z.number(), networks: z.int() }).optional(),
+    quality: z
+      .strictObject({
+        rounds: z.int(),
+        halfWidthPct: z.number().optional(),
+        worstHalfWidthPct: z.number().optional(),
+        droppedPct: z.number(),
+        driftPct: z.number(),
+        waitedPct: z.number().optional(),
+      })
+      .optional(),
+  }),
+)
+
+/** What a search is created with; it never changes. */
+const searchSetupSchema = z.strictObject({
+  searchId: z.string(),
+  createdAtMs: atMs,
+  config: configSchema,
+  space: storedSpaceSchema,
+  /** The pinned table without its entries: those that matter are in `latency`. */
+  table: pinnedTableSchema.extend({ version: z.string() }),
+  latency: z.strictObject({ fixedMs: z.number(), operationMs: z.array(z.array(z.number())) }),
+  /** What of `latency` was not measured but predicted, [block][operation]; left out where everything was measured. */
+  predicted: z
+    .strictObject({ count: z.int(), rmseMs: z.number(), mapePct: z.number(), operations: z.array(z.array(z.boolean())) })
+    .optional(),
+})
+type SearchSetup = z.infer<typeof searchSetupSchema>
+
+/** `steps`: weight steps of the task itself, or, for the other kinds, those done before it. */
+const recentSchema = z.strictObject({ atMs, loss: z.number(), correct: z.int(), images: z.int(), steps: z.int() })
+type Recent = z.infer<typeof recentSchema>
+
+/** Everything that changes with a result or a command, in one row. `strategy` belongs to the strategy, which has a schema for it. */
+const searchStateSchema = z.strictObject({
+  strategy: z.unknown(),
+  intent: z.enum(['running', 'paused', 'stopped']),
+  startedAtMs: atMs.nullable(),
+  finishedAtMs: atMs.nullable(),
+  datasetFingerprint: z.string().nullable(),
+  counts: z.strictObject({ created: count, done: count, stale: count, expiredLeases: count, duplicates: count, agents: count }),
+  recent: z.strictObject({
+    trainWeights: z.array(recentSchema),
+    gateGradients: z.array(recentSchema),
+    evaluatePaths: z.array(recentSchema),
+  }),
+})
+type SearchState = z.infer<typeof searchStateSchema>
+
+const workSchema = storedAs<TaskWork>()(
+  z.discriminatedUnion('kind', [
+    z.strictObject({
+      kind: z.literal('trainWeights'),
+      firstStep: z.int(),
+      paths: z.array(path),
+      lanes: z.strictObject({ count: z.int(), mergeEvery: z.int() }).optional(),
+      schedule: z.strictObject({ from: z.number(), perStep: z.number(), counts: z.number() }).optional(),
+      round: z
+        .strictObject({
+          members: z.int(),
+          commonShare: z.number(),
+          sharedOperations: z.array(z.strictObject({ block: z.int(), operation: z.int(), share: z.number() })),
+        })
+        .optional(),
+    }),
+    z.strictObject({
+      kind: z.literal('gateGradients'),
+      firstStep: z.int(),
+      steps: z.array(z.array(z.strictObject({ active: z.int(), inactive: z.array(z.int()) }))),
+      alphaVersion: z.int(),
+    }),
+    z.strictObject({ kind: z.literal('evaluatePaths'), paths: z.array(path), images: z.int() }),
+  ]),
+)
+
+const outstandingTaskSchema = z.strictObject({
+  taskId: z.int(),
+  work: workSchema,
+  /** Null while the task waits to be handed out again. */
+  lease: z
+    .strictObject({
+      leaseId: z.string(),
+      agentId: z.string(),
+      expiresAtMs: atMs,
+      /** Null in leases that version 0.1.0 gave. */
+      leasedAtMs: atMs.nullable(),
+    })
+    .nullable(),
+})
+type OutstandingTask = z.infer<typeof outstandingTaskSchema>
+
+const agentRecordSchema = z.strictObject({
+  agentId: z.string(),
+  name: z.string(),
+  device: z.string(),
+  backend: z.string(),
+  lanes: z.int().min(1),
+  /** What it said at its registration that it speaks and knows. */
+  protocol: z.int(),
+  kinds: z.record(z.string(), z.int()),
+  registeredAtMs: atMs,
+  lastSeenAtMs: atMs,
+  /** Whether it has asked for work: one that only registered has no seat in a round. */
+  asked: z.boolean(),
+  tasksDone: count,
+  duplicates: count,
+  refusedPushes: count,
+  trainMs: z.number(),
+  idleMs: z.number(),
+  /** Of its last weight tasks in rounds, smoothed; null before there was one. */
+  exchangeMs: z.number().nullable(),
+  imagesPerSecond: z.number().nullable(),
+  peakBytes: z.number().nullable(),
+  steps: count,
+  bytesSent: count,
+  bytesReceived: count,
+})
+type AgentRecord = z.infer<typeof agentRecordSchema>
+
+const counts = { correct: z.int(), images: z.int() }
+
+const resultSchema = storedAs<TaskResult>()(
+  z.discriminatedUnion('kind', [
+    z.strictObject({ kind: z.literal('trainWeights'), loss: z.number(), ...counts }),
+    z.strictObject({
+      kind: z.literal('gateGradients'),
+      steps: z.array(z.strictObject({ crossEntropy: z.number(), ...counts, gateGradients: z.array(z.array(z.number()).nullable()) })),
+    }),
+    z.strictObject({ kind: z.literal('evaluatePaths'), paths: z.array(z.strictObject({ crossEntropy: z.number(), ...counts })) }),
+  ]),
+)
+
+/** `metric` by itself is what a history reads of an entry. */
+const storedMetricSchema = storedAs<LogEntry['metric']>()(
+  z.strictObject({
+    seq: z.int(),
+    atMs,
+    taskId: z.int(),
+    kind: z.enum(['trainWeights', 'gateGradients', 'evaluatePaths']),
+    weightSteps: z.number(),
+    loss: z.number(),
+    accuracy: z.number(),
+    entropy: z.number(),
+    expectedLatencyMs: z.number(),
+  }),
+)
+
+const storedLogEntrySchema = storedAs<LogEntry>()(
+  z.strictObject({
+    seq: z.int(),
+    taskId: z.int(),
+    agentId: z.string(),
+    outcome: z.enum(['applied', 'stale']),
+    work: workSchema,
+    result: resultSchema,
+    metric: storedMetricSchema,
+  }),
+)
+
+export {
+  type AgentRecord,
+  agentRecordSchema,
+  type OutstandingTask,
+  outstandingTaskSchema,
+  type Recent,
+  type SearchSetup,
+  searchSetupSchema,
+  type SearchState,
+  searchStateSchema,
+  storedLogEntrySchema,
+  storedMetricSchema,
+}
