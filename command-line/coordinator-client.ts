@@ -11,8 +11,8 @@ import {
   createTrainingResponseSchema,
   decodeSafetensors,
   downloadParts,
-  AnswerError,
   filePartOf,
+  AnswerError,
   healthSchema,
   metricSchema,
   parseAnswer,
@@ -41,21 +41,26 @@ import {
   trainingSummarySchema,
   type TrainingUploadEnd,
   trainingUploadSchema,
+  type Unreadable,
+  unreadableField,
+  type UnreadableTable,
+  unreadableTablesField,
   uploadParts,
   VERSION,
 } from '../protocol/index.ts'
 import { CliError, type ExitReason } from './exit-codes.ts'
+import type { Listed } from './listed.ts'
 import { FIRST_RETRY_DELAY_MS, MAX_RETRY_DELAY_MS, READ_ATTEMPTS } from './limits.ts'
 import { type Answer, transfer } from './transfer.ts'
 
-const searchListSchema = z.object({ searches: z.array(searchSummarySchema) })
-const trainingListSchema = z.object({ trainings: z.array(trainingSummarySchema) })
+const searchListSchema = z.object({ searches: z.array(searchSummarySchema), unreadable: unreadableField })
+const trainingListSchema = z.object({ trainings: z.array(trainingSummarySchema), unreadable: unreadableField })
 const phaseAnswerSchema = z.object({ phase: phaseSchema })
 const metricsSchema = z.object({ metrics: z.array(metricSchema) })
 const tokenListSchema = z.object({ tokens: z.array(z.object({ tokenId: tokenIdSchema, label: z.string(), createdAtMs: z.int() })) })
 const createdTokenSchema = z.object({ tokenId: tokenIdSchema, agentToken: z.string() })
-const tableListSchema = z.object({ tables: z.array(tableSummarySchema) })
-const profileListSchema = z.object({ profiles: z.array(profileStatusSchema) })
+const tableListSchema = z.object({ tables: z.array(tableSummarySchema), unreadable: unreadableTablesField })
+const profileListSchema = z.object({ profiles: z.array(profileStatusSchema), unreadable: unreadableField })
 const publishedTableSchema = z.object({ name: tableNameSchema, version: tableVersionSchema })
 
 const decoder = new TextDecoder()
@@ -124,7 +129,7 @@ type CoordinatorClient = {
   readonly url: string
   health(): Promise<z.infer<typeof healthSchema>>
   /** All searches, newest first. */
-  listSearches(): Promise<SearchSummary[]>
+  listSearches(): Promise<Listed<SearchSummary>>
   createSearch(config: SearchConfigInput): Promise<z.infer<typeof createSearchResponseSchema>>
   searchStatus(searchId: string): Promise<SearchStatus>
   deleteSearch(searchId: string): Promise<void>
@@ -136,17 +141,17 @@ type CoordinatorClient = {
   listTokens(searchId: string): Promise<z.infer<typeof tokenListSchema>['tokens']>
   createToken(searchId: string, label: string): Promise<z.infer<typeof createdTokenSchema>>
   revokeToken(searchId: string, tokenId: string): Promise<void>
-  listTables(): Promise<TableSummary[]>
+  listTables(): Promise<{ readonly tables: TableSummary[]; readonly unreadable: UnreadableTable[] }>
   publishTable(table: LatencyTable): Promise<z.infer<typeof publishedTableSchema>>
   /** A table; the version published last if none is named. */
   readTable(name: string, version?: string): Promise<LatencyTable>
   createProfile(request: ProfileRequestInput): Promise<z.infer<typeof createProfileResponseSchema>>
   profileStatus(profileId: string): Promise<ProfileStatus>
   /** The profiles opened last, newest first. */
-  listProfiles(): Promise<ProfileStatus[]>
+  listProfiles(): Promise<Listed<ProfileStatus>>
   deleteProfile(profileId: string): Promise<void>
   /** All trainings, newest first. */
-  listTrainings(): Promise<TrainingSummary[]>
+  listTrainings(): Promise<Listed<TrainingSummary>>
   createTraining(spec: TrainingSpecInput): Promise<z.infer<typeof createTrainingResponseSchema>>
   /** Delivers a file that a training was created with. */
   storeTrainingInput(trainingId: string, input: TrainingInput, bytes: Uint8Array<ArrayBuffer>): Promise<void>
@@ -238,18 +243,26 @@ function createClient(options: ClientOptions): CoordinatorClient {
 
   /** Everything, newest first. The coordinator answers in pages of its own size; an empty one, or one without news, is the last. */
   async function listAll<T extends { createdAtMs: number }>(
-    page: (query: string) => Promise<T[]>,
+    page: (query: string) => Promise<{ members: T[]; unreadable?: Unreadable[] | undefined }>,
     idOf: (entry: T) => string,
-  ): Promise<T[]> {
+  ): Promise<Listed<T>> {
     const found = new Map<string, T>()
+    const unreadable = new Map<string, Unreadable>()
     let query = ''
     for (;;) {
-      const fresh = (await page(query)).filter((entry) => !found.has(idOf(entry)))
-      if (fresh.length === 0) break
+      const answer = await page(query)
+      const fresh = answer.members.filter((entry) => !found.has(idOf(entry)))
+      const freshUnreadable = (answer.unreadable ?? []).filter(({ id }) => !unreadable.has(id))
+      const times = [...fresh, ...freshUnreadable].map(({ createdAtMs }) => createdAtMs)
+      if (times.length === 0) break
       for (const entry of fresh) found.set(idOf(entry), entry)
-      query = `?before=${Math.min(...fresh.map(({ createdAtMs }) => createdAtMs))}`
+      for (const entry of freshUnreadable) unreadable.set(entry.id, entry)
+      query = `?before=${Math.min(...times)}`
     }
-    return [...found.values()].toSorted((a, b) => b.createdAtMs - a.createdAtMs || idOf(b).localeCompare(idOf(a)))
+    return {
+      members: [...found.values()].toSorted((a, b) => b.createdAtMs - a.createdAtMs || idOf(b).localeCompare(idOf(a))),
+      unreadable: [...unreadable.values()].toSorted((a, b) => b.createdAtMs - a.createdAtMs),
+    }
   }
 
   const training = (trainingId: string) => `/v1/trainings/${encodeURIComponent(trainingId)}`
@@ -262,7 +275,10 @@ function createClient(options: ClientOptions): CoordinatorClient {
     health: () => read(HEALTH_PATH, healthSchema),
     listSearches: () =>
       listAll(
-        async (query) => (await read(`/v1/searches${query}`, searchListSchema)).searches,
+        async (query) => {
+          const { searches, unreadable } = await read(`/v1/searches${query}`, searchListSchema)
+          return { members: searches, unreadable }
+        },
         ({ searchId }) => searchId,
       ),
     createSearch: (config) => post('/v1/searches', createSearchResponseSchema, config),
@@ -282,7 +298,10 @@ function createClient(options: ClientOptions): CoordinatorClient {
     listTokens: async (searchId) => (await read(`${search(searchId)}/tokens`, tokenListSchema)).tokens,
     createToken: (searchId, label) => post(`${search(searchId)}/tokens`, createdTokenSchema, { label }),
     revokeToken: (searchId, tokenId) => remove(`${search(searchId)}/tokens/${encodeURIComponent(tokenId)}`),
-    listTables: async () => (await read('/v1/latency-tables', tableListSchema)).tables,
+    async listTables() {
+      const { tables, unreadable = [] } = await read('/v1/latency-tables', tableListSchema)
+      return { tables, unreadable }
+    },
     publishTable: (table) => post('/v1/latency-tables', publishedTableSchema, table),
     readTable: (name, version) =>
       read(
@@ -294,11 +313,17 @@ function createClient(options: ClientOptions): CoordinatorClient {
       ),
     createProfile: (request) => post('/v1/profiles', createProfileResponseSchema, request),
     profileStatus: (profileId) => read(`/v1/profiles/${encodeURIComponent(profileId)}`, profileStatusSchema),
-    listProfiles: async () => (await read('/v1/profiles', profileListSchema)).profiles,
+    async listProfiles() {
+      const { profiles, unreadable = [] } = await read('/v1/profiles', profileListSchema)
+      return { members: profiles, unreadable }
+    },
     deleteProfile: (profileId) => remove(`/v1/profiles/${encodeURIComponent(profileId)}`),
     listTrainings: () =>
       listAll(
-        async (query) => (await read(`/v1/trainings${query}`, trainingListSchema)).trainings,
+        async (query) => {
+          const { trainings, unreadable } = await read(`/v1/trainings${query}`, trainingListSchema)
+          return { members: trainings, unreadable }
+        },
         ({ trainingId }) => trainingId,
       ),
     createTraining: (spec) => post('/v1/trainings', createTrainingResponseSchema, spec),

@@ -54,7 +54,7 @@ async function search(
   targetMs: number,
 ): Promise<string> {
   const name = `comparison, ${targetMs} ms, ${table.version.slice(0, 12)}, ${settings.search.steps} steps`
-  const begun = (await client.listSearches()).find((listed) => listed.name === name)
+  const begun = (await client.listSearches()).members.find((listed) => listed.name === name)
   const config = searchConfig(settings, { name, space, targetMs, table: { name: table.name, version: table.version } })
   const searchId = begun?.searchId ?? (await client.createSearch(config)).searchId
   if ((await client.searchStatus(searchId)).phase !== 'finished') {

@@ -18,6 +18,7 @@ import {
 } from '../protocol/index.ts'
 import { ClientError, type CoordinatorClient, pause } from '../command-line/coordinator-client.ts'
 import { connect, connectionFlags } from '../command-line/connection.ts'
+import { renderUnreadable, unreadableJson } from '../command-line/listed.ts'
 import { MAX_RETRY_DELAY_MS } from '../command-line/limits.ts'
 import { WATCH_LOG_INTERVAL_MS, WATCH_TERMINAL_INTERVAL_MS } from './limits.ts'
 import { findLinkOrigin } from './link-origin.ts'
@@ -175,21 +176,26 @@ function listCommand(terminal: Terminal): CommandDef {
     meta: { name: 'list', description: 'List the profiles in browsers that were opened last.' },
     args: connectionFlags,
     async run({ args }) {
-      const profiles = await connect(terminal, args).listProfiles()
-      printResult(terminal, args.json === true, profiles, () =>
-        profiles.length === 0
-          ? 'no profiles; "gatehouse profile link" opens one'
-          : renderTable(
-              [{ title: 'id' }, { title: 'phase' }, { title: 'space' }, { title: 'table' }, { title: 'device' }, { title: 'opened' }],
-              profiles.map(({ profileId, phase, space, request, backends, createdAtMs }) => [
-                profileId,
-                phase,
-                space,
-                request.name,
-                printable(backends[0]?.conditions.device ?? '–'),
-                printTime(createdAtMs),
-              ]),
-            ),
+      const listed = await connect(terminal, args).listProfiles()
+      const { members } = listed
+      printResult(terminal, args.json === true, [...members, ...unreadableJson('profileId', listed)], () =>
+        renderUnreadable(
+          members.length === 0
+            ? 'no profiles; "gatehouse profile link" opens one'
+            : renderTable(
+                [{ title: 'id' }, { title: 'phase' }, { title: 'space' }, { title: 'table' }, { title: 'device' }, { title: 'opened' }],
+                members.map(({ profileId, phase, space, request, backends, createdAtMs }) => [
+                  profileId,
+                  phase,
+                  space,
+                  request.name,
+                  printable(backends[0]?.conditions.device ?? '–'),
+                  printTime(createdAtMs),
+                ]),
+              ),
+          listed,
+          'gatehouse profile delete ID',
+        ),
       )
     },
   }) as CommandDef

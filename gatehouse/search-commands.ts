@@ -8,6 +8,7 @@ import { connect, connectionFlags } from '../command-line/connection.ts'
 import { repeatedValues } from '../command-line/dispatch.ts'
 import { CliError } from '../command-line/exit-codes.ts'
 import { setField } from '../command-line/fields.ts'
+import { renderUnreadable, unreadableJson } from '../command-line/listed.ts'
 import { printLatency, printTime } from '../command-line/quantities.ts'
 import { readJsonFile, textOrFile } from '../command-line/json-file.ts'
 import { createDeriveCommand } from './derive-command.ts'
@@ -90,20 +91,25 @@ function listCommand(terminal: Terminal): CommandDef {
     meta: { name: 'list', description: 'List all searches, the newest first.' },
     args: connectionFlags,
     async run({ args }) {
-      const searches = await connect(terminal, args).listSearches()
-      printResult(terminal, args.json === true, searches, () =>
-        searches.length === 0
-          ? 'no searches yet'
-          : renderTable(
-              [{ title: 'id' }, { title: 'name' }, { title: 'phase' }, { title: 'space' }, { title: 'created' }],
-              searches.map((search) => [
-                search.searchId,
-                printable(search.name),
-                search.phase,
-                search.space,
-                printTime(search.createdAtMs),
-              ]),
-            ),
+      const listed = await connect(terminal, args).listSearches()
+      const { members } = listed
+      printResult(terminal, args.json === true, [...members, ...unreadableJson('searchId', listed)], () =>
+        renderUnreadable(
+          members.length === 0
+            ? 'no searches yet'
+            : renderTable(
+                [{ title: 'id' }, { title: 'name' }, { title: 'phase' }, { title: 'space' }, { title: 'created' }],
+                members.map((search) => [
+                  search.searchId,
+                  printable(search.name),
+                  search.phase,
+                  search.space,
+                  printTime(search.createdAtMs),
+                ]),
+              ),
+          listed,
+          'gatehouse search delete ID --yes',
+        ),
       )
     },
   }) as CommandDef

@@ -7,6 +7,7 @@ import { fieldErrors } from '../protocol/index.ts'
 import { connect, connectionFlags } from '../command-line/connection.ts'
 import { CliError } from '../command-line/exit-codes.ts'
 import { readJsonFile } from '../command-line/json-file.ts'
+import { renderUnreadableTables } from '../command-line/listed.ts'
 import { printCount, printDecimal, printTime } from '../command-line/quantities.ts'
 import { isFullVersion, parseTableRef } from './search-config-flags.ts'
 import { resolveTableVersion } from './search-ref.ts'
@@ -44,8 +45,9 @@ function listCommand(terminal: Terminal): CommandDef {
     meta: { name: 'list', description: 'List published latency tables.' },
     args: connectionFlags,
     async run({ args }) {
-      const tables = await connect(terminal, args).listTables()
-      printResult(terminal, args.json === true, tables, () =>
+      const { tables, unreadable } = await connect(terminal, args).listTables()
+      const json = [...tables, ...unreadable.map(({ name, reason }) => ({ name, unreadable: reason }))]
+      const render = () =>
         tables.length === 0
           ? 'no latency tables yet; "gatehouse table publish FILE" publishes one'
           : renderTable(
@@ -67,8 +69,8 @@ function listCommand(terminal: Terminal): CommandDef {
                 printCount(table.entries),
                 printTime(table.publishedAtMs),
               ]),
-            ),
-      )
+            )
+      printResult(terminal, args.json === true, json, () => renderUnreadableTables(render(), unreadable))
     },
   }) as CommandDef
 }

@@ -3,6 +3,7 @@
 /** @typedef {import('../../protocol/status.ts').SearchStatus} SearchStatus */
 /** @typedef {import('../../protocol/status.ts').SearchSummary} SearchSummary */
 /** @typedef {import('../../protocol/status.ts').Metric} Metric */
+/** @typedef {import('../../protocol/listed.ts').Unreadable} Unreadable */
 /** @typedef {import('../../protocol/profiles.ts').ProfileStatus} ProfileStatus */
 /** @typedef {import('../../protocol/profiles.ts').ProfileRequestInput} ProfileRequestInput */
 /** @typedef {'pause' | 'resume' | 'stop'} Control */
@@ -67,9 +68,10 @@ export function createClient(token) {
   }
 
   return {
-    /** Needs an admin token. @param {AbortSignal} signal @returns {Promise<SearchSummary[]>} */
+    /** Needs an admin token. @param {AbortSignal} signal @returns {Promise<{ searches: SearchSummary[], unreadable: Unreadable[] }>} */
     async listSearches(signal) {
-      return (await request('/v1/searches', signal)).body.searches
+      const { searches, unreadable = [] } = (await request('/v1/searches', signal)).body
+      return { searches, unreadable }
     },
 
     /** @param {string} searchId @param {AbortSignal} signal @returns {Promise<{ status: SearchStatus, serverNowMs: number }>} */

@@ -63,16 +63,16 @@ function signIn(error, searchId) {
 /** @param {Client} client @returns {(signal: AbortSignal) => Promise<'again'>} */
 function pollList(client) {
   return async (signal) => {
-    const searches = await client.listSearches(signal)
+    const { searches, unreadable } = await client.listSearches(signal)
     isAdmin = true
     const [only] = searches
-    if (isFirstView && only && searches.length === 1) {
+    if (isFirstView && only && searches.length === 1 && unreadable.length === 0) {
       isFirstView = false
       location.hash = searchHref(only.searchId)
       return 'again'
     }
     isFirstView = false
-    find('#no-searches').hidden = searches.length > 0
+    find('#no-searches').hidden = searches.length + unreadable.length > 0
     keepChildren(
       find('#search-rows'),
       searches,
@@ -95,6 +95,19 @@ function pollList(client) {
           setText(cell, text)
       },
     )
+    keepChildren(
+      find('#unreadable-rows'),
+      unreadable,
+      ({ id }) => id,
+      createUnreadableRow,
+      (row, { id, createdAtMs, reason }) => {
+        row.dataset['searchId'] = id
+        for (const [i, text] of [reason, 'cannot be read', '', formatTime(createdAtMs), id].entries()) {
+          const cell = row.children[i]
+          if (cell) setText(cell, text)
+        }
+      },
+    )
     await profileForm.update(signal)
     showView('search-list')
     return 'again'
@@ -111,6 +124,10 @@ const createSearchRow = () =>
     make('td'),
     make('td', { class: 'id' }),
   )
+
+/** Of a search that the coordinator cannot read: why, in place of its name and space. */
+const createUnreadableRow = () =>
+  make('tr', {}, make('td'), make('td', { class: 'error' }), make('td'), make('td'), make('td', { class: 'id' }))
 
 /** @param {Client} client @param {string} searchId @returns {(signal: AbortSignal) => Promise<'again' | 'done'>} */
 function pollSearch(client, searchId) {

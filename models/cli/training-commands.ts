@@ -10,6 +10,7 @@ import { printResult, type Terminal } from '../../command-line/terminal.ts'
 import { printable, renderTable } from '../../command-line/text-layout.ts'
 import type { CoordinatorClient } from '../../command-line/coordinator-client.ts'
 import { connect, connectionFlags } from '../../command-line/connection.ts'
+import { idsOf, renderUnreadable, unreadableJson } from '../../command-line/listed.ts'
 import { printCount, printShare, printTime } from '../../command-line/quantities.ts'
 import {
   encodeSafetensors,
@@ -77,7 +78,7 @@ const createFlags = {
 /** Id for an id, the beginning of an id, or `latest`. Throws CliError `notFound`, or `usage` where several fit. */
 async function resolveTraining(client: CoordinatorClient, text: string): Promise<string> {
   if (trainingIdSchema.safeParse(text).success) return text
-  const ids = (await client.listTrainings()).map(({ trainingId }) => trainingId)
+  const ids = idsOf(await client.listTrainings(), ({ trainingId }) => trainingId)
   const fitting = text === 'latest' ? ids.slice(0, 1) : ids.filter((id) => text !== '' && id.startsWith(text))
   const [only] = fitting
   if (only === undefined)
@@ -191,28 +192,33 @@ function listCommand(terminal: Terminal): CommandDef {
     meta: { name: 'list', description: 'List all trainings, the newest first.' },
     args: connectionFlags,
     async run({ args }) {
-      const trainings = await connect(terminal, args).listTrainings()
-      printResult(terminal, args.json === true, trainings, () =>
-        trainings.length === 0
-          ? 'no trainings yet'
-          : renderTable(
-              [
-                { title: 'id' },
-                { title: 'name' },
-                { title: 'phase' },
-                { title: 'epoch', align: 'right' },
-                { title: 'accuracy' },
-                { title: 'created' },
-              ],
-              trainings.map(({ trainingId, name, phase, epoch, accuracy, createdAtMs }) => [
-                trainingId,
-                printable(name),
-                phase,
-                String(Number(epoch.toFixed(2))),
-                accuracy === null ? '' : printShare(accuracy),
-                printTime(createdAtMs),
-              ]),
-            ),
+      const listed = await connect(terminal, args).listTrainings()
+      const { members } = listed
+      printResult(terminal, args.json === true, [...members, ...unreadableJson('trainingId', listed)], () =>
+        renderUnreadable(
+          members.length === 0
+            ? 'no trainings yet'
+            : renderTable(
+                [
+                  { title: 'id' },
+                  { title: 'name' },
+                  { title: 'phase' },
+                  { title: 'epoch', align: 'right' },
+                  { title: 'accuracy' },
+                  { title: 'created' },
+                ],
+                members.map(({ trainingId, name, phase, epoch, accuracy, createdAtMs }) => [
+                  trainingId,
+                  printable(name),
+                  phase,
+                  String(Number(epoch.toFixed(2))),
+                  accuracy === null ? '' : printShare(accuracy),
+                  printTime(createdAtMs),
+                ]),
+              ),
+          listed,
+          'gatehouse training delete ID --yes',
+        ),
       )
     },
   }) as CommandDef

@@ -72,7 +72,7 @@ describe.each(['0.1.0'].map(read))('in a state folder of version $version', (sto
       expect(steps.toSorted((a, b) => a - b)).toEqual(Array.from({ length: status.weightSteps.total }, (_, i) => i))
       await client.deleteSearch(searchId)
     }
-    expect(await client.listSearches()).toEqual([])
+    expect(await client.listSearches()).toEqual({ members: [], unreadable: [] })
     await coordinator.stop()
   })
 

@@ -265,6 +265,37 @@ describe('a search is named', () => {
     expect(calls[1]?.path).toBe(`/v1/searches?before=${summary.createdAtMs + 5}`)
   })
 
+  const unreadable = { id: 's0777777777zz', createdAtMs: summary.createdAtMs + 9, reason: 'the state cannot be read: mood: unknown field' }
+
+  test('that cannot be read is listed as such, behind the others, with how to get rid of it', async () => {
+    const pages = [{ searches: [others[1]], unreadable: [unreadable] }, { searches: [], unreadable: [{ ...unreadable, id: 's0111' }] }, {}]
+    answer = ({ path }) => {
+      if (!path.startsWith('/v1/searches')) return refuse('not-found')
+      return { status: 200, body: { searches: [], unreadable: [], ...(path.includes('?') ? pages[1] : pages[0]) } }
+    }
+    const { code, out } = await gatehouse(['search', 'list'])
+    expect(code).toBe(0)
+    expect(out).toMatch(/s0999999999zz +two +searching/)
+    expect(out).toMatch(/s0777777777zz .*the state cannot be read: mood: unknown field/)
+    expect(out).toContain('s0111')
+    expect(out).toContain('"gatehouse search delete ID --yes" deletes one')
+    expect(JSON.parse((await gatehouse(['search', 'list', '--json'])).out)).toEqual([
+      others[1],
+      { searchId: unreadable.id, createdAtMs: unreadable.createdAtMs, unreadable: unreadable.reason },
+      { searchId: 's0111', createdAtMs: unreadable.createdAtMs, unreadable: unreadable.reason },
+    ])
+  })
+
+  test('by latest, also one that cannot be read: the coordinator says so', async () => {
+    answer = ({ path }) =>
+      path.endsWith('/stop')
+        ? refuse('unreadable', unreadable.reason)
+        : { status: 200, body: { searches: path.includes('before') ? [] : others, unreadable: [unreadable] } }
+    const result = await gatehouse(['search', 'stop', 'latest'])
+    expect(result).toMatchObject({ code: 6, err: `gatehouse: ${unreadable.reason}\n` })
+    expect(calls.at(-1)?.path).toBe(`/v1/searches/${unreadable.id}/stop`)
+  })
+
   test('and deleted only with --yes', async () => {
     answer = () => ({ status: 204 })
     expect((await gatehouse(['search', 'delete', SEARCH_ID])).code).toBe(2)

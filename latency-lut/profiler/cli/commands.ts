@@ -4,6 +4,7 @@ import { resolve } from 'node:path'
 import { type CommandDef, defineCommand } from 'citty'
 import { connect, connectionFlags } from '../../../command-line/connection.ts'
 import { CliError } from '../../../command-line/exit-codes.ts'
+import { renderUnreadableTables } from '../../../command-line/listed.ts'
 import { printResult, type Terminal } from '../../../command-line/terminal.ts'
 import { tableNameSchema, tableVersionSchema } from '../../table/table.ts'
 import { diffCommand, exportCommand, importCommand } from './exchange-commands.ts'
@@ -83,8 +84,8 @@ function listCommand(terminal: Terminal): CommandDef {
     meta: { name: 'list', description: 'List published tables, each with its last version.' },
     args: connectionFlags,
     async run({ args }) {
-      const tables = await connect(terminal, args).listTables()
-      printResult(terminal, args.json === true, { tables }, () => renderList(tables))
+      const { tables, unreadable } = await connect(terminal, args).listTables()
+      printResult(terminal, args.json === true, { tables, unreadable }, () => renderUnreadableTables(renderList(tables), unreadable))
     },
   }) as CommandDef
 }
