@@ -20,6 +20,7 @@ import {
   searchConfigSchema,
   searchStatusSchema,
   searchSummarySchema,
+  type Unreadable,
 } from '../../protocol/index.ts'
 import {
   architectureCosts,
@@ -268,6 +269,7 @@ async function startDashboardFixture(options: Parameters<typeof createSimulatedS
   const headers = assetHeaders()
   const requests: string[] = []
   let searches = [search.summary]
+  let unreadable: Unreadable[] = []
   let mode: 'up' | 'cut' | 'overloaded' = 'up'
   let lastStatus: SearchStatus | null = null
 
@@ -277,7 +279,7 @@ async function startDashboardFixture(options: Parameters<typeof createSimulatedS
     if (!role) throw new ProblemError('unauthorized', 'this token is not known here; ask for another')
     if (url.pathname === '/v1/searches') {
       if (role !== 'admin') throw new ProblemError('forbidden', 'listing searches takes an admin token')
-      return { searches: searches.map((each) => each()) }
+      return { searches: searches.map((each) => each()), unreadable }
     }
     const [, searchId, rest] = /^\/v1\/searches\/([^/]+)(?:\/(\w+))?$/.exec(url.pathname) ?? []
     if (searchId !== SEARCH_ID) throw new ProblemError('not-found', `there is no search ${searchId}`)
@@ -329,6 +331,10 @@ async function startDashboardFixture(options: Parameters<typeof createSimulatedS
     /** How the coordinator answers: as it should, not at all, or with 503. */
     setMode(next: typeof mode) {
       mode = next
+    },
+    /** A search that the coordinator cannot read. */
+    addUnreadable(entry: Unreadable) {
+      unreadable = [...unreadable, entry]
     },
     /** More searches for the list; only the first can be opened. */
     addSummary(summary: Partial<SearchSummary>) {

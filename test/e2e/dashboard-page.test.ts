@@ -309,6 +309,18 @@ describe.skipIf(!hasBrowser)('tokens', () => {
 })
 
 describe.skipIf(!hasBrowser)('an admin', () => {
+  it('sees searches that the coordinator cannot read, with the reason, and none of them opens by itself', async () => {
+    fixture.addUnreadable({ id: 's0unreadable0', createdAtMs: 1_700_000_000_000, reason: 'the state: <b>mood</b> is an unknown field' })
+    await page.goto(`${fixture.url}#token=${ADMIN_TOKEN}`)
+    await page.waitForSelector('#search-list', { state: 'visible' })
+    const cells = await page.$$eval('#unreadable-rows tr', (rows) => rows.map((row) => [...row.children].map((cell) => cell.textContent)))
+    expect(cells).toEqual([
+      ['the state: <b>mood</b> is an unknown field', 'cannot be read', '', expect.stringContaining('2023'), 's0unreadable0'],
+    ])
+    expect(await page.$$eval('#search-rows tr', (rows) => rows.length)).toBe(1)
+    expect(complaints).toEqual([])
+  })
+
   it('sees all searches and goes to one and back', async () => {
     fixture.addSummary({ searchId: 's0000000000zz', name: 'another', phase: 'finished' })
     await page.goto(`${fixture.url}#token=${ADMIN_TOKEN}`)
