@@ -7,7 +7,7 @@
 
 import * as z from 'zod'
 import { ProblemError } from './problem.ts'
-import type { TaskKind, TaskWork } from './tasks.ts'
+import type { TaskKind, TaskWork } from './tasks/index.ts'
 import { VERSION } from './version.ts'
 
 /** What agents of this version speak. */
@@ -20,7 +20,8 @@ const taskKinds = {
   /** 2: lanes, schedule and round. */
   trainWeights: 2,
   gateGradients: 1,
-  evaluatePaths: 1,
+  /** 2: batches. */
+  evaluatePaths: 2,
   trainArchitecture: 1,
 } as const satisfies Record<TaskKind | 'trainArchitecture', number>
 type KindName = keyof typeof taskKinds
@@ -49,6 +50,7 @@ function knownKinds({ kinds }: { readonly kinds?: KnownKinds | undefined }): Kno
 
 /** Version of its kind that a piece of work needs. */
 function neededVersion(work: TaskWork): number {
+  if (work.kind === 'evaluatePaths') return work.batches ? 2 : 1
   if (work.kind !== 'trainWeights') return 1
   return (work.lanes ?? work.schedule ?? work.round) ? 2 : 1
 }

@@ -43,6 +43,31 @@ const configSchema = storedAs<SearchConfig>()(
         evaluateEvery: z.int(),
         evaluateImages: z.int(),
       }),
+      z.strictObject({
+        name: z.literal('proxyless-r'),
+        samples: z.int(),
+        images: z.int(),
+        reward: z.discriminatedUnion('kind', [
+          z.strictObject({ kind: z.literal('accuracy') }),
+          z.strictObject({ kind: z.literal('product'), exponent: z.number() }),
+          z.strictObject({ kind: z.literal('bound'), exponent: z.number() }),
+        ]),
+        baseline: z.discriminatedUnion('kind', [
+          z.strictObject({ kind: z.literal('leave-one-out') }),
+          z.strictObject({ kind: z.literal('moving-average'), rate: z.number() }),
+        ]),
+        warmupSteps: z.int().optional(),
+        archEvery: z.int(),
+        learningRate: z.number(),
+        beta1: z.number(),
+        beta2: z.number(),
+        epsilon: z.number(),
+        initialDeviation: z.number(),
+        initialAlpha: z.array(z.array(z.number())).optional(),
+        maxStaleness: z.int(),
+        evaluateEvery: z.int(),
+        evaluateImages: z.int(),
+      }),
     ]),
     training: z.strictObject({
       steps: z.int(),
@@ -136,6 +161,7 @@ const workSchema = storedAs<TaskWork>()(
           members: z.int(),
           commonShare: z.number(),
           sharedOperations: z.array(z.strictObject({ block: z.int(), operation: z.int(), share: z.number() })),
+          velocities: z.boolean().optional(),
         })
         .optional(),
     }),
@@ -145,13 +171,20 @@ const workSchema = storedAs<TaskWork>()(
       steps: z.array(z.array(z.strictObject({ active: z.int(), inactive: z.array(z.int()) }))),
       alphaVersion: z.int(),
     }),
-    z.strictObject({ kind: z.literal('evaluatePaths'), paths: z.array(path), images: z.int() }),
+    z.strictObject({
+      kind: z.literal('evaluatePaths'),
+      paths: z.array(path),
+      images: z.int().optional(),
+      batches: z.strictObject({ first: z.int(), count: z.int() }).optional(),
+    }),
   ]),
 )
 
 const outstandingTaskSchema = z.strictObject({
   taskId: z.int(),
   work: workSchema,
+  /** The strategy's own, beside the work. */
+  private: z.unknown().optional(),
   /** Null while the task waits to be handed out again. */
   lease: z
     .strictObject({
@@ -213,6 +246,7 @@ const storedMetricSchema = storedAs<LogEntry['metric']>()(
     atMs,
     taskId: z.int(),
     kind: z.enum(['trainWeights', 'gateGradients', 'evaluatePaths']),
+    series: z.enum(['training', 'architecture', 'validation']).optional(),
     weightSteps: z.number(),
     loss: z.number(),
     accuracy: z.number(),
@@ -228,6 +262,7 @@ const storedLogEntrySchema = storedAs<LogEntry>()(
     agentId: z.string(),
     outcome: z.enum(['applied', 'stale']),
     work: workSchema,
+    private: z.unknown().optional(),
     result: resultSchema,
     metric: storedMetricSchema,
   }),

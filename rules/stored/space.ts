@@ -7,7 +7,7 @@ import { storedAs } from './stored-form.ts'
 const kernel = z.literal([1, 3, 5, 7])
 const stride = z.literal([1, 2])
 const stem = z.strictObject({ width: z.int(), stride })
-const preset = z.enum(['proxyless-mobile', 'fashion-mini', 'mobilenet-v2'])
+const preset = z.enum(['proxyless-mobile', 'fashion-mini', 'mobilenet-v2', 'nas-bench-macro'])
 const input = z.tuple([z.int(), z.int(), z.int()])
 
 const mbconvFields = {
@@ -18,12 +18,12 @@ const mbconvFields = {
   stem,
   firstBlock: z.strictObject({ width: z.int(), kernel }).nullable(),
   stages: z.array(z.strictObject({ width: z.int(), cells: z.int(), stride })),
-  kernels: z.array(kernel),
-  expansions: z.array(z.int()),
-  zero: z.boolean(),
   headWidth: z.int().nullable(),
   batchNormEpsilon: z.number(),
 }
+const gridFields = { ...mbconvFields, kernels: z.array(kernel), expansions: z.array(z.int()), zero: z.boolean() }
+const operation = z.union([z.enum(['identity', 'zero']), z.strictObject({ expansion: z.int(), kernel })])
+const listFields = { ...mbconvFields, operations: z.array(operation) }
 
 const fixedNetwork = z.strictObject({
   name: z.string(),
@@ -31,16 +31,26 @@ const fixedNetwork = z.strictObject({
   classes: z.int(),
   stem,
   blocks: z.array(
-    z.union([z.literal('zero'), z.strictObject({ expansion: z.int(), kernel, stride, width: z.int(), shortcut: z.boolean().optional() })]),
+    z.union([
+      z.literal('zero'),
+      z.strictObject({ expansion: z.int(), kernel, stride, width: z.int(), shortcut: z.boolean().optional() }),
+      z.strictObject({ operation: z.literal('identity'), stride, width: z.int() }),
+    ]),
   ),
   headWidth: z.int().nullable(),
   batchNormEpsilon: z.number(),
 })
 
-const storedSpaceSchema = storedAs<SpaceConfig>()(z.union([z.strictObject(mbconvFields), fixedNetwork]))
+const storedSpaceSchema = storedAs<SpaceConfig>()(z.union([z.strictObject(gridFields), z.strictObject(listFields), fixedNetwork]))
 
 const storedSpaceRefSchema = storedAs<SpaceRef>()(
-  z.union([preset, z.strictObject({ ...z.object(mbconvFields).partial().shape, preset }), z.strictObject(mbconvFields), fixedNetwork]),
+  z.union([
+    preset,
+    z.strictObject({ ...z.object({ ...gridFields, ...listFields }).partial().shape, preset }),
+    z.strictObject(gridFields),
+    z.strictObject(listFields),
+    fixedNetwork,
+  ]),
 )
 
 export { storedSpaceRefSchema, storedSpaceSchema }
