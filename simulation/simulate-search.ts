@@ -2,7 +2,7 @@
 // results up in a recorded benchmark instead of training. One agent is the plain loop; the same seed gives the same log.
 
 import { latencyTableSchema } from '../latency-lut/table/table.ts'
-import type { SearchConfig, TaskResult, TaskWork } from '../protocol/index.ts'
+import { PROTOCOL, type SearchConfig, taskKinds, type TaskResult, type TaskWork } from '../protocol/index.ts'
 import { createMemoryStore } from '../rules/search/memory-store.ts'
 import { createSetup, leaseTask, type OpenSearch, openSearch, registerAgent, startSearch, submitResult } from '../rules/search/index.ts'
 import { createRandom, createSpace, type Path, type Random, seedState, type Space } from '../search-space/index.ts'
@@ -128,7 +128,15 @@ function simulateSearch(options: SimulationOptions): SimulatedSearch {
       shape: [...space.input] as [number, number, number],
       classes: space.classes,
     }
-    const request = { name: `simulated ${i + 1}`, device: 'record', backend: 'record', lanes: 1, dataset: { ...dataset, trainImages: 1 } }
+    const request = {
+      name: `simulated ${i + 1}`,
+      device: 'record',
+      backend: 'record',
+      lanes: 1,
+      protocol: PROTOCOL,
+      kinds: taskKinds,
+      dataset: { ...dataset, trainImages: 1 },
+    }
     const { agentId } = registerAgent(search, request, `a${String(i + 1).padStart(12, '0')}`, START_MS)
     events.after(0, () => work(agentId))
   }
