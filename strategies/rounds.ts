@@ -23,7 +23,7 @@ const LENGTH_EXPONENT = 1.75
 /** Below this an agent is busy with requests more than with training. */
 const MIN_LOCAL_STEPS = 2
 /** A task takes at least this many times as long as what the others have learnt takes to arrive. */
-const EXCHANGE_MARGIN = 2
+const EXCHANGE_MARGIN = 1.5
 
 /** An agent as far as rounds know it. */
 type Member = {

@@ -137,7 +137,7 @@ describe('a round', () => {
     const lengthWith = (count: number, changes: Partial<Member> = {}) =>
       task(makeBench({ steps: 10_000, tasks: { weightSteps: 24 } }, makeMembers(count, changes)).ask(0)).work.paths.length
     expect([1, 2, 4, 8, 16].map((count) => lengthWith(count))).toEqual([24, 24, 7, 2, 2])
-    expect(lengthWith(4, { stepsPerSecond: 50, exchangeMs: 500 })).toBe(50)
+    expect(lengthWith(4, { stepsPerSecond: 50, exchangeMs: 500 })).toBe(38)
     // Nobody to exchange with.
     expect(lengthWith(1, { stepsPerSecond: 50, exchangeMs: 5000 })).toBe(24)
   })
