@@ -1,18 +1,31 @@
 // `npm test`: runs every test and ends with one line that machines and people can read. Arguments go to vitest.
+// `npm run test:fast` is this with --fast: unit tests but for the slow files.
 
 import { spawn } from 'node:child_process'
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { slowUnitTestFiles } from './slow-unit-tests.ts'
 
 const vitest = fileURLToPath(new URL('../node_modules/vitest/vitest.mjs', import.meta.url))
 const folder = mkdtempSync(join(tmpdir(), 'gatehouse-test-'))
 const report = join(folder, 'report.json')
 
+const args = process.argv.slice(2)
+const isFast = args[0] === '--fast'
+const fastFlags = ['--project=unit', ...slowUnitTestFiles().map((file) => `--exclude=${file}`)]
+
 const child = spawn(
   process.execPath,
-  [vitest, 'run', '--reporter=default', '--reporter=json', `--outputFile.json=${report}`, ...process.argv.slice(2)],
+  [
+    vitest,
+    'run',
+    '--reporter=default',
+    '--reporter=json',
+    `--outputFile.json=${report}`,
+    ...(isFast ? [...fastFlags, ...args.slice(1)] : args),
+  ],
   {
     stdio: 'inherit',
   },

@@ -1,0 +1,36 @@
+// Unit test files that `npm run test:fast` leaves out, by what makes them slow. The rule: a file whose tests take more than about 2 s on an
+// idle machine is named here; all others are the fast part. `npx vitest run --project unit` says how long each takes.
+
+const slowUnitTests: Readonly<Record<string, readonly string[]>> = {
+  'wait for real time to pass: slow lines, leases, retries': [
+    'agent-versions',
+    'coordinator-client',
+    'heartbeats',
+    'training-lease',
+    'transfer',
+  ],
+  'start processes or threads': ['backends-doctor', 'cli-local-coordinator', 'datasets-image-folder', 'lanes-trainer', 'training-threads'],
+  'measure networks, or run what is exported in other runtimes': ['export-consumers', 'latency-cli', 'latency-profile', 'latency-runtimes'],
+  'train for many steps, or compare kernels and networks with references': [
+    'executor-conformance',
+    'executor-gate-step',
+    'kernels-simd',
+    'training-from-scratch',
+  ],
+  'play whole searches, many random cases, or a whole data set': [
+    'datasets-fashion-mnist',
+    'safetensors',
+    'space-graphs',
+    'strategy-schedule',
+    'weight-exchange',
+  ],
+}
+
+/** Paths from the top folder. */
+function slowUnitTestFiles(): string[] {
+  return Object.values(slowUnitTests)
+    .flat()
+    .map((name) => `test/unit/${name}.test.ts`)
+}
+
+export { slowUnitTestFiles }
