@@ -13,8 +13,6 @@ const DEFAULT_BATCH = 8
 const DEFAULT_BUDGET_MS = 10_000
 /** Samples are positive: the clock counts nanoseconds. */
 const LEAST_SAMPLE_MS = 1e-6
-/** A median of fewer samples has no 95 % interval without assumptions. */
-const MIN_ROUNDS_FOR_INTERVAL = 6
 /** An interrupted profile loses this much at most; writing a file of some hundred kilobytes takes milliseconds. */
 const SAVE_INTERVAL_MS = 2000
 
@@ -49,7 +47,6 @@ export {
   MAX_CHECKED_NETWORKS,
   MAX_FILE_BYTES,
   MAX_VALIDATED_NETWORKS,
-  MIN_ROUNDS_FOR_INTERVAL,
   MIN_VALIDATED_NETWORKS,
   NETWORKS_AT_ONCE,
   SAVE_INTERVAL_MS,

@@ -29,7 +29,7 @@ import { cleanRounds } from '../../table/rounds.ts'
 import type { TableQuality } from '../../table/table.ts'
 import type { PreparedNetwork } from '../workbench.ts'
 import type { Samples } from './context.ts'
-import { DEFAULT_BUDGET_MS, LEAST_SAMPLE_MS, MIN_ROUNDS_FOR_INTERVAL, SAVE_INTERVAL_MS } from './limits.ts'
+import { DEFAULT_BUDGET_MS, LEAST_SAMPLE_MS, SAVE_INTERVAL_MS } from './limits.ts'
 import type { Runtime } from '../runtimes/runtime.ts'
 import { openWaitingClock, type WaitingClock } from './waiting-time.ts'
 
@@ -202,14 +202,14 @@ async function sampleAll(
   const { samples, effects } = cleanRounds(rounds, subjects.length)
   const kept = samples.reduce((sum, row) => sum + row.length, 0)
   const last = halfWidths()
+  const worst = Math.max(...last)
   const percent = (share: number) => Number((100 * share).toFixed(3))
   return {
     samples,
     quality: {
       rounds: rounds.length,
-      ...(rounds.length >= MIN_ROUNDS_FOR_INTERVAL
-        ? { halfWidthPct: percent(median(last)), worstHalfWidthPct: percent(Math.max(...last)) }
-        : {}),
+      // Infinite where a subject has too few samples for an interval, be it that few were made or that outliers were dropped.
+      ...(Number.isFinite(worst) ? { halfWidthPct: percent(median(last)), worstHalfWidthPct: percent(worst) } : {}),
       droppedPct: percent(1 - kept / (rounds.length * subjects.length)),
       driftPct: percent(robustDeviation(effects)),
       ...(countsWaiting && waitedShares.length > 0 ? { waitedPct: percent(mean(waitedShares)) } : {}),
