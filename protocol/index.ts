@@ -103,6 +103,7 @@ export {
   fieldErrors,
   type FieldError,
   fieldPath,
+  invalidField,
   type Problem,
   type ProblemCode,
   problemDocument,

@@ -83,6 +83,11 @@ function fieldPath(path: readonly PropertyKey[]): string {
   )
 }
 
+/** Refuses one field of a request, which is of the right form and still cannot be taken. */
+function invalidField(path: string, message: string): ProblemError {
+  return new ProblemError('invalid-request', `${path}: ${message}`, [{ path, message }])
+}
+
 /** The fields that a schema found wrong. */
 function fieldErrors(error: z.core.$ZodError): FieldError[] {
   return error.issues.flatMap((issue) => flattenIssue(issue, []))
@@ -106,6 +111,7 @@ export {
   fieldErrors,
   type FieldError,
   fieldPath,
+  invalidField,
   type Problem,
   type ProblemCode,
   problemDocument,

@@ -5,6 +5,7 @@ import {
   type GateChoice,
   MAX_TASK_GATES,
   MAX_TASK_STEPS,
+  invalidField,
   ProblemError,
   type ProxylessGradientConfig,
   type ResultOf,
@@ -29,10 +30,6 @@ function settings({ config }: StrategyContext): ProxylessGradientConfig {
   return strategy
 }
 
-function refuse(path: string, message: string): never {
-  throw new ProblemError('invalid-request', `${path}: ${message}`, [{ path, message }])
-}
-
 function checkLoss({ config, latency }: StrategyContext): void {
   if (config.latency.loss.kind !== 'mul#log') return
   const fastest = latency.operationMs.reduce((sum, block) => sum + Math.min(...block), latency.fixedMs)
@@ -54,7 +51,7 @@ function checkGates(context: StrategyContext): void {
   const most = Math.floor(MAX_TASK_GATES / gates)
   const wanted = context.config.tasks.architectureSteps
   if (wanted > most) {
-    refuse('tasks.architectureSteps', `expected at most ${most} for a space with ${gates} gates per step, got ${wanted}`)
+    throw invalidField('tasks.architectureSteps', `expected at most ${most} for a space with ${gates} gates per step, got ${wanted}`)
   }
 }
 

@@ -4,7 +4,7 @@
 
 import * as z from 'zod'
 import { pathLatencyMs } from '../latency-lut/table/coverage.ts'
-import { MAX_TASK_STEPS, ProblemError, type ProxylessReinforceConfig, type ResultOf } from '../protocol/index.ts'
+import { invalidField, MAX_TASK_STEPS, type ProxylessReinforceConfig, type ResultOf } from '../protocol/index.ts'
 import { adamStep, type BlockState, isSound, withBlocks } from './adam.ts'
 import { softmax } from './distribution.ts'
 import { baselinesOf, reinforceGradient, rewardOf } from './reinforce.ts'
@@ -36,7 +36,7 @@ function checkSize(context: StrategyContext): void {
   const batches = batchesOfStep(context)
   if (batches <= MAX_TASK_STEPS) return
   const message = `expected at most ${MAX_TASK_STEPS} mini-batches of ${context.config.training.batchSize}, got ${batches}`
-  throw new ProblemError('invalid-request', `strategy.images: ${message}`, [{ path: 'strategy.images', message }])
+  throw invalidField('strategy.images', message)
 }
 
 /** See strategy.ts and supernet-search.ts. */

@@ -7,12 +7,6 @@
 
 import type { Baseline, Reward } from '../protocol/index.ts'
 
-type Sample = {
-  /** One operation for each block. */
-  readonly path: readonly number[]
-  readonly reward: number
-}
-
 /** @param accuracy 0 to 1 */
 function rewardOf(reward: Reward, accuracy: number, latencyMs: number, targetMs: number): number {
   switch (reward.kind) {
@@ -53,4 +47,4 @@ function reinforceGradient(probabilities: readonly number[], chosen: readonly nu
   )
 }
 
-export { baselinesOf, reinforceGradient, rewardOf, type Sample }
+export { baselinesOf, reinforceGradient, rewardOf }

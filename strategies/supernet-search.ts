@@ -5,7 +5,7 @@
 
 import * as z from 'zod'
 import { expectedLatencyMs } from '../latency-lut/table/coverage.ts'
-import { ProblemError, type ResultOf, type TaskResult, type TaskWork } from '../protocol/index.ts'
+import { invalidField, type ResultOf, type TaskResult, type TaskWork } from '../protocol/index.ts'
 import { createRandom, randomStateSchema, type Random, type RandomState, seedState } from '../search-space/index.ts'
 import { argmax, entropy, softmax } from './distribution.ts'
 import { ALONE, type Attendance, openRound, type Round, roundSchema, takeTurn, untakenPlaces, withoutEnded, workOf } from './rounds.ts'
@@ -80,15 +80,13 @@ function startingAlpha(context: StrategyContext, { initialAlpha, initialDeviatio
   const { blocks } = context.space
   if (!initialAlpha) return blocks.map((block) => block.operations.map(() => random.normal() * initialDeviation))
   if (initialAlpha.length !== blocks.length) {
-    const message = `expected ${blocks.length} rows, one per block, got ${initialAlpha.length}`
-    throw new ProblemError('invalid-request', `strategy.initialAlpha: ${message}`, [{ path: 'strategy.initialAlpha', message }])
+    throw invalidField('strategy.initialAlpha', `expected ${blocks.length} rows, one per block, got ${initialAlpha.length}`)
   }
   for (const [index, block] of blocks.entries()) {
     const got = initialAlpha[index]?.length
     if (got !== block.operations.length) {
-      const path = `strategy.initialAlpha[${index}]`
       const message = `expected ${block.operations.length} numbers, one per operation of block ${block.name}, got ${got}`
-      throw new ProblemError('invalid-request', `${path}: ${message}`, [{ path, message }])
+      throw invalidField(`strategy.initialAlpha[${index}]`, message)
     }
   }
   return initialAlpha.map((row) => [...row])

@@ -4,7 +4,7 @@ import { coverSpace, predictedPart, type SpaceLatency } from '../../latency-lut/
 import { fillMissing, type Refused } from '../../latency-lut/table/prediction.ts'
 import type { LatencyTable } from '../../latency-lut/table/table.ts'
 import { createSpace, elementCount, resolveSpaceConfig, type Space, SpaceError } from '../../search-space/index.ts'
-import { MAX_SHARD_BYTES, MAX_SHARDS, planShards, ProblemError, type SearchConfig } from '../../protocol/index.ts'
+import { MAX_SHARD_BYTES, MAX_SHARDS, invalidField, planShards, ProblemError, type SearchConfig } from '../../protocol/index.ts'
 import { findStrategy, type StrategyContext } from '../../strategies/index.ts'
 import type { SearchStore } from './store.ts'
 import type { SearchSetup } from './stored.ts'
@@ -14,10 +14,6 @@ const MAX_KEYS_NAMED = 50
 /** Beyond this a table holds no milliseconds, and sums of it may no longer be numbers. */
 const MAX_LATENCY_MS = 1e12
 const FLOAT_BYTES = 4
-
-function refuse(path: string, message: string): never {
-  throw new ProblemError('invalid-request', `${path}: ${message}`, [{ path, message }])
-}
 
 function openSpace(config: SearchConfig): Space {
   try {
@@ -55,7 +51,10 @@ function checkLatency(space: Space, table: LatencyTable): SpaceLatency {
   if (coverage.kind === 'covered') {
     const slowestMs = coverage.latency.operationMs.reduce((sum, block) => sum + Math.max(...block), coverage.latency.fixedMs)
     if (slowestMs <= MAX_LATENCY_MS) return coverage.latency
-    refuse('latency.table', `by table ${table.name} the slowest architecture takes ${slowestMs} ms; expected at most ${MAX_LATENCY_MS}`)
+    throw invalidField(
+      'latency.table',
+      `by table ${table.name} the slowest architecture takes ${slowestMs} ms; expected at most ${MAX_LATENCY_MS}`,
+    )
   }
   const { keys } = coverage
   refuseMissing(
@@ -68,11 +67,11 @@ function checkLatency(space: Space, table: LatencyTable): SpaceLatency {
 function checkSizes(space: Space, config: SearchConfig): void {
   for (const spec of space.weightSpecs) {
     const bytes = elementCount(spec.shape) * FLOAT_BYTES
-    if (bytes > MAX_SHARD_BYTES) refuse('space', `weight ${spec.key} has ${bytes} bytes; expected at most ${MAX_SHARD_BYTES}`)
+    if (bytes > MAX_SHARD_BYTES) throw invalidField('space', `weight ${spec.key} has ${bytes} bytes; expected at most ${MAX_SHARD_BYTES}`)
   }
   const { count } = planShards(space, config.weights.shardBytes)
   if (count > MAX_SHARDS) {
-    refuse(
+    throw invalidField(
       'weights.shardBytes',
       `${count} shards of ${config.weights.shardBytes} bytes would be needed; expected at most ${MAX_SHARDS} (shardBytes may be up to ${MAX_SHARD_BYTES})`,
     )

@@ -14,6 +14,7 @@ import {
 import {
   MAX_CHECKPOINT_BYTES,
   MAX_REPORTS,
+  invalidField,
   ProblemError,
   statisticsKeys,
   type TrainingInput,
@@ -57,10 +58,6 @@ function modelShapes({ weights, gammas }: NetworkShapes): ModelShapes {
   return wanted
 }
 
-function refuse(path: string, message: string): never {
-  throw new ProblemError('invalid-request', `${path}: ${message}`, [{ path, message }])
-}
-
 /** @param within where in a request they are, with a dot at the end */
 function openNetwork(spec: Pick<TrainingSpec, 'space' | 'architecture'>, within = ''): { space: Space; path: Path } {
   try {
@@ -95,7 +92,7 @@ function inputShapes(spec: TrainingSpec, network: { space: Space; shapes: Networ
   if (spec.teacher) {
     const { space, path } = openNetwork(spec.teacher, 'teacher.')
     if (space.input.join() !== network.space.input.join() || space.classes !== network.space.classes) {
-      refuse(
+      throw invalidField(
         'teacher.space',
         `expected images of ${network.space.input.join('×')} in ${network.space.classes} classes, got ${space.input.join('×')} in ${space.classes}`,
       )
@@ -112,14 +109,14 @@ function createTrainingSetup(trainingId: string, spec: TrainingSpec, nowMs: numb
   inputShapes(spec, { space, shapes })
   const bytes = checkpointBytes(spec, shapes)
   if (bytes > MAX_CHECKPOINT_BYTES) {
-    refuse(
+    throw invalidField(
       'architecture',
       `a checkpoint of this network would have ${bytes} bytes; expected at most ${MAX_CHECKPOINT_BYTES}. Train it on one machine, with \`gatehouse train\`.`,
     )
   }
   const { epochs = 0 } = spec.recipe
   if (epochs > MAX_REPORTS)
-    refuse('recipe.epochs', `expected at most ${MAX_REPORTS} for a training that a coordinator keeps, got ${epochs}`)
+    throw invalidField('recipe.epochs', `expected at most ${MAX_REPORTS} for a training that a coordinator keeps, got ${epochs}`)
   return { trainingId, createdAtMs: nowMs, spec, space: resolveSpaceConfig(spec.space) }
 }
 

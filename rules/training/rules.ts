@@ -18,6 +18,7 @@ import {
   knownKinds,
   MAX_CHECKPOINT_BYTES,
   PART_BYTES,
+  invalidField,
   ProblemError,
   sourceOf,
   type TrainingHeartbeat,
@@ -195,20 +196,16 @@ type Arrived = { readonly kind: 'whole'; readonly source: ByteSource; readonly b
 
 type What = 'checkpoint' | 'model' | TrainingInput
 
-function refuseDelivery(path: string, message: string): never {
-  throw new ProblemError('invalid-request', `${path}: ${message}`, [{ path, message }])
-}
-
 /** Throws ProblemError `invalid-request` or `too-large` where the parts do not make a file of this network. */
 function checkDelivery(most: number, { bytes, part, uploadId }: Delivery): void {
   const { begin, end, total } = part
   if (end - begin !== bytes.byteLength)
-    refuseDelivery('Content-Range', `expected ${end - begin} bytes in the body, got ${bytes.byteLength}`)
+    throw invalidField('Content-Range', `expected ${end - begin} bytes in the body, got ${bytes.byteLength}`)
   if (total > most) throw new ProblemError('too-large', `expected at most ${most} bytes for this network, got ${total}`)
   if (bytes.byteLength === total) return
-  if (uploadId === null) refuseDelivery('upload', 'required where the body is a part of a file')
+  if (uploadId === null) throw invalidField('upload', 'required where the body is a part of a file')
   if (begin % CHECKPOINT_CHUNK_BYTES !== 0 || (end % CHECKPOINT_CHUNK_BYTES !== 0 && end !== total)) {
-    refuseDelivery('Content-Range', `expected parts of a multiple of ${CHECKPOINT_CHUNK_BYTES} bytes, the last excepted`)
+    throw invalidField('Content-Range', `expected parts of a multiple of ${CHECKPOINT_CHUNK_BYTES} bytes, the last excepted`)
   }
 }
 
@@ -378,7 +375,7 @@ function readFilePart({ store }: OpenTraining, what: What, begin: number): FileP
     }
     throw new ProblemError('not-found', why[what])
   }
-  if (begin >= file.bytes) refuseDelivery('Range', `expected a byte below ${file.bytes}, got ${begin}`)
+  if (begin >= file.bytes) throw invalidField('Range', `expected a byte below ${file.bytes}, got ${begin}`)
   const bytes = store.readBlob(file.blob, begin, Math.min(begin + PART_BYTES, file.bytes))
   return { version: String(file.blob), total: file.bytes, bytes }
 }

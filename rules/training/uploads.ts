@@ -11,6 +11,7 @@ import {
   MAX_MAGNITUDE,
   MAX_REPORTS,
   MODEL_FORMAT,
+  invalidField,
   ProblemError,
   readSafetensorsLayout,
   readTensorValues,
@@ -22,10 +23,6 @@ import {
 } from '../../protocol/index.ts'
 import { modelShapes, type ModelShapes, type NetworkShapes } from './create.ts'
 
-function invalid(path: string, message: string): ProblemError {
-  return new ProblemError('invalid-request', `${path}: ${message}`, [{ path, message }])
-}
-
 function bad(key: string, message: string): ProblemError {
   return new ProblemError('bad-numbers', `tensor ${key}: ${message}`, [{ path: key, message }])
 }
@@ -34,7 +31,7 @@ function readLayout(source: ByteSource): SafetensorsLayout {
   try {
     return readSafetensorsLayout(source)
   } catch (error) {
-    if (error instanceof SafetensorsError) throw invalid('body', error.message)
+    if (error instanceof SafetensorsError) throw invalidField('body', error.message)
     throw error
   }
 }
@@ -43,12 +40,12 @@ function readLayout(source: ByteSource): SafetensorsLayout {
 function parseMetadata<S extends z.ZodType>({ metadata }: SafetensorsLayout, field: string, schema: S): z.infer<S> {
   const path = `__metadata__.${field}`
   const text = metadata[field]
-  if (text === undefined) throw invalid(path, 'required')
+  if (text === undefined) throw invalidField(path, 'required')
   let value: unknown
   try {
     value = JSON.parse(text)
   } catch {
-    throw invalid(path, 'expected JSON text')
+    throw invalidField(path, 'expected JSON text')
   }
   const parsed = schema.safeParse(value)
   if (parsed.success) return parsed.data
@@ -95,9 +92,9 @@ function readCheckpointUpload(
   const file = readLayout(source)
   const state = parseMetadata(file, 'state', checkpointStateSchema)
   checkIdentity(state, spec, datasetFingerprint)
-  if (state.reports.length > MAX_REPORTS) throw invalid('__metadata__.state.reports', `expected at most ${MAX_REPORTS}`)
+  if (state.reports.length > MAX_REPORTS) throw invalidField('__metadata__.state.reports', `expected at most ${MAX_REPORTS}`)
   const isOrdered = state.reports.every((report, i) => report.step > (state.reports[i - 1]?.step ?? 0) && report.step <= state.step)
-  if (!isOrdered) throw invalid('__metadata__.state.reports', 'expected reports of growing steps, none beyond that of the checkpoint')
+  if (!isOrdered) throw invalidField('__metadata__.state.reports', 'expected reports of growing steps, none beyond that of the checkpoint')
   const { weights, velocities, average } = checkpointGroups
   const groups = [weights, ...(state.step > 0 ? [velocities] : []), ...(spec.recipe.averageDecay > 0 ? [average] : [])]
   const wanted = new Map(groups.flatMap((group) => [...shapes.weights].map(([key, shape]) => [`${group}${key}`, shape] as const)))
@@ -111,8 +108,9 @@ function readModelUpload(source: ByteSource, spec: TrainingSpec, shapes: Network
   const result = parseMetadata(file, 'result', trainingResultSchema)
   let wanted: ModelShapes = new Map()
   if (result.end === 'finished') {
-    if (file.metadata['format'] !== MODEL_FORMAT) throw invalid('__metadata__.format', `expected ${MODEL_FORMAT}`)
-    if (file.metadata['architecture'] !== spec.architecture) throw invalid('__metadata__.architecture', `expected ${spec.architecture}`)
+    if (file.metadata['format'] !== MODEL_FORMAT) throw invalidField('__metadata__.format', `expected ${MODEL_FORMAT}`)
+    if (file.metadata['architecture'] !== spec.architecture)
+      throw invalidField('__metadata__.architecture', `expected ${spec.architecture}`)
     wanted = modelShapes(shapes)
   }
   checkTensors(source, file, wanted)
