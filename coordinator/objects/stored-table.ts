@@ -5,35 +5,14 @@ import * as z from 'zod'
 import type { LatencyTable } from '../../latency-lut/table/table.ts'
 import type { TableSummary } from '../../protocol/index.ts'
 import { readStored, storedAs, unreadable } from '../../rules/stored/stored-form.ts'
+import { storedTableFields } from '../../rules/stored/table.ts'
 
 /** Version of the form of tables that are stored now. Those that version 0.1.0 stored do not say it, and have form 1 too. */
 const TABLE_FORM = 1
 
 const storedTableSchema = storedAs<LatencyTable>()(
   z.strictObject({
-    name: z.string(),
-    device: z.strictObject({ name: z.string(), os: z.string().optional() }),
-    runtime: z.strictObject({
-      name: z.string(),
-      version: z.string().optional(),
-      threads: z.int().optional(),
-      browser: z.string().optional(),
-    }),
-    batch: z.int(),
-    inputShape: z.tuple([z.int(), z.int(), z.int()]),
-    measuredAt: z.string().optional(),
-    fixedMs: z.number(),
-    correction: z.strictObject({ offsetMs: z.number(), factor: z.number(), networks: z.int() }).optional(),
-    quality: z
-      .strictObject({
-        rounds: z.int(),
-        halfWidthPct: z.number().optional(),
-        worstHalfWidthPct: z.number().optional(),
-        droppedPct: z.number(),
-        driftPct: z.number(),
-        waitedPct: z.number().optional(),
-      })
-      .optional(),
+    ...storedTableFields,
     entries: z.record(
       z.string(),
       z.strictObject({

@@ -5,10 +5,26 @@ import type { LatencyTable } from '../../latency-lut/table/table.ts'
 import type { LogEntry, SearchConfig, TaskResult, TaskWork } from '../../protocol/index.ts'
 import { storedSpaceRefSchema, storedSpaceSchema } from '../stored/space.ts'
 import { storedAs } from '../stored/stored-form.ts'
+import { storedTableFields } from '../stored/table.ts'
 
 const count = z.int().min(0)
 const atMs = z.int()
 const path = z.array(z.int())
+
+/** Settings of every strategy that has a distribution over the operations of each block. */
+const alphaFields = {
+  warmupSteps: z.int().optional(),
+  archEvery: z.int(),
+  learningRate: z.number(),
+  beta1: z.number(),
+  beta2: z.number(),
+  epsilon: z.number(),
+  initialDeviation: z.number(),
+  initialAlpha: z.array(z.array(z.number())).optional(),
+  maxStaleness: z.int(),
+  evaluateEvery: z.int(),
+  evaluateImages: z.int(),
+}
 
 const configSchema = storedAs<SearchConfig>()(
   z.strictObject({
@@ -31,17 +47,7 @@ const configSchema = storedAs<SearchConfig>()(
       z.strictObject({
         name: z.literal('proxyless-g'),
         form: z.enum(['two', 'full']),
-        warmupSteps: z.int().optional(),
-        archEvery: z.int(),
-        learningRate: z.number(),
-        beta1: z.number(),
-        beta2: z.number(),
-        epsilon: z.number(),
-        initialDeviation: z.number(),
-        initialAlpha: z.array(z.array(z.number())).optional(),
-        maxStaleness: z.int(),
-        evaluateEvery: z.int(),
-        evaluateImages: z.int(),
+        ...alphaFields,
       }),
       z.strictObject({
         name: z.literal('proxyless-r'),
@@ -56,17 +62,7 @@ const configSchema = storedAs<SearchConfig>()(
           z.strictObject({ kind: z.literal('leave-one-out') }),
           z.strictObject({ kind: z.literal('moving-average'), rate: z.number() }),
         ]),
-        warmupSteps: z.int().optional(),
-        archEvery: z.int(),
-        learningRate: z.number(),
-        beta1: z.number(),
-        beta2: z.number(),
-        epsilon: z.number(),
-        initialDeviation: z.number(),
-        initialAlpha: z.array(z.array(z.number())).optional(),
-        maxStaleness: z.int(),
-        evaluateEvery: z.int(),
-        evaluateImages: z.int(),
+        ...alphaFields,
       }),
     ]),
     training: z.strictObject({
@@ -84,33 +80,7 @@ const configSchema = storedAs<SearchConfig>()(
   }),
 )
 
-const pinnedTableSchema = storedAs<Omit<LatencyTable, 'entries'>>()(
-  z.strictObject({
-    name: z.string(),
-    device: z.strictObject({ name: z.string(), os: z.string().optional() }),
-    runtime: z.strictObject({
-      name: z.string(),
-      version: z.string().optional(),
-      threads: z.int().optional(),
-      browser: z.string().optional(),
-    }),
-    batch: z.int(),
-    inputShape: z.tuple([z.int(), z.int(), z.int()]),
-    measuredAt: z.string().optional(),
-    fixedMs: z.number(),
-    correction: z.strictObject({ offsetMs: z.number(), factor: z.number(), networks: z.int() }).optional(),
-    quality: z
-      .strictObject({
-        rounds: z.int(),
-        halfWidthPct: z.number().optional(),
-        worstHalfWidthPct: z.number().optional(),
-        droppedPct: z.number(),
-        driftPct: z.number(),
-        waitedPct: z.number().optional(),
-      })
-      .optional(),
-  }),
-)
+const pinnedTableSchema = storedAs<Omit<LatencyTable, 'entries'>>()(z.strictObject(storedTableFields))
 
 /** What a search is created with; it never changes. */
 const searchSetupSchema = z.strictObject({
