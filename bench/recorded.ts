@@ -8,8 +8,10 @@
 import { readFileSync } from 'node:fs'
 import { parseArgs } from 'node:util'
 import { assignFields } from '../command-line/fields.ts'
+import { median } from '../latency-lut/table/robust.ts'
 import { searchConfigSchema } from '../protocol/index.ts'
 import { createNasBenchMacro, nasBenchMacroPaths } from '../simulation/nas-bench-macro.ts'
+import { createRanking } from '../simulation/recorded-benchmark.ts'
 import { simulateSearch } from '../simulation/simulate-search.ts'
 
 const { values: flags } = parseArgs({
@@ -26,18 +28,8 @@ if (flags.file === undefined) throw new Error('expected --file with the path of 
 const benchmark = createNasBenchMacro(JSON.parse(readFileSync(flags.file, 'utf8')))
 const marks = flags.evaluations.split(',').map(Number)
 
-const meanOf = (path: readonly number[]) => {
-  const recorded = benchmark.read(path)
-  if (recorded === 'not-recorded') throw new Error(`expected a record of ${path.join('')}`)
-  return recorded.accuracies.reduce((sum, accuracy) => sum + accuracy / recorded.accuracies.length, 0)
-}
-const all = [...nasBenchMacroPaths()].map(meanOf).toSorted((a, b) => b - a)
-const rankOf = (path: readonly number[]) => 1 + all.findIndex((accuracy) => accuracy <= meanOf(path))
-const median = (values: readonly number[]) => {
-  const sorted = values.toSorted((a, b) => a - b)
-  const middle = Math.floor(sorted.length / 2)
-  return sorted.length % 2 === 1 ? (sorted[middle] as number) : ((sorted[middle - 1] as number) + (sorted[middle] as number)) / 2
-}
+const networks = [...nasBenchMacroPaths()]
+const rankOf = createRanking(benchmark, networks)
 
 /** One architecture step after each weight step, and nothing else. */
 function configOf(seed: number) {
@@ -84,7 +76,7 @@ for (let seed = 1; seed <= Number(flags.seeds); seed++) {
 }
 const results = marks.map((evaluations) => {
   const found = ranks.get(evaluations) ?? []
-  return { evaluations, medianRank: median(found), ranks: found, of: all.length }
+  return { evaluations, medianRank: median(found), ranks: found, of: networks.length }
 })
 for (const { evaluations, medianRank } of results) process.stderr.write(`${evaluations} evaluations  median rank ${medianRank}\n`)
 if (flags.json)

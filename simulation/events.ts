@@ -4,8 +4,8 @@
 type Events = {
   nowMs(): number
   after(delayMs: number, body: () => void): void
-  /** Until nothing is planned any more. */
-  run(): void
+  /** Lets the next thing happen; false where nothing is planned any more. */
+  step(): boolean
 }
 
 function createEvents(startMs: number): Events {
@@ -20,11 +20,12 @@ function createEvents(startMs: number): Events {
       const before = planned.findLastIndex((event) => event.atMs <= atMs)
       planned.splice(before + 1, 0, { atMs, body })
     },
-    run() {
-      for (let next = planned.shift(); next; next = planned.shift()) {
-        nowMs = next.atMs
-        next.body()
-      }
+    step() {
+      const next = planned.shift()
+      if (!next) return false
+      nowMs = next.atMs
+      next.body()
+      return true
     },
   }
 }

@@ -17,17 +17,18 @@ type RecordedBenchmark = {
   read(path: Path): Recorded | 'not-recorded'
 }
 
-/** Architectures better than this one by their mean accuracy, plus one. */
-function rankOf(benchmark: RecordedBenchmark, paths: Iterable<Path>, path: Path): number {
-  const meanOf = (one: Path) => {
-    const recorded = benchmark.read(one)
+/** How many of `paths` are better than one of them by their mean accuracy, plus one; what has no record is the worst. */
+function createRanking(benchmark: RecordedBenchmark, paths: Iterable<Path>): (path: Path) => number {
+  const meanOf = (path: Path): number => {
+    const recorded = benchmark.read(path)
     if (recorded === 'not-recorded') return Number.NEGATIVE_INFINITY
     return recorded.accuracies.reduce((sum, accuracy) => sum + accuracy, 0) / recorded.accuracies.length
   }
-  const own = meanOf(path)
-  let better = 0
-  for (const other of paths) if (meanOf(other) > own) better += 1
-  return better + 1
+  const all = [...paths].map(meanOf)
+  return (path) => {
+    const own = meanOf(path)
+    return 1 + all.filter((other) => other > own).length
+  }
 }
 
-export { rankOf, type Recorded, type RecordedBenchmark }
+export { createRanking, type Recorded, type RecordedBenchmark }

@@ -1,12 +1,12 @@
 // A whole search through the coordinator's own rules, on a clock that only moves when something happens, with agents that look
 // results up in a recorded benchmark instead of training. One agent is the plain loop; the same seed gives the same log.
 
-import { latencyTableSchema } from '../latency-lut/table/table.ts'
 import { PROTOCOL, type SearchConfig, taskKinds, type TaskResult, type TaskWork } from '../protocol/index.ts'
 import { createMemoryStore } from '../rules/search/memory-store.ts'
 import { createSetup, leaseTask, type OpenSearch, openSearch, registerAgent, startSearch, submitResult } from '../rules/search/index.ts'
-import { createRandom, createSpace, type Path, type Random, seedState, type Space } from '../search-space/index.ts'
+import { createRandom, createSpace, type Path, type Random, seedState } from '../search-space/index.ts'
 import { createEvents } from './events.ts'
+import { macsTable } from './macs-table.ts'
 import type { RecordedBenchmark } from './recorded-benchmark.ts'
 
 const START_MS = 1_800_000_000_000
@@ -40,23 +40,6 @@ type SimulationOptions = {
   readonly agents?: number
   /** Called after each architecture step, with the number of evaluations so far. */
   readonly onStep?: (evaluations: number, derive: () => number[]) => void
-}
-
-/** A table in which every operation takes a microsecond for each thousand multiply-accumulates. */
-function tableByMacs(space: Space) {
-  const entries = Object.fromEntries(
-    space.measurableOperations().map(({ latencyKey, macs }) => [latencyKey, { meanMs: 0.01 + macs / 1e6, stdMs: 0, count: 1 }]),
-  )
-  return {
-    ...latencyTableSchema.parse({
-      name: 'macs',
-      device: { name: 'multiply-accumulates' },
-      runtime: { name: 'formula' },
-      inputShape: [...space.input],
-      entries,
-    }),
-    version: TABLE_VERSION,
-  }
 }
 
 function createAnswers({ benchmark, config }: SimulationOptions) {
@@ -94,7 +77,7 @@ function simulateSearch(options: SimulationOptions): SimulatedSearch {
   const space = createSpace(benchmark.space)
   const events = createEvents(START_MS)
   const store = createMemoryStore()
-  startSearch(() => store, createSetup('s000000000000', config, tableByMacs(space), START_MS))
+  startSearch(() => store, createSetup('s000000000000', config, { ...macsTable(space), version: TABLE_VERSION }, START_MS))
   const search = openSearch(store) as OpenSearch
   const answer = createAnswers(options)
   const evaluated: Path[] = []
@@ -140,7 +123,7 @@ function simulateSearch(options: SimulationOptions): SimulatedSearch {
     const { agentId } = registerAgent(search, request, `a${String(i + 1).padStart(12, '0')}`, START_MS)
     events.after(0, () => work(agentId))
   }
-  events.run()
+  while (events.step());
   return { search, evaluated, derive }
 }
 

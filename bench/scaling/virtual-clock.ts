@@ -1,6 +1,7 @@
 // Time that passes only when nobody computes: what runs on it takes as long as it says, however busy the machine is.
 
 import { setImmediate as nextTurn } from 'node:timers/promises'
+import { createEvents } from '../../simulation/events.ts'
 
 type VirtualClock = {
   readonly nowMs: () => number
@@ -13,21 +14,13 @@ type VirtualClock = {
   run(): Promise<void>
 }
 
-type Sleeper = { readonly atMs: number; readonly order: number; readonly wake: () => void }
-
 function createVirtualClock(startMs: number): VirtualClock {
-  let nowMs = startMs
+  const events = createEvents(startMs)
   const computing = { count: 0 }
-  let order = 0
-  const sleepers: Sleeper[] = []
-
-  const sleep = (ms: number) =>
-    new Promise<void>((wake) => {
-      sleepers.push({ atMs: nowMs + ms, order: order++, wake })
-    })
+  const sleep = (ms: number) => new Promise<void>((wake) => void events.after(ms, wake))
 
   return {
-    nowMs: () => nowMs,
+    nowMs: events.nowMs,
     sleep,
     async compute(body) {
       computing.count += 1
@@ -47,11 +40,7 @@ function createVirtualClock(startMs: number): VirtualClock {
         // Whatever follows from the last event without computing has happened after a turn.
         await nextTurn()
         while (computing.count > 0) await nextTurn()
-        if (sleepers.length === 0) return
-        sleepers.sort((a, b) => a.atMs - b.atMs || a.order - b.order)
-        const next = sleepers.shift() as Sleeper
-        nowMs = next.atMs
-        next.wake()
+        if (!events.step()) return
       }
     },
   }

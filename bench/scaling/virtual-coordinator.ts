@@ -13,11 +13,11 @@ import {
   startSearch,
   submitResult,
 } from '../../rules/search/index.ts'
-import { latencyTableSchema } from '../../latency-lut/table/table.ts'
 import { createSpace, initialWeights, type Space } from '../../search-space/index.ts'
 import type { CoordinatorClient } from '../../worker-agent/client/coordinator-client.ts'
 import { CoordinatorError } from '../../worker-agent/client/requests.ts'
 import type { Dataset } from '../../engine/datasets/index.ts'
+import { macsTable } from '../../simulation/macs-table.ts'
 import type { VirtualClock } from './virtual-clock.ts'
 
 /** What lies between an agent and the coordinator. */
@@ -41,20 +41,6 @@ const REQUEST_BYTES = 500
 /** Of one number on the wire, and of a tensor's entry in the header of a safetensors file. */
 const VALUE_BYTES = { fp32: 4, bf16: 2, int8: 1 } as const
 const HEADER_BYTES = 120
-
-/** A table in which an operation costs in proportion to its multiply-accumulates, and a little for being there. */
-function macsTable(space: Space) {
-  const entries = Object.fromEntries(
-    space.measurableOperations().map(({ latencyKey, macs }) => [latencyKey, { meanMs: 0.05 + macs / 1e7, stdMs: 0.01, count: 10 }]),
-  )
-  return latencyTableSchema.parse({
-    name: 'bench',
-    device: { name: 'multiply-accumulates' },
-    runtime: { name: 'formula' },
-    inputShape: [...space.input],
-    entries,
-  })
-}
 
 /** Latency expected when every operation is as likely as the others, milliseconds. */
 function uniformLatencyMs(config: SearchConfig): number {
@@ -161,4 +147,4 @@ function createVirtualCoordinator(config: SearchConfig, dataset: Dataset, clock:
   return { search, space, traffic, connect }
 }
 
-export { createVirtualCoordinator, macsTable, type Link, uniformLatencyMs, type VirtualCoordinator }
+export { createVirtualCoordinator, type Link, uniformLatencyMs, type VirtualCoordinator }
