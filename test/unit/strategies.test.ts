@@ -43,9 +43,10 @@ describe.each(Object.entries(cases))('%s', (name, options) => {
           if (!task) continue
           const result = answer(task, task.taskId)
           expect(resultMismatch(task.work, result, context.space)).toBeNull()
-          const before = throughJson(state)
-          state = strategy.absorb(state, task, result, context).state
-          expect(before, 'absorb changed what it was given').toEqual(throughJson(before))
+          const given = state
+          const before = throughJson(given)
+          state = strategy.absorb(given, task, result, context).state
+          expect(throughJson(given), 'absorb changed what it was given').toEqual(before)
           log.push(task)
           expect(strategy.derive(state, context)).toHaveLength(context.space.blocks.length)
         }
