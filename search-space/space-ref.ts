@@ -1,8 +1,8 @@
 // How a space is named, and all the settings that a name stands for.
 
 import * as z from 'zod'
-import { type FixedNetwork, fixedNetworkSchema } from './fixed-network-config.ts'
-import { gridConfigSchema, listConfigSchema, type MbconvConfig, mbconvFields, presetNames, presets } from './mbconv-config.ts'
+import { type FixedNetwork, fixedNetworkSchema } from './families/fixed/config.ts'
+import { gridConfigSchema, listConfigSchema, type MbconvConfig, mbconvFields, presetNames, presets } from './families/mbconv/config.ts'
 import { SpaceError } from './space.ts'
 
 /** All settings of a space: a stage plan with operations to choose from, or a fixed network. */

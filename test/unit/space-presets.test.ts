@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest'
 import { architectureCosts, createSpace, largestPath, SpaceError, spaceRefSchema } from '../../search-space/index.ts'
 import { elementCount } from '../../search-space/index.ts'
-import { scaleWidth } from '../../search-space/network-plan.ts'
+import { scaleWidth } from '../../search-space/families/mbconv/plan.ts'
 import { fieldErrors } from '../../protocol/index.ts'
 import { makeSpaceRef } from '../fixtures/searches.ts'
 

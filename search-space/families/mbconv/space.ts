@@ -4,11 +4,11 @@
 // elsewhere is a 1×1 convolution with the block's stride and BN. Candidate operations share nothing; a fixed part has the
 // single operation name `conv`.
 
-import { latencyKey, type LatencyOperation } from './latency-key.ts'
-import type { Layer, LayerGraph, MixedLayer, PrimitiveLayer, Shape, WeightSpec } from './layer-graph.ts'
-import { totalCosts } from './layer-costs.ts'
-import { convolve, FIXED_PREFIXES, type MbconvChoice, type NetworkPlan, type Place, STEM_KERNEL } from './network-plan.ts'
-import { type Block, type Choice, type MeasurableOperation, type Operation, type Space, SpaceError } from './space.ts'
+import { latencyKey, type LatencyOperation } from '../../latency-key.ts'
+import type { Layer, LayerGraph, MixedLayer, PrimitiveLayer, Shape, WeightSpec } from '../../layer-graph.ts'
+import { totalCosts } from '../../layer-costs.ts'
+import { convolve, FIXED_PREFIXES, type MbconvChoice, type NetworkPlan, type Place, STEM_KERNEL } from './plan.ts'
+import { type Block, type Choice, type MeasurableOperation, type Operation, type Space, SpaceError } from '../../space.ts'
 
 /** Collects layers and the weights that they name. */
 class LayerWriter {

@@ -1,14 +1,14 @@
 // An architecture as a document for people and other programs: what each part computes and costs. `network` is the same
 // architecture as a fixed network, which is a space like any other: it can be trained, measured and searched with.
 
-import { printArchitecture } from './encoding.ts'
-import { fixArchitecture } from './fixed-network.ts'
-import type { FixedNetwork } from './fixed-network-config.ts'
-import type { Shape } from './layer-graph.ts'
-import { createMbconvSpace } from './mbconv.ts'
-import { planNetwork, STEM_KERNEL } from './network-plan.ts'
-import { architectureCosts, type Path } from './space.ts'
-import { resolveSpaceConfig, type SpaceRef } from './space-ref.ts'
+import { printArchitecture } from '../../encoding.ts'
+import { fixArchitecture } from '../fixed/fix-architecture.ts'
+import type { FixedNetwork } from '../fixed/config.ts'
+import type { Shape } from '../../layer-graph.ts'
+import { createMbconvSpace } from './space.ts'
+import { planNetwork, STEM_KERNEL } from './plan.ts'
+import { architectureCosts, type Path } from '../../space.ts'
+import { resolveSpaceConfig, type SpaceRef } from '../../space-ref.ts'
 
 type ArchitecturePart = {
   /** As the space calls the part: `stem`, `stage1.2`, `head`, … */

@@ -1,11 +1,11 @@
 // What the settings of a space come to: a stem, places that each offer MBConvs, Zero or Identity, a head. Stage plans and fixed
 // networks meet here; whoever builds layers knows only plans.
 
-import type { FixedNetwork } from './fixed-network-config.ts'
-import type { Shape } from './layer-graph.ts'
-import { MAX_BLOCKS, MAX_OPERATIONS, type MbconvConfig, type MbconvOption } from './mbconv-config.ts'
-import { SpaceError } from './space.ts'
-import type { SpaceConfig } from './space-ref.ts'
+import type { FixedNetwork } from '../fixed/config.ts'
+import type { Shape } from '../../layer-graph.ts'
+import { MAX_BLOCKS, MAX_OPERATIONS, type MbconvConfig, type MbconvOption } from './config.ts'
+import { SpaceError } from '../../space.ts'
+import type { SpaceConfig } from '../../space-ref.ts'
 
 /** Side of the first convolution. */
 const STEM_KERNEL = 3

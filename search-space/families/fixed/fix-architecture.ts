@@ -1,10 +1,10 @@
 // Any architecture as a fixed network: the same layers, with every width, kernel and stride written out, and where its
 // weights are to be found in the space that it is of.
 
-import type { FixedBlock, FixedNetwork } from './fixed-network-config.ts'
-import { FIXED_PREFIXES, type NetworkPlan, planNetwork } from './network-plan.ts'
-import { type Path, SpaceError } from './space.ts'
-import { resolveSpaceConfig, type SpaceRef } from './space-ref.ts'
+import type { FixedBlock, FixedNetwork } from './config.ts'
+import { FIXED_PREFIXES, type NetworkPlan, planNetwork } from '../mbconv/plan.ts'
+import { type Path, SpaceError } from '../../space.ts'
+import { resolveSpaceConfig, type SpaceRef } from '../../space-ref.ts'
 
 const MAX_NAME_LENGTH = 64
 const NAME_SUFFIX = '-fixed'

@@ -2,7 +2,7 @@
 // an identity. For networks that no stage plan describes, such as published ones and those that a search has found.
 
 import * as z from 'zod'
-import { expansion, kernel, MAX_BLOCKS, mbconvFields, stride, width } from './mbconv-config.ts'
+import { expansion, kernel, MAX_BLOCKS, mbconvFields, stride, width } from '../mbconv/config.ts'
 
 const { name, input, classes, stem, headWidth, batchNormEpsilon } = mbconvFields
 

@@ -3,10 +3,10 @@
 // and so is what theirs do not have: an identity that changes stride or width.
 
 import * as z from 'zod'
-import { type FixedNetwork, fixedNetworkSchema } from './fixed-network-config.ts'
-import { type Place, planNetwork, STEM_KERNEL } from './network-plan.ts'
-import type { Shape } from './layer-graph.ts'
-import { SpaceError } from './space.ts'
+import { type FixedNetwork, fixedNetworkSchema } from '../fixed/config.ts'
+import { type Place, planNetwork, STEM_KERNEL } from './plan.ts'
+import type { Shape } from '../../layer-graph.ts'
+import { SpaceError } from '../../space.ts'
 
 /** As PyTorch counts it: the share of a new batch in the running statistics. What their training uses. */
 const BN_MOMENTUM = 0.1
