@@ -75,7 +75,7 @@ function noise({ input, classes }: Space, count: number): MemoryDataset {
 function drawWork(space: Space, lanes: number, steps: number, firstBatch: number): WeightWork {
   const random = createRandom(seedState('bench-paths', lanes, firstBatch))
   const members = [{ ...ALONE.asker, lanes }]
-  const probabilities = space.blocks.map(({ operations }) => operations.map(() => 1 / operations.length))
+  const probabilities = space.decisions.map(({ options }) => options.map(() => 1 / options.length))
   const plan = { probabilities, uniform: true, members, weightSteps: steps, from: firstBatch, end: 1e9, firstBatch }
   const round = openRound(plan, random)
   return workOf(round, round.seats[0] as (typeof round.seats)[number], { weightSteps: steps, momentum: 0.9 }, random)

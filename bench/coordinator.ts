@@ -45,7 +45,7 @@ function answer(work: TaskWork): TaskResult {
 }
 
 const space = createSpace('fashion-mini')
-const isZero = (block: number, operation: number) => space.blocks[block]?.operations[operation]?.isZero === true
+const isZero = (block: number, operation: number) => space.decisions[block]?.options[operation]?.isZero === true
 
 function percentile(sorted: readonly number[], share: number): number {
   return sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * share))] ?? Number.NaN

@@ -53,10 +53,10 @@ function drawGraphs(space: Space, draw: number): Record<StepName, LayerGraph> {
   const path: number[] = []
   const two: Choice[] = []
   const full: Choice[] = []
-  for (const { operations } of space.blocks) {
-    const candidates = operations.flatMap(({ isZero }, index) => (isZero ? [] : [index]))
+  for (const { options } of space.decisions) {
+    const candidates = options.flatMap(({ isZero }, index) => (isZero ? [] : [index]))
     const active = candidates[below(candidates.length)] as number
-    const others = operations.map((_, index) => index).filter((index) => index !== active)
+    const others = options.map((_, index) => index).filter((index) => index !== active)
     path.push(active)
     two.push({ active, inactive: [others[below(others.length)] as number] })
     full.push({ active, inactive: others })

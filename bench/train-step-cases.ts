@@ -4,6 +4,7 @@
 // classifier; (c) the preset `proxyless-mobile` at 96×96.
 
 import { type Choice, createRandom, createSpace, resolveSpaceConfig, seedState, type Space, type SpaceRef } from '../search-space/index.ts'
+import { planNetwork } from '../search-space/families/plan-network.ts'
 
 type StepName = 'weight' | 'two' | 'full'
 
@@ -64,10 +65,10 @@ function drawChoices(benchCase: BenchCase, space: Space, step: StepName, count: 
   const random = createRandom(seedState('bench', DRAW_SEED, benchCase.name, step))
   const below = (limit: number) => Math.floor(random.uniform() * limit)
   return Array.from({ length: count }, () =>
-    space.blocks.map(({ operations }): Choice => {
-      const fixed = operations.findIndex(({ name }) => name === benchCase.fixedOperation)
-      const active = fixed === -1 ? below(operations.length) : fixed
-      const others = operations.map((_, index) => index).filter((index) => index !== active)
+    space.decisions.map(({ options }): Choice => {
+      const fixed = options.findIndex(({ name }) => name === benchCase.fixedOperation)
+      const active = fixed === -1 ? below(options.length) : fixed
+      const others = options.map((_, index) => index).filter((index) => index !== active)
       if (step === 'weight') return active
       return { active, inactive: step === 'full' ? others : [others[below(others.length)] as number] }
     }),
@@ -86,16 +87,15 @@ function networkLayout(ref: SpaceRef, space: Space) {
     stem: { width: channels('stem/conv/conv.filter', 3), stride: config.stem.stride },
     first: first && { width: channels('first/conv/project.filter', 3), kernel: first.kernel },
     head: channels('head/conv/conv.filter', 3) || null,
-    blocks: space.blocks.map(({ input, output, shortcut, operations }) => ({
+    blocks: planNetwork(config).places.map(({ input, output, shortcut, candidates }) => ({
       inputs: input[2],
       outputs: output[2],
       stride: Math.ceil(input[0] / output[0]),
       shortcut,
-      operations: operations.map(({ name, isZero }) => {
-        if (isZero) return null
-        const [, expansion, kernel] = /^mb(\d+)k(\d+)$/.exec(name) ?? []
-        if (expansion === undefined) throw new Error(`PyTorch's network here has MBConvs only, not ${name}`)
-        return { expansion: Number(expansion), kernel: Number(kernel) }
+      operations: candidates.map((candidate) => {
+        if (candidate.kind === 'skip') return null
+        if (candidate.kind !== 'mbconv') throw new Error(`PyTorch's network here has MBConvs only, not ${candidate.name}`)
+        return { expansion: candidate.expansion, kernel: candidate.kernel }
       }),
     })),
   }

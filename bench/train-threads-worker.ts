@@ -27,7 +27,7 @@ async function openCase({ caseName, threads }: Extract<ThreadsRequest, { kind: '
   const { chosen: backend } = await openBackend('wasm')
   const space = createSpace(found.space)
   const { classes, input: shape, weightSpecs } = space
-  const path = space.blocks.map(({ operations }) => operations.findIndex(({ name }) => name === found.operation))
+  const path = space.decisions.map(({ options }) => options.findIndex(({ name }) => name === found.operation))
   const channels = (value: number) => Array<number>(shape[2]).fill(value)
   const dataset: MemoryDataset = {
     storage: 'memory',

@@ -164,7 +164,7 @@ async function runDemo(demo: Demo): Promise<{ result: DemoResult; report: string
     const latency = coveredLatency(space, table)
     const uniformMs = expectedLatencyMs(
       latency,
-      space.blocks.map((block) => block.operations.map(() => 1 / block.operations.length)),
+      space.decisions.map(({ options }) => options.map(() => 1 / options.length)),
     )
     const targetMs = uniformMs * TARGET_SHARE
     terminal.note(

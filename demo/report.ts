@@ -33,7 +33,7 @@ const milliseconds = (ms: number) => `${ms.toFixed(3)} ms`
 
 function renderReport(result: DemoResult, status: SearchStatus, space: Space, random: readonly Trained[], batch: number): string {
   const { current } = status
-  const widest = Math.max(...space.blocks.map((block) => block.name.length))
+  const widest = Math.max(...space.decisions.map(({ name }) => name.length))
   const blocks = current.blocks.map(
     ({ block, operation, probability, latencyMs }) =>
       `  ${block.padEnd(widest)}  ${operation.padEnd(6)}  p ${probability.toFixed(3)}  ${milliseconds(latencyMs)}`,

@@ -168,8 +168,8 @@ function presetsTable(): string {
   const settings = [...fields].map((field) => [code(field), ...values.map((each) => (each.has(field) ? code(each.get(field)) : '–'))])
   const count = (numbers: readonly number[]) => numbers.reduce((sum, value) => sum + value, 0)
   const sizes = [
-    ['blocks', ...spaces.map((space) => String(space.blocks.length))],
-    ['operations over all blocks', ...spaces.map((space) => String(count(space.blocks.map((block) => block.operations.length))))],
+    ['blocks', ...spaces.map((space) => String(space.decisions.length))],
+    ['operations over all blocks', ...spaces.map((space) => String(count(space.decisions.map(({ options }) => options.length))))],
     [
       'parameters of the supernet',
       ...spaces.map((space) =>

@@ -9,6 +9,7 @@ import {
   type ArchitecturePart,
   createSpace,
   describeArchitecture,
+  mostProbablePaths,
   mostProbableWithin,
   type Path,
   type Space,
@@ -34,6 +35,8 @@ type DerivedArchitecture = Omit<Architecture, 'blocks'> & {
   readonly network: ArchitectureDocument['network']
 }
 
+/** Where latency is no sum over blocks, this many of the most probable architectures are looked at. */
+const MOST_LOOKED_AT = 4096
 /** Share of the target that an architecture has to use to count as one for it. */
 const LEAST_TARGET_SHARE = 0.95
 
@@ -54,9 +57,16 @@ function latencyOfSearch(status: SearchStatus, table: LatencyTable): { space: Sp
 function pathAtTarget(status: SearchStatus, table: LatencyTable): Path {
   const { latency } = latencyOfSearch(status, table)
   const { targetLatencyMs } = status
-  const most = targetLatencyMs - latency.fixedMs
-  const least = LEAST_TARGET_SHARE * targetLatencyMs - latency.fixedMs
-  const found = most > 0 ? mostProbableWithin(status.probabilities, latency.operationMs, { least, most }) : null
+  const least = LEAST_TARGET_SHARE * targetLatencyMs
+  const found = latency.joint
+    ? mostProbablePaths(status.probabilities, MOST_LOOKED_AT).find(({ path }) => {
+        const ms = pathLatencyMs(latency, path)
+        return ms >= least && ms <= targetLatencyMs
+      })
+    : mostProbableWithin(status.probabilities, latency.operationMs, {
+        least: least - latency.fixedMs,
+        most: targetLatencyMs - latency.fixedMs,
+      })
   if (found) return found.path
   throw new CliError(
     'conflict',
@@ -76,18 +86,18 @@ function deriveArchitectures(status: SearchStatus, table: LatencyTable, paths: r
   return paths.map((path) => {
     const document = describeArchitecture(status.space, path)
     const parts = new Map(document.parts.map((part) => [part.part, part]))
-    const blocks = space.blocks.map((block, index): DerivedBlock => {
+    const blocks = space.decisions.map(({ name: place }, index): DerivedBlock => {
       const operation = path[index] as number
-      const { part: _, ...described } = parts.get(block.name) as ArchitecturePart
+      const { part: _, ...described } = parts.get(place) as ArchitecturePart
       return {
-        block: block.name,
+        block: place,
         probability: status.probabilities[index]?.[operation] ?? 0,
         latencyMs: latency.operationMs[index]?.[operation] ?? 0,
         ...(predicted?.operations[index]?.[operation] ? { predicted: true as const } : {}),
         ...described,
       }
     })
-    const inBlocks = new Set(space.blocks.map((block) => block.name))
+    const inBlocks = new Set(space.decisions.map((decision) => decision.name))
     const fixedParts = document.parts.filter(({ part }) => !inBlocks.has(part))
     return {
       format: document.format,

@@ -20,6 +20,9 @@ const SEGMENT_BYTES = 256 * 1024
 const MAX_TASK_STEPS = 1000
 /** Threads of one agent. */
 const MAX_LANES = 256
+/** Decisions of a space, and options of one of them. */
+const MAX_DECISIONS = 1024
+const MAX_OPTIONS = 65_536
 /** Gates over all steps of a task: with their gradients, at most 55 bytes of JSON each, they are one row of the log. */
 const MAX_TASK_GATES = 32_768
 /** A lease shorter than this would expire under an agent that merely compiles its kernels. */
@@ -69,8 +72,10 @@ export {
   MAX_BATCH_SAMPLES,
   MAX_CHECKPOINT_BYTES,
   MAX_JSON_BYTES,
+  MAX_DECISIONS,
   MAX_LANES,
   MAX_LEASE_MS,
+  MAX_OPTIONS,
   MAX_LOG_PAGE_BYTES,
   MAX_MAGNITUDE,
   MAX_METRICS_PAGE,

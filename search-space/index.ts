@@ -1,5 +1,5 @@
 import { createMbconvSpace } from './families/mbconv/space.ts'
-import { planNetwork } from './families/mbconv/plan.ts'
+import { planNetwork } from './families/plan-network.ts'
 import { resolveSpaceConfig, type SpaceRef } from './space-ref.ts'
 import type { Space } from './space.ts'
 
@@ -22,11 +22,17 @@ export { createRandom, type Random, type RandomState, randomStateSchema, seedSta
 export {
   architectureCosts,
   assertPath,
-  type Block,
   type Choice,
+  type CostTerm,
+  type Decision,
+  fixedParts,
+  isAdditive,
   largestPath,
   type MeasurableOperation,
-  type Operation,
+  type Option,
+  optionParts,
+  type Part,
+  partsOf,
   type Path,
   randomPath,
   type Space,

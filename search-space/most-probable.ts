@@ -48,6 +48,7 @@ function mostProbableWithin(
   costs: readonly (readonly number[])[],
   { least, most }: { readonly least: number; readonly most: number },
 ): ProbablePath | null {
+  if (most <= 0) return null
   type Beginning = Ranked & { readonly cost: number }
   const cellOf = (cost: number) => Math.round((cost / most) * COST_CELLS)
   let beginnings: Beginning[] = [{ path: [], logProbability: 0, cost: 0 }]

@@ -1,15 +1,30 @@
-// What everything else knows of a search space. Strategies see blocks and how many operations each has, executors see
-// layer graphs, latency sees keys; only the space knows how these belong together.
+// What everything else knows of a search space. Strategies see decisions and how many options each has, executors see layer
+// graphs, latency sees keys of parts; only the space knows how these belong together.
 
 import type { LayerGraph, Shape, WeightSpec } from './layer-graph.ts'
 import type { Random } from './random.ts'
 
-/** A candidate operation of a block. */
-type Operation = {
-  /** Unique within its block, for example `mb6k5`, `zero` or `identity`. */
+/** What a decision may be. One that computes something is an operation. */
+type Option = {
+  /** Unique within its decision, for example `mb6k5`, `zero` or `nor_conv_3x3`. */
   readonly name: string
-  /** True for the operation that computes nothing: with the block's shortcut, the block is skipped. */
+  /** True for an option that leaves its place out of the network: as the active one it has no gates and takes no update. */
   readonly isZero: boolean
+}
+
+/** A named choice among options: what a strategy decides. It may act in many places of the network. */
+type Decision = {
+  readonly name: string
+  /** Where it acts, for people, for example `28x28x16 to 14x14x24`. */
+  readonly where: string
+  readonly options: readonly Option[]
+}
+
+/** A part of a network: what costs something. */
+type Part = {
+  readonly name: string
+  /** What it computes, for example `conv`, `mb6k5` or `avg_pool_3x3`. */
+  readonly operation: string
   /** Key of its entry in a latency table; null costs nothing. */
   readonly latencyKey: string | null
   /** Multiply-accumulates for one image. */
@@ -17,24 +32,18 @@ type Operation = {
   readonly parameters: number
 }
 
-/** A place where a choice is made. */
-type Block = {
-  readonly name: string
-  readonly input: Shape
-  readonly output: Shape
-  readonly shortcut: boolean
-  readonly operations: readonly Operation[]
+/**
+ * Parts that are there by some decisions. Costs of an architecture are sums over all terms of its space, so that an expectation
+ * has a closed form: E = Σ over terms and options of these decisions of Π p · F.
+ */
+type CostTerm = {
+  /** Indices, ascending. None: every architecture has these parts. */
+  readonly decisions: readonly number[]
+  /** By the options of these decisions, those of the last decision counting fastest. */
+  readonly parts: readonly (readonly Part[])[]
 }
 
-/** A part that every architecture has. */
-type FixedPart = {
-  readonly name: string
-  readonly latencyKey: string
-  readonly macs: number
-  readonly parameters: number
-}
-
-/** What runs in a block: one operation, or an active one with others whose gate gradients are wanted (a mixed layer). */
+/** How a decision is taken: one option, or an active one with others whose gate gradients are wanted (mixed layers). */
 type Choice = number | { readonly active: number; readonly inactive: readonly number[] }
 
 /** One operation on its own, to be measured. */
@@ -45,21 +54,26 @@ type MeasurableOperation = {
   readonly parameters: number
 }
 
+/** `read` says what is wrong as a SpaceError `encoding`. */
+type Encoding = { print(path: Path): string; read(text: string): number[] }
+
 type Space = {
   readonly name: string
   readonly input: Shape
   readonly classes: number
-  readonly blocks: readonly Block[]
-  readonly fixedParts: readonly FixedPart[]
+  readonly decisions: readonly Decision[]
+  readonly terms: readonly CostTerm[]
+  /** Architectures as text, without the space's name; see encoding.ts. */
+  readonly encoding: Encoding
   /** Every weight of the supernet, in the order of its layers. */
   readonly weightSpecs: readonly WeightSpec[]
-  /** The network in which each block runs its choice. Throws SpaceError `choices` for choices not of this space. */
+  /** The network in which each decision is taken as its choice says. Throws SpaceError `choices` for choices not of this space. */
   network(choices: readonly Choice[]): LayerGraph
   /** Every operation that a latency table of this space must hold, each key once. */
   measurableOperations(): MeasurableOperation[]
 }
 
-/** One operation index per block. */
+/** An architecture: one option index per decision. */
 type Path = readonly number[]
 
 /** A space, an architecture or choices that do not fit together. `field` is the path of what is wrong. */
@@ -75,64 +89,101 @@ class SpaceError extends Error {
   }
 }
 
-/** Sums over the chosen operations and the fixed parts. */
-function architectureCosts(space: Space, path: Path): { macs: number; parameters: number } {
+/** The parts that a term has in an architecture. */
+function partsOfTerm(space: Space, term: CostTerm, path: Path): readonly Part[] {
+  const index = term.decisions.reduce((sum, decision) => {
+    return sum * (space.decisions[decision] as Decision).options.length + (path[decision] as number)
+  }, 0)
+  return term.parts[index] as readonly Part[]
+}
+
+/** The parts of an architecture, term by term. Throws SpaceError `choices` if the path is not of this space. */
+function partsOf(space: Space, path: Path): Part[] {
   assertPath(space, path)
+  return space.terms.flatMap((term) => partsOfTerm(space, term, path))
+}
+
+/** The parts that every architecture has. */
+function fixedParts(space: Space): Part[] {
+  return space.terms.flatMap(({ decisions, parts }) => (decisions.length === 0 ? (parts[0] ?? []) : []))
+}
+
+/** The parts that are there by one option of one decision alone. */
+function optionParts(space: Space, decision: number, option: number): Part[] {
+  return space.terms.flatMap(({ decisions, parts }) => (decisions.length === 1 && decisions[0] === decision ? (parts[option] ?? []) : []))
+}
+
+/** Whether costs are sums over single decisions. */
+function isAdditive(space: Space): boolean {
+  return space.terms.every(({ decisions }) => decisions.length <= 1)
+}
+
+/** Sums over the parts of an architecture. Throws SpaceError `choices` if the path is not of this space. */
+function architectureCosts(space: Space, path: Path): { macs: number; parameters: number } {
   let macs = 0
   let parameters = 0
-  for (const part of space.fixedParts) {
+  for (const part of partsOf(space, path)) {
     macs += part.macs
     parameters += part.parameters
-  }
-  for (const [index, block] of space.blocks.entries()) {
-    const operation = block.operations[path[index] as number]
-    macs += operation?.macs ?? 0
-    parameters += operation?.parameters ?? 0
   }
   return { macs, parameters }
 }
 
-/** Throws SpaceError unless `path` has one existing operation per block. */
+/** Throws SpaceError unless `path` has one existing option per decision. */
 function assertPath(space: Space, path: Path): void {
-  if (path.length !== space.blocks.length) {
-    throw new SpaceError('choices', 'path', `expected ${space.blocks.length} operations, one per block, got ${path.length}`)
+  if (path.length !== space.decisions.length) {
+    throw new SpaceError('choices', 'path', `expected ${space.decisions.length} options, one per decision, got ${path.length}`)
   }
-  for (const [index, block] of space.blocks.entries()) {
-    const operation = path[index]
-    if (operation === undefined || !Number.isInteger(operation) || !block.operations[operation]) {
-      throw new SpaceError(
-        'choices',
-        `path[${index}]`,
-        `expected an operation from 0 to ${block.operations.length - 1} of block ${block.name}, got ${operation}`,
-      )
+  for (const [index, { name, options }] of space.decisions.entries()) {
+    const option = path[index]
+    if (option === undefined || !Number.isInteger(option) || !options[option]) {
+      throw new SpaceError('choices', `path[${index}]`, `expected an option from 0 to ${options.length - 1} of ${name}, got ${option}`)
     }
   }
 }
 
-/** The path with the most multiply-accumulates in every block. */
+/**
+ * The path with the most multiply-accumulates: in an additive space exactly, elsewhere one that no single other option makes
+ * larger.
+ */
 function largestPath(space: Space): number[] {
-  return space.blocks.map((block) =>
-    block.operations.reduce((best, operation, index) => {
-      const current = block.operations[best]
-      return current !== undefined && operation.macs > current.macs ? index : best
-    }, 0),
-  )
+  const macsOf = (path: Path) => architectureCosts(space, path).macs
+  const improve = (from: readonly number[]) => {
+    const path = [...from]
+    for (const [decision, { options }] of space.decisions.entries()) {
+      const macs = options.map((_, option) => macsOf(path.with(decision, option)))
+      path[decision] = macs.indexOf(Math.max(...macs))
+    }
+    return path
+  }
+  let best = improve(space.decisions.map(() => 0))
+  for (;;) {
+    const next = improve(best)
+    if (macsOf(next) <= macsOf(best)) return best
+    best = next
+  }
 }
 
-/** A path drawn uniformly, block by block. */
+/** A path drawn uniformly, decision by decision. */
 function randomPath(space: Space, random: Random): number[] {
-  return space.blocks.map(({ operations }) => random.integer(operations.length))
+  return space.decisions.map(({ options }) => random.integer(options.length))
 }
 
 export {
   architectureCosts,
   assertPath,
-  type Block,
   type Choice,
-  type FixedPart,
+  type CostTerm,
+  type Decision,
+  type Encoding,
+  fixedParts,
+  isAdditive,
   largestPath,
   type MeasurableOperation,
-  type Operation,
+  type Option,
+  optionParts,
+  type Part,
+  partsOf,
   type Path,
   randomPath,
   type Space,

@@ -6,10 +6,13 @@
 //
 //   dL/dalpha_i = Σ_j dL/dg_j · prob_j · (δ_ij − prob_i)  +  dL/dE · prob_i · (F_i − Σ_j prob_j F_j)
 //
+// where F_i is dE/dprob_i: the latency of operation i, and where latency depends on several blocks at once, that expected over the
+// other blocks.
+//
 // then one Adam step; in form "two" the pair is shifted by −ln(Σ e^new / Σ e^old), so that every other operation keeps its
 // probability. A block whose active operation is Zero takes no update: neither alpha nor Adam's state.
 
-import type { SpaceLatency } from '../latency-lut/table/coverage.ts'
+import { expectedLatencyMs, expectedLatencySlopes, type SpaceLatency } from '../latency-lut/table/coverage.ts'
 import type { LatencyLoss } from '../protocol/index.ts'
 import { type AdamSettings, adamStep, type AlphaState, type BlockState, isSound, withBlocks } from './adam.ts'
 import { logSumExp, softmax } from './distribution.ts'
@@ -25,21 +28,11 @@ type BlockSample = {
 
 type AlphaUpdate = { readonly state: AlphaState; readonly expectedMs: number; readonly updatedBlocks: number }
 
-/**
- * Latency expected over the sampled operations of each block, milliseconds.
- *
- * @param probabilities [block][position in `operations`]
- */
-function sampledLatencyMs(latency: SpaceLatency, samples: readonly BlockSample[], probabilities: readonly (readonly number[])[]): number {
-  return samples.reduce(
-    (sum, sample, block) =>
-      sum +
-      sample.operations.reduce(
-        (part, operation, j) => part + (probabilities[block]?.[j] ?? 0) * (latency.operationMs[block]?.[operation] ?? 0),
-        0,
-      ),
-    latency.fixedMs,
-  )
+/** Probabilities of some operations as those of all, the others 0. */
+function spread(operations: readonly number[], probabilities: readonly number[], count: number): number[] {
+  const row = Array.from({ length: count }, () => 0)
+  for (const [j, operation] of operations.entries()) row[operation] = probabilities[j] ?? 0
+  return row
 }
 
 /**
@@ -56,16 +49,17 @@ function updateAlpha(
 ): AlphaUpdate {
   const { form, adam, loss, targetMs, latency } = settings
   const probabilities = samples.map((sample, block) => softmax(sample.operations.map((operation) => state.alpha[block]?.[operation] ?? 0)))
-  const sampledMs = sampledLatencyMs(latency, samples, probabilities)
-  const everything = state.alpha.map((alpha) => ({ operations: alpha.map((_, operation) => operation), gateGradients: null }))
-  const expectedMs = loss.kind === 'add#abs' ? sampledLatencyMs(latency, everything, state.alpha.map(softmax)) : sampledMs
+  const sampled = samples.map(({ operations }, block) => spread(operations, probabilities[block] ?? [], state.alpha[block]?.length ?? 0))
+  const sampledMs = expectedLatencyMs(latency, sampled)
+  const expectedMs = loss.kind === 'add#abs' ? expectedLatencyMs(latency, state.alpha.map(softmax)) : sampledMs
+  const slopes = expectedLatencySlopes(latency, sampled)
   const { crossEntropyFactor, latencyFactor } = latencyGradient(loss, crossEntropy, expectedMs, targetMs)
 
   const changed = new Map<number, BlockState>()
   for (const [block, sample] of samples.entries()) {
     if (sample.gateGradients === null) continue
     const prob = probabilities[block] as number[]
-    const milliseconds = sample.operations.map((operation) => latency.operationMs[block]?.[operation] ?? 0)
+    const milliseconds = sample.operations.map((operation) => slopes[block]?.[operation] ?? 0)
     const meanGate = prob.reduce((sum, p, j) => sum + p * (sample.gateGradients?.[j] ?? 0), 0)
     const meanMs = prob.reduce((sum, p, j) => sum + p * (milliseconds[j] as number), 0)
     const gradient = new Map(

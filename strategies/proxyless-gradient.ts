@@ -11,6 +11,7 @@ import {
   type ResultOf,
   type TaskWork,
 } from '../protocol/index.ts'
+import { latencyBounds } from '../latency-lut/table/coverage.ts'
 import type { Random } from '../search-space/index.ts'
 import { type BlockSample, updateAlpha } from './alpha-update.ts'
 import { softmax } from './distribution.ts'
@@ -32,7 +33,7 @@ function settings({ config }: StrategyContext): ProxylessGradientConfig {
 
 function checkLoss({ config, latency }: StrategyContext): void {
   if (config.latency.loss.kind !== 'mul#log') return
-  const fastest = latency.operationMs.reduce((sum, block) => sum + Math.min(...block), latency.fixedMs)
+  const { leastMs: fastest } = latencyBounds(latency)
   if (fastest > MIN_LOG_LOSS_MS && config.latency.targetMs > MIN_LOG_LOSS_MS) return
   const path = config.latency.targetMs > MIN_LOG_LOSS_MS ? 'latency.loss' : 'latency.targetMs'
   const message =
@@ -44,8 +45,8 @@ function checkLoss({ config, latency }: StrategyContext): void {
 /** A task's gates and gradients are one row of the log. */
 function checkGates(context: StrategyContext): void {
   const { form } = settings(context)
-  const gates = context.space.blocks.reduce(
-    (sum, { operations }) => sum + (form === 'two' ? Math.min(2, operations.length) : operations.length),
+  const gates = context.space.decisions.reduce(
+    (sum, { options }) => sum + (form === 'two' ? Math.min(2, options.length) : options.length),
     0,
   )
   const most = Math.floor(MAX_TASK_GATES / gates)

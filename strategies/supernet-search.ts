@@ -77,15 +77,15 @@ function meanEntropy(alpha: readonly (readonly number[])[]): number {
 }
 
 function startingAlpha(context: StrategyContext, { initialAlpha, initialDeviation }: SupernetSettings, random: Random): number[][] {
-  const { blocks } = context.space
-  if (!initialAlpha) return blocks.map((block) => block.operations.map(() => random.normal() * initialDeviation))
-  if (initialAlpha.length !== blocks.length) {
-    throw invalidField('strategy.initialAlpha', `expected ${blocks.length} rows, one per block, got ${initialAlpha.length}`)
+  const { decisions } = context.space
+  if (!initialAlpha) return decisions.map(({ options }) => options.map(() => random.normal() * initialDeviation))
+  if (initialAlpha.length !== decisions.length) {
+    throw invalidField('strategy.initialAlpha', `expected ${decisions.length} rows, one per decision, got ${initialAlpha.length}`)
   }
-  for (const [index, block] of blocks.entries()) {
+  for (const [index, { name, options }] of decisions.entries()) {
     const got = initialAlpha[index]?.length
-    if (got !== block.operations.length) {
-      const message = `expected ${block.operations.length} numbers, one per operation of block ${block.name}, got ${got}`
+    if (got !== options.length) {
+      const message = `expected ${options.length} numbers, one per option of ${name}, got ${got}`
       throw invalidField(`strategy.initialAlpha[${index}]`, message)
     }
   }

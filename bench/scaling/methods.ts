@@ -134,7 +134,7 @@ async function trainSupernet({ method: name, agents, steps, task, seed }: Method
   const shares = splitShares(dataset.train.count, seed, { weights: 0.7, architecture: 0.2, validation: 0.1 })
   const device = createWeights(backend, space.weightSpecs, seed)
   const random = createRandom(seedState('methods', seed))
-  const blocks = space.blocks.map(({ operations }) => ({ operations: operations.map((_, i) => i), weights: operations.map(() => 1) }))
+  const blocks = space.decisions.map(({ options }) => ({ operations: options.map((_, i) => i), weights: options.map(() => 1) }))
   const rate = RATE * (method.rate?.(agents) ?? 1)
 
   const graphs = new Map<string, LayerGraph>()

@@ -1,15 +1,25 @@
 // Latency of a space's operations by a table. A missing entry is never taken for zero: it is named.
 
-import type { Path, Space } from '../../search-space/index.ts'
+import type { CostTerm, Decision, Path, Space } from '../../search-space/index.ts'
 import { variantKey } from './keys.ts'
 import type { Correction, LatencyEntry, LatencyTable } from './table.ts'
+
+/** Latency that depends on several decisions at once. */
+type JointLatency = {
+  /** Indices, ascending, two or more. */
+  readonly decisions: readonly number[]
+  /** By the options of these decisions, those of the last one counting fastest. */
+  readonly ms: readonly number[]
+}
 
 /** Latency of every choice of a space, milliseconds for one batch. */
 type SpaceLatency = {
   /** The parts that every architecture has, the table's own fixed part, and the offset of its correction. */
   readonly fixedMs: number
-  /** [block][operation]; Zero costs 0. */
+  /** [decision][option] of what depends on one decision; Zero costs 0. */
   readonly operationMs: readonly (readonly number[])[]
+  /** Left out where latency is a sum over single decisions. */
+  readonly joint?: readonly JointLatency[] | undefined
 }
 
 type Coverage =
@@ -24,7 +34,7 @@ type PredictedPart = {
   readonly rmseMs: number
   /** Mean of the entries' cross-validated errors, percent. */
   readonly mapePct: number
-  /** [block][operation]: whether its latency was predicted. */
+  /** [decision][option]: whether any of its latency was predicted. */
   readonly operations: readonly (readonly boolean[])[]
 }
 
@@ -46,12 +56,18 @@ function coverSpace(space: Space, table: LatencyTable): Coverage {
     return entry?.meanMs ?? Number.NaN
   }
   let fixedMs = table.fixedMs
-  for (const part of space.fixedParts) fixedMs += lookUp(part.latencyKey)
-  const operationMs = space.blocks.map((block) =>
-    block.operations.map((operation) => (operation.latencyKey === null ? 0 : lookUp(operation.latencyKey))),
-  )
+  const operationMs = space.decisions.map(({ options }) => options.map(() => 0))
+  const joint: JointLatency[] = []
+  for (const { decisions, parts } of space.terms) {
+    const ms = parts.map((own) => own.reduce((sum, { latencyKey }) => sum + (latencyKey === null ? 0 : lookUp(latencyKey)), 0))
+    const [decision] = decisions
+    if (decision === undefined) fixedMs += ms[0] ?? 0
+    else if (decisions.length === 1)
+      operationMs[decision] = (operationMs[decision] ?? []).map((sum, option) => sum + (ms[option] as number))
+    else joint.push({ decisions, ms })
+  }
   if (missing.size > 0) return { kind: 'missing', keys: [...missing] }
-  return { kind: 'covered', latency: corrected({ fixedMs, operationMs }, table.correction) }
+  return { kind: 'covered', latency: corrected({ fixedMs, operationMs, ...(joint.length > 0 && { joint }) }, table.correction) }
 }
 
 /**
@@ -64,6 +80,7 @@ function corrected(latency: SpaceLatency, correction: Correction | undefined): S
   return {
     fixedMs: offsetMs + factor * latency.fixedMs,
     operationMs: latency.operationMs.map((operations) => operations.map((ms) => factor * ms)),
+    ...(latency.joint && { joint: latency.joint.map(({ decisions, ms }) => ({ decisions, ms: ms.map((value) => factor * value) })) }),
   }
 }
 
@@ -75,8 +92,18 @@ function predictedPart(space: Space, table: LatencyTable): PredictedPart | null 
     if (key !== null && predicted) errors.set(key, predicted)
     return predicted !== undefined
   }
-  for (const part of space.fixedParts) isPredicted(part.latencyKey)
-  const operations = space.blocks.map((block) => block.operations.map(({ latencyKey }) => isPredicted(latencyKey)))
+  const operations = space.decisions.map(({ options }) => options.map(() => false))
+  for (const term of space.terms) {
+    for (const [index, parts] of term.parts.entries()) {
+      // Every key is looked at, so that each counts.
+      const predicted = parts.filter(({ latencyKey }) => isPredicted(latencyKey)).length > 0
+      if (!predicted) continue
+      for (const [position, option] of optionsAt(space.decisions, term, index).entries()) {
+        const row = operations[term.decisions[position] as number] as boolean[]
+        row[option] = true
+      }
+    }
+  }
   if (errors.size === 0) return null
   const all = [...errors.values()]
   return {
@@ -87,18 +114,104 @@ function predictedPart(space: Space, table: LatencyTable): PredictedPart | null 
   }
 }
 
-/** Latency of one architecture: fixed part plus the chosen operations, milliseconds for one batch. */
-function pathLatencyMs(latency: SpaceLatency, path: Path): number {
-  return path.reduce((sum, operation, block) => sum + (latency.operationMs[block]?.[operation] ?? Number.NaN), latency.fixedMs)
+/** The options that an index of a term's combinations stands for, one for each of its decisions. */
+function optionsAt(decisions: readonly Decision[], term: Pick<CostTerm, 'decisions'>, index: number): number[] {
+  const options: number[] = []
+  let rest = index
+  for (const decision of term.decisions.toReversed()) {
+    const count = (decisions[decision] as Decision).options.length
+    options.unshift(rest % count)
+    rest = Math.floor(rest / count)
+  }
+  return options
 }
 
-/** Latency expected when block b chooses operation j with probability `probabilities[b][j]`, milliseconds. */
+/** Latency of one architecture, milliseconds for one batch. */
+function pathLatencyMs({ fixedMs, operationMs, joint = [] }: SpaceLatency, path: Path): number {
+  const single = path.reduce((sum, option, decision) => sum + (operationMs[decision]?.[option] ?? Number.NaN), fixedMs)
+  return joint.reduce((sum, { decisions, ms }) => {
+    const index = decisions.reduce(
+      (place, decision) => place * (operationMs[decision] as readonly number[]).length + (path[decision] as number),
+      0,
+    )
+    return sum + (ms[index] ?? Number.NaN)
+  }, single)
+}
+
+/**
+ * Sums of a joint term over all combinations of its options, each weighted by the probabilities of all but one of them.
+ * `visit` gets the position of that one in `decisions`, its option, and the weighted milliseconds.
+ */
+function visitJoint(
+  { decisions, ms }: JointLatency,
+  probabilities: readonly (readonly number[])[],
+  visit: (position: number, option: number, weightedMs: number) => void,
+): void {
+  const rows = decisions.map((decision) => probabilities[decision] ?? [])
+  for (const [index, value] of ms.entries()) {
+    const options: number[] = []
+    let rest = index
+    for (const row of rows.toReversed()) {
+      options.unshift(rest % row.length)
+      rest = Math.floor(rest / row.length)
+    }
+    for (const [position, option] of options.entries()) {
+      const weight = options.reduce((product, other, at) => (at === position ? product : product * (rows[at]?.[other] ?? Number.NaN)), 1)
+      visit(position, option, weight * value)
+    }
+  }
+}
+
+/**
+ * Latency expected when decision b takes option j with probability `probabilities[b][j]`, each by itself, milliseconds:
+ * E = fixed + Σ_b Σ_j p_bj F_bj + Σ_(a,b) Σ_ij p_ai p_bj F_ab(i,j).
+ */
 function expectedLatencyMs(latency: SpaceLatency, probabilities: readonly (readonly number[])[]): number {
-  return probabilities.reduce(
-    (sum, block, index) =>
-      sum + block.reduce((part, probability, j) => part + probability * (latency.operationMs[index]?.[j] ?? Number.NaN), 0),
+  const single = probabilities.reduce(
+    (sum, row, decision) => sum + row.reduce((part, p, option) => part + p * (latency.operationMs[decision]?.[option] ?? Number.NaN), 0),
     latency.fixedMs,
   )
+  let sum = single
+  for (const term of latency.joint ?? []) {
+    const first = probabilities[term.decisions[0] as number] ?? []
+    visitJoint(term, probabilities, (position, option, ms) => {
+      if (position === 0) sum += (first[option] ?? Number.NaN) * ms
+    })
+  }
+  return sum
 }
 
-export { type Coverage, coverSpace, expectedLatencyMs, findEntry, pathLatencyMs, predictedPart, type SpaceLatency }
+/** dE/dp of `expectedLatencyMs`, [decision][option], milliseconds. */
+function expectedLatencySlopes(latency: SpaceLatency, probabilities: readonly (readonly number[])[]): readonly (readonly number[])[] {
+  if (!latency.joint) return latency.operationMs
+  const slopes = latency.operationMs.map((row) => [...row])
+  for (const term of latency.joint) {
+    visitJoint(term, probabilities, (position, option, ms) => {
+      const row = slopes[term.decisions[position] as number] as number[]
+      row[option] = (row[option] as number) + ms
+    })
+  }
+  return slopes
+}
+
+/** Milliseconds that no architecture goes below, and none above. Exact where latency is a sum over single decisions. */
+function latencyBounds({ fixedMs, operationMs, joint = [] }: SpaceLatency): { leastMs: number; mostMs: number } {
+  const rows = [...operationMs, ...joint.map(({ ms }) => ms)]
+  return {
+    leastMs: rows.reduce((sum, row) => sum + Math.min(...row), fixedMs),
+    mostMs: rows.reduce((sum, row) => sum + Math.max(...row), fixedMs),
+  }
+}
+
+export {
+  type Coverage,
+  coverSpace,
+  expectedLatencyMs,
+  expectedLatencySlopes,
+  findEntry,
+  type JointLatency,
+  latencyBounds,
+  pathLatencyMs,
+  predictedPart,
+  type SpaceLatency,
+}

@@ -85,7 +85,7 @@ function listCandidates({ space: ref, architectures, randomCount, randomSeed, un
     ...architectures.map(({ name, encoding }) => candidate(name, 'searched', ref, space, parseArchitecture(space, encoding))),
     ...Array.from({ length: randomCount }, (_, index) => candidate(`random ${index + 1}`, 'random', ref, space, randomPath(space, random))),
     ...uniform.map((operation) => {
-      const encoding = `${space.name}:${space.blocks.map(() => operation).join(',')}`
+      const encoding = `${space.name}:${space.decisions.map(() => operation).join(',')}`
       return candidate(`${operation} only`, 'uniform', ref, space, parseArchitecture(space, encoding))
     }),
     ...(largest ? [candidate('largest', 'largest', ref, space, largestPath(space))] : []),

@@ -1,6 +1,6 @@
 import * as z from 'zod'
 import type { Space } from '../../search-space/index.ts'
-import { MAX_TASK_STEPS } from '../limits.ts'
+import { MAX_DECISIONS, MAX_TASK_STEPS } from '../limits.ts'
 import { counts, finite, type Mismatch, moreThanImages, notMoreThanImages, operationIndex, step } from './parts.ts'
 
 const gateChoiceSchema = z.strictObject({
@@ -12,7 +12,7 @@ const gateGradientsSchema = z
   .strictObject({
     kind: z.literal('gateGradients'),
     firstStep: step.describe('number of the first architecture step; step i uses mini-batch firstStep + i of the architecture share'),
-    steps: z.array(z.array(gateChoiceSchema).max(1024)).min(1).max(MAX_TASK_STEPS).describe('sampled gates, [step][block]'),
+    steps: z.array(z.array(gateChoiceSchema).max(MAX_DECISIONS)).min(1).max(MAX_TASK_STEPS).describe('sampled gates, [step][block]'),
     alphaVersion: z.int().min(0).describe('version of alpha that the gates were sampled at'),
   })
   .meta({ id: 'GateGradients', description: 'Gradients of the cross-entropy by binary gates, weights frozen.' })
@@ -36,14 +36,14 @@ const gateGradientsResultSchema = z.strictObject({
 })
 
 /** A block whose active operation is Zero has no gate gradients, nor has one without a choice. */
-function hasGradients(space: Pick<Space, 'blocks'>, block: number, choice: GateChoice): boolean {
-  return choice.inactive.length > 0 && space.blocks[block]?.operations[choice.active]?.isZero === false
+function hasGradients(space: Pick<Space, 'decisions'>, block: number, choice: GateChoice): boolean {
+  return choice.inactive.length > 0 && space.decisions[block]?.options[choice.active]?.isZero === false
 }
 
 function gateGradientsMismatch(
   work: GateWork,
   result: z.infer<typeof gateGradientsResultSchema>,
-  space: Pick<Space, 'blocks'>,
+  space: Pick<Space, 'decisions'>,
 ): Mismatch | null {
   if (result.steps.length !== work.steps.length) {
     return { path: 'result.steps', message: `expected ${work.steps.length} steps, got ${result.steps.length}` }

@@ -21,16 +21,17 @@ type TaskResult = z.infer<typeof taskResultSchema>
 type ResultOf<K extends TaskKind> = Extract<TaskResult, { kind: K }>
 
 /** Checks of results that are of the right kind and form. */
-const mismatches: { readonly [K in TaskKind]: (work: WorkOf<K>, result: ResultOf<K>, space: Pick<Space, 'blocks'>) => Mismatch | null } = {
-  trainWeights: trainWeightsMismatch,
-  gateGradients: gateGradientsMismatch,
-  evaluatePaths: evaluatePathsMismatch,
-}
+const mismatches: { readonly [K in TaskKind]: (work: WorkOf<K>, result: ResultOf<K>, space: Pick<Space, 'decisions'>) => Mismatch | null } =
+  {
+    trainWeights: trainWeightsMismatch,
+    gateGradients: gateGradientsMismatch,
+    evaluatePaths: evaluatePathsMismatch,
+  }
 
 /** What of a result does not answer the work, or null. */
-function resultMismatch(work: TaskWork, result: TaskResult, space: Pick<Space, 'blocks'>): Mismatch | null {
+function resultMismatch(work: TaskWork, result: TaskResult, space: Pick<Space, 'decisions'>): Mismatch | null {
   if (work.kind !== result.kind) return { path: 'result.kind', message: `expected ${work.kind}, got ${result.kind}` }
-  const check = mismatches[work.kind] as (work: TaskWork, result: TaskResult, space: Pick<Space, 'blocks'>) => Mismatch | null
+  const check = mismatches[work.kind] as (work: TaskWork, result: TaskResult, space: Pick<Space, 'decisions'>) => Mismatch | null
   return check(work, result, space)
 }
 

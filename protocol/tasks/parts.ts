@@ -1,10 +1,13 @@
 // What the kinds of task have in common.
 
 import * as z from 'zod'
-import { MAX_MAGNITUDE } from '../limits.ts'
+import { MAX_DECISIONS, MAX_MAGNITUDE, MAX_OPTIONS } from '../limits.ts'
 
-const operationIndex = z.int().min(0).max(255)
-const pathSchema = z.array(operationIndex).max(1024).describe('one operation index per block')
+const operationIndex = z
+  .int()
+  .min(0)
+  .max(MAX_OPTIONS - 1)
+const pathSchema = z.array(operationIndex).max(MAX_DECISIONS).describe('one option index per decision')
 const step = z.int().min(0)
 const finite = z.number().min(-MAX_MAGNITUDE).max(MAX_MAGNITUDE)
 

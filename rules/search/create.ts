@@ -1,6 +1,6 @@
 // Turns a user's configuration and a latency table into the fixed setup of a search, or refuses with every field named.
 
-import { coverSpace, predictedPart, type SpaceLatency } from '../../latency-lut/table/coverage.ts'
+import { coverSpace, latencyBounds, predictedPart, type SpaceLatency } from '../../latency-lut/table/coverage.ts'
 import { fillMissing, type Refused } from '../../latency-lut/table/prediction.ts'
 import type { LatencyTable } from '../../latency-lut/table/table.ts'
 import { createSpace, elementCount, resolveSpaceConfig, type Space, SpaceError } from '../../search-space/index.ts'
@@ -49,11 +49,11 @@ function completeTable(space: Space, table: LatencyTable, missing: SearchConfig[
 function checkLatency(space: Space, table: LatencyTable): SpaceLatency {
   const coverage = coverSpace(space, table)
   if (coverage.kind === 'covered') {
-    const slowestMs = coverage.latency.operationMs.reduce((sum, block) => sum + Math.max(...block), coverage.latency.fixedMs)
-    if (slowestMs <= MAX_LATENCY_MS) return coverage.latency
+    const { mostMs } = latencyBounds(coverage.latency)
+    if (mostMs <= MAX_LATENCY_MS) return coverage.latency
     throw invalidField(
       'latency.table',
-      `by table ${table.name} the slowest architecture takes ${slowestMs} ms; expected at most ${MAX_LATENCY_MS}`,
+      `by table ${table.name} the slowest architecture takes ${mostMs} ms; expected at most ${MAX_LATENCY_MS}`,
     )
   }
   const { keys } = coverage
@@ -92,7 +92,11 @@ function createSetup(searchId: string, config: SearchConfig, table: LatencyTable
     config,
     space: resolveSpaceConfig(config.space),
     table: pinned,
-    latency: { fixedMs: latency.fixedMs, operationMs: latency.operationMs.map((row) => [...row]) },
+    latency: {
+      fixedMs: latency.fixedMs,
+      operationMs: latency.operationMs.map((row) => [...row]),
+      ...(latency.joint && { joint: latency.joint.map(({ decisions, ms }) => ({ decisions: [...decisions], ms: [...ms] })) }),
+    },
     ...(predicted === null ? {} : { predicted: { ...predicted, operations: predicted.operations.map((row) => [...row]) } }),
   }
 }

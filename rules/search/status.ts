@@ -38,11 +38,11 @@ function currentArchitecture(search: OpenSearch): Architecture {
   return {
     encoding: printArchitecture(space, path),
     path,
-    blocks: space.blocks.map((block, index) => {
+    blocks: space.decisions.map(({ name, options }, index) => {
       const operation = path[index] as number
       return {
-        block: block.name,
-        operation: block.operations[operation]?.name ?? '',
+        block: name,
+        operation: options[operation]?.name ?? '',
         probability: probabilities[index]?.[operation] ?? 0,
         latencyMs: setup.latency.operationMs[index]?.[operation] ?? 0,
         ...(setup.predicted?.operations[index]?.[operation] ? { predicted: true as const } : {}),
@@ -116,7 +116,7 @@ function searchStatus(search: OpenSearch): SearchStatus {
     targetLatencyMs: setup.config.latency.targetMs,
     current: currentArchitecture(search),
     space: setup.space,
-    blocks: context.space.blocks.map((block) => ({ name: block.name, operations: block.operations.map((operation) => operation.name) })),
+    blocks: context.space.decisions.map(({ name, options }) => ({ name, operations: options.map((option) => option.name) })),
     agents: store.agents().map(agentStatus),
     tasks: { created, leased: outstanding.length - queued, queued, done: tasksDone, stale, expiredLeases, duplicates },
     latencyTable: latencyTableStatus(setup),

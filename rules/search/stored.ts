@@ -90,8 +90,12 @@ const searchSetupSchema = z.strictObject({
   space: storedSpaceSchema,
   /** The pinned table without its entries: those that matter are in `latency`. */
   table: pinnedTableSchema.extend({ version: z.string() }),
-  latency: z.strictObject({ fixedMs: z.number(), operationMs: z.array(z.array(z.number())) }),
-  /** What of `latency` was not measured but predicted, [block][operation]; left out where everything was measured. */
+  latency: z.strictObject({
+    fixedMs: z.number(),
+    operationMs: z.array(z.array(z.number())),
+    joint: z.array(z.strictObject({ decisions: z.array(z.int()), ms: z.array(z.number()) })).optional(),
+  }),
+  /** What of `latency` was not measured but predicted, [decision][option]; left out where everything was measured. */
   predicted: z
     .strictObject({ count: z.int(), rmseMs: z.number(), mapePct: z.number(), operations: z.array(z.array(z.boolean())) })
     .optional(),

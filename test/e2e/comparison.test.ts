@@ -51,7 +51,7 @@ describe('npm run comparison -- --quick', () => {
       expect(results.some(({ isOnFront }) => isOnFront)).toBe(true)
 
       const space = createSpace(JSON.parse(readFileSync('docs/comparison/space.json', 'utf8')))
-      expect(parseArchitecture(space, results[0]?.architecture ?? '')).toHaveLength(space.blocks.length)
+      expect(parseArchitecture(space, results[0]?.architecture ?? '')).toHaveLength(space.decisions.length)
       const file = (name: string) => readFileSync(join(folder.path, 'result', name))
       expect(file('table.txt').toString()).toContain('test %')
       expect(file('accuracy-latency.svg').toString()).toContain('test accuracy, %')

@@ -30,7 +30,9 @@ import {
   seedState,
   type SpaceRef,
   resolveSpaceConfig,
+  fixedParts,
 } from '../../search-space/index.ts'
+import { mbconvBlocks } from '../fixtures/mbconv-blocks.ts'
 
 const FOLDER = new URL('../../coordinator/dashboard/', import.meta.url)
 const contentTypes: Record<string, string> = {
@@ -74,9 +76,10 @@ function launchBrowser(): Promise<Browser> {
 /** A search whose state is a function of the weight steps done. */
 function createSimulatedSearch({ space: ref = 'proxyless-mobile' as SpaceRef, steps = 10_000, targetMs = 80 } = {}) {
   const space = createSpace(ref)
+  const blocks = mbconvBlocks(ref)
   const noise = createRandom(seedState(7))
-  const winners = space.blocks.map((block) => Math.floor(noise.uniform() * block.operations.length))
-  const wanted = space.blocks.map((block) => block.operations.map(() => noise.uniform() * 1.5))
+  const winners = space.decisions.map(({ options }) => Math.floor(noise.uniform() * options.length))
+  const wanted = space.decisions.map(({ options }) => options.map(() => noise.uniform() * 1.5))
   const config = searchConfigSchema.parse({
     name: 'phone net, second try',
     space: ref,
@@ -90,12 +93,12 @@ function createSimulatedSearch({ space: ref = 'proxyless-mobile' as SpaceRef, st
   let phase: Phase = 'waiting'
 
   const latencyOf = (macs: number) => macs / 4.2e6
-  const fixedMs = latencyOf(space.fixedParts.reduce((sum, part) => sum + part.macs, 0))
+  const fixedMs = latencyOf(fixedParts(space).reduce((sum, part) => sum + part.macs, 0))
 
   function alphaAt(step: number): number[][] {
     const moved = Math.max(0, step - warmup) / (steps - warmup)
-    return space.blocks.map((block, b) =>
-      block.operations.map((_, o) => moved * ((wanted[b]?.[o] ?? 0) + (o === winners[b] ? 1 + (b % 5) : 0))),
+    return space.decisions.map(({ options }, b) =>
+      options.map((_, o) => moved * ((wanted[b]?.[o] ?? 0) + (o === winners[b] ? 1 + (b % 5) : 0))),
     )
   }
 
@@ -108,8 +111,8 @@ function createSimulatedSearch({ space: ref = 'proxyless-mobile' as SpaceRef, st
     })
     const perBlock = probabilities.map((row) => -row.reduce((sum, p) => sum + p * Math.log(p), 0))
     const total = perBlock.reduce((a, b) => a + b, 0)
-    const start = space.blocks.reduce((sum, block) => sum + Math.log(block.operations.length), 0) / space.blocks.length
-    const expectedLatencyMs = space.blocks.reduce(
+    const start = space.decisions.reduce((sum, { options }) => sum + Math.log(options.length), 0) / space.decisions.length
+    const expectedLatencyMs = blocks.reduce(
       (sum, block, b) =>
         sum + block.operations.reduce((inner, operation, o) => inner + (probabilities[b]?.[o] ?? 0) * latencyOf(operation.macs), 0),
       fixedMs,
@@ -141,7 +144,7 @@ function createSimulatedSearch({ space: ref = 'proxyless-mobile' as SpaceRef, st
   function status(nowMs: number): SearchStatus {
     const description = describe(done)
     const path = description.probabilities.map((row) => row.indexOf(Math.max(...row)))
-    const chosen = space.blocks.map((block, b) => ({
+    const chosen = blocks.map((block, b) => ({
       block,
       operation: block.operations[path[b] ?? 0],
       probability: description.probabilities[b]?.[path[b] ?? 0] ?? 0,
@@ -204,7 +207,7 @@ function createSimulatedSearch({ space: ref = 'proxyless-mobile' as SpaceRef, st
         ...architectureCosts(space, path),
       },
       space: resolveSpaceConfig(ref),
-      blocks: space.blocks.map((block) => ({ name: block.name, operations: block.operations.map((operation) => operation.name) })),
+      blocks: space.decisions.map(({ name, options }) => ({ name, operations: options.map((option) => option.name) })),
       agents: [
         agent(0, 'attic', 'NVIDIA RTX 4090', 'tensorflow', 0.62, 400),
         agent(1, 'laptop-lena', 'Apple M3 Pro', 'webgpu', 0.24, 2100),

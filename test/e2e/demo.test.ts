@@ -32,7 +32,7 @@ describe('npm run demo -- --quick', () => {
       expect(code, demo.output()).toBe(0)
       const result = resultSchema.parse(JSON.parse(demo.result()))
       const space = createSpace('fashion-mini')
-      expect(parseArchitecture(space, result.architecture)).toHaveLength(space.blocks.length)
+      expect(parseArchitecture(space, result.architecture)).toHaveLength(space.decisions.length)
       expect(Math.abs(result.expectedLatencyMs / result.targetLatencyMs - 1)).toBeLessThan(0.1)
       expect(result.entropyEnd).toBeLessThan(0.8 * result.entropyStart)
       expect(result.predictedLatencyMs).toBeLessThan(result.largestLatencyMs)

@@ -9,6 +9,7 @@ import { openExperimentFolder } from '../../models/compare/experiment-folder.ts'
 import { renderComparison } from '../../models/compare/report.ts'
 import { type Compared, speedUpAtEqualAccuracy, spreadOf, summarise } from '../../models/compare/summary.ts'
 import { createSpace, parseArchitecture, SpaceError } from '../../search-space/index.ts'
+import { mbconvBlocks } from '../fixtures/mbconv-blocks.ts'
 
 describe('candidates', () => {
   const wanted = {
@@ -57,16 +58,16 @@ describe('candidates', () => {
 })
 
 describe('MobileNetV2 for images of any size', () => {
-  const rowsAtEnd = (side: number) => createSpace(mobileNetV2([side, side, 3], 10, 1)).blocks.at(-1)?.output[0]
+  const rowsAtEnd = (side: number) => mbconvBlocks(mobileNetV2([side, side, 3], 10, 1)).at(-1)?.output[0]
 
   test('keeps 7 rows at the end, and all strides at 224×224', () => {
     expect(rowsAtEnd(224)).toBe(7)
     expect(rowsAtEnd(28)).toBe(7)
     expect(rowsAtEnd(32)).toBe(8)
     expect(rowsAtEnd(96)).toBe(12)
-    const published = createSpace('mobilenet-v2')
-    const same = createSpace(mobileNetV2([224, 224, 3], 1000, 1))
-    expect(same.blocks.map(({ output }) => output)).toEqual(published.blocks.map(({ output }) => output))
+    const published = mbconvBlocks('mobilenet-v2')
+    const same = mbconvBlocks(mobileNetV2([224, 224, 3], 1000, 1))
+    expect(same.map(({ output }) => output)).toEqual(published.map(({ output }) => output))
   })
 })
 

@@ -87,7 +87,7 @@ describe('gatehouse export', () => {
     expect(document.parts.map(({ part }) => part)).toEqual([
       'stem',
       'first',
-      ...model.space.blocks.map(({ name }) => name),
+      ...model.space.decisions.map(({ name }) => name),
       'head',
       'classifier',
     ])
@@ -98,7 +98,7 @@ describe('gatehouse export', () => {
     expect(
       architectureCosts(
         network,
-        network.blocks.map(() => 0),
+        network.decisions.map(() => 0),
       ),
     ).toEqual(architectureCosts(model.space, model.path))
   })
@@ -226,7 +226,7 @@ describe('gatehouse import', () => {
     expect(
       architectureCosts(
         space,
-        space.blocks.map(() => 0),
+        space.decisions.map(() => 0),
       ),
     ).toEqual(architectureCosts(model.space, model.path))
   })

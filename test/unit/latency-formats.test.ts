@@ -6,7 +6,8 @@ import { describe, expect, test } from 'vitest'
 import { coverSpace, expectedLatencyMs } from '../../latency-lut/table/coverage.ts'
 import { type FormatName, formatNames, formatOfFile, formats, TableFormatError } from '../../latency-lut/profiler/cli/formats/index.ts'
 import { type LatencyEntry, type LatencyTable, latencyTableSchema } from '../../latency-lut/table/table.ts'
-import { createSpace, latencyKey, type LatencyOperation } from '../../search-space/index.ts'
+import { createSpace, fixedParts, latencyKey, type LatencyOperation } from '../../search-space/index.ts'
+import { mbconvBlocks } from '../fixtures/mbconv-blocks.ts'
 
 const description = {
   name: 'pixel',
@@ -149,11 +150,11 @@ describe('published YAML', () => {
     const loaded = latencyTableSchema.parse({ ...description, entries: formats.yaml.read(text).entries })
     const coverage = coverSpace(space, loaded)
     if (coverage.kind !== 'covered') throw new Error(coverage.keys.join())
-    const uniform = space.blocks.map(({ operations }) => operations.map(() => 1 / operations.length))
-    const weightedSum = space.blocks.reduce(
+    const uniform = space.decisions.map(({ options }) => options.map(() => 1 / options.length))
+    const weightedSum = mbconvBlocks('proxyless-mobile').reduce(
       (sum, { operations }) =>
         sum + operations.reduce((part, { latencyKey: name }) => part + (name === null ? 0 : meanOf(name) / operations.length), 0),
-      space.fixedParts.reduce((sum, part) => sum + meanOf(part.latencyKey), 0),
+      fixedParts(space).reduce((sum, part) => sum + meanOf(part.latencyKey as string), 0),
     )
     expect(expectedLatencyMs(coverage.latency, uniform)).toBeCloseTo(weightedSum, 10)
     expect(loaded.entries[keys[3] ?? '']).toEqual({ meanMs: meanOf(keys[3] ?? ''), stdMs: 0.5, count: 125 })

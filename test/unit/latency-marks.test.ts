@@ -33,7 +33,7 @@ function makeSetup(wanted: 'refuse' | 'predict'): SearchSetup {
   const table = makeIncompleteTable()
   const input = makeConfigInput({ space: { preset: 'fashion-mini' }, targetMs: 20 })
   // An operation that the table lacks is the most probable one of every block.
-  const initialAlpha = space.blocks.map((block) => block.operations.map(({ name }) => (name === 'mb6k5' ? 1 : 0)))
+  const initialAlpha = space.decisions.map(({ options }) => options.map(({ name }) => (name === 'mb6k5' ? 1 : 0)))
   const config = searchConfigSchema.parse({
     ...input,
     latency: { ...input.latency, missing: wanted },
@@ -71,8 +71,8 @@ describe('predicted latencies', () => {
     const [architecture] = deriveArchitectures(status, makeIncompleteTable(), [status.current.path])
     expect(architecture).toMatchObject(status.current)
     const text = architecture === undefined ? '' : renderArchitecture(architecture, 100)
-    expect(text).toContain(`by table bench@ffffffff; ${space.blocks.length} of ${space.blocks.length} blocks predicted, not measured`)
-    expect(text.match(/# +predicted$/gm)).toHaveLength(space.blocks.length)
+    expect(text).toContain(`by table bench@ffffffff; ${space.decisions.length} of ${space.decisions.length} blocks predicted, not measured`)
+    expect(text.match(/# +predicted$/gm)).toHaveLength(space.decisions.length)
   })
 
   test('are not made unless the settings ask for them', () => {

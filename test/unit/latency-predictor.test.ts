@@ -8,6 +8,7 @@ import { fillMissing, holdOut } from '../../latency-lut/table/prediction.ts'
 import { fitPredictor } from '../../latency-lut/table/predictor.ts'
 import { type LatencyTable, latencyTableSchema } from '../../latency-lut/table/table.ts'
 import { createSpace, latencyKey } from '../../search-space/index.ts'
+import { mbconvBlocks } from '../fixtures/mbconv-blocks.ts'
 
 const space = createSpace('proxyless-mobile')
 const measurable = space.measurableOperations()
@@ -220,7 +221,7 @@ describe('filling what a table lacks', () => {
     expect(latencyTableSchema.parse(table)).toEqual(table)
     const [filled, whole] = [table, makeTable()].map((each) => coverSpace(space, each))
     if (filled?.kind !== 'covered' || whole?.kind !== 'covered') throw new Error('not covered')
-    const path = space.blocks.map(({ operations }, block) => block % operations.length)
+    const path = space.decisions.map(({ options }, block) => block % options.length)
     expect(pathLatencyMs(filled.latency, path) / pathLatencyMs(whole.latency, path)).toBeCloseTo(1, 2)
   })
 
@@ -232,7 +233,7 @@ describe('filling what a table lacks', () => {
   test('says for each operation of the space whether it was predicted', () => {
     const part = predictedPart(space, table)
     expect(part).toMatchObject({ count: missing.length, rmseMs: expect.closeTo(fitPredictor(holes).fits[0]?.rmseMs ?? Number.NaN, 12) })
-    for (const [b, block] of space.blocks.entries())
+    for (const [b, block] of mbconvBlocks('proxyless-mobile').entries())
       for (const [j, { latencyKey: key }] of block.operations.entries())
         expect(part?.operations[b]?.[j]).toBe(key !== null && missing.includes(key))
     expect(predictedPart(space, makeTable())).toBeNull()

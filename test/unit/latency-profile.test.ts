@@ -76,10 +76,10 @@ describe('a profile in tfjs-wasm', () => {
   })
 
   test('of one network takes more time for more work', async () => {
-    const smallest = tinySpace.blocks.map(({ operations }) =>
+    const smallest = tinySpace.decisions.map(({ options }) =>
       Math.max(
         0,
-        operations.findIndex(({ isZero }) => isZero),
+        options.findIndex(({ isZero }) => isZero),
       ),
     )
     const settings = { space: tinySpace, runtime, batch: 8, seed: 1, rounds: 15 }

@@ -59,7 +59,7 @@ describe.each(['tfjs-cpu', 'tfjs-wasm', 'onnxruntime'] as const)('%s', (name) =>
   test('computes what the reference computes, a whole network and a picture', async () => {
     const graphs = [
       space.network([1, 4, 2]),
-      space.network(space.blocks.map(() => 0)),
+      space.network(space.decisions.map(() => 0)),
       space.measurableOperations()[3]?.graph as LayerGraph,
     ]
     const expected: Float32Array[] = []

@@ -4,9 +4,11 @@ import { describe, expect, test } from 'vitest'
 import { coverSpace, expectedLatencyMs, pathLatencyMs } from '../../latency-lut/table/coverage.ts'
 import { median, relativeHalfWidth, removeDrift, withoutOutliers } from '../../latency-lut/table/robust.ts'
 import { canonicalJson, latencyTableSchema } from '../../latency-lut/table/table.ts'
-import { createSpace } from '../../search-space/index.ts'
+import { createSpace, fixedParts } from '../../search-space/index.ts'
+import { mbconvBlocks } from '../fixtures/mbconv-blocks.ts'
 
 const space = createSpace('fashion-mini')
+const blocks = mbconvBlocks('fashion-mini')
 const keys = space.measurableOperations().map(({ latencyKey }) => latencyKey)
 
 /** Entry i costs i + 1 ms. */
@@ -49,7 +51,7 @@ describe('coverage', () => {
   if (coverage.kind !== 'covered') throw new Error('not covered')
   const { latency } = coverage
   const entryMs = (key: string | null) => (key === null ? 0 : (table.entries[key]?.meanMs ?? Number.NaN))
-  const fixedMs = 0.25 + space.fixedParts.reduce((sum, part) => sum + entryMs(part.latencyKey), 0)
+  const fixedMs = 0.25 + fixedParts(space).reduce((sum, part) => sum + entryMs(part.latencyKey), 0)
 
   test('names every missing key once and never takes one for 0', () => {
     fc.assert(
@@ -63,18 +65,18 @@ describe('coverage', () => {
   })
 
   test('Zero costs 0 and nothing else does', () => {
-    const costs = space.blocks.flatMap((block, b) =>
-      block.operations.map((operation, j) => [operation.isZero, latency.operationMs[b]?.[j] === 0]),
+    const costs = space.decisions.flatMap(({ options }, b) =>
+      options.map((option, j) => [option.isZero, latency.operationMs[b]?.[j] === 0]),
     )
     expect(costs.some(([isZero]) => isZero)).toBe(true)
     for (const [isZero, isFree] of costs) expect(isFree).toBe(isZero)
   })
 
   test('a path costs the fixed part and the sum of its entries', () => {
-    const choice = fc.tuple(...space.blocks.map((block) => fc.nat(block.operations.length - 1)))
+    const choice = fc.tuple(...space.decisions.map(({ options }) => fc.nat(options.length - 1)))
     fc.assert(
       fc.property(choice, (path) => {
-        const chosen = path.map((operation, block) => entryMs(space.blocks[block]?.operations[operation]?.latencyKey ?? null))
+        const chosen = path.map((operation, block) => entryMs(blocks[block]?.operations[operation]?.latencyKey ?? null))
         expect(pathLatencyMs(latency, path)).toBeCloseTo(
           chosen.reduce((sum, ms) => sum + ms, fixedMs),
           9,
@@ -84,8 +86,8 @@ describe('coverage', () => {
   })
 
   test('the expected latency at uniform probabilities is the fixed part and the mean of every block', () => {
-    const uniform = space.blocks.map(({ operations }) => operations.map(() => 1 / operations.length))
-    const means = space.blocks.map(
+    const uniform = space.decisions.map(({ options }) => options.map(() => 1 / options.length))
+    const means = blocks.map(
       ({ operations }) => operations.reduce((sum, { latencyKey }) => sum + entryMs(latencyKey), 0) / operations.length,
     )
     expect(expectedLatencyMs(latency, uniform)).toBeCloseTo(
@@ -105,8 +107,8 @@ describe('a correction', () => {
   const plain = latencyOf({})
   const corrected = latencyOf({ correction })
   const logits = fc.tuple(
-    ...space.blocks.map(({ operations }) =>
-      fc.array(fc.double({ min: -3, max: 3, noNaN: true }), { minLength: operations.length, maxLength: operations.length }),
+    ...space.decisions.map(({ options }) =>
+      fc.array(fc.double({ min: -3, max: 3, noNaN: true }), { minLength: options.length, maxLength: options.length }),
     ),
   )
   const softmax = (alpha: readonly number[]) => {
@@ -115,7 +117,7 @@ describe('a correction', () => {
   }
 
   test('makes offset + factor · latency of every path and of every expectation', () => {
-    const choice = fc.tuple(...space.blocks.map((block) => fc.nat(block.operations.length - 1)))
+    const choice = fc.tuple(...space.decisions.map(({ options }) => fc.nat(options.length - 1)))
     fc.assert(
       fc.property(choice, logits, (path, alphas) => {
         expect(pathLatencyMs(corrected, path)).toBeCloseTo(-0.5 + 1.25 * pathLatencyMs(plain, path), 9)
@@ -128,7 +130,7 @@ describe('a correction', () => {
   test('leaves the gradient formula true: dE/dalpha = p_i · (F_i − Σ p_j F_j), against finite differences', () => {
     const step = 1e-4
     fc.assert(
-      fc.property(logits, fc.nat(space.blocks.length - 1), (alphas, block) => {
+      fc.property(logits, fc.nat(space.decisions.length - 1), (alphas, block) => {
         const expectedAt = (change: number) =>
           expectedLatencyMs(
             corrected,

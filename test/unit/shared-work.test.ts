@@ -9,10 +9,10 @@ const plan = planShards(space, 16 * 1024 * 1024)
 const owners = weightOwners(space)
 const networks = createTaskNetworks(space)
 const shared = createSharedWork(space, plan, networks)
-const path = space.blocks.map(() => 0)
+const path = space.decisions.map(() => 0)
 const alone: TaskWork = { kind: 'trainWeights', firstStep: 0, paths: [path] }
 /** Two agents have the first operation of the first block of several. */
-const block = space.blocks.findIndex(({ operations }) => operations.length > 1)
+const block = space.decisions.findIndex(({ options }) => options.length > 1)
 const together: TaskWork = {
   ...alone,
   round: { members: 3, commonShare: 0.6, sharedOperations: [{ block, operation: 0, share: 2 ** -0.25 }], velocities: true },
@@ -48,7 +48,7 @@ describe('what a task exchanges', () => {
     const largeOwners = weightOwners(large)
     const onOne = { shardOf: new Map(large.weightSpecs.map(({ key }) => [key, 0])) }
     const all = createTaskNetworks(large)
-    const first: TaskWork = { ...together, paths: [large.blocks.map(() => 0)] }
+    const first: TaskWork = { ...together, paths: [large.decisions.map(() => 0)] }
     const count = (keys: readonly string[]) => keys.filter((key) => key.startsWith('velocity/')).length
     const owned = all.keysOf(first).filter((key) => largeOwners.has(key)).length
     // The weights alone are more than a message may have.

@@ -29,7 +29,7 @@ const benchmark: RecordedBenchmark = {
   },
 }
 const allPaths = function* (): Generator<Path> {
-  const count = createSpace(space).blocks.length
+  const count = createSpace(space).decisions.length
   for (let i = 0; i < 3 ** count; i++) yield Array.from({ length: count }, (_, block) => Math.floor(i / 3 ** block) % 3)
 }
 const config = (seed: number, updates = 100) =>

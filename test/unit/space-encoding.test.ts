@@ -27,8 +27,8 @@ describe('an architecture as text', () => {
   })
 
   it.each([
-    ['tiny:mb2k3,mb9k9,zero', 'expected one of mb2k3, mb3k3, zero for block stage1.2, got "mb9k9" (architecture.blocks[1])'],
-    ['tiny:mb2k3,zero', 'expected 3 operations, one per block, got 2 (architecture)'],
+    ['tiny:mb2k3,mb9k9,zero', 'expected one of mb2k3, mb3k3, zero for stage1.2, got "mb9k9" (architecture[1])'],
+    ['tiny:mb2k3,zero', 'expected 3 options, one per decision, got 2 (architecture)'],
     ['other:mb2k3,zero,zero', 'expected an architecture that starts with "tiny:", got "other:mb2k3,zero,zero" (architecture)'],
     ['', 'expected an architecture that starts with "tiny:", got "" (architecture)'],
   ])('is refused, the place named: %s', (text, message) => {

@@ -15,6 +15,7 @@ import {
 } from '../../search-space/index.ts'
 import { refWithPath } from '../fixtures/arbitrary-spaces.ts'
 import { makeTable } from '../fixtures/searches.ts'
+import { mbconvBlocks } from '../fixtures/mbconv-blocks.ts'
 
 /** Rows of table 2 of Sandler et al. 2018: expansion, channels, repetitions, stride. */
 const MOBILENET_V2 = [
@@ -64,7 +65,7 @@ const costsOf = (ref: SpaceRef) => {
   const space = createSpace(ref)
   return architectureCosts(
     space,
-    space.blocks.map(() => 0),
+    space.decisions.map(() => 0),
   )
 }
 
@@ -103,8 +104,8 @@ describe('MobileNetV2', () => {
       stages,
     })
     const space = createSpace(ref)
-    expect(space.blocks.every((block) => block.operations.length === 1)).toBe(true)
-    expect(space.blocks.at(-1)?.output).toEqual([7, 7, 112])
+    expect(space.decisions.every(({ options }) => options.length === 1)).toBe(true)
+    expect(mbconvBlocks(ref).at(-1)?.output).toEqual([7, 7, 112])
     expect(space.classes).toBe(10)
   })
 })
@@ -121,21 +122,21 @@ describe('a fixed network', () => {
 
   it('has the widths that it was given, one operation per block, and shortcuts where they fit unless told otherwise', () => {
     const space = createSpace(spaceRefSchema.parse(input))
-    expect(space.blocks.map((block) => block.operations.map(({ name }) => name).join())).toEqual([
+    expect(space.decisions.map(({ options }) => options.map(({ name }) => name).join())).toEqual([
       'mb1k3',
       'mb4k5',
       'zero',
       'mb3k7',
       'mb2k3',
     ])
-    expect(space.blocks.map((block) => block.output)).toEqual([
+    expect(mbconvBlocks(spaceRefSchema.parse(input)).map((block) => block.output)).toEqual([
       [8, 8, 11],
       [4, 4, 18],
       [4, 4, 18],
       [4, 4, 18],
       [4, 4, 18],
     ])
-    expect(space.blocks.map((block) => block.shortcut)).toEqual([false, false, true, true, false])
+    expect(mbconvBlocks(spaceRefSchema.parse(input)).map((block) => block.shortcut)).toEqual([false, false, true, true, false])
     const layers = space.network([0, 0, 0, 0, 0]).layers.filter(({ kind }) => kind === 'add')
     expect(layers.map(({ id }) => id)).toEqual(['block4/add'])
   })
@@ -151,8 +152,9 @@ describe('a fixed network', () => {
 
   it('may have identities: skipped where stride and width stay as they are, a 1×1 convolution with batch-norm elsewhere', () => {
     const identity = (stride: number, width: number) => ({ operation: 'identity', stride, width })
-    const space = createSpace(spaceRefSchema.parse({ ...input, blocks: [identity(1, 9), identity(1, 12), identity(2, 12)] }))
-    expect(space.blocks.map(({ output, operations }) => [...output, operations[0]?.isZero])).toEqual([
+    const ref = spaceRefSchema.parse({ ...input, blocks: [identity(1, 9), identity(1, 12), identity(2, 12)] })
+    const space = createSpace(ref)
+    expect(mbconvBlocks(ref).map(({ output, operations }) => [...output, operations[0]?.isZero])).toEqual([
       [8, 8, 9, true],
       [8, 8, 12, false],
       [4, 4, 12, false],

@@ -147,8 +147,8 @@ describe('the layer graph of a path', () => {
 
   it('is refused, the block named, for choices that are not of the space', () => {
     const space = createSpace(makeSpaceRef({ blocks: 2 }))
-    expect(() => space.network([0])).toThrow('expected 2 choices, one per block, got 1 (choices)')
-    expect(() => space.network([0, 3])).toThrow('expected an operation from 0 to 2 of block stage1.2, got 3 (choices[1])')
+    expect(() => space.network([0])).toThrow('expected 2 choices, one per decision, got 1 (choices)')
+    expect(() => space.network([0, 3])).toThrow('expected an option from 0 to 2 of stage1.2, got 3 (choices[1])')
     expect(() => space.network([0, { active: 0, inactive: [-1] }])).toThrow(SpaceError)
   })
 })

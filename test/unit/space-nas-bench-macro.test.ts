@@ -6,6 +6,7 @@ import { existsSync, readFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import { describe, expect, it, test } from 'vitest'
 import { architectureCosts, createSpace, type LayerGraph } from '../../search-space/index.ts'
+import { mbconvBlocks } from '../fixtures/mbconv-blocks.ts'
 
 /** `nas-bench-macro_cifar10.json` of https://github.com/xiusu/NAS-Bench-Macro; not part of this repository. */
 const RECORDED = fileURLToPath(new URL('../../../shared/benchmarks/nas-bench-macro.json', import.meta.url))
@@ -26,9 +27,13 @@ function anonymous({ layers }: LayerGraph): string {
 
 describe('the preset nas-bench-macro', () => {
   it('has the operations of the digits 0, 1 and 2 in each of eight blocks, the first of a stage without a shortcut', () => {
-    for (const { operations } of space.blocks) expect(operations.map(({ name }) => name)).toEqual(['identity', 'mb3k3', 'mb6k5'])
-    expect(space.blocks.map(({ shortcut }) => Number(shortcut)).join('')).toBe('01011011')
-    expect(space.blocks.map(({ output: [height, , channels] }) => `${height} ${channels}`)).toEqual(
+    for (const { options } of space.decisions) expect(options.map(({ name }) => name)).toEqual(['identity', 'mb3k3', 'mb6k5'])
+    expect(
+      mbconvBlocks('nas-bench-macro')
+        .map(({ shortcut }) => Number(shortcut))
+        .join(''),
+    ).toBe('01011011')
+    expect(mbconvBlocks('nas-bench-macro').map(({ output: [height, , channels] }) => `${height} ${channels}`)).toEqual(
       ['16 64', '8 128', '4 256'].flatMap((stage, index) => Array.from({ length: index === 0 ? 2 : 3 }, () => stage)),
     )
   })

@@ -1,29 +1,31 @@
 import { describe, expect, it } from 'vitest'
-import { architectureCosts, createSpace, largestPath, SpaceError, spaceRefSchema } from '../../search-space/index.ts'
+import { architectureCosts, createSpace, fixedParts, largestPath, SpaceError, spaceRefSchema } from '../../search-space/index.ts'
 import { elementCount } from '../../search-space/index.ts'
 import { scaleWidth } from '../../search-space/families/mbconv/plan.ts'
 import { fieldErrors } from '../../protocol/index.ts'
 import { makeSpaceRef } from '../fixtures/searches.ts'
+import { mbconvBlocks } from '../fixtures/mbconv-blocks.ts'
 
 describe('the preset proxyless-mobile', () => {
   const space = createSpace('proxyless-mobile')
+  const blocks = mbconvBlocks('proxyless-mobile')
 
   it('has 21 blocks and a supernet of 16,034,168 parameters', () => {
-    expect(space.blocks).toHaveLength(21)
+    expect(blocks).toHaveLength(21)
     expect(space.weightSpecs.reduce((sum, spec) => sum + elementCount(spec.shape), 0)).toBe(16_034_168)
   })
 
   it('offers six MBConvs everywhere, and Zero exactly where the block has a shortcut', () => {
     const mbconvs = ['mb3k3', 'mb3k5', 'mb3k7', 'mb6k3', 'mb6k5', 'mb6k7']
-    for (const block of space.blocks) {
+    for (const block of blocks) {
       expect(block.operations.map((operation) => operation.name)).toEqual(block.shortcut ? [...mbconvs, 'zero'] : mbconvs)
       expect(block.shortcut).toBe(block.input.every((size, axis) => size === block.output[axis]))
     }
-    expect(space.blocks.filter((block) => block.shortcut)).toHaveLength(15)
+    expect(blocks.filter((block) => block.shortcut)).toHaveLength(15)
   })
 
   it('reaches the published resolutions and widths', () => {
-    const ends = [3, 7, 11, 15, 19, 20].map((index) => space.blocks[index]?.output)
+    const ends = [3, 7, 11, 15, 19, 20].map((index) => blocks[index]?.output)
     expect(ends).toEqual([
       [56, 56, 24],
       [28, 28, 40],
@@ -48,8 +50,8 @@ describe('the preset proxyless-mobile', () => {
     }
     expect(new Set(keys).size).toBe(keys.length)
     const needed = [
-      ...space.fixedParts.map((part) => part.latencyKey),
-      ...space.blocks.flatMap((block) => block.operations.flatMap((o) => o.latencyKey ?? [])),
+      ...fixedParts(space).map((part) => part.latencyKey),
+      ...blocks.flatMap((block) => block.operations.flatMap((o) => o.latencyKey ?? [])),
     ]
     expect(new Set(needed)).toEqual(new Set(keys))
   })
@@ -64,16 +66,18 @@ describe('the preset proxyless-mobile', () => {
 
 describe('listed operations', () => {
   const operations = ['zero', { expansion: 6, kernel: 5 }, 'identity', { expansion: 1, kernel: 7 }]
-  const space = createSpace(spaceRefSchema.parse({ preset: 'fashion-mini', operations }))
+  const ref = spaceRefSchema.parse({ preset: 'fashion-mini', operations })
+  const space = createSpace(ref)
+  const blocks = mbconvBlocks(ref)
 
   it('take the place of every kernel with every expansion, in their order, Zero only where the block has a shortcut', () => {
-    for (const { shortcut, operations: own } of space.blocks) {
+    for (const { shortcut, operations: own } of blocks) {
       expect(own.map(({ name }) => name)).toEqual([...(shortcut ? ['zero'] : []), 'mb6k5', 'identity', 'mb1k7'])
     }
   })
 
   it('may be Identity, which costs nothing where the block has a shortcut, and is a convolution with weights elsewhere', () => {
-    for (const { name, input, output, shortcut, operations: own } of space.blocks) {
+    for (const { name, input, output, shortcut, operations: own } of blocks) {
       const identity = own.find((operation) => operation.name === 'identity')
       const keys = space.weightSpecs.flatMap(({ key, shape }) => (key.startsWith(`${name}/identity/`) ? [[key, ...shape]] : []))
       if (shortcut) {
@@ -96,7 +100,7 @@ describe('listed operations', () => {
         [`${name}/identity/conv.beta`, output[2]],
       ])
     }
-    expect(space.blocks.map(({ shortcut }) => shortcut)).toEqual([false, true, false, true, false, true])
+    expect(blocks.map(({ shortcut }) => shortcut)).toEqual([false, true, false, true, false, true])
   })
 })
 
@@ -104,7 +108,7 @@ describe('MACs and parameters', () => {
   it('are those of the weights that a path uses', () => {
     const space = createSpace('proxyless-mobile')
     const path = largestPath(space)
-    const used = space.blocks.map((block, index) => `${block.name}/${block.operations[path[index] as number]?.name}/`)
+    const used = space.decisions.map(({ name, options }, index) => `${name}/${options[path[index] as number]?.name}/`)
     const fixed = ['stem/', 'first/', 'head/', 'classifier/']
     const weights = space.weightSpecs.filter((spec) => [...used, ...fixed].some((prefix) => spec.key.startsWith(prefix)))
     expect(weights.reduce((sum, spec) => sum + elementCount(spec.shape), 0)).toBe(architectureCosts(space, path).parameters)
@@ -127,7 +131,7 @@ describe('scaled widths', () => {
 
   it('keep the head at its full width below multiplier one', () => {
     const space = createSpace(spaceRefSchema.parse({ preset: 'proxyless-mobile', widthMult: 0.5 }))
-    expect(space.fixedParts.at(-1)?.latencyKey).toBe('Logits-input:7x7x1280-output:1000')
+    expect(fixedParts(space).at(-1)?.latencyKey).toBe('Logits-input:7x7x1280-output:1000')
   })
 })
 

@@ -48,7 +48,7 @@ describe.each(Object.entries(cases))('%s', (name, options) => {
           state = strategy.absorb(given, task, result, context).state
           expect(throughJson(given), 'absorb changed what it was given').toEqual(before)
           log.push(task)
-          expect(strategy.derive(state, context)).toHaveLength(context.space.blocks.length)
+          expect(strategy.derive(state, context)).toHaveLength(context.space.decisions.length)
         }
         const { weightSteps, architectureSteps, probabilities } = strategy.describe(state, context)
         expect(weightSteps).toEqual({ done: 20, total: 20 })
@@ -67,6 +67,6 @@ describe.each(Object.entries(cases))('%s', (name, options) => {
   it('describes and derives at any time, the very first included', () => {
     const state = strategy.init(context)
     expect(strategy.describe(state, context)).toMatchObject({ phase: 'waiting', weightSteps: { done: 0, total: 20 } })
-    expect(strategy.derive(state, context)).toHaveLength(context.space.blocks.length)
+    expect(strategy.derive(state, context)).toHaveLength(context.space.decisions.length)
   })
 })

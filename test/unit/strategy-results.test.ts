@@ -217,14 +217,14 @@ describe('a starting alpha', () => {
   })
 
   it.each([
-    [[[1, 2, 3]], 'strategy.initialAlpha', 'expected 2 rows, one per block, got 1'],
+    [[[1, 2, 3]], 'strategy.initialAlpha', 'expected 2 rows, one per decision, got 1'],
     [
       [
         [1, 2, 3],
         [4, 5],
       ],
       'strategy.initialAlpha[1]',
-      'expected 3 numbers, one per operation of block stage1.2, got 2',
+      'expected 3 numbers, one per option of stage1.2, got 2',
     ],
   ])('is refused where it does not fit the space: %j', (initialAlpha, path, message) => {
     const attempt = () => init(starting(initialAlpha))

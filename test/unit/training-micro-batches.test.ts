@@ -67,7 +67,7 @@ test('a batch that WebAssembly memory has no room for is trained in parts', asyn
   const { wasm } = tf.backend() as unknown as { wasm: { _malloc(bytes: number): number; _free(address: number): void } }
   const space = createSpace('fashion-mini')
   const weights = createWeights(chosen, space.weightSpecs, 1)
-  const graph = space.network(space.blocks.map(() => 0))
+  const graph = space.network(space.decisions.map(() => 0))
   const labels = Int32Array.from({ length: 256 }, (_, index) => index % 10)
   const images = tf.randomNormal([256, 28, 28, 1]) as tf.Tensor4D
   const step = async (accumulate: number) => {

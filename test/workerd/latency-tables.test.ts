@@ -4,6 +4,7 @@ import { searchStatusSchema, tableSummarySchema } from '../../protocol/index.ts'
 import { createSpace, type SpaceRef } from '../../search-space/index.ts'
 import { makeConfigInput, makeSpaceRef, makeTable } from '../fixtures/searches.ts'
 import { call, createTestSearch, expectJson, expectProblem, readStatus } from './api.ts'
+import { mbconvBlocks } from '../fixtures/mbconv-blocks.ts'
 
 const space = createSpace(makeSpaceRef())
 const publish = async (table: unknown) =>
@@ -130,6 +131,7 @@ describe('a search with latency.missing', () => {
     expansions: [2, 3, 6],
   }
   const varied = createSpace(variedRef)
+  const variedBlocks = mbconvBlocks(variedRef)
   const keys = varied.measurableOperations().map(({ latencyKey }) => latencyKey)
   const costs = new Map(varied.measurableOperations().map(({ latencyKey, macs }) => [latencyKey, 1 + macs / 1e6]))
   const entriesOf = (chosen: readonly string[]) =>
@@ -171,7 +173,7 @@ describe('a search with latency.missing', () => {
     })
     expect(latencyTable.predicted?.mapePct).toBeLessThan(10)
     for (const [index, { operation, predicted }] of current.blocks.entries()) {
-      const key = varied.blocks[index]?.operations.find(({ name }) => name === operation)?.latencyKey
+      const key = variedBlocks[index]?.operations.find(({ name }) => name === operation)?.latencyKey
       expect(predicted === true).toBe(missing.includes(key ?? ''))
     }
     expect(await created(create('holes-predicted', 'predict'))).toMatchObject({ expectedLatencyMs: search.expectedLatencyMs })

@@ -124,7 +124,7 @@ describe.each([storedStateSchema.parse(version010)])('what version $version stor
     expect(log.slice(0, before.length)).toEqual(before)
     expect(log.map(({ seq }) => seq)).toEqual(Array.from({ length: status.tasks.created }, (_, i) => i + 1))
     expect(new Set(log.map(({ taskId }) => taskId)).size).toBe(status.tasks.created)
-    expect((await readArchitecture(search)).blocks).toHaveLength(search.space.blocks.length)
+    expect((await readArchitecture(search)).blocks).toHaveLength(search.space.decisions.length)
   }
 
   it('is listed and read as it was: searches with results and weights, trainings, profiles, tables', async () => {

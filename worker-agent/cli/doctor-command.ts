@@ -53,7 +53,7 @@ async function measureSpeed(backend: Backend, seconds: number, signal: AbortSign
     signal.throwIfAborted()
     const images = tf.randomNormal([batch, ...space.input]) as tf.Tensor4D
     const labels = Int32Array.from({ length: batch }, (_, index) => index % space.classes)
-    const path: Choice[] = space.blocks.map(({ operations }) => Math.floor(random.uniform() * operations.length))
+    const path: Choice[] = space.decisions.map(({ options }) => Math.floor(random.uniform() * options.length))
     const { gradients } = await trainStep({ graph: space.network(path), weights, images, labels })
     optimiser.apply(weights, gradients, 0)
     images.dispose()

@@ -32,21 +32,20 @@ function renderSpace(space: Space, latency: SpaceLatency): string {
       ),
     ],
   ]
-  const operations = space.blocks.flatMap((block) => block.operations)
-  const nameWidth = Math.max(...operations.map(({ name }) => name.length))
+  const options = space.decisions.flatMap((decision) => decision.options)
+  const nameWidth = Math.max(...options.map(({ name }) => name.length))
   const everyMs = latency.operationMs.flat()
   const slowestMs = Math.max(...everyMs)
   const valueWidth = Math.max(...everyMs.map((ms) => printMs(ms).length))
   return [
     `${space.name}: ${printMs(latency.fixedMs)} ms in every architecture, before its blocks`,
     ...totals.map(([name, ms]) => `  ${name}  ${printMs(ms)} ms`),
-    ...space.blocks.flatMap((block, index) => {
-      const shortcut = block.shortcut ? ', shortcut' : ''
+    ...space.decisions.flatMap((decision, index) => {
       const own = latency.operationMs[index] as readonly number[]
       return [
         '',
-        `${block.name}  ${block.input.join('x')} to ${block.output.join('x')}${shortcut}`,
-        ...block.operations.map(({ name }, j) => {
+        `${decision.name}  ${decision.where}`,
+        ...decision.options.map(({ name }, j) => {
           const ms = own[j] as number
           return `  ${name.padEnd(nameWidth)}  ${printMs(ms).padStart(valueWidth)}  ${ms > 0 ? bar(ms / slowestMs) : ''}`.trimEnd()
         }),

@@ -2,7 +2,8 @@
 // weights are to be found in the space that it is of.
 
 import type { FixedBlock, FixedNetwork } from './config.ts'
-import { FIXED_PREFIXES, type NetworkPlan, planNetwork } from '../mbconv/plan.ts'
+import { FIXED_PREFIXES, type NetworkPlan } from '../mbconv/plan.ts'
+import { planNetwork } from '../plan-network.ts'
 import { type Path, SpaceError } from '../../space.ts'
 import { resolveSpaceConfig, type SpaceRef } from '../../space-ref.ts'
 

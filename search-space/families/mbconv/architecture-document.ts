@@ -6,8 +6,9 @@ import { fixArchitecture } from '../fixed/fix-architecture.ts'
 import type { FixedNetwork } from '../fixed/config.ts'
 import type { Shape } from '../../layer-graph.ts'
 import { createMbconvSpace } from './space.ts'
-import { planNetwork, STEM_KERNEL } from './plan.ts'
-import { architectureCosts, type Path } from '../../space.ts'
+import { planNetwork } from '../plan-network.ts'
+import { STEM_KERNEL } from './plan.ts'
+import { architectureCosts, fixedParts, optionParts, type Part, type Path } from '../../space.ts'
 import { resolveSpaceConfig, type SpaceRef } from '../../space-ref.ts'
 
 type ArchitecturePart = {
@@ -49,30 +50,28 @@ function describeArchitecture(ref: SpaceRef, path: Path): ArchitectureDocument {
   const space = createMbconvSpace(fixedPlan)
   const only = network.blocks.map(() => 0)
   const names = [...(plan.first ? ['first'] : []), ...plan.places.map((place) => place.name)]
-  const body = space.blocks.map((block, index): ArchitecturePart => {
-    const [operation] = block.operations
-    const planned = fixedPlan.places[index]
-    const [chosen] = planned?.candidates ?? []
-    const { macs = 0, parameters = 0, latencyKey = null } = operation ?? {}
+  const body = fixedPlan.places.map((planned, index): ArchitecturePart => {
+    const { input, output, stride, shortcut } = planned
+    const [chosen] = planned.candidates
+    const [{ operation, macs, parameters, latencyKey }] = optionParts(space, index, 0) as [Part]
     const costs = { macs, parameters, latencyKey }
-    const place = { part: names[index] ?? block.name, operation: operation?.name ?? '', input: block.input, output: block.output }
-    if (!planned || !chosen || chosen.kind === 'skip') return { ...place, ...costs }
-    const { stride, shortcut } = planned
+    const place = { part: names[index] ?? planned.name, operation, input, output }
+    if (!chosen || chosen.kind === 'skip') return { ...place, ...costs }
     if (chosen.kind === 'projection') return { ...place, kernel: 1, stride, ...costs }
     const { kernel, expansion } = chosen
     return { ...place, kernel, stride, expansion, shortcut, ...costs }
   })
-  const stemShape = space.blocks[0]?.input ?? space.input
-  const bodyShape = space.blocks.at(-1)?.output ?? stemShape
+  const stemShape = fixedPlan.places[0]?.input ?? space.input
+  const bodyShape = fixedPlan.places.at(-1)?.output ?? stemShape
   const headShape: Shape = [bodyShape[0], bodyShape[1], network.headWidth ?? bodyShape[2]]
   const shapes: Readonly<Record<string, Pick<ArchitecturePart, 'input' | 'output' | 'kernel' | 'stride'>>> = {
     stem: { input: space.input, output: stemShape, kernel: STEM_KERNEL, stride: network.stem.stride },
     head: { input: bodyShape, output: headShape, kernel: 1, stride: 1 },
     classifier: { input: headShape, output: [1, 1, network.classes] },
   }
-  const fixed = space.fixedParts.flatMap(({ name, macs, parameters, latencyKey }): ArchitecturePart[] => {
+  const fixed = fixedParts(space).flatMap(({ name, operation, macs, parameters, latencyKey }): ArchitecturePart[] => {
     const shape = shapes[name]
-    return shape ? [{ part: name, operation: name === 'classifier' ? 'linear' : 'conv', ...shape, macs, parameters, latencyKey }] : []
+    return shape ? [{ part: name, operation, ...shape, macs, parameters, latencyKey }] : []
   })
   const parts = [...fixed.filter(({ part }) => part === 'stem'), ...body, ...fixed.filter(({ part }) => part !== 'stem')]
   return {

@@ -4,7 +4,8 @@
 
 import * as z from 'zod'
 import { type FixedNetwork, fixedNetworkSchema } from '../fixed/config.ts'
-import { type Place, planNetwork, STEM_KERNEL } from './plan.ts'
+import { planNetwork } from '../plan-network.ts'
+import { type Place, STEM_KERNEL } from './plan.ts'
 import type { Shape } from '../../layer-graph.ts'
 import { SpaceError } from '../../space.ts'
 

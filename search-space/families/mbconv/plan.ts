@@ -1,11 +1,9 @@
-// What the settings of a space come to: a stem, places that each offer MBConvs, Zero or Identity, a head. Stage plans and fixed
-// networks meet here; whoever builds layers knows only plans.
+// What the settings of a space come to: a stem, places that each offer MBConvs, Zero or Identity, a head. Whoever builds layers
+// knows only plans: those of stages, made here, and those of fixed networks.
 
-import type { FixedNetwork } from '../fixed/config.ts'
 import type { Shape } from '../../layer-graph.ts'
 import { MAX_BLOCKS, MAX_OPERATIONS, type MbconvConfig, type MbconvOption } from './config.ts'
 import { SpaceError } from '../../space.ts'
-import type { SpaceConfig } from '../../space-ref.ts'
 
 /** Side of the first convolution. */
 const STEM_KERNEL = 3
@@ -94,6 +92,7 @@ function checkChoices(config: MbconvConfig): void {
   }
 }
 
+/** Throws SpaceError `config` where settings contradict each other. */
 function planStages(config: MbconvConfig): NetworkPlan {
   checkChoices(config)
   const scaled = (width: number) => scaleWidth(width, config.widthMult)
@@ -130,33 +129,4 @@ function planStages(config: MbconvConfig): NetworkPlan {
   }
 }
 
-function planFixed(config: FixedNetwork): NetworkPlan {
-  let input = convolve(config.input, config.stem.stride, config.stem.width)
-  const places = config.blocks.map((block, index): Place => {
-    const name = `block${index + 1}`
-    if (block === 'zero') return { name, input, output: input, stride: 1, shortcut: true, candidates: [choiceOf(block, true)] }
-    const { stride, width } = block
-    const from = input
-    const fits = stride === 1 && from[2] === width
-    const shortcut = 'operation' in block ? fits : (block.shortcut ?? fits)
-    if (shortcut && !fits) {
-      throw new SpaceError(
-        'config',
-        `space.blocks[${index}].shortcut`,
-        `expected no shortcut from ${from[2]} to ${width} channels at stride ${stride}`,
-      )
-    }
-    input = convolve(from, stride, width)
-    const option = 'operation' in block ? block.operation : block
-    return { name, input: from, output: input, stride, shortcut, candidates: [choiceOf(option, fits)] }
-  })
-  const { name, classes, stem, headWidth, batchNormEpsilon } = config
-  return { name, input: config.input, classes, epsilon: batchNormEpsilon, stem, first: null, places, headWidth }
-}
-
-/** Throws SpaceError `config` where settings contradict each other. */
-function planNetwork(config: SpaceConfig): NetworkPlan {
-  return 'blocks' in config ? planFixed(config) : planStages(config)
-}
-
-export { convolve, FIXED_PREFIXES, type MbconvChoice, type NetworkPlan, type Place, planNetwork, scaleWidth, STEM_KERNEL }
+export { choiceOf, convolve, FIXED_PREFIXES, type MbconvChoice, type NetworkPlan, type Place, planStages, scaleWidth, STEM_KERNEL }

@@ -4,11 +4,12 @@
 // elsewhere is a 1×1 convolution with the block's stride and BN. Candidate operations share nothing; a fixed part has the
 // single operation name `conv`.
 
+import { commaEncoding } from '../../encoding.ts'
 import { latencyKey, type LatencyOperation } from '../../latency-key.ts'
 import type { Layer, LayerGraph, MixedLayer, PrimitiveLayer, Shape, WeightSpec } from '../../layer-graph.ts'
 import { totalCosts } from '../../layer-costs.ts'
 import { convolve, FIXED_PREFIXES, type MbconvChoice, type NetworkPlan, type Place, STEM_KERNEL } from './plan.ts'
-import { type Block, type Choice, type MeasurableOperation, type Operation, type Space, SpaceError } from '../../space.ts'
+import { type Choice, type CostTerm, type Decision, type MeasurableOperation, type Part, type Space, SpaceError } from '../../space.ts'
 
 /** Collects layers and the weights that they name. */
 class LayerWriter {
@@ -222,21 +223,27 @@ function createMbconvSpace(plan: NetworkPlan): Space {
     }
   }
 
-  const blocks: Block[] = places.map((place) => ({
-    name: place.name,
-    input: place.input,
-    output: place.output,
-    shortcut: place.shortcut,
-    operations: place.candidates.map((candidate): Operation => {
-      const outer = new Map<string, Shape>([['input', place.input]])
-      return {
-        name: candidate.name,
-        isZero: candidate.kind === 'skip',
-        latencyKey: candidateKey(place, candidate),
-        ...totalCosts(writeCandidate(place, candidate, 'input').layers, outer),
-      }
-    }),
-  }))
+  const decisions = places.map(({ name, input, output, shortcut, candidates }): Decision => {
+    const where = `${input.join('x')} to ${output.join('x')}${shortcut ? ', shortcut' : ''}`
+    return { name, where, options: candidates.map((candidate) => ({ name: candidate.name, isZero: candidate.kind === 'skip' })) }
+  })
+
+  const partsOf = (place: Place, candidate: MbconvChoice): Part[] => {
+    const outer = new Map<string, Shape>([['input', place.input]])
+    const costs = totalCosts(writeCandidate(place, candidate, 'input').layers, outer)
+    return [{ name: place.name, operation: candidate.name, latencyKey: candidateKey(place, candidate), ...costs }]
+  }
+
+  const fixedParts = fixed.map((part): Part => {
+    const outer = new Map<string, Shape>([['input', part.from]])
+    const costs = totalCosts(rebased(part.written).layers, outer)
+    return { name: part.name, operation: part.name === 'classifier' ? 'linear' : 'conv', latencyKey: latencyKey(part.operation), ...costs }
+  })
+
+  const terms: CostTerm[] = [
+    { decisions: [], parts: [fixedParts] },
+    ...places.map((place, index) => ({ decisions: [index], parts: place.candidates.map((candidate) => partsOf(place, candidate)) })),
+  ]
 
   const weightSpecs = [
     ...head.flatMap((part) => part.weightSpecs),
@@ -246,7 +253,7 @@ function createMbconvSpace(plan: NetworkPlan): Space {
 
   const network = (choices: readonly Choice[]): LayerGraph => {
     if (choices.length !== places.length) {
-      throw new SpaceError('choices', 'choices', `expected ${places.length} choices, one per block, got ${choices.length}`)
+      throw new SpaceError('choices', 'choices', `expected ${places.length} choices, one per decision, got ${choices.length}`)
     }
     const layers: Layer[] = [{ kind: 'input', id: 'input', shape: plan.input }, ...head.flatMap((part) => part.layers)]
     let input = bodyInput.output
@@ -258,7 +265,7 @@ function createMbconvSpace(plan: NetworkPlan): Space {
           throw new SpaceError(
             'choices',
             `choices[${block}]`,
-            `expected an operation from 0 to ${place.candidates.length - 1} of block ${place.name}, got ${operation}`,
+            `expected an option from 0 to ${place.candidates.length - 1} of ${place.name}, got ${operation}`,
           )
         }
         return candidate
@@ -320,11 +327,9 @@ function createMbconvSpace(plan: NetworkPlan): Space {
     name: plan.name,
     input: plan.input,
     classes: plan.classes,
-    blocks,
-    fixedParts: fixed.map((part) => {
-      const outer = new Map<string, Shape>([['input', part.from]])
-      return { name: part.name, latencyKey: latencyKey(part.operation), ...totalCosts(rebased(part.written).layers, outer) }
-    }),
+    decisions,
+    terms,
+    encoding: commaEncoding(decisions),
     weightSpecs,
     network,
     measurableOperations,
