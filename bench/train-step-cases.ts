@@ -4,6 +4,7 @@
 // classifier; (c) the preset `proxyless-mobile` at 96×96.
 
 import { type Choice, createRandom, createSpace, resolveSpaceConfig, seedState, type Space, type SpaceRef } from '../search-space/index.ts'
+import { isPlanned } from '../search-space/families/index.ts'
 import { planNetwork } from '../search-space/families/plan-network.ts'
 
 type StepName = 'weight' | 'two' | 'full'
@@ -78,6 +79,7 @@ function drawChoices(benchCase: BenchCase, space: Space, step: StepName, count: 
 /** The same network as data for the PyTorch side. */
 function networkLayout(ref: SpaceRef, space: Space) {
   const config = resolveSpaceConfig(ref)
+  if (!isPlanned(config)) throw new Error(`PyTorch's network here has MBConvs only, not ${space.name}`)
   const first = 'firstBlock' in config ? config.firstBlock : null
   const channels = (key: string, axis: number) => space.weightSpecs.find((spec) => spec.key === key)?.shape[axis] ?? 0
   return {

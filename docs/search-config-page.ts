@@ -161,15 +161,17 @@ function spaceWith(field: string): Schema {
   return choice
 }
 
-function presetsTable(): string {
-  const values = presetNames.map((name) => new Map<string, unknown>(Object.entries(presets[name])))
+/** The presets of one family side by side; `isOfFamily` is asked for their settings. */
+function presetsTable(isOfFamily: (config: object) => boolean): string {
+  const names = presetNames.filter((name) => isOfFamily(presets[name]))
+  const values = names.map((name) => new Map<string, unknown>(Object.entries(presets[name])))
   const fields = new Set(values.flatMap((fieldsOfOne) => [...fieldsOfOne.keys()]))
-  const spaces = presetNames.map((name) => createSpace(name))
+  const spaces = names.map((name) => createSpace(name))
   const settings = [...fields].map((field) => [code(field), ...values.map((each) => (each.has(field) ? code(each.get(field)) : '–'))])
   const count = (numbers: readonly number[]) => numbers.reduce((sum, value) => sum + value, 0)
   const sizes = [
-    ['blocks', ...spaces.map((space) => String(space.decisions.length))],
-    ['operations over all blocks', ...spaces.map((space) => String(count(space.decisions.map(({ options }) => options.length))))],
+    ['decisions', ...spaces.map((space) => String(space.decisions.length))],
+    ['options over all decisions', ...spaces.map((space) => String(count(space.decisions.map(({ options }) => options.length))))],
     [
       'parameters of the supernet',
       ...spaces.map((space) =>
@@ -178,7 +180,7 @@ function presetsTable(): string {
     ],
     ['keys that a latency table needs', ...spaces.map((space) => String(space.measurableOperations().length))],
   ]
-  return renderMarkdownTable(['', ...presetNames.map(code)], [...settings, ...sizes])
+  return renderMarkdownTable(['', ...names.map(code)], [...settings, ...sizes])
 }
 
 const minimal = {
@@ -228,7 +230,7 @@ function renderSearchConfigPage(): string {
     '',
     'One of four forms: the name of a preset; an object with `preset` and the settings that differ from it (the changed space',
     'is called `<preset>-custom` unless `name` is among them); an object with all settings; or a fixed network, which names',
-    'every block. With all settings:',
+    'every block. With all settings, a space of MBConvs:',
     '',
     renderMarkdownTable(TITLES, rowsOf(spaceWith('kernels'), 'space.')),
     '',
@@ -245,9 +247,16 @@ function renderSearchConfigPage(): string {
     'A block is `zero`, an identity or an MBConv:',
     '',
     ...blocks.flatMap((block) => [renderMarkdownTable(TITLES, rowsOf(block, 'space.blocks[].')), '']),
+    'A space of the family `cell` repeats one cell, as NAS-Bench-201 (Dong and Yang 2020) does; what each edge of the cell computes is',
+    'one decision, the same in all cells:',
+    '',
+    renderMarkdownTable(TITLES, rowsOf(spaceWith('nodes'), 'space.')),
+    '',
     'The presets, and what follows from their settings:',
     '',
-    presetsTable(),
+    presetsTable((config) => !('family' in config)),
+    '',
+    presetsTable((config) => 'family' in config),
     '',
   ].join('\n')
 }

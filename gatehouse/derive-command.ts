@@ -14,7 +14,8 @@ import { resolveSearch, searchArg } from './search-ref.ts'
 const MAX_SAMPLES = 1000
 
 /** Throws CliError `usage` for a network that the published form cannot hold. */
-function publishedForm(network: FixedNetwork): NetConfig {
+function publishedForm(network: FixedNetwork | null): NetConfig {
+  if (!network) throw new CliError('usage', '--net-config: that form holds networks of MBConvs only')
   try {
     return toNetConfig(network)
   } catch (error) {

@@ -11,6 +11,8 @@ import {
   describeArchitecture,
   mostProbablePaths,
   mostProbableWithin,
+  optionParts,
+  type Part,
   type Path,
   type Space,
 } from '../search-space/index.ts'
@@ -74,6 +76,12 @@ function pathAtTarget(status: SearchStatus, table: LatencyTable): Path {
   )
 }
 
+/** What an option that acts in many places computes in all of them together. */
+function inManyPlaces(operation: string, own: readonly Part[]): ArchitecturePart {
+  const sum = (field: 'macs' | 'parameters') => own.reduce((total, part) => total + part[field], 0)
+  return { part: '', operation, macs: sum('macs'), parameters: sum('parameters'), latencyKey: null }
+}
+
 /**
  * Turns paths of a search's space into documents.
  *
@@ -86,9 +94,11 @@ function deriveArchitectures(status: SearchStatus, table: LatencyTable, paths: r
   return paths.map((path) => {
     const document = describeArchitecture(status.space, path)
     const parts = new Map(document.parts.map((part) => [part.part, part]))
-    const blocks = space.decisions.map(({ name: place }, index): DerivedBlock => {
+    const blocks = space.decisions.map(({ name: place, options }, index): DerivedBlock => {
       const operation = path[index] as number
-      const { part: _, ...described } = parts.get(place) as ArchitecturePart
+      const own = optionParts(space, index, operation)
+      const alone = own.length === 1 ? parts.get(own[0]?.name ?? '') : undefined
+      const { part: _, ...described } = alone ?? inManyPlaces(options[operation]?.name ?? '', own)
       return {
         block: place,
         probability: status.probabilities[index]?.[operation] ?? 0,
@@ -97,7 +107,7 @@ function deriveArchitectures(status: SearchStatus, table: LatencyTable, paths: r
         ...described,
       }
     })
-    const inBlocks = new Set(space.decisions.map((decision) => decision.name))
+    const inBlocks = new Set(path.flatMap((option, index) => optionParts(space, index, option).map((part) => part.name)))
     const fixedParts = document.parts.filter(({ part }) => !inBlocks.has(part))
     return {
       format: document.format,

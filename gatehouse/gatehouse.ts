@@ -48,6 +48,7 @@ function createGatehouse(terminal: Terminal, version: string): CommandDef {
       search: createSearchCommands(terminal),
       table: createTableCommands(terminal),
       derive: createDeriveCommand(terminal),
+      simulate: async () => (await import('./simulate-command.ts')).createSimulateCommand(terminal),
       training: async () => (await import('../models/cli/training-commands.ts')).createTrainingCommands(terminal),
       // TensorFlow.js, which takes most of a second to load, comes with these.
       train: async () => (await import('../models/cli/train-command.ts')).createTrainCommand(terminal),

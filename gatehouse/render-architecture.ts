@@ -25,8 +25,8 @@ function rowsOf({ fixedParts, blocks }: DerivedArchitecture): Row[] {
 }
 
 /** `mb6k5` as its numbers: MBConv6 5x5 /2; a plus where the input is added. */
-function describeOperation({ operation, kernel, stride, expansion, shortcut, latencyKey }: Row): string {
-  if (latencyKey === null) return 'skipped'
+function describeOperation({ operation, kernel, stride, expansion, shortcut, latencyKey, output }: Row): string {
+  if (latencyKey === null && output) return 'skipped'
   if (kernel === undefined) return operation
   const name = expansion === undefined ? operation : `MBConv${expansion}`
   return `${name} ${kernel}x${kernel}${stride === 2 ? ' /2' : ''}${shortcut === true ? ' +' : ''}`
@@ -34,7 +34,7 @@ function describeOperation({ operation, kernel, stride, expansion, shortcut, lat
 
 /** A skipped block is a plain line: what comes in goes out. */
 function drawBar(row: Row, slowestMs: number): string {
-  if (row.latencyKey === null) return '|'
+  if (row.latencyKey === null && row.latencyMs === 0) return '|'
   return '#'.repeat(Math.max(1, Math.round((row.latencyMs / slowestMs) * BAR_LENGTH)))
 }
 
@@ -67,7 +67,7 @@ function renderArchitecture(architecture: DerivedArchitecture, width: number): s
         ...rows.map((row) => [
           printable(row.part),
           describeOperation(row),
-          row.output.join('x'),
+          row.output?.join('x') ?? '',
           printLarge(row.macs),
           row.probability,
           printLatency(row.latencyMs),

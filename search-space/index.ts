@@ -1,21 +1,20 @@
-import { createMbconvSpace } from './families/mbconv/space.ts'
-import { planNetwork } from './families/plan-network.ts'
+import { spaceOf } from './families/index.ts'
 import { resolveSpaceConfig, type SpaceRef } from './space-ref.ts'
 import type { Space } from './space.ts'
 
 /** The space that a reference stands for. Throws SpaceError `config` or ZodError where its settings make no sense. */
 function createSpace(ref: SpaceRef): Space {
-  return createMbconvSpace(planNetwork(resolveSpaceConfig(ref)))
+  return spaceOf(resolveSpaceConfig(ref))
 }
 
-export { type ArchitectureDocument, type ArchitecturePart, describeArchitecture } from './families/mbconv/architecture-document.ts'
+export { type ArchitectureDocument, type ArchitecturePart, describeArchitecture } from './architecture-document.ts'
 export { parseArchitecture, printArchitecture } from './encoding.ts'
 export { type FixedArchitecture, fixArchitecture, onlyPath, type WeightPrefixes } from './families/fixed/fix-architecture.ts'
 export { type FixedNetwork, fixedNetworkSchema } from './families/fixed/config.ts'
 export { elementCount, initialWeights } from './initialise.ts'
 export { latencyKey, type LatencyOperation } from './latency-key.ts'
 export type { Layer, LayerGraph, MixedLayer, PrimitiveLayer, Shape, WeightSpec } from './layer-graph.ts'
-export { presetNames, presets } from './families/mbconv/config.ts'
+export { presetNames, type PresetName, presets } from './families/index.ts'
 export { mostProbablePaths, mostProbableWithin, type ProbablePath } from './most-probable.ts'
 export { fromNetConfig, type NetConfig, toNetConfig } from './families/mbconv/net-config.ts'
 export { createRandom, type Random, type RandomState, randomStateSchema, seedState } from './random.ts'

@@ -4,6 +4,18 @@
 
 import type { Shape } from './layer-graph.ts'
 
+/** What cells and what is between them are made of: convolutions with batch-norm, with ReLU before them or without; means; residual blocks. */
+type CellLatencyOperation =
+  | {
+      readonly type: 'ConvNorm' | 'ReluConvNorm' | 'AvgPool'
+      readonly input: Shape
+      readonly output: Shape
+      readonly kernel: number
+      readonly stride: number
+    }
+  | { readonly type: 'ResidualBlock'; readonly input: Shape; readonly output: Shape }
+  | { readonly type: 'NormLogits'; readonly input: Shape; readonly classes: number }
+
 /** An operation that a latency table has, or should have, an entry for. */
 type LatencyOperation =
   | { readonly type: 'Conv'; readonly input: Shape; readonly output: Shape }
@@ -20,6 +32,7 @@ type LatencyOperation =
       /** Whether the block adds its input to its output. */
       readonly shortcut: boolean
     }
+  | CellLatencyOperation
 
 function printShape(shape: Shape): string {
   return shape.join('x')
@@ -30,9 +43,21 @@ function latencyKey(operation: LatencyOperation): string {
   switch (operation.type) {
     case 'Conv':
     case 'Conv_1':
+    case 'ResidualBlock':
       return `${operation.type}-input:${printShape(operation.input)}-output:${printShape(operation.output)}`
     case 'Logits':
-      return `Logits-input:${printShape(operation.input)}-output:${operation.classes}`
+    case 'NormLogits':
+      return `${operation.type}-input:${printShape(operation.input)}-output:${operation.classes}`
+    case 'ConvNorm':
+    case 'ReluConvNorm':
+    case 'AvgPool':
+      return [
+        operation.type,
+        `input:${printShape(operation.input)}`,
+        `output:${printShape(operation.output)}`,
+        `kernel:${operation.kernel}`,
+        `stride:${operation.stride}`,
+      ].join('-')
     case 'Projection':
       return `Projection-input:${printShape(operation.input)}-output:${printShape(operation.output)}-stride:${operation.stride}`
     case 'expanded_conv':

@@ -1,29 +1,21 @@
 // How a space is named, and all the settings that a name stands for.
 
 import * as z from 'zod'
-import { type FixedNetwork, fixedNetworkSchema } from './families/fixed/config.ts'
-import { gridConfigSchema, listConfigSchema, type MbconvConfig, mbconvFields, presetNames, presets } from './families/mbconv/config.ts'
+import { cellConfigSchema } from './families/cell/config.ts'
+import { changedPresetSchemas, configSchemas, presetNames, presets, type SpaceConfig } from './families/index.ts'
+import { gridConfigSchema, listConfigSchema } from './families/mbconv/config.ts'
 import { SpaceError } from './space.ts'
 
-/** All settings of a space: a stage plan with operations to choose from, or a fixed network. */
-const spaceConfigSchema = z
-  .union([gridConfigSchema, listConfigSchema, fixedNetworkSchema])
-  .meta({ id: 'SpaceConfig', description: 'All settings of a space, or of a fixed network.' })
-type SpaceConfig = MbconvConfig | FixedNetwork
+/** All settings of a space: a stage plan with operations to choose from, a fixed network, or a cell. */
+const spaceConfigSchema = z.union(configSchemas).meta({ id: 'SpaceConfig', description: 'All settings of a space, or of a fixed network.' })
 
 /** A space as a user names it: a preset, a preset with some settings changed, or all settings. */
 const spaceRefSchema = z
-  .union([
-    z.enum(presetNames),
-    z.strictObject({ ...z.object(mbconvFields).partial().shape, preset: z.enum(presetNames) }),
-    gridConfigSchema,
-    listConfigSchema,
-    fixedNetworkSchema,
-  ])
+  .union([z.enum(presetNames), ...changedPresetSchemas, ...configSchemas])
   .meta({ id: 'SpaceRef', description: 'A preset name, a preset with settings changed, or all settings of a space or of a fixed network.' })
 type SpaceRef = z.infer<typeof spaceRefSchema>
 
-/** What `operations` takes the place of. */
+/** What `operations` of an MBConv space takes the place of. */
 const gridFields = ['kernels', 'expansions', 'zero'] as const
 
 /**
@@ -35,6 +27,7 @@ function resolveSpaceConfig(ref: SpaceRef): SpaceConfig {
   if (!('preset' in ref)) return ref
   const { preset, ...changes } = ref
   const config = { ...presets[preset], name: `${preset}-custom`, ...changes }
+  if ('family' in config) return cellConfigSchema.parse(config)
   if (!('operations' in config)) return gridConfigSchema.parse(config)
   const field = gridFields.find((name) => name in changes)
   if (field) throw new SpaceError('config', `space.${field}`, `expected no ${field} where operations are listed`)

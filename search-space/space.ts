@@ -130,7 +130,7 @@ function architectureCosts(space: Space, path: Path): { macs: number; parameters
 }
 
 /** Throws SpaceError unless `path` has one existing option per decision. */
-function assertPath(space: Space, path: Path): void {
+function assertPath(space: Pick<Space, 'decisions'>, path: Path): void {
   if (path.length !== space.decisions.length) {
     throw new SpaceError('choices', 'path', `expected ${space.decisions.length} options, one per decision, got ${path.length}`)
   }

@@ -3,11 +3,9 @@
 
 import * as z from 'zod'
 import { resolveSpaceConfig } from '../search-space/index.ts'
-import type { RecordedBenchmark } from './recorded-benchmark.ts'
+import type { Recorded, RecordedBenchmark } from './recorded-benchmark.ts'
 
 const TEST_IMAGES = 10_000
-const BLOCKS = 8
-const OPERATIONS = 3
 
 /** Accuracies in percent. */
 const fileSchema = z.record(
@@ -18,8 +16,10 @@ const fileSchema = z.record(
 /** Throws ZodError for a file of another form. */
 function createNasBenchMacro(file: unknown): RecordedBenchmark {
   const records = new Map(
-    Object.entries(fileSchema.parse(file)).map(([name, record]) => {
-      return [name, { accuracies: record.test_acc.map((percent) => percent / 100) }]
+    Object.entries(fileSchema.parse(file)).map(([name, record]): [string, Recorded] => {
+      const accuracies = record.test_acc.map((percent) => percent / 100)
+      // Its authors have no images that a search was not shown.
+      return [name, { accuracies, test: null, seconds: null }]
     }),
   )
   return {
@@ -27,14 +27,9 @@ function createNasBenchMacro(file: unknown): RecordedBenchmark {
     citation: 'Su et al. 2021, github.com/xiusu/NAS-Bench-Macro, Apache-2.0',
     space: resolveSpaceConfig({ preset: 'nas-bench-macro' }),
     images: TEST_IMAGES,
+    paths: () => [...records.keys()].map((name) => [...name].map(Number)),
     read: (path) => records.get(path.join('')) ?? 'not-recorded',
   }
 }
 
-function* nasBenchMacroPaths(): Generator<number[]> {
-  for (let i = 0; i < OPERATIONS ** BLOCKS; i++) {
-    yield Array.from({ length: BLOCKS }, (_, block) => Math.floor(i / OPERATIONS ** block) % OPERATIONS)
-  }
-}
-
-export { createNasBenchMacro, nasBenchMacroPaths }
+export { createNasBenchMacro }

@@ -3,8 +3,12 @@
 import type { Path, SpaceConfig } from '../search-space/index.ts'
 
 type Recorded = {
-  /** 0 to 1, of each training of the architecture. */
+  /** What a search is shown, 0 to 1: of each training of the architecture, or their mean. */
   readonly accuracies: readonly number[]
+  /** Accuracy on images that no search is shown, 0 to 1; null where there are none. */
+  readonly test: number | null
+  /** What the training took; null where nobody wrote it down. */
+  readonly seconds: number | null
 }
 
 type RecordedBenchmark = {
@@ -12,23 +16,39 @@ type RecordedBenchmark = {
   /** Whose work it is. */
   readonly citation: string
   readonly space: SpaceConfig
-  /** Images that accuracies were measured on. */
+  /** Images that accuracies were measured on, or as many as their precision wants. */
   readonly images: number
+  /** All architectures that have a record. */
+  paths(): Iterable<Path>
   read(path: Path): Recorded | 'not-recorded'
 }
 
-/** How many of `paths` are better than one of them by their mean accuracy, plus one; what has no record is the worst. */
-function createRanking(benchmark: RecordedBenchmark, paths: Iterable<Path>): (path: Path) => number {
+const mean = (values: readonly number[]) => values.reduce((sum, value) => sum + value, 0) / values.length
+
+/** The best that a search can find, and the place of any architecture among all that have a record: rank 1 is the best. */
+type Ranking = { readonly best: number; readonly count: number; rankOf(path: Path): number }
+
+/** By the mean of what a search is shown. An architecture without a record comes last. */
+function createRanking(benchmark: RecordedBenchmark): Ranking {
   const meanOf = (path: Path): number => {
     const recorded = benchmark.read(path)
-    if (recorded === 'not-recorded') return Number.NEGATIVE_INFINITY
-    return recorded.accuracies.reduce((sum, accuracy) => sum + accuracy, 0) / recorded.accuracies.length
+    return recorded === 'not-recorded' ? Number.NEGATIVE_INFINITY : mean(recorded.accuracies)
   }
-  const all = [...paths].map(meanOf)
-  return (path) => {
-    const own = meanOf(path)
-    return 1 + all.filter((other) => other > own).length
+  const all = Float64Array.from([...benchmark.paths()].map(meanOf)).sort()
+  return {
+    best: all.at(-1) ?? Number.NaN,
+    count: all.length,
+    rankOf(path) {
+      const own = meanOf(path)
+      let [low, high] = [0, all.length]
+      while (low < high) {
+        const middle = (low + high) >> 1
+        if ((all[middle] as number) > own) high = middle
+        else low = middle + 1
+      }
+      return 1 + all.length - low
+    },
   }
 }
 
-export { createRanking, type Recorded, type RecordedBenchmark }
+export { createRanking, type Ranking, type Recorded, type RecordedBenchmark }

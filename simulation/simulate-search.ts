@@ -38,8 +38,10 @@ type SimulationOptions = {
   readonly benchmark: RecordedBenchmark
   readonly config: SearchConfig
   readonly agents?: number
-  /** Called after each architecture step, with the number of evaluations so far. */
-  readonly onStep?: (evaluations: number, derive: () => number[]) => void
+  /** Evaluations after which the search is left; default: it goes on to its end. */
+  readonly budget?: number
+  /** Called after each architecture step, with everything that was evaluated so far. */
+  readonly onStep?: (evaluated: readonly Path[], derive: () => number[]) => void
 }
 
 function createAnswers({ benchmark, config }: SimulationOptions) {
@@ -73,7 +75,7 @@ function createAnswers({ benchmark, config }: SimulationOptions) {
 
 /** Runs a search to its end. Throws SimulationError, and ProblemError where the configuration does not fit. */
 function simulateSearch(options: SimulationOptions): SimulatedSearch {
-  const { benchmark, config, agents = 1, onStep } = options
+  const { benchmark, config, agents = 1, budget = Number.POSITIVE_INFINITY, onStep } = options
   const space = createSpace(benchmark.space)
   const events = createEvents(START_MS)
   const store = createMemoryStore()
@@ -99,7 +101,7 @@ function simulateSearch(options: SimulationOptions): SimulatedSearch {
       submitResult(search, { agentId, taskId, leaseId, result, timing: { trainMs, idleMs: 0 } }, events.nowMs())
       if (given.kind === 'evaluatePaths' && given.batches) {
         evaluated.push(...given.paths)
-        onStep?.(evaluated.length, derive)
+        onStep?.(evaluated, derive)
       }
       work(agentId)
     })
@@ -123,7 +125,7 @@ function simulateSearch(options: SimulationOptions): SimulatedSearch {
     const { agentId } = registerAgent(search, request, `a${String(i + 1).padStart(12, '0')}`, START_MS)
     events.after(0, () => work(agentId))
   }
-  while (events.step());
+  while (evaluated.length < budget && events.step());
   return { search, evaluated, derive }
 }
 

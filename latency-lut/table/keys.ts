@@ -48,6 +48,11 @@ const grammar = {
   Conv: { input: 'shape', output: 'shape' },
   Conv_1: { input: 'shape', output: 'shape' },
   Logits: { input: 'shape', output: 'number' },
+  ConvNorm: { input: 'shape', output: 'shape', kernel: 'number', stride: 'number' },
+  ReluConvNorm: { input: 'shape', output: 'shape', kernel: 'number', stride: 'number' },
+  AvgPool: { input: 'shape', output: 'shape', kernel: 'number', stride: 'number' },
+  ResidualBlock: { input: 'shape', output: 'shape' },
+  NormLogits: { input: 'shape', output: 'number' },
   Projection: { input: 'shape', output: 'shape', stride: 'number' },
   expanded_conv: { input: 'shape', output: 'shape', expand: 'number', kernel: 'number', stride: 'number', idskip: 'flag' },
 } as const satisfies Record<OperationType, Record<string, FieldKind>>
@@ -115,11 +120,23 @@ function parseLatencyKey(key: string): LatencyOperation {
   switch (type) {
     case 'Conv':
     case 'Conv_1':
+    case 'ResidualBlock':
       return { type, input: values.shape('input'), output: values.shape('output') }
     case 'Logits':
+    case 'NormLogits':
       return { type, input: values.shape('input'), classes: values.number('output') }
     case 'Projection':
       return { type, input: values.shape('input'), output: values.shape('output'), stride: values.number('stride') }
+    case 'ConvNorm':
+    case 'ReluConvNorm':
+    case 'AvgPool':
+      return {
+        type,
+        input: values.shape('input'),
+        output: values.shape('output'),
+        kernel: values.number('kernel'),
+        stride: values.number('stride'),
+      }
     case 'expanded_conv':
       return {
         type,

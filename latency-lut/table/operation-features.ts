@@ -28,6 +28,11 @@ function predictable(operation: TableOperation): Predictable | null {
     case 'Conv_1':
     case 'Logits':
     case 'Projection':
+    case 'ConvNorm':
+    case 'ReluConvNorm':
+    case 'AvgPool':
+    case 'ResidualBlock':
+    case 'NormLogits':
       return operation
     case 'expanded_conv': {
       const { expand, ...rest } = operation
@@ -85,7 +90,37 @@ function operationFeatures(operation: Predictable, kernels: readonly number[]): 
         weights: input[2] * output[2],
       }
     }
-    case 'Logits': {
+    case 'ConvNorm':
+    case 'ReluConvNorm': {
+      const { input, output, kernel } = operation
+      return {
+        calls: 1,
+        MACs: output[0] * output[1] * input[2] * output[2] * kernel ** 2,
+        'input values': input[0] * input[1] * input[2],
+        'output values': output[0] * output[1] * output[2],
+        weights: input[2] * output[2] * kernel ** 2,
+      }
+    }
+    case 'AvgPool': {
+      const { output, kernel } = operation
+      return {
+        calls: 1,
+        'output values': output[0] * output[1] * output[2],
+        'values read': output[0] * output[1] * output[2] * kernel ** 2,
+      }
+    }
+    case 'ResidualBlock': {
+      const { input, output } = operation
+      const pixels = output[0] * output[1]
+      return {
+        calls: 1,
+        MACs: pixels * output[2] * (9 * input[2] + 9 * output[2] + input[2]),
+        'input values': input[0] * input[1] * input[2],
+        'output values': pixels * output[2],
+      }
+    }
+    case 'Logits':
+    case 'NormLogits': {
       const { input, classes } = operation
       return { calls: 1, 'pooled values': input[0] * input[1] * input[2], weights: input[2] * classes, classes }
     }

@@ -19,7 +19,18 @@ import type { LatencyEntry, LatencyTable } from './table.ts'
  * to 8, 12, 16 and 30 of the 67 MBConvs is 6.7, 3.0, 2.6 and 1.7 % off on the others (median; 16, 6.5, 4.3 and 2.1 % in the
  * worst tenth). The other types have a third of its features.
  */
-const MIN_ENTRIES = { Conv: 5, Conv_1: 5, Logits: 5, Projection: 5, expanded_conv: 12 } as const satisfies Record<PredictableType, number>
+const MIN_ENTRIES = {
+  Conv: 5,
+  Conv_1: 5,
+  Logits: 5,
+  Projection: 5,
+  expanded_conv: 12,
+  ConvNorm: 5,
+  ReluConvNorm: 5,
+  AvgPool: 5,
+  ResidualBlock: 5,
+  NormLogits: 5,
+} as const satisfies Record<PredictableType, number>
 /** A kernel size that a table hardly knows cannot be told from the others: some runtimes lack fast code for just one. */
 const MIN_ENTRIES_OF_KERNEL = 2
 const FOLDS = 10

@@ -19,6 +19,14 @@ function median(values: readonly number[]): number {
 }
 
 /** The values without outliers by median absolute deviation; all of them if most are equal. */
+/** Linear between the two values that are nearest to that share of all; `share` from 0 to 1, at least one value. */
+function quantile(values: readonly number[], share: number): number {
+  const sorted = values.toSorted((a, b) => a - b)
+  const place = share * (sorted.length - 1)
+  const below = sorted[Math.floor(place)] as number
+  return below + (place - Math.floor(place)) * ((sorted[Math.ceil(place)] as number) - below)
+}
+
 function withoutOutliers(values: readonly number[]): number[] {
   const middle = median(values)
   const limit = OUTLIER_DEVIATIONS * robustDeviation(values)
@@ -82,4 +90,4 @@ function robustDeviation(values: readonly number[]): number {
   return DEVIATIONS_PER_MAD * median(values.map((value) => Math.abs(value - middle)))
 }
 
-export { median, relativeHalfWidth, removeDrift, robustDeviation, roundEffects, standardDeviation, withoutOutliers }
+export { median, quantile, relativeHalfWidth, removeDrift, robustDeviation, roundEffects, standardDeviation, withoutOutliers }

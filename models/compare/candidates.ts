@@ -9,7 +9,7 @@ import {
   type Path,
   printArchitecture,
   randomPath,
-  resolveSpaceConfig,
+  presets,
   seedState,
   type Space,
   type SpaceRef,
@@ -52,15 +52,14 @@ const MOBILENET_STRIDED_STAGES: ReadonlySet<number> = new Set([0, 1, 2, 4])
  * At 224×224 that is the published network; smaller images keep what detail they have.
  */
 function mobileNetV2(input: readonly [number, number, number], classes: number, widthMult: number): SpaceRef {
-  const published = resolveSpaceConfig('mobilenet-v2')
-  if (!('stages' in published)) throw new Error('expected the preset mobilenet-v2 to be a plan of stages')
+  const published = presets['mobilenet-v2']
   let rows = Math.min(input[0], input[1])
-  const strideFor = () => {
+  const strideFor = (): 1 | 2 => {
     if (rows / 2 < LEAST_ROWS) return 1
     rows /= 2
     return 2
   }
-  const stem = { ...published.stem, stride: strideFor() } as typeof published.stem
+  const stem = { ...published.stem, stride: strideFor() }
   const stages = published.stages.map((stage, index) => ({ ...stage, stride: MOBILENET_STRIDED_STAGES.has(index) ? strideFor() : 1 }))
   return {
     preset: 'mobilenet-v2',
@@ -69,7 +68,7 @@ function mobileNetV2(input: readonly [number, number, number], classes: number, 
     classes,
     widthMult,
     stem,
-    stages: stages as typeof published.stages,
+    stages,
   }
 }
 

@@ -7,7 +7,8 @@ import { storedAs } from './stored-form.ts'
 const kernel = z.literal([1, 3, 5, 7])
 const stride = z.literal([1, 2])
 const stem = z.strictObject({ width: z.int(), stride })
-const preset = z.enum(['proxyless-mobile', 'fashion-mini', 'mobilenet-v2', 'nas-bench-macro'])
+const mbconvPreset = z.enum(['proxyless-mobile', 'fashion-mini', 'mobilenet-v2', 'nas-bench-macro'])
+const cellPreset = z.enum(['nas-bench-201', 'cell-mini'])
 const input = z.tuple([z.int(), z.int(), z.int()])
 
 const mbconvFields = {
@@ -41,15 +42,33 @@ const fixedNetwork = z.strictObject({
   batchNormEpsilon: z.number(),
 })
 
-const storedSpaceSchema = storedAs<SpaceConfig>()(z.union([z.strictObject(gridFields), z.strictObject(listFields), fixedNetwork]))
+const cellSettings = {
+  name: z.string(),
+  input,
+  classes: z.int(),
+  width: z.int(),
+  stages: z.int(),
+  cells: z.int(),
+  nodes: z.int(),
+  operations: z.array(z.enum(['none', 'skip_connect', 'nor_conv_1x1', 'nor_conv_3x3', 'avg_pool_3x3'])),
+  batchNormEpsilon: z.number(),
+}
+const cellSpace = z.strictObject({ ...cellSettings, family: z.literal('cell') })
+
+const storedSpaceSchema = storedAs<SpaceConfig>()(
+  z.union([z.strictObject(gridFields), z.strictObject(listFields), fixedNetwork, cellSpace]),
+)
 
 const storedSpaceRefSchema = storedAs<SpaceRef>()(
   z.union([
-    preset,
-    z.strictObject({ ...z.object({ ...gridFields, ...listFields }).partial().shape, preset }),
+    mbconvPreset,
+    cellPreset,
+    z.strictObject({ ...z.object({ ...gridFields, ...listFields }).partial().shape, preset: mbconvPreset }),
+    z.strictObject({ ...z.object(cellSettings).partial().shape, preset: cellPreset }),
     z.strictObject(gridFields),
     z.strictObject(listFields),
     fixedNetwork,
+    cellSpace,
   ]),
 )
 

@@ -132,7 +132,7 @@ describe('an agent of a search', () => {
             ...more,
             training: { ...config.training, ...more, augmentation: { ...config.training.augmentation, ...more } },
           },
-          space: { ...space, ...more, stem: { ...space.stem, ...more } },
+          space: { ...space, ...more, stem: { ...('stem' in space && space.stem), ...more } },
         },
       },
     ]

@@ -13,7 +13,7 @@ import { runCommandLine } from '../../command-line/program.ts'
 import { createGatehouse, epilogues } from '../../gatehouse/gatehouse.ts'
 import type { Terminal } from '../../command-line/terminal.ts'
 import { type ProblemCode, problemDocument, problemKinds, VERSION } from '../../protocol/index.ts'
-import { presets } from '../../search-space/families/mbconv/config.ts'
+import { presets } from '../../search-space/index.ts'
 
 type Answer = { status: number; body?: unknown; headers?: Record<string, string> }
 type Call = { method: string; path: string; authorization: string | undefined; body: unknown }

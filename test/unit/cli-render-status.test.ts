@@ -5,7 +5,7 @@ import { describe, expect, test } from 'vitest'
 import { renderStatus, renderStatusLine } from '../../gatehouse/render-status.ts'
 import { wrapText } from '../../command-line/text-layout.ts'
 import { type SearchStatus, searchConfigSchema, searchStatusSchema } from '../../protocol/index.ts'
-import { presets } from '../../search-space/families/mbconv/config.ts'
+import { presets } from '../../search-space/index.ts'
 
 const NOW_MS = 1_800_000_000_000
 

@@ -4,6 +4,8 @@
 import type { FixedBlock, FixedNetwork } from './config.ts'
 import { FIXED_PREFIXES, type NetworkPlan } from '../mbconv/plan.ts'
 import { planNetwork } from '../plan-network.ts'
+import { isPlanned } from '../index.ts'
+import type { MbconvConfig } from '../mbconv/config.ts'
 import { type Path, SpaceError } from '../../space.ts'
 import { resolveSpaceConfig, type SpaceRef } from '../../space-ref.ts'
 
@@ -43,8 +45,7 @@ function chosenBlocks(plan: NetworkPlan, path: Path): { block: FixedBlock; prefi
 }
 
 /** Throws SpaceError `choices` if the path is not of this space. The network's name is the space's with `-fixed` behind it. */
-function fixArchitecture(ref: SpaceRef, path: Path): FixedArchitecture {
-  const config = resolveSpaceConfig(ref)
+function fixPlan(config: MbconvConfig | FixedNetwork, path: Path): FixedArchitecture {
   const plan = planNetwork(config)
   const first = plan.first && {
     block: { expansion: 1, kernel: plan.first.kernel, stride: 1, width: plan.first.width, shortcut: false } as FixedBlock,
@@ -71,9 +72,16 @@ function fixArchitecture(ref: SpaceRef, path: Path): FixedArchitecture {
   }
 }
 
+/** As `fixPlan`. Throws SpaceError `config` for a space whose family has no such form. */
+function fixArchitecture(ref: SpaceRef, path: Path): FixedArchitecture {
+  const config = resolveSpaceConfig(ref)
+  if (isPlanned(config)) return fixPlan(config, path)
+  throw new SpaceError('config', 'space', `networks of the family ${config.family} have no form as a fixed network of MBConvs`)
+}
+
 /** The only path of a fixed network. */
 function onlyPath(network: FixedNetwork): number[] {
   return network.blocks.map(() => 0)
 }
 
-export { type FixedArchitecture, fixArchitecture, onlyPath, type WeightPrefixes }
+export { type FixedArchitecture, fixArchitecture, fixPlan, onlyPath, type WeightPrefixes }

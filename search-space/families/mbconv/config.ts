@@ -71,7 +71,7 @@ const listConfigSchema = withDefaults
   .meta({ id: 'MbconvListSpace', description: 'A space of MBConv networks whose operations are listed.' })
 type MbconvConfig = z.infer<typeof gridConfigSchema> | z.infer<typeof listConfigSchema>
 
-const presets = {
+const mbconvPresets = {
   'proxyless-mobile': {
     name: 'proxyless-mobile',
     input: [224, 224, 3],
@@ -153,22 +153,18 @@ const presets = {
   },
 } satisfies Record<string, MbconvConfig>
 
-type PresetName = keyof typeof presets
-const presetNames = Object.keys(presets) as [PresetName, ...PresetName[]]
-
 export {
   expansion,
   gridConfigSchema,
   kernel,
   listConfigSchema,
   MAX_BLOCKS,
+  MAX_CELLS,
   MAX_OPERATIONS,
   type MbconvConfig,
   mbconvFields,
   type MbconvOption,
-  presetNames,
-  type PresetName,
-  presets,
+  mbconvPresets,
   stride,
   width,
 }

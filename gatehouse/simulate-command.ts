@@ -1,0 +1,236 @@
+// `gatehouse simulate`: a strategy on trainings that somebody has recorded, through the coordinator's own rules, with many seeds.
+
+import { readFileSync, writeFileSync } from 'node:fs'
+import { type ArgsDef, type CommandDef, defineCommand } from 'citty'
+import * as z from 'zod'
+import { REPEATABLE_HINT, repeatedValues } from '../command-line/dispatch.ts'
+import { CliError } from '../command-line/exit-codes.ts'
+import { assignFields } from '../command-line/fields.ts'
+import { numberIn } from '../command-line/number-flags.ts'
+import { printResult, type Terminal } from '../command-line/terminal.ts'
+import { renderTable } from '../command-line/text-layout.ts'
+import { fieldErrors, ProblemError, type SearchConfig, searchConfigSchema, strategyNames } from '../protocol/index.ts'
+import { resolveSpaceConfig, SpaceError, type SpaceRef, spaceRefSchema } from '../search-space/index.ts'
+import { createNasBenchMacro } from '../simulation/nas-bench-macro.ts'
+import type { RecordedBenchmark } from '../simulation/recorded-benchmark.ts'
+import { readRecordedTable, RecordedTableError } from '../simulation/recorded-table.ts'
+import { SimulationError } from '../simulation/simulate-search.ts'
+import { type Simulated, simulateSeeds } from '../simulation/simulate-seeds.ts'
+
+const PERCENT = 100
+const MAX_SEEDS = 10_000
+const MAX_BUDGET = 1_000_000
+const MAX_AGENTS = 256
+/** A curve has about so many points where nobody says at which numbers of evaluations. */
+const DEFAULT_MARKS = 10
+
+const simulateFlags = {
+  recorded: {
+    type: 'string',
+    required: true,
+    valueHint: 'FILE',
+    description: 'recorded trainings: nas-bench-macro.json as published, or a table as CSV (docs/simulation.md)',
+  },
+  space: { type: 'string', valueHint: 'PRESET|JSON', description: 'search space of a table; nas-bench-macro.json has its own' },
+  metric: { type: 'string', valueHint: 'NAME', description: 'of a table: columns NAME_valid and NAME_test, or NAME', default: 'accuracy' },
+  strategy: { type: 'enum', options: [...strategyNames], description: 'search algorithm', default: 'proxyless-r' },
+  seeds: { type: 'string', valueHint: 'COUNT', description: 'searches, each with a seed of its own: 1 and up', default: '20' },
+  budget: { type: 'string', valueHint: 'COUNT', description: 'evaluations of each search', default: '300' },
+  at: {
+    type: 'string',
+    valueHint: 'LIST',
+    description: 'evaluations to look at, with commas between them (default: ten, up to the budget)',
+  },
+  agents: { type: 'string', valueHint: 'COUNT', description: 'agents that work side by side, on a clock of their own', default: '1' },
+  set: {
+    type: 'string',
+    valueHint: `FIELD=VALUE${REPEATABLE_HINT}`,
+    description: 'any field of the search, for example strategy.learningRate=0.1',
+  },
+  plot: { type: 'string', valueHint: 'FILE', description: 'also draw the curve, as .svg or .png' },
+} as const satisfies ArgsDef
+
+/** Throws CliError `usage`. */
+function parseSpace(text: string): SpaceRef {
+  let value: unknown = text
+  if (text.trimStart().startsWith('{')) {
+    try {
+      value = JSON.parse(text)
+    } catch (error) {
+      throw new CliError('usage', `--space is not valid JSON: ${error instanceof Error ? error.message : String(error)}`)
+    }
+  }
+  const parsed = spaceRefSchema.safeParse(value)
+  if (parsed.success) return parsed.data
+  throw new CliError(
+    'usage',
+    'the space is not valid',
+    fieldErrors(parsed.error).map(({ path, message }) => ({ path: path === '' ? '--space' : `space.${path}`, message })),
+  )
+}
+
+/** Throws CliError `usage` for a file that is none of those that can be read. */
+function openBenchmark(path: string, space: string | undefined, metric: string): RecordedBenchmark {
+  let text: string
+  try {
+    text = readFileSync(path, 'utf8')
+  } catch (error) {
+    throw new CliError('usage', `cannot read ${path}: ${error instanceof Error ? error.message : String(error)}`)
+  }
+  try {
+    if (/^\s*\{/.test(text)) return createNasBenchMacro(JSON.parse(text))
+    if (space === undefined)
+      throw new CliError('usage', 'a table of recorded trainings wants --space, the search space of its architectures')
+    return readRecordedTable(text, { space: parseSpace(space), metric, name: path })
+  } catch (error) {
+    if (error instanceof z.core.$ZodError) {
+      const [first] = fieldErrors(error)
+      throw new CliError('usage', `${path}: ${first?.path ?? ''}: ${first?.message ?? 'not as NAS-Bench-Macro is published'}`)
+    }
+    if (error instanceof RecordedTableError || error instanceof SpaceError || error instanceof SyntaxError)
+      throw new CliError('usage', `${path}: ${error.message}`)
+    throw error
+  }
+}
+
+/** One architecture step after each weight step, until the budget is spent: a benchmark has no weights to train. */
+function createConfig(benchmark: RecordedBenchmark, strategy: string, budget: number, sets: readonly string[]) {
+  const { space } = benchmark
+  return (seed: number): SearchConfig => {
+    const config: Record<string, unknown> = {
+      space: structuredClone(resolveSpaceConfig(space)),
+      dataset: { name: 'recorded' },
+      latency: { targetMs: 1, table: { name: 'macs' }, loss: { kind: 'none' } },
+      seed,
+      strategy: {
+        name: strategy,
+        warmupSteps: 0,
+        archEvery: 1,
+        evaluateEvery: budget,
+        ...(strategy === 'proxyless-r' && { reward: { kind: 'accuracy' }, learningRate: 0.1 }),
+      },
+      training: { steps: budget },
+      tasks: { weightSteps: 1, architectureSteps: 1 },
+    }
+    assignFields(config, sets, 'strategy.learningRate=0.1')
+    const parsed = searchConfigSchema.safeParse(config)
+    if (parsed.success) return parsed.data
+    throw new CliError('usage', 'the settings of the search are not valid', fieldErrors(parsed.error))
+  }
+}
+
+/** Throws CliError `usage`. */
+function parseMarks(text: string | undefined, budget: number): number[] {
+  if (text === undefined) {
+    const step = Math.max(1, Math.round(budget / DEFAULT_MARKS))
+    const marks = Array.from({ length: Math.floor(budget / step) }, (_, index) => (index + 1) * step)
+    return [...new Set([...marks.filter((mark) => mark < budget), budget])]
+  }
+  const marks = text.split(',').map((part) => numberIn('at', part.trim(), 1, budget, true))
+  return [...new Set(marks)].toSorted((a, b) => a - b)
+}
+
+const percent = (share: number | null) => (share === null ? '–' : `${(share * PERCENT).toFixed(2)} %`)
+
+function renderSimulated(result: Simulated): string {
+  const rows = result.curve.map(({ evaluations, valid, test, testQ1, testQ3, medianRank }) => [
+    String(evaluations),
+    percent(valid),
+    percent(test),
+    test === null ? '' : `${percent(testQ1)} to ${percent(testQ3)}`,
+    String(medianRank),
+  ])
+  const optimum =
+    result.evaluationsToOptimum === null
+      ? 'no seed evaluated the best of all'
+      : `${Math.round(result.optimumShare * result.seeds)} of ${result.seeds} seeds evaluated the best of all, after ${result.evaluationsToOptimum} evaluations (median)`
+  return [
+    `${result.strategy} on ${result.benchmark}: ${result.seeds} seeds, ${result.agents} ${result.agents === 1 ? 'agent' : 'agents'}, ${result.of} architectures`,
+    '',
+    renderTable(
+      [
+        { title: 'evaluations', align: 'right' },
+        { title: 'best evaluated', align: 'right' },
+        { title: 'its test', align: 'right' },
+        { title: 'quartiles' },
+        { title: 'rank of the derived', align: 'right' },
+      ],
+      rows,
+    ),
+    '',
+    `regret of the derived architecture ${percent(result.regret)} (mean); ${optimum}`,
+  ].join('\n')
+}
+
+/** Throws CliError `usage` for a name that ends otherwise. */
+async function drawCurve(path: string, result: Simulated): Promise<void> {
+  const { scatterSvg } = await import('../plots/scatter.ts')
+  const line = (name: string, valueOf: (point: Simulated['curve'][number]) => number | null, isDashed = false) => ({
+    name,
+    isDashed,
+    points: result.curve.flatMap((point) => {
+      const value = valueOf(point)
+      return value === null ? [] : [{ x: point.evaluations, y: value * PERCENT }]
+    }),
+  })
+  const hasTest = result.curve.every(({ test }) => test !== null)
+  const svg = scatterSvg({
+    title: `${result.strategy}, ${result.seeds} seeds`,
+    x: { label: 'evaluations' },
+    y: { label: 'accuracy of the best so far, %' },
+    series: [],
+    lines: [
+      line('as the search is shown', ({ valid }) => valid, hasTest),
+      ...(hasTest ? [line('on other images', ({ test }) => test)] : []),
+    ],
+  })
+  if (path.endsWith('.png')) writeFileSync(path, await (await import('../plots/png.ts')).pngOf(svg))
+  else writeFileSync(path, svg)
+}
+
+function createSimulateCommand(terminal: Terminal): CommandDef {
+  return defineCommand({
+    meta: {
+      name: 'simulate',
+      description: 'Run a strategy on recorded trainings, with many seeds, and say how good what it finds is. Needs no coordinator.',
+    },
+    args: {
+      ...simulateFlags,
+      json: { type: 'boolean', description: 'print the results as JSON' },
+    },
+    async run({ args, rawArgs }) {
+      const seeds = numberIn('seeds', args.seeds, 1, MAX_SEEDS, true)
+      const budget = numberIn('budget', args.budget, 1, MAX_BUDGET, true)
+      const agents = numberIn('agents', args.agents, 1, MAX_AGENTS, true)
+      const marks = parseMarks(args.at, budget)
+      const { plot } = args
+      if (plot !== undefined && !/\.(svg|png)$/.test(plot))
+        throw new CliError('usage', `expected --plot to end in .svg or .png, got ${plot}`)
+      const benchmark = openBenchmark(args.recorded, args.space, args.metric)
+      const configOf = createConfig(benchmark, args.strategy, budget, repeatedValues(rawArgs, simulateFlags, 'set'))
+      const startMs = performance.now()
+      try {
+        const result = simulateSeeds({
+          benchmark,
+          configOf,
+          seeds: Array.from({ length: seeds }, (_, index) => index + 1),
+          agents,
+          budget,
+          marks,
+          onSeed(seed, { found, evaluations }) {
+            const seconds = ((performance.now() - startMs) / 1000).toFixed(1)
+            terminal.note(`seed ${seed} of ${seeds}  ${evaluations} evaluations  rank ${found.at(-1)?.rank ?? '–'}  (${seconds} s)`)
+          },
+        })
+        if (plot !== undefined) await drawCurve(plot, result)
+        printResult(terminal, args.json === true, result, () => renderSimulated(result))
+      } catch (error) {
+        if (error instanceof SimulationError) throw new CliError('conflict', error.message)
+        if (error instanceof ProblemError) throw new CliError('usage', error.message, error.errors)
+        throw error
+      }
+    },
+  }) as CommandDef
+}
+
+export { createSimulateCommand }

@@ -1,0 +1,147 @@
+// The same search on the same recorded trainings with many seeds: how good what it has found is, by how much was evaluated.
+
+import { median, quantile } from '../latency-lut/table/robust.ts'
+import type { SearchConfig } from '../protocol/index.ts'
+import type { Path } from '../search-space/index.ts'
+import { createRanking, type Recorded, type RecordedBenchmark } from './recorded-benchmark.ts'
+import { simulateSearch } from './simulate-search.ts'
+
+type SeedsOptions = {
+  readonly benchmark: RecordedBenchmark
+  configOf(seed: number): SearchConfig
+  readonly seeds: readonly number[]
+  readonly agents: number
+  /** Evaluations of each search, at most. */
+  readonly budget: number
+  /** Numbers of evaluations at which results are looked at, rising. */
+  readonly marks: readonly number[]
+  readonly onSeed?: (seed: number, result: SeedResult) => void
+}
+
+/** Of one seed, after so many evaluations. */
+type Found = {
+  readonly evaluations: number
+  /** Of the best that was evaluated, by what the search was shown; 0 to 1. */
+  readonly valid: number
+  readonly test: number | null
+  /** Of what the search would derive. */
+  readonly rank: number
+  readonly derivedValid: number
+}
+
+type SeedResult = { readonly found: readonly Found[]; readonly evaluations: number; readonly toOptimum: number | null }
+
+type CurvePoint = {
+  readonly evaluations: number
+  /** Medians over the seeds: the best that was evaluated, as the search was shown it and on other images; 0 to 1. */
+  readonly valid: number
+  readonly test: number | null
+  readonly testQ1: number | null
+  readonly testQ3: number | null
+  /** Of what the search would derive, among all that have a record; the best has rank 1. */
+  readonly medianRank: number
+}
+
+type Simulated = {
+  readonly benchmark: string
+  readonly strategy: string
+  readonly budget: number
+  readonly seeds: number
+  readonly agents: number
+  /** Evaluations that the searches made, on average: a strategy may end before its budget is spent. */
+  readonly samples: number
+  readonly of: number
+  readonly curve: readonly CurvePoint[]
+  /** At the end. */
+  readonly medianRank: number
+  readonly ranks: readonly number[]
+  /** Mean of what the derived architecture is short of the best, as the search is shown it; 0 to 1. */
+  readonly regret: number
+  /** Share of the seeds that evaluated the best, and the median number of evaluations of those until then. */
+  readonly optimumShare: number
+  readonly evaluationsToOptimum: number | null
+}
+
+const mean = (values: readonly number[]) => values.reduce((sum, value) => sum + value, 0) / values.length
+
+function recordOf(benchmark: RecordedBenchmark, path: Path): Recorded {
+  const recorded = benchmark.read(path)
+  if (recorded === 'not-recorded') throw new Error(`no record of ${path.join(' ')}, which was evaluated`)
+  return recorded
+}
+
+/** Throws SimulationError, and ProblemError where the configuration does not fit. */
+function simulateSeeds(options: SeedsOptions): Simulated {
+  const { benchmark, configOf, seeds, agents, budget, marks, onSeed } = options
+  const ranking = createRanking(benchmark)
+  const results = seeds.map((seed): SeedResult => {
+    const left = [...marks]
+    const found: Found[] = []
+    let best: Recorded | null = null
+    let looked = 0
+    let toOptimum: number | null = null
+    const lookAt = (evaluations: number, derive: () => number[]) => {
+      if (!best) return
+      const path = derive()
+      const derived = benchmark.read(path)
+      found.push({
+        evaluations,
+        valid: mean(best.accuracies),
+        test: best.test,
+        rank: ranking.rankOf(path),
+        derivedValid: derived === 'not-recorded' ? 0 : mean(derived.accuracies),
+      })
+    }
+    const { evaluated, derive } = simulateSearch({
+      benchmark,
+      config: configOf(seed),
+      agents,
+      budget,
+      onStep(paths, deriveNow) {
+        for (; looked < paths.length; looked++) {
+          const recorded = recordOf(benchmark, paths[looked] as Path)
+          if (!best || mean(recorded.accuracies) > mean(best.accuracies)) best = recorded
+          if (toOptimum === null && mean(recorded.accuracies) === ranking.best) toOptimum = looked + 1
+        }
+        while (left[0] !== undefined && paths.length >= left[0]) lookAt(left.shift() as number, deriveNow)
+      },
+    })
+    // A search that ended early has found what it has found.
+    for (const mark of left) lookAt(mark, derive)
+    const result = { found, evaluations: evaluated.length, toOptimum }
+    onSeed?.(seed, result)
+    return result
+  })
+  const curve = marks.map((evaluations, index): CurvePoint => {
+    const at = results.map(({ found }) => found[index] as Found)
+    const tests = at.flatMap(({ test }) => test ?? [])
+    const hasTests = tests.length === at.length
+    return {
+      evaluations,
+      valid: median(at.map(({ valid }) => valid)),
+      test: hasTests ? median(tests) : null,
+      testQ1: hasTests ? quantile(tests, 0.25) : null,
+      testQ3: hasTests ? quantile(tests, 0.75) : null,
+      medianRank: median(at.map(({ rank }) => rank)),
+    }
+  })
+  const last = results.map(({ found }) => found.at(-1) as Found)
+  const optima = results.flatMap(({ toOptimum }) => toOptimum ?? [])
+  return {
+    benchmark: benchmark.name,
+    strategy: configOf(seeds[0] as number).strategy.name,
+    budget,
+    seeds: seeds.length,
+    agents,
+    samples: mean(results.map(({ evaluations }) => evaluations)),
+    of: ranking.count,
+    curve,
+    medianRank: median(last.map(({ rank }) => rank)),
+    ranks: last.map(({ rank }) => rank),
+    regret: mean(last.map(({ derivedValid }) => ranking.best - derivedValid)),
+    optimumShare: optima.length / results.length,
+    evaluationsToOptimum: optima.length > 0 ? median(optima) : null,
+  }
+}
+
+export { type CurvePoint, type SeedResult, type Simulated, simulateSeeds }
