@@ -5,7 +5,7 @@
 
 const convolutionGeometry = ['batch', 'ih', 'iw', 'ic', 'oh', 'ow', 'oc', 'kernel', 'stride', 'top', 'left'] as const
 const depthwiseGeometry = ['batch', 'ih', 'iw', 'channels', 'oh', 'ow', 'kernel', 'stride', 'top', 'left'] as const
-const forwardAddresses = ['x', 'filter', 'y', 'norm', 'relu6', 'sums', 'scratch'] as const
+const forwardAddresses = ['x', 'filter', 'y', 'norm', 'relu6', 'moments', 'scratch'] as const
 const gradientAddresses = [
   ...(['x', 'norm', 'relu6', 'y', 'dy', 'coefficients', 'yRelu6'] as const),
   ...(['filter', 'dfilter', 'dx', 'sums', 'scratch'] as const),
@@ -15,7 +15,7 @@ const normAddresses = ['mean', 'variance', 'gamma', 'beta'] as const
 const kernelSignatures = {
   averagePositions: ['x', 'y', 'batch', 'positions', 'channels'],
   averagePositionsGradient: ['dy', 'dx', 'batch', 'positions', 'channels'],
-  channelStatistics: ['x', 'mean', 'variance', 'scratch', 'rows', 'channels'],
+  channelStatistics: ['x', 'mean', 'variance', 'moments', 'rows', 'channels'],
   convolutionScratchBytes: ['ic', 'oh', 'ow', 'oc', 'kernel'],
   convolve: [...forwardAddresses, ...convolutionGeometry],
   convolveGradient: [...gradientAddresses, ...convolutionGeometry],
@@ -24,7 +24,7 @@ const kernelSignatures = {
   depthwiseScratchBytes: ['ih', 'iw', 'oh', 'ow', 'channels', 'kernel', 'stride'],
   dot: ['a', 'b', 'count'],
   finishGradient: ['sums', 'norm', 'variance', 'coefficients', 'dgamma', 'dbeta', 'rows', 'channels', 'epsilon'],
-  finishStatistics: ['sums', 'shift', 'mean', 'variance', 'rows', 'channels'],
+  finishMoments: ['moments', 'mean', 'variance', 'channels'],
   maxPoolGradient: ['x', 'dy', 'dx', 'batch', 'ih', 'iw', 'channels', 'oh', 'ow', 'kernel', 'stride', 'top', 'left'],
   normalise: ['x', ...normAddresses, 'y', 'scratch', 'rows', 'channels', 'epsilon', 'relu6'],
   normaliseGradient: [

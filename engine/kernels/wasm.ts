@@ -149,7 +149,9 @@ const BYTES = Float32Array.BYTES_PER_ELEMENT
 /** Vectors that `norm`, `coefficients` and `sums` hold; see assembly/convolution.ts. */
 const NORM_VECTORS = 3
 const COEFFICIENT_VECTORS = 5
-const SUM_VECTORS = 3
+const SUM_VECTORS = 2
+/** Of v128, which memory is read in. */
+const ALIGNMENT = 16
 /** 0 stands for what is not there or not wanted. */
 const NONE = 0
 
@@ -190,6 +192,15 @@ const depthwise: ConvolutionKind = {
   scratchBytes: (g, module) => module.depthwiseScratchBytes(g),
 }
 
+/** Bytes of `moments`; see assembly/moments.ts. */
+function momentBytes(channels: number): number {
+  return 7 * channels * BYTES + 2 * Int32Array.BYTES_PER_ELEMENT
+}
+
+function aligned(bytes: number): number {
+  return Math.ceil(bytes / ALIGNMENT) * ALIGNMENT
+}
+
 /** Writes the vectors of a batch-norm to `target`; NONE where there is none. */
 function placeNorm(inputs: Partial<NormVectors>, epsilon: number, target: number, { module, at }: Workspace): number {
   const { mean, variance, gamma, beta } = inputs
@@ -210,17 +221,16 @@ function runConvolution(kind: ConvolutionKind) {
     if (inputs.mean && kind === dense && (kernel > 1 || stride > 1)) {
       throw new Error(`${kind.name}: a norm is applied in front of 1×1 convolutions of stride 1 only`)
     }
-    const moments = statistics ? { mean: make([g.oc]), variance: make([g.oc]) } : undefined
-    const vectorBytes = (NORM_VECTORS * g.ic + SUM_VECTORS * g.oc) * BYTES
+    const made = statistics ? { mean: make([g.oc]), variance: make([g.oc]) } : undefined
+    const vectorBytes = aligned(NORM_VECTORS * g.ic * BYTES + momentBytes(g.oc))
     const start = scratch(vectorBytes + kind.scratchBytes(g, module))
     const norm = placeNorm(inputs, epsilon, start, workspace)
-    const sums = moments ? start + NORM_VECTORS * g.ic * BYTES : NONE
-    const addresses = { x: at(x), filter: at(filter), y: at(y), norm, sums, scratch: start + vectorBytes }
+    const moments = made ? start + NORM_VECTORS * g.ic * BYTES : NONE
+    const addresses = { x: at(x), filter: at(filter), y: at(y), norm, moments, scratch: start + vectorBytes }
     module[kind.forward]({ ...addresses, ...g, relu6: relu6 ? 1 : 0 })
-    if (!moments) return [y]
-    const shift = sums + 2 * g.oc * BYTES
-    const { mean, variance } = moments
-    module.finishStatistics({ sums, shift, mean: at(mean), variance: at(variance), rows: elementCount(y) / g.oc, channels: g.oc })
+    if (!made) return [y]
+    const { mean, variance } = made
+    module.finishMoments({ moments, mean: at(mean), variance: at(variance), channels: g.oc })
     return [y, mean, variance]
   }
 }
@@ -248,7 +258,7 @@ function runConvolutionGradient(kind: ConvolutionKind, padding: Padding = centre
     const g = geometry(inputShape, dy.shape, kernel, stride, padding)
     const dx = wantInput ? make(inputShape) : undefined
     const dfilter = wantFilter ? make(filter.shape) : undefined
-    const vectorBytes = (NORM_VECTORS + SUM_VECTORS) * g.ic * BYTES
+    const vectorBytes = aligned((NORM_VECTORS + SUM_VECTORS) * g.ic * BYTES)
     const made = dx && variance ? makeNormGradients(g.ic, workspace) : undefined
     const start = scratch(vectorBytes + kind.scratchBytes(g, module))
     const norm = placeNorm(inputs, epsilon, start, workspace)
@@ -349,8 +359,8 @@ function batchNormTrain(inputs: NormaliseInputs, attributes: NormaliseAttributes
   const mean = make([channels])
   const variance = make([channels])
   const rows = elementCount(x) / channels
-  const sums = scratch(SUM_VECTORS * channels * BYTES)
-  module.channelStatistics({ x: at(x), mean: at(mean), variance: at(variance), scratch: sums, rows, channels })
+  const moments = scratch(momentBytes(channels))
+  module.channelStatistics({ x: at(x), mean: at(mean), variance: at(variance), moments, rows, channels })
   return [batchNormApply({ ...inputs, mean, variance }, attributes, workspace), mean, variance]
 }
 

@@ -49,7 +49,7 @@ const geometry = fc.record({
   width: fc.integer({ min: 1, max: 11 }),
   channels: fc.integer({ min: 1, max: 13 }),
   kernel: fc.integer({ min: 1, max: 7 }),
-  stride: fc.constantFrom(1, 2),
+  stride: fc.constantFrom(1, 2, 2, 3, 4),
 })
 
 /** Ours pad around a centre, which even kernels do not have. */

@@ -1,12 +1,13 @@
-// Depthwise convolution (multiplier 1) and its two gradients, NHWC, kernels 1 to 7, strides 1 and 2. Four channels of
-// one image at a time are unpacked to a zero-padded plane, worked on there (planes.ts) and written back. With stride 2 a
-// plane keeps even and odd columns apart, so that the inner loops only ever see stride 1:
+// Depthwise convolution (multiplier 1) and its two gradients, NHWC, kernels 1 to 7, any stride. Four channels of
+// one image at a time are unpacked to a zero-padded plane, worked on there (planes.ts) and written back. With stride s a
+// plane keeps the columns of each remainder by s apart, so that the inner loops only ever see stride 1:
 //   y[oy, ox]   = sum_ky sum_u  plane[oy * s + ky, phase][ox + u] * filter[ky, u * s + phase]    for each column phase
 //   dx[iy, ix]  = the same with dy as the plane and every s-th tap, flipped; one pass for each phase of (iy, ix)
 
 // A batch-norm in front of the convolution or behind it is taken over as planes are unpacked and packed; `norm`,
-// `coefficients` and `sums` are as in convolution.ts.
+// `coefficients`, `moments` and `sums` are as in convolution.ts.
 
+import { addPlane, clearMoments, endPlanes } from './moments';
 import { addTo, clampToSix, read, throughRelu6, write } from './normalised';
 import { correlate, sumTaps } from './planes';
 import { loadLanes, madd, storeLanes, zeros } from './simd';
@@ -38,7 +39,10 @@ export function depthwiseScratchBytes(
 // @ts-ignore: decorator
 @inline
 function columnOffset(column: i32, stride: i32, phaseBytes: i32): i32 {
-  return stride == 1 ? column << 4 : (column & 1) * phaseBytes + ((column >> 1) << 4);
+  if (stride == 1) return column << 4;
+  if (stride == 2) return (column & 1) * phaseBytes + ((column >> 1) << 4);
+  const place = column / stride;
+  return (column - place * stride) * phaseBytes + (place << 4);
 }
 
 /** Copies four channels of an image into the interior of a plane. */
@@ -111,12 +115,14 @@ function unpackImage(
 ): void {
   if (norm && lanes == 4) {
     if (stride == 1) unpackNormalised(4, image, norm, relu6, pixel, height, width, plane, rowStride, phaseBytes, left, 1);
-    else unpackNormalised(4, image, norm, relu6, pixel, height, width, plane, rowStride, phaseBytes, left, 2);
+    else if (stride == 2) unpackNormalised(4, image, norm, relu6, pixel, height, width, plane, rowStride, phaseBytes, left, 2);
+    else unpackNormalised(4, image, norm, relu6, pixel, height, width, plane, rowStride, phaseBytes, left, stride);
   } else if (norm) {
     unpackNormalised(lanes, image, norm, relu6, pixel, height, width, plane, rowStride, phaseBytes, left, stride);
   } else if (lanes == 4) {
     if (stride == 1) unpackPlain(4, image, pixel, height, width, plane, rowStride, phaseBytes, left, 1);
-    else unpackPlain(4, image, pixel, height, width, plane, rowStride, phaseBytes, left, 2);
+    else if (stride == 2) unpackPlain(4, image, pixel, height, width, plane, rowStride, phaseBytes, left, 2);
+    else unpackPlain(4, image, pixel, height, width, plane, rowStride, phaseBytes, left, stride);
   } else {
     unpackPlain(lanes, image, pixel, height, width, plane, rowStride, phaseBytes, left, stride);
   }
@@ -228,45 +234,6 @@ function packImage(
   }
 }
 
-/** Adds a plane's statistics: sum of v - shift and of its square. */
-function sumPlane(
-  plane: usize,
-  planeColumns: i32,
-  shiftAt: usize,
-  sums: usize,
-  lanes: i32,
-  pixel: i32,
-  rows: i32,
-  columns: i32,
-): void {
-  const shift = loadLanes(shiftAt, lanes);
-  // Two of each: one sum alone would wait for its own last addition.
-  let sum = zeros();
-  let squares = zeros();
-  let oddSum = zeros();
-  let oddSquares = zeros();
-  for (let y = 0; y < rows; y++) {
-    let source = plane + ((y * planeColumns) << 4);
-    let left = columns;
-    for (; left >= 2; left -= 2) {
-      const d = f32x4.sub(v128.load(source), shift);
-      const odd = f32x4.sub(v128.load(source, 16), shift);
-      sum = f32x4.add(sum, d);
-      squares = madd(d, d, squares);
-      oddSum = f32x4.add(oddSum, odd);
-      oddSquares = madd(odd, odd, oddSquares);
-      source += 32;
-    }
-    if (left) {
-      const d = f32x4.sub(v128.load(source), shift);
-      sum = f32x4.add(sum, d);
-      squares = madd(d, d, squares);
-    }
-  }
-  addTo(sums, f32x4.add(sum, oddSum), lanes);
-  addTo(sums + pixel, f32x4.add(squares, oddSquares), lanes);
-}
-
 /** Adds the sums of a batch-norm's gradient: of dz and dz * (x - mean), with dy in a plane and x in an image. */
 // @ts-ignore: decorator
 @inline
@@ -354,7 +321,7 @@ export function depthwise(
   y: usize,
   norm: usize,
   relu6: i32,
-  sums: usize,
+  moments: usize,
   scratch: usize,
   batch: i32,
   ih: i32,
@@ -373,8 +340,7 @@ export function depthwise(
   const planeBytes = (oh * stride + kernel) * rowStride;
   const out = scratch + planeBytes;
   const taps = out + ((oh * ow) << 4);
-  const shift = sums + 2 * pixel;
-  if (sums) memory.fill(sums, 0, 2 * pixel);
+  if (moments) clearMoments(moments, channels);
   // Once: the borders stay zero, the interior is written anew each time.
   memory.fill(scratch, 0, planeBytes);
   let phaseTaps = taps;
@@ -411,11 +377,9 @@ export function depthwise(
       const target = y + image * oh * ow * pixel + offset;
       if (lanes == 4) packImage(out, ow, 4, target, pixel, ow * pixel, oh, ow);
       else packImage(out, ow, lanes, target, pixel, ow * pixel, oh, ow);
-      if (sums) {
-        if (image == 0) storeLanes(shift + offset, v128.load(out), lanes);
-        sumPlane(out, ow, shift + offset, sums + offset, lanes, pixel, oh, ow);
-      }
+      if (moments) addPlane(out, moments, channels, channel, lanes, oh * ow);
     }
+    if (moments) endPlanes(moments, channels, oh * ow);
   }
 }
 

@@ -11,5 +11,6 @@ export {
   sgdStep,
   sum,
 } from './elementwise';
-export { finishGradient, finishStatistics, prepareNorm } from './normalised';
+export { finishMoments } from './moments';
+export { finishGradient, prepareNorm } from './normalised';
 export { maxPoolGradient } from './pooling';

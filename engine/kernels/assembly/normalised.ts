@@ -236,9 +236,10 @@ export function finishGradient(
   }
 }
 
+/** Adds to sums[2, channels] the sum of x - shift and of its square; see moments.ts. */
 // @ts-ignore: decorator
 @inline
-function sumColumn(lanes: i32, source: usize, shiftAt: usize, sums: usize, rows: i32, stride: i32): void {
+export function sumColumn(lanes: i32, source: usize, shiftAt: usize, sums: usize, rows: i32, stride: i32): void {
   const shift = read(shiftAt, lanes);
   let sum = zeros();
   let squares = zeros();
@@ -250,36 +251,4 @@ function sumColumn(lanes: i32, source: usize, shiftAt: usize, sums: usize, rows:
   }
   addTo(sums, sum, lanes);
   addTo(sums + stride, squares, lanes);
-}
-
-/**
- * Adds to sums[2, channels] the sum of x - shift and of its square. With the first row as shift, a few deviations from the
- * mean at most, the difference of squares loses no precision to a large mean. Each few rows are summed by themselves
- * before they are added: short float32 sums lose less.
- */
-export function sumRows(x: usize, shift: usize, sums: usize, rows: i32, channels: i32): void {
-  const stride = channels << 2;
-  const whole = stride & ~15;
-  const tail = channels & 3;
-  for (let first = 0; first < rows; first += ROWS) {
-    const count = min(ROWS, rows - first);
-    const start = x + first * stride;
-    for (let c = 0; c < whole; c += 16) sumColumn(4, start + c, shift + c, sums + c, count, stride);
-    if (tail) sumColumn(tail, start + whole, shift + whole, sums + whole, count, stride);
-  }
-}
-
-/** Mean and biased variance from what `sumRows` left. */
-export function finishStatistics(sums: usize, shift: usize, mean: usize, variance: usize, rows: i32, channels: i32): void {
-  const bytes = channels << 2;
-  const share = f32x4.splat(<f32>1 / <f32>rows);
-  for (let c = 0; c < bytes; c += 16) {
-    const lanes = min(4, (bytes - c) >> 2);
-    const shifted = f32x4.mul(loadLanes(sums + c, lanes), share);
-    const squares = f32x4.mul(loadLanes(sums + bytes + c, lanes), share);
-    const biased = f32x4.sub(squares, f32x4.mul(shifted, shifted));
-    storeLanes(mean + c, f32x4.add(shifted, loadLanes(shift + c, lanes)), lanes);
-    // Not below zero by rounding; a NaN stays one.
-    storeLanes(variance + c, f32x4.pmax(biased, zeros()), lanes);
-  }
 }
