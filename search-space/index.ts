@@ -15,6 +15,21 @@ export { type FixedNetwork, fixedNetworkSchema } from './fixed-network-config.ts
 export { elementCount, initialWeights } from './initialise.ts'
 export { latencyKey, type LatencyOperation } from './latency-key.ts'
 export type { Layer, LayerGraph, MixedLayer, PrimitiveLayer, Shape, WeightSpec } from './layer-graph.ts'
+export {
+  layerCosts,
+  layerExamples,
+  layerInputs,
+  type LayerKind,
+  layerKinds,
+  type LayerOf,
+  layerShape,
+  layerWeights,
+  type WeightName,
+} from './layers/index.ts'
+export { type Activation, activations } from './layers/activation.ts'
+export { LayerGraphError } from './layers/layer.ts'
+export { poolPadding } from './layers/pool.ts'
+export { RefusedLayerError } from './layers/refusal.ts'
 export { presetNames, presets } from './mbconv-config.ts'
 export { mostProbablePaths, mostProbableWithin, type ProbablePath } from './most-probable.ts'
 export { fromNetConfig, type NetConfig, toNetConfig } from './net-config.ts'

@@ -5,9 +5,9 @@
 
 const convolutionGeometry = ['batch', 'ih', 'iw', 'ic', 'oh', 'ow', 'oc', 'kernel', 'stride', 'top', 'left'] as const
 const depthwiseGeometry = ['batch', 'ih', 'iw', 'channels', 'oh', 'ow', 'kernel', 'stride', 'top', 'left'] as const
-const forwardAddresses = ['x', 'filter', 'y', 'norm', 'relu6', 'moments', 'scratch'] as const
+const forwardAddresses = ['x', 'filter', 'y', 'norm', 'activation', 'moments', 'scratch'] as const
 const gradientAddresses = [
-  ...(['x', 'norm', 'relu6', 'y', 'dy', 'coefficients', 'yRelu6'] as const),
+  ...(['x', 'norm', 'activation', 'y', 'dy', 'coefficients', 'yActivation'] as const),
   ...(['filter', 'dfilter', 'dx', 'sums', 'scratch'] as const),
 ] as const
 const normAddresses = ['mean', 'variance', 'gamma', 'beta'] as const
@@ -15,6 +15,7 @@ const normAddresses = ['mean', 'variance', 'gamma', 'beta'] as const
 const kernelSignatures = {
   averagePositions: ['x', 'y', 'batch', 'positions', 'channels'],
   averagePositionsGradient: ['dy', 'dx', 'batch', 'positions', 'channels'],
+  clampGradient: ['x', 'dy', 'dx', 'count', 'activation'],
   channelStatistics: ['x', 'mean', 'variance', 'moments', 'rows', 'channels'],
   convolutionScratchBytes: ['ic', 'oh', 'ow', 'oc', 'kernel'],
   convolve: [...forwardAddresses, ...convolutionGeometry],
@@ -26,13 +27,12 @@ const kernelSignatures = {
   finishGradient: ['sums', 'norm', 'variance', 'coefficients', 'dgamma', 'dbeta', 'rows', 'channels', 'epsilon'],
   finishMoments: ['moments', 'mean', 'variance', 'channels'],
   maxPoolGradient: ['x', 'dy', 'dx', 'batch', 'ih', 'iw', 'channels', 'oh', 'ow', 'kernel', 'stride', 'top', 'left'],
-  normalise: ['x', ...normAddresses, 'y', 'scratch', 'rows', 'channels', 'epsilon', 'relu6'],
+  normalise: ['x', ...normAddresses, 'y', 'scratch', 'rows', 'channels', 'epsilon', 'activation'],
   normaliseGradient: [
     ...(['x', 'dy', ...normAddresses, 'dx', 'coefficients', 'dgamma', 'dbeta', 'scratch'] as const),
-    ...(['rows', 'channels', 'epsilon', 'relu6'] as const),
+    ...(['rows', 'channels', 'epsilon', 'activation'] as const),
   ],
   prepareNorm: [...normAddresses, 'norm', 'channels', 'epsilon'],
-  relu6Gradient: ['x', 'dy', 'dx', 'count'],
   sgdStep: [
     ...(['weight', 'velocity', 'gradient', 'newWeight', 'newVelocity', 'count'] as const),
     ...(['learningRate', 'momentum', 'nesterov', 'weightDecay'] as const),

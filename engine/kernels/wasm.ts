@@ -4,7 +4,14 @@
 import * as tf from '@tensorflow/tfjs-core'
 
 import type { KernelModule } from './module.ts'
-import { kernelNames, type NormaliseAttributes, type NormaliseGradAttributes, type SgdAttributes } from './operations.ts'
+import {
+  type ClampActivation,
+  type FusedActivation,
+  kernelNames,
+  type NormaliseAttributes,
+  type NormaliseGradAttributes,
+  type SgdAttributes,
+} from './operations.ts'
 import { centredPadding } from './padding.ts'
 import { computeLoss } from './softmax-cross-entropy.ts'
 
@@ -152,6 +159,8 @@ const COEFFICIENT_VECTORS = 5
 const SUM_VECTORS = 2
 /** Of v128, which memory is read in. */
 const ALIGNMENT = 16
+/** Numbers of activations; see assembly/normalised.ts. */
+const activationNumbers = { none: 0, relu6: 1, relu: 2 } as const satisfies Record<FusedActivation, number>
 /** 0 stands for what is not there or not wanted. */
 const NONE = 0
 
@@ -214,7 +223,7 @@ function runConvolution(kind: ConvolutionKind) {
   return (inputs: ConvolutionInputs, attributes: ConvolutionAttributes, workspace: Workspace): tf.TensorInfo[] => {
     const { module, at, make, scratch } = workspace
     const { x, filter } = inputs
-    const { stride, statistics, epsilon, relu6 } = attributes
+    const { stride, statistics, epsilon, activation } = attributes
     const kernel = kind.kernelOf(filter.shape, kind.name)
     const y = make(outputShape(x.shape, kind.outputChannels(x.shape, filter.shape), stride))
     const g = geometry(x.shape, y.shape, kernel, stride, centred)
@@ -227,7 +236,7 @@ function runConvolution(kind: ConvolutionKind) {
     const norm = placeNorm(inputs, epsilon, start, workspace)
     const moments = made ? start + NORM_VECTORS * g.ic * BYTES : NONE
     const addresses = { x: at(x), filter: at(filter), y: at(y), norm, moments, scratch: start + vectorBytes }
-    module[kind.forward]({ ...addresses, ...g, relu6: relu6 ? 1 : 0 })
+    module[kind.forward]({ ...addresses, ...g, activation: activationNumbers[activation] })
     if (!made) return [y]
     const { mean, variance } = made
     module.finishMoments({ moments, mean: at(mean), variance: at(variance), channels: g.oc })
@@ -244,7 +253,7 @@ type GradientInputs = Omit<ConvolutionInputs, 'x'> & {
 type GradientAttributes = NormaliseAttributes & {
   stride: number
   inputShape: readonly number[]
-  outputRelu6: boolean
+  outputActivation: FusedActivation
   wantInput: boolean
   wantFilter: boolean
 }
@@ -253,7 +262,7 @@ function runConvolutionGradient(kind: ConvolutionKind, padding: Padding = centre
   return (inputs: GradientInputs, attributes: GradientAttributes, workspace: Workspace): tf.TensorInfo[] => {
     const { module, at, make, scratch } = workspace
     const { x, filter, dy, y, coefficients, variance } = inputs
-    const { stride, inputShape, epsilon, relu6, outputRelu6, wantInput, wantFilter } = attributes
+    const { stride, inputShape, epsilon, activation, outputActivation, wantInput, wantFilter } = attributes
     const kernel = kind.kernelOf(filter.shape, kind.name)
     const g = geometry(inputShape, dy.shape, kernel, stride, padding)
     const dx = wantInput ? make(inputShape) : undefined
@@ -268,11 +277,11 @@ function runConvolutionGradient(kind: ConvolutionKind, padding: Padding = centre
       ...g,
       x: pointer(x),
       norm,
-      relu6: relu6 ? 1 : 0,
+      activation: activationNumbers[activation],
       y: pointer(y),
       dy: at(dy),
       coefficients: pointer(coefficients),
-      yRelu6: outputRelu6 ? 1 : 0,
+      yActivation: activationNumbers[outputActivation],
       filter: at(filter),
       dfilter: pointer(dfilter),
       dx: pointer(dx),
@@ -325,13 +334,13 @@ function standardFilterGradient(kind: ConvolutionKind) {
   }
 }
 
-const plainGradient = { epsilon: 0, relu6: false, outputRelu6: false }
+const plainGradient = { epsilon: 0, activation: 'none', outputActivation: 'none' } as const
 
 type NormaliseInputs = { x: tf.TensorInfo; gamma: tf.TensorInfo; beta: tf.TensorInfo }
 
 function batchNormApply(
   { x, mean, variance, gamma, beta }: NormaliseInputs & Moments,
-  { epsilon, relu6 }: NormaliseAttributes,
+  { epsilon, activation }: NormaliseAttributes,
   { module, at, make, scratch }: Workspace,
 ): tf.TensorInfo {
   const y = make(x.shape)
@@ -347,7 +356,7 @@ function batchNormApply(
     rows: elementCount(x) / channels,
     channels,
     epsilon,
-    relu6: relu6 ? 1 : 0,
+    activation: activationNumbers[activation],
   })
   return y
 }
@@ -369,7 +378,7 @@ type NormGradientInputs = NormaliseInputs & Moments & { dy: tf.TensorInfo }
 function normaliseGradient(
   { x, dy, mean, variance, gamma, beta }: NormGradientInputs,
   dx: tf.TensorInfo | undefined,
-  { epsilon, relu6 }: NormaliseAttributes,
+  { epsilon, activation }: NormaliseAttributes,
   workspace: Workspace,
 ): NormGradientOutputs {
   const { module, at, scratch } = workspace
@@ -388,7 +397,7 @@ function normaliseGradient(
     rows: elementCount(x) / channels,
     channels,
     epsilon,
-    relu6: relu6 ? 1 : 0,
+    activation: activationNumbers[activation],
   })
   return made
 }
@@ -405,13 +414,13 @@ function batchNormGrad(inputs: NormGradientInputs, attributes: NormaliseGradAttr
   return [dx, dgamma, dbeta]
 }
 
-function relu6Grad(
+function clampGrad(
   { x, dy }: { x: tf.TensorInfo; dy: tf.TensorInfo },
-  _attributes: object,
+  { activation }: { activation: ClampActivation },
   { module, at, make }: Workspace,
 ): tf.TensorInfo {
   const dx = make(x.shape)
-  module.relu6Gradient({ x: at(x), dy: at(dy), dx: at(dx), count: elementCount(x) })
+  module.clampGradient({ x: at(x), dy: at(dy), dx: at(dx), count: elementCount(x), activation: activationNumbers[activation] })
   return dx
 }
 
@@ -511,6 +520,7 @@ const wasmKernels: Record<string, WasmKernel> = {
     [kernelNames.batchNormDefer]: batchNormDefer,
     [kernelNames.batchNormGrad]: batchNormGrad,
     [kernelNames.batchNormTrain]: batchNormTrain,
+    [kernelNames.clampGrad]: clampGrad,
     [kernelNames.convolve]: runConvolution(dense),
     [kernelNames.convolveDepthwise]: runConvolution(depthwise),
     [kernelNames.convolveDepthwiseGrad]: runConvolutionGradient(depthwise),
@@ -518,7 +528,6 @@ const wasmKernels: Record<string, WasmKernel> = {
     [kernelNames.dot]: dot,
     [kernelNames.globalAveragePool]: globalAveragePool,
     [kernelNames.globalAveragePoolGrad]: globalAveragePoolGrad,
-    [kernelNames.relu6Grad]: relu6Grad,
     [kernelNames.sgdStep]: sgdStep,
     [kernelNames.softmaxCrossEntropy]: softmaxCrossEntropy,
     [kernelNames.sum]: sum,

@@ -22,10 +22,10 @@ export function normalise(
   rows: i32,
   channels: i32,
   epsilon: f32,
-  relu6: i32,
+  activation: i32,
 ): void {
   prepareNorm(mean, variance, gamma, beta, scratch, channels, epsilon);
-  normaliseRows(x, y, scratch, rows, channels, relu6);
+  normaliseRows(x, y, scratch, rows, channels, activation);
 }
 
 /** coefficients [5, channels], dgamma and dbeta; `scratch` holds 2 vectors. With `dx` (or 0) the gradient as well. */
@@ -44,11 +44,11 @@ export function normaliseGradient(
   rows: i32,
   channels: i32,
   epsilon: f32,
-  relu6: i32,
+  activation: i32,
 ): void {
   prepareNorm(mean, variance, gamma, beta, coefficients, channels, epsilon);
   memory.fill(scratch, 0, channels << 3);
-  sumGradientRows(x, dy, coefficients, scratch, rows, channels, relu6);
+  sumGradientRows(x, dy, coefficients, scratch, rows, channels, activation);
   finishGradient(scratch, coefficients, variance, coefficients, dgamma, dbeta, rows, channels, epsilon);
-  if (dx) gradientRows(x, dy, dx, coefficients, rows, channels, relu6);
+  if (dx) gradientRows(x, dy, dx, coefficients, rows, channels, activation);
 }

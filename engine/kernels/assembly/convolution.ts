@@ -121,7 +121,7 @@ export function convolve(
   filter: usize,
   y: usize,
   norm: usize,
-  relu6: i32,
+  activation: i32,
   moments: usize,
   scratch: usize,
   batch: i32,
@@ -154,7 +154,7 @@ export function convolve(
   const chunk = chunkRows(ic, oc);
   for (let first = 0; first < rows; first += chunk) {
     const count = min(chunk, rows - first);
-    if (norm) normaliseRows(x, work, norm, count, ic, relu6);
+    if (norm) normaliseRows(x, work, norm, count, ic, activation);
     multiply(norm ? work : x, scratch, y, count, ic, oc);
     if (moments) addRows(y, moments, count, oc);
     x += (count * ic) << 2;
@@ -169,11 +169,11 @@ export function convolve(
 export function convolveGradient(
   x: usize,
   norm: usize,
-  relu6: i32,
+  activation: i32,
   y: usize,
   dy: usize,
   coefficients: usize,
-  yRelu6: i32,
+  yActivation: i32,
   filter: usize,
   dfilter: usize,
   dx: usize,
@@ -205,7 +205,7 @@ export function convolveGradient(
     const count = min(chunk, total - first);
     let g = dy;
     if (coefficients) {
-      gradientRows(y, dy, gradients, coefficients, count, oc, yRelu6);
+      gradientRows(y, dy, gradients, coefficients, count, oc, yActivation);
       g = gradients;
       y += (count * oc) << 2;
     }
@@ -215,7 +215,7 @@ export function convolveGradient(
         gatherPatches(x, patches, ih, iw, ic, oh, ow, kernel, stride, top, left);
         a = patches;
       } else if (norm) {
-        normaliseRows(x, patches, norm, count, ic, relu6);
+        normaliseRows(x, patches, norm, count, ic, activation);
         a = patches;
       }
       multiplyTransposed(a, g, dfilter, count, patch, oc);
@@ -223,7 +223,7 @@ export function convolveGradient(
     if (dx) {
       if (isPlain) {
         multiply(g, scratch, dx, count, oc, ic);
-        if (sums) sumGradientRows(x, dx, norm, sums, count, ic, relu6);
+        if (sums) sumGradientRows(x, dx, norm, sums, count, ic, activation);
         dx += (count * ic) << 2;
       } else {
         multiply(g, scratch, patches, count, oc, patch);

@@ -8,7 +8,7 @@
 // `coefficients`, `moments` and `sums` are as in convolution.ts.
 
 import { addPlane, clearMoments, endPlanes } from './moments';
-import { addTo, clampToSix, read, throughRelu6, write } from './normalised';
+import { addTo, clamp, limitOf, read, throughClamp, write } from './normalised';
 import { correlate, sumTaps } from './planes';
 import { loadLanes, madd, storeLanes, zeros } from './simd';
 
@@ -75,7 +75,7 @@ function unpackNormalised(
   lanes: i32,
   image: usize,
   norm: usize,
-  relu6: i32,
+  activation: i32,
   pixel: i32,
   height: i32,
   width: i32,
@@ -88,10 +88,11 @@ function unpackNormalised(
   const centre = read(norm, lanes);
   const scale = read(norm + pixel, lanes);
   const offset = read(norm + 2 * pixel, lanes);
+  const limit = limitOf(activation);
   for (let y = 0; y < height; y++) {
     for (let x = 0; x < width; x++) {
       const z = madd(f32x4.sub(read(image, lanes), centre), scale, offset);
-      v128.store(plane + columnOffset(x + left, stride, phaseBytes), relu6 ? clampToSix(z) : z);
+      v128.store(plane + columnOffset(x + left, stride, phaseBytes), activation ? clamp(z, limit) : z);
       image += pixel;
     }
     plane += rowStride;
@@ -102,7 +103,7 @@ function unpackNormalised(
 function unpackImage(
   image: usize,
   norm: usize,
-  relu6: i32,
+  activation: i32,
   lanes: i32,
   pixel: i32,
   height: i32,
@@ -114,11 +115,11 @@ function unpackImage(
   stride: i32,
 ): void {
   if (norm && lanes == 4) {
-    if (stride == 1) unpackNormalised(4, image, norm, relu6, pixel, height, width, plane, rowStride, phaseBytes, left, 1);
-    else if (stride == 2) unpackNormalised(4, image, norm, relu6, pixel, height, width, plane, rowStride, phaseBytes, left, 2);
-    else unpackNormalised(4, image, norm, relu6, pixel, height, width, plane, rowStride, phaseBytes, left, stride);
+    if (stride == 1) unpackNormalised(4, image, norm, activation, pixel, height, width, plane, rowStride, phaseBytes, left, 1);
+    else if (stride == 2) unpackNormalised(4, image, norm, activation, pixel, height, width, plane, rowStride, phaseBytes, left, 2);
+    else unpackNormalised(4, image, norm, activation, pixel, height, width, plane, rowStride, phaseBytes, left, stride);
   } else if (norm) {
-    unpackNormalised(lanes, image, norm, relu6, pixel, height, width, plane, rowStride, phaseBytes, left, stride);
+    unpackNormalised(lanes, image, norm, activation, pixel, height, width, plane, rowStride, phaseBytes, left, stride);
   } else if (lanes == 4) {
     if (stride == 1) unpackPlain(4, image, pixel, height, width, plane, rowStride, phaseBytes, left, 1);
     else if (stride == 2) unpackPlain(4, image, pixel, height, width, plane, rowStride, phaseBytes, left, 2);
@@ -135,7 +136,7 @@ function unpackGradientWith(
   y: usize,
   dy: usize,
   coefficients: usize,
-  relu6: i32,
+  activation: i32,
   pixel: i32,
   height: i32,
   width: i32,
@@ -147,12 +148,13 @@ function unpackGradientWith(
   const offset = read(coefficients + 2 * pixel, lanes);
   const meanSum = read(coefficients + 3 * pixel, lanes);
   const slope = read(coefficients + 4 * pixel, lanes);
+  const limit = limitOf(activation);
   for (let row = 0; row < height; row++) {
     let target = plane;
     for (let x = 0; x < width; x++) {
       const d = f32x4.sub(read(y, lanes), centre);
       let dz = read(dy, lanes);
-      if (relu6) dz = throughRelu6(dz, madd(d, scale, offset));
+      if (activation) dz = throughClamp(dz, madd(d, scale, offset), limit);
       const centred = f32x4.sub(f32x4.sub(dz, meanSum), f32x4.mul(d, slope));
       v128.store(target, f32x4.mul(centred, scale));
       target += 16;
@@ -168,7 +170,7 @@ function unpackGradient(
   y: usize,
   dy: usize,
   coefficients: usize,
-  relu6: i32,
+  activation: i32,
   lanes: i32,
   pixel: i32,
   height: i32,
@@ -177,8 +179,8 @@ function unpackGradient(
   rowStride: i32,
 ): void {
   if (!coefficients) unpackImage(dy, 0, 0, lanes, pixel, height, width, plane, rowStride, 0, 0, 1);
-  else if (lanes == 4) unpackGradientWith(4, y, dy, coefficients, relu6, pixel, height, width, plane, rowStride);
-  else unpackGradientWith(lanes, y, dy, coefficients, relu6, pixel, height, width, plane, rowStride);
+  else if (lanes == 4) unpackGradientWith(4, y, dy, coefficients, activation, pixel, height, width, plane, rowStride);
+  else unpackGradientWith(lanes, y, dy, coefficients, activation, pixel, height, width, plane, rowStride);
 }
 
 /** Taps `first`, `first + step`, ... of each filter row, four channels, to [rows][taps] vectors. */
@@ -239,7 +241,8 @@ function packImage(
 @inline
 function sumPlaneGradientWith(
   lanes: i32,
-  relu6: bool,
+  clamps: bool,
+  limit: v128,
   plane: usize,
   planeColumns: i32,
   norm: usize,
@@ -267,9 +270,9 @@ function sumPlaneGradientWith(
       const odd = f32x4.sub(read(x + columnStride, lanes), centre);
       let dz = v128.load(source);
       let oddDz = v128.load(source, 16);
-      if (relu6) {
-        dz = throughRelu6(dz, madd(d, scale, offset));
-        oddDz = throughRelu6(oddDz, madd(odd, scale, offset));
+      if (clamps) {
+        dz = throughClamp(dz, madd(d, scale, offset), limit);
+        oddDz = throughClamp(oddDz, madd(odd, scale, offset), limit);
       }
       sum = f32x4.add(sum, dz);
       weighted = madd(dz, d, weighted);
@@ -281,7 +284,7 @@ function sumPlaneGradientWith(
     if (left) {
       const d = f32x4.sub(read(x, lanes), centre);
       let dz = v128.load(source);
-      if (relu6) dz = throughRelu6(dz, madd(d, scale, offset));
+      if (clamps) dz = throughClamp(dz, madd(d, scale, offset), limit);
       sum = f32x4.add(sum, dz);
       weighted = madd(dz, d, weighted);
     }
@@ -294,7 +297,7 @@ function sumPlaneGradient(
   plane: usize,
   planeColumns: i32,
   norm: usize,
-  relu6: i32,
+  activation: i32,
   sums: usize,
   lanes: i32,
   pixel: i32,
@@ -306,12 +309,13 @@ function sumPlaneGradient(
 ): void {
   if (lanes < 4) {
     sumPlaneGradientWith(
-      lanes, relu6 != 0, plane, planeColumns, norm, sums, pixel, image, columnStride, rowStride, rows, columns,
+      lanes, activation != 0, limitOf(activation), plane, planeColumns, norm, sums, pixel, image, columnStride, rowStride, rows, columns,
     );
-  } else if (relu6) {
-    sumPlaneGradientWith(4, true, plane, planeColumns, norm, sums, pixel, image, columnStride, rowStride, rows, columns);
+  } else if (activation) {
+    const limit = limitOf(activation);
+    sumPlaneGradientWith(4, true, limit, plane, planeColumns, norm, sums, pixel, image, columnStride, rowStride, rows, columns);
   } else {
-    sumPlaneGradientWith(4, false, plane, planeColumns, norm, sums, pixel, image, columnStride, rowStride, rows, columns);
+    sumPlaneGradientWith(4, false, zeros(), plane, planeColumns, norm, sums, pixel, image, columnStride, rowStride, rows, columns);
   }
 }
 
@@ -320,7 +324,7 @@ export function depthwise(
   filter: usize,
   y: usize,
   norm: usize,
-  relu6: i32,
+  activation: i32,
   moments: usize,
   scratch: usize,
   batch: i32,
@@ -364,7 +368,7 @@ export function depthwise(
       const source = x + image * ih * iw * pixel + offset;
       const start = scratch + top * rowStride;
       const channelNorm = norm ? norm + offset : 0;
-      unpackImage(source, channelNorm, relu6, lanes, pixel, ih, iw, start, rowStride, phaseBytes, left, stride);
+      unpackImage(source, channelNorm, activation, lanes, pixel, ih, iw, start, rowStride, phaseBytes, left, stride);
       for (let phase = 0; phase < stride; phase++) {
         const count = tapCount(kernel, phase, stride);
         if (count == 0) continue;
@@ -403,7 +407,7 @@ function inputGradientPhase(
   dx: usize,
   x: usize,
   norm: usize,
-  relu6: i32,
+  activation: i32,
   sums: usize,
 ): void {
   const rowTaps = tapCount(kernel, firstRow, stride);
@@ -427,7 +431,7 @@ function inputGradientPhase(
   if (lanes == 4) packImage(out, width, 4, dx + at, columnStride, imageStride, rows, width);
   else packImage(out, width, lanes, dx + at, columnStride, imageStride, rows, width);
   if (sums) {
-    sumPlaneGradient(out, width, norm, relu6, sums, lanes, pixel, x + at, columnStride, imageStride, rows, width);
+    sumPlaneGradient(out, width, norm, activation, sums, lanes, pixel, x + at, columnStride, imageStride, rows, width);
   }
 }
 
@@ -435,11 +439,11 @@ function inputGradientPhase(
 export function depthwiseGradient(
   x: usize,
   norm: usize,
-  relu6: i32,
+  activation: i32,
   y: usize,
   dy: usize,
   coefficients: usize,
-  yRelu6: i32,
+  yActivation: i32,
   filter: usize,
   dfilter: usize,
   dx: usize,
@@ -497,10 +501,10 @@ export function depthwiseGradient(
       const outputAt = image * oh * ow * pixel + offset;
       const channelNorm = norm ? norm + offset : 0;
       const own = coefficients ? coefficients + offset : 0;
-      unpackGradient(y + outputAt, dy + outputAt, own, yRelu6, lanes, pixel, oh, ow, interior, gradientStride);
+      unpackGradient(y + outputAt, dy + outputAt, own, yActivation, lanes, pixel, oh, ow, interior, gradientStride);
       if (dfilter) {
         const start = scratch + top * rowStride;
-        unpackImage(x + inputAt, channelNorm, relu6, lanes, pixel, ih, iw, start, rowStride, phaseBytes, left, stride);
+        unpackImage(x + inputAt, channelNorm, activation, lanes, pixel, ih, iw, start, rowStride, phaseBytes, left, stride);
         sumTaps(scratch, rowStride, phaseBytes, interior, gradientStride, oh, ow, kernel, stride, target);
         target += (kernel * kernel) << 4;
       }
@@ -509,7 +513,7 @@ export function depthwiseGradient(
         for (let firstColumn = 0; firstColumn < stride; firstColumn++) {
           inputGradientPhase(
             gradient, gradientStride, margin, lanes, pixel, kernel, stride, firstRow, firstColumn, top, left, ih, iw,
-            phaseTaps, out, dx + inputAt, x + inputAt, channelNorm, relu6, sums ? sums + offset : 0,
+            phaseTaps, out, dx + inputAt, x + inputAt, channelNorm, activation, sums ? sums + offset : 0,
           );
           phaseTaps += (tapCount(kernel, firstRow, stride) * tapCount(kernel, firstColumn, stride)) << 4;
         }

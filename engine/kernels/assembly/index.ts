@@ -6,8 +6,8 @@ export { depthwise, depthwiseGradient, depthwiseScratchBytes } from './depthwise
 export {
   averagePositions,
   averagePositionsGradient,
+  clampGradient,
   dot,
-  relu6Gradient,
   sgdStep,
   sum,
 } from './elementwise';
