@@ -15,6 +15,21 @@ export { elementCount, initialWeights } from './initialise.ts'
 export { latencyKey, type LatencyOperation } from './latency-key.ts'
 export type { Layer, LayerGraph, MixedLayer, PrimitiveLayer, Shape, WeightSpec } from './layer-graph.ts'
 export { presetNames, type PresetName, presets } from './families/index.ts'
+export {
+  layerCosts,
+  layerExamples,
+  layerInputs,
+  type LayerKind,
+  layerKinds,
+  type LayerOf,
+  layerShape,
+  layerWeights,
+  type WeightName,
+} from './layers/index.ts'
+export { type Activation, activations } from './layers/activation.ts'
+export { LayerGraphError } from './layers/layer.ts'
+export { poolPadding } from './layers/pool.ts'
+export { RefusedLayerError } from './layers/refusal.ts'
 export { mostProbablePaths, mostProbableWithin, type ProbablePath } from './most-probable.ts'
 export { fromNetConfig, type NetConfig, toNetConfig } from './families/mbconv/net-config.ts'
 export { createRandom, type Random, type RandomState, randomStateSchema, seedState } from './random.ts'

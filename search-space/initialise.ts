@@ -2,7 +2,7 @@
 // seed and the tensor's own key, so agents and shards agree on it without a transfer.
 // He normal with fan-out: He et al. 2015, "Delving Deep into Rectifiers", section 2.2 (backward form).
 
-import type { WeightSpec } from './layer-graph.ts'
+import type { WeightSpec } from './layers/layer.ts'
 import { createRandom, seedState } from './random.ts'
 
 /** Number of elements of a tensor of this shape. */

@@ -1,20 +1,23 @@
 // Which weights a network reads, and whose they are.
 
-import type { LayerGraph } from './layer-graph.ts'
+import type { Layer, LayerGraph } from './layer-graph.ts'
+import { layerInputs, layerWeights } from './layers/index.ts'
+import type { Shape, WeightSpec } from './layers/layer.ts'
 import type { Space } from './space.ts'
+
+/** What layers read, in their order, those of mixed layers' branches included; `shapes` of what is made before them. */
+function weightsOf(layers: readonly Layer[], shapes: Map<string, Shape>): WeightSpec[] {
+  return layers.flatMap((layer) => {
+    const inner = layer.kind === 'mixed' ? layer.branches.flatMap((branch) => weightsOf(branch.layers, new Map(shapes))) : []
+    const inputs = layerInputs(layer).map((id) => shapes.get(id) ?? layer.shape)
+    shapes.set(layer.id, layer.shape)
+    return layer.kind === 'mixed' ? inner : Object.values(layerWeights(layer, inputs))
+  })
+}
 
 /** Keys of filters, batch-norms, matrices and biases in the order of the layers, those of mixed layers' branches included. */
 function weightKeys(graph: LayerGraph): string[] {
-  const keys: string[] = []
-  for (const layer of graph.layers) {
-    const primitives = layer.kind === 'mixed' ? layer.branches.flatMap((branch) => branch.layers) : [layer]
-    for (const primitive of primitives) {
-      if (primitive.kind === 'conv2d' || primitive.kind === 'depthwiseConv2d') keys.push(primitive.filter)
-      else if (primitive.kind === 'batchNorm') keys.push(primitive.gamma, primitive.beta)
-      else if (primitive.kind === 'linear') keys.push(primitive.weights, primitive.bias)
-    }
-  }
-  return keys
+  return weightsOf(graph.layers, new Map()).map(({ key }) => key)
 }
 
 /** The operation that a weight belongs to. */

@@ -10,7 +10,7 @@ import type { Combination } from '../../search-space/layer-graph.ts'
 import { dot, sum } from '../kernels/operations.ts'
 import { type GateDots, isZero } from './gates.ts'
 import type { Holdings } from './holdings.ts'
-import type { MixedStep, Plan } from './plan.ts'
+import type { MixedStep, Plan } from './step.ts'
 
 /** A branch that has run. */
 type BranchTrace = { readonly output: tf.Tensor }

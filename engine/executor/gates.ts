@@ -5,7 +5,8 @@
 import * as tf from '@tensorflow/tfjs-core'
 
 import { dot } from '../kernels/operations.ts'
-import type { MixedStep, Plan } from './plan.ts'
+import { ruleOf } from './layers/index.ts'
+import type { MixedStep, Plan } from './step.ts'
 
 /** The gate gradients of one block, still on the device: one [1] tensor per branch, undefined for an exact 0. */
 type GateDots = {
@@ -18,7 +19,8 @@ type GateDots = {
 
 /** True for a branch that is 0 whatever it reads. */
 function isZero(plan: Plan): boolean {
-  return plan.steps.find((step) => step.id === plan.output)?.kind === 'zero'
+  const last = plan.steps.find((step) => step.id === plan.output)
+  return last !== undefined && last.kind !== 'mixed' && ruleOf(last).isZero === true
 }
 
 function gateGradients(

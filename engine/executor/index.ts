@@ -2,9 +2,10 @@
 
 export type { Distillation } from './distillation.ts'
 export type { Dropout } from './dropout.ts'
-export { foldBatchNorm, type FusedNetwork, type FusedStep } from './fold-batch-norm.ts'
+export { type AnyInferenceStep, foldBatchNorm, type InferenceNetwork } from './fold-batch-norm.ts'
 export { createInference, type Inference, type InferenceOptions } from './inference.ts'
-export type { ChannelStatistics } from './layers.ts'
+export type { ChannelStatistics, InferenceStep } from './layers/index.ts'
+export type { StepKind } from './step.ts'
 export { copyToShared, tensorFromShared } from './read-values.ts'
 export { cosineRate, createSgd, type Sgd, type SgdOptions } from './sgd.ts'
 export { averageStatistics, batchStatistics } from './statistics.ts'

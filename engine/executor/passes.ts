@@ -7,8 +7,9 @@ import { sum } from '../kernels/operations.ts'
 import { forwardCombined, releaseCombined, reverseCombined } from './combined.ts'
 import { gateGradients, type GateDots } from './gates.ts'
 import type { Holdings } from './holdings.ts'
-import { type LayerContext, ruleOf } from './layers.ts'
-import { differentiableIds, type GradientMode, type MixedStep, type Plan, type PrimitiveStep } from './plan.ts'
+import { type LayerContext, ruleOf } from './layers/index.ts'
+import { differentiableIds, type GradientMode } from './plan.ts'
+import type { MixedStep, Plan, PrimitiveStep } from './step.ts'
 
 type PassContext = LayerContext & { readonly holdings: Holdings; readonly mode: GradientMode }
 

@@ -5,91 +5,15 @@
 // the one behind it normalises its input as it reads it, and gradients come back deferred (kernels/operations.ts). What
 // stays in memory for the reverse pass is then the convolutions' outputs alone.
 
-import type { Combination, Layer, LayerGraph, MixedLayer, PrimitiveLayer, Shape } from '../../search-space/layer-graph.ts'
-
-type LayerOfKind<Kind extends Layer['kind']> = Extract<Layer, { kind: Kind }>
-
-/** A step's `id` names its output; a fused step has the id of its last layer. */
-type StepOf<Kind extends string, Fields> = {
-  readonly kind: Kind
-  readonly id: string
-  readonly shape: Shape
-  /** Ids of the tensors it reads, with their shapes. */
-  readonly inputs: readonly string[]
-  readonly inputShapes: readonly Shape[]
-  /** Ids of the tensors it makes: its own and, of a convolution with a batch-norm behind it, its moments'. */
-  readonly makes: readonly string[]
-} & Fields
-
-type NormFields = {
-  readonly gamma: string
-  readonly beta: string
-  readonly epsilon: number
-  /** A ReLU6 is applied to the result. */
-  readonly relu6: boolean
-}
-
-type ConvolutionFields = {
-  readonly kernel: number
-  readonly stride: number
-  readonly filter: string
-  /** A batch-norm that is applied to the input; the inputs are then the tensor and its moments. */
-  readonly before: NormFields | undefined
-  /** The batch-norm that alone reads the output: the moments are computed as well, and gradients arrive deferred. */
-  readonly behind: NormFields | undefined
-}
-
-type Conv2dStep = StepOf<'conv2d', ConvolutionFields>
-type DepthwiseStep = StepOf<'depthwiseConv2d', ConvolutionFields>
-/** Reads a tensor, or a convolution's output and its moments. */
-type BatchNormStep = StepOf<'batchNorm', NormFields>
-type PoolStep = StepOf<'pool', { readonly mode: 'max' | 'average'; readonly kernel: number; readonly stride: number }>
-type LinearStep = StepOf<'linear', { readonly weights: string; readonly bias: string }>
-type PlainKind = 'relu6' | 'add' | 'concat' | 'globalAveragePool' | 'zero'
-type PlainStep = { [Kind in PlainKind]: StepOf<Kind, object> }[PlainKind]
-type MixedStep = StepOf<
-  'mixed',
-  {
-    readonly block: number
-    readonly active: number
-    readonly branches: readonly { readonly operation: number; readonly plan: Plan }[]
-    /** Undefined for binary gates: only the active branch runs. */
-    readonly combination: Combination | undefined
-  }
->
-
-type PrimitiveStep = Conv2dStep | DepthwiseStep | BatchNormStep | PoolStep | LinearStep | PlainStep
-type Step = PrimitiveStep | MixedStep
+import type { Layer, LayerGraph, LayerOf, MixedLayer, PrimitiveLayer } from '../../search-space/layer-graph.ts'
+import { layerInputs, layerShape, layerWeights } from '../../search-space/layers/index.ts'
+import { LayerGraphError, type Shape } from '../../search-space/layers/layer.ts'
+import { fusedForm } from './layers/activation.ts'
+import { ruleOf } from './layers/index.ts'
+import type { MixedStep, NormFields, Plan, PrimitiveStep, Step } from './step.ts'
 
 /** `weights`: gradients of every weight. `gates`: only of the mixed layers' gates. `none`: forward only. */
 type GradientMode = 'weights' | 'gates' | 'none'
-
-type Plan = {
-  readonly input: string
-  readonly output: string
-  readonly steps: readonly Step[]
-  /** How many times each tensor is read; the output counts once more. */
-  readonly reads: ReadonlyMap<string, number>
-  /** Ids whose gradient is needed, by `${mode}/${whether the plan's input needs one}`; filled on first use. */
-  readonly differentiable: Map<string, ReadonlySet<string>>
-}
-
-/** A layer graph that contradicts itself: the message names the layer. */
-class LayerGraphError extends Error {
-  readonly code = 'invalid-layer-graph'
-}
-
-function layerInputs(layer: Layer): readonly string[] {
-  switch (layer.kind) {
-    case 'input':
-      return []
-    case 'add':
-    case 'concat':
-      return layer.inputs
-    default:
-      return [layer.input]
-  }
-}
 
 function countReads(layers: readonly Layer[], output: string): Map<string, number> {
   const reads = new Map<string, number>([[output, 1]])
@@ -114,10 +38,15 @@ function indexLayers(layers: readonly Layer[], output: string): LayerIndex {
   return { byId, soleReader: (id) => (reads.get(id) === 1 ? readers.get(id) : undefined) }
 }
 
-/** The ReLU6 that a batch-norm can be fused with: its only reader. */
-function fusableRelu6(layer: LayerOfKind<'batchNorm'>, { soleReader }: LayerIndex): LayerOfKind<'relu6'> | undefined {
+/** The activation that a batch-norm can be fused with: its only reader, if kernels can apply it as they write. */
+function fusableActivation(layer: LayerOf<'batchNorm'>, { soleReader }: LayerIndex): LayerOf<'activation'> | undefined {
   const reader = soleReader(layer.id)
-  return reader?.kind === 'relu6' ? reader : undefined
+  return reader?.kind === 'activation' && fusedForm(reader.activation) ? reader : undefined
+}
+
+/** How a layer takes over batch-norms; undefined where it does not. */
+function normsOf(layer: Layer | undefined) {
+  return !layer || layer.kind === 'mixed' || layer.kind === 'input' ? undefined : ruleOf(layer).norms
 }
 
 /** Ids of the mean and the variance of a convolution's output. */
@@ -128,9 +57,18 @@ function momentIds(id: string): [mean: string, variance: string] {
 /** Where a tensor is to be read: itself, or the input of a batch-norm that its reader applies. */
 type Source = { readonly id: string; readonly norm?: NormFields }
 
-/** A convolution that can apply a batch-norm to what it reads. */
+/** Whether a layer can apply a batch-norm to what it reads. */
 function canNormalise(layer: Layer | undefined): boolean {
-  return layer?.kind === 'depthwiseConv2d' || (layer?.kind === 'conv2d' && layer.kernel === 1 && layer.stride === 1)
+  if (!layer || layer.kind === 'mixed' || layer.kind === 'input') return false
+  return ruleOf(layer).norms?.normalisesInput(layer) ?? false
+}
+
+/** A batch-norm with the activation that it is fused with, and the id of what comes out. */
+function normFields(layer: LayerOf<'batchNorm'>, index: LayerIndex): { norm: NormFields; output: string; fused: boolean } {
+  const reader = fusableActivation(layer, index)
+  const { gamma, beta, epsilon } = layer
+  const activation = (reader && fusedForm(reader.activation)) ?? 'none'
+  return { norm: { gamma, beta, epsilon, activation }, output: reader?.id ?? layer.id, fused: reader !== undefined }
 }
 
 /** Which batch-norms are taken over by the convolutions around them. */
@@ -142,12 +80,9 @@ function planNorms(layers: readonly Layer[], index: LayerIndex, merge: boolean) 
   for (const layer of merge ? layers : []) {
     if (layer.kind !== 'batchNorm' || index.soleReader(layer.input) !== layer) continue
     const before = index.byId.get(layer.input)
-    if (before?.kind !== 'conv2d' && before?.kind !== 'depthwiseConv2d') continue
-    const relu6 = fusableRelu6(layer, index)
-    const { gamma, beta, epsilon } = layer
-    const norm = { gamma, beta, epsilon, relu6: relu6 !== undefined }
+    if (!before || !normsOf(before)) continue
+    const { norm, output } = normFields(layer, index)
     behind.set(before.id, norm)
-    const output = relu6?.id ?? layer.id
     if (canNormalise(index.soleReader(output))) sources.set(output, { id: before.id, norm })
   }
   return { behind, sources }
@@ -167,9 +102,10 @@ function compileLayers(layers: readonly Layer[], input: string, inputShape: Shap
       if (shape) return shape
       throw new LayerGraphError(`layer ${layer.id} reads ${id}, which no earlier layer makes`)
     })
-    const relu6 = layer.kind === 'batchNorm' ? fusableRelu6(layer, index) : undefined
-    if (relu6) fused.add(relu6.id)
-    const id = relu6?.id ?? layer.id
+    const own = layer.kind === 'batchNorm' ? normFields(layer, index) : undefined
+    const id = own?.output ?? layer.id
+    if (own?.fused) fused.add(id)
+    checkShape(layer, inputShapes)
     shapes.set(id, layer.shape)
     if (sources.has(id)) continue
     const source = sources.get(read[0] ?? '')
@@ -177,9 +113,15 @@ function compileLayers(layers: readonly Layer[], input: string, inputShape: Shap
     const [first = '', ...others] = read
     const start = source?.id ?? first
     const inputs = hasMoments ? [start, ...momentIds(start)] : [start, ...others]
-    const norms = { before: source?.norm, behind: behind.get(layer.id) }
-    const makes = norms.behind ? [id, ...momentIds(id)] : [id]
-    steps.push(compileLayer(layer, { id, shape: layer.shape, inputs, inputShapes, makes }, Boolean(relu6), norms, merge))
+    const normBehind = behind.get(layer.id)
+    const base = { id, shape: layer.shape, inputs, inputShapes, makes: normBehind ? [id, ...momentIds(id)] : [id] }
+    if (layer.kind === 'mixed') {
+      steps.push(compileMixed(layer, base, merge))
+      continue
+    }
+    const norms = { ...(source?.norm && { before: source.norm }), ...(normBehind && { behind: normBehind }) }
+    // A layer has one kind, which the compiler takes apart here.
+    steps.push({ ...base, ...norms, kind: layer.kind, layer, activation: own?.norm.activation ?? 'none' } as PrimitiveStep)
   }
   if (!shapes.has(output)) throw new LayerGraphError(`no layer makes the output ${output}`)
   const reads = new Map<string, number>([[output, 1]])
@@ -187,39 +129,18 @@ function compileLayers(layers: readonly Layer[], input: string, inputShape: Shap
   return { input, output, steps, reads, differentiable: new Map() }
 }
 
-function compileLayer(
-  layer: Exclude<Layer, { kind: 'input' }>,
-  base: Pick<Step, 'id' | 'shape' | 'inputs' | 'inputShapes' | 'makes'>,
-  relu6: boolean,
-  norms: Pick<ConvolutionFields, 'before' | 'behind'>,
-  merge: boolean,
-): Step {
-  switch (layer.kind) {
-    case 'conv2d':
-    case 'depthwiseConv2d': {
-      const { kind, kernel, stride, filter } = layer
-      return { ...base, ...norms, kind, kernel, stride, filter }
-    }
-    case 'batchNorm': {
-      const { kind, gamma, beta, epsilon } = layer
-      return { ...base, kind, gamma, beta, epsilon, relu6 }
-    }
-    case 'pool': {
-      const { kind, mode, kernel, stride } = layer
-      return { ...base, kind, mode, kernel, stride }
-    }
-    case 'linear': {
-      const { kind, weights, bias } = layer
-      return { ...base, kind, weights, bias }
-    }
-    case 'mixed':
-      return compileMixed(layer, base, merge)
-    default:
-      return { ...base, kind: layer.kind } as Step
-  }
+function checkShape(layer: Layer, inputs: readonly Shape[]): void {
+  if (layer.kind === 'mixed') return
+  const expected = layerShape(layer, inputs)
+  if (expected.every((size, axis) => size === layer.shape[axis])) return
+  throw new LayerGraphError(`layer ${layer.id}: expected the shape ${expected.join('×')} from its inputs, got ${layer.shape.join('×')}`)
 }
 
-function compileMixed(layer: MixedLayer, base: Omit<StepOf<'mixed', object>, 'kind'>, merge: boolean): MixedStep {
+function compileMixed(
+  layer: MixedLayer,
+  base: Pick<MixedStep, 'id' | 'shape' | 'inputs' | 'inputShapes' | 'makes'>,
+  merge: boolean,
+): MixedStep {
   const { block, active, combination } = layer
   const [inputShape] = base.inputShapes
   if (!inputShape || !layer.branches[active]) {
@@ -264,17 +185,10 @@ function compilePlan(graph: LayerGraph, { mergeNorms = true }: PlanOptions = {})
 
 function startsGradients(step: Step, mode: GradientMode): boolean {
   if (mode === 'gates') return step.kind === 'mixed'
-  switch (step.kind) {
-    case 'conv2d':
-    case 'depthwiseConv2d':
-    case 'batchNorm':
-    case 'linear':
-      return true
-    case 'mixed':
-      return runningBranches(step).some(({ plan }) => plan.steps.some((inner) => startsGradients(inner, mode)))
-    default:
-      return false
+  if (step.kind === 'mixed') {
+    return runningBranches(step).some(({ plan }) => plan.steps.some((inner) => startsGradients(inner, mode)))
   }
+  return Object.keys(layerWeights(step.layer, step.inputShapes)).length > 0
 }
 
 /** Ids whose gradient the reverse pass must compute: what depends on a weight or gate, or on an input that does. */
@@ -285,7 +199,7 @@ function differentiableIds(plan: Plan, mode: GradientMode, throughInput: boolean
   const ids = new Set<string>(throughInput ? [plan.input] : [])
   if (mode !== 'none') {
     for (const step of plan.steps) {
-      if (step.kind === 'zero') continue
+      if (step.kind !== 'mixed' && ruleOf(step).isZero) continue
       if (startsGradients(step, mode) || step.inputs.some((id) => ids.has(id))) ids.add(step.id)
     }
   }
@@ -293,19 +207,4 @@ function differentiableIds(plan: Plan, mode: GradientMode, throughInput: boolean
   return ids
 }
 
-export {
-  type BatchNormStep,
-  compilePlan,
-  type Conv2dStep,
-  type DepthwiseStep,
-  differentiableIds,
-  type GradientMode,
-  LayerGraphError,
-  type LinearStep,
-  type MixedStep,
-  type NormFields,
-  type Plan,
-  type PoolStep,
-  type PrimitiveStep,
-  type Step,
-}
+export { compilePlan, differentiableIds, type GradientMode }

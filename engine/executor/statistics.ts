@@ -5,7 +5,7 @@ import * as tf from '@tensorflow/tfjs-core'
 
 import type { LayerGraph } from '../../search-space/layer-graph.ts'
 import { withHoldings } from './holdings.ts'
-import type { ChannelStatistics } from './layers.ts'
+import type { ChannelStatistics } from './layers/index.ts'
 import { forward, type PassContext } from './passes.ts'
 import { compilePlan } from './plan.ts'
 import { readValues } from './read-values.ts'

@@ -3,7 +3,14 @@
 
 import * as tf from '@tensorflow/tfjs-core'
 
-import { kernelNames, type NormaliseAttributes, type SgdAttributes } from './operations.ts'
+import {
+  type ClampActivation,
+  clampLimits,
+  type FusedActivation,
+  kernelNames,
+  type NormaliseAttributes,
+  type SgdAttributes,
+} from './operations.ts'
 import { centredPadding } from './padding.ts'
 
 type Inputs = Record<string, tf.Tensor>
@@ -17,22 +24,26 @@ function inverseDeviation(variance: tf.Tensor, epsilon: number): tf.Tensor {
   return tf.rsqrt(tf.add(variance, epsilon))
 }
 
-function clamp(y: tf.Tensor, relu6: boolean): tf.Tensor {
-  return relu6 ? tf.clipByValue(y, 0, 6) : y
+function activate(y: tf.Tensor, activation: FusedActivation): tf.Tensor {
+  if (activation === 'none') return y
+  return activation === 'relu6' ? tf.clipByValue(y, 0, clampLimits.relu6) : tf.relu(y)
 }
 
-/** 1 where 0 < z < 6: the derivative of ReLU6. */
-function openMask(z: tf.Tensor): tf.Tensor {
-  return tf.cast(tf.logicalAnd(tf.greater(z, 0), tf.less(z, 6)), 'float32')
+/** dy where 0 < z < limit: through a ReLU or ReLU6 of z. */
+function throughActivation(dy: tf.Tensor, z: tf.Tensor, activation: FusedActivation): tf.Tensor {
+  if (activation === 'none') return dy
+  const above = tf.greater(z, 0)
+  const open = activation === 'relu6' ? tf.logicalAnd(above, tf.less(z, clampLimits.relu6)) : above
+  return tf.mul(dy, tf.cast(open, 'float32'))
 }
 
 function batchNormApply(
   inputs: { x: tf.Tensor; mean: tf.Tensor; variance: tf.Tensor; gamma: tf.Tensor; beta: tf.Tensor },
-  { epsilon, relu6 }: NormaliseAttributes,
+  { epsilon, activation }: NormaliseAttributes,
 ): tf.Tensor {
   const { x, mean, variance, gamma, beta } = inputs
   const scale = tf.mul(gamma, inverseDeviation(variance, epsilon))
-  return clamp(tf.add(tf.mul(tf.sub(x, mean), scale), beta), relu6)
+  return activate(tf.add(tf.mul(tf.sub(x, mean), scale), beta), activation)
 }
 
 function batchNormTrain(
@@ -47,21 +58,21 @@ function batchNormTrain(
 type NormVectors = { mean: tf.Tensor; variance: tf.Tensor; gamma: tf.Tensor; beta: tf.Tensor }
 
 /** See DeferredGradient in operations.ts. */
-function deferredGradient(y: tf.Tensor, dy: tf.Tensor, coefficients: tf.Tensor, relu6: boolean): tf.Tensor {
+function deferredGradient(y: tf.Tensor, dy: tf.Tensor, coefficients: tf.Tensor, activation: FusedActivation): tf.Tensor {
   const [mean, scale, beta, meanSum, slope] = tf.unstack(coefficients) as [tf.Tensor, tf.Tensor, tf.Tensor, tf.Tensor, tf.Tensor]
   const d = tf.sub(y, mean)
-  const dz = relu6 ? tf.mul(dy, openMask(tf.add(tf.mul(d, scale), beta))) : dy
+  const dz = throughActivation(dy, tf.add(tf.mul(d, scale), beta), activation)
   return tf.mul(tf.sub(tf.sub(dz, meanSum), tf.mul(d, slope)), scale)
 }
 
 function batchNormDefer(
   { x, dy, mean, variance, gamma, beta }: NormVectors & { x: tf.Tensor; dy: tf.Tensor },
-  { epsilon, relu6 }: NormaliseAttributes,
+  { epsilon, activation }: NormaliseAttributes,
 ): tf.Tensor[] {
   const inverse = inverseDeviation(variance, epsilon)
   const scale = tf.mul(gamma, inverse)
   const d = tf.sub(x, mean)
-  const dz = relu6 ? tf.mul(dy, openMask(tf.add(tf.mul(d, scale), beta))) : dy
+  const dz = throughActivation(dy, tf.add(tf.mul(d, scale), beta), activation)
   const dbeta = tf.sum(dz, positionAxes)
   const dgamma = tf.mul(tf.sum(tf.mul(dz, d), positionAxes), inverse)
   const positions = x.size / gamma.size
@@ -71,7 +82,7 @@ function batchNormDefer(
 
 function batchNormGrad(inputs: NormVectors & { x: tf.Tensor; dy: tf.Tensor }, attributes: NormaliseAttributes): tf.Tensor[] {
   const [coefficients, dgamma, dbeta] = batchNormDefer(inputs, attributes) as [tf.Tensor, tf.Tensor, tf.Tensor]
-  return [deferredGradient(inputs.x, inputs.dy, coefficients, attributes.relu6), dgamma, dbeta]
+  return [deferredGradient(inputs.x, inputs.dy, coefficients, attributes.activation), dgamma, dbeta]
 }
 
 type ConvolutionInputs = { x: tf.Tensor4D; filter: tf.Tensor4D } & Partial<NormVectors>
@@ -115,7 +126,7 @@ type GradientInputs = ConvolutionInputs & { dy: tf.Tensor; y?: tf.Tensor; coeffi
 type GradientAttributes = NormaliseAttributes & {
   stride: number
   inputShape: readonly number[]
-  outputRelu6: boolean
+  outputActivation: FusedActivation
   wantInput: boolean
   wantFilter: boolean
 }
@@ -124,8 +135,8 @@ type GradientAttributes = NormaliseAttributes & {
 function composeGradient(inputKernel: string, filterKernel: string) {
   return (inputs: GradientInputs, attributes: GradientAttributes): tf.Tensor[] => {
     const { x, filter, y, coefficients, mean, variance, gamma, beta } = inputs
-    const { stride, inputShape, outputRelu6, wantInput, wantFilter } = attributes
-    const dy = y && coefficients ? deferredGradient(y, inputs.dy, coefficients, outputRelu6) : inputs.dy
+    const { stride, inputShape, outputActivation, wantInput, wantFilter } = attributes
+    const dy = y && coefficients ? deferredGradient(y, inputs.dy, coefficients, outputActivation) : inputs.dy
     const padding = stride === 1 ? 0 : centredPadding(filter.shape[0])
     const pad = stride === 1 ? 'same' : 'valid'
     const shared = { strides: [stride, stride], pad, dataFormat: 'NHWC', dilations: [1, 1] }
@@ -148,8 +159,8 @@ function composeGradient(inputKernel: string, filterKernel: string) {
   }
 }
 
-function relu6Grad({ x, dy }: { x: tf.Tensor; dy: tf.Tensor }): tf.Tensor {
-  return tf.mul(dy, openMask(x))
+function clampGrad({ x, dy }: { x: tf.Tensor; dy: tf.Tensor }, { activation }: { activation: ClampActivation }): tf.Tensor {
+  return throughActivation(dy, x, activation)
 }
 
 function globalAveragePool({ x }: { x: tf.Tensor }): tf.Tensor {
@@ -200,6 +211,7 @@ const composedKernels = {
   batchNormDefer,
   batchNormGrad,
   batchNormTrain,
+  clampGrad,
   convolve: convolveWith(tf.conv2d),
   convolveDepthwise: convolveWith(tf.depthwiseConv2d),
   convolveDepthwiseGrad: composeGradient(tf.DepthwiseConv2dNativeBackpropInput, tf.DepthwiseConv2dNativeBackpropFilter),
@@ -207,7 +219,6 @@ const composedKernels = {
   dot,
   globalAveragePool,
   globalAveragePoolGrad,
-  relu6Grad,
   sgdStep,
   softmaxCrossEntropy,
   sum,

@@ -2,6 +2,7 @@
 
 import { readFile } from 'node:fs/promises'
 import { fileURLToPath } from 'node:url'
+import { bindKernels, type KernelCalls } from './signatures.ts'
 
 /** `relaxed-simd` needs an engine with fused multiply-add, which Node has since 21; `simd` is for others, and for tests. */
 type KernelVariant = 'simd' | 'relaxed-simd'
@@ -22,31 +23,8 @@ function engineVariant(): KernelVariant {
   return WebAssembly.validate(relaxedProbe) ? 'relaxed-simd' : 'simd'
 }
 
-/** x, ih, iw, channels, oh, ow ...: see assembly/convolution.ts and assembly/depthwise.ts. Pointers are byte offsets. */
-type NumericFunction = (...values: number[]) => number
-
-type KernelModule = {
-  readonly variant: KernelVariant
-  readonly channelStatistics: NumericFunction
-  readonly normalise: NumericFunction
-  readonly normaliseGradient: NumericFunction
-  readonly prepareNorm: NumericFunction
-  readonly finishStatistics: NumericFunction
-  readonly finishGradient: NumericFunction
-  readonly convolutionScratchBytes: NumericFunction
-  readonly convolve: NumericFunction
-  readonly convolveGradient: NumericFunction
-  readonly depthwiseScratchBytes: NumericFunction
-  readonly depthwise: NumericFunction
-  readonly depthwiseGradient: NumericFunction
-  readonly averagePositions: NumericFunction
-  readonly averagePositionsGradient: NumericFunction
-  readonly dot: NumericFunction
-  readonly maxPoolGradient: NumericFunction
-  readonly relu6Gradient: NumericFunction
-  readonly sgdStep: NumericFunction
-  readonly sum: NumericFunction
-}
+/** The kernels, called by the names of their parameters. */
+type KernelModule = KernelCalls & { readonly variant: KernelVariant }
 
 /** The kernels were not compiled. */
 class KernelsMissingError extends Error {
@@ -67,10 +45,10 @@ async function readModule(variant: KernelVariant): Promise<Uint8Array<ArrayBuffe
   }
 }
 
-/** Instantiates the kernels on `memory`. */
+/** Instantiates the kernels on `memory`. Throws KernelsMissingError, and KernelSignatureError for kernels of other sources. */
 async function loadKernels(memory: WebAssembly.Memory, variant = engineVariant()): Promise<KernelModule> {
   const { instance } = await WebAssembly.instantiate(await readModule(variant), { env: { memory } })
-  return { variant, ...(instance.exports as unknown as Omit<KernelModule, 'variant'>) }
+  return { variant, ...bindKernels(instance.exports) }
 }
 
 export { engineVariant, kernelModulePath, type KernelModule, type KernelVariant, loadKernels }

@@ -6,15 +6,15 @@ import * as tf from '@tensorflow/tfjs-core'
 
 /** Kernel names that TensorFlow.js does not have; shapes are NHWC, per-channel vectors are [channels]. */
 const kernelNames = {
-  /** x, gamma, beta; { epsilon, relu6 } -> y, mean, variance (biased, over batch, height and width). */
+  /** x, gamma, beta; { epsilon, activation } -> y, mean, variance (biased, over batch, height and width). */
   batchNormTrain: 'GatehouseBatchNormTrain',
-  /** x, dy, mean, variance, gamma, beta; { epsilon, relu6, overwriteDy } -> dx, dgamma, dbeta. */
+  /** x, dy, mean, variance, gamma, beta; { epsilon, activation, overwriteDy } -> dx, dgamma, dbeta. */
   batchNormGrad: 'GatehouseBatchNormGrad',
   /** As batchNormGrad, -> coefficients [5, channels], dgamma, dbeta: dx is left to whoever reads it (DeferredGradient). */
   batchNormDefer: 'GatehouseBatchNormDefer',
-  /** x, mean, variance, gamma, beta; { epsilon, relu6 } -> y. */
+  /** x, mean, variance, gamma, beta; { epsilon, activation } -> y. */
   batchNormApply: 'GatehouseBatchNormApply',
-  /** x, filter, and a norm's vectors; { stride, statistics, epsilon, relu6 } -> y, and with statistics mean, variance. */
+  /** x, filter, and a norm's vectors; { stride, statistics, epsilon, activation } -> y, and with statistics mean, variance. */
   convolve: 'GatehouseConvolve',
   /** As convolve, channel multiplier 1. */
   convolveDepthwise: 'GatehouseConvolveDepthwise',
@@ -22,8 +22,8 @@ const kernelNames = {
   convolveGrad: 'GatehouseConvolveGrad',
   /** As convolveGrad. */
   convolveDepthwiseGrad: 'GatehouseConvolveDepthwiseGrad',
-  /** x, dy -> dy where 0 < x < 6, otherwise 0. */
-  relu6Grad: 'GatehouseRelu6Grad',
+  /** x, dy; { activation } -> dy where the ReLU or ReLU6 of x lets it through, otherwise 0. */
+  clampGrad: 'GatehouseClampGrad',
   /** x [batch, h, w, c] -> [batch, 1, 1, c]. */
   globalAveragePool: 'GatehouseGlobalAveragePool',
   /** dy [batch, 1, 1, c]; { height, width } -> dx [batch, h, w, c]. */
@@ -50,12 +50,17 @@ function runOne(name: string, inputs: Record<string, tf.Tensor>, attributes?: At
   return runKernel(name, inputs, attributes) as tf.Tensor4D
 }
 
+/** Activations that kernels apply as they write and undo as they read: they cut off, which a mask of the result undoes. */
+const clampLimits = { relu: Number.POSITIVE_INFINITY, relu6: 6 } as const
+type ClampActivation = keyof typeof clampLimits
+type FusedActivation = ClampActivation | 'none'
+
 /** What the fused normalisation kernels are told. */
 type NormaliseAttributes = {
   /** Added to the variance. */
   readonly epsilon: number
-  /** Clamp the result to [0, 6]; the gradient recomputes the mask. */
-  readonly relu6: boolean
+  /** Applied to the result; the gradient recomputes the mask. */
+  readonly activation: FusedActivation
 }
 
 type SgdAttributes = {
@@ -65,7 +70,7 @@ type SgdAttributes = {
   readonly weightDecay: number
 }
 
-/** y = clamp(gamma * (x - mean) / sqrt(variance + epsilon) + beta), with the batch's own mean and biased variance. */
+/** y = activation(gamma * (x - mean) / sqrt(variance + epsilon) + beta), with the batch's own mean and biased variance. */
 function batchNormTrain(
   x: tf.Tensor,
   gamma: tf.Tensor,
@@ -153,13 +158,13 @@ type ConvolutionOptions = {
 
 /**
  * The gradient before a batch-norm, not computed yet. With d = y - mean and the rows of `coefficients` [5, channels] being
- * mean, scale, beta, meanSum and slope:  scale * (dz - meanSum - d * slope),  dz = relu6 ? dy where 0 < d * scale + beta < 6 : dy
+ * mean, scale, beta, meanSum and slope:  scale * (dz - meanSum - d * slope),  dz = dy where the activation of d * scale + beta lets it through
  */
 type DeferredGradient = {
   /** The batch-norm's input. */
   readonly y: tf.Tensor
   readonly coefficients: tf.Tensor
-  readonly relu6: boolean
+  readonly activation: FusedActivation
 }
 
 type ConvolutionGradientInputs = {
@@ -194,7 +199,7 @@ type NormGradients = {
 function convolution(kernelName: string, x: tf.Tensor, filter: tf.Tensor, stride: number, options: ConvolutionOptions): Convolved {
   const { norm, statistics = false } = options
   const vectors = norm && { mean: norm.mean, variance: norm.variance, gamma: norm.gamma, beta: norm.beta }
-  const attributes = { stride, statistics, epsilon: norm?.epsilon ?? 0, relu6: norm?.relu6 ?? false }
+  const attributes = { stride, statistics, epsilon: norm?.epsilon ?? 0, activation: norm?.activation ?? 'none' }
   const outputs = runKernel(kernelName, { x, filter, ...vectors }, attributes)
   const [y, mean, variance] = outputs as [tf.Tensor4D, tf.Tensor1D, tf.Tensor1D]
   return statistics ? { y, moments: { mean, variance } } : { y }
@@ -213,8 +218,8 @@ function convolutionGradient(kernelName: string, given: ConvolutionGradientInput
     stride,
     inputShape,
     epsilon: norm?.epsilon ?? 0,
-    relu6: norm?.relu6 ?? false,
-    outputRelu6: deferred?.relu6 ?? false,
+    activation: norm?.activation ?? 'none',
+    outputActivation: deferred?.activation ?? 'none',
     wantInput,
     wantFilter,
   }
@@ -251,8 +256,9 @@ function depthwiseGradient(given: ConvolutionGradientInputs): ConvolutionGradien
   return convolutionGradient(kernelNames.convolveDepthwiseGrad, given)
 }
 
-function relu6Gradient(x: tf.Tensor, dy: tf.Tensor): tf.Tensor4D {
-  return runOne(kernelNames.relu6Grad, { x, dy })
+/** Gradient of a ReLU or ReLU6 of x; 0 where it bends. */
+function clampGradient(x: tf.Tensor, dy: tf.Tensor, activation: ClampActivation): tf.Tensor4D {
+  return runOne(kernelNames.clampGrad, { x, dy }, { activation })
 }
 
 function globalAveragePool(x: tf.Tensor): tf.Tensor4D {
@@ -298,6 +304,9 @@ export {
   batchNormDefer,
   batchNormGrad,
   batchNormTrain,
+  type ClampActivation,
+  clampGradient,
+  clampLimits,
   conv2d,
   conv2dGradient,
   type ConvolutionGradientInputs,
@@ -308,6 +317,7 @@ export {
   depthwiseConv2d,
   depthwiseGradient,
   dot,
+  type FusedActivation,
   globalAveragePool,
   globalAveragePoolGradient,
   type InputNorm,
@@ -315,7 +325,6 @@ export {
   type NormaliseAttributes,
   type NormaliseGradAttributes,
   type NormGradients,
-  relu6Gradient,
   type SgdAttributes,
   sgdStep,
   softmaxCrossEntropy,

@@ -4,7 +4,14 @@
 import * as tf from '@tensorflow/tfjs-core'
 
 import type { KernelModule } from './module.ts'
-import { kernelNames, type NormaliseAttributes, type NormaliseGradAttributes, type SgdAttributes } from './operations.ts'
+import {
+  type ClampActivation,
+  type FusedActivation,
+  kernelNames,
+  type NormaliseAttributes,
+  type NormaliseGradAttributes,
+  type SgdAttributes,
+} from './operations.ts'
 import { centredPadding } from './padding.ts'
 import { computeLoss } from './softmax-cross-entropy.ts'
 
@@ -85,7 +92,8 @@ function geometry(x: readonly number[], y: readonly number[], kernel: number, st
   const [, oh, ow, oc] = y as Shape4
   const top = padding(ih, oh, kernel, stride)
   const left = padding(iw, ow, kernel, stride)
-  return { batch, ih, iw, ic, oh, ow, oc, kernel, stride, top, left }
+  // `channels` is what the kernels call `ic` where every channel stays by itself.
+  return { batch, ih, iw, ic, channels: ic, oh, ow, oc, kernel, stride, top, left }
 }
 
 type Geometry = ReturnType<typeof geometry>
@@ -148,7 +156,11 @@ const BYTES = Float32Array.BYTES_PER_ELEMENT
 /** Vectors that `norm`, `coefficients` and `sums` hold; see assembly/convolution.ts. */
 const NORM_VECTORS = 3
 const COEFFICIENT_VECTORS = 5
-const SUM_VECTORS = 3
+const SUM_VECTORS = 2
+/** Of v128, which memory is read in. */
+const ALIGNMENT = 16
+/** Numbers of activations; see assembly/normalised.ts. */
+const activationNumbers = { none: 0, relu6: 1, relu: 2 } as const satisfies Record<FusedActivation, number>
 /** 0 stands for what is not there or not wanted. */
 const NONE = 0
 
@@ -164,8 +176,7 @@ type ConvolutionKind = {
   readonly gradient: 'convolveGradient' | 'depthwiseGradient'
   kernelOf(filter: readonly number[], name: string): number
   outputChannels(x: readonly number[], filter: readonly number[]): number
-  /** Bytes of scratch and the integer arguments behind it. */
-  layout(g: Geometry, module: KernelModule): { bytes: number; rest: readonly number[] }
+  scratchBytes(g: Geometry, module: KernelModule): number
 }
 
 const dense: ConvolutionKind = {
@@ -174,11 +185,10 @@ const dense: ConvolutionKind = {
   gradient: 'convolveGradient',
   kernelOf: squareKernel,
   outputChannels: (_x, filter) => filter[3] as number,
-  layout({ batch, ih, iw, ic, oh, ow, oc, kernel, stride, top, left }, module) {
+  scratchBytes(g, module) {
     // Patches are gathered only where the convolution is not a plain matrix product.
-    const gathers = kernel > 1 || stride > 1
-    const bytes = module.convolutionScratchBytes(ic, gathers ? oh : 0, ow, oc, kernel)
-    return { bytes, rest: [batch, ih, iw, ic, oh, ow, oc, kernel, stride, top, left] }
+    const gathers = g.kernel > 1 || g.stride > 1
+    return module.convolutionScratchBytes({ ...g, oh: gathers ? g.oh : 0 })
   },
 }
 
@@ -188,17 +198,24 @@ const depthwise: ConvolutionKind = {
   gradient: 'depthwiseGradient',
   kernelOf: depthwiseKernel,
   outputChannels: (x) => x[3] as number,
-  layout({ batch, ih, iw, ic, oh, ow, kernel, stride, top, left }, module) {
-    const bytes = module.depthwiseScratchBytes(ih, iw, oh, ow, ic, kernel, stride)
-    return { bytes, rest: [batch, ih, iw, ic, oh, ow, kernel, stride, top, left] }
-  },
+  scratchBytes: (g, module) => module.depthwiseScratchBytes(g),
+}
+
+/** Bytes of `moments`; see assembly/moments.ts. */
+function momentBytes(channels: number): number {
+  return 7 * channels * BYTES + 2 * Int32Array.BYTES_PER_ELEMENT
+}
+
+function aligned(bytes: number): number {
+  return Math.ceil(bytes / ALIGNMENT) * ALIGNMENT
 }
 
 /** Writes the vectors of a batch-norm to `target`; NONE where there is none. */
 function placeNorm(inputs: Partial<NormVectors>, epsilon: number, target: number, { module, at }: Workspace): number {
   const { mean, variance, gamma, beta } = inputs
   if (!mean || !variance || !gamma || !beta) return NONE
-  module.prepareNorm(at(mean), at(variance), at(gamma), at(beta), target, elementCount(gamma), epsilon)
+  const channels = elementCount(gamma)
+  module.prepareNorm({ mean: at(mean), variance: at(variance), gamma: at(gamma), beta: at(beta), norm: target, channels, epsilon })
   return target
 }
 
@@ -206,24 +223,23 @@ function runConvolution(kind: ConvolutionKind) {
   return (inputs: ConvolutionInputs, attributes: ConvolutionAttributes, workspace: Workspace): tf.TensorInfo[] => {
     const { module, at, make, scratch } = workspace
     const { x, filter } = inputs
-    const { stride, statistics, epsilon, relu6 } = attributes
+    const { stride, statistics, epsilon, activation } = attributes
     const kernel = kind.kernelOf(filter.shape, kind.name)
     const y = make(outputShape(x.shape, kind.outputChannels(x.shape, filter.shape), stride))
     const g = geometry(x.shape, y.shape, kernel, stride, centred)
     if (inputs.mean && kind === dense && (kernel > 1 || stride > 1)) {
       throw new Error(`${kind.name}: a norm is applied in front of 1×1 convolutions of stride 1 only`)
     }
-    const moments = statistics ? { mean: make([g.oc]), variance: make([g.oc]) } : undefined
-    const { bytes, rest } = kind.layout(g, module)
-    const vectorBytes = (NORM_VECTORS * g.ic + SUM_VECTORS * g.oc) * BYTES
-    const start = scratch(vectorBytes + bytes)
+    const made = statistics ? { mean: make([g.oc]), variance: make([g.oc]) } : undefined
+    const vectorBytes = aligned(NORM_VECTORS * g.ic * BYTES + momentBytes(g.oc))
+    const start = scratch(vectorBytes + kind.scratchBytes(g, module))
     const norm = placeNorm(inputs, epsilon, start, workspace)
-    const sums = moments ? start + NORM_VECTORS * g.ic * BYTES : NONE
-    module[kind.forward](at(x), at(filter), at(y), norm, relu6 ? 1 : 0, sums, start + vectorBytes, ...rest)
-    if (!moments) return [y]
-    const shift = sums + 2 * g.oc * BYTES
-    const { mean, variance } = moments
-    module.finishStatistics(sums, shift, at(mean), at(variance), elementCount(y) / g.oc, g.oc)
+    const moments = made ? start + NORM_VECTORS * g.ic * BYTES : NONE
+    const addresses = { x: at(x), filter: at(filter), y: at(y), norm, moments, scratch: start + vectorBytes }
+    module[kind.forward]({ ...addresses, ...g, activation: activationNumbers[activation] })
+    if (!made) return [y]
+    const { mean, variance } = made
+    module.finishMoments({ moments, mean: at(mean), variance: at(variance), channels: g.oc })
     return [y, mean, variance]
   }
 }
@@ -237,7 +253,7 @@ type GradientInputs = Omit<ConvolutionInputs, 'x'> & {
 type GradientAttributes = NormaliseAttributes & {
   stride: number
   inputShape: readonly number[]
-  outputRelu6: boolean
+  outputActivation: FusedActivation
   wantInput: boolean
   wantFilter: boolean
 }
@@ -246,41 +262,48 @@ function runConvolutionGradient(kind: ConvolutionKind, padding: Padding = centre
   return (inputs: GradientInputs, attributes: GradientAttributes, workspace: Workspace): tf.TensorInfo[] => {
     const { module, at, make, scratch } = workspace
     const { x, filter, dy, y, coefficients, variance } = inputs
-    const { stride, inputShape, epsilon, relu6, outputRelu6, wantInput, wantFilter } = attributes
+    const { stride, inputShape, epsilon, activation, outputActivation, wantInput, wantFilter } = attributes
     const kernel = kind.kernelOf(filter.shape, kind.name)
     const g = geometry(inputShape, dy.shape, kernel, stride, padding)
     const dx = wantInput ? make(inputShape) : undefined
     const dfilter = wantFilter ? make(filter.shape) : undefined
-    const { bytes, rest } = kind.layout(g, module)
-    const vectorBytes = (NORM_VECTORS + SUM_VECTORS) * g.ic * BYTES
-    const hasNorm = variance !== undefined
-    const made = dx && hasNorm ? [make([COEFFICIENT_VECTORS, g.ic]), make([g.ic]), make([g.ic])] : []
-    const start = scratch(vectorBytes + bytes)
+    const vectorBytes = aligned((NORM_VECTORS + SUM_VECTORS) * g.ic * BYTES)
+    const made = dx && variance ? makeNormGradients(g.ic, workspace) : undefined
+    const start = scratch(vectorBytes + kind.scratchBytes(g, module))
     const norm = placeNorm(inputs, epsilon, start, workspace)
-    const sums = made.length > 0 ? start + NORM_VECTORS * g.ic * BYTES : NONE
+    const sums = made ? start + NORM_VECTORS * g.ic * BYTES : NONE
     const pointer = (info: tf.TensorInfo | undefined) => (info ? at(info) : NONE)
-    module[kind.gradient](
-      pointer(x),
+    module[kind.gradient]({
+      ...g,
+      x: pointer(x),
       norm,
-      relu6 ? 1 : 0,
-      pointer(y),
-      at(dy),
-      pointer(coefficients),
-      outputRelu6 ? 1 : 0,
-      at(filter),
-      pointer(dfilter),
-      pointer(dx),
+      activation: activationNumbers[activation],
+      y: pointer(y),
+      dy: at(dy),
+      coefficients: pointer(coefficients),
+      yActivation: activationNumbers[outputActivation],
+      filter: at(filter),
+      dfilter: pointer(dfilter),
+      dx: pointer(dx),
       sums,
-      start + vectorBytes,
-      ...rest,
-    )
-    if (variance && made.length > 0) {
-      const rows = (g.batch * g.ih * g.iw) as number
-      const pointers = made.map(at)
-      module.finishGradient(sums, norm, at(variance), ...pointers, rows, g.ic, epsilon)
+      scratch: start + vectorBytes,
+    })
+    if (variance && made) {
+      const rows = g.batch * g.ih * g.iw
+      module.finishGradient({ sums, norm, variance: at(variance), ...addressesOf(made, at), rows, channels: g.ic, epsilon })
     }
-    return [...(dx ? [dx] : []), ...made, ...(dfilter ? [dfilter] : [])]
+    return [...(dx ? [dx] : []), ...(made ? Object.values(made) : []), ...(dfilter ? [dfilter] : [])]
   }
+}
+
+type NormGradientOutputs = { coefficients: tf.TensorInfo; dgamma: tf.TensorInfo; dbeta: tf.TensorInfo }
+
+function makeNormGradients(channels: number, { make }: Workspace): NormGradientOutputs {
+  return { coefficients: make([COEFFICIENT_VECTORS, channels]), dgamma: make([channels]), dbeta: make([channels]) }
+}
+
+function addressesOf({ coefficients, dgamma, dbeta }: NormGradientOutputs, at: Workspace['at']) {
+  return { coefficients: at(coefficients), dgamma: at(dgamma), dbeta: at(dbeta) }
 }
 
 /** TensorFlow.js's own gradient kernels, for code that does not know ours. */
@@ -311,21 +334,30 @@ function standardFilterGradient(kind: ConvolutionKind) {
   }
 }
 
-const plainGradient = { epsilon: 0, relu6: false, outputRelu6: false }
+const plainGradient = { epsilon: 0, activation: 'none', outputActivation: 'none' } as const
 
 type NormaliseInputs = { x: tf.TensorInfo; gamma: tf.TensorInfo; beta: tf.TensorInfo }
 
 function batchNormApply(
   { x, mean, variance, gamma, beta }: NormaliseInputs & Moments,
-  { epsilon, relu6 }: NormaliseAttributes,
+  { epsilon, activation }: NormaliseAttributes,
   { module, at, make, scratch }: Workspace,
 ): tf.TensorInfo {
   const y = make(x.shape)
   const channels = elementCount(gamma)
-  const rows = elementCount(x) / channels
-  const vectors = [at(mean), at(variance), at(gamma), at(beta)]
-  const norm = scratch(NORM_VECTORS * channels * BYTES)
-  module.normalise(at(x), ...vectors, at(y), norm, rows, channels, epsilon, relu6 ? 1 : 0)
+  module.normalise({
+    x: at(x),
+    mean: at(mean),
+    variance: at(variance),
+    gamma: at(gamma),
+    beta: at(beta),
+    y: at(y),
+    scratch: scratch(NORM_VECTORS * channels * BYTES),
+    rows: elementCount(x) / channels,
+    channels,
+    epsilon,
+    activation: activationNumbers[activation],
+  })
   return y
 }
 
@@ -335,8 +367,9 @@ function batchNormTrain(inputs: NormaliseInputs, attributes: NormaliseAttributes
   const channels = elementCount(gamma)
   const mean = make([channels])
   const variance = make([channels])
-  const sums = scratch(SUM_VECTORS * channels * BYTES)
-  module.channelStatistics(at(x), at(mean), at(variance), sums, elementCount(x) / channels, channels)
+  const rows = elementCount(x) / channels
+  const moments = scratch(momentBytes(channels))
+  module.channelStatistics({ x: at(x), mean: at(mean), variance: at(variance), moments, rows, channels })
   return [batchNormApply({ ...inputs, mean, variance }, attributes, workspace), mean, variance]
 }
 
@@ -345,44 +378,56 @@ type NormGradientInputs = NormaliseInputs & Moments & { dy: tf.TensorInfo }
 function normaliseGradient(
   { x, dy, mean, variance, gamma, beta }: NormGradientInputs,
   dx: tf.TensorInfo | undefined,
-  { epsilon, relu6 }: NormaliseAttributes,
-  { module, at, make, scratch }: Workspace,
-): tf.TensorInfo[] {
+  { epsilon, activation }: NormaliseAttributes,
+  workspace: Workspace,
+): NormGradientOutputs {
+  const { module, at, scratch } = workspace
   const channels = elementCount(gamma)
-  const rows = elementCount(x) / channels
-  const made = [make([COEFFICIENT_VECTORS, channels]), make([channels]), make([channels])]
-  const sums = scratch(SUM_VECTORS * channels * BYTES)
-  const given = [at(x), at(dy), at(mean), at(variance), at(gamma), at(beta)]
-  module.normaliseGradient(...given, dx ? at(dx) : NONE, ...made.map(at), sums, rows, channels, epsilon, relu6 ? 1 : 0)
+  const made = makeNormGradients(channels, workspace)
+  module.normaliseGradient({
+    x: at(x),
+    dy: at(dy),
+    mean: at(mean),
+    variance: at(variance),
+    gamma: at(gamma),
+    beta: at(beta),
+    dx: dx ? at(dx) : NONE,
+    ...addressesOf(made, at),
+    scratch: scratch(SUM_VECTORS * channels * BYTES),
+    rows: elementCount(x) / channels,
+    channels,
+    epsilon,
+    activation: activationNumbers[activation],
+  })
   return made
 }
 
 function batchNormDefer(inputs: NormGradientInputs, attributes: NormaliseAttributes, workspace: Workspace): tf.TensorInfo[] {
-  return normaliseGradient(inputs, undefined, attributes, workspace)
+  return Object.values(normaliseGradient(inputs, undefined, attributes, workspace))
 }
 
 function batchNormGrad(inputs: NormGradientInputs, attributes: NormaliseGradAttributes, workspace: Workspace): tf.TensorInfo[] {
   // This kernel waits for memory more than for arithmetic: writing where dy was read spares a fifth of the traffic.
   const dx = attributes.overwriteDy ? workspace.share(inputs.dy) : workspace.make(inputs.x.shape)
-  const [coefficients, dgamma, dbeta] = normaliseGradient(inputs, dx, attributes, workspace)
-  workspace.free(coefficients as tf.TensorInfo)
-  return [dx, dgamma as tf.TensorInfo, dbeta as tf.TensorInfo]
+  const { coefficients, dgamma, dbeta } = normaliseGradient(inputs, dx, attributes, workspace)
+  workspace.free(coefficients)
+  return [dx, dgamma, dbeta]
 }
 
-function relu6Grad(
+function clampGrad(
   { x, dy }: { x: tf.TensorInfo; dy: tf.TensorInfo },
-  _attributes: object,
+  { activation }: { activation: ClampActivation },
   { module, at, make }: Workspace,
 ): tf.TensorInfo {
   const dx = make(x.shape)
-  module.relu6Gradient(at(x), at(dy), at(dx), elementCount(x))
+  module.clampGradient({ x: at(x), dy: at(dy), dx: at(dx), count: elementCount(x), activation: activationNumbers[activation] })
   return dx
 }
 
 function globalAveragePool({ x }: { x: tf.TensorInfo }, _attributes: object, { module, at, make }: Workspace): tf.TensorInfo {
   const [batch, height, width, channels] = x.shape as Shape4
   const y = make([batch, 1, 1, channels])
-  module.averagePositions(at(x), at(y), batch, height * width, channels)
+  module.averagePositions({ x: at(x), y: at(y), batch, positions: height * width, channels })
   return y
 }
 
@@ -394,7 +439,7 @@ function globalAveragePoolGrad(
   const batch = dy.shape[0] as number
   const channels = elementCount(dy) / batch
   const dx = make([batch, height, width, channels])
-  module.averagePositionsGradient(at(dy), at(dx), batch, height * width, channels)
+  module.averagePositionsGradient({ dy: at(dy), dx: at(dx), batch, positions: height * width, channels })
   return dx
 }
 
@@ -422,14 +467,8 @@ function maxPoolGrad(
   const kernel = squareKernel([window[0] as number, window.at(-1) as number], tf.MaxPoolGrad)
   const stride = squareStride(attributes, tf.MaxPoolGrad)
   const dx = make(input.shape)
-  const { batch, ih, iw, ic, oh, ow, top, left } = geometry(
-    input.shape,
-    dy.shape,
-    kernel,
-    stride,
-    standardPadding(attributes, tf.MaxPoolGrad),
-  )
-  module.maxPoolGradient(at(input), at(dy), at(dx), batch, ih, iw, ic, oh, ow, kernel, stride, top, left)
+  const g = geometry(input.shape, dy.shape, kernel, stride, standardPadding(attributes, tf.MaxPoolGrad))
+  module.maxPoolGradient({ ...g, x: at(input), dy: at(dy), dx: at(dx) })
   return dx
 }
 
@@ -437,13 +476,13 @@ type Pair = { a: tf.TensorInfo; b: tf.TensorInfo }
 
 function dot({ a, b }: Pair, _attributes: object, { module, at, make, values }: Workspace) {
   const out = make([1])
-  values(out)[0] = module.dot(at(a), at(b), elementCount(a))
+  values(out)[0] = module.dot({ a: at(a), b: at(b), count: elementCount(a) })
   return out
 }
 
 function sum({ a, b }: Pair, _attributes: object, { module, at, make }: Workspace): tf.TensorInfo {
   const out = make(a.shape)
-  module.sum(at(a), at(b), at(out), elementCount(a))
+  module.sum({ a: at(a), b: at(b), out: at(out), count: elementCount(a) })
   return out
 }
 
@@ -455,9 +494,18 @@ function sgdStep(
   const { weight, velocity, gradient } = inputs
   const newWeight = make(weight.shape)
   const newVelocity = make(weight.shape)
-  const pointers = [at(weight), at(velocity), at(gradient), at(newWeight), at(newVelocity)]
-  const count = elementCount(weight)
-  module.sgdStep(...pointers, count, learningRate, momentum, nesterov ? 1 : 0, weightDecay)
+  module.sgdStep({
+    weight: at(weight),
+    velocity: at(velocity),
+    gradient: at(gradient),
+    newWeight: at(newWeight),
+    newVelocity: at(newVelocity),
+    count: elementCount(weight),
+    learningRate,
+    momentum,
+    nesterov: nesterov ? 1 : 0,
+    weightDecay,
+  })
   return [newWeight, newVelocity]
 }
 
@@ -472,6 +520,7 @@ const wasmKernels: Record<string, WasmKernel> = {
     [kernelNames.batchNormDefer]: batchNormDefer,
     [kernelNames.batchNormGrad]: batchNormGrad,
     [kernelNames.batchNormTrain]: batchNormTrain,
+    [kernelNames.clampGrad]: clampGrad,
     [kernelNames.convolve]: runConvolution(dense),
     [kernelNames.convolveDepthwise]: runConvolution(depthwise),
     [kernelNames.convolveDepthwiseGrad]: runConvolutionGradient(depthwise),
@@ -479,7 +528,6 @@ const wasmKernels: Record<string, WasmKernel> = {
     [kernelNames.dot]: dot,
     [kernelNames.globalAveragePool]: globalAveragePool,
     [kernelNames.globalAveragePoolGrad]: globalAveragePoolGrad,
-    [kernelNames.relu6Grad]: relu6Grad,
     [kernelNames.sgdStep]: sgdStep,
     [kernelNames.softmaxCrossEntropy]: softmaxCrossEntropy,
     [kernelNames.sum]: sum,

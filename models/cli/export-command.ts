@@ -7,7 +7,7 @@ import { CliError } from '../../command-line/exit-codes.ts'
 import { printResult, type Terminal } from '../../command-line/terminal.ts'
 import { isFileError } from './file-error.ts'
 import { ModelFolderError, readModelFolder } from '../model-folder.ts'
-import { SpaceError } from '../../search-space/index.ts'
+import { RefusedLayerError, SpaceError } from '../../search-space/index.ts'
 
 /** Formats in which folding and preprocessing are a choice. */
 const NETWORK_FORMATS: readonly string[] = ['onnx', 'tfjs']
@@ -50,7 +50,12 @@ function createExportCommand(terminal: Terminal): CommandDef {
           files.map(({ path, bytes }) => `${path}  ${bytes.toLocaleString('en-US')} bytes`).join('\n'),
         )
       } catch (error) {
-        if (error instanceof ModelFolderError || error instanceof ExportError || error instanceof SpaceError)
+        if (
+          error instanceof ModelFolderError ||
+          error instanceof ExportError ||
+          error instanceof RefusedLayerError ||
+          error instanceof SpaceError
+        )
           throw new CliError('usage', error.message)
         if (isFileError(error)) throw new CliError('usage', `cannot write --out ${args.out}: ${error.message}`)
         throw error

@@ -11,7 +11,7 @@ import type { Tensor } from '../../protocol/index.ts'
 import { type FixedNetwork, fixArchitecture, type Path, type SpaceRef, type WeightPrefixes } from '../../search-space/index.ts'
 import type { ChannelStatistics } from '../../engine/executor/index.ts'
 import { ExportError } from './export-network.ts'
-import { depthwiseToOihw, filterToOihw, reorderAxes } from './reorder.ts'
+import { reorderAxes } from '../../onnx/reorder.ts'
 import type { FloatTensor, StateTensor } from './state-dict-file.ts'
 
 type Weights = { readonly weights: ReadonlyMap<string, Tensor>; readonly statistics: ReadonlyMap<string, ChannelStatistics> }
@@ -52,7 +52,7 @@ function toStateDict(ref: SpaceRef, path: Path, { weights, statistics }: Weights
   const state = new Map<string, StateTensor>()
   for (const { ours, theirs, isDepthwise } of convPairs(network, prefixes)) {
     const filter = weight(`${ours}.filter`)
-    const values = isDepthwise ? depthwiseToOihw(filter.values, filter.shape) : filterToOihw(filter.values, filter.shape)
+    const values = reorderAxes(filter.values, filter.shape, isDepthwise ? [2, 3, 0, 1] : [3, 2, 0, 1])
     state.set(`${theirs}.conv.weight`, { shape: oihwShape(filter.shape, isDepthwise), values })
     const running = statistics.get(`${ours}.gamma`)
     if (!running) throw new ExportError(`the model has no running statistics for ${ours}.gamma`)

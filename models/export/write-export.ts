@@ -8,7 +8,7 @@ import { describeModel } from './preprocessing.ts'
 import { toStateDict } from './state-dict.ts'
 import { encodeStateDict } from './state-dict-file.ts'
 import { writeTfjsLayers } from './tfjs-layers.ts'
-import { writeOnnx } from './onnx.ts'
+import { writeModelOnnx } from './onnx.ts'
 
 type ExportFormat = 'onnx' | 'tfjs' | 'safetensors' | 'proxylessnas' | 'json'
 
@@ -29,7 +29,7 @@ function exportFiles(model: TrainedModel, format: ExportFormat, out: string, opt
   const ref = model.description.space
   switch (format) {
     case 'onnx':
-      return [{ path: out, content: writeOnnx(model, options) }]
+      return [{ path: out, content: writeModelOnnx(model, options) }]
     case 'tfjs':
       return writeTfjsLayers(model, options).map(({ name, content }) => ({ path: join(out, name), content }))
     case 'safetensors':

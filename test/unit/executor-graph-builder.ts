@@ -3,7 +3,16 @@
 import * as tf from '@tensorflow/tfjs-core'
 
 import type { Branch, Combination, Layer, LayerGraph, PrimitiveLayer, Shape, WeightSpec } from '../../search-space/layer-graph.ts'
-import { type Choice, createRandom, createSpace, seedState, type Space, weightKeys } from '../../search-space/index.ts'
+import {
+  type Activation,
+  type Choice,
+  createRandom,
+  createSpace,
+  layerShape,
+  seedState,
+  type Space,
+  weightKeys,
+} from '../../search-space/index.ts'
 
 type Built = { readonly graph: LayerGraph; readonly specs: readonly WeightSpec[] }
 
@@ -15,9 +24,11 @@ type Builder = {
   conv(id: string, channels: number, kernel?: number, stride?: number, input?: string): Builder
   depthwise(id: string, kernel: number, stride?: number, input?: string): Builder
   norm(id: string, input?: string): Builder
+  activation(id: string, activation: Activation, input?: string): Builder
   relu6(id: string, input?: string): Builder
   add(id: string, a: string, b: string): Builder
   concat(id: string, ...inputs: string[]): Builder
+  /** Padded by half the kernel where that is odd, else not at all. */
   pool(id: string, mode: 'max' | 'average', kernel: number, stride: number, input?: string): Builder
   globalPool(id: string, input?: string): Builder
   linear(id: string, outputs: number, input?: string): Builder
@@ -75,7 +86,10 @@ function createBuilder(inputShape: Shape, inputId = 'input'): Builder {
       return push({ kind: 'batchNorm', id, input, gamma, beta, epsilon: 1e-3, shape: shapeOf(input) })
     },
     relu6(id: string, input = last) {
-      return push({ kind: 'relu6', id, input, shape: shapeOf(input) })
+      return builder.activation(id, 'relu6', input)
+    },
+    activation(id: string, activation: Activation, input = last) {
+      return push({ kind: 'activation', id, input, activation, shape: shapeOf(input) })
     },
     add(id: string, a: string, b: string) {
       return push({ kind: 'add', id, inputs: [a, b], shape: shapeOf(a) })
@@ -86,7 +100,9 @@ function createBuilder(inputShape: Shape, inputId = 'input'): Builder {
       return push({ kind: 'concat', id, inputs, shape: [height, width, channels] })
     },
     pool(id: string, mode: 'max' | 'average', kernel: number, stride: number, input = last) {
-      return push({ kind: 'pool', id, input, mode, kernel, stride, shape: strided(shapeOf(input), stride, shapeOf(input)[2]) })
+      const padding = kernel % 2 === 1 ? (kernel - 1) / 2 : 0
+      const layer: PrimitiveLayer = { kind: 'pool', id, input, mode, kernel, stride, padding, shape: shapeOf(input) }
+      return push({ ...layer, shape: layerShape(layer, [shapeOf(input)]) })
     },
     globalPool(id: string, input = last) {
       return push({ kind: 'globalAveragePool', id, input, shape: [1, 1, shapeOf(input)[2]] })

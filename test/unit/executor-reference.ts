@@ -5,6 +5,7 @@ import * as tf from '@tensorflow/tfjs-core'
 // The Node bundle of tfjs-core has no gradients; these modules register them in the registry that all copies share.
 import '@tensorflow/tfjs-core/dist/register_all_gradients.js'
 
+import { type Activation, poolPadding } from '../../search-space/index.ts'
 import type { Layer, LayerGraph } from '../../search-space/layer-graph.ts'
 
 type Lookup = (key: string) => tf.Tensor
@@ -25,6 +26,26 @@ function referenceForward(
   return output as tf.Tensor
 }
 
+function referenceActivation(activation: Activation, x: tf.Tensor): tf.Tensor {
+  const share = () => tf.div(tf.relu6(tf.add(x, 3)), 6)
+  switch (activation) {
+    case 'relu':
+      return tf.relu(x)
+    case 'relu6':
+      return tf.relu6(x)
+    case 'swish':
+      return tf.mul(x, tf.sigmoid(x))
+    case 'hardSwish':
+      return tf.mul(x, share())
+    case 'sigmoid':
+      return tf.sigmoid(x)
+    case 'hardSigmoid':
+      return share()
+    default:
+      return activation satisfies never
+  }
+}
+
 function referenceLayer(
   layer: Exclude<Layer, { kind: 'input' }>,
   values: Map<string, tf.Tensor>,
@@ -42,14 +63,14 @@ function referenceLayer(
       const scaled = tf.mul(tf.sub(read(layer.input), mean), tf.rsqrt(tf.add(variance, layer.epsilon)))
       return tf.add(tf.mul(scaled, weight(layer.gamma)), weight(layer.beta))
     }
-    case 'relu6':
-      return tf.relu6(read(layer.input))
+    case 'activation':
+      return referenceActivation(layer.activation, read(layer.input))
     case 'add':
       return tf.add(read(layer.inputs[0]), read(layer.inputs[1]))
     case 'concat':
       return tf.concat(layer.inputs.map(read), 3)
     case 'pool':
-      return (layer.mode === 'max' ? tf.maxPool : tf.avgPool)(read(layer.input), layer.kernel, layer.stride, 'same')
+      return (layer.mode === 'max' ? tf.maxPool : tf.avgPool)(read(layer.input), layer.kernel, layer.stride, poolPadding(layer))
     case 'globalAveragePool':
       return tf.mean(read(layer.input), [1, 2], true)
     case 'linear': {

@@ -10,7 +10,7 @@ import { type LayersModel, loadLayersModel } from '@tensorflow/tfjs-layers'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import type { TrainedModel } from '../../models/model-folder.ts'
 import { writeExport } from '../../models/export/index.ts'
-import { writeOnnx } from '../../models/export/onnx.ts'
+import { writeModelOnnx } from '../../models/export/onnx.ts'
 import { fromStateDict, toStateDict } from '../../models/export/state-dict.ts'
 import { writeTfjsLayers } from '../../models/export/tfjs-layers.ts'
 import { createSpace, fixArchitecture, onlyPath, printArchitecture, type SpaceRef } from '../../search-space/index.ts'
@@ -118,7 +118,7 @@ describe.each(spaces)('%s', (_, space, architecture) => {
   describe('as ONNX, in onnxruntime', () => {
     test.each([true, false])('gives our logits; batch-norms folded: %s', async (fold) => {
       const { InferenceSession, Tensor } = await import('onnxruntime-node')
-      const session = await InferenceSession.create(writeOnnx(model, { fold, withPreprocessing: false }))
+      const session = await InferenceSession.create(writeModelOnnx(model, { fold, withPreprocessing: false }))
       const input = new Tensor('float32', toNchw(images, model.space.input), [BATCH, channels, height, width])
       const { logits } = await session.run({ input })
       expect(logits?.dims).toEqual([BATCH, model.space.classes])
@@ -128,7 +128,7 @@ describe.each(spaces)('%s', (_, space, architecture) => {
     test('takes pixels as they are where preprocessing is included', async () => {
       const { InferenceSession, Tensor } = await import('onnxruntime-node')
       const { pixels, normalised } = pixelImages(model)
-      const session = await InferenceSession.create(writeOnnx(model, { fold: true, withPreprocessing: true }))
+      const session = await InferenceSession.create(writeModelOnnx(model, { fold: true, withPreprocessing: true }))
       const { logits } = await session.run({ input: new Tensor('uint8', pixels, [BATCH, height, width, channels]) })
       expectSame(logits?.data as Float32Array, ownLogits(model, normalised))
     })
@@ -256,7 +256,7 @@ test('weights that do not fit one shard are loaded from several', async () => {
 test('pixels are refused where the model does not say how each channel is normalised', () => {
   const model = makeModel({ space: { preset: 'fashion-mini', input: [28, 28, 3] } })
   const short = { ...model, description: { ...model.description, normalisation: { mean: [0.5], std: [0.5] } } }
-  for (const write of [writeOnnx, writeTfjsLayers]) {
+  for (const write of [writeModelOnnx, writeTfjsLayers]) {
     expect(() => write(short, { fold: true, withPreprocessing: true })).toThrow('to have 3 numbers, got 1 and 1')
   }
 })

@@ -49,7 +49,7 @@ const geometry = fc.record({
   width: fc.integer({ min: 1, max: 11 }),
   channels: fc.integer({ min: 1, max: 13 }),
   kernel: fc.integer({ min: 1, max: 7 }),
-  stride: fc.constantFrom(1, 2),
+  stride: fc.constantFrom(1, 2, 2, 3, 4),
 })
 
 /** Ours pad around a centre, which even kernels do not have. */
@@ -59,15 +59,15 @@ const settings = { numRuns: 40 }
 
 /** Batch-norms in front of a convolution and behind it. */
 const norms = fc.record({
-  before: fc.constantFrom('none', 'linear', 'relu6'),
-  behind: fc.constantFrom('none', 'linear', 'relu6'),
+  before: fc.constantFrom('absent', 'none', 'relu', 'relu6'),
+  behind: fc.constantFrom('absent', 'none', 'relu', 'relu6'),
   wantInput: fc.boolean(),
   wantFilter: fc.boolean(),
 })
 
 type NormCase = {
-  readonly before: string
-  readonly behind: string
+  readonly before: operations.FusedActivation | 'absent'
+  readonly behind: operations.FusedActivation | 'absent'
   readonly wantInput: boolean
   readonly wantFilter: boolean
 }
@@ -98,11 +98,11 @@ function convolutionDisagreement(
   const positive = { shape: [channels], values: normal(seed + 8, channels).values.map((value) => value ** 2 + 0.5) }
   const inputs = [x, dy, normal(seed + 9, ...filter), positive, coefficients, ...vectors]
   return disagreement(inputs, ([tx, tdy, tfilter, variance, tcoefficients, mean, gamma, beta]) => {
-    const settings = { epsilon: 1e-3, relu6: before === 'relu6' }
-    const norm = before === 'none' ? {} : { norm: { mean: mean!, variance: variance!, gamma: gamma!, beta: beta!, ...settings } }
+    const vectors = { mean: mean!, variance: variance!, gamma: gamma!, beta: beta! }
+    const norm = before === 'absent' ? {} : { norm: { ...vectors, epsilon: 1e-3, activation: before } }
     const { y, moments } = forward(tx!, tfilter!, stride, { ...norm, statistics: true })
     const made = moments as { mean: tf.Tensor; variance: tf.Tensor }
-    const deferred = behind === 'none' ? {} : { deferred: { y, coefficients: tcoefficients!, relu6: behind === 'relu6' } }
+    const deferred = behind === 'absent' ? {} : { deferred: { y, coefficients: tcoefficients!, activation: behind } }
     const shared = { inputShape: x.shape, filter: tfilter!, stride, dy: tdy!, wantInput, wantFilter }
     const { dx, dfilter, normGradients } = backward({ x: tx!, ...shared, ...norm, ...deferred })
     const plain = forward(tx!, tfilter!, stride).y
@@ -124,7 +124,7 @@ describe.each(['simd', 'relaxed-simd'] as const satisfies readonly KernelVariant
       fc.property(oddGeometry, fc.integer({ min: 1, max: 19 }), norms, (g, outChannels, norm) => {
         const { channels, kernel, stride } = g
         // A norm in front is applied by 1×1 convolutions of stride 1 only.
-        const before = kernel === 1 && stride === 1 ? norm.before : 'none'
+        const before = kernel === 1 && stride === 1 ? norm.before : 'absent'
         const layout = { ...g, outChannels, filter: [kernel, kernel, channels, outChannels] }
         expect(convolutionDisagreement(operations.conv2d, operations.conv2dGradient, layout, { ...norm, before })).toBeLessThan(TOLERANCE)
       }),
@@ -189,21 +189,21 @@ describe.each(['simd', 'relaxed-simd'] as const satisfies readonly KernelVariant
     )
   })
 
-  test('batch normalisation with and without ReLU6, and its gradient', () => {
+  test('batch normalisation with and without an activation, and its gradient', () => {
     fc.assert(
       fc.property(
         geometry,
-        fc.boolean(),
+        fc.constantFrom('none' as const, 'relu' as const, 'relu6' as const),
         fc.boolean(),
         fc.constantFrom(0, 50),
-        ({ seed, batch, height, width, channels }, relu6, overwriteDy, offset) => {
+        ({ seed, batch, height, width, channels }, activation, overwriteDy, offset) => {
           const drawn = normal(seed, batch, height + 1, width, channels)
           // A mean far from zero: a variance from a plain difference of squares would be lost to rounding.
           const x = { ...drawn, values: drawn.values.map((value) => value + offset) }
           const dy = normal(seed + 1, ...x.shape)
           const gamma = normal(seed + 2, channels)
           const beta = normal(seed + 3, channels)
-          const attributes = { epsilon: 1e-3, relu6 }
+          const attributes = { epsilon: 1e-3, activation }
           expect(
             disagreement([x, dy, gamma, beta], ([tx, tdy, tgamma, tbeta]) => {
               const { y, mean, variance } = operations.batchNormTrain(tx!, tgamma!, tbeta!, attributes)
@@ -212,7 +212,7 @@ describe.each(['simd', 'relaxed-simd'] as const satisfies readonly KernelVariant
               const deferred = operations.batchNormDefer(given, attributes)
               const { dx, dgamma, dbeta } = operations.batchNormGrad(given, { ...attributes, overwriteDy })
               // At an offset the mean's own rounding moves some z across the clamp's edge: compare what is continuous.
-              const edges = relu6 && offset ? [] : [dx, dgamma, dbeta]
+              const edges = activation !== 'none' && offset ? [] : [dx, dgamma, dbeta]
               const sums = edges.length ? [deferred.coefficients, deferred.dgamma, deferred.dbeta] : []
               if (!edges.length) tf.dispose([dx, dgamma, dbeta, deferred.coefficients, deferred.dgamma, deferred.dbeta])
               return [y, mean, variance, applied, ...edges, ...sums]
@@ -234,7 +234,8 @@ describe.each(['simd', 'relaxed-simd'] as const satisfies readonly KernelVariant
           disagreement([a, b, vectors], ([ta, tb, tvectors]) => [
             operations.sum(ta!, tb!),
             operations.dot(ta!, ta!),
-            operations.relu6Gradient(ta!, tb!),
+            operations.clampGradient(ta!, tb!, 'relu6'),
+            operations.clampGradient(ta!, tb!, 'relu'),
             operations.globalAveragePool(ta!),
             operations.globalAveragePoolGradient(tvectors!, height, width),
           ]),

@@ -4,12 +4,14 @@
 // (normalised.ts): its output and its gradient never reach memory.
 //   norm          [3, ic] or 0: x is the input of a batch-norm, and is normalised (and clamped) as it is read
 //   coefficients  [5, oc] or 0: dy is the gradient behind a batch-norm of y, and is brought before it as it is read
-//   sums          [3, channels] or 0: gets the sums for the statistics of y, or for the gradient of the batch-norm before x
+//   moments       or 0: gets the moments of y (moments.ts)
+//   sums          [2, ic] or 0: gets the sums for the gradient of the batch-norm before x
 // Geometry arguments: input height, width, channels (ih, iw, ic), output (oh, ow, oc), kernel, stride, and the padding
 // before the first row and column; what lies outside the image is zero.
 
 import { multiply, multiplyTransposed, packPanels } from './matrix';
-import { gradientRows, normaliseRows, sumGradientRows, sumRows } from './normalised';
+import { addRows, clearMoments } from './moments';
+import { gradientRows, normaliseRows, sumGradientRows } from './normalised';
 
 /** Gathers image[ih, iw, ic] into patches[oh * ow, kernel * kernel * ic]. */
 function gatherPatches(
@@ -113,24 +115,14 @@ export function convolutionScratchBytes(ic: i32, oh: i32, ow: i32, oc: i32, kern
   return panels + max(oh * ow, chunkRows(ic, oc)) * (patch + oc) * 4 + 16;
 }
 
-/** Sums for the statistics of y, shifted by its first row, which is kept in the third vector. */
-function addStatistics(y: usize, sums: usize, isFirst: bool, rows: i32, channels: i32): void {
-  const shift = sums + (channels << 3);
-  if (isFirst) {
-    memory.fill(sums, 0, channels << 3);
-    memory.copy(shift, y, channels << 2);
-  }
-  sumRows(y, shift, sums, rows, channels);
-}
-
 /** y[batch, oh, ow, oc] from x[batch, ih, iw, ic] and filter[kernel, kernel, ic, oc]. `norm` only where 1×1, stride 1. */
 export function convolve(
   x: usize,
   filter: usize,
   y: usize,
   norm: usize,
-  relu6: i32,
-  sums: usize,
+  activation: i32,
+  moments: usize,
   scratch: usize,
   batch: i32,
   ih: i32,
@@ -146,12 +138,13 @@ export function convolve(
 ): void {
   const patch = kernel * kernel * ic;
   packPanels(filter, patch, oc, oc << 2, 4, scratch);
+  if (moments) clearMoments(moments, oc);
   const work = scratch + panelBytes(patch, oc);
   if (kernel > 1 || stride > 1) {
     for (let image = 0; image < batch; image++) {
       gatherPatches(x, work, ih, iw, ic, oh, ow, kernel, stride, top, left);
       multiply(work, scratch, y, oh * ow, patch, oc);
-      if (sums) addStatistics(y, sums, image == 0, oh * ow, oc);
+      if (moments) addRows(y, moments, oh * ow, oc);
       x += (ih * iw * ic) << 2;
       y += (oh * ow * oc) << 2;
     }
@@ -161,9 +154,9 @@ export function convolve(
   const chunk = chunkRows(ic, oc);
   for (let first = 0; first < rows; first += chunk) {
     const count = min(chunk, rows - first);
-    if (norm) normaliseRows(x, work, norm, count, ic, relu6);
+    if (norm) normaliseRows(x, work, norm, count, ic, activation);
     multiply(norm ? work : x, scratch, y, count, ic, oc);
-    if (sums) addStatistics(y, sums, first == 0, count, oc);
+    if (moments) addRows(y, moments, count, oc);
     x += (count * ic) << 2;
     y += (count * oc) << 2;
   }
@@ -176,11 +169,11 @@ export function convolve(
 export function convolveGradient(
   x: usize,
   norm: usize,
-  relu6: i32,
+  activation: i32,
   y: usize,
   dy: usize,
   coefficients: usize,
-  yRelu6: i32,
+  yActivation: i32,
   filter: usize,
   dfilter: usize,
   dx: usize,
@@ -212,7 +205,7 @@ export function convolveGradient(
     const count = min(chunk, total - first);
     let g = dy;
     if (coefficients) {
-      gradientRows(y, dy, gradients, coefficients, count, oc, yRelu6);
+      gradientRows(y, dy, gradients, coefficients, count, oc, yActivation);
       g = gradients;
       y += (count * oc) << 2;
     }
@@ -222,7 +215,7 @@ export function convolveGradient(
         gatherPatches(x, patches, ih, iw, ic, oh, ow, kernel, stride, top, left);
         a = patches;
       } else if (norm) {
-        normaliseRows(x, patches, norm, count, ic, relu6);
+        normaliseRows(x, patches, norm, count, ic, activation);
         a = patches;
       }
       multiplyTransposed(a, g, dfilter, count, patch, oc);
@@ -230,7 +223,7 @@ export function convolveGradient(
     if (dx) {
       if (isPlain) {
         multiply(g, scratch, dx, count, oc, ic);
-        if (sums) sumGradientRows(x, dx, norm, sums, count, ic, relu6);
+        if (sums) sumGradientRows(x, dx, norm, sums, count, ic, activation);
         dx += (count * ic) << 2;
       } else {
         multiply(g, scratch, patches, count, oc, patch);

@@ -1,13 +1,14 @@
-// Depthwise convolution (multiplier 1) and its two gradients, NHWC, kernels 1 to 7, strides 1 and 2. Four channels of
-// one image at a time are unpacked to a zero-padded plane, worked on there (planes.ts) and written back. With stride 2 a
-// plane keeps even and odd columns apart, so that the inner loops only ever see stride 1:
+// Depthwise convolution (multiplier 1) and its two gradients, NHWC, kernels 1 to 7, any stride. Four channels of
+// one image at a time are unpacked to a zero-padded plane, worked on there (planes.ts) and written back. With stride s a
+// plane keeps the columns of each remainder by s apart, so that the inner loops only ever see stride 1:
 //   y[oy, ox]   = sum_ky sum_u  plane[oy * s + ky, phase][ox + u] * filter[ky, u * s + phase]    for each column phase
 //   dx[iy, ix]  = the same with dy as the plane and every s-th tap, flipped; one pass for each phase of (iy, ix)
 
 // A batch-norm in front of the convolution or behind it is taken over as planes are unpacked and packed; `norm`,
-// `coefficients` and `sums` are as in convolution.ts.
+// `coefficients`, `moments` and `sums` are as in convolution.ts.
 
-import { addTo, clampToSix, read, throughRelu6, write } from './normalised';
+import { addPlane, clearMoments, endPlanes } from './moments';
+import { addTo, clamp, limitOf, read, throughClamp, write } from './normalised';
 import { correlate, sumTaps } from './planes';
 import { loadLanes, madd, storeLanes, zeros } from './simd';
 
@@ -38,7 +39,10 @@ export function depthwiseScratchBytes(
 // @ts-ignore: decorator
 @inline
 function columnOffset(column: i32, stride: i32, phaseBytes: i32): i32 {
-  return stride == 1 ? column << 4 : (column & 1) * phaseBytes + ((column >> 1) << 4);
+  if (stride == 1) return column << 4;
+  if (stride == 2) return (column & 1) * phaseBytes + ((column >> 1) << 4);
+  const place = column / stride;
+  return (column - place * stride) * phaseBytes + (place << 4);
 }
 
 /** Copies four channels of an image into the interior of a plane. */
@@ -71,7 +75,7 @@ function unpackNormalised(
   lanes: i32,
   image: usize,
   norm: usize,
-  relu6: i32,
+  activation: i32,
   pixel: i32,
   height: i32,
   width: i32,
@@ -84,10 +88,11 @@ function unpackNormalised(
   const centre = read(norm, lanes);
   const scale = read(norm + pixel, lanes);
   const offset = read(norm + 2 * pixel, lanes);
+  const limit = limitOf(activation);
   for (let y = 0; y < height; y++) {
     for (let x = 0; x < width; x++) {
       const z = madd(f32x4.sub(read(image, lanes), centre), scale, offset);
-      v128.store(plane + columnOffset(x + left, stride, phaseBytes), relu6 ? clampToSix(z) : z);
+      v128.store(plane + columnOffset(x + left, stride, phaseBytes), activation ? clamp(z, limit) : z);
       image += pixel;
     }
     plane += rowStride;
@@ -98,7 +103,7 @@ function unpackNormalised(
 function unpackImage(
   image: usize,
   norm: usize,
-  relu6: i32,
+  activation: i32,
   lanes: i32,
   pixel: i32,
   height: i32,
@@ -110,13 +115,15 @@ function unpackImage(
   stride: i32,
 ): void {
   if (norm && lanes == 4) {
-    if (stride == 1) unpackNormalised(4, image, norm, relu6, pixel, height, width, plane, rowStride, phaseBytes, left, 1);
-    else unpackNormalised(4, image, norm, relu6, pixel, height, width, plane, rowStride, phaseBytes, left, 2);
+    if (stride == 1) unpackNormalised(4, image, norm, activation, pixel, height, width, plane, rowStride, phaseBytes, left, 1);
+    else if (stride == 2) unpackNormalised(4, image, norm, activation, pixel, height, width, plane, rowStride, phaseBytes, left, 2);
+    else unpackNormalised(4, image, norm, activation, pixel, height, width, plane, rowStride, phaseBytes, left, stride);
   } else if (norm) {
-    unpackNormalised(lanes, image, norm, relu6, pixel, height, width, plane, rowStride, phaseBytes, left, stride);
+    unpackNormalised(lanes, image, norm, activation, pixel, height, width, plane, rowStride, phaseBytes, left, stride);
   } else if (lanes == 4) {
     if (stride == 1) unpackPlain(4, image, pixel, height, width, plane, rowStride, phaseBytes, left, 1);
-    else unpackPlain(4, image, pixel, height, width, plane, rowStride, phaseBytes, left, 2);
+    else if (stride == 2) unpackPlain(4, image, pixel, height, width, plane, rowStride, phaseBytes, left, 2);
+    else unpackPlain(4, image, pixel, height, width, plane, rowStride, phaseBytes, left, stride);
   } else {
     unpackPlain(lanes, image, pixel, height, width, plane, rowStride, phaseBytes, left, stride);
   }
@@ -129,7 +136,7 @@ function unpackGradientWith(
   y: usize,
   dy: usize,
   coefficients: usize,
-  relu6: i32,
+  activation: i32,
   pixel: i32,
   height: i32,
   width: i32,
@@ -141,12 +148,13 @@ function unpackGradientWith(
   const offset = read(coefficients + 2 * pixel, lanes);
   const meanSum = read(coefficients + 3 * pixel, lanes);
   const slope = read(coefficients + 4 * pixel, lanes);
+  const limit = limitOf(activation);
   for (let row = 0; row < height; row++) {
     let target = plane;
     for (let x = 0; x < width; x++) {
       const d = f32x4.sub(read(y, lanes), centre);
       let dz = read(dy, lanes);
-      if (relu6) dz = throughRelu6(dz, madd(d, scale, offset));
+      if (activation) dz = throughClamp(dz, madd(d, scale, offset), limit);
       const centred = f32x4.sub(f32x4.sub(dz, meanSum), f32x4.mul(d, slope));
       v128.store(target, f32x4.mul(centred, scale));
       target += 16;
@@ -162,7 +170,7 @@ function unpackGradient(
   y: usize,
   dy: usize,
   coefficients: usize,
-  relu6: i32,
+  activation: i32,
   lanes: i32,
   pixel: i32,
   height: i32,
@@ -171,8 +179,8 @@ function unpackGradient(
   rowStride: i32,
 ): void {
   if (!coefficients) unpackImage(dy, 0, 0, lanes, pixel, height, width, plane, rowStride, 0, 0, 1);
-  else if (lanes == 4) unpackGradientWith(4, y, dy, coefficients, relu6, pixel, height, width, plane, rowStride);
-  else unpackGradientWith(lanes, y, dy, coefficients, relu6, pixel, height, width, plane, rowStride);
+  else if (lanes == 4) unpackGradientWith(4, y, dy, coefficients, activation, pixel, height, width, plane, rowStride);
+  else unpackGradientWith(lanes, y, dy, coefficients, activation, pixel, height, width, plane, rowStride);
 }
 
 /** Taps `first`, `first + step`, ... of each filter row, four channels, to [rows][taps] vectors. */
@@ -228,51 +236,13 @@ function packImage(
   }
 }
 
-/** Adds a plane's statistics: sum of v - shift and of its square. */
-function sumPlane(
-  plane: usize,
-  planeColumns: i32,
-  shiftAt: usize,
-  sums: usize,
-  lanes: i32,
-  pixel: i32,
-  rows: i32,
-  columns: i32,
-): void {
-  const shift = loadLanes(shiftAt, lanes);
-  // Two of each: one sum alone would wait for its own last addition.
-  let sum = zeros();
-  let squares = zeros();
-  let oddSum = zeros();
-  let oddSquares = zeros();
-  for (let y = 0; y < rows; y++) {
-    let source = plane + ((y * planeColumns) << 4);
-    let left = columns;
-    for (; left >= 2; left -= 2) {
-      const d = f32x4.sub(v128.load(source), shift);
-      const odd = f32x4.sub(v128.load(source, 16), shift);
-      sum = f32x4.add(sum, d);
-      squares = madd(d, d, squares);
-      oddSum = f32x4.add(oddSum, odd);
-      oddSquares = madd(odd, odd, oddSquares);
-      source += 32;
-    }
-    if (left) {
-      const d = f32x4.sub(v128.load(source), shift);
-      sum = f32x4.add(sum, d);
-      squares = madd(d, d, squares);
-    }
-  }
-  addTo(sums, f32x4.add(sum, oddSum), lanes);
-  addTo(sums + pixel, f32x4.add(squares, oddSquares), lanes);
-}
-
 /** Adds the sums of a batch-norm's gradient: of dz and dz * (x - mean), with dy in a plane and x in an image. */
 // @ts-ignore: decorator
 @inline
 function sumPlaneGradientWith(
   lanes: i32,
-  relu6: bool,
+  clamps: bool,
+  limit: v128,
   plane: usize,
   planeColumns: i32,
   norm: usize,
@@ -300,9 +270,9 @@ function sumPlaneGradientWith(
       const odd = f32x4.sub(read(x + columnStride, lanes), centre);
       let dz = v128.load(source);
       let oddDz = v128.load(source, 16);
-      if (relu6) {
-        dz = throughRelu6(dz, madd(d, scale, offset));
-        oddDz = throughRelu6(oddDz, madd(odd, scale, offset));
+      if (clamps) {
+        dz = throughClamp(dz, madd(d, scale, offset), limit);
+        oddDz = throughClamp(oddDz, madd(odd, scale, offset), limit);
       }
       sum = f32x4.add(sum, dz);
       weighted = madd(dz, d, weighted);
@@ -314,7 +284,7 @@ function sumPlaneGradientWith(
     if (left) {
       const d = f32x4.sub(read(x, lanes), centre);
       let dz = v128.load(source);
-      if (relu6) dz = throughRelu6(dz, madd(d, scale, offset));
+      if (clamps) dz = throughClamp(dz, madd(d, scale, offset), limit);
       sum = f32x4.add(sum, dz);
       weighted = madd(dz, d, weighted);
     }
@@ -327,7 +297,7 @@ function sumPlaneGradient(
   plane: usize,
   planeColumns: i32,
   norm: usize,
-  relu6: i32,
+  activation: i32,
   sums: usize,
   lanes: i32,
   pixel: i32,
@@ -339,12 +309,13 @@ function sumPlaneGradient(
 ): void {
   if (lanes < 4) {
     sumPlaneGradientWith(
-      lanes, relu6 != 0, plane, planeColumns, norm, sums, pixel, image, columnStride, rowStride, rows, columns,
+      lanes, activation != 0, limitOf(activation), plane, planeColumns, norm, sums, pixel, image, columnStride, rowStride, rows, columns,
     );
-  } else if (relu6) {
-    sumPlaneGradientWith(4, true, plane, planeColumns, norm, sums, pixel, image, columnStride, rowStride, rows, columns);
+  } else if (activation) {
+    const limit = limitOf(activation);
+    sumPlaneGradientWith(4, true, limit, plane, planeColumns, norm, sums, pixel, image, columnStride, rowStride, rows, columns);
   } else {
-    sumPlaneGradientWith(4, false, plane, planeColumns, norm, sums, pixel, image, columnStride, rowStride, rows, columns);
+    sumPlaneGradientWith(4, false, zeros(), plane, planeColumns, norm, sums, pixel, image, columnStride, rowStride, rows, columns);
   }
 }
 
@@ -353,8 +324,8 @@ export function depthwise(
   filter: usize,
   y: usize,
   norm: usize,
-  relu6: i32,
-  sums: usize,
+  activation: i32,
+  moments: usize,
   scratch: usize,
   batch: i32,
   ih: i32,
@@ -373,8 +344,7 @@ export function depthwise(
   const planeBytes = (oh * stride + kernel) * rowStride;
   const out = scratch + planeBytes;
   const taps = out + ((oh * ow) << 4);
-  const shift = sums + 2 * pixel;
-  if (sums) memory.fill(sums, 0, 2 * pixel);
+  if (moments) clearMoments(moments, channels);
   // Once: the borders stay zero, the interior is written anew each time.
   memory.fill(scratch, 0, planeBytes);
   let phaseTaps = taps;
@@ -398,7 +368,7 @@ export function depthwise(
       const source = x + image * ih * iw * pixel + offset;
       const start = scratch + top * rowStride;
       const channelNorm = norm ? norm + offset : 0;
-      unpackImage(source, channelNorm, relu6, lanes, pixel, ih, iw, start, rowStride, phaseBytes, left, stride);
+      unpackImage(source, channelNorm, activation, lanes, pixel, ih, iw, start, rowStride, phaseBytes, left, stride);
       for (let phase = 0; phase < stride; phase++) {
         const count = tapCount(kernel, phase, stride);
         if (count == 0) continue;
@@ -411,11 +381,9 @@ export function depthwise(
       const target = y + image * oh * ow * pixel + offset;
       if (lanes == 4) packImage(out, ow, 4, target, pixel, ow * pixel, oh, ow);
       else packImage(out, ow, lanes, target, pixel, ow * pixel, oh, ow);
-      if (sums) {
-        if (image == 0) storeLanes(shift + offset, v128.load(out), lanes);
-        sumPlane(out, ow, shift + offset, sums + offset, lanes, pixel, oh, ow);
-      }
+      if (moments) addPlane(out, moments, channels, channel, lanes, oh * ow);
     }
+    if (moments) endPlanes(moments, channels, oh * ow);
   }
 }
 
@@ -439,7 +407,7 @@ function inputGradientPhase(
   dx: usize,
   x: usize,
   norm: usize,
-  relu6: i32,
+  activation: i32,
   sums: usize,
 ): void {
   const rowTaps = tapCount(kernel, firstRow, stride);
@@ -463,7 +431,7 @@ function inputGradientPhase(
   if (lanes == 4) packImage(out, width, 4, dx + at, columnStride, imageStride, rows, width);
   else packImage(out, width, lanes, dx + at, columnStride, imageStride, rows, width);
   if (sums) {
-    sumPlaneGradient(out, width, norm, relu6, sums, lanes, pixel, x + at, columnStride, imageStride, rows, width);
+    sumPlaneGradient(out, width, norm, activation, sums, lanes, pixel, x + at, columnStride, imageStride, rows, width);
   }
 }
 
@@ -471,11 +439,11 @@ function inputGradientPhase(
 export function depthwiseGradient(
   x: usize,
   norm: usize,
-  relu6: i32,
+  activation: i32,
   y: usize,
   dy: usize,
   coefficients: usize,
-  yRelu6: i32,
+  yActivation: i32,
   filter: usize,
   dfilter: usize,
   dx: usize,
@@ -533,10 +501,10 @@ export function depthwiseGradient(
       const outputAt = image * oh * ow * pixel + offset;
       const channelNorm = norm ? norm + offset : 0;
       const own = coefficients ? coefficients + offset : 0;
-      unpackGradient(y + outputAt, dy + outputAt, own, yRelu6, lanes, pixel, oh, ow, interior, gradientStride);
+      unpackGradient(y + outputAt, dy + outputAt, own, yActivation, lanes, pixel, oh, ow, interior, gradientStride);
       if (dfilter) {
         const start = scratch + top * rowStride;
-        unpackImage(x + inputAt, channelNorm, relu6, lanes, pixel, ih, iw, start, rowStride, phaseBytes, left, stride);
+        unpackImage(x + inputAt, channelNorm, activation, lanes, pixel, ih, iw, start, rowStride, phaseBytes, left, stride);
         sumTaps(scratch, rowStride, phaseBytes, interior, gradientStride, oh, ow, kernel, stride, target);
         target += (kernel * kernel) << 4;
       }
@@ -545,7 +513,7 @@ export function depthwiseGradient(
         for (let firstColumn = 0; firstColumn < stride; firstColumn++) {
           inputGradientPhase(
             gradient, gradientStride, margin, lanes, pixel, kernel, stride, firstRow, firstColumn, top, left, ih, iw,
-            phaseTaps, out, dx + inputAt, x + inputAt, channelNorm, relu6, sums ? sums + offset : 0,
+            phaseTaps, out, dx + inputAt, x + inputAt, channelNorm, activation, sums ? sums + offset : 0,
           );
           phaseTaps += (tapCount(kernel, firstRow, stride) * tapCount(kernel, firstColumn, stride)) << 4;
         }

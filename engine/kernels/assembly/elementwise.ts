@@ -1,19 +1,20 @@
 // Kernels over flat arrays, and the averages over an image. `count` is in floats.
 
-import { read, throughRelu6, write } from './normalised';
+import { limitOf, read, throughClamp, write } from './normalised';
 import { loadLanes, madd, storeLanes, total, zeros } from './simd';
 
 // @ts-ignore: decorator
 @inline
-function relu6GradientAt(x: usize, dy: usize, dx: usize, lanes: i32): void {
-  write(dx, throughRelu6(read(dy, lanes), read(x, lanes)), lanes);
+function clampGradientAt(x: usize, dy: usize, dx: usize, limit: v128, lanes: i32): void {
+  write(dx, throughClamp(read(dy, lanes), read(x, lanes), limit), lanes);
 }
 
-/** dx = dy where 0 < x < 6, otherwise 0. */
-export function relu6Gradient(x: usize, dy: usize, dx: usize, count: i32): void {
+/** dx = dy where 0 < x < 6, for ReLU where 0 < x; otherwise 0. */
+export function clampGradient(x: usize, dy: usize, dx: usize, count: i32, activation: i32): void {
   const whole = (count & ~3) << 2;
-  for (let i = 0; i < whole; i += 16) relu6GradientAt(x + i, dy + i, dx + i, 4);
-  if (count & 3) relu6GradientAt(x + whole, dy + whole, dx + whole, count & 3);
+  const limit = limitOf(activation);
+  for (let i = 0; i < whole; i += 16) clampGradientAt(x + i, dy + i, dx + i, limit, 4);
+  if (count & 3) clampGradientAt(x + whole, dy + whole, dx + whole, limit, count & 3);
 }
 
 export function sum(a: usize, b: usize, out: usize, count: i32): void {

@@ -6,10 +6,11 @@ export { depthwise, depthwiseGradient, depthwiseScratchBytes } from './depthwise
 export {
   averagePositions,
   averagePositionsGradient,
+  clampGradient,
   dot,
-  relu6Gradient,
   sgdStep,
   sum,
 } from './elementwise';
-export { finishGradient, finishStatistics, prepareNorm } from './normalised';
+export { finishMoments } from './moments';
+export { finishGradient, prepareNorm } from './normalised';
 export { maxPoolGradient } from './pooling';

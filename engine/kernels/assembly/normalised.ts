@@ -1,6 +1,6 @@
-// Batch normalisation (Ioffe and Szegedy 2015) with an optional ReLU6 behind it, over rows of x[rows, channels]:
-//   z = (x - mean) * scale + beta,  scale = gamma / sqrt(variance + epsilon),  y = relu6 ? clamp(z, 0, 6) : z
-//   dz = relu6 ? dy where 0 < z < 6 : dy,  dbeta = sum dz,  dgamma = sum dz * (x - mean) / sqrt(variance + epsilon)
+// Batch normalisation (Ioffe and Szegedy 2015) with an optional ReLU or ReLU6 behind it, over rows of x[rows, channels]:
+//   z = (x - mean) * scale + beta,  scale = gamma / sqrt(variance + epsilon),  y = z, or clamp(z, 0, limit)
+//   dz = dy, or dy where 0 < z < limit;  limit = 6 for ReLU6, infinity for ReLU  dbeta = sum dz,  dgamma = sum dz * (x - mean) / sqrt(variance + epsilon)
 //   dx = scale * (dz - dbeta / rows - (x - mean) * slope),  slope = dgamma / (rows * sqrt(variance + epsilon))
 // What convolutions do to a few rows while these are in the cache, so that neither y nor dx is ever written to memory:
 // both are recomputed where they are read.
@@ -13,17 +13,27 @@ import { loadLanes, madd, storeLanes, zeros } from './simd';
 /** Longer runs are slower where rows come from memory: their strided reads defeat the hardware's prefetching. */
 const ROWS: i32 = 4;
 
+/** Numbers that activations have here; 0 is none. The same as in kernels/wasm.ts. */
+const RELU6: i32 = 1;
+
+/** What an activation cuts off above. */
 // @ts-ignore: decorator
 @inline
-export function clampToSix(z: v128): v128 {
-  return f32x4.pmin(f32x4.splat(6), f32x4.pmax(zeros(), z));
+export function limitOf(activation: i32): v128 {
+  return f32x4.splat(activation == RELU6 ? <f32>6 : <f32>Infinity);
+}
+
+// @ts-ignore: decorator
+@inline
+export function clamp(z: v128, limit: v128): v128 {
+  return f32x4.pmin(limit, f32x4.pmax(zeros(), z));
 }
 
 /** dy where the activation let it through. */
 // @ts-ignore: decorator
 @inline
-export function throughRelu6(dy: v128, z: v128): v128 {
-  return v128.and(dy, v128.and(f32x4.gt(z, zeros()), f32x4.lt(z, f32x4.splat(6))));
+export function throughClamp(dy: v128, z: v128, limit: v128): v128 {
+  return v128.and(dy, v128.and(f32x4.gt(z, zeros()), f32x4.lt(z, limit)));
 }
 
 /** `lanes` is the constant 4 for all but the last channels: the compiler drops the branch. */
@@ -74,20 +84,21 @@ export function prepareNorm(
 
 // @ts-ignore: decorator
 @inline
-function normaliseColumn(lanes: i32, source: usize, target: usize, norm: usize, rows: i32, stride: i32, relu6: i32): void {
+function normaliseColumn(lanes: i32, source: usize, target: usize, norm: usize, rows: i32, stride: i32, activation: i32): void {
   const centre = read(norm, lanes);
   const scale = read(norm + stride, lanes);
   const offset = read(norm + 2 * stride, lanes);
+  const limit = limitOf(activation);
   for (let row = 0; row < rows; row++) {
     const z = madd(f32x4.sub(read(source, lanes), centre), scale, offset);
-    write(target, relu6 ? clampToSix(z) : z, lanes);
+    write(target, activation ? clamp(z, limit) : z, lanes);
     source += stride;
     target += stride;
   }
 }
 
 /** target = y of x; they may be the same. */
-export function normaliseRows(x: usize, target: usize, norm: usize, rows: i32, channels: i32, relu6: i32): void {
+export function normaliseRows(x: usize, target: usize, norm: usize, rows: i32, channels: i32, activation: i32): void {
   const stride = channels << 2;
   const whole = stride & ~15;
   const tail = channels & 3;
@@ -95,9 +106,9 @@ export function normaliseRows(x: usize, target: usize, norm: usize, rows: i32, c
     const count = min(ROWS, rows - first);
     const at = first * stride;
     for (let c = 0; c < whole; c += 16) {
-      normaliseColumn(4, x + at + c, target + at + c, norm + c, count, stride, relu6);
+      normaliseColumn(4, x + at + c, target + at + c, norm + c, count, stride, activation);
     }
-    if (tail) normaliseColumn(tail, x + at + whole, target + at + whole, norm + whole, count, stride, relu6);
+    if (tail) normaliseColumn(tail, x + at + whole, target + at + whole, norm + whole, count, stride, activation);
   }
 }
 
@@ -111,17 +122,18 @@ function gradientColumn(
   coefficients: usize,
   rows: i32,
   stride: i32,
-  relu6: i32,
+  activation: i32,
 ): void {
   const centre = read(coefficients, lanes);
   const scale = read(coefficients + stride, lanes);
   const offset = read(coefficients + 2 * stride, lanes);
   const meanSum = read(coefficients + 3 * stride, lanes);
   const slope = read(coefficients + 4 * stride, lanes);
+  const limit = limitOf(activation);
   for (let row = 0; row < rows; row++) {
     const d = f32x4.sub(read(x, lanes), centre);
     let dz = read(dy, lanes);
-    if (relu6) dz = throughRelu6(dz, madd(d, scale, offset));
+    if (activation) dz = throughClamp(dz, madd(d, scale, offset), limit);
     const centred = f32x4.sub(f32x4.sub(dz, meanSum), f32x4.mul(d, slope));
     write(target, f32x4.mul(centred, scale), lanes);
     x += stride;
@@ -138,7 +150,7 @@ export function gradientRows(
   coefficients: usize,
   rows: i32,
   channels: i32,
-  relu6: i32,
+  activation: i32,
 ): void {
   const stride = channels << 2;
   const whole = stride & ~15;
@@ -147,11 +159,11 @@ export function gradientRows(
     const count = min(ROWS, rows - first);
     const at = first * stride;
     for (let c = 0; c < whole; c += 16) {
-      gradientColumn(4, x + at + c, dy + at + c, target + at + c, coefficients + c, count, stride, relu6);
+      gradientColumn(4, x + at + c, dy + at + c, target + at + c, coefficients + c, count, stride, activation);
     }
     if (tail) {
       const last = at + whole;
-      gradientColumn(tail, x + last, dy + last, target + last, coefficients + whole, count, stride, relu6);
+      gradientColumn(tail, x + last, dy + last, target + last, coefficients + whole, count, stride, activation);
     }
   }
 }
@@ -166,17 +178,18 @@ function sumGradientColumn(
   sums: usize,
   rows: i32,
   stride: i32,
-  relu6: i32,
+  activation: i32,
 ): void {
   const centre = read(norm, lanes);
   const scale = read(norm + stride, lanes);
   const offset = read(norm + 2 * stride, lanes);
+  const limit = limitOf(activation);
   let sum = zeros();
   let weighted = zeros();
   for (let row = 0; row < rows; row++) {
     const d = f32x4.sub(read(x, lanes), centre);
     let dz = read(dy, lanes);
-    if (relu6) dz = throughRelu6(dz, madd(d, scale, offset));
+    if (activation) dz = throughClamp(dz, madd(d, scale, offset), limit);
     sum = f32x4.add(sum, dz);
     weighted = madd(dz, d, weighted);
     x += stride;
@@ -194,7 +207,7 @@ export function sumGradientRows(
   sums: usize,
   rows: i32,
   channels: i32,
-  relu6: i32,
+  activation: i32,
 ): void {
   const stride = channels << 2;
   const whole = stride & ~15;
@@ -203,9 +216,9 @@ export function sumGradientRows(
     const count = min(ROWS, rows - first);
     const at = first * stride;
     for (let c = 0; c < whole; c += 16) {
-      sumGradientColumn(4, x + at + c, dy + at + c, norm + c, sums + c, count, stride, relu6);
+      sumGradientColumn(4, x + at + c, dy + at + c, norm + c, sums + c, count, stride, activation);
     }
-    if (tail) sumGradientColumn(tail, x + at + whole, dy + at + whole, norm + whole, sums + whole, count, stride, relu6);
+    if (tail) sumGradientColumn(tail, x + at + whole, dy + at + whole, norm + whole, sums + whole, count, stride, activation);
   }
 }
 
@@ -236,9 +249,10 @@ export function finishGradient(
   }
 }
 
+/** Adds to sums[2, channels] the sum of x - shift and of its square; see moments.ts. */
 // @ts-ignore: decorator
 @inline
-function sumColumn(lanes: i32, source: usize, shiftAt: usize, sums: usize, rows: i32, stride: i32): void {
+export function sumColumn(lanes: i32, source: usize, shiftAt: usize, sums: usize, rows: i32, stride: i32): void {
   const shift = read(shiftAt, lanes);
   let sum = zeros();
   let squares = zeros();
@@ -250,36 +264,4 @@ function sumColumn(lanes: i32, source: usize, shiftAt: usize, sums: usize, rows:
   }
   addTo(sums, sum, lanes);
   addTo(sums + stride, squares, lanes);
-}
-
-/**
- * Adds to sums[2, channels] the sum of x - shift and of its square. With the first row as shift, a few deviations from the
- * mean at most, the difference of squares loses no precision to a large mean. Each few rows are summed by themselves
- * before they are added: short float32 sums lose less.
- */
-export function sumRows(x: usize, shift: usize, sums: usize, rows: i32, channels: i32): void {
-  const stride = channels << 2;
-  const whole = stride & ~15;
-  const tail = channels & 3;
-  for (let first = 0; first < rows; first += ROWS) {
-    const count = min(ROWS, rows - first);
-    const start = x + first * stride;
-    for (let c = 0; c < whole; c += 16) sumColumn(4, start + c, shift + c, sums + c, count, stride);
-    if (tail) sumColumn(tail, start + whole, shift + whole, sums + whole, count, stride);
-  }
-}
-
-/** Mean and biased variance from what `sumRows` left. */
-export function finishStatistics(sums: usize, shift: usize, mean: usize, variance: usize, rows: i32, channels: i32): void {
-  const bytes = channels << 2;
-  const share = f32x4.splat(<f32>1 / <f32>rows);
-  for (let c = 0; c < bytes; c += 16) {
-    const lanes = min(4, (bytes - c) >> 2);
-    const shifted = f32x4.mul(loadLanes(sums + c, lanes), share);
-    const squares = f32x4.mul(loadLanes(sums + bytes + c, lanes), share);
-    const biased = f32x4.sub(squares, f32x4.mul(shifted, shifted));
-    storeLanes(mean + c, f32x4.add(shifted, loadLanes(shift + c, lanes)), lanes);
-    // Not below zero by rounding; a NaN stays one.
-    storeLanes(variance + c, f32x4.pmax(biased, zeros()), lanes);
-  }
 }

@@ -10,6 +10,7 @@ import type { Layer, LayerGraph, MixedLayer, PrimitiveLayer, Shape, WeightSpec }
 import { totalCosts } from '../../layer-costs.ts'
 import { convolve, FIXED_PREFIXES, type MbconvChoice, type NetworkPlan, type Place, STEM_KERNEL } from './plan.ts'
 import { type Choice, type CostTerm, type Decision, type MeasurableOperation, type Part, type Space, SpaceError } from '../../space.ts'
+import { layerWeights } from '../../layers/index.ts'
 
 /** Collects layers and the weights that they name. */
 class LayerWriter {
@@ -24,39 +25,29 @@ class LayerWriter {
   convNorm(prefix: string, part: string, input: string, from: Shape, kernel: number, stride: number, channels: number, relu: boolean) {
     const shape = convolve(from, stride, channels)
     const filter = `${prefix}/${part}.filter`
-    this.weightSpecs.push({
-      key: filter,
-      shape: [kernel, kernel, from[2], channels],
-      initialiser: { kind: 'he-normal-fan-out', fanOut: kernel * kernel * channels },
-      decay: true,
-    })
-    this.layers.push({ kind: 'conv2d', id: `${prefix}/${part}`, input, kernel, stride, filter, shape })
+    this.#write({ kind: 'conv2d', id: `${prefix}/${part}`, input, kernel, stride, filter, shape }, from)
     return { id: this.#norm(prefix, part, shape, relu), shape }
   }
 
   depthwiseNorm(prefix: string, part: string, input: string, from: Shape, kernel: number, stride: number) {
     const shape = convolve(from, stride, from[2])
     const filter = `${prefix}/${part}.filter`
-    this.weightSpecs.push({
-      key: filter,
-      shape: [kernel, kernel, from[2], 1],
-      initialiser: { kind: 'he-normal-fan-out', fanOut: kernel * kernel * from[2] },
-      decay: true,
-    })
-    this.layers.push({ kind: 'depthwiseConv2d', id: `${prefix}/${part}`, input, kernel, stride, filter, shape })
+    this.#write({ kind: 'depthwiseConv2d', id: `${prefix}/${part}`, input, kernel, stride, filter, shape }, from)
     return { id: this.#norm(prefix, part, shape, true), shape }
+  }
+
+  #write(layer: PrimitiveLayer, from: Shape): void {
+    this.layers.push(layer)
+    this.weightSpecs.push(...Object.values(layerWeights(layer, [from])))
   }
 
   #norm(prefix: string, part: string, shape: Shape, relu: boolean): string {
     const gamma = `${prefix}/${part}.gamma`
     const beta = `${prefix}/${part}.beta`
-    const size = [shape[2]]
-    this.weightSpecs.push({ key: gamma, shape: size, initialiser: { kind: 'ones' }, decay: false })
-    this.weightSpecs.push({ key: beta, shape: size, initialiser: { kind: 'zeros' }, decay: false })
     const id = `${prefix}/${part}.norm`
-    this.layers.push({ kind: 'batchNorm', id, input: `${prefix}/${part}`, gamma, beta, epsilon: this.#epsilon, shape })
+    this.#write({ kind: 'batchNorm', id, input: `${prefix}/${part}`, gamma, beta, epsilon: this.#epsilon, shape }, shape)
     if (!relu) return id
-    this.layers.push({ kind: 'relu6', id: `${prefix}/${part}.relu`, input: id, shape })
+    this.#write({ kind: 'activation', id: `${prefix}/${part}.relu`, input: id, activation: 'relu6', shape }, shape)
     return `${prefix}/${part}.relu`
   }
 }
@@ -106,15 +97,11 @@ function writeClassifier(prefix: string, input: string, from: Shape, classes: nu
   const shape: Shape = [1, 1, classes]
   const pool = `${prefix}/pool`
   const linear = `${prefix}/linear`
+  const pooled: Shape = [1, 1, from[2]]
+  const classifier: PrimitiveLayer = { kind: 'linear', id: linear, input: pool, weights, bias, shape }
   return {
-    layers: [
-      { kind: 'globalAveragePool', id: pool, input, shape: [1, 1, from[2]] },
-      { kind: 'linear', id: linear, input: pool, weights, bias, shape },
-    ],
-    weightSpecs: [
-      { key: weights, shape: [from[2], classes], initialiser: { kind: 'uniform-fan-in', fanIn: from[2] }, decay: true },
-      { key: bias, shape: [classes], initialiser: { kind: 'zeros' }, decay: false },
-    ],
+    layers: [{ kind: 'globalAveragePool', id: pool, input, shape: pooled }, classifier],
+    weightSpecs: Object.values(layerWeights(classifier, [pooled])),
     output: linear,
     shape,
   }

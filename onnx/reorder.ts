@@ -24,14 +24,4 @@ function reorderAxes(values: Float32Array, shape: readonly number[], order: read
   return result
 }
 
-/** [kernel, kernel, in, out] to [out, in, kernel, kernel]: PyTorch's and ONNX's layout of a convolution. */
-function filterToOihw(values: Float32Array, shape: readonly number[]): Float32Array<ArrayBuffer> {
-  return reorderAxes(values, shape, [3, 2, 0, 1])
-}
-
-/** [kernel, kernel, channels, 1] to [channels, 1, kernel, kernel]: the same layout, one group per channel. */
-function depthwiseToOihw(values: Float32Array, shape: readonly number[]): Float32Array<ArrayBuffer> {
-  return reorderAxes(values, shape, [2, 3, 0, 1])
-}
-
-export { depthwiseToOihw, filterToOihw, reorderAxes }
+export { reorderAxes }

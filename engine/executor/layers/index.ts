@@ -1,0 +1,35 @@
+// The table of rules by which layers run, one file per kind.
+
+import type { StepKind } from '../step.ts'
+import { activation } from './activation.ts'
+import { add } from './add.ts'
+import { batchNorm } from './batch-norm.ts'
+import { concat } from './concat.ts'
+import { conv2d } from './conv2d.ts'
+import { depthwiseConv2d } from './depthwise-conv2d.ts'
+import { globalAveragePool } from './global-average-pool.ts'
+import { linear } from './linear.ts'
+import { pool } from './pool.ts'
+import type { LayerRule } from './rule.ts'
+import { zero } from './zero.ts'
+
+const layerRules: { readonly [Kind in StepKind]: LayerRule<Kind> } = {
+  activation,
+  add,
+  batchNorm,
+  concat,
+  conv2d,
+  depthwiseConv2d,
+  globalAveragePool,
+  linear,
+  pool,
+  zero,
+}
+
+/** Typed by the kind alone: for a step of any kind, it takes steps of any kind. */
+function ruleOf<Kind extends StepKind>({ kind }: { readonly kind: Kind }): LayerRule<Kind> {
+  return layerRules[kind]
+}
+
+export { layerRules, ruleOf }
+export type { ChannelStatistics, InferenceStep, LayerContext, WeightSource } from './rule.ts'
