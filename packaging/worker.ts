@@ -7,6 +7,7 @@ import { buildWorker } from '../gatehouse/worker-build.ts'
 import { OPTIONS_FILE, WORKER_FILE } from '../gatehouse/shipped-worker.ts'
 
 const PAGES = 'dashboard'
+const SOURCE_MAP = /\/\/# sourceMappingURL=\S+\s*$/
 
 function replaceOnce(text: string, before: string, after: string): string {
   if (text.split(before).length !== 2) throw new Error(`expected wrangler.toml to say ${before} once`)
@@ -20,7 +21,9 @@ async function writeWorker(root: string, folder: string): Promise<void> {
   if (entry === undefined || modules.length !== 1)
     throw new Error(`expected the Worker to be one module, got ${modules.map(({ name }) => name).join(', ')}`)
   mkdirSync(folder, { recursive: true })
-  writeFileSync(join(folder, WORKER_FILE), Buffer.from(entry.base64, 'base64'))
+  // The map would be larger than the Worker, and stays behind.
+  const code = Buffer.from(entry.base64, 'base64').toString('utf8').replace(SOURCE_MAP, '')
+  writeFileSync(join(folder, WORKER_FILE), code)
   cpSync(join(root, 'coordinator', 'dashboard'), join(folder, PAGES), { recursive: true })
 
   const config = readFileSync(join(root, 'wrangler.toml'), 'utf8')

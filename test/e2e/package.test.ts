@@ -19,7 +19,7 @@ const MEBIBYTE = 2 ** 20
 const MAX_PACKED_BYTES = 3 * MEBIBYTE
 const INSTALL_TIMEOUT_MS = 300_000
 /** What npm says where the registry cannot be reached and its cache lacks something. */
-const NO_NETWORK = /ENOTFOUND|EAI_AGAIN|ECONNREFUSED|ECONNRESET|ETIMEDOUT|ENETUNREACH|ENOTCACHED|network/
+const NO_NETWORK = /ENOTFOUND|EAI_AGAIN|ECONNREFUSED|ECONNRESET|ETIMEDOUT|ENETUNREACH|ENOTCACHED|npm error network/
 
 /** The environment of a user's terminal: nothing of the `npm test` that these tests may run in, nor of its Node. */
 function userEnvironment(more: Record<string, string> = {}): NodeJS.ProcessEnv {

@@ -26,8 +26,14 @@ test('what a message says to install is of the version that was tested', async (
     // The same sources without CUDA.
     '@tensorflow/tfjs-node': packageFile.peerDependencies['@tensorflow/tfjs-node-gpu'],
   }
-  const files = ['engine/datasets/fashion-mnist-reader', 'worker-agent/cli/doctor-command', 'latency-lut/profiler/runtimes/onnxruntime']
-  const texts = await Promise.all(files.map((file) => readFile(new URL(`../../${file}.ts`, import.meta.url), 'utf8')))
+  const files = [
+    'engine/datasets/fashion-mnist-reader.ts',
+    'worker-agent/cli/doctor-command.ts',
+    'latency-lut/profiler/runtimes/onnxruntime.ts',
+    'README.md',
+    'docs/latency.md',
+  ]
+  const texts = await Promise.all(files.map((file) => readFile(new URL(`../../${file}`, import.meta.url), 'utf8')))
   const named = [
     ...texts
       .join()
@@ -35,7 +41,7 @@ test('what a message says to install is of the version that was tested', async (
       .matchAll(/([\w@/-]+)@(\d+\.\d+\.\d+)/g),
   ]
   expect(new Set(named.map(([, name]) => name))).toEqual(
-    new Set(['@tensorflow/tfjs-node-gpu', '@tensorflow/tfjs-node', 'webgpu', 'onnxruntime-node', 'fashion-mnist']),
+    new Set(['@tensorflow/tfjs-node-gpu', '@tensorflow/tfjs-node', 'webgpu', 'onnxruntime-node', 'fashion-mnist', 'wrangler']),
   )
   for (const [, name = '', version] of named) expect(version, name).toBe(tested[name])
 })
