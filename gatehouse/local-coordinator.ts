@@ -10,11 +10,12 @@ import { setTimeout as delay } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import type { Miniflare, V4WorkerOptions } from 'miniflare'
 import { CliError } from '../command-line/exit-codes.ts'
+import { isPackage } from '../command-line/installation.ts'
 import { FIRST_ANSWER_WAIT_MS, PROCESS_POLL_MS } from './limits.ts'
 import { identifyProcess } from './processes.ts'
 import { startWatchdog } from './runtime-watchdog.ts'
+import { readShippedWorker, type RunnableWorker } from './shipped-worker.ts'
 import { adminToken as keptAdminToken, holdStateFolder, type StateFolder } from './state-folder.ts'
-import { buildWorker, type BuiltWorker } from './worker-build.ts'
 
 const LOOPBACK = '127.0.0.1'
 const EXIT_SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP', 'exit', 'message'] as const
@@ -30,7 +31,7 @@ type LocalCoordinatorOptions = {
   readonly adminToken?: string
   /** What the runtime and the Worker say, a line at a time. Default: nowhere. */
   readonly log?: (line: string) => void
-  /** The Worker's wrangler configuration. Default: this project's wrangler.toml. */
+  /** The Worker's wrangler configuration. Default: this project's wrangler.toml, or the Worker that came with the package. */
   readonly configPath?: string
 }
 
@@ -50,12 +51,11 @@ type LocalCoordinator = {
  */
 async function startLocalCoordinator(options: LocalCoordinatorOptions): Promise<LocalCoordinator> {
   const { port, host = LOOPBACK, log = () => {} } = options
-  const configPath = resolve(options.configPath ?? fileURLToPath(new URL('../wrangler.toml', import.meta.url)))
   const state = await holdStateFolder(resolve(options.stateFolder))
   try {
     await assertPortFree(port, host)
     const adminToken = options.adminToken ?? keptAdminToken(state.folder)
-    const worker = await buildWorker(configPath, log)
+    const worker = await loadWorker(options.configPath, log)
     const runtime = await startRuntime({ port, host, adminToken, state, worker, log })
     return { url: runtime.url, adminToken, runtimePid: runtime.pid, stop: runtime.stop }
   } catch (error) {
@@ -64,12 +64,18 @@ async function startLocalCoordinator(options: LocalCoordinatorOptions): Promise<
   }
 }
 
+async function loadWorker(configPath: string | undefined, log: (line: string) => void): Promise<RunnableWorker> {
+  if (isPackage && configPath === undefined) return readShippedWorker()
+  const { buildWorker } = await import('./worker-build.ts')
+  return buildWorker(resolve(configPath ?? fileURLToPath(new URL('../wrangler.toml', import.meta.url))), log)
+}
+
 type RuntimeOptions = {
   readonly port: number
   readonly host: string
   readonly adminToken: string
   readonly state: StateFolder
-  readonly worker: BuiltWorker
+  readonly worker: RunnableWorker
   readonly log: (line: string) => void
 }
 

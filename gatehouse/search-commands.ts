@@ -8,6 +8,7 @@ import { connect, connectionFlags } from '../command-line/connection.ts'
 import { repeatedValues } from '../command-line/dispatch.ts'
 import { CliError } from '../command-line/exit-codes.ts'
 import { setField } from '../command-line/fields.ts'
+import { typedCommand } from '../command-line/installation.ts'
 import { renderUnreadable, unreadableJson } from '../command-line/listed.ts'
 import { printLatency, printTime } from '../command-line/quantities.ts'
 import { readJsonFile, textOrFile } from '../command-line/json-file.ts'
@@ -65,7 +66,7 @@ function createCommand(terminal: Terminal): CommandDef {
       const config = checkSearchConfig(settings)
       client ??= connect(terminal, given)
       const created = await client.createSearch(config)
-      const agentCommand = `npm run worker-agent -- --coordinator ${client.url} --token ${created.agentToken} --data PATH`
+      const agentCommand = `${typedCommand('worker-agent')} --coordinator ${client.url} --token ${created.agentToken} --data PATH`
       printResult(terminal, given.json === true, { ...created, agentCommand }, () =>
         [
           `search       ${created.searchId}  ${config.name}`,
@@ -79,7 +80,7 @@ function createCommand(terminal: Terminal): CommandDef {
           `  ${agentCommand}`,
           '',
           'Follow the search:',
-          `  npm run gatehouse -- search watch ${created.searchId}`,
+          `  ${typedCommand('gatehouse')} search watch ${created.searchId}`,
         ].join('\n'),
       )
     },

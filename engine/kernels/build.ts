@@ -48,10 +48,21 @@ async function isCurrent(variant: KernelVariant, hash: string): Promise<boolean>
   }
 }
 
+function findCompiler(): string {
+  try {
+    // The package exports no path to its command line.
+    return join(dirname(createRequire(import.meta.url).resolve('assemblyscript/package.json')), 'bin', 'asc.js')
+  } catch (cause) {
+    throw new Error(
+      'assemblyscript is not installed: a clone needs its development dependencies. Whoever wants the commands only installs the package',
+      { cause },
+    )
+  }
+}
+
 async function compile(variant: KernelVariant, hash: string): Promise<void> {
   const path = kernelModulePath(variant)
-  // The package exports no path to its command line.
-  const compiler = join(dirname(createRequire(import.meta.url).resolve('assemblyscript/package.json')), 'bin', 'asc.js')
+  const compiler = findCompiler()
   const temporary = `${path}.${process.pid}`
   const flags = [...commonFlags, ...variantFlags[variant], '--outFile', temporary]
   await promisify(execFile)(process.execPath, [compiler, join(sourceFolder, 'index.ts'), ...flags])

@@ -40,7 +40,7 @@ async function readModule(variant: KernelVariant): Promise<Uint8Array<ArrayBuffe
   try {
     return new Uint8Array(await readFile(path))
   } catch (cause) {
-    const advice = 'compile them with `node engine/kernels/build.ts`'
+    const advice = '`npm run prepare` compiles them in a clone, and the package comes with them'
     throw new KernelsMissingError(`the training kernels are missing (${path}): ${advice}`, { cause })
   }
 }

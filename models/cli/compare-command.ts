@@ -125,6 +125,7 @@ function createCompareCommand(terminal: Terminal): CommandDef {
       const split = args.test ? 'test' : 'validation'
       const folder = openExperimentFolder(resolve(terminal.folder, args.out))
       const data = args.data.startsWith('npm:') ? args.data : resolve(terminal.folder, args.data)
+      const cache = resolve(terminal.folder, args.cache)
       const recipeFile = folder.writeReport('recipe.json', `${JSON.stringify(recipe, null, 2)}\n`)
       const measureFlags = ['--runtime', args['latency-runtime'], '--batch', args['latency-batch']]
       terminal.note(`${candidates.length} networks, ${seeds.length} trainings each, ${jobs} at a time`)
@@ -132,7 +133,7 @@ function createCompareCommand(terminal: Terminal): CommandDef {
         await runExperiment({
           candidates,
           seeds,
-          trainFlags: ['--recipe', recipeFile, '--data', data, '--cache', args.cache, '--backend', args.backend, '--share-seed', '0'],
+          trainFlags: ['--recipe', recipeFile, '--data', data, '--cache', cache, '--backend', args.backend, '--share-seed', '0'],
           measureFlags,
           trainingSettings: [recipe, data, args.backend],
           latencySettings: measureFlags,

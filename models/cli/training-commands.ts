@@ -5,6 +5,7 @@ import { join, resolve } from 'node:path'
 import { type ArgsDef, type CommandDef, defineCommand } from 'citty'
 import { repeatedValues } from '../../command-line/dispatch.ts'
 import { CliError } from '../../command-line/exit-codes.ts'
+import { typedCommand } from '../../command-line/installation.ts'
 import { readJsonFile } from '../../command-line/json-file.ts'
 import { printResult, type Terminal } from '../../command-line/terminal.ts'
 import { printable, renderTable } from '../../command-line/text-layout.ts'
@@ -138,7 +139,7 @@ function createCommand(terminal: Terminal): CommandDef {
         await client.deleteTraining(created.trainingId).catch(() => undefined)
         throw error
       }
-      const agentCommand = `npm run worker-agent -- --coordinator ${client.url} --token ${created.agentToken} --data PATH`
+      const agentCommand = `${typedCommand('worker-agent')} --coordinator ${client.url} --token ${created.agentToken} --data PATH`
       printResult(terminal, args.json === true, { ...created, agentCommand }, () =>
         [
           `training     ${created.trainingId}  ${printable(parsed.data.name)}`,
@@ -151,7 +152,7 @@ function createCommand(terminal: Terminal): CommandDef {
           `  ${agentCommand}`,
           '',
           'Wait for the network and fetch it:',
-          `  npm run gatehouse -- training download ${created.trainingId} --wait --out my-model`,
+          `  ${typedCommand('gatehouse')} training download ${created.trainingId} --wait --out my-model`,
         ].join('\n'),
       )
     },

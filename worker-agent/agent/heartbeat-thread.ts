@@ -13,7 +13,7 @@ import {
 } from './heartbeats.ts'
 
 const port = parentPort
-if (!port) throw new Error('heartbeat-thread.ts is started by heartbeats.ts, as a worker thread')
+if (!port) throw new Error('heartbeat-thread is started by heartbeats, as a worker thread')
 
 const options = { ...(workerData as HeartbeatThreadSetup), signal: new AbortController().signal }
 const say = (message: FromHeartbeatThread) => port.postMessage(message)

@@ -23,8 +23,8 @@ const advice = {
   tensorflow:
     'npm install --no-save @tensorflow/tfjs-node-gpu@4.22.0 for an NVIDIA card (CUDA 11.2 and cuDNN 8.1), or @tensorflow/tfjs-node@4.22.0 for the CPU; both fetch a native library when installed',
   webgpu:
-    "npm install webgpu, and the card's Vulkan driver with its loader (Debian: libvulkan1 and nvidia-driver or mesa-vulkan-drivers); Metal and D3D12 need nothing",
-  wasm: 'Node 22 or newer, and the kernels: node engine/kernels/build.ts',
+    "npm install webgpu@0.6.2, and the card's Vulkan driver with its loader (Debian: libvulkan1 and nvidia-driver or mesa-vulkan-drivers); Metal and D3D12 need nothing",
+  wasm: 'Node 22 or newer, and the kernels: the package comes with them, and `npm run prepare` compiles them in a clone',
   cpu: 'always there',
 } as const satisfies Record<BackendName, string>
 

@@ -19,7 +19,7 @@ import type { Exchange, ThreadAnswer, ThreadMessage, ThreadRequest, ThreadSetup 
 import { openSharedWeights } from './shared-weights.ts'
 
 const port = parentPort
-if (!port) throw new Error('lane-thread.ts is started by lane-threads.ts, as a worker thread')
+if (!port) throw new Error('lane-thread is started by lane-threads, as a worker thread')
 const say = (message: ThreadMessage) => port.postMessage(message)
 
 async function createWorker({ backend: name, allowSoftwareAdapter, dataset, space: spaceConfig, config, accumulate, memory }: ThreadSetup) {

@@ -10,7 +10,7 @@ import { createExchange } from './gradient-exchange.ts'
 import type { ThreadMessage, ThreadRequest, ThreadSetup } from './messages.ts'
 
 const port = parentPort
-if (!port) throw new Error('training-thread.ts is started by thread-team.ts, as a worker thread')
+if (!port) throw new Error('training-thread is started by thread-team, as a worker thread')
 
 const setup = workerData as ThreadSetup
 const { dataset, task, place, teacher } = setup

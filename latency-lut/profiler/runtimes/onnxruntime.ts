@@ -1,5 +1,5 @@
-// ONNX Runtime through onnxruntime-node: what most servers and desktops serve networks with. A development dependency, since it
-// is large and few tables are of it: `npm install` brings it for the tests, `npm install --omit=dev` leaves it out.
+// ONNX Runtime through onnxruntime-node: what most servers and desktops serve networks with. It is large and few tables are of it:
+// an optional peer of the package, which a clone has for its tests.
 
 import type { InferenceSession, Tensor } from 'onnxruntime-node'
 import { writeOnnx } from '../../../onnx/write-graph.ts'
@@ -10,6 +10,8 @@ import { type Runtime, type RuntimeOptions, RuntimeUnavailableError } from './ru
 
 type Library = typeof import('onnxruntime-node')
 
+/** As a command line of npm takes it. */
+const PACKAGE = 'onnxruntime-node@1.30.0'
 const INPUT = 'input'
 const OUTPUT = 'output'
 /** Errors only: which optimisations were left out is nothing that a profile can change. */
@@ -21,7 +23,8 @@ async function load(): Promise<Library> {
   } catch (error) {
     const reason = error instanceof Error ? (error.message.split('\n', 1)[0] ?? '') : String(error)
     throw new RuntimeUnavailableError(
-      `onnxruntime-node is not installed or does not run on this machine (${reason}); install it with: npm install --include=dev`,
+      `onnxruntime-node is not installed or does not run on this machine (${reason}); install it with: npm install ${PACKAGE} ` +
+        '(on Linux x64 it fetches CUDA libraries too, unless --ignore-scripts is given)',
     )
   }
 }
