@@ -132,7 +132,18 @@ async function readNumbers(metrics: tf.Tensor, blocks: readonly GateDots[], hold
     if (probabilities) alphas.push({ block, operations, gradients: alphaGradients(probabilities, gradients) })
     else gateGradients.push({ block, operations, gradients })
   }
-  return { ...result, gateGradients, alphaGradients: alphas }
+  return { ...result, gateGradients: addPlaces(gateGradients), alphaGradients: addPlaces(alphas) }
+}
+
+/** A decision may act in many places: their gradients add up. All of them have the same branches, in one order. */
+function addPlaces(places: readonly GateGradient[]): GateGradient[] {
+  const sums = new Map<number, GateGradient>()
+  for (const place of places) {
+    const sum = sums.get(place.block)
+    const gradients = sum ? sum.gradients.map((value, branch) => value + (place.gradients[branch] as number)) : place.gradients
+    sums.set(place.block, { ...place, gradients })
+  }
+  return [...sums.values()]
 }
 
 type StepSettings = Pick<TrainInput, 'dropout' | 'distillation'> & {
@@ -232,7 +243,7 @@ async function trainStep(input: TrainInput): Promise<TrainResult> {
   })
 }
 
-/** Loss and dLoss/dgate of every branch of every mixed layer, weights frozen, no label smoothing. */
+/** Loss and dLoss/dgate of every branch of every decision, weights frozen, no label smoothing. */
 async function gateStep(input: StepInput): Promise<GateResult> {
   return withHoldings(async (holdings) => {
     const numbers = await runBatch(input, createSink(holdings), { mode: 'gates', labelSmoothing: 0 }, holdings)

@@ -4,7 +4,7 @@ import * as tf from '@tensorflow/tfjs-core'
 import type { SearchConfig, TaskWork } from '../../protocol/index.ts'
 import type { Space } from '../../search-space/index.ts'
 import type { Batch, BatchStream } from '../datasets/index.ts'
-import { cosineRate, evaluate, type GateGradient, gateStep, type Sgd, trainStep, type Weights } from '../executor/index.ts'
+import { cosineRate, evaluate, gateStep, type Sgd, trainStep, type Weights } from '../executor/index.ts'
 import { type Accumulate, createMicroBatches } from './micro-batches.ts'
 import type { TaskData } from './task-data.ts'
 import type { TaskNetworks } from './task-networks.ts'
@@ -26,16 +26,6 @@ type StepsOptions = {
   readonly optimiser: Sgd
   readonly accumulate: Accumulate
   readonly onNote: (line: string) => void
-}
-
-/** Gate gradients of each decision: those of all its places, added up. Its places name its options in the same order. */
-function sumByBlock(gradients: readonly GateGradient[]): Map<number, number[]> {
-  const sums = new Map<number, number[]>()
-  for (const { block, gradients: own } of gradients) {
-    const sum = sums.get(block)
-    sums.set(block, sum ? sum.map((value, branch) => value + (own[branch] as number)) : [...own])
-  }
-  return sums
 }
 
 /** Effective steps of the search at a step: where the learning rate is. */
@@ -64,7 +54,7 @@ function createTaskSteps({ space, config, data, networks, weights, optimiser, ac
       case 'gateGradients': {
         const done = await microBatches.run(batchSize, (parts) => gateStep({ ...input, accumulate: parts }))
         peakBytes = Math.max(peakBytes, done.peakBytes)
-        const byBlock = sumByBlock(done.gateGradients)
+        const byBlock = new Map(done.gateGradients.map((gradient) => [gradient.block, [...gradient.gradients]]))
         return { loss: done.loss, correct: done.correct, gateGradients: choices.map((_, block) => byBlock.get(block) ?? null) }
       }
       case 'evaluatePaths': {

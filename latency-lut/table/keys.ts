@@ -48,13 +48,13 @@ const grammar = {
   Conv: { input: 'shape', output: 'shape' },
   Conv_1: { input: 'shape', output: 'shape' },
   Logits: { input: 'shape', output: 'number' },
+  Projection: { input: 'shape', output: 'shape', stride: 'number' },
+  expanded_conv: { input: 'shape', output: 'shape', expand: 'number', kernel: 'number', stride: 'number', idskip: 'flag' },
   ConvNorm: { input: 'shape', output: 'shape', kernel: 'number', stride: 'number' },
   ReluConvNorm: { input: 'shape', output: 'shape', kernel: 'number', stride: 'number' },
   AvgPool: { input: 'shape', output: 'shape', kernel: 'number', stride: 'number' },
   ResidualBlock: { input: 'shape', output: 'shape' },
   NormLogits: { input: 'shape', output: 'number' },
-  Projection: { input: 'shape', output: 'shape', stride: 'number' },
-  expanded_conv: { input: 'shape', output: 'shape', expand: 'number', kernel: 'number', stride: 'number', idskip: 'flag' },
 } as const satisfies Record<OperationType, Record<string, FieldKind>>
 
 /** Fields of an expanded_conv as tables for MobileNetV3 spaces have them. */

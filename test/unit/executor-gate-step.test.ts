@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'vitest'
 
 import { openBackend } from '../../engine/backends/backends.ts'
+import { createSpace } from '../../search-space/index.ts'
 import { createWeights, evaluate, gateStep } from '../../engine/executor/index.ts'
 import { buildOf, type Built, createBuilder, identitySpace, randomBatch } from './executor-graph-builder.ts'
 import { referenceGradients } from './executor-reference.ts'
@@ -48,12 +49,24 @@ const ofSpace = (name: string, active: readonly [number, number, number], gated:
   return { case: name, built: buildOf(identitySpace, choices), gates: gated.map((block) => [block, operationsOf(active[block] as number)]) }
 }
 
+const cellSpace = createSpace({ preset: 'cell-mini', input: [8, 8, 3], classes: 3, width: 4 })
+
+const ofCell = (name: string, active: readonly number[]): Case => {
+  const operationsOf = (operation: number) => [operation, ...[0, 1, 2, 3, 4].filter((other) => other !== operation)]
+  const choices = active.map((operation) => ({ active: operation, inactive: operationsOf(operation).slice(1) }))
+  const gates = active.map((operation, edge): [number, number[]] => [edge, operationsOf(operation)])
+  return { case: name, built: buildOf(cellSpace, choices), gates }
+}
+
 const cases: readonly Case[] = [
   ofBuilder('ordinary branches', [0, 1, 0]),
   ofBuilder('a zero branch beside a shortcut', [1, 2, 1]),
   ofBuilder('a zero branch that cuts the network', [1, 0, 2]),
   ofSpace('identities that project', [0, 1, 0], [0, 1, 2]),
   ofSpace('MBConvs beside identities', [2, 1, 1], [0, 1, 2]),
+  // Each of the six decisions acts in both cells, and gates of both places are one.
+  ofCell('a cell with an edge of each kind', [0, 1, 2, 3, 4, 3]),
+  ofCell('a cell of edges that compute nothing', [1, 0, 1, 0, 0, 1]),
   // A skipped block is left out of the network, and so are its gates.
   ofSpace('identities that skip between others that project', [0, 0, 0], [0, 2]),
 ]

@@ -45,6 +45,12 @@ function referenceActivation(activation: Activation, x: tf.Tensor): tf.Tensor {
       return activation satisfies never
   }
 }
+/** Sums over windows divided by how many elements of the image they hold: the gradient of tf.avgPool is wrong at the border. */
+function averagePool(x: tf.Tensor4D, kernel: number, stride: number, padding: number): tf.Tensor4D {
+  const ones: tf.Tensor4D = tf.ones([kernel, kernel, x.shape[3], 1])
+  const sumOf = (image: tf.Tensor4D): tf.Tensor4D => tf.depthwiseConv2d(image, ones, stride, padding, 'NHWC', [1, 1], 'floor')
+  return tf.div(sumOf(x), sumOf(tf.onesLike(x)))
+}
 
 function referenceLayer(
   layer: Exclude<Layer, { kind: 'input' }>,
@@ -70,7 +76,9 @@ function referenceLayer(
     case 'concat':
       return tf.concat(layer.inputs.map(read), 3)
     case 'pool':
-      return (layer.mode === 'max' ? tf.maxPool : tf.avgPool)(read(layer.input), layer.kernel, layer.stride, poolPadding(layer))
+      return layer.mode === 'max'
+        ? tf.maxPool(read(layer.input), layer.kernel, layer.stride, poolPadding(layer), 'floor')
+        : averagePool(read(layer.input) as tf.Tensor4D, layer.kernel, layer.stride, poolPadding(layer))
     case 'globalAveragePool':
       return tf.mean(read(layer.input), [1, 2], true)
     case 'linear': {

@@ -73,7 +73,10 @@ describe('latency keys', () => {
   })
 
   test.each([
-    ['', 'expected a key that starts with Conv-, Conv_1-, Logits-, Projection-, expanded_conv-, got ""'],
+    [
+      '',
+      'expected a key that starts with Conv-, Conv_1-, Logits-, Projection-, expanded_conv-, ConvNorm-, ReluConvNorm-, AvgPool-, ResidualBlock-, NormLogits-, got ""',
+    ],
     ['toString-input:1x1x1', 'got "toString"'],
     ['Conv-input:1x1x1', 'expected "output:…" as field 2 of Conv, got the end of the key'],
     ['Conv-output:1x1x1-input:1x1x1', 'expected "input:…" as field 1 of Conv, got "output:1x1x1"'],

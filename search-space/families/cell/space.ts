@@ -11,6 +11,7 @@
 
 import { findOption } from '../../encoding.ts'
 import { latencyKey, type LatencyOperation } from '../../latency-key.ts'
+import { layerInputs, layerWeights } from '../../layers/index.ts'
 import type { Layer, LayerGraph, MixedLayer, PrimitiveLayer, Shape, WeightSpec } from '../../layer-graph.ts'
 import {
   assertPath,
@@ -45,44 +46,36 @@ const edgeName = ({ to, from }: Edge) => `edge${to}.${from}`
 
 type Written = { readonly layers: readonly PrimitiveLayer[]; readonly weights: readonly WeightSpec[]; readonly output: string }
 
-/** Layers and weights of one part; ids and keys begin with `prefix`. */
-function createWriter(prefix: string, epsilon: number) {
+/** Layers and weights of one part, whose input has this shape; ids and keys begin with `prefix`. */
+function createWriter(prefix: string, from: Shape, epsilon: number) {
   const layers: PrimitiveLayer[] = []
   const weights: WeightSpec[] = []
+  const shapes = new Map<string, Shape>()
+  const named = (name: string) => `${prefix}/${name}`
   const push = (layer: PrimitiveLayer): string => {
     layers.push(layer)
+    const inputs = layerInputs(layer).map((id) => shapes.get(id) ?? from)
+    weights.push(...Object.values(layerWeights(layer, inputs)))
+    shapes.set(layer.id, layer.shape)
     return layer.id
   }
-  const named = (name: string) => `${prefix}/${name}`
   return {
     push,
     named,
     relu: (name: string, input: string, shape: Shape) =>
       push({ kind: 'activation', id: named(`${name}.relu`), input, activation: 'relu', shape }),
-    conv(name: string, input: string, from: number, kernel: number, stride: number, shape: Shape): string {
-      const filter = named(`${name}.filter`)
-      const fanOut = kernel * kernel * shape[2]
-      weights.push({
-        key: filter,
-        shape: [kernel, kernel, from, shape[2]],
-        initialiser: { kind: 'he-normal-fan-out', fanOut },
-        decay: true,
-      })
-      return push({ kind: 'conv2d', id: named(name), input, kernel, stride, filter, shape })
-    },
-    norm(name: string, input: string, shape: Shape): string {
-      const [gamma, beta] = [named(`${name}.gamma`), named(`${name}.beta`)]
-      const size = [shape[2]]
-      weights.push({ key: gamma, shape: size, initialiser: { kind: 'ones' }, decay: false })
-      weights.push({ key: beta, shape: size, initialiser: { kind: 'zeros' }, decay: false })
-      return push({ kind: 'batchNorm', id: named(`${name}.norm`), input, gamma, beta, epsilon, shape })
-    },
-    linear(name: string, input: string, from: number, classes: number): string {
-      const [matrix, bias] = [named(`${name}.weights`), named(`${name}.bias`)]
-      weights.push({ key: matrix, shape: [from, classes], initialiser: { kind: 'uniform-fan-in', fanIn: from }, decay: true })
-      weights.push({ key: bias, shape: [classes], initialiser: { kind: 'zeros' }, decay: false })
-      return push({ kind: 'linear', id: named(name), input, weights: matrix, bias, shape: [1, 1, classes] })
-    },
+    conv: (name: string, input: string, kernel: number, stride: number, shape: Shape) =>
+      push({ kind: 'conv2d', id: named(name), input, kernel, stride, filter: named(`${name}.filter`), shape }),
+    norm: (name: string, input: string, shape: Shape) =>
+      push({
+        kind: 'batchNorm',
+        id: named(`${name}.norm`),
+        input,
+        gamma: named(`${name}.gamma`),
+        beta: named(`${name}.beta`),
+        epsilon,
+        shape,
+      }),
     done: (output: string): Written => ({ layers, weights, output }),
   }
 }
@@ -90,13 +83,13 @@ function createWriter(prefix: string, epsilon: number) {
 const size = (shape: Shape) => shape[0] * shape[1] * shape[2]
 
 function writeStem(input: string, from: Shape, shape: Shape, epsilon: number): Written {
-  const writer = createWriter('stem', epsilon)
-  return writer.done(writer.norm('conv', writer.conv('conv', input, from[2], STEM_KERNEL, 1, shape), shape))
+  const writer = createWriter('stem', from, epsilon)
+  return writer.done(writer.norm('conv', writer.conv('conv', input, STEM_KERNEL, 1, shape), shape))
 }
 
 /** An edge of a cell; `skip_connect` and `none` compute nothing. */
 function writeEdge(prefix: string, operation: CellOperation, input: string, shape: Shape, epsilon: number): Written {
-  const writer = createWriter(prefix, epsilon)
+  const writer = createWriter(prefix, shape, epsilon)
   switch (operation) {
     case 'none':
       return writer.done(writer.push({ kind: 'zero', id: writer.named('none'), input, shape }))
@@ -109,7 +102,7 @@ function writeEdge(prefix: string, operation: CellOperation, input: string, shap
     case 'nor_conv_1x1':
     case 'nor_conv_3x3': {
       const active = writer.relu(operation, input, shape)
-      const conv = writer.conv(operation, active, shape[2], operation === 'nor_conv_1x1' ? 1 : 3, 1, shape)
+      const conv = writer.conv(operation, active, operation === 'nor_conv_1x1' ? 1 : 3, 1, shape)
       return writer.done(writer.norm(operation, conv, shape))
     }
     default:
@@ -119,10 +112,10 @@ function writeEdge(prefix: string, operation: CellOperation, input: string, shap
 
 /** Two convolutions with ReLU before and batch-norm behind each, beside a mean over 2×2 and a 1×1 convolution. */
 function writeResidual(prefix: string, input: string, from: Shape, shape: Shape, epsilon: number): Written {
-  const writer = createWriter(prefix, epsilon)
-  const first = writer.conv('conv_a', writer.relu('conv_a', input, from), from[2], RESIDUAL_KERNEL, 2, shape)
+  const writer = createWriter(prefix, from, epsilon)
+  const first = writer.conv('conv_a', writer.relu('conv_a', input, from), RESIDUAL_KERNEL, 2, shape)
   const middle = writer.norm('conv_a', first, shape)
-  const second = writer.conv('conv_b', writer.relu('conv_b', middle, shape), shape[2], RESIDUAL_KERNEL, 1, shape)
+  const second = writer.conv('conv_b', writer.relu('conv_b', middle, shape), RESIDUAL_KERNEL, 1, shape)
   const pooled = writer.push({
     kind: 'pool',
     id: writer.named('downsample.pool'),
@@ -133,16 +126,17 @@ function writeResidual(prefix: string, input: string, from: Shape, shape: Shape,
     padding: 0,
     shape: [shape[0], shape[1], from[2]],
   })
-  const shortcut = writer.conv('downsample', pooled, from[2], 1, 1, shape)
+  const shortcut = writer.conv('downsample', pooled, 1, 1, shape)
   const sum = writer.push({ kind: 'add', id: writer.named('sum'), inputs: [shortcut, writer.norm('conv_b', second, shape)], shape })
   return writer.done(sum)
 }
 
 function writeHead(input: string, from: Shape, classes: number, epsilon: number): Written {
-  const writer = createWriter('head', epsilon)
+  const writer = createWriter('head', from, epsilon)
   const active = writer.relu('last', writer.norm('last', input, from), from)
   const pooled = writer.push({ kind: 'globalAveragePool', id: writer.named('pool'), input: active, shape: [1, 1, from[2]] })
-  return writer.done(writer.linear('linear', pooled, from[2], classes))
+  const [linear, weights, bias] = [writer.named('linear'), writer.named('linear.weights'), writer.named('linear.bias')]
+  return writer.done(writer.push({ kind: 'linear', id: linear, input: pooled, weights, bias, shape: [1, 1, classes] }))
 }
 
 /** As the authors count: see the top. */
