@@ -52,4 +52,4 @@ function stateTensors(kind: LayerKind, ours: string, theirs: string): StateTenso
   }))
 }
 
-export { stateDictRules, stateTensors }
+export { stateTensors }
