@@ -26,7 +26,7 @@ export {
   layerWeights,
   type WeightName,
 } from './layers/index.ts'
-export { type Activation, activations } from './layers/activation.ts'
+export type { Activation } from './layers/activation.ts'
 export { LayerGraphError } from './layers/layer.ts'
 export { poolPadding } from './layers/pool.ts'
 export { RefusedLayerError } from './layers/refusal.ts'

@@ -9,7 +9,14 @@ const slowUnitTests: Readonly<Record<string, readonly string[]>> = {
     'training-lease',
     'transfer',
   ],
-  'start processes or threads': ['backends-doctor', 'cli-local-coordinator', 'datasets-image-folder', 'lanes-trainer', 'training-threads'],
+  'start processes or threads, or compile': [
+    'backends-doctor',
+    'cli-local-coordinator',
+    'datasets-image-folder',
+    'lanes-trainer',
+    'layers-toy',
+    'training-threads',
+  ],
   'measure networks, or run what is exported in other runtimes': ['export-consumers', 'latency-cli', 'latency-profile', 'latency-runtimes'],
   'train for many steps, or compare kernels and networks with references': [
     'executor-conformance',

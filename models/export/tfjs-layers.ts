@@ -1,84 +1,24 @@
-// A TensorFlow.js layers model: `model.json` (a functional Keras topology and the list of weights) and shards of float32
-// weights, as `tf.loadLayersModel` reads them. NHWC, as our own graphs, so weights are written as they are.
+// A TensorFlow.js layers model of a trained model, and what its user must know as metadata.
 
-import { requireRule } from '../../search-space/layers/refusal.ts'
 import type { TrainedModel } from '../model-folder.ts'
 import { exportNetwork } from './export-network.ts'
 import { describeModel, pixelStatistics } from './preprocessing.ts'
-import { tfjsRuleOf } from './tfjs/index.ts'
-import { FORMAT } from './tfjs/rule.ts'
-import { layerName, TfjsWriter } from './tfjs/writer.ts'
+import { type TfjsFile, writeTfjsNetwork } from './tfjs/write-network.ts'
 
-/** The size that TensorFlow.js's own converter uses: browsers cache files up to about this. */
-const SHARD_BYTES = 4 * 1024 * 1024
-const INPUT = 'input'
-const NORMALISE = 'normalise_pixels'
-
-type TfjsOptions = {
+type ModelTfjsOptions = {
+  /** Whether batch-norms are folded into the convolutions. */
   readonly fold: boolean
   /** Whether the first layer scales and normalises pixels from 0 to 255. */
   readonly withPreprocessing: boolean
 }
 
-type TfjsFile = { readonly name: string; readonly content: Uint8Array | string }
-
-/** A batch-norm with gamma 1 and beta 0 is a normalisation per channel: (pixel - mean) / std. */
-function writePreprocessing(writer: TfjsWriter, model: TrainedModel): void {
-  const { mean, std } = pixelStatistics(model)
-  writer.batchNorm(NORMALISE, INPUT, 0, {
-    gamma: new Float32Array(mean.length).fill(1),
-    beta: new Float32Array(mean.length),
-    mean,
-    variance: std.map((value) => value * value),
+/** The files of a folder. Throws ExportError for a model that is not whole, RefusedLayerError for layers without a form. */
+function writeTfjsLayers(model: TrainedModel, { fold, withPreprocessing }: ModelTfjsOptions): TfjsFile[] {
+  return writeTfjsNetwork(exportNetwork(model, fold), {
+    name: model.space.name,
+    ...(withPreprocessing ? { pixels: pixelStatistics(model) } : {}),
+    metadata: describeModel(model, { layout: 'NHWC', isIncluded: withPreprocessing }),
   })
 }
 
-function shards(weights: TfjsWriter['weights']): Uint8Array[] {
-  const total = weights.reduce((sum, { values }) => sum + values.byteLength, 0)
-  const bytes = new Uint8Array(total)
-  let at = 0
-  for (const { values } of weights) {
-    bytes.set(new Uint8Array(values.buffer, values.byteOffset, values.byteLength), at)
-    at += values.byteLength
-  }
-  const count = Math.max(1, Math.ceil(total / SHARD_BYTES))
-  return Array.from({ length: count }, (_, index) => bytes.subarray(index * SHARD_BYTES, (index + 1) * SHARD_BYTES))
-}
-
-/** The files of a folder that `tf.loadLayersModel` opens. Throws RefusedLayerError for layers that it has no form for. */
-function writeTfjsLayers(model: TrainedModel, { fold, withPreprocessing }: TfjsOptions): TfjsFile[] {
-  const network = exportNetwork(model, fold)
-  const writer = new TfjsWriter(network, withPreprocessing ? NORMALISE : INPUT)
-  const batchInput = [null, ...network.inputShape]
-  writer.layer('InputLayer', INPUT, [], { batch_input_shape: batchInput, dtype: 'float32', sparse: false })
-  if (withPreprocessing) writePreprocessing(writer, model)
-  for (const step of network.steps) requireRule(step, tfjsRuleOf(step), FORMAT).write(step, writer)
-  const parts = shards(writer.weights)
-  const paths = parts.map((_, index) => `group1-shard${index + 1}of${parts.length}.bin`)
-  const topology = {
-    format: 'layers-model',
-    generatedBy: 'gatehouse',
-    convertedBy: null,
-    modelTopology: {
-      keras_version: '2.1.6',
-      backend: 'tensorflow',
-      model_config: {
-        class_name: 'Model',
-        config: {
-          name: layerName(model.space.name),
-          layers: writer.layers,
-          input_layers: [[INPUT, 0, 0]],
-          output_layers: [[writer.nameOf(network.output), 0, 0]],
-        },
-      },
-    },
-    weightsManifest: [{ paths, weights: writer.weights.map(({ name, shape }) => ({ name, shape, dtype: 'float32' })) }],
-    userDefinedMetadata: describeModel(model, { layout: 'NHWC', isIncluded: withPreprocessing }),
-  }
-  return [
-    { name: 'model.json', content: `${JSON.stringify(topology)}\n` },
-    ...parts.map((content, index) => ({ name: paths[index] as string, content })),
-  ]
-}
-
-export { type TfjsFile, type TfjsOptions, writeTfjsLayers }
+export { writeTfjsLayers }

@@ -1,0 +1,55 @@
+// Names and layouts that PyTorch's modules give the weights of each kind of layer; the compiler proves the table complete.
+
+import type { LayerKind, WeightName } from '../../search-space/index.ts'
+
+type StateTensorRule = {
+  /** Behind the module's name. */
+  readonly name: string
+  /** Axis i of PyTorch's tensor is axis `order[i]` of ours; none for vectors. */
+  readonly order?: readonly number[]
+}
+
+type StateDictRule<Kind extends LayerKind> = {
+  /** What the authors' classes call the module in theirs; null for a layer without state. */
+  readonly module: string | null
+  readonly weights: { readonly [Name in WeightName<Kind>]: StateTensorRule }
+}
+
+const NO_STATE = { module: null, weights: {} }
+
+const stateDictRules: { readonly [Kind in LayerKind]: StateDictRule<Kind> } = {
+  activation: NO_STATE,
+  add: NO_STATE,
+  /** Its running statistics are not weights here: state-dict.ts adds them. */
+  batchNorm: { module: 'bn', weights: { gamma: { name: 'weight' }, beta: { name: 'bias' } } },
+  concat: NO_STATE,
+  /** [kernel, kernel, in, out] to [out, in, kernel, kernel]. */
+  conv2d: { module: 'conv', weights: { filter: { name: 'weight', order: [3, 2, 0, 1] } } },
+  /** [kernel, kernel, channels, 1] to [channels, 1, kernel, kernel]. */
+  depthwiseConv2d: { module: 'conv', weights: { filter: { name: 'weight', order: [2, 3, 0, 1] } } },
+  globalAveragePool: NO_STATE,
+  input: NO_STATE,
+  linear: { module: 'linear', weights: { weights: { name: 'weight', order: [1, 0] }, bias: { name: 'bias' } } },
+  pool: NO_STATE,
+  zero: NO_STATE,
+}
+
+type StateTensorName = {
+  /** Of our weight. */
+  readonly key: string
+  /** Of theirs. */
+  readonly name: string
+  readonly order: readonly number[] | undefined
+}
+
+/** The weights of a layer whose keys begin with `ours` and a dot, in a module whose names begin with `theirs` and a dot. */
+function stateTensors(kind: LayerKind, ours: string, theirs: string): StateTensorName[] {
+  const { module, weights } = stateDictRules[kind]
+  return Object.entries<StateTensorRule>(weights).map(([weight, { name, order }]) => ({
+    key: `${ours}.${weight}`,
+    name: `${theirs}.${module}.${name}`,
+    order,
+  }))
+}
+
+export { stateTensors }
