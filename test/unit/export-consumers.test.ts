@@ -13,7 +13,8 @@ import { writeExport } from '../../models/export/index.ts'
 import { writeModelOnnx } from '../../models/export/onnx.ts'
 import { fromStateDict, toStateDict } from '../../models/export/state-dict.ts'
 import { writeTfjsLayers } from '../../models/export/tfjs-layers.ts'
-import { createSpace, fixArchitecture, onlyPath, printArchitecture, type SpaceRef } from '../../search-space/index.ts'
+import { isPlanned } from '../../search-space/families/index.ts'
+import { createSpace, fixArchitecture, onlyPath, printArchitecture, resolveSpaceConfig, type SpaceRef } from '../../search-space/index.ts'
 import { openBackend } from '../../engine/backends/backends.ts'
 import { createInference } from '../../engine/executor/index.ts'
 import { makeModel, randomImages } from '../fixtures/trained-models.ts'
@@ -51,6 +52,11 @@ const spaces: readonly (readonly [string, SpaceRef, string | undefined])[] = [
     'a path through nas-bench-macro, with an identity that projects and one that skips',
     { preset: 'nas-bench-macro', input: [18, 22, 3] },
     'nas-bench-macro-custom:identity,mb3k3,mb6k5,identity,mb3k3,identity,identity,mb3k3',
+  ],
+  [
+    'a cell with an edge of each kind',
+    { preset: 'cell-mini', input: [18, 22, 3] },
+    'cell-mini-custom:|nor_conv_3x3~0|+|skip_connect~0|avg_pool_3x3~1|+|nor_conv_1x1~0|none~1|avg_pool_3x3~2|',
   ],
 ]
 
@@ -176,6 +182,21 @@ describe.each(spaces)('%s', (_, space, architecture) => {
       return false
     }
   })()
+
+  if (!isPlanned(resolveSpaceConfig(space))) {
+    test.each(['proxylessnas', 'json'] as const)('of a family without that form, as %s', (format) => {
+      const out = join(folder, `no-form-${format}`)
+      const write = () => writeExport(model, format, out, { fold: true, withPreprocessing: false })
+      if (format === 'proxylessnas') {
+        expect(write).toThrow('networks of the family cell have no form as a fixed network of MBConvs')
+        expect(existsSync(out)).toBe(false)
+        return
+      }
+      write()
+      expect(JSON.parse(readFileSync(out, 'utf8'))).toMatchObject({ architecture, network: null })
+    })
+    return
+  }
 
   const { network, prefixes } = fixArchitecture(space, model.path)
   const projects = prefixes.blocks.some((prefix) => prefix?.endsWith('/identity'))
