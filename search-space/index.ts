@@ -53,5 +53,6 @@ export {
   SpaceError,
 } from './space.ts'
 export { resolveSpaceConfig, type SpaceConfig, spaceConfigSchema, type SpaceRef, spaceRefSchema } from './space-ref.ts'
-export { weightKeys, type WeightOwner, weightOwners } from './weight-keys.ts'
+export { isWhole, sliceBegin, sliceValues } from './weight-slices.ts'
+export { networkWeights, weightKeys, type WeightOwner, weightOwners } from './weight-keys.ts'
 export { createSpace }

@@ -8,7 +8,7 @@ import type { LayerOf, PrimitiveLayer } from './layers/index.ts'
 /** One candidate operation of a mixed layer: its layers read `MixedLayer.input` or each other. */
 type Branch = {
   readonly operation: number
-  readonly layers: readonly PrimitiveLayer[]
+  readonly layers: readonly Layer[]
   /** Id of the layer whose output is the branch's; every branch of a mixed layer has the same output shape. */
   readonly output: string
 }

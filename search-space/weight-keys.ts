@@ -20,6 +20,11 @@ function weightKeys(graph: LayerGraph): string[] {
   return weightsOf(graph.layers, new Map()).map(({ key }) => key)
 }
 
+/** The weights that a network reads, by key, in the shapes in which it reads them: parts of those of its space, or the whole. */
+function networkWeights(graph: LayerGraph): Map<string, WeightSpec> {
+  return new Map(weightsOf(graph.layers, new Map()).map((spec) => [spec.key, spec]))
+}
+
 /** The operation that a weight belongs to. */
 type WeightOwner = { readonly block: number; readonly operation: number }
 
@@ -39,4 +44,4 @@ function weightOwners(space: Space): Map<string, WeightOwner> {
   return owners
 }
 
-export { weightKeys, type WeightOwner, weightOwners }
+export { networkWeights, weightKeys, type WeightOwner, weightOwners }

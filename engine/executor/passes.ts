@@ -9,9 +9,14 @@ import { gateGradients, type GateDots } from './gates.ts'
 import type { Holdings } from './holdings.ts'
 import { type LayerContext, ruleOf } from './layers/index.ts'
 import { differentiableIds, type GradientMode } from './plan.ts'
+import type { Slices } from './slices.ts'
 import type { MixedStep, Plan, PrimitiveStep } from './step.ts'
 
-type PassContext = LayerContext & { readonly holdings: Holdings; readonly mode: GradientMode }
+type PassContext = Omit<LayerContext, 'weights'> & {
+  readonly slices: Slices
+  readonly holdings: Holdings
+  readonly mode: GradientMode
+}
 
 /** What the reverse of one step reads; every tensor in it is held once. */
 type Kept = {
@@ -81,7 +86,7 @@ type StepResult = {
 function forwardPrimitive(step: PrimitiveStep, inputs: readonly tf.Tensor[], keep: boolean, context: PassContext): StepResult {
   const { holdings, mode } = context
   const rule = ruleOf(step)
-  const { outputs, made = [] } = rule.forward(step, inputs, context)
+  const { outputs, made = [] } = rule.forward(step, inputs, { ...context, weights: context.slices.sourceOf(step) })
   if (!keep) {
     for (const tensor of made) tensor.dispose()
     return { outputs, held: false, kept: undefined }
@@ -196,7 +201,7 @@ function reversePrimitive(
     ownsDy: holdings.isLast(dy),
     wantInput,
     wantWeights,
-    context,
+    context: { ...context, weights: context.slices.sourceOf(step) },
   })
   for (const [key, gradient] of result.weights ?? []) sink.weight(key, gradient)
   const inputGradients = result.inputs.map((gradient, position) => {

@@ -151,7 +151,7 @@ function compileMixed(
   }
   const branches = layer.branches.map(({ operation, layers, output }) => ({
     operation,
-    plan: compileLayers(layers satisfies readonly PrimitiveLayer[], layer.input, inputShape, output, merge),
+    plan: compileLayers(layers, layer.input, inputShape, output, merge),
   }))
   return { ...base, kind: 'mixed', block, active, branches, combination }
 }

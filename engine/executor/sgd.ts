@@ -6,7 +6,9 @@
 import * as tf from '@tensorflow/tfjs-core'
 
 import { sgdStep } from '../kernels/operations.ts'
+import { isWhole } from '../../search-space/weight-slices.ts'
 import { readValues, tensorFromShared } from './read-values.ts'
+import { partOf, withPart } from './slices.ts'
 import type { Weights } from './weights.ts'
 
 type SgdOptions = {
@@ -39,15 +41,22 @@ function createSgd({ momentum, nesterov, weightDecay }: SgdOptions): Sgd {
   return {
     apply(weights, gradients, learningRate) {
       for (const [key, gradient] of gradients) {
-        const before = velocities.get(key) ?? tf.zeros(gradient.shape)
+        const weight = weights.get(key)
+        const isPart = !isWhole(weight.shape, gradient.shape)
+        const whole = velocities.get(key) ?? tf.zeros(weight.shape)
+        const before = isPart ? partOf(key, whole, gradient.shape) : whole
         const attributes = {
           learningRate,
           momentum,
           nesterov,
           weightDecay: weights.spec(key).decay ? weightDecay : 0,
         }
-        const next = sgdStep({ weight: weights.get(key), velocity: before, gradient }, attributes)
-        before.dispose()
+        const own = isPart ? partOf(key, weight, gradient.shape) : weight
+        const part = sgdStep({ weight: own, velocity: before, gradient }, attributes)
+        // What the step did not use stays as it is, its velocity too.
+        const next = isPart ? { weight: withPart(key, weight, part.weight), velocity: withPart(key, whole, part.velocity) } : part
+        if (isPart) tf.dispose([own, before, part.weight, part.velocity])
+        whole.dispose()
         gradient.dispose()
         velocities.set(key, tf.keep(next.velocity))
         weights.replace(key, next.weight)

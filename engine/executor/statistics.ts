@@ -8,6 +8,7 @@ import { withHoldings } from './holdings.ts'
 import type { ChannelStatistics } from './layers/index.ts'
 import { forward, type PassContext } from './passes.ts'
 import { compilePlan } from './plan.ts'
+import { createSlices } from './slices.ts'
 import { readValues } from './read-values.ts'
 import type { Weights } from './weights.ts'
 
@@ -18,7 +19,7 @@ async function batchStatistics(graph: LayerGraph, weights: Weights, images: tf.T
     const observe = (gamma: string, mean: tf.Tensor, variance: tf.Tensor) => {
       observed.push([gamma, holdings.hold(tf.clone(mean)), holdings.hold(tf.clone(variance))])
     }
-    const context: PassContext = { weights, holdings, mode: 'none', observe }
+    const context: PassContext = { slices: createSlices(weights, holdings), holdings, mode: 'none', observe }
     forward(compilePlan(graph), holdings.borrow(images), false, context)
     const statistics = new Map<string, ChannelStatistics>()
     for (const [key, mean, variance] of observed) {

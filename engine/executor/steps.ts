@@ -4,6 +4,7 @@
 import * as tf from '@tensorflow/tfjs-core'
 
 import type { LayerGraph } from '../../search-space/layer-graph.ts'
+import { isWhole } from '../../search-space/weight-slices.ts'
 import { softmaxCrossEntropy } from '../kernels/operations.ts'
 import { alphaGradients } from './combined.ts'
 import { distil, type Distillation } from './distillation.ts'
@@ -14,6 +15,7 @@ import type { ChannelStatistics } from './layers/index.ts'
 import { forward, type PassContext, reverse } from './passes.ts'
 import { compilePlan } from './plan.ts'
 import { readValues } from './read-values.ts'
+import { createSlices, padToWhole } from './slices.ts'
 import type { Weights } from './weights.ts'
 
 type Batch = {
@@ -94,8 +96,15 @@ function lossResult([loss, correct]: ArrayLike<number> & Iterable<number>): Loss
   return { loss: loss as number, correct: Math.round(correct as number) }
 }
 
+/** Two gradients of one weight; of different parts of it, they are parts of the whole. */
+function addParts(key: string, weights: Weights, one: tf.Tensor, other: tf.Tensor): tf.Tensor {
+  if (isWhole(one.shape, other.shape)) return tf.add(one, other)
+  const { shape } = weights.spec(key)
+  return tf.tidy(() => tf.add(padToWhole(key, one, shape), padToWhole(key, other, shape)))
+}
+
 /** What the reverse pass finds: sums of weight gradients, and dots of gates in the blocks' order, all held. */
-function createSink(holdings: Holdings) {
+function createSink(weights: Weights, holdings: Holdings) {
   const gradients = new Map<string, tf.Tensor>()
   const blocks: GateDots[] = []
   return {
@@ -103,7 +112,7 @@ function createSink(holdings: Holdings) {
     blocks,
     weight(key: string, gradient: tf.Tensor) {
       const before = gradients.get(key)
-      gradients.set(key, before ? holdings.hold(tf.add(before, gradient)) : holdings.hold(gradient))
+      gradients.set(key, before ? holdings.hold(addParts(key, weights, before, gradient)) : holdings.hold(gradient))
       if (!before) return
       holdings.release(before)
       gradient.dispose()
@@ -135,7 +144,7 @@ async function readNumbers(metrics: tf.Tensor, blocks: readonly GateDots[], hold
   return { ...result, gateGradients: addPlaces(gateGradients), alphaGradients: addPlaces(alphas) }
 }
 
-/** A decision may act in many places: their gradients add up. All of them have the same branches, in one order. */
+/** A decision may act in many places: their gradients add up. All of them have the same branches, in one order. Sorted by decision. */
 function addPlaces(places: readonly GateGradient[]): GateGradient[] {
   const sums = new Map<number, GateGradient>()
   for (const place of places) {
@@ -143,7 +152,7 @@ function addPlaces(places: readonly GateGradient[]): GateGradient[] {
     const gradients = sum ? sum.gradients.map((value, branch) => value + (place.gradients[branch] as number)) : place.gradients
     sums.set(place.block, { ...place, gradients })
   }
-  return [...sums.values()]
+  return [...sums.values()].toSorted((a, b) => a.block - b.block)
 }
 
 type StepSettings = Pick<TrainInput, 'dropout' | 'distillation'> & {
@@ -159,7 +168,7 @@ async function runStep(
   holdings: Holdings,
 ) {
   const { mode, dropout } = settings
-  const context: PassContext = { weights, holdings, mode, ...(dropout && { dropout }) }
+  const context: PassContext = { slices: createSlices(weights, holdings), holdings, mode, ...(dropout && { dropout }) }
   const trace = forward(compilePlan(graph), holdings.borrow(images), false, context)
   const { metrics, dOutput } = lossOf(trace.output, labels, settings.labelSmoothing, settings.distillation)
   holdings.release(trace.output)
@@ -235,7 +244,7 @@ async function runBatch(
 async function trainStep(input: TrainInput): Promise<TrainResult> {
   const { labelSmoothing = 0, dropout, distillation } = input
   return withHoldings(async (holdings) => {
-    const sink = createSink(holdings)
+    const sink = createSink(input.weights, holdings)
     const settings = { mode: 'weights', labelSmoothing, dropout, distillation } as const
     const { loss, correct, alphaGradients: alphas } = await runBatch(input, sink, settings, holdings)
     for (const gradient of sink.gradients.values()) holdings.handOver(gradient)
@@ -246,7 +255,7 @@ async function trainStep(input: TrainInput): Promise<TrainResult> {
 /** Loss and dLoss/dgate of every branch of every decision, weights frozen, no label smoothing. */
 async function gateStep(input: StepInput): Promise<GateResult> {
   return withHoldings(async (holdings) => {
-    const numbers = await runBatch(input, createSink(holdings), { mode: 'gates', labelSmoothing: 0 }, holdings)
+    const numbers = await runBatch(input, createSink(input.weights, holdings), { mode: 'gates', labelSmoothing: 0 }, holdings)
     return { ...numbers, peakBytes: holdings.peakBytes() }
   })
 }
@@ -255,7 +264,7 @@ async function gateStep(input: StepInput): Promise<GateResult> {
 async function evaluate(input: EvaluateInput): Promise<LossResult> {
   const { graph, weights, images, labels, statistics } = input
   return withHoldings(async (holdings) => {
-    const context: PassContext = { weights, holdings, mode: 'none', statistics }
+    const context: PassContext = { slices: createSlices(weights, holdings), holdings, mode: 'none', statistics }
     const { output } = forward(compilePlan(graph), holdings.borrow(images), false, context)
     const { metrics, dOutput } = lossOf(output, labels, 0)
     holdings.hold(metrics)
@@ -267,7 +276,7 @@ async function evaluate(input: EvaluateInput): Promise<LossResult> {
 /** What the network says before its softmax: row-major [images, classes], a copy. */
 async function predict({ graph, weights, images, statistics }: Omit<EvaluateInput, 'labels'>): Promise<Float32Array> {
   return withHoldings(async (holdings) => {
-    const context: PassContext = { weights, holdings, mode: 'none', statistics }
+    const context: PassContext = { slices: createSlices(weights, holdings), holdings, mode: 'none', statistics }
     const { output } = forward(compilePlan(graph), holdings.borrow(images), false, context)
     return (await readValues(output)).slice()
   })

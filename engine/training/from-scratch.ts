@@ -11,7 +11,7 @@
 import { createHash } from 'node:crypto'
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import type { EpochReport, Recipe, Tensor, TrainingIdentity } from '../../protocol/index.ts'
-import { type Path, printArchitecture, type Space } from '../../search-space/index.ts'
+import { networkWeights, type Path, printArchitecture, type Space } from '../../search-space/index.ts'
 import type { Backend } from '../backends/backends.ts'
 import { type Dataset, splitShares } from '../datasets/index.ts'
 import { averageStatistics } from '../executor/index.ts'
@@ -146,9 +146,10 @@ async function trainFromScratch(options: FromScratchOptions): Promise<FromScratc
   }
 
   const firstStep = checkpoint?.step ?? 0
+  const graph = space.network(path)
   const task: TrainingTask = {
-    graph: space.network(path),
-    weightSpecs: space.weightSpecs,
+    graph,
+    weightSpecs: [...networkWeights(graph).values()],
     shape: space.input,
     recipe,
     schedule,
@@ -237,7 +238,7 @@ async function trainFromScratch(options: FromScratchOptions): Promise<FromScratc
 
   try {
     if (threads > 1) {
-      const weights = space.weightSpecs.filter(({ key }) => replica.keys.includes(key))
+      const weights = task.weightSpecs.filter(({ key }) => replica.keys.includes(key))
       const shared = { backend, dataset, task, teacher: teacher?.model }
       team = await startTeam({ ...shared, count: threads, weights, state: await replica.state(), onNote })
     }

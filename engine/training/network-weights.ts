@@ -3,7 +3,16 @@
 
 import { createHash } from 'node:crypto'
 import { decodeSafetensors, SafetensorsError, statisticsKeys, type Tensor } from '../../protocol/index.ts'
-import { type Path, type Space, type SpaceRef, weightKeys } from '../../search-space/index.ts'
+import {
+  isWhole,
+  networkWeights,
+  type Path,
+  sliceBegin,
+  sliceValues,
+  type Space,
+  type SpaceRef,
+  weightKeys,
+} from '../../search-space/index.ts'
 import type { ChannelStatistics } from '../executor/index.ts'
 
 const MAX_LISTED = 5
@@ -37,13 +46,14 @@ function decode(bytes: Uint8Array): ReadonlyMap<string, Tensor> {
   }
 }
 
-/** Throws NetworkWeightsError unless all are there, in these shapes. */
+/** Throws NetworkWeightsError unless all are there, in these shapes or larger ones that they are parts of. */
 function pick(tensors: ReadonlyMap<string, Tensor>, wanted: ReadonlyMap<string, readonly number[]>): Map<string, Tensor> {
   const problems: string[] = []
   const picked = new Map<string, Tensor>()
   for (const [key, shape] of wanted) {
     const tensor = tensors.get(key)
-    if (tensor && JSON.stringify(tensor.shape) === JSON.stringify(shape)) picked.set(key, tensor)
+    if (tensor && isWhole(tensor.shape, shape)) picked.set(key, tensor)
+    else if (tensor && sliceBegin(tensor.shape, shape)) picked.set(key, { shape, values: sliceValues(tensor.values, tensor.shape, shape) })
     else problems.push(`${key} of shape [${shape}]${tensor ? `, which is [${tensor.shape}] there` : ''}`)
   }
   if (problems.length === 0) return picked
@@ -51,23 +61,23 @@ function pick(tensors: ReadonlyMap<string, Tensor>, wanted: ReadonlyMap<string, 
   throw new NetworkWeightsError(`expected weights to have ${problems.slice(0, MAX_LISTED).join('; ')}${more}`)
 }
 
-function shapesOf(space: Space, keys: Iterable<string>): Map<string, readonly number[]> {
-  const shapes = new Map(space.weightSpecs.map((spec) => [spec.key, spec.shape]))
-  return new Map([...keys].map((key) => [key, shapes.get(key) ?? []]))
+function shapesOf(space: Space, path: Path, keys: Iterable<string>): Map<string, readonly number[]> {
+  const specs = networkWeights(space.network(path))
+  return new Map([...keys].map((key) => [key, specs.get(key)?.shape ?? []]))
 }
 
 /** Of a safetensors file that may have more. Throws NetworkWeightsError. */
 function decodeWeights(space: Space, path: Path, bytes: Uint8Array): ReadonlyMap<string, Tensor> {
-  return pick(decode(bytes), shapesOf(space, keysOf(space, path).weights))
+  return pick(decode(bytes), shapesOf(space, path, keysOf(space, path).weights))
 }
 
 /** Of a trained model: statistics are named beside the batch-norm's gamma. Throws NetworkWeightsError. */
 function decodeModelWeights(space: Space, path: Path, bytes: Uint8Array): ModelWeights {
   const tensors = decode(bytes)
   const keys = keysOf(space, path)
-  const weights = pick(tensors, shapesOf(space, keys.weights))
+  const weights = pick(tensors, shapesOf(space, path, keys.weights))
   const statistics = new Map(
-    [...shapesOf(space, keys.gammas)].map(([gamma, shape]) => {
+    [...shapesOf(space, path, keys.gammas)].map(([gamma, shape]) => {
       const { mean, variance } = statisticsKeys(gamma)
       const found = pick(tensors, new Map([mean, variance].map((key) => [key, shape])))
       return [gamma, { mean: (found.get(mean) as Tensor).values, variance: (found.get(variance) as Tensor).values }]

@@ -49,6 +49,31 @@ const ofSpace = (name: string, active: readonly [number, number, number], gated:
   return { case: name, built: buildOf(identitySpace, choices), gates: gated.map((block) => [block, operationsOf(active[block] as number)]) }
 }
 
+/** Block 1 is within the first branch of block 0. */
+const nested = (name: string, inner: number): Case => ({
+  case: name,
+  built: createBuilder([8, 8, 3])
+    .conv('stem', 4, 3, 2)
+    .norm('stem-bn')
+    .mixed('m0', 0, 0, [
+      (branch) =>
+        branch.mixed('m1', 1, inner, [
+          (twig) => twig.mbconv('m1/a', 6, 2, 3, 1),
+          (twig) => twig.mbconv('m1/b', 6, 1, 5, 1),
+          (twig) => twig.zero('m1/zero', [4, 4, 6]),
+        ]),
+      (branch) => branch.mbconv('m0/b', 6, 2, 5, 1),
+    ])
+    .relu6('relu')
+    .globalPool('pool')
+    .linear('head', 3)
+    .build(),
+  gates: [
+    [0, [0, 1]],
+    [1, [0, 1, 2]],
+  ],
+})
+
 const cellSpace = createSpace({ preset: 'cell-mini', input: [8, 8, 3], classes: 3, width: 4 })
 
 const ofCell = (name: string, active: readonly number[]): Case => {
@@ -64,6 +89,8 @@ const cases: readonly Case[] = [
   ofBuilder('a zero branch that cuts the network', [1, 0, 2]),
   ofSpace('identities that project', [0, 1, 0], [0, 1, 2]),
   ofSpace('MBConvs beside identities', [2, 1, 1], [0, 1, 2]),
+  nested('a choice within a branch', 1),
+  nested('a choice within a branch that cuts the network', 2),
   // Each of the six decisions acts in both cells, and gates of both places are one.
   ofCell('a cell with an edge of each kind', [0, 1, 2, 3, 4, 3]),
   ofCell('a cell of edges that compute nothing', [1, 0, 1, 0, 0, 1]),

@@ -136,7 +136,7 @@ function createBuilder(inputShape: Shape, inputId = 'input'): Builder {
         const branch = createBuilder(shapeOf(input), input)
         build(branch)
         specs.push(...branch.specs)
-        return { operation, layers: branch.layers.slice(1) as PrimitiveLayer[], output: branch.last }
+        return { operation, layers: branch.layers.slice(1), output: branch.last }
       })
       const first = made.map((branch) => branch.layers.at(-1)).find((layer) => layer !== undefined)
       const shape = first?.shape ?? shapeOf(input)

@@ -6,7 +6,7 @@ import * as tf from '@tensorflow/tfjs-core'
 import '@tensorflow/tfjs-core/dist/register_all_gradients.js'
 
 import { type Activation, poolPadding } from '../../search-space/index.ts'
-import type { Layer, LayerGraph } from '../../search-space/layer-graph.ts'
+import type { Layer, LayerGraph, MixedLayer } from '../../search-space/layer-graph.ts'
 
 type Lookup = (key: string) => tf.Tensor
 
@@ -110,6 +110,13 @@ function referenceLoss(logits: tf.Tensor, labels: Int32Array, labelSmoothing: nu
   return tf.reshape(tf.div(tf.neg(tf.sum(tf.mul(targets, probabilities))), batch), [])
 }
 
+/** Those within branches of others, too. */
+function mixedLayers(layers: readonly Layer[]): MixedLayer[] {
+  return layers.flatMap((layer) =>
+    layer.kind === 'mixed' ? [layer, ...layer.branches.flatMap((branch) => mixedLayers(branch.layers))] : [],
+  )
+}
+
 type ReferenceResult = { loss: number; gradients: Map<string, Float32Array> }
 
 /**
@@ -130,8 +137,7 @@ function referenceGradients(
       variables.set(key, tf.variable(tf.tensor(values.slice(), [...shape]), true))
     }
     const softmaxes = new Set<number>()
-    for (const layer of graph.layers) {
-      if (layer.kind !== 'mixed') continue
+    for (const layer of mixedLayers(graph.layers)) {
       if (layer.combination?.kind === 'softmax') {
         softmaxes.add(layer.block)
         variables.set(`alpha/${layer.block}`, tf.variable(tf.tensor1d([...layer.combination.alpha]), true))
