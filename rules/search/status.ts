@@ -3,7 +3,7 @@
 import { pathLatencyMs } from '../../latency-lut/table/coverage.ts'
 import { architectureCosts, printArchitecture } from '../../search-space/index.ts'
 import type { Architecture, SearchStatus, SearchSummary } from '../../protocol/index.ts'
-import { type OpenSearch, phaseOf } from './rules.ts'
+import { type OpenSearch, phaseOf } from './open.ts'
 import type { AgentRecord, Recent, SearchSetup } from './stored.ts'
 
 function summarise(recent: readonly Recent[]): { loss: number | null; accuracy: number | null } {

@@ -169,6 +169,8 @@ const outstandingTaskSchema = z.strictObject({
       leasedAtMs: atMs.nullable(),
     })
     .nullable(),
+  /** Leases of it that came to nothing: they expired, or training failed. */
+  attempts: count,
 })
 type OutstandingTask = z.infer<typeof outstandingTaskSchema>
 

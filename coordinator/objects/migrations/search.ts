@@ -12,6 +12,8 @@ const agent = z.looseObject({
 })
 const task = z.looseObject({ lease: z.looseObject({ leasedAtMs: z.int().nullable().default(null) }).nullable() })
 
+const looseTask = z.looseObject({})
+
 const searchMigrations: readonly Migration[] = [
   {
     title: 'tables; agents and leases say everything that is known of them',
@@ -33,6 +35,13 @@ const searchMigrations: readonly Migration[] = [
         return { protocol: 0, kinds, ...known, lanes: lanes ?? 1 }
       })
       rewriteJson(sql, { table: 'outstanding', key: 'task_id', column: 'json' }, (value) => task.parse(value))
+    },
+  },
+  {
+    title: 'tasks say how many of their leases came to nothing',
+    up(sql) {
+      // What happened before was not counted.
+      rewriteJson(sql, { table: 'outstanding', key: 'task_id', column: 'json' }, (value) => ({ ...looseTask.parse(value), attempts: 0 }))
     },
   },
 ]
