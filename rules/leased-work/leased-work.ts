@@ -30,6 +30,8 @@ type Ended<Item extends Leasable> = {
   readonly item: Item
   readonly lease: Lease
   readonly end: LeaseEnd
+  /** What its agent said of it. */
+  readonly message?: string | undefined
   /** It came to nothing as often as it may. */
   readonly isSpent: boolean
 }
@@ -105,8 +107,13 @@ function extended<Item extends Leasable>({ leaseMs }: LeasedWork<Item>, item: He
 }
 
 /** Ends a lease whose agent says so itself; called within a transaction. */
-function giveBack<Item extends Leasable>(work: LeasedWork<Item>, item: Held<Item>, end: Exclude<LeaseEnd, 'expired'>, nowMs: number): void {
-  work.end([ended(work, item, end)], nowMs)
+function giveBack<Item extends Leasable>(
+  work: LeasedWork<Item>,
+  item: Held<Item>,
+  { end, message }: { readonly end: Exclude<LeaseEnd, 'expired'>; readonly message?: string | undefined },
+  nowMs: number,
+): void {
+  work.end([{ ...ended(work, item, end), message }], nowMs)
 }
 
 export {

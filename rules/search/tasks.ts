@@ -1,12 +1,13 @@
 // Who gets which task, and until when. Pure but for the store: time and new ids are arguments, so every rule can be tested at any
 // moment and in any order.
 //
-// A task is outstanding from the moment it is created until its one result is applied; while outstanding it is either
-// leased to an agent or queued to be handed out again (leased-work/).
+// A task is outstanding from the moment it is created until its one result is applied or it is given up; while outstanding it
+// is either leased to an agent or queued to be handed out again (leased-work/).
 
 import {
   type LeaseRef,
   type LeaseResponse,
+  MAX_TASK_ATTEMPTS,
   neededVersion,
   ROUND_WAIT_MS,
   type ReleaseRequest,
@@ -19,6 +20,7 @@ import { expire, extended, findHeld, giveBack, type Held, type LeasedWork, newLe
 import { countRefusedPush, knownAgent } from './agents.ts'
 import { attendanceOf } from './attendance.ts'
 import type { OpenSearch } from './open.ts'
+import { giveUp } from './outcomes.ts'
 import type { AgentRecord, OutstandingTask } from './stored.ts'
 
 const PAUSED_WAIT_MS = 1000
@@ -26,14 +28,18 @@ const PAUSED_WAIT_MS = 1000
 const SEEN_EVERY_MS = 10_000
 
 /** The tasks of a search as leased work. */
-function leasedTasks({ store, setup }: OpenSearch): LeasedWork<OutstandingTask> {
+function leasedTasks(search: OpenSearch): LeasedWork<OutstandingTask> {
+  const { store, setup } = search
   return {
     leaseMs: setup.config.tasks.leaseMs,
-    maxAttempts: null,
+    maxAttempts: MAX_TASK_ATTEMPTS,
     transaction: (body) => store.transaction(body),
     items: () => store.outstandingTasks(),
-    end(ended) {
-      for (const { item } of ended) store.writeOutstanding(item)
+    end(ended, nowMs) {
+      for (const task of ended) {
+        if (task.isSpent) giveUp(search, task, nowMs)
+        else store.writeOutstanding(task.item)
+      }
       const expired = ended.filter(({ end }) => end === 'expired').length
       if (expired === 0) return
       const state = store.readState()
@@ -42,7 +48,7 @@ function leasedTasks({ store, setup }: OpenSearch): LeasedWork<OutstandingTask> 
   }
 }
 
-/** Puts tasks whose lease has ended back into the queue; returns how many. */
+/** Puts tasks whose lease has ended back into the queue, or gives them up; returns how many. */
 function expireLeases(search: OpenSearch, nowMs: number): number {
   return expire(leasedTasks(search), nowMs)
 }
@@ -129,15 +135,15 @@ function heartbeat(search: OpenSearch, ref: LeaseRef, nowMs: number): { kind: 'e
   })
 }
 
-/** Gives a lease back: the task is handed out again at once. */
-function releaseLease(search: OpenSearch, { reason, ...ref }: ReleaseRequest, nowMs: number): { kind: 'released' | 'lost' } {
+/** Gives a lease back: the task is handed out again at once, unless it has failed too often. */
+function releaseLease(search: OpenSearch, { reason, message, ...ref }: ReleaseRequest, nowMs: number): { kind: 'released' | 'lost' } {
   const { store } = search
   return store.transaction(() => {
     knownAgent(store, ref.agentId)
     if (reason === 'bad-numbers') countRefusedPush(search, ref.agentId, nowMs)
     const task = findLease(search, ref, nowMs)
     if (!task) return { kind: 'lost' }
-    giveBack(leasedTasks(search), task, reason === 'bad-numbers' ? 'bad-numbers' : 'released', nowMs)
+    giveBack(leasedTasks(search), task, { end: reason === 'stopping' ? 'released' : reason, message }, nowMs)
     return { kind: 'released' }
   })
 }

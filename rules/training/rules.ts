@@ -196,7 +196,7 @@ function releaseTraining(training: OpenTraining, leaseId: string, nowMs: number)
   return work.transaction(() => {
     const held = findHeld(work, leaseId, nowMs)
     if (!held) return { kind: 'lost' }
-    giveBack(work, held, 'released', nowMs)
+    giveBack(work, held, { end: 'released' }, nowMs)
     return { kind: 'released' }
   })
 }

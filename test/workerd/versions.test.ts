@@ -318,6 +318,8 @@ describe('migrations', () => {
           .toArray()
           .map(({ json }) => JSON.parse(json) as object),
       )
+    const [state] = await rowsOf('state')
+    expect(state).toMatchObject({ counts: { created: 5, done: 3, failed: 0 }, lastFailure: null })
     const outstanding = await rowsOf('outstanding')
     expect(outstanding).toHaveLength(2)
     expect(outstanding.map((task) => (task as { attempts: unknown }).attempts)).toEqual([0, 0])

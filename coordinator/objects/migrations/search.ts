@@ -12,7 +12,8 @@ const agent = z.looseObject({
 })
 const task = z.looseObject({ lease: z.looseObject({ leasedAtMs: z.int().nullable().default(null) }).nullable() })
 
-const looseTask = z.looseObject({})
+const loose = z.looseObject({})
+const withCounts = z.looseObject({ counts: loose })
 
 const searchMigrations: readonly Migration[] = [
   {
@@ -41,7 +42,16 @@ const searchMigrations: readonly Migration[] = [
     title: 'tasks say how many of their leases came to nothing',
     up(sql) {
       // What happened before was not counted.
-      rewriteJson(sql, { table: 'outstanding', key: 'task_id', column: 'json' }, (value) => ({ ...looseTask.parse(value), attempts: 0 }))
+      rewriteJson(sql, { table: 'outstanding', key: 'task_id', column: 'json' }, (value) => ({ ...loose.parse(value), attempts: 0 }))
+    },
+  },
+  {
+    title: 'the state says how many tasks were given up, and which was the last',
+    up(sql) {
+      rewriteJson(sql, { table: 'state', key: 'id', column: 'json' }, (value) => {
+        const state = withCounts.parse(value)
+        return { ...state, counts: { ...state.counts, failed: 0 }, lastFailure: null }
+      })
     },
   },
 ]

@@ -1,10 +1,11 @@
-// What becomes of a result: it is applied if and only if its task is outstanding, in the same transaction that ends the task. That is
-// the whole of "exactly once".
+// What becomes of a task in the end. Its strategy hears of it once: a result is applied, or a failure told, if and only if the task
+// is outstanding, in the same transaction that ends the task. That is the whole of "exactly once".
 
 import { type MetricSeries, ProblemError, resultMismatch, type SubmitRequest, type SubmitResponse } from '../../protocol/index.ts'
+import type { Ended } from '../leased-work/leased-work.ts'
 import { knownAgent, withThroughput } from './agents.ts'
 import type { OpenSearch } from './open.ts'
-import type { Recent, SearchState } from './stored.ts'
+import type { OutstandingTask, Recent, SearchState } from './stored.ts'
 
 /** Results whose means make up the figures of the status. */
 const RECENT_RESULTS = 16
@@ -18,6 +19,44 @@ const recentOf = {
 
 function addRecent(list: readonly Recent[], entry: Recent): Recent[] {
   return [...list, entry].slice(-RECENT_RESULTS)
+}
+
+/** Number of the last entry of the log. */
+function lastSeq({ done, stale, failed }: SearchState['counts']): number {
+  return done + stale + failed
+}
+
+/** Whether nothing is out any more, and nothing comes after. */
+function isLast({ store, strategy, context }: OpenSearch, strategyState: unknown): boolean {
+  return store.outstandingTasks().length === 0 && strategy.propose(strategyState, context).kind === 'done'
+}
+
+/**
+ * Sets a task aside that no agent could do: its strategy hears of it, and it is never handed out again. Called within the transaction
+ * that ended its last lease.
+ */
+function giveUp(search: OpenSearch, { item: task, lease, end, message }: Ended<OutstandingTask>, nowMs: number): void {
+  if (end === 'released') throw new Error(`task ${task.taskId} was given back by an agent that stops, which is no attempt at it`)
+  const { store, strategy, context } = search
+  const { taskId, work, attempts } = task
+  const state = store.readState()
+  const { state: next } = strategy.absorb(state.strategy, task, { kind: 'failure', reason: end, attempts }, context)
+  const counts = { ...state.counts, failed: state.counts.failed + 1 }
+  const failure = { reason: end, ...(message !== undefined && { message }), attempts }
+  store.removeOutstanding(taskId)
+  const finishedAtMs = isLast(search, next) ? (state.finishedAtMs ?? nowMs) : state.finishedAtMs
+  const lastFailure = { taskId, kind: work.kind, atMs: nowMs, ...failure }
+  store.writeState({ ...state, strategy: next, finishedAtMs, counts, lastFailure })
+  store.appendLog({
+    seq: lastSeq(counts),
+    taskId,
+    agentId: lease.agentId,
+    outcome: 'failed',
+    work,
+    ...(task.private !== undefined && { private: task.private }),
+    atMs: nowMs,
+    ...failure,
+  })
 }
 
 /**
@@ -34,8 +73,7 @@ function submitResult(search: OpenSearch, request: SubmitRequest, nowMs: number)
         { path: 'taskId', message: `expected 1 to ${state.counts.created}` },
       ])
     }
-    const outstanding = store.outstandingTasks()
-    const task = outstanding.find((candidate) => candidate.taskId === request.taskId)
+    const task = store.outstandingTasks().find((candidate) => candidate.taskId === request.taskId)
     if (!task) {
       store.writeAgent({ ...agent, lastSeenAtMs: nowMs, duplicates: agent.duplicates + 1 })
       store.writeState({ ...state, counts: { ...state.counts, duplicates: state.counts.duplicates + 1 } })
@@ -43,7 +81,7 @@ function submitResult(search: OpenSearch, request: SubmitRequest, nowMs: number)
     }
     const mismatch = resultMismatch(task.work, request.result, context.space)
     if (mismatch) throw new ProblemError('bad-numbers', `${mismatch.path}: ${mismatch.message}`, [mismatch])
-    const absorbed = strategy.absorb(state.strategy, task, request.result, context)
+    const absorbed = strategy.absorb(state.strategy, task, { kind: 'result', result: request.result }, context)
     const applied = absorbed.kind === 'applied'
     const metric = applied ? absorbed.metric : { loss: 0, correct: 0, images: 1 }
     const { kind } = request.result
@@ -51,21 +89,14 @@ function submitResult(search: OpenSearch, request: SubmitRequest, nowMs: number)
     const steps = task.work.kind === 'trainWeights' ? task.work.paths.length : description.weightSteps.done
     const list = recentOf[absorbed.series]
     const recent = applied ? { ...state.recent, [list]: addRecent(state.recent[list], { atMs: nowMs, ...metric, steps }) } : state.recent
-    const finishes = outstanding.length === 1 && strategy.propose(absorbed.state, context).kind === 'done'
-    const done = state.counts.done + (applied ? 1 : 0)
-    const stale = state.counts.stale + (applied ? 0 : 1)
+    const counts = { ...state.counts, [applied ? 'done' : 'stale']: state.counts[applied ? 'done' : 'stale'] + 1 }
     store.removeOutstanding(task.taskId)
-    store.writeState({
-      ...state,
-      strategy: absorbed.state,
-      recent,
-      finishedAtMs: finishes ? nowMs : state.finishedAtMs,
-      counts: { ...state.counts, done, stale },
-    })
+    const finishedAtMs = isLast(search, absorbed.state) ? nowMs : state.finishedAtMs
+    store.writeState({ ...state, strategy: absorbed.state, recent, finishedAtMs, counts })
     const ownSteps = task.work.kind === 'trainWeights' ? task.work.paths.length : 0
     store.writeAgent(withThroughput(agent, request, { images: metric.images, steps: ownSteps }, nowMs))
     store.appendLog({
-      seq: done + stale,
+      seq: lastSeq(counts),
       taskId: task.taskId,
       agentId: agent.agentId,
       outcome: applied ? 'applied' : 'stale',
@@ -73,7 +104,7 @@ function submitResult(search: OpenSearch, request: SubmitRequest, nowMs: number)
       ...(task.private !== undefined && { private: task.private }),
       result: request.result,
       metric: {
-        seq: done + stale,
+        seq: lastSeq(counts),
         atMs: nowMs,
         taskId: task.taskId,
         kind,
@@ -89,4 +120,4 @@ function submitResult(search: OpenSearch, request: SubmitRequest, nowMs: number)
   })
 }
 
-export { submitResult }
+export { giveUp, submitResult }
