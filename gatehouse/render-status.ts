@@ -1,6 +1,6 @@
 // A search as a screen of text, for `search status`, for the live view of `search watch` and for the demo.
 
-import type { Phase, SearchStatus } from '../protocol/index.ts'
+import type { FailureReason, Phase, SearchStatus } from '../protocol/index.ts'
 import { printBytes, printCount, printDecimal, printDuration, printLatency, printShare } from '../command-line/quantities.ts'
 import { cutText, printable, renderEntry, renderTable } from '../command-line/text-layout.ts'
 
@@ -120,9 +120,23 @@ function tasksText({ tasks }: SearchStatus): string {
     [tasks.stale, 'stale'],
     [tasks.expiredLeases, tasks.expiredLeases === 1 ? 'lease expired' : 'leases expired'],
     [tasks.duplicates, tasks.duplicates === 1 ? 'duplicate' : 'duplicates'],
+    [tasks.failed, 'given up'],
   ] as const
   const shown = troubles.filter(([count]) => count > 0).map(([count, word]) => `, ${printCount(count)} ${word}`)
-  return `${printCount(tasks.done)} done, ${printCount(tasks.leased)} with agents${shown.join('')}`
+  return `${printCount(tasks.done)} done, ${printCount(tasks.leased)} with agents${shown.join('')}${failureText(tasks)}`
+}
+
+const failureTexts = {
+  expired: 'its agents were not heard of any more',
+  failed: 'no agent could do it',
+  'bad-numbers': 'training gave numbers that are not finite',
+} as const satisfies Record<FailureReason, string>
+
+function failureText({ lastFailure }: SearchStatus['tasks']): string {
+  if (!lastFailure) return ''
+  const { taskId, kind, reason, message, attempts } = lastFailure
+  const why = message === undefined ? failureTexts[reason] : printable(message)
+  return `; task ${taskId} (${kind}) was given up after ${printCount(attempts)} attempts: ${why}`
 }
 
 function renderAgents(status: SearchStatus, width: number, nowMs: number): string {

@@ -4,7 +4,7 @@ import * as z from 'zod'
 import { spaceConfigSchema } from '../search-space/index.ts'
 import { compatibilityFields } from './compatibility.ts'
 import { agentIdSchema, leaseIdSchema, searchIdSchema, taskIdSchema } from './ids.ts'
-import { MAX_LANES } from './limits.ts'
+import { MAX_FAILURE_MESSAGE, MAX_LANES } from './limits.ts'
 import { searchConfigSchema } from './search-config.ts'
 import { taskResultSchema, taskSchema, timingSchema } from './tasks/index.ts'
 
@@ -66,9 +66,12 @@ const heartbeatResponseSchema = z
 const releaseRequestSchema = leaseRefSchema
   .extend({
     reason: z
-      .enum(['stopping', 'bad-numbers'])
+      .enum(['stopping', 'failed', 'bad-numbers'])
       .default('stopping')
-      .describe('bad-numbers: training gave numbers that are not finite, which JSON cannot say; counted against the agent'),
+      .describe(
+        'failed: the task could not be done; bad-numbers: training gave numbers that are not finite, which JSON cannot say; counted against the agent. Both count as an attempt at the task',
+      ),
+    message: z.string().max(MAX_FAILURE_MESSAGE).optional().describe('what went wrong, for people'),
   })
   .meta({ id: 'ReleaseRequest' })
 type ReleaseRequest = z.infer<typeof releaseRequestSchema>

@@ -18,6 +18,10 @@ const MAX_ROW_BYTES = 1_900_000
 const SEGMENT_BYTES = 256 * 1024
 /** Architecture steps or mini-batches in one task: bounds the work lost with an agent. */
 const MAX_TASK_STEPS = 1000
+/** A task whose leases came to nothing so often is given up: it would keep its search from ending. */
+const MAX_TASK_ATTEMPTS = 5
+/** Of what an agent says about a task that failed. */
+const MAX_FAILURE_MESSAGE = 300
 /** Threads of one agent. */
 const MAX_LANES = 256
 /** Decisions of a space, and options of one of them. */
@@ -73,6 +77,7 @@ export {
   MAX_CHECKPOINT_BYTES,
   MAX_JSON_BYTES,
   MAX_DECISIONS,
+  MAX_FAILURE_MESSAGE,
   MAX_LANES,
   MAX_LEASE_MS,
   MAX_OPTIONS,
@@ -88,6 +93,7 @@ export {
   MAX_SAMPLE_MS,
   MAX_SHARDS,
   MAX_SHARD_BYTES,
+  MAX_TASK_ATTEMPTS,
   MAX_TASK_GATES,
   MAX_TASK_STEPS,
   MAX_WEIGHTS_BYTES,

@@ -5,7 +5,7 @@ import { spaceConfigSchema } from '../search-space/index.ts'
 import { tableNameSchema, tableVersionSchema } from '../latency-lut/table/table.ts'
 import { agentIdSchema, searchIdSchema, tokenIdSchema } from './ids.ts'
 import { searchConfigSchema } from './search-config.ts'
-import { taskResultSchema, taskWorkSchema } from './tasks/index.ts'
+import { failureReasonSchema, type TaskOutcome, taskResultSchema, taskWorkSchema } from './tasks/index.ts'
 
 const phaseSchema = z
   .enum(['waiting', 'warmup', 'searching', 'paused', 'finished', 'stopped'])
@@ -57,6 +57,17 @@ const agentStatusSchema = z
   })
   .meta({ id: 'AgentStatus' })
 
+const failureFields = {
+  reason: failureReasonSchema.describe('how its last lease ended'),
+  message: z.string().optional().describe('what the last agent said of it'),
+  attempts: z.int().describe('leases of it that came to nothing'),
+}
+
+const taskFailureSchema = z
+  .object({ taskId: z.int(), kind: z.string().describe('of the task'), atMs: z.int(), ...failureFields })
+  .meta({ id: 'TaskFailure' })
+type TaskFailure = z.infer<typeof taskFailureSchema>
+
 const taskCountsSchema = z
   .object({
     created: z.int(),
@@ -66,6 +77,8 @@ const taskCountsSchema = z
     stale: z.int().describe('gate gradients dropped as too old'),
     expiredLeases: z.int(),
     duplicates: z.int().describe('results for tasks that were already done'),
+    failed: z.int().describe('given up, because none of several agents could do them'),
+    lastFailure: taskFailureSchema.nullable(),
   })
   .meta({ id: 'TaskCounts' })
 type TaskCounts = z.infer<typeof taskCountsSchema>
@@ -185,20 +198,28 @@ const tableSummarySchema = z
   .meta({ id: 'TableSummary' })
 type TableSummary = z.infer<typeof tableSummarySchema>
 
-/** A result as it was applied: enough to replay the search. */
+const logFields = {
+  seq: z.int().describe('order of application, from 1'),
+  taskId: z.int(),
+  agentId: z.string().describe('of the agent that had it last'),
+  work: taskWorkSchema,
+  private: z.unknown().optional().describe('what the strategy kept beside the work'),
+}
+
+/** What became of a task, in the order in which the strategy heard of it: enough to replay the search. */
 const logEntrySchema = z
-  .object({
-    seq: z.int().describe('order of application, from 1'),
-    taskId: z.int(),
-    agentId: z.string(),
-    outcome: z.enum(['applied', 'stale']),
-    work: taskWorkSchema,
-    private: z.unknown().optional().describe('what the strategy kept beside the work'),
-    result: taskResultSchema,
-    metric: metricSchema,
-  })
+  .discriminatedUnion('outcome', [
+    z.object({ ...logFields, outcome: z.enum(['applied', 'stale']), result: taskResultSchema, metric: metricSchema }),
+    z.object({ ...logFields, outcome: z.literal('failed'), atMs: z.int(), ...failureFields }),
+  ])
   .meta({ id: 'LogEntry' })
 type LogEntry = z.infer<typeof logEntrySchema>
+
+/** What the strategy was told. */
+function outcomeOf(entry: LogEntry): TaskOutcome {
+  if (entry.outcome !== 'failed') return { kind: 'result', result: entry.result }
+  return { kind: 'failure', reason: entry.reason, attempts: entry.attempts }
+}
 
 export {
   type Architecture,
@@ -209,6 +230,7 @@ export {
   type Metric,
   metricSchema,
   type MetricSeries,
+  outcomeOf,
   type Phase,
   phaseSchema,
   type SearchStatus,
@@ -218,4 +240,5 @@ export {
   type TableSummary,
   tableSummarySchema,
   type TaskCounts,
+  type TaskFailure,
 }

@@ -5,7 +5,7 @@ import type * as z from 'zod'
 import type { SpaceLatency } from '../latency-lut/table/coverage.ts'
 import type { Space } from '../search-space/index.ts'
 import type { Attendance } from './rounds.ts'
-import type { MetricSeries, Phase, SearchConfig, TaskResult, TaskWork } from '../protocol/index.ts'
+import type { MetricSeries, Phase, SearchConfig, TaskOutcome, TaskWork } from '../protocol/index.ts'
 
 /** What stays the same during a search. */
 type StrategyContext = {
@@ -28,11 +28,13 @@ type Proposal<State> =
   /** All work has been proposed; the search ends with its last outstanding task. */
   | { readonly kind: 'done' }
 
-/** `series`: which of the search's curves the result belongs to. */
+/** `series`: which of the search's curves the task belongs to. */
 type Absorbed<State> =
   | { readonly kind: 'applied'; readonly series: MetricSeries; readonly state: State; readonly metric: AbsorbedMetric }
   /** Too old to be used; counted, not applied. */
   | { readonly kind: 'stale'; readonly series: MetricSeries; readonly state: State }
+  /** The answer to a failure: it is known that no result will come. */
+  | { readonly kind: 'given-up'; readonly series: MetricSeries; readonly state: State }
 
 type AbsorbedMetric = { readonly loss: number; readonly correct: number; readonly images: number }
 
@@ -54,8 +56,11 @@ type Strategy<State> = {
   init(context: StrategyContext): State
   /** The next piece of work for the agent that asks. Without `attendance`: for one that is alone. */
   propose(state: State, context: StrategyContext, attendance?: Attendance): Proposal<State>
-  /** Takes in a result that answers its work (resultMismatch); called at most once for each piece of work that was proposed. */
-  absorb(state: State, assignment: Assignment, result: TaskResult, context: StrategyContext): Absorbed<State>
+  /**
+   * Takes in what became of a piece of work: a result that answers it (resultMismatch), or that it was given up, since agent after agent
+   * failed at it. Called at most once for each piece of work that was proposed. A search has to come to its end whatever fails.
+   */
+  absorb(state: State, assignment: Assignment, outcome: TaskOutcome, context: StrategyContext): Absorbed<State>
   /** The architecture as of now, one operation index per block. */
   derive(state: State, context: StrategyContext): number[]
   describe(state: State, context: StrategyContext): Description

@@ -5,7 +5,7 @@
 
 import * as z from 'zod'
 import { expectedLatencyMs } from '../latency-lut/table/coverage.ts'
-import { invalidField, type ResultOf, type TaskResult, type TaskWork } from '../protocol/index.ts'
+import { invalidField, type MetricSeries, type ResultOf, type TaskOutcome, type TaskResult, type TaskWork } from '../protocol/index.ts'
 import { createRandom, randomStateSchema, type Random, type RandomState, seedState } from '../search-space/index.ts'
 import { argmax, entropy, softmax } from './distribution.ts'
 import { ALONE, type Attendance, openRound, type Round, roundSchema, takeTurn, untakenPlaces, withoutEnded, workOf } from './rounds.ts'
@@ -224,8 +224,17 @@ function createSupernetSearch<State extends SupernetState>(architecture: Archite
     return state.evaluationsProposed < evaluations ? evaluation(state, evaluations, evaluateImages) : { kind: 'done' }
   }
 
-  const absorb = (state: State, assignment: Assignment, result: TaskResult, context: StrategyContext): Absorbed<State> => {
+  const seriesOf = (work: TaskWork): MetricSeries => {
+    if (architecture.stepsOf(work) !== null) return 'architecture'
+    return work.kind === 'trainWeights' ? 'training' : 'validation'
+  }
+
+  const absorb = (state: State, assignment: Assignment, outcome: TaskOutcome, context: StrategyContext): Absorbed<State> => {
     const { work } = assignment
+    // Its steps stay proposed and are never done, so that the search goes on to its end; alpha is as if they had not been asked for. A
+    // seat whose task is not outstanding any more is in nobody's way (rounds.ts).
+    if (outcome.kind === 'failure') return { kind: 'given-up', series: seriesOf(work), state }
+    const { result } = outcome
     const steps = architecture.stepsOf(work)
     if (steps !== null) {
       const done = { architectureStepsDone: state.architectureStepsDone + steps }

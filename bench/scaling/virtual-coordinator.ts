@@ -99,8 +99,8 @@ function createVirtualCoordinator(config: SearchConfig, dataset: Dataset, clock:
         }),
       lease: (agentId) => ask((): LeaseResponse => leaseTask(search, agentId, nextId('l'), clock.nowMs())),
       heartbeat: () => Promise.resolve('extended'),
-      release: async (ref, reason = 'stopping') => {
-        await ask(() => releaseLease(search, { ...ref, reason }, clock.nowMs()))
+      release: async (ref, why = { reason: 'stopping' }) => {
+        await ask(() => releaseLease(search, { ...ref, ...why }, clock.nowMs()))
       },
       submit: (request) => ask(() => submitResult(search, request, clock.nowMs())),
       pull: (_, held) =>

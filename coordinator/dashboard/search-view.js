@@ -61,6 +61,8 @@ const formats = {
   'tasks.stale': formatCount,
   'tasks.expiredLeases': formatCount,
   'tasks.duplicates': formatCount,
+  'tasks.failed': formatCount,
+  'tasks.lastFailure': describeFailure,
   'latencyTable.version': formatVersion,
   'latencyTable.batch': formatCount,
 }
@@ -94,6 +96,11 @@ export function renderSearch(status, nowMs) {
   renderAgents(status, nowMs)
   setText(find('#config'), JSON.stringify(status.config, null, 2))
   setText(find('#space'), JSON.stringify(status.space, null, 2))
+}
+
+/** @param {SearchStatus['tasks']['lastFailure']} failure */
+function describeFailure(failure) {
+  return failure ? `last: task ${failure.taskId} (${failure.kind}), ${failure.message ?? failure.reason}` : ''
 }
 
 /** @param {HTMLElement} element @param {string} field @param {any} value */

@@ -20,6 +20,15 @@ const taskResultSchema = z.discriminatedUnion('kind', [trainWeightsResultSchema,
 type TaskResult = z.infer<typeof taskResultSchema>
 type ResultOf<K extends TaskKind> = Extract<TaskResult, { kind: K }>
 
+/** Why a task was given up: how the last of its leases ended. */
+const failureReasonSchema = z.enum(['failed', 'bad-numbers', 'expired'])
+type FailureReason = z.infer<typeof failureReasonSchema>
+
+/** What a strategy hears of a task, once: its result, or that it was given up after so many attempts. */
+type TaskOutcome =
+  | { readonly kind: 'result'; readonly result: TaskResult }
+  | { readonly kind: 'failure'; readonly reason: FailureReason; readonly attempts: number }
+
 /** Checks of results that are of the right kind and form. */
 const mismatches: { readonly [K in TaskKind]: (work: WorkOf<K>, result: ResultOf<K>, space: Pick<Space, 'decisions'>) => Mismatch | null } =
   {
@@ -69,12 +78,15 @@ type Timing = z.infer<typeof timingSchema>
 
 export {
   type EvaluationWork,
+  type FailureReason,
+  failureReasonSchema,
   type GateChoice,
   type GateWork,
   resultMismatch,
   type ResultOf,
   type Task,
   type TaskKind,
+  type TaskOutcome,
   type TaskResult,
   taskResultSchema,
   taskSchema,

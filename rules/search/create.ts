@@ -122,7 +122,8 @@ function startSearch(openStore: () => SearchStore, setup: SearchSetup): void {
       startedAtMs: null,
       finishedAtMs: null,
       datasetFingerprint: config.dataset.fingerprint ?? null,
-      counts: { created: 0, done: 0, stale: 0, expiredLeases: 0, duplicates: 0, agents: 0 },
+      counts: { created: 0, done: 0, stale: 0, failed: 0, expiredLeases: 0, duplicates: 0, agents: 0 },
+      lastFailure: null,
       recent: { trainWeights: [], gateGradients: [], evaluatePaths: [] },
     })
   })

@@ -1,18 +1,7 @@
 export { createSetup, startSearch } from './create.ts'
-export {
-  commandSearch,
-  countRefusedPush,
-  expireLeases,
-  heartbeat,
-  leaseTask,
-  nextExpiryMs,
-  type OpenSearch,
-  openSearch,
-  phaseOf,
-  registerAgent,
-  releaseLease,
-  submitResult,
-} from './rules.ts'
+export { countRefusedPush, registerAgent } from './agents.ts'
+export { commandSearch, type OpenSearch, openSearch, phaseOf } from './open.ts'
+export { submitResult } from './outcomes.ts'
 export { currentArchitecture, searchStatus, searchSummary } from './status.ts'
 export type { SearchStore } from './store.ts'
 export {
@@ -27,3 +16,4 @@ export {
   storedLogEntrySchema,
   storedMetricSchema,
 } from './stored.ts'
+export { expireLeases, heartbeat, leaseTask, nextExpiryMs, releaseLease } from './tasks.ts'

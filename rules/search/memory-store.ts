@@ -57,9 +57,8 @@ function createMemoryStore(): SearchStore {
     readLog: (after, limit) => structuredClone(content.log.filter((entry) => entry.seq > after).slice(0, limit)),
     readMetrics: (after, limit) =>
       content.log
-        .filter((entry) => entry.seq > after && entry.outcome === 'applied')
-        .slice(0, limit)
-        .map((entry) => structuredClone(entry.metric)),
+        .flatMap((entry) => (entry.seq > after && entry.outcome === 'applied' ? [structuredClone(entry.metric)] : []))
+        .slice(0, limit),
   }
 }
 

@@ -3,7 +3,7 @@
 import { pathLatencyMs } from '../../latency-lut/table/coverage.ts'
 import { architectureCosts, printArchitecture } from '../../search-space/index.ts'
 import type { Architecture, SearchStatus, SearchSummary } from '../../protocol/index.ts'
-import { type OpenSearch, phaseOf } from './rules.ts'
+import { type OpenSearch, phaseOf } from './open.ts'
 import type { AgentRecord, Recent, SearchSetup } from './stored.ts'
 
 function summarise(recent: readonly Recent[]): { loss: number | null; accuracy: number | null } {
@@ -99,7 +99,7 @@ function searchStatus(search: OpenSearch): SearchStatus {
   const outstanding = store.outstandingTasks()
   const queued = outstanding.filter((task) => task.lease === null).length
   const lastEvaluation = state.recent.evaluatePaths.at(-1)
-  const { created, done: tasksDone, stale, expiredLeases, duplicates } = state.counts
+  const { created, done: tasksDone, stale, failed, expiredLeases, duplicates } = state.counts
   return {
     ...searchSummary(search),
     startedAtMs: state.startedAtMs,
@@ -118,7 +118,17 @@ function searchStatus(search: OpenSearch): SearchStatus {
     space: setup.space,
     blocks: context.space.decisions.map(({ name, options }) => ({ name, operations: options.map((option) => option.name) })),
     agents: store.agents().map(agentStatus),
-    tasks: { created, leased: outstanding.length - queued, queued, done: tasksDone, stale, expiredLeases, duplicates },
+    tasks: {
+      created,
+      leased: outstanding.length - queued,
+      queued,
+      done: tasksDone,
+      stale,
+      failed,
+      lastFailure: state.lastFailure,
+      expiredLeases,
+      duplicates,
+    },
     latencyTable: latencyTableStatus(setup),
     config: setup.config,
   }

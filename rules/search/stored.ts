@@ -2,7 +2,7 @@
 
 import * as z from 'zod'
 import type { LatencyTable } from '../../latency-lut/table/table.ts'
-import type { LogEntry, SearchConfig, TaskResult, TaskWork } from '../../protocol/index.ts'
+import type { FailureReason, LogEntry, Metric, SearchConfig, TaskFailure, TaskResult, TaskWork } from '../../protocol/index.ts'
 import { storedSpaceRefSchema, storedSpaceSchema } from '../stored/space.ts'
 import { storedAs } from '../stored/stored-form.ts'
 import { storedTableFields } from '../stored/table.ts'
@@ -106,6 +106,10 @@ type SearchSetup = z.infer<typeof searchSetupSchema>
 const recentSchema = z.strictObject({ atMs, loss: z.number(), correct: z.int(), images: z.int(), steps: z.int() })
 type Recent = z.infer<typeof recentSchema>
 
+const failureReason = storedAs<FailureReason>()(z.enum(['failed', 'bad-numbers', 'expired']))
+const failureFields = { reason: failureReason, message: z.string().optional(), attempts: z.int() }
+const failureSchema = storedAs<TaskFailure>()(z.strictObject({ taskId: z.int(), kind: z.string(), atMs, ...failureFields }))
+
 /** Everything that changes with a result or a command, in one row. `strategy` belongs to the strategy, which has a schema for it. */
 const searchStateSchema = z.strictObject({
   strategy: z.unknown(),
@@ -113,7 +117,17 @@ const searchStateSchema = z.strictObject({
   startedAtMs: atMs.nullable(),
   finishedAtMs: atMs.nullable(),
   datasetFingerprint: z.string().nullable(),
-  counts: z.strictObject({ created: count, done: count, stale: count, expiredLeases: count, duplicates: count, agents: count }),
+  counts: z.strictObject({
+    created: count,
+    done: count,
+    stale: count,
+    /** Given up. */
+    failed: count,
+    expiredLeases: count,
+    duplicates: count,
+    agents: count,
+  }),
+  lastFailure: failureSchema.nullable(),
   recent: z.strictObject({
     trainWeights: z.array(recentSchema),
     gateGradients: z.array(recentSchema),
@@ -169,6 +183,8 @@ const outstandingTaskSchema = z.strictObject({
       leasedAtMs: atMs.nullable(),
     })
     .nullable(),
+  /** Leases of it that came to nothing: they expired, or training failed. */
+  attempts: count,
 })
 type OutstandingTask = z.infer<typeof outstandingTaskSchema>
 
@@ -214,7 +230,7 @@ const resultSchema = storedAs<TaskResult>()(
 )
 
 /** `metric` by itself is what a history reads of an entry. */
-const storedMetricSchema = storedAs<LogEntry['metric']>()(
+const storedMetricSchema = storedAs<Metric>()(
   z.strictObject({
     seq: z.int(),
     atMs,
@@ -229,17 +245,13 @@ const storedMetricSchema = storedAs<LogEntry['metric']>()(
   }),
 )
 
+const logFields = { seq: z.int(), taskId: z.int(), agentId: z.string(), work: workSchema, private: z.unknown().optional() }
+
 const storedLogEntrySchema = storedAs<LogEntry>()(
-  z.strictObject({
-    seq: z.int(),
-    taskId: z.int(),
-    agentId: z.string(),
-    outcome: z.enum(['applied', 'stale']),
-    work: workSchema,
-    private: z.unknown().optional(),
-    result: resultSchema,
-    metric: storedMetricSchema,
-  }),
+  z.discriminatedUnion('outcome', [
+    z.strictObject({ ...logFields, outcome: z.enum(['applied', 'stale']), result: resultSchema, metric: storedMetricSchema }),
+    z.strictObject({ ...logFields, outcome: z.literal('failed'), atMs, ...failureFields }),
+  ]),
 )
 
 export {

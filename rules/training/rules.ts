@@ -1,7 +1,7 @@
 // The rules of a training: who has it, which checkpoint counts, how it ends. Pure but for the store: time and new ids are
 // arguments.
 //
-// One agent at a time has the lease. A checkpoint is taken from it alone, and only one that is further than the one there
+// One agent at a time has the lease (leased-work/). A checkpoint is taken from it alone, and only one that is further than the one there
 // is: whoever gets the lease next goes on from there, so that nothing before it is ever trained again. Reports come with
 // the checkpoints, each once. A checkpoint takes the place of the one before in one transaction with the state that
 // names it.
@@ -29,6 +29,7 @@ import {
   understands,
   unknownKind,
 } from '../../protocol/index.ts'
+import { expire, extended, findHeld, giveBack, type LeasedWork, newLease, nextExpiry } from '../leased-work/leased-work.ts'
 import { describeNetwork, type NetworkDescription } from './create.ts'
 import type { TrainingStore } from './store.ts'
 import type { TrainingSetup, TrainingState } from './stored.ts'
@@ -75,18 +76,38 @@ function withTrainer(state: TrainingState, change: Partial<TrainingState['traine
   return last ? { ...state, trainers: [...state.trainers.slice(0, -1), { ...last, ...change }] } : state
 }
 
+/** A training as leased work: one piece of it, which is never given up, and of whose leases those that expired came to nothing. */
+type TrainingLease = { readonly lease: TrainingState['lease']; readonly attempts: number }
+
+function leasedTraining({ store, setup }: OpenTraining): LeasedWork<TrainingLease> {
+  return {
+    leaseMs: setup.spec.leaseMs,
+    maxAttempts: null,
+    transaction: (body) => store.transaction(body),
+    items() {
+      const { lease, counts } = store.readState()
+      return [{ lease, attempts: counts.expiredLeases }]
+    },
+    end(ended, nowMs) {
+      for (const { item, end } of ended) {
+        const state = store.readState()
+        const isExpired = end === 'expired'
+        const heard = isExpired ? state : withTrainer(state, { lastSeenAtMs: nowMs })
+        const without = withoutLease(store, heard, isExpired ? 'expired' : 'released')
+        store.writeState({ ...without, counts: { ...without.counts, expiredLeases: item.attempts } })
+      }
+    },
+  }
+}
+
 /** Ends a lease whose time is over; whether there was one. */
-function expireLease({ store }: OpenTraining, nowMs: number): boolean {
-  const state = store.readState()
-  if (!state.lease || state.lease.expiresAtMs > nowMs) return false
-  const ended = withoutLease(store, state, 'expired')
-  store.writeState({ ...ended, counts: { ...ended.counts, expiredLeases: ended.counts.expiredLeases + 1 } })
-  return true
+function expireLease(training: OpenTraining, nowMs: number): boolean {
+  return expire(leasedTraining(training), nowMs) > 0
 }
 
 /** When the lease ends, or null where nobody has it. */
-function leaseEndMs({ store }: OpenTraining): number | null {
-  return store.readState().lease?.expiresAtMs ?? null
+function leaseEndMs(training: OpenTraining): number | null {
+  return nextExpiry(leasedTraining(training))
 }
 
 /** Throws ProblemError `dataset-mismatch`, naming both sides. */
@@ -119,14 +140,14 @@ function leaseTraining(training: OpenTraining, request: TrainingLeaseRequest, le
     if (!understands(kinds, 'trainArchitecture', 1)) throw unknownKind(request.name, kinds, 'trainArchitecture', 1)
     if (state.result) return { kind: 'ended', end: state.result.end }
     if (missingInputs(training, state).length > 0) return { kind: 'wait', retryAfterMs: INPUT_WAIT_MS }
-    const expiresAtMs = nowMs + spec.leaseMs
+    const lease = newLease(spec, leaseId, request.agentId, nowMs)
     const checkpointStep = state.checkpoint?.step ?? null
     if (state.lease && state.lease.agentId !== request.agentId) {
       return { kind: 'wait', retryAfterMs: Math.max(MIN_WAIT_MS, Math.min(MAX_WAIT_MS, state.lease.expiresAtMs - nowMs)) }
     }
     if (state.lease) {
       // The answer that told it of its lease got lost.
-      store.writeState(withTrainer({ ...state, lease: { ...state.lease, expiresAtMs } }, { lastSeenAtMs: nowMs }))
+      store.writeState(withTrainer({ ...state, lease: { ...lease, leaseId: state.lease.leaseId } }, { lastSeenAtMs: nowMs }))
       return { kind: 'lease', leaseId: state.lease.leaseId, spec, space, checkpointStep }
     }
     const { agentId, name, device, backend, dataset } = request
@@ -147,7 +168,7 @@ function leaseTraining(training: OpenTraining, request: TrainingLeaseRequest, le
       ...state,
       datasetFingerprint: dataset.fingerprint,
       startedAtMs: state.startedAtMs ?? nowMs,
-      lease: { leaseId, agentId, expiresAtMs },
+      lease,
       trainers: [...state.trainers, trainer].slice(-KEPT_TRAINERS),
       counts: { ...state.counts, leases: state.counts.leases + 1 },
     })
@@ -157,12 +178,13 @@ function leaseTraining(training: OpenTraining, request: TrainingLeaseRequest, le
 
 /** Extends the lease, unless it has ended. */
 function extendLease(training: OpenTraining, { leaseId, progress }: TrainingHeartbeat, nowMs: number): { kind: 'extended' | 'lost' } {
-  const { store, setup } = training
+  const { store } = training
+  const work = leasedTraining(training)
   return store.transaction(() => {
-    expireLease(training, nowMs)
+    const held = findHeld(work, leaseId, nowMs)
+    if (!held) return { kind: 'lost' }
     const state = store.readState()
-    if (state.lease?.leaseId !== leaseId) return { kind: 'lost' }
-    const lease = { ...state.lease, expiresAtMs: nowMs + setup.spec.leaseMs }
+    const { lease } = extended(work, held, nowMs)
     store.writeState(withTrainer({ ...state, lease, progress: progress ?? state.progress }, { lastSeenAtMs: nowMs }))
     return { kind: 'extended' }
   })
@@ -170,12 +192,11 @@ function extendLease(training: OpenTraining, { leaseId, progress }: TrainingHear
 
 /** Gives the lease back: the next agent that asks gets it. */
 function releaseTraining(training: OpenTraining, leaseId: string, nowMs: number): { kind: 'released' | 'lost' } {
-  const { store } = training
-  return store.transaction(() => {
-    expireLease(training, nowMs)
-    const state = store.readState()
-    if (state.lease?.leaseId !== leaseId) return { kind: 'lost' }
-    store.writeState(withoutLease(store, withTrainer(state, { lastSeenAtMs: nowMs }), 'released'))
+  const work = leasedTraining(training)
+  return work.transaction(() => {
+    const held = findHeld(work, leaseId, nowMs)
+    if (!held) return { kind: 'lost' }
+    giveBack(work, held, { end: 'released' }, nowMs)
     return { kind: 'released' }
   })
 }
@@ -281,15 +302,14 @@ function storeCheckpoint(training: OpenTraining, leaseId: string, delivery: Deli
   const { store, setup, shapes } = training
   const { spec } = setup
   checkDelivery(training.checkpointBytes + MAX_REPORT_BYTES, delivery)
+  const work = leasedTraining(training)
   return store.transaction((): TrainingUpload => {
-    expireLease(training, nowMs)
-    const before = store.readState()
-    if (before.lease?.leaseId !== leaseId) return { kind: 'lost' }
-    const { state, arrived } = receive(store, before, 'checkpoint', delivery)
-    const lease = { ...before.lease, expiresAtMs: nowMs + spec.leaseMs }
-    const held = withTrainer({ ...state, lease }, { lastSeenAtMs: nowMs })
+    const held = findHeld(work, leaseId, nowMs)
+    if (!held) return { kind: 'lost' }
+    const { state, arrived } = receive(store, store.readState(), 'checkpoint', delivery)
+    const next = withTrainer({ ...state, lease: extended(work, held, nowMs).lease }, { lastSeenAtMs: nowMs })
     if (arrived.kind === 'partial') {
-      store.writeState(held)
+      store.writeState(next)
       return arrived
     }
     const { source, blob, isStored } = arrived
@@ -301,15 +321,15 @@ function storeCheckpoint(training: OpenTraining, leaseId: string, delivery: Deli
     }
     if (upload.step === stored) {
       if (isStored) store.deleteBlob(blob)
-      store.writeState({ ...held, counts: { ...held.counts, duplicates: held.counts.duplicates + 1 } })
+      store.writeState({ ...next, counts: { ...next.counts, duplicates: next.counts.duplicates + 1 } })
       return { kind: 'duplicate' }
     }
     if (!isStored) store.writeBlob(blob, 0, delivery.bytes)
     const reports = appendReports(store, upload.reports)
     store.writeState({
-      ...withTrainer(held, { savedStep: upload.step }),
+      ...withTrainer(next, { savedStep: upload.step }),
       checkpoint: { blob, bytes: source.byteLength, step: upload.step, atMs: nowMs },
-      counts: { ...held.counts, reports },
+      counts: { ...next.counts, reports },
     })
     if (state.checkpoint) store.deleteBlob(state.checkpoint.blob)
     return { kind: 'stored' }
@@ -324,15 +344,15 @@ function storeCheckpoint(training: OpenTraining, leaseId: string, delivery: Deli
 function finishTraining(training: OpenTraining, leaseId: string, delivery: Delivery, nowMs: number): TrainingUpload {
   const { store, setup, shapes } = training
   checkDelivery(training.checkpointBytes + MAX_REPORT_BYTES, delivery)
+  const work = leasedTraining(training)
   return store.transaction((): TrainingUpload => {
-    expireLease(training, nowMs)
+    const held = findHeld(work, leaseId, nowMs)
     const before = store.readState()
     if (before.result) return { kind: 'duplicate' }
-    if (before.lease?.leaseId !== leaseId) return { kind: 'lost' }
+    if (!held) return { kind: 'lost' }
     const { state, arrived } = receive(store, before, 'model', delivery)
     if (arrived.kind === 'partial') {
-      const lease = { ...before.lease, expiresAtMs: nowMs + setup.spec.leaseMs }
-      store.writeState(withTrainer({ ...state, lease }, { lastSeenAtMs: nowMs }))
+      store.writeState(withTrainer({ ...state, lease: extended(work, held, nowMs).lease }, { lastSeenAtMs: nowMs }))
       return arrived
     }
     const { source, blob, isStored } = arrived

@@ -222,6 +222,8 @@ function createSimulatedSearch({ space: ref = 'proxyless-mobile' as SpaceRef, st
         stale: 2,
         expiredLeases: 5,
         duplicates: 2,
+        failed: 1,
+        lastFailure: { taskId: 41, kind: 'trainWeights', atMs: START_MS, reason: 'expired', attempts: 5 },
       },
       latencyTable: { name: 'pixel-1', version: '9f'.repeat(32), device: 'Pixel 1', runtime: 'TF-Lite 2.14', batch: 1 },
       config,

@@ -22,6 +22,7 @@ import {
   tinyTable,
   waitForPhase,
 } from './harness.ts'
+import { resultsOf } from '../fixtures/searches.ts'
 
 const state = temporaryFolder()
 const data = temporaryFolder()
@@ -77,7 +78,9 @@ describe('a folder of images', () => {
     const { chosen: backend } = await openBackend('wasm')
     const source = await openBatchSource(dataset)
     const trainer = createTrainer({ backend, dataset, source, space: createSpace(config.space), config })
-    const first = (await readLog(coordinator, created.searchId)).find(({ work }) => work.kind === 'trainWeights' && work.firstStep === 0)
+    const first = resultsOf(await readLog(coordinator, created.searchId)).find(
+      ({ work }) => work.kind === 'trainWeights' && work.firstStep === 0,
+    )
     if (first?.work.kind !== 'trainWeights' || first.result.kind !== 'trainWeights') throw new Error('no first task')
     trainer.prefetch(first.work)
     expect((await trainer.run(first.work, async () => undefined)).result.loss).toBe(first.result.loss)

@@ -23,6 +23,7 @@ import {
   waitForPhase,
   writeTinyDataset,
 } from './harness.ts'
+import { resultsOf } from '../fixtures/searches.ts'
 
 const state = temporaryFolder()
 const data = temporaryFolder()
@@ -69,7 +70,7 @@ describe('one agent alone', () => {
     const { chosen: backend } = await openBackend('wasm')
     const dataset = await openDataset(data.path, { cacheFolder: `${data.path}/cache` })
     const trainer = createTrainer({ backend, dataset, source: await openBatchSource(dataset), space, config })
-    const entries = await readLog(coordinator, created.searchId)
+    const entries = resultsOf(await readLog(coordinator, created.searchId))
     for (const { work, result } of entries) {
       const { result: again } = await trainer.run(work, async () => undefined)
       if (again.kind === 'trainWeights' && result.kind === 'trainWeights') expect(again.loss).toBe(result.loss)
@@ -167,7 +168,7 @@ describe('one agent alone', () => {
     const { chosen: backend } = await openBackend('wasm')
     const dataset = await openDataset(data.path, { cacheFolder: `${data.path}/cache` })
     const trainer = createTrainer({ backend, dataset, source: await openBatchSource(dataset), space: createSpace(config.space), config })
-    const entries = await readLog(coordinator, created.searchId)
+    const entries = resultsOf(await readLog(coordinator, created.searchId))
     expect(entries.some(({ work }) => work.kind === 'trainWeights' && work.lanes?.count === 3)).toBe(true)
     for (const { work, result } of entries) expect((await trainer.run(work, async () => undefined)).result).toEqual(result)
 

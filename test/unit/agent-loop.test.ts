@@ -1,11 +1,11 @@
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import { describe, expect, it } from 'vitest'
-import type { LeaseRef, ReleaseRequest, ShardPlan, Task, TaskWork } from '../../protocol/index.ts'
+import type { LeaseRef, ShardPlan, Task, TaskWork } from '../../protocol/index.ts'
 import { type AgentEvent, runAgent } from '../../worker-agent/agent/agent.ts'
 import { createHeartbeats } from '../../worker-agent/agent/heartbeats.ts'
 import type { Patience } from '../../worker-agent/agent/troubles.ts'
 import { createWeightExchange } from '../../worker-agent/agent/weight-exchange.ts'
-import type { CoordinatorClient } from '../../worker-agent/client/coordinator-client.ts'
+import type { CoordinatorClient, ReleaseReason } from '../../worker-agent/client/coordinator-client.ts'
 import { CoordinatorError } from '../../worker-agent/client/requests.ts'
 import { createLocalWeights, createModelShards } from '../fixtures/model-shards.ts'
 
@@ -49,7 +49,7 @@ function createWorld(script: Script) {
   const stop = new AbortController()
   const events: AgentEvent[] = []
   const requests: string[] = []
-  const released: { taskId: number; reason: ReleaseRequest['reason'] }[] = []
+  const released: ({ taskId: number } & ReleaseReason)[] = []
   const queued: Task[] = script.works.map((work, i) => {
     return { taskId: i + 1, leaseId: `l${String(i).padStart(12, '0')}`, leaseMs: script.leaseMs ?? 60_000, work }
   })
@@ -77,8 +77,8 @@ function createWorld(script: Script) {
         : { kind: 'wait', reason: 'all-handed-out', retryAfterMs: 1 }
     },
     heartbeat: async ({ taskId }) => script.heartbeat?.(taskId) ?? 'extended',
-    async release({ taskId }, reason = 'stopping') {
-      released.push({ taskId, reason })
+    async release({ taskId }, { reason, message } = { reason: 'stopping' }) {
+      released.push({ taskId, reason, ...(message !== undefined && { message }) })
       const task = [...tasks.values()].find((other) => other.taskId === taskId)
       if (task && !done.has(taskId)) queued.push(task)
     },
@@ -188,7 +188,7 @@ describe('an agent whose task comes to nothing', () => {
     const world = createWorld({ works, training: new Map([[2, { mood: 'nan', times: 1 }]]) })
     expect(await world.run()).toEqual({ kind: 'finished', phase: 'finished' })
     expect(world.kinds().toSorted()).toEqual(['refused', 'task', 'task', 'task'])
-    expect(world.released).toEqual([{ taskId: 2, reason: 'bad-numbers' }])
+    expect(world.released).toEqual([{ taskId: 2, reason: 'bad-numbers', message: 'training gave a result that is not finite' }])
     expectTrained(world, works)
   })
 
@@ -206,7 +206,10 @@ describe('an agent whose task comes to nothing', () => {
     })
     expect(await world.run()).toEqual({ kind: 'finished', phase: 'finished' })
     expect(world.kinds().slice(0, 2)).toEqual(['refused', 'abandoned'])
-    expect(world.released.map(({ taskId }) => taskId)).toEqual([1, 2])
+    expect(world.released).toEqual([
+      { taskId: 1, reason: 'failed', message: 'tensor stem: element 0 is too large' },
+      { taskId: 2, reason: 'stopping' },
+    ])
     expectTrained(world, works)
   })
 

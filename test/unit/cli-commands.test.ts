@@ -331,7 +331,7 @@ describe('search watch', () => {
     space: presets['fashion-mini'],
     blocks: [],
     agents: [],
-    tasks: { created: 0, leased: 0, queued: 0, done: 0, stale: 0, expiredLeases: 0, duplicates: 0 },
+    tasks: { created: 0, leased: 0, queued: 0, done: 0, stale: 0, expiredLeases: 0, duplicates: 0, failed: 0, lastFailure: null },
     latencyTable: { name: 'cpu', version, device: 'd', runtime: 'r', batch: 1 },
     config: { space: 'fashion-mini', dataset: { name: 'd' }, latency: { targetMs: 2, table: { name: 'cpu' } } },
   })

@@ -68,7 +68,7 @@ function makeStatus(changes: Partial<SearchStatus> = {}): SearchStatus {
     space: presets['fashion-mini'],
     blocks: [{ name: 'stage1.1', operations: ['mb3k5', 'zero'] }],
     agents: [makeAgent()],
-    tasks: { created: 433, leased: 1, queued: 0, done: 432, stale: 2, expiredLeases: 1, duplicates: 0 },
+    tasks: { created: 433, leased: 1, queued: 0, done: 432, stale: 2, expiredLeases: 1, duplicates: 0, failed: 0, lastFailure: null },
     latencyTable: { name: 'my-cpu', version, device: 'a CPU', runtime: 'tfjs-wasm', batch: 1 },
     config: searchConfigSchema.parse({
       space: 'fashion-mini',
@@ -98,6 +98,15 @@ describe('the screen of a search', () => {
     ]) {
       expect(text).toContain(part)
     }
+  })
+
+  test('says how many tasks were given up, and why the last one was, in words that cannot move the cursor', () => {
+    const { tasks } = makeStatus()
+    const failure = { taskId: 17, kind: 'trainWeights', atMs: NOW_MS, reason: 'expired' as const, attempts: 5 }
+    const textOf = (changes: object) =>
+      renderStatus(makeStatus({ tasks: { ...tasks, failed: 2, lastFailure: { ...failure, ...changes } } }), 300, NOW_MS)
+    expect(textOf({})).toContain('2 given up; task 17 (trainWeights) was given up after 5 attempts: its agents were not heard of any more')
+    expect(textOf({ reason: 'failed', message: 'out of\x1b[2J memory' })).toMatch(/after 5 attempts: out of\P{Cc}* memory/u)
   })
 
   test('no line is wider than the terminal, whatever the names and numbers', () => {

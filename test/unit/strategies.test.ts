@@ -2,9 +2,9 @@
 
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
-import { resultMismatch, type StrategyName } from '../../protocol/index.ts'
+import { resultMismatch, type StrategyName, type TaskOutcome, type TaskWork } from '../../protocol/index.ts'
 import { type Assignment, findStrategy } from '../../strategies/index.ts'
-import { answerWork, makeContext, type SearchOptions } from '../fixtures/searches.ts'
+import { answerWork, makeContext, resultOutcome, type SearchOptions } from '../fixtures/searches.ts'
 
 const cases: { readonly [Name in StrategyName]: SearchOptions } = {
   'proxyless-g': { steps: 20, strategy: { name: 'proxyless-g', warmupSteps: 4, archEvery: 2, evaluateEvery: 6 } },
@@ -12,6 +12,12 @@ const cases: { readonly [Name in StrategyName]: SearchOptions } = {
 }
 /** More tasks than any of the searches above has. */
 const MOST_TASKS = 200
+
+type Task = Assignment & { taskId: number }
+
+/** Architecture steps that a task stands for, whichever strategy it is of. */
+const architectureStepsOf = (work: TaskWork) =>
+  work.kind === 'gateGradients' ? work.steps.length : work.kind === 'evaluatePaths' && work.batches ? 1 : 0
 
 const throughJson = <T>(value: T): T => JSON.parse(JSON.stringify(value)) as T
 
@@ -24,8 +30,8 @@ describe.each(Object.entries(cases))('%s', (name, options) => {
     fc.assert(
       fc.property(fc.array(fc.nat({ max: 6 }), { minLength: 1, maxLength: 60 }), (order) => {
         let state = strategy.init(context)
-        const outstanding: (Assignment & { taskId: number })[] = []
-        const log: (Assignment & { taskId: number })[] = []
+        const outstanding: Task[] = []
+        const log: Task[] = []
         for (let turn = 0; ; turn++) {
           expect(turn).toBeLessThan(3 * MOST_TASKS)
           state = strategy.stateSchema.parse(throughJson(state))
@@ -45,7 +51,7 @@ describe.each(Object.entries(cases))('%s', (name, options) => {
           expect(resultMismatch(task.work, result, context.space)).toBeNull()
           const given = state
           const before = throughJson(given)
-          state = strategy.absorb(given, task, result, context).state
+          state = strategy.absorb(given, task, resultOutcome(result), context).state
           expect(throughJson(given), 'absorb changed what it was given').toEqual(before)
           log.push(task)
           expect(strategy.derive(state, context)).toHaveLength(context.space.decisions.length)
@@ -57,10 +63,59 @@ describe.each(Object.entries(cases))('%s', (name, options) => {
 
         // The log is enough to come to the same distribution, bit for bit.
         let replayed = strategy.init(context)
-        for (const entry of throughJson(log)) replayed = strategy.absorb(replayed, entry, answer(entry, entry.taskId), context).state
+        for (const entry of throughJson(log))
+          replayed = strategy.absorb(replayed, entry, resultOutcome(answer(entry, entry.taskId)), context).state
         expect(strategy.describe(replayed, context).alpha).toEqual(strategy.describe(state, context).alpha)
       }),
       { numRuns: 20 },
+    )
+  })
+
+  it('comes to its end in a bounded number of steps whatever fails, comes late or comes twice, and replays from what it heard', () => {
+    const step = fc.record({ act: fc.constantFrom('propose', 'propose', 'result', 'failure'), pick: fc.nat({ max: 6 }) })
+    fc.assert(
+      fc.property(fc.array(step, { minLength: 1, maxLength: 60 }), (steps) => {
+        let state = strategy.init(context)
+        const outstanding: Task[] = []
+        const log: { task: Task; outcome: TaskOutcome }[] = []
+        for (let turn = 0; ; turn++) {
+          expect(turn).toBeLessThan(4 * MOST_TASKS)
+          state = strategy.stateSchema.parse(throughJson(state))
+          const proposal = strategy.propose(state, context)
+          if (proposal.kind === 'wait') expect(outstanding, 'waits for nothing').not.toEqual([])
+          if (proposal.kind === 'done' && outstanding.length === 0) break
+          const { act, pick } = steps[turn % steps.length] as { act: string; pick: number }
+          if (proposal.kind === 'work' && (act === 'propose' || outstanding.length === 0)) {
+            const { state: next, ...assignment } = proposal
+            state = next
+            outstanding.push({ ...throughJson(assignment), taskId: log.length + outstanding.length + 1 })
+            continue
+          }
+          const [task] = outstanding.splice(pick % outstanding.length, 1)
+          if (!task) continue
+          const outcome: TaskOutcome =
+            act === 'failure' ? { kind: 'failure', reason: 'expired', attempts: 5 } : resultOutcome(answer(task, task.taskId))
+          const before = throughJson(state)
+          const absorbed = strategy.absorb(state, task, outcome, context)
+          expect(throughJson(state), 'absorb changed what it was given').toEqual(before)
+          if (outcome.kind === 'failure') expect(absorbed.kind).toBe('given-up')
+          else expect(absorbed.kind).toMatch(/applied|stale/)
+          state = absorbed.state
+          log.push({ task, outcome })
+          expect(strategy.derive(state, context)).toHaveLength(context.space.decisions.length)
+        }
+        const lost = (count: (work: TaskWork) => number) =>
+          log.reduce((sum, { task, outcome }) => sum + (outcome.kind === 'failure' ? count(task.work) : 0), 0)
+        const { weightSteps, architectureSteps } = strategy.describe(state, context)
+        // Everything was handed out, and what failed was not done: neither again, nor counted.
+        expect(weightSteps).toEqual({ done: 20 - lost((work) => (work.kind === 'trainWeights' ? work.paths.length : 0)), total: 20 })
+        expect(architectureSteps.done).toBe(8 - lost(architectureStepsOf))
+
+        let replayed = strategy.init(context)
+        for (const { task, outcome } of throughJson(log)) replayed = strategy.absorb(replayed, task, outcome, context).state
+        expect(strategy.describe(replayed, context).alpha).toEqual(strategy.describe(state, context).alpha)
+      }),
+      { numRuns: 40 },
     )
   })
 

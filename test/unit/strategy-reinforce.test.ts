@@ -3,7 +3,7 @@ import { resultMismatch, type TaskWork } from '../../protocol/index.ts'
 import { softmax } from '../../strategies/distribution.ts'
 import { proxylessReinforce } from '../../strategies/proxyless-reinforce.ts'
 import { baselinesOf, reinforceGradient, rewardOf } from '../../strategies/reinforce.ts'
-import { makeContext, type SearchOptions } from '../fixtures/searches.ts'
+import { makeContext, resultOutcome, type SearchOptions } from '../fixtures/searches.ts'
 
 describe('a reward', () => {
   it.each([
@@ -105,7 +105,7 @@ describe('an architecture step', () => {
         [1, 1],
       ],
     }
-    const absorbed = proxylessReinforce.absorb(state, { ...assignment, work }, answer(work, [90, 80, 20, 10]), context)
+    const absorbed = proxylessReinforce.absorb(state, { ...assignment, work }, resultOutcome(answer(work, [90, 80, 20, 10])), context)
     if (absorbed.kind !== 'applied') throw new Error('expected it to be applied')
     const moved = absorbed.state.alpha.map((row, block) => row.map((value, i) => value - (state.alpha[block]?.[i] as number)))
     // Adam's first step with β1 = 0 is the rate, whatever the gradient: up for operation 0 of the first block.
@@ -120,8 +120,8 @@ describe('an architecture step', () => {
   it('is dropped and counted once alpha has moved on by more than maxStaleness versions', () => {
     const { context, state, assignment } = setUp({ maxStaleness: 2 })
     const result = answer(assignment.work, [1, 2, 3, 4])
-    expect(proxylessReinforce.absorb({ ...state, alphaVersion: 2 }, assignment, result, context).kind).toBe('applied')
-    const stale = proxylessReinforce.absorb({ ...state, alphaVersion: 3 }, assignment, result, context)
+    expect(proxylessReinforce.absorb({ ...state, alphaVersion: 2 }, assignment, resultOutcome(result), context).kind).toBe('applied')
+    const stale = proxylessReinforce.absorb({ ...state, alphaVersion: 3 }, assignment, resultOutcome(result), context)
     expect(stale).toMatchObject({ kind: 'stale', state: { alpha: state.alpha, architectureStepsDone: 1 } })
   })
 

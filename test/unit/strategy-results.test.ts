@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest'
 import { ProblemError, resultMismatch, type TaskResult, type TaskWork } from '../../protocol/index.ts'
 import type { StrategyContext } from '../../strategies/index.ts'
 import { proxylessGradient } from '../../strategies/proxyless-gradient.ts'
-import { answerWork, makeContext, type SearchOptions } from '../fixtures/searches.ts'
+import { answerWork, makeContext, resultOutcome, type SearchOptions } from '../fixtures/searches.ts'
 
 const { init, propose, absorb } = proxylessGradient
 
@@ -117,10 +117,10 @@ describe('a result that does not answer its task', () => {
 describe('a gate gradient', () => {
   it('is dropped and counted once alpha has moved on by more than maxStaleness versions', () => {
     const { context, state, work, result } = gateCase({ zero: false, strategy: { warmupSteps: 0, archEvery: 1, maxStaleness: 3 } })
-    const fresh = absorb({ ...state, alphaVersion: work.alphaVersion + 3 }, { work }, result, context)
+    const fresh = absorb({ ...state, alphaVersion: work.alphaVersion + 3 }, { work }, resultOutcome(result), context)
     expect(fresh.kind).toBe('applied')
     const old = { ...state, alphaVersion: work.alphaVersion + 4 }
-    const stale = absorb(old, { work }, result, context)
+    const stale = absorb(old, { work }, resultOutcome(result), context)
     expect(stale).toEqual({ kind: 'stale', series: 'architecture', state: { ...old, architectureStepsDone: 2 } })
   })
 
@@ -135,7 +135,7 @@ describe('a gate gradient', () => {
     })
     const choice = work.steps[0]![0]!
     result.steps[0]!.gateGradients[0] = [2, -1]
-    const absorbed = absorb(state, { work }, result, context)
+    const absorbed = absorb(state, { work }, resultOutcome(result), context)
     if (absorbed.kind !== 'applied') throw new Error('expected it to be applied')
     // Adam's first step with β1 = 0 is the learning rate; the shift is −ln((e^−0.25 + e^0.25)/2).
     const shift = Math.log(Math.cosh(0.25))
@@ -158,7 +158,7 @@ describe('a gate gradient', () => {
         ],
       },
     })
-    const absorbed = absorb(state, { work }, result, context)
+    const absorbed = absorb(state, { work }, resultOutcome(result), context)
     if (absorbed.kind !== 'applied') throw new Error('expected it to be applied')
     expect(absorbed.state.alpha[0]).toEqual([-80, -80, 80])
     expect(absorbed.state.alpha[1]).not.toEqual([1, 0, -80])
@@ -181,7 +181,7 @@ describe('a gate gradient', () => {
     }
     let current = state
     for (let i = 0; i < 40; i++) {
-      const absorbed = absorb(current, { work: { ...work, alphaVersion: current.alphaVersion } }, result, context)
+      const absorbed = absorb(current, { work: { ...work, alphaVersion: current.alphaVersion } }, resultOutcome(result), context)
       if (absorbed.kind !== 'applied') throw new Error('expected it to be applied')
       current = absorbed.state
       const numbers = [...current.alpha, ...current.firstMoment, ...current.secondMoment].flat()
@@ -193,7 +193,7 @@ describe('a gate gradient', () => {
 
   it('gives the mean loss and the sums of its steps as its metric', () => {
     const { context, state, work, result } = gateCase()
-    const absorbed = absorb(state, { work }, result, context)
+    const absorbed = absorb(state, { work }, resultOutcome(result), context)
     const mean = ((result.steps[0]?.crossEntropy as number) + (result.steps[1]?.crossEntropy as number)) / 2
     expect(absorbed.kind === 'applied' && absorbed.metric).toEqual({ loss: expect.closeTo(mean, 12) as number, correct: 6, images: 16 })
   })

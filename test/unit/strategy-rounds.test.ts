@@ -4,7 +4,7 @@ import type { TaskWork } from '../../protocol/index.ts'
 import type { Attendance, Member } from '../../strategies/index.ts'
 import { proxylessGradient } from '../../strategies/proxyless-gradient.ts'
 import { effectiveSteps } from '../../strategies/rounds.ts'
-import { answerWork, makeContext, type SearchOptions } from '../fixtures/searches.ts'
+import { answerWork, makeContext, resultOutcome, type SearchOptions } from '../fixtures/searches.ts'
 
 type State = ReturnType<typeof proxylessGradient.init>
 type WeightWork = Extract<TaskWork, { kind: 'trainWeights' }>
@@ -42,7 +42,7 @@ function makeBench(options: SearchOptions, members: Member[]) {
     deliver(taskId: number) {
       const task = out.get(taskId)
       if (!task) throw new Error(`task ${taskId} is not out`)
-      const absorbed = absorb(state, task, answerWork(task.work, context.space, taskId), context)
+      const absorbed = absorb(state, task, resultOutcome(answerWork(task.work, context.space, taskId)), context)
       if (absorbed.kind !== 'applied') throw new Error(`expected task ${taskId} to be applied, it was ${absorbed.kind}`)
       out.delete(taskId)
       state = absorbed.state

@@ -3,7 +3,7 @@ import { describe, expect, it } from 'vitest'
 import type { TaskWork } from '../../protocol/index.ts'
 import type { StrategyContext } from '../../strategies/index.ts'
 import { proxylessGradient } from '../../strategies/proxyless-gradient.ts'
-import { answerWork, makeContext } from '../fixtures/searches.ts'
+import { answerWork, makeContext, resultOutcome } from '../fixtures/searches.ts'
 
 type State = ReturnType<typeof proxylessGradient.init>
 
@@ -21,7 +21,12 @@ function runAlone(context: StrategyContext): { works: TaskWork[]; state: State }
       return { works, state }
     }
     works.push(proposal.work)
-    const absorbed = absorb(throughJson(proposal.state), proposal, answerWork(proposal.work, context.space, works.length), context)
+    const absorbed = absorb(
+      throughJson(proposal.state),
+      proposal,
+      resultOutcome(answerWork(proposal.work, context.space, works.length)),
+      context,
+    )
     if (absorbed.kind !== 'applied') throw new Error(`expected the result to be applied, it was ${absorbed.kind}`)
     state = throughJson(absorbed.state)
   }
@@ -163,7 +168,7 @@ describe('the schedule', () => {
     for (let task = 1; task <= 3; task++) {
       const proposal = propose(state, context)
       if (proposal.kind !== 'work') throw new Error('expected work')
-      const absorbed = absorb(proposal.state, proposal, answerWork(proposal.work, context.space, task), context)
+      const absorbed = absorb(proposal.state, proposal, resultOutcome(answerWork(proposal.work, context.space, task)), context)
       if (absorbed.kind !== 'applied') throw new Error('expected it to be applied')
       state = absorbed.state
       phases.push(describeState(state, context).phase)
@@ -200,13 +205,13 @@ describe('a search of one seed', () => {
           }
           const [task] = outstanding.splice((order.next().value as number) % Math.max(1, outstanding.length), 1)
           if (!task) continue
-          const absorbed = absorb(state, task, answerWork(task.work, context.space, task.taskId), context)
+          const absorbed = absorb(state, task, resultOutcome(answerWork(task.work, context.space, task.taskId)), context)
           state = absorbed.state
           log.push(task)
         }
         let replayed = init(context)
         for (const { taskId, work } of structuredClone(log)) {
-          const absorbed = absorb(replayed, { work }, answerWork(work, context.space, taskId), context)
+          const absorbed = absorb(replayed, { work }, resultOutcome(answerWork(work, context.space, taskId)), context)
           replayed = absorbed.state
         }
         for (const key of [

@@ -26,7 +26,7 @@ import {
 } from '../../protocol/index.ts'
 import { shardName } from '../../coordinator/objects/shards.ts'
 import { createSpace, elementCount, type Space } from '../../search-space/index.ts'
-import { answerWork, makeConfigInput, makeRegistration, makeTable, type SearchOptions } from '../fixtures/searches.ts'
+import { answerWork, makeConfigInput, makeRegistration, makeTable, resultsOf, type SearchOptions } from '../fixtures/searches.ts'
 
 const ADMIN_TOKEN = 'test-admin-token'
 const ORIGIN = 'http://gatehouse'
@@ -208,8 +208,11 @@ async function push(search: TestSearch, agentId: string, taskId: number, body: B
 
 const readStatus = async (search: TestSearch) => searchStatusSchema.strict().parse(await expectJson(call('GET', search.path)))
 const readArchitecture = async (search: TestSearch) => (await expectJson(call('GET', `${search.path}/architecture`))) as Architecture
+/** Of a search whose tasks all have results. */
 const readLog = async (search: TestSearch) =>
-  ((await expectJson(call('GET', `${search.path}/log`))) as { entries: unknown[] }).entries.map((entry) => logEntrySchema.parse(entry))
+  resultsOf(
+    ((await expectJson(call('GET', `${search.path}/log`))) as { entries: unknown[] }).entries.map((entry) => logEntrySchema.parse(entry)),
+  )
 
 /** Everything that can be seen of a search: status, log, tokens and every weight of every shard. */
 async function observe(search: TestSearch) {

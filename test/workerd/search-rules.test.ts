@@ -2,11 +2,17 @@ import { runInDurableObject } from 'cloudflare:test'
 import { env } from 'cloudflare:workers'
 import { searchMigrations } from '../../coordinator/objects/migrations/search.ts'
 import { createSqlSearchStore } from '../../coordinator/objects/sql-search-store.ts'
+import type { SearchStore } from '../../rules/search/index.ts'
+import { searchCase } from '../fixtures/leased-cases.ts'
+import { describeLeasedWork } from '../fixtures/leased-work.ts'
 import { describeSearchRules } from '../fixtures/search-rules.ts'
 
 const TABLES = ['search', 'state', 'outstanding', 'agents', 'log']
 
-describeSearchRules('SQL store', async (body) => {
+type Stores = { create(): SearchStore; reopen(store: SearchStore): SearchStore }
+
+/** Stores in one real object, one after the other. */
+async function withStores(body: (stores: Stores) => void): Promise<void> {
   const object = env.SEARCH.get(env.SEARCH.newUniqueId())
   await runInDurableObject(object, (_, { storage }) => {
     body({
@@ -18,4 +24,7 @@ describeSearchRules('SQL store', async (body) => {
       reopen: () => createSqlSearchStore(storage),
     })
   })
-})
+}
+
+describeSearchRules('SQL store', withStores)
+describeLeasedWork('tasks of a search, in SQL', (body) => withStores(({ create, reopen }) => body(() => searchCase(create(), reopen))))

@@ -39,7 +39,7 @@ describe('a search', () => {
       finishedAtMs: null,
       training: { loss: null, accuracy: null },
       agents: [],
-      tasks: { created: 0, leased: 0, queued: 0, done: 0, stale: 0, expiredLeases: 0, duplicates: 0 },
+      tasks: { created: 0, leased: 0, queued: 0, done: 0, stale: 0, failed: 0, lastFailure: null, expiredLeases: 0, duplicates: 0 },
       blocks: [
         { name: 'stage1.1', operations: ['mb2k3', 'mb3k3', 'zero'] },
         { name: 'stage1.2', operations: ['mb2k3', 'mb3k3', 'zero'] },

@@ -24,7 +24,7 @@ import {
 import { latencyTableSchema } from '../../latency-lut/table/table.ts'
 import { createSpace } from '../../search-space/index.ts'
 import { decodeCheckpoint, encodeCheckpoint } from '../../engine/training/checkpoint.ts'
-import { makeConfigInput, makeRegistration } from '../fixtures/searches.ts'
+import { makeConfigInput, makeRegistration, resultsOf } from '../fixtures/searches.ts'
 import version010 from '../fixtures/stored/0.1.0.json'
 import { type Cell, type StoredState, storedStateSchema } from '../fixtures/stored/stored-state.ts'
 import { AGENT_A, encodeTrainingResult } from '../fixtures/trainings.ts'
@@ -139,7 +139,7 @@ describe.each([storedStateSchema.parse(version010)])('what version $version stor
       expect(tasks).toMatchObject({ done: log.length, created: log.length + outstandingOf(search).length })
       expect(agents).toHaveLength(rowsOf(search.searchId, 'agents').length)
       expect(await readLog(search)).toEqual(log)
-      expect(await listed(`${search.path}/metrics`, 'metrics', metricSchema)).toEqual(log.map(({ metric }) => metric))
+      expect(await listed(`${search.path}/metrics`, 'metrics', metricSchema)).toEqual(resultsOf(log).map(({ metric }) => metric))
       for (let shard = 0; shard < search.shards; shard++) {
         const rows = storedRows(state, { binding: 'WEIGHTS', name: `${search.searchId}:${shard}` }, 'segments')
         const values = rows.flatMap((row) => [...new Float32Array(bytesOf(row['data']).buffer)])

@@ -13,17 +13,8 @@
 // leased, after a while if that happens again and again. Only a coordinator that wants nothing more from this agent does.
 
 import { setTimeout as sleep } from 'node:timers/promises'
-import type {
-  LeaseRef,
-  LeaseResponse,
-  RegisterResponse,
-  ReleaseRequest,
-  SubmitResponse,
-  Task,
-  TaskResult,
-  Timing,
-} from '../../protocol/index.ts'
-import type { CoordinatorClient } from '../client/coordinator-client.ts'
+import type { LeaseRef, LeaseResponse, RegisterResponse, SubmitResponse, Task, TaskResult, Timing } from '../../protocol/index.ts'
+import type { CoordinatorClient, ReleaseReason } from '../client/coordinator-client.ts'
 import { CoordinatorError } from '../client/requests.ts'
 import type { Heartbeats } from './heartbeats.ts'
 import { createLeases, type HeldLease } from './leases.ts'
@@ -109,6 +100,11 @@ function messageOf(error: unknown): string {
   return error instanceof Error ? error.message : String(error)
 }
 
+/** What the coordinator hears of a task that could not be done. */
+function failureOf(error: unknown): ReleaseReason {
+  return { reason: 'failed', message: messageOf(error) }
+}
+
 /** Works until the search has ended or `stop` aborts. Throws CoordinatorError where the coordinator refuses for good. */
 async function runAgent({
   client,
@@ -185,10 +181,10 @@ async function runAgent({
     })
     network.delivery.catch(() => undefined)
   }
-  const giveBack = async (lease: HeldLease, reason: ReleaseRequest['reason'] = 'stopping'): Promise<void> => {
+  const giveBack = async (lease: HeldLease, why: ReleaseReason = { reason: 'stopping' }): Promise<void> => {
     leases.drop(lease)
     // A lease that cannot be given back ends by itself.
-    await client.release(lease.ref, reason).catch(() => undefined)
+    await client.release(lease.ref, why).catch(() => undefined)
   }
 
   const resetOptimiser = () => {
@@ -246,7 +242,8 @@ async function runAgent({
       if (endsAgent(error)) throw error
       if (isBadNumbers(error)) refuse(task.taskId, messageOf(error))
       else fail(task.taskId, error)
-      await giveBack(lease)
+      // Bad numbers that the coordinator has refused are counted there already.
+      await giveBack(lease, failureOf(error))
     }
   }
   const startDelivery = (finished: Finished | null): void => {
@@ -280,15 +277,19 @@ async function runAgent({
     stop.throwIfAborted()
     if (ended.kind === 'failed' && endsAgent(ended.error)) throw ended.error
     exchange.discard(keys)
-    enqueue(() => giveBack(lease, ended.kind === 'not-finite' ? 'bad-numbers' : 'stopping'))
     switch (ended.kind) {
       case 'tainted':
+        enqueue(() => giveBack(lease))
         abandon(task)
         return null
-      case 'not-finite':
-        refuse(task.taskId, `training gave ${ended.what} that is not finite`)
+      case 'not-finite': {
+        const message = `training gave ${ended.what} that is not finite`
+        enqueue(() => giveBack(lease, { reason: 'bad-numbers', message }))
+        refuse(task.taskId, message)
         return null
+      }
       case 'failed':
+        enqueue(() => giveBack(lease, failureOf(ended.error)))
         fail(task.taskId, ended.error)
         return null
       default:
@@ -329,7 +330,7 @@ async function runAgent({
           break
         case 'unusable':
           fail(prepared.task.taskId, prepared.error)
-          enqueue(() => giveBack(prepared.lease))
+          enqueue(() => giveBack(prepared.lease, failureOf(prepared.error)))
           break
         case 'task': {
           const { task, lease } = prepared

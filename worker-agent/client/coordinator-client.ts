@@ -10,6 +10,7 @@ import {
   type LeaseResponse,
   leaseIdSchema,
   leaseResponseSchema,
+  MAX_FAILURE_MESSAGE,
   parseAgentToken,
   parseAnswer,
   pullMetadataSchema,
@@ -41,6 +42,9 @@ const statusSpaceSchema = z.object({ space: spaceConfigSchema })
 /** Of an answer to a lease that this version does not know, what is needed to give the lease back. */
 const leasedSchema = z.object({ task: z.object({ taskId: taskIdSchema, leaseId: leaseIdSchema }) })
 
+/** Why a lease is given back. A long message is cut. */
+type ReleaseReason = Pick<ReleaseRequest, 'reason' | 'message'>
+
 type PulledTensor = { readonly values: Float32Array; readonly version: number }
 
 type CoordinatorClient = {
@@ -57,7 +61,7 @@ type CoordinatorClient = {
   /** Not retried: the next one comes soon. */
   heartbeat(ref: LeaseRef): Promise<'extended' | 'lost'>
   /** Tried once: an agent that stops must not wait, and a lease ends by itself. */
-  release(ref: LeaseRef, reason?: ReleaseRequest['reason']): Promise<void>
+  release(ref: LeaseRef, why?: ReleaseReason): Promise<void>
   submit(request: SubmitRequest): Promise<SubmitResponse>
   pull(shard: number, held: Readonly<Record<string, number>>): Promise<ReadonlyMap<string, PulledTensor>>
   push(
@@ -86,8 +90,9 @@ function createCoordinatorClient(options: ClientOptions): CoordinatorClient {
   const onReceived = (count: number) => void (bytes.received += count)
   const post = <S extends z.ZodType>(path: string, body: object, schema: S) => sendJson({ method: 'POST', path, body }, schema)
 
-  const release = async (ref: LeaseRef, reason: ReleaseRequest['reason'] = 'stopping') => {
-    await sendLast({ method: 'POST', path: '/release', body: { ...ref, reason } satisfies ReleaseRequest }, releaseResponseSchema)
+  const release = async (ref: LeaseRef, { reason, message }: ReleaseReason = { reason: 'stopping' }) => {
+    const body = { ...ref, reason, message: message?.slice(0, MAX_FAILURE_MESSAGE) } satisfies ReleaseRequest
+    await sendLast({ method: 'POST', path: '/release', body }, releaseResponseSchema)
   }
 
   return {
@@ -127,4 +132,4 @@ function createCoordinatorClient(options: ClientOptions): CoordinatorClient {
   }
 }
 
-export { type CoordinatorClient, createCoordinatorClient, type PulledTensor }
+export { type CoordinatorClient, createCoordinatorClient, type PulledTensor, type ReleaseReason }

@@ -12,6 +12,9 @@ const agent = z.looseObject({
 })
 const task = z.looseObject({ lease: z.looseObject({ leasedAtMs: z.int().nullable().default(null) }).nullable() })
 
+const loose = z.looseObject({})
+const withCounts = z.looseObject({ counts: loose })
+
 const searchMigrations: readonly Migration[] = [
   {
     title: 'tables; agents and leases say everything that is known of them',
@@ -33,6 +36,22 @@ const searchMigrations: readonly Migration[] = [
         return { protocol: 0, kinds, ...known, lanes: lanes ?? 1 }
       })
       rewriteJson(sql, { table: 'outstanding', key: 'task_id', column: 'json' }, (value) => task.parse(value))
+    },
+  },
+  {
+    title: 'tasks say how many of their leases came to nothing',
+    up(sql) {
+      // What happened before was not counted.
+      rewriteJson(sql, { table: 'outstanding', key: 'task_id', column: 'json' }, (value) => ({ ...loose.parse(value), attempts: 0 }))
+    },
+  },
+  {
+    title: 'the state says how many tasks were given up, and which was the last',
+    up(sql) {
+      rewriteJson(sql, { table: 'state', key: 'id', column: 'json' }, (value) => {
+        const state = withCounts.parse(value)
+        return { ...state, counts: { ...state.counts, failed: 0 }, lastFailure: null }
+      })
     },
   },
 ]

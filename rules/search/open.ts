@@ -1,0 +1,55 @@
+// A search opened for use, and what people may tell it.
+
+import { type Phase, ProblemError } from '../../protocol/index.ts'
+import { findStrategy, type Strategy, type StrategyContext } from '../../strategies/index.ts'
+import { describeFirst, unreadable } from '../stored/stored-form.ts'
+import { strategyContext } from './create.ts'
+import type { SearchStore } from './store.ts'
+import type { SearchSetup, SearchState } from './stored.ts'
+
+/** A search opened for use: its fixed parts, computed once. */
+type OpenSearch = {
+  readonly store: SearchStore
+  readonly setup: SearchSetup
+  readonly context: StrategyContext
+  readonly strategy: Strategy<unknown>
+}
+
+/** Null where no search has been created in this store. Throws ProblemError `unreadable`. */
+function openSearch(store: SearchStore): OpenSearch | null {
+  const setup = store.readSetup()
+  if (!setup) return null
+  const strategy = findStrategy(setup.config.strategy.name)
+  const state = strategy.stateSchema.safeParse(store.readState().strategy)
+  if (!state.success) throw unreadable('state, strategy', describeFirst(state.error))
+  return { store, setup, context: strategyContext(setup), strategy }
+}
+
+function phaseOf(search: OpenSearch, state: SearchState): Phase {
+  if (state.intent === 'stopped') return 'stopped'
+  if (state.finishedAtMs !== null) return 'finished'
+  if (state.intent === 'paused') return 'paused'
+  return search.strategy.describe(state.strategy, search.context).phase
+}
+
+/** Pauses, resumes or stops. Stopping is final; a search that has ended stays as it is (ProblemError `conflict`). */
+function commandSearch(search: OpenSearch, command: 'pause' | 'resume' | 'stop', nowMs: number): Phase {
+  const { store } = search
+  return store.transaction(() => {
+    const state = store.readState()
+    const phase = phaseOf(search, state)
+    if (phase === 'finished' || phase === 'stopped') {
+      if (command === 'stop') return phase
+      throw new ProblemError('conflict', `this search is ${phase}; it cannot ${command}`)
+    }
+    const next: SearchState = {
+      ...state,
+      intent: command === 'pause' ? 'paused' : command === 'resume' ? 'running' : 'stopped',
+      finishedAtMs: command === 'stop' ? nowMs : state.finishedAtMs,
+    }
+    store.writeState(next)
+    return phaseOf(search, next)
+  })
+}
+
+export { commandSearch, type OpenSearch, openSearch, phaseOf }

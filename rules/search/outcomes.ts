@@ -1,0 +1,123 @@
+// What becomes of a task in the end. Its strategy hears of it once: a result is applied, or a failure told, if and only if the task
+// is outstanding, in the same transaction that ends the task. That is the whole of "exactly once".
+
+import { type MetricSeries, ProblemError, resultMismatch, type SubmitRequest, type SubmitResponse } from '../../protocol/index.ts'
+import type { Ended } from '../leased-work/leased-work.ts'
+import { knownAgent, withThroughput } from './agents.ts'
+import type { OpenSearch } from './open.ts'
+import type { OutstandingTask, Recent, SearchState } from './stored.ts'
+
+/** Results whose means make up the figures of the status. */
+const RECENT_RESULTS = 16
+
+/** Where the last results of a curve are kept. */
+const recentOf = {
+  training: 'trainWeights',
+  architecture: 'gateGradients',
+  validation: 'evaluatePaths',
+} as const satisfies Record<MetricSeries, keyof SearchState['recent']>
+
+function addRecent(list: readonly Recent[], entry: Recent): Recent[] {
+  return [...list, entry].slice(-RECENT_RESULTS)
+}
+
+/** Number of the last entry of the log. */
+function lastSeq({ done, stale, failed }: SearchState['counts']): number {
+  return done + stale + failed
+}
+
+/** Whether nothing is out any more, and nothing comes after. */
+function isLast({ store, strategy, context }: OpenSearch, strategyState: unknown): boolean {
+  return store.outstandingTasks().length === 0 && strategy.propose(strategyState, context).kind === 'done'
+}
+
+/**
+ * Sets a task aside that no agent could do: its strategy hears of it, and it is never handed out again. Called within the transaction
+ * that ended its last lease.
+ */
+function giveUp(search: OpenSearch, { item: task, lease, end, message }: Ended<OutstandingTask>, nowMs: number): void {
+  if (end === 'released') throw new Error(`task ${task.taskId} was given back by an agent that stops, which is no attempt at it`)
+  const { store, strategy, context } = search
+  const { taskId, work, attempts } = task
+  const state = store.readState()
+  const { state: next } = strategy.absorb(state.strategy, task, { kind: 'failure', reason: end, attempts }, context)
+  const counts = { ...state.counts, failed: state.counts.failed + 1 }
+  const failure = { reason: end, ...(message !== undefined && { message }), attempts }
+  store.removeOutstanding(taskId)
+  const finishedAtMs = isLast(search, next) ? (state.finishedAtMs ?? nowMs) : state.finishedAtMs
+  const lastFailure = { taskId, kind: work.kind, atMs: nowMs, ...failure }
+  store.writeState({ ...state, strategy: next, finishedAtMs, counts, lastFailure })
+  store.appendLog({
+    seq: lastSeq(counts),
+    taskId,
+    agentId: lease.agentId,
+    outcome: 'failed',
+    work,
+    ...(task.private !== undefined && { private: task.private }),
+    atMs: nowMs,
+    ...failure,
+  })
+}
+
+/**
+ * Applies a result exactly once. A late result counts if nobody else delivered; otherwise the answer is `duplicate`.
+ * Throws ProblemError `bad-numbers` where the result does not fit its task; the task then stays outstanding.
+ */
+function submitResult(search: OpenSearch, request: SubmitRequest, nowMs: number): SubmitResponse {
+  const { store, strategy, context } = search
+  return store.transaction((): SubmitResponse => {
+    const agent = knownAgent(store, request.agentId)
+    const state = store.readState()
+    if (request.taskId > state.counts.created) {
+      throw new ProblemError('not-found', `no task ${request.taskId} in this search`, [
+        { path: 'taskId', message: `expected 1 to ${state.counts.created}` },
+      ])
+    }
+    const task = store.outstandingTasks().find((candidate) => candidate.taskId === request.taskId)
+    if (!task) {
+      store.writeAgent({ ...agent, lastSeenAtMs: nowMs, duplicates: agent.duplicates + 1 })
+      store.writeState({ ...state, counts: { ...state.counts, duplicates: state.counts.duplicates + 1 } })
+      return { kind: 'duplicate' }
+    }
+    const mismatch = resultMismatch(task.work, request.result, context.space)
+    if (mismatch) throw new ProblemError('bad-numbers', `${mismatch.path}: ${mismatch.message}`, [mismatch])
+    const absorbed = strategy.absorb(state.strategy, task, { kind: 'result', result: request.result }, context)
+    const applied = absorbed.kind === 'applied'
+    const metric = applied ? absorbed.metric : { loss: 0, correct: 0, images: 1 }
+    const { kind } = request.result
+    const description = strategy.describe(absorbed.state, context)
+    const steps = task.work.kind === 'trainWeights' ? task.work.paths.length : description.weightSteps.done
+    const list = recentOf[absorbed.series]
+    const recent = applied ? { ...state.recent, [list]: addRecent(state.recent[list], { atMs: nowMs, ...metric, steps }) } : state.recent
+    const counts = { ...state.counts, [applied ? 'done' : 'stale']: state.counts[applied ? 'done' : 'stale'] + 1 }
+    store.removeOutstanding(task.taskId)
+    const finishedAtMs = isLast(search, absorbed.state) ? nowMs : state.finishedAtMs
+    store.writeState({ ...state, strategy: absorbed.state, recent, finishedAtMs, counts })
+    const ownSteps = task.work.kind === 'trainWeights' ? task.work.paths.length : 0
+    store.writeAgent(withThroughput(agent, request, { images: metric.images, steps: ownSteps }, nowMs))
+    store.appendLog({
+      seq: lastSeq(counts),
+      taskId: task.taskId,
+      agentId: agent.agentId,
+      outcome: applied ? 'applied' : 'stale',
+      work: task.work,
+      ...(task.private !== undefined && { private: task.private }),
+      result: request.result,
+      metric: {
+        seq: lastSeq(counts),
+        atMs: nowMs,
+        taskId: task.taskId,
+        kind,
+        series: absorbed.series,
+        weightSteps: description.weightSteps.done,
+        loss: metric.loss,
+        accuracy: metric.correct / metric.images,
+        entropy: description.entropy.mean,
+        expectedLatencyMs: description.expectedLatencyMs,
+      },
+    })
+    return { kind: applied ? 'accepted' : 'stale' }
+  })
+}
+
+export { giveUp, submitResult }

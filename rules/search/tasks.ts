@@ -1,0 +1,151 @@
+// Who gets which task, and until when. Pure but for the store: time and new ids are arguments, so every rule can be tested at any
+// moment and in any order.
+//
+// A task is outstanding from the moment it is created until its one result is applied or it is given up; while outstanding it
+// is either leased to an agent or queued to be handed out again (leased-work/).
+
+import {
+  type LeaseRef,
+  type LeaseResponse,
+  MAX_TASK_ATTEMPTS,
+  neededVersion,
+  ROUND_WAIT_MS,
+  type ReleaseRequest,
+  type TaskWork,
+  understands,
+  unknownKind,
+  WAIT_MS,
+} from '../../protocol/index.ts'
+import { expire, extended, findHeld, giveBack, type Held, type LeasedWork, newLease, nextExpiry } from '../leased-work/leased-work.ts'
+import { countRefusedPush, knownAgent } from './agents.ts'
+import { attendanceOf } from './attendance.ts'
+import type { OpenSearch } from './open.ts'
+import { giveUp } from './outcomes.ts'
+import type { AgentRecord, OutstandingTask } from './stored.ts'
+
+const PAUSED_WAIT_MS = 1000
+/** An agent that only waits is noted as seen this often: each note is a row written. */
+const SEEN_EVERY_MS = 10_000
+
+/** The tasks of a search as leased work. */
+function leasedTasks(search: OpenSearch): LeasedWork<OutstandingTask> {
+  const { store, setup } = search
+  return {
+    leaseMs: setup.config.tasks.leaseMs,
+    maxAttempts: MAX_TASK_ATTEMPTS,
+    transaction: (body) => store.transaction(body),
+    items: () => store.outstandingTasks(),
+    end(ended, nowMs) {
+      for (const task of ended) {
+        if (task.isSpent) giveUp(search, task, nowMs)
+        else store.writeOutstanding(task.item)
+      }
+      const expired = ended.filter(({ end }) => end === 'expired').length
+      if (expired === 0) return
+      const state = store.readState()
+      store.writeState({ ...state, counts: { ...state.counts, expiredLeases: state.counts.expiredLeases + expired } })
+    },
+  }
+}
+
+/** Puts tasks whose lease has ended back into the queue, or gives them up; returns how many. */
+function expireLeases(search: OpenSearch, nowMs: number): number {
+  return expire(leasedTasks(search), nowMs)
+}
+
+/** When the next lease ends, or null. */
+function nextExpiryMs(search: OpenSearch): number | null {
+  return nextExpiry(leasedTasks(search))
+}
+
+/** Whether an agent knows the kind of a piece of work, in the form that it has. */
+function knows({ kinds }: AgentRecord, work: TaskWork): boolean {
+  return understands(kinds, work.kind, neededVersion(work))
+}
+
+/**
+ * Hands out a task that the agent knows: one that came back first, else a new one. Throws ProblemError `conflict`, which ends the agent,
+ * where there are only others.
+ */
+function leaseTask(search: OpenSearch, agentId: string, leaseId: string, nowMs: number): LeaseResponse {
+  const { store, setup, strategy, context } = search
+  const { leaseMs, maxOutstanding } = setup.config.tasks
+  return store.transaction((): LeaseResponse => {
+    const agent = knownAgent(store, agentId)
+    if (!agent.asked || nowMs - agent.lastSeenAtMs >= SEEN_EVERY_MS) store.writeAgent({ ...agent, asked: true, lastSeenAtMs: nowMs })
+    expireLeases(search, nowMs)
+    const state = store.readState()
+    if (state.intent === 'stopped') return { kind: 'finished', phase: 'stopped' }
+    if (state.finishedAtMs !== null) return { kind: 'finished', phase: 'finished' }
+    if (state.intent === 'paused') return { kind: 'wait', reason: 'paused', retryAfterMs: PAUSED_WAIT_MS }
+
+    const lease = { ...newLease({ leaseMs }, leaseId, agentId, nowMs), leasedAtMs: nowMs }
+    const hand = (task: OutstandingTask): LeaseResponse => {
+      store.writeOutstanding(task)
+      return { kind: 'task', task: { taskId: task.taskId, leaseId, leaseMs, work: task.work } }
+    }
+    const refuse = (work: TaskWork): never => {
+      throw unknownKind(agent.name, agent.kinds, work.kind, neededVersion(work))
+    }
+    const outstanding = store.outstandingTasks()
+    const queued = outstanding.filter((task) => task.lease === null)
+    const known = queued.find(({ work }) => knows(agent, work))
+    if (known) return hand({ ...known, lease })
+    const wait = (answer: Extract<LeaseResponse, { kind: 'wait' }>): LeaseResponse => (queued[0] ? refuse(queued[0].work) : answer)
+    if (outstanding.length >= maxOutstanding) return wait({ kind: 'wait', reason: 'all-handed-out', retryAfterMs: WAIT_MS })
+
+    const taskId = state.counts.created + 1
+    const attendance = attendanceOf(search, outstanding, agent, taskId, nowMs)
+    const proposal = strategy.propose(state.strategy, context, attendance)
+    if (proposal.kind === 'wait' && attendance.members.length > 1)
+      return wait({ kind: 'wait', reason: 'round', retryAfterMs: ROUND_WAIT_MS })
+    if (proposal.kind !== 'work') return wait({ kind: 'wait', reason: 'all-handed-out', retryAfterMs: WAIT_MS })
+    if (!knows(agent, proposal.work)) refuse(proposal.work)
+    store.writeState({
+      ...state,
+      strategy: proposal.state,
+      startedAtMs: state.startedAtMs ?? nowMs,
+      counts: { ...state.counts, created: taskId },
+    })
+    return hand({
+      taskId,
+      work: proposal.work,
+      ...(proposal.private !== undefined && { private: proposal.private }),
+      lease,
+      attempts: 0,
+    })
+  })
+}
+
+function findLease(search: OpenSearch, { taskId, leaseId }: LeaseRef, nowMs: number): Held<OutstandingTask> | null {
+  const task = findHeld(leasedTasks(search), leaseId, nowMs)
+  return task?.taskId === taskId ? task : null
+}
+
+/** Extends a lease, unless it has ended. */
+function heartbeat(search: OpenSearch, ref: LeaseRef, nowMs: number): { kind: 'extended' | 'lost' } {
+  const { store } = search
+  return store.transaction(() => {
+    const agent = knownAgent(store, ref.agentId)
+    const task = findLease(search, ref, nowMs)
+    if (!task) return { kind: 'lost' }
+    store.writeOutstanding(extended(leasedTasks(search), task, nowMs))
+    store.writeAgent({ ...agent, lastSeenAtMs: nowMs })
+    return { kind: 'extended' }
+  })
+}
+
+/** Gives a lease back: the task is handed out again at once, unless it has failed too often. */
+function releaseLease(search: OpenSearch, { reason, message, ...ref }: ReleaseRequest, nowMs: number): { kind: 'released' | 'lost' } {
+  const { store } = search
+  return store.transaction(() => {
+    knownAgent(store, ref.agentId)
+    if (reason === 'bad-numbers') countRefusedPush(search, ref.agentId, nowMs)
+    const task = findLease(search, ref, nowMs)
+    if (!task) return { kind: 'lost' }
+    giveBack(leasedTasks(search), task, { end: reason === 'stopping' ? 'released' : reason, message }, nowMs)
+    return { kind: 'released' }
+  })
+}
+
+export { expireLeases, heartbeat, leaseTask, nextExpiryMs, releaseLease }
