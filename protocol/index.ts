@@ -162,6 +162,8 @@ export { planShards, type ShardPlan } from './shards.ts'
 export {
   type Baseline,
   type ProxylessGradientConfig,
+  type FpNasConfig,
+  type ParsecConfig,
   type ProxylessReinforceConfig,
   type Reward,
   type StrategyConfig,

@@ -1,4 +1,6 @@
 import type { StrategyName } from '../protocol/index.ts'
+import { fpNas } from './fp-nas.ts'
+import { parsec } from './parsec.ts'
 import { proxylessGradient } from './proxyless-gradient.ts'
 import { proxylessReinforce } from './proxyless-reinforce.ts'
 import type { Strategy } from './strategy.ts'
@@ -7,6 +9,8 @@ import type { Strategy } from './strategy.ts'
 const strategies: { readonly [Name in StrategyName]: Strategy<unknown> } = {
   'proxyless-g': proxylessGradient,
   'proxyless-r': proxylessReinforce,
+  parsec,
+  'fp-nas': fpNas,
 }
 
 function findStrategy(name: StrategyName): Strategy<unknown> {

@@ -40,11 +40,4 @@ function baselinesOf(
   return { baselines: rewards.map(() => next), average: next }
 }
 
-/** dL/dalpha of one block; `advantages` are the rewards less their baselines. */
-function reinforceGradient(probabilities: readonly number[], chosen: readonly number[], advantages: readonly number[]): number[] {
-  return probabilities.map((p, operation) =>
-    chosen.reduce((sum, index, k) => sum + ((advantages[k] as number) * (p - (index === operation ? 1 : 0))) / chosen.length, 0),
-  )
-}
-
-export { baselinesOf, reinforceGradient, rewardOf }
+export { baselinesOf, rewardOf }

@@ -281,4 +281,4 @@ function createSupernetSearch<State extends SupernetState>(architecture: Archite
   }
 }
 
-export { type ArchitectureSteps, createSupernetSearch, supernetShape, type SupernetState, supernetStateSchema }
+export { type ArchitectureSteps, createSupernetSearch, type SupernetSettings, supernetShape, type SupernetState, supernetStateSchema }

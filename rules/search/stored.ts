@@ -26,6 +26,9 @@ const alphaFields = {
   evaluateImages: z.int(),
 }
 
+/** Of strategies that weigh samples by their likelihood. */
+const importanceFields = { images: z.int(), temper: z.number().optional(), latencyWeight: z.number() }
+
 const configSchema = storedAs<SearchConfig>()(
   z.strictObject({
     name: z.string(),
@@ -47,6 +50,15 @@ const configSchema = storedAs<SearchConfig>()(
       z.strictObject({
         name: z.literal('proxyless-g'),
         form: z.enum(['two', 'full']),
+        ...alphaFields,
+      }),
+      z.strictObject({ name: z.literal('parsec'), samples: z.int(), ...importanceFields, ...alphaFields }),
+      z.strictObject({
+        name: z.literal('fp-nas'),
+        lambda: z.number(),
+        leastSamples: z.int(),
+        mostSamples: z.int(),
+        ...importanceFields,
         ...alphaFields,
       }),
       z.strictObject({

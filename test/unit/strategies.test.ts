@@ -9,6 +9,8 @@ import { answerWork, makeContext, resultOutcome, type SearchOptions } from '../f
 const cases: { readonly [Name in StrategyName]: SearchOptions } = {
   'proxyless-g': { steps: 20, strategy: { name: 'proxyless-g', warmupSteps: 4, archEvery: 2, evaluateEvery: 6 } },
   'proxyless-r': { steps: 20, strategy: { name: 'proxyless-r', warmupSteps: 4, archEvery: 2, evaluateEvery: 6, samples: 3, images: 64 } },
+  parsec: { steps: 20, strategy: { name: 'parsec', warmupSteps: 4, archEvery: 2, evaluateEvery: 6, samples: 3, images: 64 } },
+  'fp-nas': { steps: 20, strategy: { name: 'fp-nas', warmupSteps: 4, archEvery: 2, evaluateEvery: 6, lambda: 2, images: 64 } },
 }
 /** More tasks than any of the searches above has. */
 const MOST_TASKS = 200

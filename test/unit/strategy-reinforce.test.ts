@@ -2,7 +2,8 @@ import { describe, expect, it } from 'vitest'
 import { resultMismatch, type TaskWork } from '../../protocol/index.ts'
 import { softmax } from '../../strategies/distribution.ts'
 import { proxylessReinforce } from '../../strategies/proxyless-reinforce.ts'
-import { baselinesOf, reinforceGradient, rewardOf } from '../../strategies/reinforce.ts'
+import { scoreGradient } from '../../strategies/importance.ts'
+import { baselinesOf, rewardOf } from '../../strategies/reinforce.ts'
 import { makeContext, resultOutcome, type SearchOptions } from '../fixtures/searches.ts'
 
 describe('a reward', () => {
@@ -37,7 +38,7 @@ describe('the gradient', () => {
 
   it('of one sample is its advantage times p less one-hot', () => {
     const p = softmax(alpha)
-    const [a, b, c] = reinforceGradient(p, [1], [2]) as [number, number, number]
+    const [a, b, c] = scoreGradient(p, [1], [2]) as [number, number, number]
     expect(a).toBeCloseTo(2 * (p[0] as number), 12)
     expect(b).toBeCloseTo(2 * ((p[1] as number) - 1), 12)
     expect(c).toBeCloseTo(2 * (p[2] as number), 12)
@@ -47,7 +48,7 @@ describe('the gradient', () => {
     const p = softmax(alpha)
     const mean = [0, 0, 0]
     for (const [i, probability] of p.entries()) {
-      const one = reinforceGradient(p, [i], [(rewards[i] as number) - baseline])
+      const one = scoreGradient(p, [i], [(rewards[i] as number) - baseline])
       for (const [j, value] of one.entries()) mean[j] = (mean[j] as number) + probability * value
     }
     const step = 1e-6

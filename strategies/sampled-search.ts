@@ -1,0 +1,95 @@
+// What supernet searches have in common whose architecture step evaluates K sampled architectures on the same images, with shared
+// weights, and follows −Σ_k m_k ∇ log p(A_k): REINFORCE with rewards as multipliers, PARSEC and FP-NAS with importance weights.
+// Nothing needs to be differentiable but log p, so costs are those of the samples and not expectations.
+
+import * as z from 'zod'
+import { invalidField, MAX_TASK_STEPS, type ResultOf } from '../protocol/index.ts'
+import { type AdamSettings, adamStep, type BlockState, isSound, withBlocks } from './adam.ts'
+import { softmax } from './distribution.ts'
+import { scoreGradient } from './importance.ts'
+import type { Strategy, StrategyContext } from './strategy.ts'
+import { createSupernetSearch, type SupernetSettings, type SupernetState } from './supernet-search.ts'
+
+type SampledSettings = SupernetSettings & AdamSettings & { readonly images: number; readonly maxStaleness: number }
+
+/** One sample's answer. */
+type Sample = { readonly path: readonly number[]; readonly crossEntropy: number; readonly accuracy: number }
+
+/** What a strategy adds to its samples. */
+type SampledSearch<State extends SupernetState> = {
+  readonly stateSchema: z.ZodType<State>
+  settings(context: StrategyContext): SampledSettings
+  start(base: SupernetState, context: StrategyContext): State
+  /** Architectures of the next step, 1 or more. */
+  samplesOf(state: State, context: StrategyContext): number
+  /** m_k of each sample, and the state that remembers what has to be remembered. */
+  weigh(
+    state: State,
+    samples: readonly Sample[],
+    context: StrategyContext,
+  ): { readonly multipliers: readonly number[]; readonly state: State }
+}
+
+/** What the coordinator keeps of a task. */
+const privateSchema = z.strictObject({ alphaVersion: z.int().min(0) })
+
+function createSampledSearch<State extends SupernetState>(strategy: SampledSearch<State>): Strategy<State> {
+  /** Mini-batches that each sample is evaluated on. */
+  const batchesOf = (context: StrategyContext): number =>
+    Math.max(1, Math.round(strategy.settings(context).images / context.config.training.batchSize))
+  return createSupernetSearch<State>({
+    stateSchema: strategy.stateSchema,
+    settings: strategy.settings,
+    start(base, context) {
+      const batches = batchesOf(context)
+      if (batches > MAX_TASK_STEPS) {
+        const message = `expected at most ${MAX_TASK_STEPS} mini-batches of ${context.config.training.batchSize}, got ${batches}`
+        throw invalidField('strategy.images', message)
+      }
+      return strategy.start(base, context)
+    },
+    // All samples of a step see the same images and the same alpha: one step is one task.
+    stepsOfTask: () => 1,
+    propose(state, context, { firstStep, random }) {
+      const probabilities = state.alpha.map(softmax)
+      const count = batchesOf(context)
+      return {
+        work: {
+          kind: 'evaluatePaths',
+          paths: Array.from({ length: strategy.samplesOf(state, context) }, () => probabilities.map((row) => random.weighted(row))),
+          batches: { first: firstStep * count, count },
+        },
+        private: { alphaVersion: state.alphaVersion } satisfies z.infer<typeof privateSchema>,
+      }
+    },
+    absorb(state, { work, private: kept }, result, context) {
+      const { maxStaleness, learningRate, beta1, beta2, epsilon } = strategy.settings(context)
+      if (state.alphaVersion - privateSchema.parse(kept).alphaVersion > maxStaleness) return { kind: 'stale' }
+      const { paths } = work as Extract<typeof work, { kind: 'evaluatePaths' }>
+      const answers = (result as ResultOf<'evaluatePaths'>).paths
+      const samples = answers.map(({ crossEntropy, correct, images }, k): Sample => {
+        return { path: paths[k] as number[], crossEntropy, accuracy: correct / images }
+      })
+      const { multipliers, state: weighed } = strategy.weigh(state, samples, context)
+      const changed = new Map<number, BlockState>()
+      for (const [decision, alpha] of state.alpha.entries()) {
+        if (alpha.length === 1) continue
+        const chosen = paths.map((path) => path[decision] as number)
+        const gradient = scoreGradient(softmax(alpha), chosen, multipliers)
+        const next = adamStep(state, decision, new Map(gradient.entries()), { learningRate, beta1, beta2, epsilon })
+        if (isSound(next)) changed.set(decision, next)
+      }
+      const updated = withBlocks(state, changed) as Pick<State, 'alpha' | 'firstMoment' | 'secondMoment' | 'steps'>
+      return {
+        kind: 'applied',
+        loss: answers.reduce((sum, { crossEntropy }) => sum + crossEntropy / answers.length, 0),
+        correct: answers.reduce((sum, { correct }) => sum + correct, 0),
+        images: answers.reduce((sum, { images }) => sum + images, 0),
+        state: { ...weighed, ...updated },
+      }
+    },
+    stepsOf: (work) => (work.kind === 'evaluatePaths' && work.batches ? 1 : null),
+  })
+}
+
+export { createSampledSearch, type Sample, type SampledSearch, type SampledSettings }
