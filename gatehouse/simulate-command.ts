@@ -1,6 +1,8 @@
 // `gatehouse simulate`: a strategy on trainings that somebody has recorded, through the coordinator's own rules, with many seeds.
 
 import { readFileSync, writeFileSync } from 'node:fs'
+import { resolve } from 'node:path'
+import { setImmediate as nextTurn } from 'node:timers/promises'
 import { type ArgsDef, type CommandDef, defineCommand } from 'citty'
 import * as z from 'zod'
 import { REPEATABLE_HINT, repeatedValues } from '../command-line/dispatch.ts'
@@ -206,23 +208,26 @@ function createSimulateCommand(terminal: Terminal): CommandDef {
       const { plot } = args
       if (plot !== undefined && !/\.(svg|png)$/.test(plot))
         throw new CliError('usage', `expected --plot to end in .svg or .png, got ${plot}`)
-      const benchmark = openBenchmark(args.recorded, args.space, args.metric)
+      const benchmark = openBenchmark(resolve(terminal.folder, args.recorded), args.space, args.metric)
       const configOf = createConfig(benchmark, args.strategy, budget, repeatedValues(rawArgs, simulateFlags, 'set'))
       const startMs = performance.now()
       try {
-        const result = simulateSeeds({
+        const result = await simulateSeeds({
           benchmark,
           configOf,
           seeds: Array.from({ length: seeds }, (_, index) => index + 1),
           agents,
           budget,
           marks,
-          onSeed(seed, { found, evaluations }) {
+          async onSeed(seed, { found, evaluations }) {
             const seconds = ((performance.now() - startMs) / 1000).toFixed(1)
             terminal.note(`seed ${seed} of ${seeds}  ${evaluations} evaluations  rank ${found.at(-1)?.rank ?? '–'}  (${seconds} s)`)
+            // A signal is heard between two turns of the event loop only.
+            await nextTurn()
+            terminal.interrupted.throwIfAborted()
           },
         })
-        if (plot !== undefined) await drawCurve(plot, result)
+        if (plot !== undefined) await drawCurve(resolve(terminal.folder, plot), result)
         printResult(terminal, args.json === true, result, () => renderSimulated(result))
       } catch (error) {
         if (error instanceof SimulationError) throw new CliError('conflict', error.message)

@@ -15,7 +15,8 @@ type SeedsOptions = {
   readonly budget: number
   /** Numbers of evaluations at which results are looked at, rising. */
   readonly marks: readonly number[]
-  readonly onSeed?: (seed: number, result: SeedResult) => void
+  /** Told of each seed as it is done, and waited for: the moment to give way to others, or to stop by throwing. */
+  readonly onSeed?: (seed: number, result: SeedResult) => void | Promise<void>
 }
 
 /** Of one seed, after so many evaluations. */
@@ -71,10 +72,10 @@ function recordOf(benchmark: RecordedBenchmark, path: Path): Recorded {
 }
 
 /** Throws SimulationError, and ProblemError where the configuration does not fit. */
-function simulateSeeds(options: SeedsOptions): Simulated {
+async function simulateSeeds(options: SeedsOptions): Promise<Simulated> {
   const { benchmark, configOf, seeds, agents, budget, marks, onSeed } = options
   const ranking = createRanking(benchmark)
-  const results = seeds.map((seed): SeedResult => {
+  const simulate = (seed: number): SeedResult => {
     const left = [...marks]
     const found: Found[] = []
     let best: Recorded | null = null
@@ -108,10 +109,14 @@ function simulateSeeds(options: SeedsOptions): Simulated {
     })
     // A search that ended early has found what it has found.
     for (const mark of left) lookAt(mark, derive)
-    const result = { found, evaluations: evaluated.length, toOptimum }
-    onSeed?.(seed, result)
-    return result
-  })
+    return { found, evaluations: evaluated.length, toOptimum }
+  }
+  const results: SeedResult[] = []
+  for (const seed of seeds) {
+    const result = simulate(seed)
+    results.push(result)
+    await onSeed?.(seed, result)
+  }
   const curve = marks.map((evaluations, index): CurvePoint => {
     const at = results.map(({ found }) => found[index] as Found)
     const tests = at.flatMap(({ test }) => test ?? [])

@@ -1,0 +1,102 @@
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { runCommandLine } from '../../command-line/program.ts'
+import type { Terminal } from '../../command-line/terminal.ts'
+import { createGatehouse, epilogues } from '../../gatehouse/gatehouse.ts'
+
+let folder: string
+let table: string
+const SPACE = JSON.stringify({ preset: 'cell-mini', nodes: 3, operations: ['none', 'nor_conv_3x3'] })
+
+beforeAll(() => {
+  folder = mkdtempSync(join(tmpdir(), 'gatehouse-simulate-'))
+  table = join(folder, 'table.csv')
+  const rows = Array.from({ length: 8 }, (_, i) => {
+    const digits = i.toString(2).padStart(3, '0')
+    const percent = 50 + 5 * [...digits].filter((digit) => digit === '1').length + (digits === '101' ? 20 : 0)
+    return `${digits},${percent},${percent - 1}`
+  })
+  writeFileSync(table, ['ops,acc_valid,acc_test', ...rows].join('\n'))
+})
+afterAll(() => rmSync(folder, { recursive: true, force: true }))
+
+async function run(...args: string[]): Promise<{ code: number; stdout: string; stderr: string }> {
+  const written = { stdout: '', stderr: '' }
+  const terminal: Terminal = {
+    env: {},
+    folder,
+    isInteractive: false,
+    interrupted: new AbortController().signal,
+    columns: () => 100,
+    rows: () => 50,
+    write: (text) => void (written.stdout += text),
+    note: (line) => void (written.stderr += `${line}\n`),
+  }
+  const code = await runCommandLine(createGatehouse(terminal, '1.2.3'), terminal, ['simulate', ...args], epilogues)
+  return { code, ...written }
+}
+const onTable = (...args: string[]) => run('--recorded', table, '--space', SPACE, '--metric', 'acc', '--seeds', '3', ...args)
+
+describe('gatehouse simulate', () => {
+  test('prints what a strategy finds, by how much was evaluated', async () => {
+    const { code, stdout, stderr } = await onTable('--budget', '200', '--at', '50,200')
+    expect(code, stderr).toBe(0)
+    expect(stdout).toContain('proxyless-r on')
+    expect(stdout).toContain('3 seeds, 1 agent, 8 architectures')
+    expect(stdout).toMatch(/^ +200 +80\.00 % +79\.00 % +79\.00 % to 79\.00 % +1$/m)
+    expect(stdout).toContain('3 of 3 seeds evaluated the best of all')
+    expect(stderr).toContain('seed 3 of 3')
+  })
+
+  test('as JSON, with the settings that were asked for', async () => {
+    const { code, stdout } = await onTable(
+      '--strategy',
+      'parsec',
+      '--set',
+      'strategy.temper=64',
+      '--set',
+      'strategy.samples=4',
+      '--budget',
+      '200',
+      '--json',
+    )
+    expect(code).toBe(0)
+    const result = JSON.parse(stdout) as { strategy: string; samples: number; curve: unknown[]; medianRank: number; optimumShare: number }
+    expect(result).toMatchObject({ strategy: 'parsec', budget: 200, seeds: 3, medianRank: 1, optimumShare: 1 })
+    expect(result.samples).toBe(200)
+    expect(result.curve).toHaveLength(10)
+  })
+
+  test('draws the curve', async () => {
+    for (const name of ['curve.svg', 'curve.png']) {
+      const path = join(folder, name)
+      expect((await onTable('--budget', '100', '--plot', path)).code).toBe(0)
+      const bytes = readFileSync(path)
+      if (name.endsWith('.svg')) expect(bytes.toString()).toContain('accuracy of the best so far')
+      else expect([...bytes.subarray(1, 4)]).toEqual([...Buffer.from('PNG')])
+    }
+  })
+
+  test.each([
+    [['--recorded', 'absent.csv'], 'absent.csv'],
+    [['--recorded', 'TABLE'], 'wants --space'],
+    [['--recorded', 'TABLE', '--space', 'nothing'], 'the space is not valid'],
+    [['--recorded', 'TABLE', '--space', '{'], '--space is not valid JSON'],
+    [['--recorded', 'TABLE', '--space', 'SPACE'], 'expected a column called accuracy_valid or accuracy'],
+    [['--recorded', 'TABLE', '--space', 'SPACE', '--metric', 'acc', '--at', '999'], 'expected --at to be a whole number from 1 to 300'],
+    [['--recorded', 'TABLE', '--space', 'SPACE', '--metric', 'acc', '--plot', 'x.gif'], 'expected --plot to end in .svg or .png'],
+    [['--recorded', 'TABLE', '--space', 'SPACE', '--metric', 'acc', '--set', 'strategy.samples=0'], 'strategy.samples'],
+  ])('refuses %j', async (args, message) => {
+    const { code, stderr } = await run(...args.map((arg) => (arg === 'TABLE' ? table : arg === 'SPACE' ? SPACE : arg)))
+    expect(code).toBe(2)
+    expect(stderr).toContain(message)
+  })
+
+  test('says what no record can answer', async () => {
+    const { code, stderr } = await onTable('--strategy', 'proxyless-g')
+    expect(code).toBe(6)
+    expect(stderr).toContain('gate gradients are of weights, and a recorded benchmark has none')
+  })
+})
