@@ -200,7 +200,7 @@ function differentiableIds(plan: Plan, mode: GradientMode, throughInput: boolean
   if (mode !== 'none') {
     for (const step of plan.steps) {
       if (step.kind !== 'mixed' && ruleOf(step).isZero) continue
-      if (startsGradients(step, mode) || step.inputs.some((id) => ids.has(id))) ids.add(step.id)
+      if (step.inputs.some((id) => ids.has(id)) || startsGradients(step, mode)) ids.add(step.id)
     }
   }
   plan.differentiable.set(key, ids)
