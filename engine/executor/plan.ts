@@ -1,4 +1,4 @@
-// Compiles a layer graph to the list of steps that the executor runs: batch-norm and a ReLU6 that alone reads it
+// Compiles a layer graph to the list of steps that the executor runs: a batch-norm and the ReLU or ReLU6 that alone reads it
 // become one step, and every step knows which tensors it reads, how often each is read, and where gradients must flow.
 //
 // A batch-norm between two convolutions becomes no step at all: the one before it computes the moments of its output,

@@ -149,7 +149,15 @@ function makeChain(activation: Activation): Case {
   return finishCase(name, { kind: 'input', id: 'image', shape: [6, 5, IMAGE_CHANNELS] }, layers)
 }
 
-const cases = layerKinds.flatMap(casesOf)
+/** Strides that planes of the SIMD kernels have columns of their own for, over odd sizes and even ones. */
+function makeStrided(kernel: number, stride: number): Case {
+  const inputs: Shape[] = [[9, 8, 5]]
+  const shape: Shape = [Math.ceil(9 / stride), Math.ceil(8 / stride), 5]
+  const layer: LayerOf<'depthwiseConv2d'> = { kind: 'depthwiseConv2d', id: 'layer', input: 'x0', kernel, stride, filter: 'filter', shape }
+  return makeCase(`depthwiseConv2d: ${kernel}×${kernel} of stride ${stride}, over 9×8`, layer, inputs, false)
+}
+
+const cases = [...layerKinds.flatMap(casesOf), ...[1, 2, 3, 4].flatMap((stride) => [1, 3, 7].map((kernel) => makeStrided(kernel, stride)))]
 const chains = activations.map(makeChain)
 const byName = new Map([...cases, ...chains].map((each) => [each.name, each]))
 /** Single layers, and all that is run. */
@@ -213,8 +221,13 @@ function labelsOf({ layer }: Case): Int32Array {
   return Int32Array.from({ length: BATCH }, (_, image) => (image * 5 + 1) % elementCount(layer.shape))
 }
 
+/** By case: backends are compared with the same ones. */
+const knownDifferences = new Map<Case, Map<string, Float64Array>>()
+
 /** Central differences in float64, by weight key. */
 function finiteDifferences(given: Case): Map<string, Float64Array> {
+  const known = knownDifferences.get(given)
+  if (known) return known
   const STEP = 1e-5
   const labels = labelsOf(given)
   const differences = new Map<string, Float64Array>()
@@ -225,6 +238,7 @@ function finiteDifferences(given: Case): Map<string, Float64Array> {
     })
     differences.set(key, slopes)
   }
+  knownDifferences.set(given, differences)
   return differences
 }
 

@@ -2,8 +2,8 @@
 
 import * as tf from '@tensorflow/tfjs-core'
 
+import { centredPadding } from '../../../search-space/layers/windows.ts'
 import type * as kernels from '../../kernels/operations.ts'
-import { centredPadding } from '../../kernels/padding.ts'
 import { addNormGradients, givenMoments, inputNorm } from './norms.ts'
 import { type InferenceStep, type LayerRule, only, type PreparedLayer, withBatch } from './rule.ts'
 
@@ -18,7 +18,7 @@ type Operations = {
   readonly fused: FusedOperation
 }
 
-/** As training pads (kernels/padding.ts), in a form that every backend's fused operations take. */
+/** As training pads (search-space/layers/windows.ts), in a form that every backend's fused operations take. */
 function paddingOf({ kernel, stride }: { readonly kernel: number; readonly stride: number }): 'same' {
   if (stride === 1) return 'same'
   const padding = centredPadding(kernel)
