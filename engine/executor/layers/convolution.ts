@@ -80,7 +80,6 @@ function convolutionRule(
     readsInputs: (step, wantWeights) => wantWeights || step.before !== undefined,
     readsOutput: (step) => step.behind !== undefined,
     norms: {
-      givesMoments: true,
       normalisesInput,
       // The output channel is the fastest index in both layouts: a depthwise filter ends in a 1.
       fold: ({ filter }, scale) => ({ filter: filter.map((value, i) => value * (scale[i % scale.length] as number)) }),
