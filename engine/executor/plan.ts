@@ -1,4 +1,4 @@
-// Compiles a layer graph to the list of steps that the executor runs: batch-norm and a ReLU6 that alone reads it
+// Compiles a layer graph to the list of steps that the executor runs: a batch-norm and the ReLU or ReLU6 that alone reads it
 // become one step, and every step knows which tensors it reads, how often each is read, and where gradients must flow.
 //
 // A batch-norm between two convolutions becomes no step at all: the one before it computes the moments of its output,
@@ -200,7 +200,7 @@ function differentiableIds(plan: Plan, mode: GradientMode, throughInput: boolean
   if (mode !== 'none') {
     for (const step of plan.steps) {
       if (step.kind !== 'mixed' && ruleOf(step).isZero) continue
-      if (startsGradients(step, mode) || step.inputs.some((id) => ids.has(id))) ids.add(step.id)
+      if (step.inputs.some((id) => ids.has(id)) || startsGradients(step, mode)) ids.add(step.id)
     }
   }
   plan.differentiable.set(key, ids)

@@ -3,6 +3,7 @@
 
 import * as tf from '@tensorflow/tfjs-core'
 
+import { centredPadding } from '../../search-space/layers/windows.ts'
 import {
   type ClampActivation,
   clampLimits,
@@ -11,7 +12,6 @@ import {
   type NormaliseAttributes,
   type SgdAttributes,
 } from './operations.ts'
-import { centredPadding } from './padding.ts'
 
 type Inputs = Record<string, tf.Tensor>
 
@@ -110,7 +110,7 @@ function padded(x: tf.Tensor4D, padding: number): tf.Tensor4D {
   ])
 }
 
-/** Centred padding, see padding.ts; at stride 1 that is `same`, which backends have short cuts for. */
+/** Centred padding, see search-space/layers/windows.ts; at stride 1 that is `same`, which backends have short cuts for. */
 function convolveWith(operation: typeof tf.conv2d | typeof tf.depthwiseConv2d) {
   return (inputs: ConvolutionInputs, attributes: ConvolutionAttributes): tf.Tensor[] => {
     const { filter } = inputs

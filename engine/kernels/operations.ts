@@ -238,7 +238,7 @@ function convolutionGradient(kernelName: string, given: ConvolutionGradientInput
   }
 }
 
-/** Dense convolution, filter [k, k, in, out], centred padding (padding.ts); the filter may change in place between calls. */
+/** Dense convolution, filter [k, k, in, out], centred padding (search-space/layers/windows.ts); the filter may change in place between calls. */
 function conv2d(x: tf.Tensor, filter: tf.Tensor, stride: number, options: ConvolutionOptions = {}): Convolved {
   return convolution(kernelNames.convolve, x, filter, stride, options)
 }
@@ -247,7 +247,7 @@ function conv2dGradient(given: ConvolutionGradientInputs): ConvolutionGradients 
   return convolutionGradient(kernelNames.convolveGrad, given)
 }
 
-/** Depthwise convolution, filter [k, k, channels, 1], centred padding (padding.ts). */
+/** Depthwise convolution, filter [k, k, channels, 1], centred padding (search-space/layers/windows.ts). */
 function depthwiseConv2d(x: tf.Tensor, filter: tf.Tensor, stride: number, options: ConvolutionOptions = {}): Convolved {
   return convolution(kernelNames.convolveDepthwise, x, filter, stride, options)
 }

@@ -3,6 +3,7 @@
 
 import * as tf from '@tensorflow/tfjs-core'
 
+import { centredPadding } from '../../search-space/layers/windows.ts'
 import type { KernelModule } from './module.ts'
 import {
   type ClampActivation,
@@ -12,7 +13,6 @@ import {
   type NormaliseGradAttributes,
   type SgdAttributes,
 } from './operations.ts'
-import { centredPadding } from './padding.ts'
 import { computeLoss } from './softmax-cross-entropy.ts'
 
 /** The parts of tfjs-backend-wasm that the kernels use; its own types hide `asm`. */

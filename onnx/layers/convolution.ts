@@ -2,6 +2,7 @@
 // changes order: no Transpose node is left in the network.
 
 import type { InferenceStep } from '../../engine/executor/index.ts'
+import { centredPadding } from '../../search-space/layers/windows.ts'
 import { reorderAxes } from '../reorder.ts'
 import { int, ints } from '../writer.ts'
 import { writeActivated } from './activation.ts'
@@ -19,7 +20,7 @@ function convolutionRule(layoutOf: (kernel: number, inChannels: number, outChann
       const { kernel, stride } = layer
       const layout = layoutOf(kernel, step.inputShapes[0]?.[2] ?? 1, shape[2])
       const dims = layout.order.map((axis) => layout.shape[axis] as number)
-      const padding = Math.floor(kernel / 2)
+      const padding = centredPadding(kernel)
       const given = [
         ...inputNames(step, writer),
         writer.floats(`${id}/filter`, dims, reorderAxes(constants.filter, layout.shape, layout.order)),

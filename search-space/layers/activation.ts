@@ -24,4 +24,4 @@ const activation = defineLayer<ActivationLayer>()({
     })),
 })
 
-export { activation, type Activation, type ActivationLayer }
+export { activation, type Activation, type ActivationLayer, activations }

@@ -12,7 +12,7 @@ type Conv2dLayer = LayerBase<'conv2d'> & {
 const conv2d = defineLayer<Conv2dLayer>()({
   shape(layer, inputs) {
     const { id, kernel, stride, shape } = layer
-    return slideWindow(id, onlyShape(layer, inputs), { kernel, stride, padding: centredPadding(id, kernel) }, shape[2])
+    return slideWindow(id, onlyShape(layer, inputs), { kernel, stride, padding: centredPadding(kernel) }, shape[2])
   },
   macs: (layer, inputs) => layer.shape[0] * layer.shape[1] * layer.kernel ** 2 * onlyShape(layer, inputs)[2] * layer.shape[2],
   weights(layer, inputs) {

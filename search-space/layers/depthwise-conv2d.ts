@@ -13,7 +13,7 @@ const depthwiseConv2d = defineLayer<DepthwiseConv2dLayer>()({
   shape(layer, inputs) {
     const { id, kernel, stride } = layer
     const from = onlyShape(layer, inputs)
-    return slideWindow(id, from, { kernel, stride, padding: centredPadding(id, kernel) }, from[2])
+    return slideWindow(id, from, { kernel, stride, padding: centredPadding(kernel) }, from[2])
   },
   macs: ({ shape, kernel }) => shape[0] * shape[1] * shape[2] * kernel ** 2,
   weights(layer, inputs) {

@@ -17,9 +17,13 @@ function slideWindow(
   return shape
 }
 
-/** Zeros around a convolution, on every side. Throws LayerGraphError for an even kernel, which has no centre. */
-function centredPadding(id: string, kernel: number): number {
-  if (kernel % 2 !== 1) throw new LayerGraphError(`layer ${id}: expected a convolution of odd kernel size, got ${kernel}`)
+/**
+ * Zeros on every side of a convolution: ⌊kernel / 2⌋ whatever the stride, as PyTorch code does and with it the authors' of ProxylessNAS
+ * and MobileNetV2's ports. The output is ⌈input / stride⌉. TensorFlow's `same` gives the same at stride 1, but at stride 2 and even
+ * sizes it puts one zero less in front, which shifts every window. Throws LayerGraphError for an even kernel, which has no centre.
+ */
+function centredPadding(kernel: number): number {
+  if (kernel % 2 !== 1) throw new LayerGraphError(`expected a convolution of odd kernel size, got ${kernel}`)
   return (kernel - 1) / 2
 }
 

@@ -2,8 +2,8 @@
 
 import * as tf from '@tensorflow/tfjs-core'
 
+import { centredPadding } from '../../../search-space/layers/windows.ts'
 import type * as kernels from '../../kernels/operations.ts'
-import { centredPadding } from '../../kernels/padding.ts'
 import { addNormGradients, givenMoments, inputNorm } from './norms.ts'
 import { type InferenceStep, type LayerRule, only, type PreparedLayer, withBatch } from './rule.ts'
 
@@ -18,7 +18,7 @@ type Operations = {
   readonly fused: FusedOperation
 }
 
-/** As training pads (kernels/padding.ts), in a form that every backend's fused operations take. */
+/** As training pads (search-space/layers/windows.ts), in a form that every backend's fused operations take. */
 function paddingOf({ kernel, stride }: { readonly kernel: number; readonly stride: number }): 'same' {
   if (stride === 1) return 'same'
   const padding = centredPadding(kernel)
@@ -80,7 +80,6 @@ function convolutionRule(
     readsInputs: (step, wantWeights) => wantWeights || step.before !== undefined,
     readsOutput: (step) => step.behind !== undefined,
     norms: {
-      givesMoments: true,
       normalisesInput,
       // The output channel is the fastest index in both layouts: a depthwise filter ends in a 1.
       fold: ({ filter }, scale) => ({ filter: filter.map((value, i) => value * (scale[i % scale.length] as number)) }),

@@ -92,10 +92,11 @@ type LayerRule<Kind extends StepKind> = {
   readsOutput?(step: LayerStep<Kind>): boolean
   /** The output is 0 whatever the layer reads: no gradient goes through it. Default: false. */
   readonly isZero?: boolean
-  /** How a batch-norm is taken over by this layer; default: not at all. */
+  /**
+   * For a layer that takes over the batch-norms around it; default: none. Where `behind` is set, its forward makes the moments of its
+   * output as well, and its reverse takes the deferred gradient of that batch-norm.
+   */
   readonly norms?: {
-    /** It computes the moments of its output in passing, and takes the deferred gradient of a batch-norm behind it. */
-    readonly givesMoments: true
     /** Whether it can apply a batch-norm to what it reads. */
     normalisesInput(layer: LayerOf<Kind>): boolean
     /** The layer's constants with every output channel multiplied by `scale`. */

@@ -16,7 +16,7 @@ import { addTo, read, sumColumn, write } from './normalised';
 import { loadLanes, madd, storeLanes, zeros } from './simd';
 
 /** Rows in one float32 sum: its rounding errors grow with their number, the cost of merging shrinks. */
-const RUN: i32 = 128;
+const RUN: i32 = 256;
 
 /** Rows that the first shift is the mean of. */
 const START_ROWS: i32 = 16;
@@ -85,23 +85,25 @@ function storeWide(target: usize, value: v128, width: i32): void {
   else v128.store64_lane(target, value, 0);
 }
 
-/** Merges the run of one or two channels. `at`: their S1; `wide`: their mean; `bytes`: of a vector of floats. */
+/**
+ * Merges the run of one or two channels. `at`: their S1; `wide`: their mean; `bytes`: of a vector of floats; of n rows that are
+ * merged with N: 1 / n, n / (N + n), n * N / (N + n).
+ */
 // @ts-ignore: decorator
 @inline
-function mergePair(width: i32, at: usize, wide: usize, bytes: i32, pending: f64, merged: f64): void {
+function mergePair(width: i32, at: usize, wide: usize, bytes: i32, share: v128, weight: v128, between: v128): void {
   const sum = loadWide(at, width);
-  const offset = f64x2.mul(sum, f64x2.splat(1 / pending));
+  const offset = f64x2.mul(sum, share);
   const spread = f64x2.sub(loadWide(at + bytes, width), f64x2.mul(sum, offset));
   const mean = width == 2 ? v128.load(wide) : v128.load64_zero(wide);
   const squares = width == 2 ? v128.load(wide + 2 * bytes) : v128.load64_zero(wide + 2 * bytes);
-  const total = pending + merged;
   const distance = f64x2.sub(f64x2.add(loadWide(at + 2 * bytes, width), offset), mean);
-  const next = f64x2.add(mean, f64x2.mul(distance, f64x2.splat(pending / total)));
-  const between = f64x2.mul(f64x2.mul(distance, distance), f64x2.splat((pending * merged) / total));
+  const next = f64x2.add(mean, f64x2.mul(distance, weight));
   // Not below zero by rounding; a NaN stays one.
   const within = f64x2.max(spread, f64x2.splat(0));
   storeWide(wide, next, width);
-  storeWide(wide + 2 * bytes, f64x2.add(squares, f64x2.add(within, between)), width);
+  const across = f64x2.mul(f64x2.mul(distance, distance), between);
+  storeWide(wide + 2 * bytes, f64x2.add(squares, f64x2.add(within, across)), width);
   storeFloats(at, zeros(), width);
   storeFloats(at + bytes, zeros(), width);
   storeFloats(at + 2 * bytes, f32x4.demote_f64x2_zero(next), width);
@@ -111,11 +113,19 @@ function mergePair(width: i32, at: usize, wide: usize, bytes: i32, pending: f64,
 function mergeRun(moments: usize, channels: i32, first: i32, count: i32, pending: i32, merged: i32): void {
   const bytes = channels << 2;
   const end = first + count;
+  const total = <f64>pending + <f64>merged;
+  const share = f64x2.splat(1 / <f64>pending);
+  const weight = f64x2.splat(<f64>pending / total);
+  const between = f64x2.splat((<f64>pending * <f64>merged) / total);
+  let at = moments + (first << 2);
+  let wide = moments + 3 * bytes + (first << 3);
   let c = first;
   for (; c + 2 <= end; c += 2) {
-    mergePair(2, moments + (c << 2), moments + 3 * bytes + (c << 3), bytes, <f64>pending, <f64>merged);
+    mergePair(2, at, wide, bytes, share, weight, between);
+    at += 8;
+    wide += 16;
   }
-  if (c < end) mergePair(1, moments + (c << 2), moments + 3 * bytes + (c << 3), bytes, <f64>pending, <f64>merged);
+  if (c < end) mergePair(1, at, wide, bytes, share, weight, between);
 }
 
 /** Adds rows of x[rows, channels]. */

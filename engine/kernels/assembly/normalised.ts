@@ -1,6 +1,7 @@
 // Batch normalisation (Ioffe and Szegedy 2015) with an optional ReLU or ReLU6 behind it, over rows of x[rows, channels]:
 //   z = (x - mean) * scale + beta,  scale = gamma / sqrt(variance + epsilon),  y = z, or clamp(z, 0, limit)
-//   dz = dy, or dy where 0 < z < limit;  limit = 6 for ReLU6, infinity for ReLU  dbeta = sum dz,  dgamma = sum dz * (x - mean) / sqrt(variance + epsilon)
+//   dz = dy, or dy where 0 < z < limit;  limit = 6 for ReLU6, infinity for ReLU
+//   dbeta = sum dz,  dgamma = sum dz * (x - mean) / sqrt(variance + epsilon)
 //   dx = scale * (dz - dbeta / rows - (x - mean) * slope),  slope = dgamma / (rows * sqrt(variance + epsilon))
 // What convolutions do to a few rows while these are in the cache, so that neither y nor dx is ever written to memory:
 // both are recomputed where they are read.
@@ -84,11 +85,19 @@ export function prepareNorm(
 
 // @ts-ignore: decorator
 @inline
-function normaliseColumn(lanes: i32, source: usize, target: usize, norm: usize, rows: i32, stride: i32, activation: i32): void {
+function normaliseColumn(
+  lanes: i32,
+  source: usize,
+  target: usize,
+  norm: usize,
+  rows: i32,
+  stride: i32,
+  activation: i32,
+  limit: v128,
+): void {
   const centre = read(norm, lanes);
   const scale = read(norm + stride, lanes);
   const offset = read(norm + 2 * stride, lanes);
-  const limit = limitOf(activation);
   for (let row = 0; row < rows; row++) {
     const z = madd(f32x4.sub(read(source, lanes), centre), scale, offset);
     write(target, activation ? clamp(z, limit) : z, lanes);
@@ -99,6 +108,7 @@ function normaliseColumn(lanes: i32, source: usize, target: usize, norm: usize, 
 
 /** target = y of x; they may be the same. */
 export function normaliseRows(x: usize, target: usize, norm: usize, rows: i32, channels: i32, activation: i32): void {
+  const limit = limitOf(activation);
   const stride = channels << 2;
   const whole = stride & ~15;
   const tail = channels & 3;
@@ -106,9 +116,9 @@ export function normaliseRows(x: usize, target: usize, norm: usize, rows: i32, c
     const count = min(ROWS, rows - first);
     const at = first * stride;
     for (let c = 0; c < whole; c += 16) {
-      normaliseColumn(4, x + at + c, target + at + c, norm + c, count, stride, activation);
+      normaliseColumn(4, x + at + c, target + at + c, norm + c, count, stride, activation, limit);
     }
-    if (tail) normaliseColumn(tail, x + at + whole, target + at + whole, norm + whole, count, stride, activation);
+    if (tail) normaliseColumn(tail, x + at + whole, target + at + whole, norm + whole, count, stride, activation, limit);
   }
 }
 
@@ -123,13 +133,13 @@ function gradientColumn(
   rows: i32,
   stride: i32,
   activation: i32,
+  limit: v128,
 ): void {
   const centre = read(coefficients, lanes);
   const scale = read(coefficients + stride, lanes);
   const offset = read(coefficients + 2 * stride, lanes);
   const meanSum = read(coefficients + 3 * stride, lanes);
   const slope = read(coefficients + 4 * stride, lanes);
-  const limit = limitOf(activation);
   for (let row = 0; row < rows; row++) {
     const d = f32x4.sub(read(x, lanes), centre);
     let dz = read(dy, lanes);
@@ -152,6 +162,7 @@ export function gradientRows(
   channels: i32,
   activation: i32,
 ): void {
+  const limit = limitOf(activation);
   const stride = channels << 2;
   const whole = stride & ~15;
   const tail = channels & 3;
@@ -159,11 +170,11 @@ export function gradientRows(
     const count = min(ROWS, rows - first);
     const at = first * stride;
     for (let c = 0; c < whole; c += 16) {
-      gradientColumn(4, x + at + c, dy + at + c, target + at + c, coefficients + c, count, stride, activation);
+      gradientColumn(4, x + at + c, dy + at + c, target + at + c, coefficients + c, count, stride, activation, limit);
     }
     if (tail) {
       const last = at + whole;
-      gradientColumn(tail, x + last, dy + last, target + last, coefficients + whole, count, stride, activation);
+      gradientColumn(tail, x + last, dy + last, target + last, coefficients + whole, count, stride, activation, limit);
     }
   }
 }
@@ -179,11 +190,11 @@ function sumGradientColumn(
   rows: i32,
   stride: i32,
   activation: i32,
+  limit: v128,
 ): void {
   const centre = read(norm, lanes);
   const scale = read(norm + stride, lanes);
   const offset = read(norm + 2 * stride, lanes);
-  const limit = limitOf(activation);
   let sum = zeros();
   let weighted = zeros();
   for (let row = 0; row < rows; row++) {
@@ -209,6 +220,7 @@ export function sumGradientRows(
   channels: i32,
   activation: i32,
 ): void {
+  const limit = limitOf(activation);
   const stride = channels << 2;
   const whole = stride & ~15;
   const tail = channels & 3;
@@ -216,9 +228,9 @@ export function sumGradientRows(
     const count = min(ROWS, rows - first);
     const at = first * stride;
     for (let c = 0; c < whole; c += 16) {
-      sumGradientColumn(4, x + at + c, dy + at + c, norm + c, sums + c, count, stride, activation);
+      sumGradientColumn(4, x + at + c, dy + at + c, norm + c, sums + c, count, stride, activation, limit);
     }
-    if (tail) sumGradientColumn(tail, x + at + whole, dy + at + whole, norm + whole, sums + whole, count, stride, activation);
+    if (tail) sumGradientColumn(tail, x + at + whole, dy + at + whole, norm + whole, sums + whole, count, stride, activation, limit);
   }
 }
 

@@ -1,4 +1,5 @@
 import type { InferenceStep } from '../../../engine/executor/index.ts'
+import { centredPadding } from '../../../search-space/layers/windows.ts'
 import { writeActivated } from './activation.ts'
 import type { TfjsWriter } from './writer.ts'
 
@@ -19,7 +20,7 @@ type KerasConvolution = {
 function writeConvolution(step: ConvolutionStep, writer: TfjsWriter, keras: KerasConvolution): void {
   const { layer, constants, bias } = step
   const { kernel, stride } = layer
-  const padding = Math.floor(kernel / 2)
+  const padding = centredPadding(kernel)
   const isPadded = stride > 1 && padding > 0
   writeActivated(step, writer, (name) => {
     let inputs = writer.images(step)
