@@ -18,6 +18,7 @@ import { pathAtTarget } from '../gatehouse/derived-architecture.ts'
 import { startLocalCoordinator } from '../gatehouse/local-coordinator.ts'
 import { type LatencyTable, latencyTableSchema } from '../latency-lut/table/table.ts'
 import { createSpace, printArchitecture, type SpaceRef, spaceRefSchema } from '../search-space/index.ts'
+import { distributionOf } from '../protocol/index.ts'
 import { physicalCores } from '../engine/backends/physical-cores.ts'
 import { BATCH, type ComparisonSettings, full, quick, RUNTIME, searchConfig } from './comparison-settings.ts'
 
@@ -77,7 +78,7 @@ async function search(
   }
   const status = await client.searchStatus(searchId)
   const architecture = printArchitecture(createSpace(space), pathAtTarget(status, table))
-  terminal.note(`search for ${targetMs} ms: ${status.expectedLatencyMs.toFixed(3)} ms expected, ${architecture}`)
+  terminal.note(`search for ${targetMs} ms: ${distributionOf(status).expectedLatencyMs.toFixed(3)} ms expected, ${architecture}`)
   return architecture
 }
 

@@ -13,7 +13,7 @@ import { startLocalCoordinator } from '../gatehouse/local-coordinator.ts'
 import { runProgram } from '../command-line/program.ts'
 import { renderStatus, renderStatusLine } from '../gatehouse/render-status.ts'
 import { printResult, type Terminal } from '../command-line/terminal.ts'
-import type { SearchStatus } from '../protocol/index.ts'
+import { distributionOf, type SearchStatus } from '../protocol/index.ts'
 import { coverSpace, expectedLatencyMs, pathLatencyMs, type SpaceLatency } from '../latency-lut/table/coverage.ts'
 import { type LatencyTable, latencyTableSchema } from '../latency-lut/table/table.ts'
 import { createRandom, createSpace, largestPath, printArchitecture, randomPath, seedState, type Space } from '../search-space/index.ts'
@@ -193,14 +193,15 @@ async function runDemo(demo: Demo): Promise<{ result: DemoResult; report: string
     const largestTrained = others.at(-1)
     const trainedMs = status.agents.map((agent) => agent.idleShare ?? 0)
 
+    const found = distributionOf(status)
     const result: DemoResult = {
       seconds: (performance.now() - startMs) / 1000,
       targetLatencyMs: status.targetLatencyMs,
-      expectedLatencyMs: status.expectedLatencyMs,
+      expectedLatencyMs: found.expectedLatencyMs,
       predictedLatencyMs: status.current.latencyMs,
       measuredLatencyMs,
-      entropyStart: status.entropy.start,
-      entropyEnd: status.entropy.mean,
+      entropyStart: found.entropy.start,
+      entropyEnd: found.entropy.mean,
       validationAccuracy: derived?.accuracy ?? Number.NaN,
       randomAccuracies: randomTrained.map((trained) => trained.accuracy),
       randomLatenciesMs: randomPaths.map((path) => pathLatencyMs(latency, path)),

@@ -35,7 +35,7 @@ function renderReport(result: DemoResult, status: SearchStatus, space: Space, ra
   const { current } = status
   const widest = Math.max(...space.decisions.map(({ name }) => name.length))
   const blocks = current.blocks.map(
-    ({ block, operation, probability, latencyMs }) =>
+    ({ block, operation, probability = 0, latencyMs }) =>
       `  ${block.padEnd(widest)}  ${operation.padEnd(6)}  p ${probability.toFixed(3)}  ${milliseconds(latencyMs)}`,
   )
   const row = (name: string, accuracy: number, latencyMs: number, note = '') =>

@@ -6,7 +6,7 @@ import { numberIn } from '../command-line/number-flags.ts'
 import { printResult, type Terminal } from '../command-line/terminal.ts'
 import { type FixedNetwork, mostProbablePaths, type NetConfig, SpaceError, toNetConfig } from '../search-space/index.ts'
 import { connect, connectionFlags } from '../command-line/connection.ts'
-import { deriveArchitectures, pathAtTarget } from './derived-architecture.ts'
+import { deriveArchitectures, pathAtTarget, probabilitiesOf } from './derived-architecture.ts'
 import { renderArchitecture } from './render-architecture.ts'
 import { resolveSearch, searchArg } from './search-ref.ts'
 
@@ -51,7 +51,7 @@ function createDeriveCommand(terminal: Terminal): CommandDef {
       const { name, version } = status.latencyTable
       const table = await client.readTable(name, version)
       const single = args['at-target'] === true ? pathAtTarget(status, table) : status.current.path
-      const paths = count === null ? [single] : mostProbablePaths(status.probabilities, count).map(({ path }) => path)
+      const paths = count === null ? [single] : mostProbablePaths(probabilitiesOf(status), count).map(({ path }) => path)
       const architectures = deriveArchitectures(status, table, paths)
       const [first] = architectures
       if (args['net-config'] === true && first !== undefined) {

@@ -16,8 +16,9 @@ import {
   type Path,
   type Space,
 } from '../search-space/index.ts'
-import type { Architecture, SearchStatus } from '../protocol/index.ts'
+import { type Architecture, knownView, type SearchStatus } from '../protocol/index.ts'
 import { CliError } from '../command-line/exit-codes.ts'
+import { printable } from '../command-line/text-layout.ts'
 
 type DerivedBlock = Architecture['blocks'][number] & Omit<ArchitecturePart, 'part'>
 /** A part that every architecture of the space has. */
@@ -26,8 +27,8 @@ type DerivedFixedPart = ArchitecturePart & { readonly latencyMs: number }
 type DerivedArchitecture = Omit<Architecture, 'blocks'> & {
   readonly format: ArchitectureDocument['format']
   readonly searchId: string
-  /** Of the whole path: the product over its blocks. */
-  readonly probability: number
+  /** Of the whole path: the product over its blocks; left out where the search has no distribution. */
+  readonly probability?: number
   readonly input: ArchitectureDocument['input']
   readonly classes: number
   readonly blocks: readonly DerivedBlock[]
@@ -51,6 +52,13 @@ function latencyOfSearch(status: SearchStatus, table: LatencyTable): { space: Sp
   throw new CliError('failure', `latency table ${table.name} lacks ${coverage.keys.join(', ')}, which the search started with`)
 }
 
+/** Throws CliError `conflict` for a search that has none. */
+function probabilitiesOf({ searchId, view }: SearchStatus): readonly (readonly number[])[] {
+  const known = knownView(view)
+  if (known?.kind === 'distribution') return known.probabilities
+  throw new CliError('conflict', `search ${searchId} has no probabilities of operations: it shows a ${printable(view.kind)}`)
+}
+
 /**
  * The most probable path that takes the target latency, or up to a twentieth less. What is the most probable in every block by
  * itself usually takes less than the search expects: a skipped block is one operation, its alternatives share what is left.
@@ -60,12 +68,13 @@ function pathAtTarget(status: SearchStatus, table: LatencyTable): Path {
   const { latency } = latencyOfSearch(status, table)
   const { targetLatencyMs } = status
   const least = LEAST_TARGET_SHARE * targetLatencyMs
+  const probabilities = probabilitiesOf(status)
   const found = latency.joint
-    ? mostProbablePaths(status.probabilities, MOST_LOOKED_AT).find(({ path }) => {
+    ? mostProbablePaths(probabilities, MOST_LOOKED_AT).find(({ path }) => {
         const ms = pathLatencyMs(latency, path)
         return ms >= least && ms <= targetLatencyMs
       })
-    : mostProbableWithin(status.probabilities, latency.operationMs, {
+    : mostProbableWithin(probabilities, latency.operationMs, {
         least: least - latency.fixedMs,
         most: targetLatencyMs - latency.fixedMs,
       })
@@ -89,6 +98,8 @@ function inManyPlaces(operation: string, own: readonly Part[]): ArchitecturePart
  */
 function deriveArchitectures(status: SearchStatus, table: LatencyTable, paths: readonly Path[]): DerivedArchitecture[] {
   const { space, complete, latency } = latencyOfSearch(status, table)
+  const view = knownView(status.view)
+  const probabilities = view?.kind === 'distribution' ? view.probabilities : null
   const predicted = predictedPart(space, complete)
   const { name, version } = status.latencyTable
   return paths.map((path) => {
@@ -101,7 +112,7 @@ function deriveArchitectures(status: SearchStatus, table: LatencyTable, paths: r
       const { part: _, ...described } = alone ?? inManyPlaces(options[operation]?.name ?? '', own)
       return {
         block: place,
-        probability: status.probabilities[index]?.[operation] ?? 0,
+        ...(probabilities && { probability: probabilities[index]?.[operation] ?? 0 }),
         latencyMs: latency.operationMs[index]?.[operation] ?? 0,
         ...(predicted?.operations[index]?.[operation] ? { predicted: true as const } : {}),
         ...described,
@@ -114,7 +125,7 @@ function deriveArchitectures(status: SearchStatus, table: LatencyTable, paths: r
       searchId: status.searchId,
       encoding: document.architecture,
       path: [...path],
-      probability: blocks.reduce((product, block) => product * block.probability, 1),
+      ...(probabilities && { probability: blocks.reduce((product, block) => product * (block.probability ?? 0), 1) }),
       latencyMs: pathLatencyMs(latency, path),
       macs: document.macs,
       parameters: document.parameters,
@@ -132,4 +143,4 @@ function latencyOf(table: LatencyTable, { latencyKey }: ArchitecturePart): numbe
   return latencyKey === null ? 0 : (findEntry(table, latencyKey)?.meanMs ?? 0)
 }
 
-export { type DerivedArchitecture, deriveArchitectures, pathAtTarget }
+export { type DerivedArchitecture, deriveArchitectures, pathAtTarget, probabilitiesOf }

@@ -18,7 +18,7 @@ function rowsOf({ fixedParts, blocks }: DerivedArchitecture): Row[] {
   const chosen = blocks.map(({ block, probability, predicted, ...rest }) => ({
     ...rest,
     part: block,
-    probability: printShare(probability),
+    probability: probability === undefined ? '' : printShare(probability),
     mark: predicted ? 'predicted' : '',
   }))
   return [...fixed(false), ...chosen, ...fixed(true)]
@@ -47,7 +47,7 @@ function renderArchitecture(architecture: DerivedArchitecture, width: number): s
   const slowestMs = Math.max(...rows.map(({ latencyMs }) => latencyMs))
   return [
     entry('architecture', printable(architecture.encoding)),
-    entry('probability', printShare(architecture.probability)),
+    ...(architecture.probability === undefined ? [] : [entry('probability', printShare(architecture.probability))]),
     entry('latency', `${printLatency(architecture.latencyMs)}, by table ${printable(name)}@${version.slice(0, VERSION_DIGITS)}${mark}`),
     entry('size', `${printLarge(architecture.macs)} multiply-accumulates, ${printLarge(architecture.parameters)} parameters`),
     '',

@@ -1,14 +1,14 @@
 // A search as a screen of text, for `search status`, for the live view of `search watch` and for the demo.
 
 import type { FailureReason, Phase, SearchStatus } from '../protocol/index.ts'
-import { printBytes, printCount, printDecimal, printDuration, printLatency, printShare } from '../command-line/quantities.ts'
+import { printBytes, printCount, printDecimal, printDuration, printShare } from '../command-line/quantities.ts'
 import { cutText, printable, renderEntry, renderTable } from '../command-line/text-layout.ts'
+import { renderView } from './render-view.ts'
 
 const LABEL_WIDTH = 10
 const MAX_BAR_WIDTH = 40
 const MEBIBYTE = 1024 * 1024
 const MAX_AGENTS = 12
-const VERSION_DIGITS = 8
 
 const phaseTexts = {
   waiting: 'waiting for agents',
@@ -25,21 +25,29 @@ const phaseTexts = {
  */
 function renderStatus(status: SearchStatus, width: number, nowMs: number = Date.now()): string {
   const entry = (label: string, text: string) => renderEntry(label, text, LABEL_WIDTH, width)
+  const { entries, table } = renderView(status)
   return [
     renderTitle(status, width),
     renderProgress(status, width),
     '',
     ...renderLosses(status),
     '',
-    entry('entropy', entropyText(status)),
-    entry('latency', latencyText(status)),
+    ...entries.map(([label, text]) => entry(label, text)),
     entry('speed', speedText(status)),
     entry('network', networkText(status)),
     entry('tasks', tasksText(status)),
     entry('current', printable(status.current.encoding)),
     '',
+    ...(table === null ? [] : [cutLines(table, width), '']),
     renderAgents(status, width, nowMs),
   ].join('\n')
+}
+
+function cutLines(text: string, width: number): string {
+  return text
+    .split('\n')
+    .map((line) => cutText(line, width))
+    .join('\n')
 }
 
 function renderTitle(status: SearchStatus, width: number): string {
@@ -49,9 +57,9 @@ function renderTitle(status: SearchStatus, width: number): string {
 }
 
 function renderProgress(status: SearchStatus, width: number): string {
-  const { done, total } = status.weightSteps
+  const { done, total, unit } = status.steps
   const share = Math.max(0, Math.min(1, status.progress))
-  const text = `  ${printShare(share)}  ${printCount(done)} of ${printCount(total)} steps${timeText(status)}`
+  const text = `  ${printShare(share)}  ${printCount(done)} of ${printCount(total)} ${printable(unit)}${timeText(status)}`
   return cutText(`${bar(share, Math.max(10, Math.min(MAX_BAR_WIDTH, width - text.length)))}${text}`, width)
 }
 
@@ -83,22 +91,6 @@ function renderLosses(status: SearchStatus): string[] {
       ]),
     ),
   ]
-}
-
-function entropyText(status: SearchStatus): string {
-  const { mean, start } = status.entropy
-  return `${printDecimal(mean)} nats per block, ${printDecimal(start)} at the start; alpha version ${printCount(status.alphaVersion)}`
-}
-
-function latencyText(status: SearchStatus): string {
-  const { expectedLatencyMs, targetLatencyMs, latencyTable } = status
-  const difference = expectedLatencyMs / targetLatencyMs - 1
-  const table = `${latencyTable.name}@${latencyTable.version.slice(0, VERSION_DIGITS)} (${printable(latencyTable.device)}, ${printable(latencyTable.runtime)})`
-  const { predicted } = latencyTable
-  const mark = predicted
-    ? `; ${printCount(predicted.count)} ${predicted.count === 1 ? 'operation' : 'operations'} predicted (RMSE ${printLatency(predicted.rmseMs)}, ${printShare(predicted.mapePct / 100)} off on average)`
-    : ''
-  return `${printLatency(expectedLatencyMs)} expected, target ${printLatency(targetLatencyMs)} (${difference < 0 ? '−' : '+'}${printShare(Math.abs(difference))}); table ${table}${mark}`
 }
 
 function speedText(status: SearchStatus): string {
@@ -172,9 +164,8 @@ function renderAgents(status: SearchStatus, width: number, nowMs: number): strin
         printBytes(agent.bytesSent + agent.bytesReceived),
       ]),
   )
-  const lines = table.split('\n').map((line) => cutText(line, width))
-  if (agents.length > MAX_AGENTS) lines.push(`and ${agents.length - MAX_AGENTS} more agents`)
-  return lines.join('\n')
+  const more = agents.length - MAX_AGENTS
+  return cutLines(more > 0 ? `${table}\nand ${more} more agents` : table, width)
 }
 
 /** One line for a log: what changed most. */
@@ -183,11 +174,10 @@ function renderStatusLine(status: SearchStatus): string {
   return [
     status.phase,
     printShare(status.progress),
-    `${printCount(status.weightSteps.done)}/${printCount(status.weightSteps.total)} steps`,
+    `${printCount(status.steps.done)}/${printCount(status.steps.total)} ${printable(status.steps.unit)}`,
     ...(loss === null ? [] : [`loss ${printDecimal(loss)}`]),
     ...(accuracy === null ? [] : [`accuracy ${printShare(accuracy)}`]),
-    `entropy ${printDecimal(status.entropy.mean)}`,
-    `expected ${printLatency(status.expectedLatencyMs)} (target ${printLatency(status.targetLatencyMs)})`,
+    ...renderView(status).figures,
     `${status.agents.length} ${status.agents.length === 1 ? 'agent' : 'agents'}`,
     ...(status.timeLeftMs === null || status.finishedAtMs !== null || status.phase === 'paused'
       ? []

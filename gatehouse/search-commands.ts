@@ -71,7 +71,7 @@ function createCommand(terminal: Terminal): CommandDef {
         [
           `search       ${created.searchId}  ${config.name}`,
           `space        ${createSpace(config.space).name}`,
-          `latency      ${printLatency(created.expectedLatencyMs)} expected at the start, target ${printLatency(config.latency.targetMs)}`,
+          `latency      ${created.expectedLatencyMs === undefined ? '' : `${printLatency(created.expectedLatencyMs)} expected at the start, `}target ${printLatency(config.latency.targetMs)}`,
           `table        ${config.latency.table.name}@${created.tableVersion.slice(0, 8)}`,
           `agent token  ${created.agentToken}`,
           '             (shown this once; "gatehouse search token create" makes more)',
@@ -152,7 +152,7 @@ function watchCommand(terminal: Terminal): CommandDef {
       if (status.phase === 'stopped')
         throw new CliError(
           'unfinished',
-          `search ${searchId} was stopped at ${status.weightSteps.done} of ${status.weightSteps.total} steps`,
+          `search ${searchId} was stopped at ${status.steps.done} of ${status.steps.total} ${printable(status.steps.unit)}`,
         )
     },
   }) as CommandDef

@@ -43,7 +43,7 @@ function createWeightsCommand(terminal: Terminal): CommandDef {
         ]),
       )
       const out = resolve(terminal.folder, args.out)
-      const metadata = { format: SUPERNET_FORMAT, searchId, step: String(status.weightSteps.done), space: JSON.stringify(status.space) }
+      const metadata = { format: SUPERNET_FORMAT, searchId, step: String(status.steps.done), space: JSON.stringify(status.space) }
       writeFileSync(out, encodeSafetensors({ metadata, tensors }, 'F32'))
       const parameters = [...tensors.values()].reduce((sum, { values }) => sum + values.length, 0)
       const figures = { searchId, out, tensors: tensors.size, trainedTensors: trained.size, parameters }

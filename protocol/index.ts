@@ -170,6 +170,7 @@ export {
   type StrategyName,
   strategyNames,
 } from './strategy-settings/index.ts'
+export { type Candidate, distributionOf, type DistributionView, knownView, type SearchView } from './views.ts'
 export { isVelocityKey, velocityKey, weightKeyOf } from './velocities.ts'
 export {
   type Architecture,

@@ -5,6 +5,7 @@ import { spaceConfigSchema } from '../search-space/index.ts'
 import { tableNameSchema, tableVersionSchema } from '../latency-lut/table/table.ts'
 import { agentIdSchema, searchIdSchema, tokenIdSchema } from './ids.ts'
 import { searchConfigSchema } from './search-config.ts'
+import { anyViewSchema, candidateSchema, distributionFields } from './views.ts'
 import { failureReasonSchema, type TaskOutcome, taskResultSchema, taskWorkSchema } from './tasks/index.ts'
 
 const phaseSchema = z
@@ -20,7 +21,7 @@ const architectureSchema = z
       z.object({
         block: z.string(),
         operation: z.string(),
-        probability: z.number(),
+        probability: z.number().optional().describe('there if the search has a distribution over the operations of each block'),
         latencyMs: z.number(),
         predicted: z.literal(true).optional().describe('there if latencyMs was not measured but predicted'),
       }),
@@ -83,21 +84,6 @@ const taskCountsSchema = z
   .meta({ id: 'TaskCounts' })
 type TaskCounts = z.infer<typeof taskCountsSchema>
 
-const descriptionSchema = z.object({
-  alpha: z.array(z.array(z.number())).describe('[block][operation]'),
-  alphaVersion: z.int(),
-  probabilities: z.array(z.array(z.number())).describe('[block][operation]'),
-  entropy: z.object({
-    total: z.number().describe('nats, summed over blocks'),
-    mean: z.number().describe('nats per block'),
-    perBlock: z.array(z.number()),
-    start: z.number().describe('mean per block at the start'),
-  }),
-  expectedLatencyMs: z.number(),
-  weightSteps: z.object({ done: z.int(), total: z.int() }).describe('effective steps: what one agent alone would need for the same'),
-  architectureSteps: z.object({ done: z.int(), skippedBlocks: z.int().describe('block updates left out because Zero was active') }),
-})
-
 const lossSummarySchema = z.object({
   loss: z.number().nullable(),
   accuracy: z.number().nullable().describe('0 to 1'),
@@ -121,9 +107,17 @@ const searchStatusSchema = z
     validation: lossSummarySchema
       .extend({ atStep: z.int().nullable() })
       .describe('last evaluation of the most probable architecture, shared weights'),
-    ...descriptionSchema.shape,
+    steps: z
+      .object({ done: z.int(), total: z.int(), unit: z.string().describe('what they are, for people: "steps" or "trainings"') })
+      .describe('how far it is, in words'),
+    view: anyViewSchema.describe('what the strategy has found; kinds that a reader does not know are to be ignored'),
+    ...z.object(distributionFields).partial().shape,
     targetLatencyMs: z.number(),
-    current: architectureSchema.describe('most probable operation of every block'),
+    constraint: z
+      .object({ bound: z.number(), value: z.number(), isMet: z.boolean() })
+      .describe('the target latency, and that of the architecture that the search would end with now, in milliseconds'),
+    best: z.array(candidateSchema).describe('the best candidates so far, best first'),
+    current: architectureSchema.describe('what the search would end with now'),
     space: spaceConfigSchema,
     blocks: z.array(z.object({ name: z.string(), operations: z.array(z.string()) })),
     agents: z.array(agentStatusSchema),
@@ -158,7 +152,7 @@ const createSearchResponseSchema = z
     searchId: searchIdSchema,
     agentToken: z.string().describe('good for agents of this search; shown this once'),
     tokenId: tokenIdSchema,
-    expectedLatencyMs: z.number().describe('at the starting alpha'),
+    expectedLatencyMs: z.number().optional().describe('at the starting alpha, where there is one'),
     tableVersion: tableVersionSchema,
   })
   .meta({ id: 'CreateSearchResponse' })
@@ -176,11 +170,11 @@ const metricSchema = z
     series: metricSeriesSchema
       .optional()
       .describe('curve that it belongs to; absent in what version 0.1.0 stored, where it follows from `kind`'),
-    weightSteps: z.int().describe('weight steps done after this'),
+    weightSteps: z.int().describe('steps done after this, in the unit of the status'),
     loss: z.number(),
     accuracy: z.number(),
-    entropy: z.number().describe('mean per block'),
-    expectedLatencyMs: z.number(),
+    entropy: z.number().optional().describe('mean per block, where the view is a distribution'),
+    expectedLatencyMs: z.number().optional().describe('where the view is a distribution'),
   })
   .meta({ id: 'Metric' })
 type Metric = z.infer<typeof metricSchema>

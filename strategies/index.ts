@@ -17,6 +17,7 @@ function findStrategy(name: StrategyName): Strategy<unknown> {
   return strategies[name]
 }
 
+export { candidateOf } from './candidates.ts'
 export { findStrategy }
 export type { Attendance, Member, Outstanding } from './rounds.ts'
 export type { Absorbed, Assignment, Description, Proposal, Strategy, StrategyContext } from './strategy.ts'

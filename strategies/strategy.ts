@@ -5,7 +5,7 @@ import type * as z from 'zod'
 import type { SpaceLatency } from '../latency-lut/table/coverage.ts'
 import type { Space } from '../search-space/index.ts'
 import type { Attendance } from './rounds.ts'
-import type { MetricSeries, Phase, SearchConfig, TaskOutcome, TaskWork } from '../protocol/index.ts'
+import type { Candidate, MetricSeries, Phase, SearchConfig, SearchView, TaskOutcome, TaskWork } from '../protocol/index.ts'
 
 /** What stays the same during a search. */
 type StrategyContext = {
@@ -39,15 +39,12 @@ type Absorbed<State> =
 type AbsorbedMetric = { readonly loss: number; readonly correct: number; readonly images: number }
 
 type Description = {
-  readonly alpha: number[][]
-  readonly alphaVersion: number
-  readonly probabilities: number[][]
-  /** Nats. */
-  readonly entropy: { total: number; mean: number; perBlock: number[]; start: number }
-  readonly expectedLatencyMs: number
-  readonly weightSteps: { done: number; total: number }
-  readonly architectureSteps: { done: number; skippedBlocks: number }
   readonly phase: Extract<Phase, 'waiting' | 'warmup' | 'searching'>
+  /** What has results; `unit` for people. Curves are drawn over `done`. */
+  readonly steps: { readonly done: number; readonly total: number; readonly unit: string }
+  /** Best first; empty while nothing is known of any. */
+  readonly best: readonly Candidate[]
+  readonly view: SearchView
 }
 
 type Strategy<State> = {

@@ -7,6 +7,7 @@ import * as z from 'zod'
 import { expectedLatencyMs } from '../latency-lut/table/coverage.ts'
 import { invalidField, type MetricSeries, type ResultOf, type TaskOutcome, type TaskResult, type TaskWork } from '../protocol/index.ts'
 import { createRandom, randomStateSchema, type Random, type RandomState, seedState } from '../search-space/index.ts'
+import { candidateOf } from './candidates.ts'
 import { argmax, entropy, softmax } from './distribution.ts'
 import { ALONE, type Attendance, openRound, type Round, roundSchema, takeTurn, untakenPlaces, withoutEnded, workOf } from './rounds.ts'
 import type { Absorbed, Assignment, Description, Proposal, Strategy, StrategyContext } from './strategy.ts'
@@ -259,15 +260,21 @@ function createSupernetSearch<State extends SupernetState>(architecture: Archite
     const total = perBlock.reduce((sum, value) => sum + value, 0)
     const started = state.weightStepsDone + state.architectureStepsDone > 0
     const warm = state.weightStepsDone < warmupOf(context)
+    const weightSteps = { done: Math.round(state.weightStepsDone), total: context.config.training.steps }
     return {
-      alpha: state.alpha,
-      alphaVersion: state.alphaVersion,
-      probabilities,
-      entropy: { total, mean: total / perBlock.length, perBlock, start: state.entropyStart },
-      expectedLatencyMs: expectedLatencyMs(context.latency, probabilities),
-      weightSteps: { done: Math.round(state.weightStepsDone), total: context.config.training.steps },
-      architectureSteps: { done: state.architectureStepsDone, skippedBlocks: state.skippedBlocks },
       phase: !started ? 'waiting' : warm ? 'warmup' : 'searching',
+      steps: { ...weightSteps, unit: 'steps' },
+      best: [candidateOf(context, derive(state), { score: null })],
+      view: {
+        kind: 'distribution',
+        alpha: state.alpha,
+        alphaVersion: state.alphaVersion,
+        probabilities,
+        entropy: { total, mean: total / perBlock.length, perBlock, start: state.entropyStart },
+        expectedLatencyMs: expectedLatencyMs(context.latency, probabilities),
+        weightSteps,
+        architectureSteps: { done: state.architectureStepsDone, skippedBlocks: state.skippedBlocks },
+      },
     }
   }
 

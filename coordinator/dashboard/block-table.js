@@ -4,12 +4,13 @@ import { find, make, setText } from './dom.js'
 import { formatFigure, formatMs, formatShare } from './format.js'
 
 /** @typedef {import('../../protocol/status.ts').SearchStatus} SearchStatus */
+/** @typedef {import('../../protocol/views.ts').DistributionView} DistributionView */
 
 /** Below this a probability of 0.4 % would read as 0. */
 const ROUND_FROM = 0.0095
 
-/** @param {SearchStatus} status */
-export function renderBlocks(status) {
+/** @param {SearchStatus} status @param {DistributionView} view */
+export function renderBlocks(status, view) {
   const table = find('#blocks')
   const names = operationNames(status)
   const shape = JSON.stringify(status.blocks)
@@ -18,7 +19,7 @@ export function renderBlocks(status) {
     table.dataset['shape'] = shape
   }
   const rows = find('tbody', table).children
-  status.blocks.forEach((block, b) => update(/** @type {HTMLElement} */ (rows[b]), status, block, b))
+  status.blocks.forEach((block, b) => update(/** @type {HTMLElement} */ (rows[b]), { status, view }, block, b))
 }
 
 /** Every operation that some block offers; those that only some offer (Zero) come last. @param {SearchStatus} status */
@@ -61,20 +62,20 @@ function build(table, status, names) {
   )
 }
 
-/** @param {HTMLElement} row @param {SearchStatus} status @param {SearchStatus['blocks'][number]} block @param {number} b */
-function update(row, status, block, b) {
+/** @param {HTMLElement} row @param {{ status: SearchStatus, view: DistributionView }} shown @param {SearchStatus['blocks'][number]} block @param {number} b */
+function update(row, { status, view }, block, b) {
   const best = status.current.path[b]
   block.operations.forEach((name, o) => {
-    const probability = status.probabilities[b]?.[o] ?? 0
+    const probability = view.probabilities[b]?.[o] ?? 0
     const cell = find(`[data-operation="${CSS.escape(name)}"]`, row)
     setText(find('.percent', cell), percent(probability))
     setText(find('.unseen', cell), o === best ? ', most probable' : '')
     cell.classList.toggle('best', o === best)
     cell.dataset['probability'] = String(probability)
-    cell.title = `${block.name}, ${name}: ${formatShare(probability)}, alpha ${formatFigure(status.alpha[b]?.[o] ?? null)}${o === best ? ', most probable' : ''}`
+    cell.title = `${block.name}, ${name}: ${formatShare(probability)}, alpha ${formatFigure(view.alpha[b]?.[o] ?? null)}${o === best ? ', most probable' : ''}`
     cell.style.setProperty('--heat', `${(probability * 100).toFixed(1)}%`)
   })
-  const entropy = status.entropy.perBlock[b] ?? 0
+  const entropy = view.entropy.perBlock[b] ?? 0
   const most = Math.log(block.operations.length)
   const figure = /** @type {HTMLDataElement} */ (find('data', row))
   figure.value = String(entropy)

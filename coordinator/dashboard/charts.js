@@ -1,9 +1,10 @@
-// The four charts of a search over weight steps.
+// The charts of a search over its steps; two of them are of its distribution, where it has one.
 
 import { formatFigure, formatLoss, formatMs, formatShare } from './format.js'
 import { createLineChart } from './line-chart.js'
 
 /** @typedef {import('../../protocol/status.ts').SearchStatus} SearchStatus */
+/** @typedef {import('../../protocol/views.ts').DistributionView} DistributionView */
 /** @typedef {import('./metric-history.js').History} History */
 /** @typedef {import('./metric-history.js').Points} Points */
 
@@ -21,9 +22,12 @@ export function createCharts(parent) {
       const mark = history.warmupEnd === null ? null : { x: history.warmupEnd, label: 'end of warm-up' }
       loss.update({ series: byKind(history.loss) })
       accuracy.update({ series: byKind(history.accuracy) })
+      const view = status.view.kind === 'distribution' ? /** @type {DistributionView} */ (status.view) : null
+      for (const { element } of [entropy, latency]) element.toggleAttribute('hidden', view === null)
+      if (!view) return
       entropy.update({
         series: [{ id: 'entropy', label: 'Entropy', points: history.entropy }],
-        reference: { value: status.entropy.start, label: `start ${formatFigure(status.entropy.start)}` },
+        reference: { value: view.entropy.start, label: `start ${formatFigure(view.entropy.start)}` },
         mark,
       })
       latency.update({

@@ -31,8 +31,8 @@ export function createHistory() {
           add(history.loss[kind], metric.weightSteps, metric.loss)
           add(history.accuracy[kind], metric.weightSteps, metric.accuracy)
         }
-        add(history.entropy, metric.weightSteps, metric.entropy)
-        add(history.expectedLatencyMs, metric.weightSteps, metric.expectedLatencyMs)
+        if (metric.entropy !== undefined) add(history.entropy, metric.weightSteps, metric.entropy)
+        if (metric.expectedLatencyMs !== undefined) add(history.expectedLatencyMs, metric.weightSteps, metric.expectedLatencyMs)
       }
     },
   }

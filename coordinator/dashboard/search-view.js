@@ -2,6 +2,7 @@
 
 import { renderAgents } from './agent-table.js'
 import { renderBlocks } from './block-table.js'
+import { renderCandidates } from './candidate-table.js'
 import { find, make, setText } from './dom.js'
 import {
   formatBytes,
@@ -17,6 +18,8 @@ import {
 } from './format.js'
 
 /** @typedef {import('../../protocol/status.ts').SearchStatus} SearchStatus */
+/** @typedef {import('../../protocol/views.ts').DistributionView} DistributionView */
+/** @typedef {import('./candidate-table.js').CandidatesView} CandidatesView */
 
 /** Room that the latency gauge leaves beyond the largest of its marks. */
 const GAUGE_ROOM = 1.15
@@ -47,8 +50,8 @@ const formats = {
   'entropy.mean': formatFigure,
   'entropy.start': formatFigure,
   'entropy.total': formatFigure,
-  'weightSteps.done': formatCount,
-  'weightSteps.total': formatCount,
+  'steps.done': formatCount,
+  'steps.total': formatCount,
   'architectureSteps.done': formatCount,
   'architectureSteps.skippedBlocks': formatCount,
   'current.latencyMs': formatMs,
@@ -90,9 +93,7 @@ export function renderSearch(status, nowMs) {
   for (const time of root.querySelectorAll('time')) /** @type {HTMLElement} */ (time.parentElement).hidden = time.dateTime === ''
 
   renderProgress(status)
-  renderLatency(status)
-  renderEntropy(status)
-  renderBlocks(status)
+  renderView(status)
   renderAgents(status, nowMs)
   setText(find('#config'), JSON.stringify(status.config, null, 2))
   setText(find('#space'), JSON.stringify(status.space, null, 2))
@@ -101,6 +102,32 @@ export function renderSearch(status, nowMs) {
 /** @param {SearchStatus['tasks']['lastFailure']} failure */
 function describeFailure(failure) {
   return failure ? `last: task ${failure.taskId} (${failure.kind}), ${failure.message ?? failure.reason}` : ''
+}
+
+/** What each kind of view shows, beside the elements that name it in `data-view`. @type {Record<string, (status: SearchStatus) => void>} */
+const views = {
+  distribution: (status) => {
+    const view = /** @type {DistributionView} */ (status.view)
+    renderLatency(status, view)
+    renderEntropy(view)
+    renderBlocks(status, view)
+  },
+  population: ({ view }) => renderCandidates(/** @type {CandidatesView} */ (view)),
+  ranking: ({ view }) => renderCandidates(/** @type {CandidatesView} */ (view)),
+}
+
+/** @param {SearchStatus} status */
+function renderView(status) {
+  const { kind } = status.view
+  const render = Object.hasOwn(views, kind) ? views[kind] : undefined
+  for (const element of document.querySelectorAll('[data-view]')) {
+    const { dataset } = /** @type {HTMLElement} */ (element)
+    const named = (dataset['view'] ?? '').split(' ')
+    ;/** @type {HTMLElement} */ (element).hidden = !named.includes(render ? kind : 'unknown')
+  }
+  setText(find('#unknown-view'), kind)
+  setText(find('#current-title'), kind === 'distribution' ? 'Most probable architecture' : 'Best architecture')
+  render?.(status)
 }
 
 /** @param {HTMLElement} element @param {string} field @param {any} value */
@@ -120,7 +147,7 @@ function showEncoding(element, encoding) {
 }
 
 /** @param {any} value @param {string} path names with dots between @returns {any} */
-const valueAt = (value, path) => path.split('.').reduce((inner, name) => inner?.[name], value)
+const valueAt = (value, path) => path.split('.').reduce((inner, name) => inner?.[name], value) ?? null
 
 /** @param {SearchStatus} status */
 function renderProgress({ progress, phase }) {
@@ -130,8 +157,8 @@ function renderProgress({ progress, phase }) {
   find('i', bar).style.width = percent(progress)
 }
 
-/** @param {SearchStatus} status */
-function renderLatency({ expectedLatencyMs, targetLatencyMs, current }) {
+/** @param {SearchStatus} status @param {DistributionView} view */
+function renderLatency({ targetLatencyMs, current }, { expectedLatencyMs }) {
   const gauge = find('#latency-gauge')
   const end = Math.max(expectedLatencyMs, targetLatencyMs, current.latencyMs) * GAUGE_ROOM
   const above = expectedLatencyMs / targetLatencyMs - 1
@@ -149,7 +176,7 @@ function renderLatency({ expectedLatencyMs, targetLatencyMs, current }) {
   text.dataset['above'] = String(isAbove)
 }
 
-/** @param {SearchStatus} status */
+/** @param {DistributionView} view */
 function renderEntropy({ entropy }) {
   const bar = find('#entropy-bar')
   bar.setAttribute('aria-valuemax', String(entropy.start))

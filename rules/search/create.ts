@@ -5,7 +5,7 @@ import { fillMissing, type Refused } from '../../latency-lut/table/prediction.ts
 import type { LatencyTable } from '../../latency-lut/table/table.ts'
 import { createSpace, elementCount, resolveSpaceConfig, type Space, SpaceError } from '../../search-space/index.ts'
 import { MAX_SHARD_BYTES, MAX_SHARDS, invalidField, planShards, ProblemError, type SearchConfig } from '../../protocol/index.ts'
-import { findStrategy, type StrategyContext } from '../../strategies/index.ts'
+import { findStrategy, type Strategy, type StrategyContext } from '../../strategies/index.ts'
 import type { SearchStore } from './store.ts'
 import type { SearchSetup } from './stored.ts'
 
@@ -109,10 +109,11 @@ function strategyContext(setup: SearchSetup): StrategyContext {
  * Stores a new search with its strategy's first state. Throws ProblemError `invalid-request`.
  *
  * @param openStore called once nothing can be refused any more, so that a refusal leaves no storage behind
+ * @param given the strategy, where it is not the one that the settings name
  */
-function startSearch(openStore: () => SearchStore, setup: SearchSetup): void {
+function startSearch(openStore: () => SearchStore, setup: SearchSetup, given?: Strategy<unknown>): void {
   const { config } = setup
-  const strategy = findStrategy(config.strategy.name).init(strategyContext(setup))
+  const strategy = (given ?? findStrategy(config.strategy.name)).init(strategyContext(setup))
   const store = openStore()
   store.transaction(() => {
     store.writeSetup(setup)

@@ -15,11 +15,15 @@ type OpenSearch = {
   readonly strategy: Strategy<unknown>
 }
 
-/** Null where no search has been created in this store. Throws ProblemError `unreadable`. */
-function openSearch(store: SearchStore): OpenSearch | null {
+/**
+ * Null where no search has been created in this store. Throws ProblemError `unreadable`.
+ *
+ * @param given the strategy, where it is not the one that the settings name
+ */
+function openSearch(store: SearchStore, given?: Strategy<unknown>): OpenSearch | null {
   const setup = store.readSetup()
   if (!setup) return null
-  const strategy = findStrategy(setup.config.strategy.name)
+  const strategy = given ?? findStrategy(setup.config.strategy.name)
   const state = strategy.stateSchema.safeParse(store.readState().strategy)
   if (!state.success) throw unreadable('state, strategy', describeFirst(state.error))
   return { store, setup, context: strategyContext(setup), strategy }

@@ -86,7 +86,7 @@ function submitResult(search: OpenSearch, request: SubmitRequest, nowMs: number)
     const metric = applied ? absorbed.metric : { loss: 0, correct: 0, images: 1 }
     const { kind } = request.result
     const description = strategy.describe(absorbed.state, context)
-    const steps = task.work.kind === 'trainWeights' ? task.work.paths.length : description.weightSteps.done
+    const steps = task.work.kind === 'trainWeights' ? task.work.paths.length : description.steps.done
     const list = recentOf[absorbed.series]
     const recent = applied ? { ...state.recent, [list]: addRecent(state.recent[list], { atMs: nowMs, ...metric, steps }) } : state.recent
     const counts = { ...state.counts, [applied ? 'done' : 'stale']: state.counts[applied ? 'done' : 'stale'] + 1 }
@@ -109,11 +109,13 @@ function submitResult(search: OpenSearch, request: SubmitRequest, nowMs: number)
         taskId: task.taskId,
         kind,
         series: absorbed.series,
-        weightSteps: description.weightSteps.done,
+        weightSteps: description.steps.done,
         loss: metric.loss,
         accuracy: metric.correct / metric.images,
-        entropy: description.entropy.mean,
-        expectedLatencyMs: description.expectedLatencyMs,
+        ...(description.view.kind === 'distribution' && {
+          entropy: description.view.entropy.mean,
+          expectedLatencyMs: description.view.expectedLatencyMs,
+        }),
       },
     })
     return { kind: applied ? 'accepted' : 'stale' }

@@ -2,7 +2,7 @@
 
 import { pathLatencyMs } from '../../latency-lut/table/coverage.ts'
 import { architectureCosts, printArchitecture } from '../../search-space/index.ts'
-import type { Architecture, SearchStatus, SearchSummary } from '../../protocol/index.ts'
+import type { Architecture, DistributionView, SearchStatus, SearchSummary, SearchView } from '../../protocol/index.ts'
 import { type OpenSearch, phaseOf } from './open.ts'
 import type { AgentRecord, Recent, SearchSetup } from './stored.ts'
 
@@ -34,7 +34,7 @@ function currentArchitecture(search: OpenSearch): Architecture {
   const { space } = context
   const state = store.readState()
   const path = strategy.derive(state.strategy, context)
-  const { probabilities } = strategy.describe(state.strategy, context)
+  const { view } = strategy.describe(state.strategy, context)
   return {
     encoding: printArchitecture(space, path),
     path,
@@ -43,7 +43,7 @@ function currentArchitecture(search: OpenSearch): Architecture {
       return {
         block: name,
         operation: options[operation]?.name ?? '',
-        probability: probabilities[index]?.[operation] ?? 0,
+        ...(view.kind === 'distribution' && { probability: view.probabilities[index]?.[operation] ?? 0 }),
         latencyMs: setup.latency.operationMs[index]?.[operation] ?? 0,
         ...(setup.predicted?.operations[index]?.[operation] ? { predicted: true as const } : {}),
       }
@@ -86,13 +86,22 @@ function searchSummary(search: OpenSearch): SearchSummary {
   }
 }
 
+/** Beside the rest of the status, for readers that do not know views. */
+function fieldsOfDistribution(view: SearchView): Partial<Omit<DistributionView, 'kind'>> {
+  if (view.kind !== 'distribution') return {}
+  const { kind: _, ...fields } = view
+  return fields
+}
+
 /** Everything that `GET /v1/searches/:id` answers. */
 function searchStatus(search: OpenSearch): SearchStatus {
   const { store, setup, strategy, context } = search
   const state = store.readState()
-  const { phase: _, ...description } = strategy.describe(state.strategy, context)
+  const { steps, best, view } = strategy.describe(state.strategy, context)
   const phase = phaseOf(search, state)
-  const { done, total } = description.weightSteps
+  const { done, total } = steps
+  const current = currentArchitecture(search)
+  const { targetMs } = setup.config.latency
   const rate = rates(state.recent.trainWeights)
   const ended = state.finishedAtMs !== null
   const running = phase === 'warmup' || phase === 'searching'
@@ -112,9 +121,13 @@ function searchStatus(search: OpenSearch): SearchStatus {
     training: summarise(state.recent.trainWeights),
     architecture: summarise(state.recent.gateGradients),
     validation: { ...summarise(lastEvaluation ? [lastEvaluation] : []), atStep: lastEvaluation?.steps ?? null },
-    ...description,
-    targetLatencyMs: setup.config.latency.targetMs,
-    current: currentArchitecture(search),
+    steps,
+    view,
+    ...fieldsOfDistribution(view),
+    targetLatencyMs: targetMs,
+    constraint: { bound: targetMs, value: current.latencyMs, isMet: current.latencyMs <= targetMs },
+    best: [...best],
+    current,
     space: setup.space,
     blocks: context.space.decisions.map(({ name, options }) => ({ name, operations: options.map((option) => option.name) })),
     agents: store.agents().map(agentStatus),

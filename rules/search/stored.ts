@@ -252,8 +252,8 @@ const storedMetricSchema = storedAs<Metric>()(
     weightSteps: z.number(),
     loss: z.number(),
     accuracy: z.number(),
-    entropy: z.number(),
-    expectedLatencyMs: z.number(),
+    entropy: z.number().optional(),
+    expectedLatencyMs: z.number().optional(),
   }),
 )
 

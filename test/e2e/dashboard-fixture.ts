@@ -91,6 +91,8 @@ function createSimulatedSearch({ space: ref = 'proxyless-mobile' as SpaceRef, st
   const metrics: Metric[] = []
   let done = 0
   let phase: Phase = 'waiting'
+  /** Shown in place of the distribution. */
+  let view: SearchStatus['view'] | null = null
 
   const latencyOf = (macs: number) => macs / 4.2e6
   const fixedMs = latencyOf(fixedParts(space).reduce((sum, part) => sum + part.macs, 0))
@@ -151,6 +153,13 @@ function createSimulatedSearch({ space: ref = 'proxyless-mobile' as SpaceRef, st
     }))
     const summary = (kind: Metric['kind']) => ({ loss: lastOf(kind)?.loss ?? null, accuracy: lastOf(kind)?.accuracy ?? null })
     const tasksDone = metrics.length
+    const architectureSteps = metrics.filter((metric) => metric.kind === 'gateGradients').length * 4
+    const distribution = {
+      ...description,
+      alphaVersion: architectureSteps,
+      weightSteps: { done, total: steps },
+      architectureSteps: { done: architectureSteps, skippedBlocks: Math.floor(done / 9) },
+    }
     const running = phase === 'searching' || phase === 'warmup'
     const agent = (index: number, name: string, device: string, backend: string, share: number, silentMs: number) => ({
       agentId: `a00000000000${index}`,
@@ -186,14 +195,12 @@ function createSimulatedSearch({ space: ref = 'proxyless-mobile' as SpaceRef, st
       training: summary('trainWeights'),
       architecture: summary('gateGradients'),
       validation: { ...summary('evaluatePaths'), atStep: lastOf('evaluatePaths')?.weightSteps ?? null },
-      ...description,
-      alphaVersion: metrics.filter((metric) => metric.kind === 'gateGradients').length * 4,
-      weightSteps: { done, total: steps },
-      architectureSteps: {
-        done: metrics.filter((metric) => metric.kind === 'gateGradients').length * 4,
-        skippedBlocks: Math.floor(done / 9),
-      },
+      steps: { done, total: steps, unit: 'steps' },
+      ...distribution,
+      view: view ?? { kind: 'distribution', ...distribution },
       targetLatencyMs: targetMs,
+      constraint: { bound: targetMs, value: description.expectedLatencyMs, isMet: description.expectedLatencyMs <= targetMs },
+      best: [],
       current: {
         encoding: printArchitecture(space, path),
         path,
@@ -232,6 +239,9 @@ function createSimulatedSearch({ space: ref = 'proxyless-mobile' as SpaceRef, st
 
   return {
     status,
+    show(other: SearchStatus['view']) {
+      view = other
+    },
     metrics: (after: number, limit: number) => metrics.filter((metric) => metric.seq > after).slice(0, limit),
     summary: (): SearchSummary =>
       searchSummarySchema.parse({

@@ -2,7 +2,7 @@
 
 import type { Browser, BrowserContextOptions, Page } from 'playwright-core'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest'
-import type { SearchStatus } from '../../protocol/index.ts'
+import { distributionOf, type SearchStatus } from '../../protocol/index.ts'
 import {
   ADMIN_TOKEN,
   AGENT_TOKEN,
@@ -93,7 +93,7 @@ describe.skipIf(!hasBrowser)('one search', () => {
     const fields = await readFields()
     expect(fields['name']?.text).toBe(status.name)
     expect(fields['phase']?.text).toBe('searching')
-    expect(fields['weightSteps.done']?.text).toBe('2,400')
+    expect(fields['steps.done']?.text).toBe('2,400')
     expect(fields['progress']?.text).toBe('24.0 %')
     expect(fields['targetLatencyMs']?.text).toBe('80.0 ms')
     expect(fields['timeLeftMs']?.text).toBe('12 min')
@@ -123,14 +123,43 @@ describe.skipIf(!hasBrowser)('one search', () => {
     expect(shown).toEqual(
       status.blocks.map((block, b) => {
         const best = status.current.path[b] ?? 0
-        const probability = status.probabilities[b]?.[best] ?? 0
+        const probability = distributionOf(status).probabilities[b]?.[best] ?? 0
         return {
           name: block.name,
-          operations: Object.fromEntries(block.operations.map((name, o) => [name, status.probabilities[b]?.[o]])),
+          operations: Object.fromEntries(block.operations.map((name, o) => [name, distributionOf(status).probabilities[b]?.[o]])),
           best: [`${block.operations[best]} ${Math.round(probability * 100)}, most probable`],
         }
       }),
     )
+  })
+
+  it('shows candidates where the strategy has no distribution, and says so of a view that it does not know', async () => {
+    const candidate = { path: [0], latencyMs: 70, macs: 3_000_000, parameters: 55_000, score: 0.5, meetsConstraint: true }
+    const candidates = [
+      { ...candidate, encoding: 'x:a', score: 0.75, latencyMs: 90, meetsConstraint: false },
+      { ...candidate, encoding: '<b>x</b>:b', parent: 'x:a' },
+    ]
+    fixture.search.show({ kind: 'ranking', score: 'accuracy', scored: 12, candidates })
+    await openSearch()
+    const shown = () =>
+      page.$$eval('[data-view]', (elements) =>
+        elements.filter((element) => element.checkVisibility()).map((element) => element.getAttribute('data-view')),
+      )
+    expect(await shown()).toEqual(['population ranking'])
+    expect(await page.textContent('#candidates-title')).toBe('Ranking')
+    expect(await page.textContent('#candidates-note')).toBe('12 candidates have a score')
+    const rows = () => page.$$eval('#candidate-rows tr', (found) => found.map((row) => [...row.children].map((cell) => cell.textContent)))
+    expect(await rows()).toEqual([
+      ['x:a', '0.750', '90.0 ms (above target)', '3M', '55K'],
+      ['<b>x</b>:b', '0.500', '70.0 ms', '3M', '55K'],
+    ])
+    expect(await page.textContent('#search')).not.toContain('NaN')
+    fixture.search.show({ kind: 'population', score: 'accuracy', generation: 3, candidates: candidates.slice(1) })
+    await expect.poll(() => page.textContent('#candidates-note'), { timeout: UPDATE_MS }).toBe('generation 3')
+    expect(await rows()).toHaveLength(1)
+    fixture.search.show({ kind: 'landscape' })
+    await expect.poll(shown, { timeout: UPDATE_MS }).toEqual(['unknown'])
+    expect(await page.textContent('#unknown-view')).toBe('landscape')
   })
 
   it('draws the history over weight steps, with the target, and describes it in words', async () => {
@@ -161,9 +190,9 @@ describe.skipIf(!hasBrowser)('one search', () => {
   it('updates by itself, and stops asking once the search has ended', async () => {
     await openSearch()
     fixture.search.advance(40)
-    await page.waitForSelector('data[data-field="weightSteps.done"][value="3200"]')
+    await page.waitForSelector('data[data-field="steps.done"][value="3200"]')
     await expectFiguresOf(fixture.lastStatus())
-    expect((await readFields())['weightSteps.done']?.text).toBe('3,200')
+    expect((await readFields())['steps.done']?.text).toBe('3,200')
     await expect.poll(() => page.textContent('#chart-loss-desc'), { timeout: UPDATE_MS }).toContain('at step 3200')
     fixture.search.advance(1000)
     await waitForState('ended')
@@ -244,7 +273,7 @@ describe.skipIf(!hasBrowser)('the connection', () => {
     fixture.setMode('up')
     await page.click('#retry')
     await waitForState('live')
-    await page.waitForSelector('data[data-field="weightSteps.done"][value="2600"]')
+    await page.waitForSelector('data[data-field="steps.done"][value="2600"]')
     expect(ownComplaints()).toEqual([])
   })
 

@@ -69,7 +69,7 @@ describe.each(['0.1.0'].map(read))('in a state folder of version $version', (sto
       expect(log.map(({ seq }) => seq)).toEqual(Array.from({ length: status.tasks.created }, (_, i) => i + 1))
       // One agent then, one now: every mini-batch was trained once.
       const steps = log.flatMap(({ work }) => (work.kind === 'trainWeights' ? work.paths.map((_, i) => work.firstStep + i) : []))
-      expect(steps.toSorted((a, b) => a - b)).toEqual(Array.from({ length: status.weightSteps.total }, (_, i) => i))
+      expect(steps.toSorted((a, b) => a - b)).toEqual(Array.from({ length: status.steps.total }, (_, i) => i))
       await client.deleteSearch(searchId)
     }
     expect(await client.listSearches()).toEqual({ members: [], unreadable: [] })

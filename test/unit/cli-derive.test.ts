@@ -9,6 +9,7 @@ import type { Terminal } from '../../command-line/terminal.ts'
 import { createGatehouse, epilogues } from '../../gatehouse/gatehouse.ts'
 import { openSearch, searchStatus, startSearch } from '../../rules/search/index.ts'
 import { createMemoryStore } from '../../rules/search/memory-store.ts'
+import { distributionOf } from '../../protocol/index.ts'
 import { pathLatencyMs } from '../../latency-lut/table/coverage.ts'
 import { architectureCosts, createSpace, fixedNetworkSchema, fromNetConfig, parseArchitecture } from '../../search-space/index.ts'
 import { makeSetup, makeTable } from '../fixtures/searches.ts'
@@ -119,8 +120,8 @@ describe('gatehouse derive', () => {
   test('--samples gives the most probable architectures, each once, the most probable first', async () => {
     const { out } = await gatehouse('derive', status.searchId, '--samples', '7', '--json')
     const { architectures } = JSON.parse(out) as { architectures: Document[] }
-    const all = status.probabilities
-      .reduce<number[]>((products, block) => products.flatMap((product) => block.map((p) => product * p)), [1])
+    const all = distributionOf(status)
+      .probabilities.reduce<number[]>((products, block) => products.flatMap((product) => block.map((p) => product * p)), [1])
       .sort((a, b) => b - a)
     expect(architectures).toHaveLength(7)
     for (const [index, { probability }] of architectures.entries()) expect(probability).toBeCloseTo(all[index] ?? Number.NaN, 12)

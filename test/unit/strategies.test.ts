@@ -2,7 +2,7 @@
 
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
-import { resultMismatch, type StrategyName, type TaskOutcome, type TaskWork } from '../../protocol/index.ts'
+import { distributionOf, resultMismatch, type StrategyName, type TaskOutcome, type TaskWork } from '../../protocol/index.ts'
 import { type Assignment, findStrategy } from '../../strategies/index.ts'
 import { answerWork, makeContext, resultOutcome, type SearchOptions } from '../fixtures/searches.ts'
 
@@ -58,7 +58,7 @@ describe.each(Object.entries(cases))('%s', (name, options) => {
           log.push(task)
           expect(strategy.derive(state, context)).toHaveLength(context.space.decisions.length)
         }
-        const { weightSteps, architectureSteps, probabilities } = strategy.describe(state, context)
+        const { weightSteps, architectureSteps, probabilities } = distributionOf(strategy.describe(state, context))
         expect(weightSteps).toEqual({ done: 20, total: 20 })
         expect(architectureSteps.done).toBe(8)
         for (const row of probabilities) expect(row.reduce((sum, p) => sum + p, 0)).toBeCloseTo(1, 12)
@@ -67,7 +67,7 @@ describe.each(Object.entries(cases))('%s', (name, options) => {
         let replayed = strategy.init(context)
         for (const entry of throughJson(log))
           replayed = strategy.absorb(replayed, entry, resultOutcome(answer(entry, entry.taskId)), context).state
-        expect(strategy.describe(replayed, context).alpha).toEqual(strategy.describe(state, context).alpha)
+        expect(distributionOf(strategy.describe(replayed, context)).alpha).toEqual(distributionOf(strategy.describe(state, context)).alpha)
       }),
       { numRuns: 20 },
     )
@@ -108,14 +108,14 @@ describe.each(Object.entries(cases))('%s', (name, options) => {
         }
         const lost = (count: (work: TaskWork) => number) =>
           log.reduce((sum, { task, outcome }) => sum + (outcome.kind === 'failure' ? count(task.work) : 0), 0)
-        const { weightSteps, architectureSteps } = strategy.describe(state, context)
+        const { weightSteps, architectureSteps } = distributionOf(strategy.describe(state, context))
         // Everything was handed out, and what failed was not done: neither again, nor counted.
         expect(weightSteps).toEqual({ done: 20 - lost((work) => (work.kind === 'trainWeights' ? work.paths.length : 0)), total: 20 })
         expect(architectureSteps.done).toBe(8 - lost(architectureStepsOf))
 
         let replayed = strategy.init(context)
         for (const { task, outcome } of throughJson(log)) replayed = strategy.absorb(replayed, task, outcome, context).state
-        expect(strategy.describe(replayed, context).alpha).toEqual(strategy.describe(state, context).alpha)
+        expect(distributionOf(strategy.describe(replayed, context)).alpha).toEqual(distributionOf(strategy.describe(state, context)).alpha)
       }),
       { numRuns: 40 },
     )
@@ -123,7 +123,7 @@ describe.each(Object.entries(cases))('%s', (name, options) => {
 
   it('describes and derives at any time, the very first included', () => {
     const state = strategy.init(context)
-    expect(strategy.describe(state, context)).toMatchObject({ phase: 'waiting', weightSteps: { done: 0, total: 20 } })
+    expect(strategy.describe(state, context)).toMatchObject({ phase: 'waiting', steps: { done: 0, total: 20 } })
     expect(strategy.derive(state, context)).toHaveLength(context.space.decisions.length)
   })
 })

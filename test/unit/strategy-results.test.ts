@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import { ProblemError, resultMismatch, type TaskResult, type TaskWork } from '../../protocol/index.ts'
+import { distributionOf, ProblemError, resultMismatch, type TaskResult, type TaskWork } from '../../protocol/index.ts'
 import type { StrategyContext } from '../../strategies/index.ts'
 import { proxylessGradient } from '../../strategies/proxyless-gradient.ts'
 import { answerWork, makeContext, resultOutcome, type SearchOptions } from '../fixtures/searches.ts'
@@ -188,7 +188,7 @@ describe('a gate gradient', () => {
       expect(numbers.every(Number.isFinite)).toBe(true)
       expect(Math.max(...current.alpha.flat().map(Math.abs))).toBeLessThanOrEqual(80)
     }
-    expect(proxylessGradient.describe(current, context).probabilities.flat().every(Number.isFinite)).toBe(true)
+    expect(distributionOf(proxylessGradient.describe(current, context)).probabilities.flat().every(Number.isFinite)).toBe(true)
   })
 
   it('gives the mean loss and the sums of its steps as its metric', () => {

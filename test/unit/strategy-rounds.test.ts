@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
-import type { TaskWork } from '../../protocol/index.ts'
+import { distributionOf, type TaskWork } from '../../protocol/index.ts'
 import type { Attendance, Member } from '../../strategies/index.ts'
 import { proxylessGradient } from '../../strategies/proxyless-gradient.ts'
 import { effectiveSteps } from '../../strategies/rounds.ts'
@@ -219,7 +219,7 @@ describe('a search of several agents', () => {
           if (typeof answer === 'string') throw new Error(`nothing is out, and the answer is ${answer}`)
           bench.deliver(answer.taskId)
         }
-        const { weightSteps, architectureSteps } = describeState(bench.state(), bench.context)
+        const { weightSteps, architectureSteps } = distributionOf(describeState(bench.state(), bench.context))
         expect(bench.state().weightStepsDone).toBeCloseTo(steps, 6)
         expect(weightSteps).toEqual({ done: steps, total: steps })
         expect(architectureSteps.done).toBe(Math.floor((steps - Math.floor(steps / 3)) / 7))

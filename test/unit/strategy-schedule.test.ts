@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
-import type { TaskWork } from '../../protocol/index.ts'
+import { distributionOf, type TaskWork } from '../../protocol/index.ts'
 import type { StrategyContext } from '../../strategies/index.ts'
 import { proxylessGradient } from '../../strategies/proxyless-gradient.ts'
 import { answerWork, makeContext, resultOutcome } from '../fixtures/searches.ts'
@@ -72,7 +72,7 @@ describe('the schedule', () => {
           architectureStep += work.steps.length
         }
         expect(architectureStep).toBe(Math.floor((schedule.steps - warmup) / schedule.archEvery))
-        const description = describeState(state, context)
+        const description = distributionOf(describeState(state, context))
         expect(description.weightSteps).toEqual({ done: schedule.steps, total: schedule.steps })
         expect(description.architectureSteps.done).toBe(architectureStep)
       }),
@@ -157,7 +157,7 @@ describe('the schedule', () => {
       tasks += 1
     }
     expect(tasks).toBe(runAlone(context).works.length)
-    expect(describeState(state, context).weightSteps.done).toBe(0)
+    expect(describeState(state, context).steps.done).toBe(0)
   })
 
   it('is in its warm-up until those steps are done, and searching after', () => {

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import { taskSchema } from '../../protocol/index.ts'
+import { distributionOf, taskSchema } from '../../protocol/index.ts'
 import { makeRegistration } from '../fixtures/searches.ts'
 import {
   call,
@@ -64,8 +64,9 @@ describe('an agent', () => {
     expect(after.alphaVersion).toBe(1)
     expect(after.alpha).not.toEqual(before.alpha)
     // Two operations per block: their probabilities still sum to one, and Adam moved each by about its rate.
-    for (const [block, row] of after.alpha.entries()) {
-      for (const [i, value] of row.entries()) expect(Math.abs(value - (before.alpha[block]?.[i] as number))).toBeLessThan(0.0011)
+    for (const [block, row] of distributionOf(after).alpha.entries()) {
+      for (const [i, value] of row.entries())
+        expect(Math.abs(value - (distributionOf(before).alpha[block]?.[i] as number))).toBeLessThan(0.0011)
     }
   })
 

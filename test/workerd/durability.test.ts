@@ -85,7 +85,7 @@ describe.each(Object.entries(restarts))('after %s', (_, restart) => {
     })
     expect(await submitTask(search, agentId, held)).toEqual({ kind: 'accepted' })
     await finishSearch(search, agentId)
-    expect((await readStatus(search)).weightSteps.done).toBe(20)
+    expect((await readStatus(search)).steps.done).toBe(20)
   })
 
   it('a revoked token stays revoked', async () => {

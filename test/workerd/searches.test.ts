@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import { architectureSchema, metricSchema, phaseSchema, searchSummarySchema } from '../../protocol/index.ts'
+import { architectureSchema, distributionOf, metricSchema, phaseSchema, searchSummarySchema } from '../../protocol/index.ts'
 import { architectureCosts, parseArchitecture, presets } from '../../search-space/index.ts'
 import { makeConfigInput, makeSpaceRef } from '../fixtures/searches.ts'
 import {
@@ -47,10 +47,11 @@ describe('a search', () => {
       latencyTable: { name: search.config.latency.table.name, device: 'test device', runtime: 'test runtime', batch: 1 },
     })
     expect(status.config).toEqual(search.config)
-    expect(status.probabilities.flat().every((p) => Math.abs(p - 1 / 3) < 0.01)).toBe(true)
-    expect(status.entropy.mean).toBeCloseTo(Math.log(3), 4)
+    const found = distributionOf(status)
+    expect(found.probabilities.flat().every((p) => Math.abs(p - 1 / 3) < 0.01)).toBe(true)
+    expect(found.entropy.mean).toBeCloseTo(Math.log(3), 4)
     // stem 1 ms, classifier 1.25 ms; each block chooses evenly between 1.5 ms, 1.75 ms and nothing.
-    expect(status.expectedLatencyMs).toBeCloseTo(2.25 + (2 * 3.25) / 3, 2)
+    expect(found.expectedLatencyMs).toBeCloseTo(2.25 + (2 * 3.25) / 3, 2)
   })
 
   it('is listed, newest first, and no more once it is deleted', async () => {
@@ -97,7 +98,7 @@ describe('a search', () => {
 
     const architecture = architectureSchema.strict().parse(await readArchitecture(search))
     expect(architecture).toEqual(status.current)
-    expect(architecture.path).toEqual(status.probabilities.map((p) => p.indexOf(Math.max(...p))))
+    expect(architecture.path).toEqual(distributionOf(status).probabilities.map((p) => p.indexOf(Math.max(...p))))
     expect(parseArchitecture(search.space, architecture.encoding)).toEqual(architecture.path)
     expect({ macs: architecture.macs, parameters: architecture.parameters }).toEqual(architectureCosts(search.space, architecture.path))
     const operationMs = [1.5, 1.75, 0]

@@ -1,0 +1,133 @@
+// What a search has found, as lines of text: one way for each kind of view that a strategy may have, and one for those of a newer
+// version.
+
+import { type Candidate, type DistributionView, knownView, type SearchStatus, type SearchView } from '../protocol/index.ts'
+import { printCount, printDecimal, printLarge, printLatency, printShare } from '../command-line/quantities.ts'
+import { printable, renderTable } from '../command-line/text-layout.ts'
+
+/** Candidates in a table on a screen. */
+const MAX_CANDIDATES = 10
+const VERSION_DIGITS = 8
+
+type RenderedView = {
+  /** Label and text. */
+  readonly entries: readonly (readonly [string, string])[]
+  /** A table of its own, or none. */
+  readonly table: string | null
+  /** For one line in a log. */
+  readonly figures: readonly string[]
+}
+
+function difference(value: number, target: number): string {
+  const share = value / target - 1
+  return `${share < 0 ? '−' : '+'}${printShare(Math.abs(share))}`
+}
+
+function tableText({ latencyTable }: SearchStatus): string {
+  const { predicted } = latencyTable
+  const mark = predicted
+    ? `; ${printCount(predicted.count)} ${predicted.count === 1 ? 'operation' : 'operations'} predicted (RMSE ${printLatency(predicted.rmseMs)}, ${printShare(predicted.mapePct / 100)} off on average)`
+    : ''
+  const name = `${latencyTable.name}@${latencyTable.version.slice(0, VERSION_DIGITS)}`
+  return `table ${name} (${printable(latencyTable.device)}, ${printable(latencyTable.runtime)})${mark}`
+}
+
+function renderDistribution(status: SearchStatus, { entropy, alphaVersion, expectedLatencyMs }: DistributionView): RenderedView {
+  const { targetLatencyMs } = status
+  const target = `target ${printLatency(targetLatencyMs)}`
+  return {
+    entries: [
+      [
+        'entropy',
+        `${printDecimal(entropy.mean)} nats per block, ${printDecimal(entropy.start)} at the start; alpha version ${printCount(alphaVersion)}`,
+      ],
+      [
+        'latency',
+        `${printLatency(expectedLatencyMs)} expected, ${target} (${difference(expectedLatencyMs, targetLatencyMs)}); ${tableText(status)}`,
+      ],
+    ],
+    table: null,
+    figures: [`entropy ${printDecimal(entropy.mean)}`, `expected ${printLatency(expectedLatencyMs)} (${target})`],
+  }
+}
+
+function renderCandidates(candidates: readonly Candidate[], score: string): string {
+  const table = renderTable(
+    [
+      { title: printable(score), align: 'right' },
+      { title: 'latency', align: 'right' },
+      { title: 'MACs', align: 'right' },
+      { title: 'parameters', align: 'right' },
+      { title: 'architecture' },
+    ],
+    candidates
+      .slice(0, MAX_CANDIDATES)
+      .map((candidate) => [
+        candidate.score === null ? '–' : printDecimal(candidate.score),
+        `${printLatency(candidate.latencyMs)}${candidate.meetsConstraint ? '' : ' !'}`,
+        printLarge(candidate.macs),
+        printLarge(candidate.parameters),
+        printable(candidate.encoding),
+      ]),
+  )
+  const more = candidates.length - MAX_CANDIDATES
+  return more > 0 ? `${table}\nand ${printCount(more)} more` : table
+}
+
+function latencyEntry(status: SearchStatus): readonly [string, string] {
+  const { bound, value, isMet } = status.constraint
+  const verdict = isMet ? 'met' : 'not met'
+  return [
+    'latency',
+    `${printLatency(value)} now, target ${printLatency(bound)} (${difference(value, bound)}, ${verdict}); ${tableText(status)}`,
+  ]
+}
+
+/** Of candidates, the first figure is the score of the best. */
+function candidateFigures({ best, constraint }: SearchStatus, score: string): string[] {
+  const first = best[0]?.score ?? null
+  return [
+    ...(first === null ? [] : [`best ${printable(score)} ${printDecimal(first)}`]),
+    `latency ${printLatency(constraint.value)} (target ${printLatency(constraint.bound)})`,
+  ]
+}
+
+function renderKnown(status: SearchStatus, view: SearchView): RenderedView {
+  switch (view.kind) {
+    case 'distribution':
+      return renderDistribution(status, view)
+    case 'population':
+      return {
+        entries: [
+          ['alive', `${printCount(view.candidates.length)} candidates, generation ${printCount(view.generation)}`],
+          latencyEntry(status),
+        ],
+        table: renderCandidates(view.candidates, view.score),
+        figures: [`generation ${printCount(view.generation)}`, ...candidateFigures(status, view.score)],
+      }
+    case 'ranking':
+      return {
+        entries: [['ranking', `${printCount(view.scored)} scored by ${printable(view.score)}`], latencyEntry(status)],
+        table: renderCandidates(view.candidates, view.score),
+        figures: [`${printCount(view.scored)} scored`, ...candidateFigures(status, view.score)],
+      }
+    default:
+      return view satisfies never
+  }
+}
+
+function renderView(status: SearchStatus): RenderedView {
+  const view = knownView(status.view)
+  if (view) return renderKnown(status, view)
+  const kind = printable(status.view.kind)
+  return {
+    entries: [
+      ['view', `"${kind}" is not known to this version of gatehouse; start the version of the coordinator to see it`],
+      latencyEntry(status),
+    ],
+    table: null,
+    figures: [`view ${kind}`],
+  }
+}
+
+export { renderView }

@@ -1,0 +1,96 @@
+// What a search shows of what it has found, by how its strategy looks for it. Every strategy shows one of these views; what all
+// of them have in common (phase, progress, the best candidates, the constraint) is beside it in the status.
+
+import * as z from 'zod'
+
+/** An architecture with what is known of it. */
+const candidateSchema = z
+  .object({
+    encoding: z.string().describe('for example fashion-mini:mb3k5,zero,mb6k3'),
+    path: z.array(z.int()).describe('operation index per block'),
+    latencyMs: z.number().describe('sum over the latency table'),
+    macs: z.int(),
+    parameters: z.int(),
+    score: z.number().nullable().describe('what the strategy compares candidates by, more is better; null before it is known'),
+    parent: z.string().optional().describe('encoding of the candidate that it was made from'),
+    meetsConstraint: z.boolean().describe('whether it is within the target latency'),
+  })
+  .meta({ id: 'Candidate' })
+type Candidate = z.infer<typeof candidateSchema>
+
+/** Fields that version 0.1.0 had beside the rest of the status; they are there still, and the same. */
+const distributionFields = {
+  alpha: z.array(z.array(z.number())).describe('[block][operation]'),
+  alphaVersion: z.int(),
+  probabilities: z.array(z.array(z.number())).describe('[block][operation]'),
+  entropy: z.object({
+    total: z.number().describe('nats, summed over blocks'),
+    mean: z.number().describe('nats per block'),
+    perBlock: z.array(z.number()),
+    start: z.number().describe('mean per block at the start'),
+  }),
+  expectedLatencyMs: z.number(),
+  weightSteps: z.object({ done: z.int(), total: z.int() }).describe('effective steps: what one agent alone would need for the same'),
+  architectureSteps: z.object({ done: z.int(), skippedBlocks: z.int().describe('block updates left out because Zero was active') }),
+}
+
+const distributionViewSchema = z
+  .object({ kind: z.literal('distribution'), ...distributionFields })
+  .meta({ id: 'DistributionView', description: 'Probabilities of the operations of each block.' })
+type DistributionView = z.infer<typeof distributionViewSchema>
+
+const scoreName = z.string().describe('what the scores are, for example "accuracy"')
+
+const populationViewSchema = z
+  .object({
+    kind: z.literal('population'),
+    score: scoreName,
+    generation: z.int().min(0),
+    candidates: z.array(candidateSchema).describe('those that are alive, best first'),
+  })
+  .meta({ id: 'PopulationView', description: 'Candidates that others are made from.' })
+
+const rankingViewSchema = z
+  .object({
+    kind: z.literal('ranking'),
+    score: scoreName,
+    scored: z.int().min(0).describe('candidates that have a score'),
+    candidates: z.array(candidateSchema).describe('the best of them, best first'),
+  })
+  .meta({ id: 'RankingView', description: 'Candidates by their scores.' })
+
+const views = [distributionViewSchema, populationViewSchema, rankingViewSchema] as const
+const searchViewSchema = z.discriminatedUnion('kind', views)
+type SearchView = z.infer<typeof searchViewSchema>
+
+/** Views of a newer version are let through, so that who reads a status can show the rest of it. */
+const anyViewSchema = z.union([
+  searchViewSchema,
+  z.looseObject({
+    kind: z.string().refine((kind) => !views.some(({ shape }) => shape.kind.value === kind), { message: 'expected a view of its kind' }),
+  }),
+])
+type AnyView = z.infer<typeof anyViewSchema>
+
+/** The view, or null where it is of a kind that this version does not know. */
+function knownView(view: AnyView): SearchView | null {
+  return searchViewSchema.safeParse(view).data ?? null
+}
+
+/** What a search has found that has a distribution; throws where it has none. */
+function distributionOf({ view }: { readonly view: AnyView }): DistributionView {
+  const known = knownView(view)
+  if (known?.kind === 'distribution') return known
+  throw new Error(`expected a search with a distribution over the operations of each block, and it shows a ${view.kind}`)
+}
+
+export {
+  anyViewSchema,
+  type Candidate,
+  candidateSchema,
+  distributionFields,
+  distributionOf,
+  type DistributionView,
+  knownView,
+  type SearchView,
+}
