@@ -11,7 +11,15 @@ import { assignFields } from '../command-line/fields.ts'
 import { numberIn } from '../command-line/number-flags.ts'
 import { printResult, type Terminal } from '../command-line/terminal.ts'
 import { renderTable } from '../command-line/text-layout.ts'
-import { fieldErrors, ProblemError, type SearchConfig, searchConfigSchema, strategyNames } from '../protocol/index.ts'
+import {
+  fieldErrors,
+  ProblemError,
+  type SearchConfig,
+  searchConfigSchema,
+  strategyFields,
+  type StrategyName,
+  strategyNames,
+} from '../protocol/index.ts'
 import { resolveSpaceConfig, SpaceError, type SpaceRef, spaceRefSchema } from '../search-space/index.ts'
 import { createNasBenchMacro } from '../simulation/nas-bench-macro.ts'
 import type { RecordedBenchmark } from '../simulation/recorded-benchmark.ts'
@@ -96,22 +104,25 @@ function openBenchmark(path: string, space: string | undefined, metric: string):
 }
 
 /** One architecture step after each weight step, until the budget is spent: a benchmark has no weights to train. */
-function createConfig(benchmark: RecordedBenchmark, strategy: string, budget: number, sets: readonly string[]) {
+function createConfig(benchmark: RecordedBenchmark, strategy: StrategyName, budget: number, sets: readonly string[]) {
   const { space } = benchmark
+  const fields = strategyFields(strategy)
+  const hasSteps = fields.includes('archEvery')
+  const defaults = {
+    warmupSteps: 0,
+    archEvery: 1,
+    evaluateEvery: budget,
+    ...(strategy === 'proxyless-r' && { reward: { kind: 'accuracy' }, learningRate: 0.1 }),
+    ...(strategy === 'spos' && { candidatesPerTask: 1 }),
+  }
   return (seed: number): SearchConfig => {
     const config: Record<string, unknown> = {
       space: structuredClone(resolveSpaceConfig(space)),
       dataset: { name: 'recorded' },
       latency: { targetMs: 1, table: { name: 'macs' }, loss: { kind: 'none' } },
       seed,
-      strategy: {
-        name: strategy,
-        warmupSteps: 0,
-        archEvery: 1,
-        evaluateEvery: budget,
-        ...(strategy === 'proxyless-r' && { reward: { kind: 'accuracy' }, learningRate: 0.1 }),
-      },
-      training: { steps: budget },
+      strategy: { name: strategy, ...Object.fromEntries(Object.entries(defaults).filter(([field]) => fields.includes(field))) },
+      training: { steps: hasSteps ? budget : 1 },
       tasks: { weightSteps: 1, architectureSteps: 1 },
     }
     assignFields(config, sets, 'strategy.learningRate=0.1')
@@ -209,7 +220,7 @@ function createSimulateCommand(terminal: Terminal): CommandDef {
       if (plot !== undefined && !/\.(svg|png)$/.test(plot))
         throw new CliError('usage', `expected --plot to end in .svg or .png, got ${plot}`)
       const benchmark = openBenchmark(resolve(terminal.folder, args.recorded), args.space, args.metric)
-      const configOf = createConfig(benchmark, args.strategy, budget, repeatedValues(rawArgs, simulateFlags, 'set'))
+      const configOf = createConfig(benchmark, args.strategy as StrategyName, budget, repeatedValues(rawArgs, simulateFlags, 'set'))
       const startMs = performance.now()
       try {
         const result = await simulateSeeds({

@@ -166,7 +166,9 @@ export {
   type ParsecConfig,
   type ProxylessReinforceConfig,
   type Reward,
+  type SposConfig,
   type StrategyConfig,
+  strategyFields,
   type StrategyName,
   strategyNames,
 } from './strategy-settings/index.ts'

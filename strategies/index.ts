@@ -3,6 +3,7 @@ import { fpNas } from './fp-nas.ts'
 import { parsec } from './parsec.ts'
 import { proxylessGradient } from './proxyless-gradient.ts'
 import { proxylessReinforce } from './proxyless-reinforce.ts'
+import { spos } from './spos.ts'
 import type { Strategy } from './strategy.ts'
 
 /** Of each, nothing is known but the interface: its state is parsed by `stateSchema` and passed back as it came. */
@@ -11,6 +12,7 @@ const strategies: { readonly [Name in StrategyName]: Strategy<unknown> } = {
   'proxyless-r': proxylessReinforce,
   parsec,
   'fp-nas': fpNas,
+  spos,
 }
 
 function findStrategy(name: StrategyName): Strategy<unknown> {

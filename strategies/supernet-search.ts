@@ -6,11 +6,12 @@
 import * as z from 'zod'
 import { expectedLatencyMs } from '../latency-lut/table/coverage.ts'
 import { invalidField, type MetricSeries, type ResultOf, type TaskOutcome, type TaskResult, type TaskWork } from '../protocol/index.ts'
-import { createRandom, randomStateSchema, type Random, type RandomState, seedState } from '../search-space/index.ts'
+import { createRandom, type Random, type RandomState, seedState } from '../search-space/index.ts'
 import { candidateOf } from './candidates.ts'
 import { argmax, entropy, softmax } from './distribution.ts'
-import { ALONE, type Attendance, openRound, type Round, roundSchema, takeTurn, untakenPlaces, withoutEnded, workOf } from './rounds.ts'
+import { ALONE, type Attendance, untakenPlaces } from './rounds.ts'
 import type { Absorbed, Assignment, Description, Proposal, Strategy, StrategyContext } from './strategy.ts'
+import { absorbWeights, proposeWeights, weightPhaseShape } from './weight-phase.ts'
 
 const DEFAULT_WARMUP_SHARE = 0.1
 
@@ -19,19 +20,13 @@ const rows = z.array(z.array(z.number()))
 
 /** Fields of the state of every such strategy. */
 const supernetShape = {
-  random: randomStateSchema,
+  ...weightPhaseShape,
   alpha: rows,
   firstMoment: rows,
   secondMoment: rows,
   steps: z.array(count),
   alphaVersion: count,
   entropyStart: z.number(),
-  /** Effective steps: what one agent alone would need for the same (rounds.ts). Those of a single agent are its mini-batches. */
-  weightStepsProposed: z.number().min(0),
-  weightStepsDone: z.number().min(0),
-  /** Mini-batches handed out; absent in states from before there were rounds, where it is `weightStepsProposed`. */
-  batchesProposed: count.optional(),
-  rounds: z.array(roundSchema).optional(),
   architectureStepsProposed: count,
   architectureStepsDone: count,
   skippedBlocks: count,
@@ -121,60 +116,19 @@ function warmupSteps({ config }: StrategyContext, settings: SupernetSettings): n
   return Math.min(steps, settings.warmupSteps ?? Math.round(steps * DEFAULT_WARMUP_SHARE))
 }
 
-/** A round from where the last one ends, to the end of the warm-up or of the search at most. */
-function nextRound(state: SupernetState, context: StrategyContext, warmup: number, attendance: Attendance, random: Random): Round {
-  const { asker, members } = attendance
-  const { training, tasks } = context.config
-  const from = state.weightStepsProposed
-  const uniform = from < warmup
-  return openRound(
-    {
-      probabilities: state.alpha.map((row) => (uniform ? row.map(() => 1 / row.length) : softmax(row))),
-      uniform,
-      members: members.some(({ agentId }) => agentId === asker.agentId) ? members : [...members, asker],
-      weightSteps: tasks.weightSteps,
-      from,
-      end: uniform ? warmup : training.steps,
-      firstBatch: state.batchesProposed ?? from,
-    },
-    random,
-  )
-}
-
-/** Weight steps for the one that asks; null where it has to wait, or where all have been handed out. */
-function proposeWeights<State extends SupernetState>(
+/** Uniform to the end of the warm-up, then as alpha says to the end of the search. */
+function weightSteps<State extends SupernetState>(
   state: State,
   context: StrategyContext,
   warmup: number,
   attendance: Attendance,
 ): Proposal<State> | null {
-  const { asker, outstanding, nextTaskId } = attendance
-  const rounds = state.rounds ?? []
-  const isAllProposed = state.weightStepsProposed >= context.config.training.steps
-  const turn = takeTurn(rounds, attendance, isAllProposed)
-  if (turn.kind === 'wait') return null
-  const random = createRandom(state.random as RandomState)
-  const opened = turn.kind === 'open' ? nextRound(state, context, warmup, attendance, random) : null
-  const place = turn.kind === 'seat' ? turn : untakenPlaces(opened ? [opened] : []).find(({ seat }) => seat.agentId === asker.agentId)
-  if (!place) throw new Error(`no seat for agent ${asker.agentId} in the round that it opened`)
-  const { round, seat } = place
-  const { tasks, training } = context.config
-  const work = workOf(round, seat, { weightSteps: tasks.weightSteps, momentum: training.momentum }, random)
-  const taken = { ...seat, agentId: asker.agentId, taskId: nextTaskId }
-  const seated: Round = { ...round, seats: round.seats.map((other) => (other === seat ? taken : other)) }
-  const all = opened ? [...rounds, seated] : rounds.map((other) => (other === round ? seated : other))
-  const batches = opened ? opened.seats.reduce((sum, { lanes, steps }) => sum + lanes * steps, 0) : 0
-  return {
-    kind: 'work',
-    work,
-    state: {
-      ...state,
-      random: random.state(),
-      weightStepsProposed: opened ? opened.from + opened.effective : state.weightStepsProposed,
-      batchesProposed: (state.batchesProposed ?? state.weightStepsProposed) + batches,
-      rounds: withoutEnded(all, [...outstanding, { taskId: nextTaskId, agentId: asker.agentId, overdue: false }]),
-    },
-  }
+  const uniform = state.weightStepsProposed < warmup
+  return proposeWeights(state, context, attendance, () => ({
+    probabilities: state.alpha.map((row) => (uniform ? row.map(() => 1 / row.length) : softmax(row))),
+    uniform,
+    end: uniform ? warmup : context.config.training.steps,
+  }))
 }
 
 function derive(state: SupernetState): number[] {
@@ -212,7 +166,7 @@ function createSupernetSearch<State extends SupernetState>(architecture: Archite
     // Others may be waiting for an agent that has not taken its seat yet; architecture steps wait for nobody.
     const untaken = untakenPlaces(state.rounds ?? [])
     const hasSeat = untaken.some(({ seat }) => seat.agentId === attendance.asker.agentId)
-    const seated = hasSeat ? proposeWeights(state, context, warmup, attendance) : null
+    const seated = hasSeat ? weightSteps(state, context, warmup, attendance) : null
     if (seated) return seated
 
     const atOnce = architecture.stepsOfTask(state, context, attendance)
@@ -220,7 +174,7 @@ function createSupernetSearch<State extends SupernetState>(architecture: Archite
       return proposeArchitecture(state, context, Math.min(architectureDue, atOnce))
     }
 
-    if (!allWeightsProposed || untaken.length > 0) return proposeWeights(state, context, warmup, attendance) ?? { kind: 'wait' }
+    if (!allWeightsProposed || untaken.length > 0) return weightSteps(state, context, warmup, attendance) ?? { kind: 'wait' }
     const evaluations = Math.ceil(training.steps / evaluateEvery)
     return state.evaluationsProposed < evaluations ? evaluation(state, evaluations, evaluateImages) : { kind: 'done' }
   }
@@ -245,11 +199,7 @@ function createSupernetSearch<State extends SupernetState>(architecture: Archite
       const next = { ...absorbed.state, ...done, alphaVersion: state.alphaVersion + 1 }
       return { kind: 'applied', series: 'architecture', metric: { loss, correct, images }, state: next }
     }
-    if (work.kind === 'trainWeights') {
-      const { loss, correct, images } = result as ResultOf<'trainWeights'>
-      const weightStepsDone = state.weightStepsDone + (work.schedule?.counts ?? work.paths.length)
-      return { kind: 'applied', series: 'training', metric: { loss, correct, images }, state: { ...state, weightStepsDone } }
-    }
+    if (work.kind === 'trainWeights') return absorbWeights(state, work, result as ResultOf<'trainWeights'>)
     const { crossEntropy, correct, images } = (result as ResultOf<'evaluatePaths'>).paths[0] as ResultOf<'evaluatePaths'>['paths'][number]
     return { kind: 'applied', series: 'validation', metric: { loss: crossEntropy, correct, images }, state }
   }

@@ -5,12 +5,19 @@ import { type FpNasConfig, fpNasSchema } from './fp-nas.ts'
 import { type ParsecConfig, parsecSchema } from './parsec.ts'
 import { type ProxylessGradientConfig, proxylessGradientSchema } from './proxyless-gradient.ts'
 import { type Baseline, type ProxylessReinforceConfig, proxylessReinforceSchema, type Reward } from './proxyless-reinforce.ts'
+import { type SposConfig, sposSchema } from './spos.ts'
 
 const strategyConfigSchema = z
-  .discriminatedUnion('name', [proxylessGradientSchema, proxylessReinforceSchema, parsecSchema, fpNasSchema])
+  .discriminatedUnion('name', [proxylessGradientSchema, proxylessReinforceSchema, parsecSchema, fpNasSchema, sposSchema])
   .meta({ id: 'StrategyConfig' })
 type StrategyConfig = z.infer<typeof strategyConfigSchema>
 type StrategyName = StrategyConfig['name']
+
+/** Names of the settings of a strategy. */
+function strategyFields(wanted: StrategyName): readonly string[] {
+  const found = strategyConfigSchema.options.find(({ shape }) => shape.name.value === wanted)
+  return Object.keys(found?.shape ?? {})
+}
 
 const strategyNames = strategyConfigSchema.options.map(({ shape }) => shape.name.value) as readonly StrategyName[]
 
@@ -21,8 +28,10 @@ export {
   type ProxylessGradientConfig,
   type ProxylessReinforceConfig,
   type Reward,
+  type SposConfig,
   type StrategyConfig,
   strategyConfigSchema,
+  strategyFields,
   type StrategyName,
   strategyNames,
 }

@@ -52,6 +52,15 @@ const configSchema = storedAs<SearchConfig>()(
         form: z.enum(['two', 'full']),
         ...alphaFields,
       }),
+      z.strictObject({
+        name: z.literal('spos'),
+        population: z.int(),
+        generations: z.int(),
+        parents: z.int(),
+        mutation: z.number(),
+        images: z.int(),
+        candidatesPerTask: z.int(),
+      }),
       z.strictObject({ name: z.literal('parsec'), samples: z.int(), ...importanceFields, ...alphaFields }),
       z.strictObject({
         name: z.literal('fp-nas'),

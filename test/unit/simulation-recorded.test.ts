@@ -75,7 +75,7 @@ function configOf(benchmark: RecordedBenchmark, strategy: Strategy, budget: numb
       dataset: { name: 'recorded' },
       latency: { targetMs: 1000, table: { name: 'macs' }, loss: { kind: 'none' } },
       seed,
-      strategy: { warmupSteps: 0, archEvery: 1, evaluateEvery: budget, ...strategy },
+      strategy: strategy.name === 'spos' ? strategy : { warmupSteps: 0, archEvery: 1, evaluateEvery: budget, ...strategy },
       training: { steps: budget },
       tasks: { weightSteps: 1, architectureSteps: 1 },
     } satisfies SearchConfigInput)
@@ -84,6 +84,7 @@ function configOf(benchmark: RecordedBenchmark, strategy: Strategy, budget: numb
 const strategies: readonly (readonly [string, Strategy])[] = [
   ['parsec', { name: 'parsec', samples: 16, temper: 256, learningRate: 0.1 }],
   ['fp-nas', { name: 'fp-nas', lambda: 1, temper: 256, learningRate: 0.1 }],
+  ['spos', { name: 'spos', candidatesPerTask: 1 }],
   ['proxyless-r', { name: 'proxyless-r', learningRate: 0.1, reward: { kind: 'accuracy' } }],
 ]
 

@@ -2,7 +2,7 @@
 
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
-import { distributionOf, resultMismatch, type StrategyName, type TaskOutcome, type TaskWork } from '../../protocol/index.ts'
+import { resultMismatch, type StrategyName, type TaskOutcome, type TaskWork } from '../../protocol/index.ts'
 import { type Assignment, findStrategy } from '../../strategies/index.ts'
 import { answerWork, makeContext, resultOutcome, type SearchOptions } from '../fixtures/searches.ts'
 
@@ -10,6 +10,11 @@ const cases: { readonly [Name in StrategyName]: SearchOptions } = {
   'proxyless-g': { steps: 20, strategy: { name: 'proxyless-g', warmupSteps: 4, archEvery: 2, evaluateEvery: 6 } },
   'proxyless-r': { steps: 20, strategy: { name: 'proxyless-r', warmupSteps: 4, archEvery: 2, evaluateEvery: 6, samples: 3, images: 64 } },
   parsec: { steps: 20, strategy: { name: 'parsec', warmupSteps: 4, archEvery: 2, evaluateEvery: 6, samples: 3, images: 64 } },
+  spos: {
+    steps: 20,
+    targetMs: 30,
+    strategy: { name: 'spos', population: 4, generations: 3, parents: 2, images: 64, candidatesPerTask: 3 },
+  },
   'fp-nas': { steps: 20, strategy: { name: 'fp-nas', warmupSteps: 4, archEvery: 2, evaluateEvery: 6, lambda: 2, images: 64 } },
 }
 /** More tasks than any of the searches above has. */
@@ -27,6 +32,12 @@ describe.each(Object.entries(cases))('%s', (name, options) => {
   const strategy = findStrategy(name as StrategyName)
   const context = makeContext(options)
   const answer = ({ work }: Assignment, taskId: number) => answerWork(work, context.space, taskId)
+
+  /** What a search has found, without what it is about to do. */
+  const found = (state: unknown) => {
+    const { view } = strategy.describe(state, context)
+    return view.kind === 'distribution' ? { alpha: view.alpha } : { candidates: view.candidates, derived: strategy.derive(state, context) }
+  }
 
   it('comes to its end, whatever order results come in, and can be stored between any two calls', () => {
     fc.assert(
@@ -58,16 +69,21 @@ describe.each(Object.entries(cases))('%s', (name, options) => {
           log.push(task)
           expect(strategy.derive(state, context)).toHaveLength(context.space.decisions.length)
         }
-        const { weightSteps, architectureSteps, probabilities } = distributionOf(strategy.describe(state, context))
-        expect(weightSteps).toEqual({ done: 20, total: 20 })
-        expect(architectureSteps.done).toBe(8)
-        for (const row of probabilities) expect(row.reduce((sum, p) => sum + p, 0)).toBeCloseTo(1, 12)
+        const { view, steps } = strategy.describe(state, context)
+        if (view.kind === 'distribution') {
+          expect(view.weightSteps).toEqual({ done: 20, total: 20 })
+          expect(view.architectureSteps.done).toBe(8)
+          for (const row of view.probabilities) expect(row.reduce((sum, p) => sum + p, 0)).toBeCloseTo(1, 12)
+        } else {
+          expect(steps.done).toBe(steps.total)
+          expect(view.candidates.length).toBeGreaterThan(0)
+        }
 
         // The log is enough to come to the same distribution, bit for bit.
         let replayed = strategy.init(context)
         for (const entry of throughJson(log))
           replayed = strategy.absorb(replayed, entry, resultOutcome(answer(entry, entry.taskId)), context).state
-        expect(distributionOf(strategy.describe(replayed, context)).alpha).toEqual(distributionOf(strategy.describe(state, context)).alpha)
+        expect(found(replayed)).toEqual(found(state))
       }),
       { numRuns: 20 },
     )
@@ -108,14 +124,20 @@ describe.each(Object.entries(cases))('%s', (name, options) => {
         }
         const lost = (count: (work: TaskWork) => number) =>
           log.reduce((sum, { task, outcome }) => sum + (outcome.kind === 'failure' ? count(task.work) : 0), 0)
-        const { weightSteps, architectureSteps } = distributionOf(strategy.describe(state, context))
+        const { view } = strategy.describe(state, context)
         // Everything was handed out, and what failed was not done: neither again, nor counted.
-        expect(weightSteps).toEqual({ done: 20 - lost((work) => (work.kind === 'trainWeights' ? work.paths.length : 0)), total: 20 })
-        expect(architectureSteps.done).toBe(8 - lost(architectureStepsOf))
+        if (view.kind === 'distribution') {
+          expect(view.weightSteps).toEqual({ done: 20 - lost((work) => (work.kind === 'trainWeights' ? work.paths.length : 0)), total: 20 })
+          expect(view.architectureSteps.done).toBe(8 - lost(architectureStepsOf))
+        } else {
+          const handedOut = log.reduce((sum, { task: { work } }) => sum + (work.kind === 'evaluatePaths' ? work.paths.length : 0), 0)
+          const failed = lost((work) => (work.kind === 'evaluatePaths' ? work.paths.length : 0))
+          expect(view.candidates).toHaveLength(Math.min(10, handedOut - failed))
+        }
 
         let replayed = strategy.init(context)
         for (const { task, outcome } of throughJson(log)) replayed = strategy.absorb(replayed, task, outcome, context).state
-        expect(distributionOf(strategy.describe(replayed, context)).alpha).toEqual(distributionOf(strategy.describe(state, context)).alpha)
+        expect(found(replayed)).toEqual(found(state))
       }),
       { numRuns: 40 },
     )

@@ -1,5 +1,12 @@
 import { describe, expect, it } from 'vitest'
-import { distributionOf, ProblemError, resultMismatch, type TaskResult, type TaskWork } from '../../protocol/index.ts'
+import {
+  distributionOf,
+  ProblemError,
+  resultMismatch,
+  type SearchConfigInput,
+  type TaskResult,
+  type TaskWork,
+} from '../../protocol/index.ts'
 import type { StrategyContext } from '../../strategies/index.ts'
 import { proxylessGradient } from '../../strategies/proxyless-gradient.ts'
 import { answerWork, makeContext, resultOutcome, type SearchOptions } from '../fixtures/searches.ts'
@@ -16,9 +23,10 @@ function firstWork<K extends TaskWork['kind']>(context: StrategyContext, kind: K
   throw new Error(`expected ${kind} to be proposed`)
 }
 
+type ProxylessGradientOptions = Partial<Extract<NonNullable<SearchConfigInput['strategy']>, { name: 'proxyless-g' }>>
 type GateResult = Extract<TaskResult, { kind: 'gateGradients' }>
 
-function gateCase(options: SearchOptions = {}) {
+function gateCase(options: Omit<SearchOptions, 'strategy'> & { strategy?: ProxylessGradientOptions } = {}) {
   const context = makeContext({
     blocks: 2,
     steps: 8,

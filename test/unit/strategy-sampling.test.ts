@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import type { TaskWork } from '../../protocol/index.ts'
+import type { SearchConfigInput, TaskWork } from '../../protocol/index.ts'
 import { softmax } from '../../strategies/distribution.ts'
 import { proxylessGradient } from '../../strategies/proxyless-gradient.ts'
 import { makeContext, type SearchOptions } from '../fixtures/searches.ts'
@@ -9,7 +9,10 @@ const P = softmax(ALPHA)
 const DRAWS = 40_000
 
 /** Work of one block with four operations and alpha as above; results never come, so alpha stays as it is. */
-function proposals(strategy: SearchOptions['strategy'], steps: number): TaskWork[] {
+function proposals(
+  strategy: Partial<Extract<NonNullable<SearchConfigInput['strategy']>, { name: 'proxyless-g' }>>,
+  steps: number,
+): TaskWork[] {
   const context = makeContext({
     blocks: 1,
     kernels: [3],

@@ -1,0 +1,90 @@
+// Training the weights of a supernet, as every strategy does that has one: steps on sampled paths, in rounds that let several agents
+// work side by side (rounds.ts).
+
+import * as z from 'zod'
+import type { ResultOf, WeightWork } from '../protocol/index.ts'
+import { createRandom, type RandomState, randomStateSchema } from '../search-space/index.ts'
+import { type Attendance, openRound, type Round, roundSchema, takeTurn, untakenPlaces, withoutEnded, workOf } from './rounds.ts'
+import type { Absorbed, Proposal, StrategyContext } from './strategy.ts'
+
+/** Fields of the state of such a strategy. */
+const weightPhaseShape = {
+  random: randomStateSchema,
+  /** Effective steps: what one agent alone would need for the same (rounds.ts). Those of a single agent are its mini-batches. */
+  weightStepsProposed: z.number().min(0),
+  weightStepsDone: z.number().min(0),
+  /** Mini-batches handed out; absent in states from before there were rounds, where it is `weightStepsProposed`. */
+  batchesProposed: z.int().min(0).optional(),
+  rounds: z.array(roundSchema).optional(),
+}
+type WeightPhase = {
+  readonly random: readonly number[]
+  readonly weightStepsProposed: number
+  readonly weightStepsDone: number
+  readonly batchesProposed?: number | undefined
+  readonly rounds?: readonly Round[] | undefined
+}
+
+/** How the paths of the next round are drawn, and the effective steps at which it has to end. */
+type PathPlan = {
+  /** [block][operation] */
+  readonly probabilities: readonly (readonly number[])[]
+  readonly uniform: boolean
+  readonly end: number
+}
+
+/** Weight steps for the one that asks; null where it has to wait, or where all have been handed out. */
+function proposeWeights<State extends WeightPhase>(
+  state: State,
+  context: StrategyContext,
+  attendance: Attendance,
+  plan: () => PathPlan,
+): Proposal<State> | null {
+  const { asker, members, outstanding, nextTaskId } = attendance
+  const { tasks, training } = context.config
+  const rounds = state.rounds ?? []
+  const from = state.weightStepsProposed
+  const turn = takeTurn(rounds, attendance, from >= training.steps)
+  if (turn.kind === 'wait') return null
+  const random = createRandom(state.random as RandomState)
+  const open = () =>
+    openRound(
+      {
+        ...plan(),
+        members: members.some(({ agentId }) => agentId === asker.agentId) ? members : [...members, asker],
+        weightSteps: tasks.weightSteps,
+        from,
+        firstBatch: state.batchesProposed ?? from,
+      },
+      random,
+    )
+  const opened = turn.kind === 'open' ? open() : null
+  const place = turn.kind === 'seat' ? turn : untakenPlaces(opened ? [opened] : []).find(({ seat }) => seat.agentId === asker.agentId)
+  if (!place) throw new Error(`no seat for agent ${asker.agentId} in the round that it opened`)
+  const { round, seat } = place
+  const work = workOf(round, seat, { weightSteps: tasks.weightSteps, momentum: training.momentum }, random)
+  const taken = { ...seat, agentId: asker.agentId, taskId: nextTaskId }
+  const seated: Round = { ...round, seats: round.seats.map((other) => (other === seat ? taken : other)) }
+  const all = opened ? [...rounds, seated] : rounds.map((other) => (other === round ? seated : other))
+  const batches = opened ? opened.seats.reduce((sum, { lanes, steps }) => sum + lanes * steps, 0) : 0
+  return {
+    kind: 'work',
+    work,
+    state: {
+      ...state,
+      random: random.state(),
+      weightStepsProposed: opened ? opened.from + opened.effective : from,
+      batchesProposed: (state.batchesProposed ?? from) + batches,
+      rounds: withoutEnded(all, [...outstanding, { taskId: nextTaskId, agentId: asker.agentId, overdue: false }]),
+    },
+  }
+}
+
+/** The result of weight steps: how many effective steps it was worth. */
+function absorbWeights<State extends WeightPhase>(state: State, work: WeightWork, result: ResultOf<'trainWeights'>): Absorbed<State> {
+  const { loss, correct, images } = result
+  const weightStepsDone = state.weightStepsDone + (work.schedule?.counts ?? work.paths.length)
+  return { kind: 'applied', series: 'training', metric: { loss, correct, images }, state: { ...state, weightStepsDone } }
+}
+
+export { absorbWeights, type PathPlan, proposeWeights, type WeightPhase, weightPhaseShape }
