@@ -1,6 +1,7 @@
 // A search's store in memory, for tests and simulations of the rules. Values are copied in and out, as storage does.
 
 import type { LogEntry } from '../../protocol/index.ts'
+import { rowsOver, type StrategyRows } from '../../strategies/index.ts'
 import type { SearchStore } from './store.ts'
 import type { AgentRecord, OutstandingTask, SearchSetup, SearchState } from './stored.ts'
 
@@ -10,15 +11,24 @@ type Content = {
   outstanding: Map<number, OutstandingTask>
   agents: Map<string, AgentRecord>
   log: LogEntry[]
+  /** JSON texts. */
+  rows: Map<string, string>
 }
 
 function createMemoryStore(): SearchStore {
-  let content: Content = { setup: null, state: null, outstanding: new Map(), agents: new Map(), log: [] }
+  let content: Content = { setup: null, state: null, outstanding: new Map(), agents: new Map(), log: [], rows: new Map() }
+  const rows = (): StrategyRows => rowsOver(content.rows)
   return {
     transaction(body) {
       // Values are never changed in place, so that keeping the containers is enough.
       const { setup, state, log } = content
-      const before = { setup, state, outstanding: new Map(content.outstanding), agents: new Map(content.agents) }
+      const before = {
+        setup,
+        state,
+        outstanding: new Map(content.outstanding),
+        agents: new Map(content.agents),
+        rows: new Map(content.rows),
+      }
       const logged = log.length
       try {
         return body()
@@ -55,6 +65,12 @@ function createMemoryStore(): SearchStore {
       content.log.push(structuredClone(entry))
     },
     readLog: (after, limit) => structuredClone(content.log.filter((entry) => entry.seq > after).slice(0, limit)),
+    rows: {
+      get: (key) => rows().get(key),
+      put: (key, value) => rows().put(key, value),
+      delete: (key) => rows().delete(key),
+      scan: (prefix, after, limit) => rows().scan(prefix, after, limit),
+    },
     readMetrics: (after, limit) =>
       content.log
         .flatMap((entry) => (entry.seq > after && entry.outcome === 'applied' ? [structuredClone(entry.metric)] : []))
