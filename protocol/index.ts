@@ -199,6 +199,7 @@ export {
   type EvaluationWork,
   type FailureReason,
   type GateChoice,
+  hasGradients,
   resultMismatch,
   type ResultOf,
   type Task,

@@ -78,7 +78,7 @@ function simulateSearch(options: SimulationOptions): SimulatedSearch {
   const { benchmark, config, agents = 1, budget = Number.POSITIVE_INFINITY, onStep } = options
   const space = createSpace(benchmark.space)
   const events = createEvents(START_MS)
-  const store = createMemoryStore()
+  const store = createMemoryStore({ copies: false })
   startSearch(() => store, createSetup('s000000000000', config, { ...macsTable(space), version: TABLE_VERSION }, START_MS))
   const search = openSearch(store) as OpenSearch
   const answer = createAnswers(options)

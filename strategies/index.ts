@@ -22,4 +22,5 @@ function findStrategy(name: StrategyName): Strategy<unknown> {
 export { candidateOf } from './candidates.ts'
 export { findStrategy }
 export type { Attendance, Member, Outstanding } from './rounds.ts'
+export { AFTER_ALL, draftOf, rowsOver, rowText, type StrategyRow, type StrategyRows } from './rows.ts'
 export type { Absorbed, Assignment, Description, Proposal, Strategy, StrategyContext } from './strategy.ts'

@@ -1,17 +1,23 @@
 // One interface for every search algorithm. A strategy is pure: its state is plain JSON, time and randomness are in its
-// arguments or its state, so a search is stored in one row and can be replayed from its result log.
+// arguments or its state, so a search can be stored between any two calls and replayed from its result log.
 
 import type * as z from 'zod'
 import type { SpaceLatency } from '../latency-lut/table/coverage.ts'
 import type { Space } from '../search-space/index.ts'
 import type { Attendance } from './rounds.ts'
+import type { StrategyRows } from './rows.ts'
 import type { Candidate, MetricSeries, Phase, SearchConfig, SearchView, TaskOutcome, TaskWork } from '../protocol/index.ts'
 
-/** What stays the same during a search. */
+/** What stays the same during a search, and the strategy's own rows. */
 type StrategyContext = {
   readonly space: Space
   readonly latency: SpaceLatency
   readonly config: SearchConfig
+  /**
+   * Stored together with the state: what `init` and `absorb` write is kept with the state that they answer, what `propose` writes only
+   * where it answers work. `derive` and `describe` read only.
+   */
+  readonly rows: StrategyRows
 }
 
 /** Work for an agent, and what the coordinator keeps beside it until its result is there. */

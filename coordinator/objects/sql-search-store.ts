@@ -5,6 +5,7 @@
 // that fails drops that copy. Stored JSON is parsed with its schema when it is read from disk, never on the hot path; what does
 // not fit it is ProblemError `unreadable`.
 
+import * as z from 'zod'
 import { type LogEntry, MAX_LOG_PAGE_BYTES, type Metric } from '../../protocol/index.ts'
 import {
   type AgentRecord,
@@ -19,6 +20,7 @@ import {
   storedLogEntrySchema,
   storedMetricSchema,
 } from '../../rules/search/index.ts'
+import { AFTER_ALL, rowText } from '../../strategies/index.ts'
 import { readStored } from '../../rules/stored/stored-form.ts'
 
 type Cache = {
@@ -29,6 +31,8 @@ type Cache = {
 }
 
 type JsonRow = { json: string }
+
+const readRow = (key: string, text: string): unknown => readStored(z.unknown(), text, `row ${key} of the strategy`)
 
 /** In an object whose tables are there (migrations/search.ts). */
 function createSqlSearchStore(storage: DurableObjectStorage): SearchStore {
@@ -112,6 +116,29 @@ function createSqlSearchStore(storage: DurableObjectStorage): SearchStore {
         entries.push(readStored(storedLogEntrySchema, json, `result ${seq} of the log`))
       }
       return entries
+    },
+    rows: {
+      get(key) {
+        const row = sql.exec<JsonRow>('SELECT json FROM strategy_rows WHERE key = ?', key).toArray()[0]
+        return row && readRow(key, row.json)
+      },
+      put(key, value) {
+        sql.exec('INSERT OR REPLACE INTO strategy_rows (key, json) VALUES (?, ?)', key, rowText(key, value))
+      },
+      delete(key) {
+        sql.exec('DELETE FROM strategy_rows WHERE key = ?', key)
+      },
+      scan: (prefix, after, limit) =>
+        sql
+          .exec<JsonRow & { key: string }>(
+            'SELECT key, json FROM strategy_rows WHERE key >= ? AND key < ? AND key > ? ORDER BY key LIMIT ?',
+            prefix,
+            prefix + AFTER_ALL,
+            after,
+            limit,
+          )
+          .toArray()
+          .map(({ key, json }) => ({ key, value: readRow(key, json) })),
     },
     readMetrics: (after, limit): Metric[] =>
       sql

@@ -2,6 +2,7 @@
 
 import type { SearchConfig, TaskWork } from '../../protocol/index.ts'
 import { batchIndices, type BatchRequest, type Dataset, type Shares, splitShares } from '../datasets/index.ts'
+import { type NumberedBatches, runnerOf } from './runners/index.ts'
 
 type TaskData = {
   readonly shares: Shares
@@ -14,34 +15,21 @@ type TaskData = {
 function createTaskData(dataset: Dataset, { seed, training }: SearchConfig): TaskData {
   const { batchSize, augmentation: settings } = training
   const shares = splitShares(dataset.train.count, seed, training.shares)
-  const batchesPerPath = (work: TaskWork) => {
-    if (work.kind !== 'evaluatePaths') return 1
-    return work.batches?.count ?? Math.max(1, Math.floor(Math.min(work.images ?? 0, shares.validation.length) / batchSize))
+  const batches: NumberedBatches = {
+    weights: (number) => ({
+      split: 'train',
+      indices: batchIndices(shares.weights, batchSize, number, `weights/${seed}`),
+      augmentation: { settings, seed: ['augmentation', seed, number] },
+    }),
+    architecture: (number) => ({ split: 'train', indices: batchIndices(shares.architecture, batchSize, number, `architecture/${seed}`) }),
+    validation: (number) => ({ split: 'train', indices: shares.validation.subarray(number * batchSize, (number + 1) * batchSize) }),
   }
-  const architectureBatch = (number: number): BatchRequest => {
-    return { split: 'train', indices: batchIndices(shares.architecture, batchSize, number, `architecture/${seed}`) }
-  }
+  const batchesPerPath = (work: TaskWork) =>
+    runnerOf(work).batchesPerNetwork(work, { batchSize, validationImages: shares.validation.length })
   return {
     shares,
     batchesPerPath,
-    request(work, step) {
-      switch (work.kind) {
-        case 'trainWeights': {
-          const number = work.firstStep + step
-          const indices = batchIndices(shares.weights, batchSize, number, `weights/${seed}`)
-          return { split: 'train', indices, augmentation: { settings, seed: ['augmentation', seed, number] } }
-        }
-        case 'gateGradients':
-          return architectureBatch(work.firstStep + step)
-        case 'evaluatePaths': {
-          const batch = step % batchesPerPath(work)
-          if (work.batches) return architectureBatch(work.batches.first + batch)
-          return { split: 'train', indices: shares.validation.subarray(batch * batchSize, (batch + 1) * batchSize) }
-        }
-        default:
-          return work satisfies never
-      }
-    },
+    request: (work, step) => runnerOf(work).request(work, step, batches, batchesPerPath(work)),
   }
 }
 

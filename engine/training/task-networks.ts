@@ -3,6 +3,7 @@
 import type { TaskWork } from '../../protocol/index.ts'
 import { type Choice, type LayerGraph, type Space, weightKeys } from '../../search-space/index.ts'
 import type { Uses } from './merge-lanes.ts'
+import { runnerOf } from './runners/index.ts'
 
 /** Graphs kept by path: late in a search the same few paths come again and again. */
 const MAX_GRAPHS = 256
@@ -30,8 +31,13 @@ function createTaskNetworks(space: Space): TaskNetworks {
   return {
     graphOf: (choices) => networkOf(choices).graph,
     keysOf(work) {
-      const choices: readonly (readonly Choice[])[] = work.kind === 'gateGradients' ? work.steps : work.paths
-      return [...new Set(choices.flatMap((choice) => networkOf(choice).keys))]
+      return [
+        ...new Set(
+          runnerOf(work)
+            .networks(work)
+            .flatMap((choice) => networkOf(choice).keys),
+        ),
+      ]
     },
     usesOf(networks) {
       const uses = new Map<string, number>()

@@ -1,14 +1,15 @@
-// The steps of tasks on this thread's device: train a path on a mini-batch, measure its gates, evaluate it.
+// The steps of tasks on this thread's device, each by the runner of its kind.
 
 import * as tf from '@tensorflow/tfjs-core'
 import type { SearchConfig, TaskWork } from '../../protocol/index.ts'
 import type { Space } from '../../search-space/index.ts'
 import type { Batch, BatchStream } from '../datasets/index.ts'
-import { cosineRate, evaluate, gateStep, type Sgd, trainStep, type Weights } from '../executor/index.ts'
+import type { Sgd, Weights } from '../executor/index.ts'
 import { type Accumulate, createMicroBatches } from './micro-batches.ts'
 import type { TaskData } from './task-data.ts'
 import type { TaskNetworks } from './task-networks.ts'
-import { choicesOf, placeInLane, type StepOutcome } from './task-plan.ts'
+import { runnerOf } from './runners/index.ts'
+import { choicesOf, type StepOutcome } from './task-plan.ts'
 
 type TaskSteps = {
   /** Does one step, on the next mini-batch of the stream. */
@@ -28,14 +29,8 @@ type StepsOptions = {
   readonly onNote: (line: string) => void
 }
 
-/** Effective steps of the search at a step: where the learning rate is. */
-function positionOf(work: Extract<TaskWork, { kind: 'trainWeights' }>, step: number): number {
-  if (!work.schedule) return work.firstStep + step
-  return work.schedule.from + placeInLane(work, step).localStep * work.schedule.perStep
-}
-
 function createTaskSteps({ space, config, data, networks, weights, optimiser, accumulate, onNote }: StepsOptions): TaskSteps {
-  const { batchSize, labelSmoothing, steps: totalSteps, learningRate } = config.training
+  const { training } = config
   const microBatches = createMicroBatches(accumulate, (parts, reason) =>
     onNote(`mini-batches are split into ${parts} from now on: ${reason}`),
   )
@@ -43,27 +38,19 @@ function createTaskSteps({ space, config, data, networks, weights, optimiser, ac
 
   const runOn = async (work: TaskWork, step: number, images: tf.Tensor4D, labels: Int32Array): Promise<StepOutcome> => {
     const choices = choicesOf(work, step, data.batchesPerPath(work))
-    const input = { graph: networks.graphOf(choices), weights, images, labels }
-    switch (work.kind) {
-      case 'trainWeights': {
-        const done = await microBatches.run(batchSize, (parts) => trainStep({ ...input, labelSmoothing, accumulate: parts }))
+    return runnerOf(work).run(work, step, {
+      step: { graph: networks.graphOf(choices), weights, images, labels },
+      choices,
+      decisions: space.decisions,
+      weights,
+      optimiser,
+      training,
+      async measured(runParts) {
+        const done = await microBatches.run(training.batchSize, runParts)
         peakBytes = Math.max(peakBytes, done.peakBytes)
-        optimiser.apply(weights, done.gradients, cosineRate(positionOf(work, step), totalSteps, learningRate))
-        return { loss: done.loss, correct: done.correct }
-      }
-      case 'gateGradients': {
-        const done = await microBatches.run(batchSize, (parts) => gateStep({ ...input, accumulate: parts }))
-        peakBytes = Math.max(peakBytes, done.peakBytes)
-        const byBlock = new Map(done.gateGradients.map((gradient) => [gradient.block, [...gradient.gradients]]))
-        return { loss: done.loss, correct: done.correct, gateGradients: choices.map((_, block) => byBlock.get(block) ?? null) }
-      }
-      case 'evaluatePaths': {
-        const { loss, correct } = await evaluate(input)
-        return { loss, correct }
-      }
-      default:
-        return work satisfies never
-    }
+        return done
+      },
+    })
   }
 
   return {

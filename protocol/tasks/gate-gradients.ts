@@ -36,7 +36,11 @@ const gateGradientsResultSchema = z.strictObject({
 })
 
 /** A block whose active operation is Zero has no gate gradients, nor has one without a choice. */
-function hasGradients(space: Pick<Space, 'decisions'>, block: number, choice: GateChoice): boolean {
+function hasGradients(
+  space: Pick<Space, 'decisions'>,
+  block: number,
+  choice: { readonly active: number; readonly inactive: readonly number[] },
+): boolean {
   return choice.inactive.length > 0 && space.decisions[block]?.options[choice.active]?.isZero === false
 }
 
@@ -66,4 +70,4 @@ function gateGradientsMismatch(
   return null
 }
 
-export { type GateChoice, gateGradientsMismatch, gateGradientsResultSchema, gateGradientsSchema, type GateWork }
+export { type GateChoice, gateGradientsMismatch, gateGradientsResultSchema, gateGradientsSchema, type GateWork, hasGradients }

@@ -7,7 +7,14 @@ import * as z from 'zod'
 import type { Space } from '../../search-space/index.ts'
 import { leaseIdSchema, taskIdSchema } from '../ids.ts'
 import { evaluatePathsMismatch, evaluatePathsResultSchema, evaluatePathsSchema, type EvaluationWork } from './evaluate-paths.ts'
-import { type GateChoice, gateGradientsMismatch, gateGradientsResultSchema, gateGradientsSchema, type GateWork } from './gate-gradients.ts'
+import {
+  type GateChoice,
+  gateGradientsMismatch,
+  gateGradientsResultSchema,
+  gateGradientsSchema,
+  type GateWork,
+  hasGradients,
+} from './gate-gradients.ts'
 import type { Mismatch } from './parts.ts'
 import { trainWeightsMismatch, trainWeightsResultSchema, trainWeightsSchema, type WeightWork } from './train-weights.ts'
 
@@ -82,6 +89,7 @@ export {
   failureReasonSchema,
   type GateChoice,
   type GateWork,
+  hasGradients,
   resultMismatch,
   type ResultOf,
   type Task,

@@ -5,7 +5,7 @@ import { fillMissing, type Refused } from '../../latency-lut/table/prediction.ts
 import type { LatencyTable } from '../../latency-lut/table/table.ts'
 import { createSpace, elementCount, resolveSpaceConfig, type Space, SpaceError } from '../../search-space/index.ts'
 import { MAX_SHARD_BYTES, MAX_SHARDS, invalidField, planShards, ProblemError, type SearchConfig } from '../../protocol/index.ts'
-import { findStrategy, type Strategy, type StrategyContext } from '../../strategies/index.ts'
+import { findStrategy, rowsOver, type Strategy, type StrategyContext, type StrategyRows } from '../../strategies/index.ts'
 import type { SearchStore } from './store.ts'
 import type { SearchSetup } from './stored.ts'
 
@@ -101,8 +101,8 @@ function createSetup(searchId: string, config: SearchConfig, table: LatencyTable
   }
 }
 
-function strategyContext(setup: SearchSetup): StrategyContext {
-  return { space: createSpace(setup.space), latency: setup.latency, config: setup.config }
+function strategyContext(setup: SearchSetup, rows: StrategyRows): StrategyContext {
+  return { space: createSpace(setup.space), latency: setup.latency, config: setup.config, rows }
 }
 
 /**
@@ -113,10 +113,12 @@ function strategyContext(setup: SearchSetup): StrategyContext {
  */
 function startSearch(openStore: () => SearchStore, setup: SearchSetup, given?: Strategy<unknown>): void {
   const { config } = setup
-  const strategy = (given ?? findStrategy(config.strategy.name)).init(strategyContext(setup))
+  const texts = new Map<string, string>()
+  const strategy = (given ?? findStrategy(config.strategy.name)).init(strategyContext(setup, rowsOver(texts)))
   const store = openStore()
   store.transaction(() => {
     store.writeSetup(setup)
+    for (const [key, text] of texts) store.rows.put(key, JSON.parse(text))
     store.writeState({
       strategy,
       intent: 'running',

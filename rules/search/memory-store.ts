@@ -1,6 +1,7 @@
 // A search's store in memory, for tests and simulations of the rules. Values are copied in and out, as storage does.
 
 import type { LogEntry } from '../../protocol/index.ts'
+import { rowsOver, type StrategyRows } from '../../strategies/index.ts'
 import type { SearchStore } from './store.ts'
 import type { AgentRecord, OutstandingTask, SearchSetup, SearchState } from './stored.ts'
 
@@ -10,15 +11,26 @@ type Content = {
   outstanding: Map<number, OutstandingTask>
   agents: Map<string, AgentRecord>
   log: LogEntry[]
+  /** JSON texts. */
+  rows: Map<string, string>
 }
 
-function createMemoryStore(): SearchStore {
-  let content: Content = { setup: null, state: null, outstanding: new Map(), agents: new Map(), log: [] }
+/** @param copies whether values are copied in and out: simulations, which change none, do without */
+function createMemoryStore({ copies = true } = {}): SearchStore {
+  const copy = <T>(value: T): T => (copies ? structuredClone(value) : value)
+  let content: Content = { setup: null, state: null, outstanding: new Map(), agents: new Map(), log: [], rows: new Map() }
+  const rows = (): StrategyRows => rowsOver(content.rows)
   return {
     transaction(body) {
       // Values are never changed in place, so that keeping the containers is enough.
       const { setup, state, log } = content
-      const before = { setup, state, outstanding: new Map(content.outstanding), agents: new Map(content.agents) }
+      const before = {
+        setup,
+        state,
+        outstanding: new Map(content.outstanding),
+        agents: new Map(content.agents),
+        rows: new Map(content.rows),
+      }
       const logged = log.length
       try {
         return body()
@@ -28,37 +40,41 @@ function createMemoryStore(): SearchStore {
         throw error
       }
     },
-    readSetup: () => structuredClone(content.setup),
+    readSetup: () => copy(content.setup),
     writeSetup(setup) {
-      content.setup = structuredClone(setup)
+      content.setup = copy(setup)
     },
     readState() {
       if (!content.state) throw new Error('the search has not been created')
-      return structuredClone(content.state)
+      return copy(content.state)
     },
     writeState(state) {
-      content.state = structuredClone(state)
+      content.state = copy(state)
     },
-    outstandingTasks: () => structuredClone([...content.outstanding.values()].toSorted((a, b) => a.taskId - b.taskId)),
+    outstandingTasks: () => copy([...content.outstanding.values()].toSorted((a, b) => a.taskId - b.taskId)),
     writeOutstanding(task) {
-      content.outstanding.set(task.taskId, structuredClone(task))
+      content.outstanding.set(task.taskId, copy(task))
     },
     removeOutstanding(taskId) {
       content.outstanding.delete(taskId)
     },
-    readAgent: (agentId) => structuredClone(content.agents.get(agentId) ?? null),
+    readAgent: (agentId) => copy(content.agents.get(agentId) ?? null),
     writeAgent(agent) {
-      content.agents.set(agent.agentId, structuredClone(agent))
+      content.agents.set(agent.agentId, copy(agent))
     },
-    agents: () => structuredClone([...content.agents.values()]),
+    agents: () => copy([...content.agents.values()]),
     appendLog(entry) {
-      content.log.push(structuredClone(entry))
+      content.log.push(copy(entry))
     },
-    readLog: (after, limit) => structuredClone(content.log.filter((entry) => entry.seq > after).slice(0, limit)),
+    readLog: (after, limit) => copy(content.log.filter((entry) => entry.seq > after).slice(0, limit)),
+    rows: {
+      get: (key) => rows().get(key),
+      put: (key, value) => rows().put(key, value),
+      delete: (key) => rows().delete(key),
+      scan: (prefix, after, limit) => rows().scan(prefix, after, limit),
+    },
     readMetrics: (after, limit) =>
-      content.log
-        .flatMap((entry) => (entry.seq > after && entry.outcome === 'applied' ? [structuredClone(entry.metric)] : []))
-        .slice(0, limit),
+      content.log.flatMap((entry) => (entry.seq > after && entry.outcome === 'applied' ? [copy(entry.metric)] : [])).slice(0, limit),
   }
 }
 

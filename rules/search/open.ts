@@ -26,7 +26,7 @@ function openSearch(store: SearchStore, given?: Strategy<unknown>): OpenSearch |
   const strategy = given ?? findStrategy(setup.config.strategy.name)
   const state = strategy.stateSchema.safeParse(store.readState().strategy)
   if (!state.success) throw unreadable('state, strategy', describeFirst(state.error))
-  return { store, setup, context: strategyContext(setup), strategy }
+  return { store, setup, context: strategyContext(setup, store.rows), strategy }
 }
 
 function phaseOf(search: OpenSearch, state: SearchState): Phase {

@@ -2,6 +2,7 @@
 // is outstanding, in the same transaction that ends the task. That is the whole of "exactly once".
 
 import { type MetricSeries, ProblemError, resultMismatch, type SubmitRequest, type SubmitResponse } from '../../protocol/index.ts'
+import { draftOf } from '../../strategies/index.ts'
 import type { Ended } from '../leased-work/leased-work.ts'
 import { knownAgent, withThroughput } from './agents.ts'
 import type { OpenSearch } from './open.ts'
@@ -28,7 +29,7 @@ function lastSeq({ done, stale, failed }: SearchState['counts']): number {
 
 /** Whether nothing is out any more, and nothing comes after. */
 function isLast({ store, strategy, context }: OpenSearch, strategyState: unknown): boolean {
-  return store.outstandingTasks().length === 0 && strategy.propose(strategyState, context).kind === 'done'
+  return store.outstandingTasks().length === 0 && strategy.propose(strategyState, { ...context, rows: draftOf(store.rows) }).kind === 'done'
 }
 
 /**

@@ -2,6 +2,7 @@
 // in a Durable Object) pass the same conformance suite.
 
 import type { LogEntry, Metric } from '../../protocol/index.ts'
+import type { StrategyRows } from '../../strategies/index.ts'
 import type { AgentRecord, OutstandingTask, SearchSetup, SearchState } from './stored.ts'
 
 type SearchStore = {
@@ -21,6 +22,8 @@ type SearchStore = {
   appendLog(entry: LogEntry): void
   /** Entries with seq above `after`, in order; at most `limit`, and fewer where they are large, but never none of some. */
   readLog(after: number, limit: number): readonly LogEntry[]
+  /** The strategy's own. */
+  readonly rows: StrategyRows
   /** Metrics of applied results with seq above `after`, at most `limit`, in order. */
   readMetrics(after: number, limit: number): readonly Metric[]
 }

@@ -18,6 +18,7 @@ import {
 } from '../../protocol/index.ts'
 import { expire, extended, findHeld, giveBack, type Held, type LeasedWork, newLease, nextExpiry } from '../leased-work/leased-work.ts'
 import { countRefusedPush, knownAgent } from './agents.ts'
+import { draftOf } from '../../strategies/index.ts'
 import { attendanceOf } from './attendance.ts'
 import type { OpenSearch } from './open.ts'
 import { giveUp } from './outcomes.ts'
@@ -96,11 +97,13 @@ function leaseTask(search: OpenSearch, agentId: string, leaseId: string, nowMs: 
 
     const taskId = state.counts.created + 1
     const attendance = attendanceOf(search, outstanding, agent, taskId, nowMs)
-    const proposal = strategy.propose(state.strategy, context, attendance)
+    const rows = draftOf(store.rows)
+    const proposal = strategy.propose(state.strategy, { ...context, rows }, attendance)
     if (proposal.kind === 'wait' && attendance.members.length > 1)
       return wait({ kind: 'wait', reason: 'round', retryAfterMs: ROUND_WAIT_MS })
     if (proposal.kind !== 'work') return wait({ kind: 'wait', reason: 'all-handed-out', retryAfterMs: WAIT_MS })
     if (!knows(agent, proposal.work)) refuse(proposal.work)
+    rows.keep()
     store.writeState({
       ...state,
       strategy: proposal.state,

@@ -88,7 +88,8 @@ const strategies: readonly (readonly [string, Strategy])[] = [
   ['proxyless-r', { name: 'proxyless-r', learningRate: 0.1, reward: { kind: 'accuracy' } }],
 ]
 
-describe.each(strategies)('%s with many seeds', (_, strategy) => {
+// All eight architectures of the toy are one generation of spos.
+describe.each(strategies.filter(([name]) => name !== 'spos'))('%s with many seeds', (_, strategy) => {
   it('says the same of the same seeds, and leaves a search when its budget is spent', async () => {
     const rows = Array.from({ length: 8 }, (__, i) => {
       const digits = i.toString(2).padStart(3, '0')

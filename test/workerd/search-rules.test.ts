@@ -7,7 +7,7 @@ import { searchCase } from '../fixtures/leased-cases.ts'
 import { describeLeasedWork } from '../fixtures/leased-work.ts'
 import { describeSearchRules } from '../fixtures/search-rules.ts'
 
-const TABLES = ['search', 'state', 'outstanding', 'agents', 'log']
+const TABLES = ['search', 'state', 'outstanding', 'agents', 'log', 'strategy_rows']
 
 type Stores = { create(): SearchStore; reopen(store: SearchStore): SearchStore }
 

@@ -54,6 +54,12 @@ const searchMigrations: readonly Migration[] = [
       })
     },
   },
+  {
+    title: 'a table for rows of the strategy; figures of a distribution may be left out of the log',
+    up(sql) {
+      sql.exec('CREATE TABLE IF NOT EXISTS strategy_rows (key TEXT PRIMARY KEY, json TEXT NOT NULL) WITHOUT ROWID')
+    },
+  },
 ]
 
 export { searchMigrations }
