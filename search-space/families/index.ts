@@ -13,6 +13,8 @@ import { planNetwork } from './plan-network.ts'
 type PlannedConfig = MbconvConfig | FixedNetwork
 type TaggedConfig = CellConfig
 type SpaceConfig = PlannedConfig | TaggedConfig
+/** Those that have something to choose: fixed networks have not. */
+type SearchedFamily = 'mbconv' | TaggedConfig['family']
 
 /** Families that are tagged, by their tag. */
 const taggedFamilies: { readonly [Tag in TaggedConfig['family']]: (config: Extract<TaggedConfig, { family: Tag }>) => Space } = {
@@ -51,6 +53,7 @@ export {
   presetNames,
   type PresetName,
   presets,
+  type SearchedFamily,
   type SpaceConfig,
   spaceOf,
 }

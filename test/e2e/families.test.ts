@@ -6,6 +6,7 @@ import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { latencyTableSchema } from '../../latency-lut/table/table.ts'
 import { distributionOf, type SearchConfigInput } from '../../protocol/index.ts'
+import type { SearchedFamily } from '../../search-space/families/index.ts'
 import { createSpace, parseArchitecture, type SpaceRef } from '../../search-space/index.ts'
 import {
   type Coordinator,
@@ -38,12 +39,11 @@ async function succeeds(script: string, args: readonly string[]): Promise<unknow
 const gatehouse = (...args: string[]) => succeeds('gatehouse/main.ts', [...args, '--json'])
 const latencyLut = (...args: string[]) => succeeds('latency-lut/profiler/cli/main.ts', [...args, '--json'])
 
-type Member = { readonly family: string; readonly space: SpaceRef; readonly strategy: SearchConfigInput['strategy'] }
+type Member = { readonly space: SpaceRef; readonly strategy: SearchConfigInput['strategy'] }
 
 const learning = { archEvery: 2, warmupSteps: 60, learningRate: 0.05, evaluateEvery: 100 }
-const members: readonly Member[] = [
-  {
-    family: 'mbconv',
+const members: { readonly [Family in SearchedFamily]: Member } = {
+  mbconv: {
     space: {
       preset: 'fashion-mini',
       name: 'families-mbconv',
@@ -56,14 +56,13 @@ const members: readonly Member[] = [
     },
     strategy: { name: 'proxyless-g', form: 'full', ...learning },
   },
-  {
-    family: 'cell',
+  cell: {
     space: { preset: 'cell-mini', name: 'families-cell', input: [8, 8, 1], classes: 4, width: 8 },
     strategy: { name: 'proxyless-g', form: 'full', ...learning },
   },
-]
+}
 
-describe.each(members)('the family $family', ({ family, space: ref, strategy }) => {
+describe.each(Object.entries(members))('the family %s', (family, { space: ref, strategy }) => {
   it('is measured, searched, derived, trained and exported', async () => {
     const space = createSpace(ref)
     const file = join(folder.path, `${family}.json`)
