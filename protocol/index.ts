@@ -197,6 +197,7 @@ export {
   type GateChoice,
   resultMismatch,
   type ResultOf,
+  type StepWork,
   type Task,
   type TaskKind,
   type TaskOutcome,
@@ -206,6 +207,7 @@ export {
   type TaskWork,
   taskWorkSchema,
   type Timing,
+  type TrialWork,
   type WeightWork,
 } from './tasks/index.ts'
 export {

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import { distributionOf, ProblemError, resultMismatch, type TaskResult, type TaskWork } from '../../protocol/index.ts'
+import { distributionOf, ProblemError, resultMismatch, type StepWork, type TaskResult, type TaskWork } from '../../protocol/index.ts'
 import type { StrategyContext } from '../../strategies/index.ts'
 import { proxylessGradient } from '../../strategies/proxyless-gradient.ts'
 import { answerWork, makeContext, resultOutcome, type SearchOptions } from '../fixtures/searches.ts'
@@ -30,7 +30,7 @@ function gateCase(options: SearchOptions = {}) {
   return { context, state, work, result: answerWork(work, context.space) as GateResult }
 }
 
-const ofKind = (kind: TaskWork['kind']): TaskResult => {
+const ofKind = (kind: StepWork['kind']): TaskResult => {
   const counts = { correct: 1, images: 2 }
   if (kind === 'trainWeights') return { kind, loss: 1, ...counts }
   if (kind === 'evaluatePaths') return { kind, paths: [{ crossEntropy: 1, ...counts }] }
