@@ -39,6 +39,8 @@ function answer(work: TaskWork): TaskResult {
       }
     case 'evaluatePaths':
       return { kind: 'evaluatePaths', paths: work.paths.map(() => ({ crossEntropy: 2, correct: 8, images: BATCH })) }
+    case 'trainArchitecture':
+      throw new Error('expected a task of a search on a supernet, got a trial')
     default:
       return work satisfies never
   }

@@ -15,15 +15,16 @@ const PROTOCOL = 1
 /** What coordinators of this version speak. 0: version 0.1.0, whose agents do not say what they know. */
 const spokenProtocols: readonly number[] = [0, PROTOCOL]
 
-/** Kinds of task with the version of their form; `trainArchitecture` is a training from scratch. */
+/** Kinds of task with the version of their form. */
 const taskKinds = {
   /** 2: lanes, schedule and round. */
   trainWeights: 2,
   gateGradients: 1,
   /** 2: batches. */
   evaluatePaths: 2,
-  trainArchitecture: 1,
-} as const satisfies Record<TaskKind | 'trainArchitecture', number>
+  /** 1: a training from scratch by itself; 2: also as a task of a search. */
+  trainArchitecture: 2,
+} as const satisfies Record<TaskKind, number>
 type KindName = keyof typeof taskKinds
 type KnownKinds = Readonly<Record<string, number>>
 
@@ -51,6 +52,7 @@ function knownKinds({ kinds }: { readonly kinds?: KnownKinds | undefined }): Kno
 /** Version of its kind that a piece of work needs. */
 function neededVersion(work: TaskWork): number {
   if (work.kind === 'evaluatePaths') return work.batches ? 2 : 1
+  if (work.kind === 'trainArchitecture') return 2
   if (work.kind !== 'trainWeights') return 1
   return (work.lanes ?? work.schedule ?? work.round) ? 2 : 1
 }

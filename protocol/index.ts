@@ -202,6 +202,7 @@ export {
   hasGradients,
   resultMismatch,
   type ResultOf,
+  type StepWork,
   type Task,
   type TaskKind,
   type TaskOutcome,
@@ -211,6 +212,7 @@ export {
   type TaskWork,
   taskWorkSchema,
   type Timing,
+  type TrialWork,
   type WeightWork,
 } from './tasks/index.ts'
 export {

@@ -5,6 +5,7 @@ import { PROTOCOL, type SearchConfig, taskKinds, type TaskResult, type TaskWork 
 import { createMemoryStore } from '../rules/search/memory-store.ts'
 import { createSetup, leaseTask, type OpenSearch, openSearch, registerAgent, startSearch, submitResult } from '../rules/search/index.ts'
 import { createRandom, createSpace, type Path, type Random, seedState } from '../search-space/index.ts'
+import type { Strategy } from '../strategies/index.ts'
 import { createEvents } from './events.ts'
 import { macsTable } from './macs-table.ts'
 import type { RecordedBenchmark } from './recorded-benchmark.ts'
@@ -13,7 +14,10 @@ const START_MS = 1_800_000_000_000
 const TABLE_VERSION = '0'.repeat(64)
 const FINGERPRINT = '0'.repeat(64)
 /** What a task takes on the clock, milliseconds; nothing but the order of events depends on it. */
-const TASK_MS = { trainWeights: 20, gateGradients: 50, evaluatePaths: 100 } as const satisfies Record<TaskWork['kind'], number>
+const TASK_MS = { trainWeights: 20, gateGradients: 50, evaluatePaths: 100, trainArchitecture: 1000 } as const satisfies Record<
+  TaskWork['kind'],
+  number
+>
 
 /** The benchmark has no training of an architecture that was asked for, or the strategy asks for what no record holds. */
 class SimulationError extends Error {
@@ -28,7 +32,7 @@ class SimulationError extends Error {
 
 type SimulatedSearch = {
   readonly search: OpenSearch
-  /** Architectures evaluated for the strategy, in the order in which their results came back. */
+  /** Architectures evaluated or trained for the strategy, in the order in which their results came back. */
   readonly evaluated: readonly Path[]
   /** The most probable architecture now. */
   derive(): number[]
@@ -38,6 +42,8 @@ type SimulationOptions = {
   readonly benchmark: RecordedBenchmark
   readonly config: SearchConfig
   readonly agents?: number
+  /** Where it is not the one that the settings name. */
+  readonly strategy?: Strategy<unknown>
   /** Evaluations after which the search is left; default: it goes on to its end. */
   readonly budget?: number
   /** Called after each architecture step, with everything that was evaluated so far. */
@@ -65,6 +71,11 @@ function createAnswers({ benchmark, config }: SimulationOptions) {
             return { crossEntropy: 1 - correct / images, correct, images }
           }),
         }
+      case 'trainArchitecture': {
+        const correct = correctOf(work.path)
+        const validation = { crossEntropy: 1 - correct / images, correct, images }
+        return { kind: 'trainArchitecture', end: 'finished', steps: work.recipe.steps ?? 0, seconds: 1, validation, curve: [] }
+      }
       case 'gateGradients':
         throw new SimulationError('not-recordable', 'gate gradients are of weights, and a recorded benchmark has none')
       default:
@@ -75,12 +86,12 @@ function createAnswers({ benchmark, config }: SimulationOptions) {
 
 /** Runs a search to its end. Throws SimulationError, and ProblemError where the configuration does not fit. */
 function simulateSearch(options: SimulationOptions): SimulatedSearch {
-  const { benchmark, config, agents = 1, budget = Number.POSITIVE_INFINITY, onStep } = options
+  const { benchmark, config, agents = 1, budget = Number.POSITIVE_INFINITY, strategy, onStep } = options
   const space = createSpace(benchmark.space)
   const events = createEvents(START_MS)
   const store = createMemoryStore({ copies: false })
-  startSearch(() => store, createSetup('s000000000000', config, { ...macsTable(space), version: TABLE_VERSION }, START_MS))
-  const search = openSearch(store) as OpenSearch
+  startSearch(() => store, createSetup('s000000000000', config, { ...macsTable(space), version: TABLE_VERSION }, START_MS), strategy)
+  const search = openSearch(store, strategy) as OpenSearch
   const answer = createAnswers(options)
   const evaluated: Path[] = []
   const derive = () => search.strategy.derive(store.readState().strategy, search.context)
@@ -99,6 +110,10 @@ function simulateSearch(options: SimulationOptions): SimulatedSearch {
     const trainMs = TASK_MS[given.kind]
     events.after(trainMs, () => {
       submitResult(search, { agentId, taskId, leaseId, result, timing: { trainMs, idleMs: 0 } }, events.nowMs())
+      if (given.kind === 'trainArchitecture') {
+        evaluated.push(given.path)
+        onStep?.(evaluated, derive)
+      }
       if (given.kind === 'evaluatePaths' && given.batches) {
         evaluated.push(...given.paths)
         onStep?.(evaluated, derive)

@@ -1,7 +1,7 @@
 // An agent on the virtual clock: trainer, exchange and tasks are those of worker-agent/, in the order of events of agent.ts, with
 // sleeps in place of the time that steps and requests take. Its numbers are real, its seconds are not.
 
-import type { Task, TaskResult } from '../../protocol/index.ts'
+import type { StepWork, Task, TaskResult, TaskWork } from '../../protocol/index.ts'
 import { exchangeTime, isPrefetchDue } from '../../worker-agent/agent/prefetch.ts'
 import { createSharedWork, localState } from '../../worker-agent/agent/shared-work.ts'
 import { type TaskTrainer, trainTask } from '../../worker-agent/agent/train-task.ts'
@@ -15,6 +15,12 @@ import type { VirtualClock } from './virtual-clock.ts'
 
 /** Steps of the other kinds, as multiples of a weight step on this space (bench:train-step); of an evaluation, each mini-batch. */
 const STEP_FACTORS = { trainWeights: 1, gateGradients: 2.2, evaluatePaths: 0.4 } as const
+
+/** These searches have one supernet and no trials. */
+function stepsOnly(work: TaskWork): StepWork {
+  if (work.kind === 'trainArchitecture') throw new Error('expected steps on the supernet, got a trial')
+  return work
+}
 
 type VirtualAgentOptions = {
   readonly name: string
@@ -110,11 +116,11 @@ async function runVirtualAgent(options: VirtualAgentOptions): Promise<VirtualAge
 
   const train = async (task: Task, pulled: Pulled): Promise<Finished> => {
     const startMs = clock.nowMs()
-    const ownStepMs = stepMs * STEP_FACTORS[task.work.kind]
+    const ownStepMs = stepMs * STEP_FACTORS[stepsOnly(task.work).kind]
     const onTheClock: TaskTrainer = {
       ...trainer,
       run: (work, betweenSteps) =>
-        trainer.run(work, async (stepsLeft) => {
+        trainer.run(stepsOnly(work), async (stepsLeft) => {
           await clock.interrupt(ownStepMs)
           await betweenSteps(stepsLeft)
         }),

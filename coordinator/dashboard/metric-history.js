@@ -9,7 +9,12 @@ const none = () => ({ x: [], y: [] })
 
 export function createHistory() {
   // Of metrics that version 0.1.0 stored.
-  const kinds = /** @type {const} */ ({ trainWeights: 'training', gateGradients: 'architecture', evaluatePaths: 'validation' })
+  const kinds = /** @type {const} */ ({
+    trainWeights: 'training',
+    gateGradients: 'architecture',
+    evaluatePaths: 'validation',
+    trainArchitecture: 'validation',
+  })
   const history = {
     /** Number of the last metric held; 0 before the first. */
     lastSeq: 0,

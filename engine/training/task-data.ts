@@ -1,15 +1,15 @@
 // Which images each step of a task looks at: a function of the data, the seed and the step's number alone.
 
-import type { SearchConfig, TaskWork } from '../../protocol/index.ts'
+import type { SearchConfig, StepWork } from '../../protocol/index.ts'
 import { batchIndices, type BatchRequest, type Dataset, type Shares, splitShares } from '../datasets/index.ts'
 import { type NumberedBatches, runnerOf } from './runners/index.ts'
 
 type TaskData = {
   readonly shares: Shares
   /** Mini-batches that each path of an evaluation is measured on; 1 for other work. */
-  batchesPerPath(work: TaskWork): number
+  batchesPerPath(work: StepWork): number
   /** The mini-batch of a step, numbered within its task. */
-  request(work: TaskWork, step: number): BatchRequest
+  request(work: StepWork, step: number): BatchRequest
 }
 
 function createTaskData(dataset: Dataset, { seed, training }: SearchConfig): TaskData {
@@ -24,7 +24,7 @@ function createTaskData(dataset: Dataset, { seed, training }: SearchConfig): Tas
     architecture: (number) => ({ split: 'train', indices: batchIndices(shares.architecture, batchSize, number, `architecture/${seed}`) }),
     validation: (number) => ({ split: 'train', indices: shares.validation.subarray(number * batchSize, (number + 1) * batchSize) }),
   }
-  const batchesPerPath = (work: TaskWork) =>
+  const batchesPerPath = (work: StepWork) =>
     runnerOf(work).batchesPerNetwork(work, { batchSize, validationImages: shares.validation.length })
   return {
     shares,

@@ -1,6 +1,6 @@
 // The networks of a task's steps, and the weights that they read.
 
-import type { TaskWork } from '../../protocol/index.ts'
+import type { StepWork } from '../../protocol/index.ts'
 import { type Choice, type LayerGraph, type Space, weightKeys } from '../../search-space/index.ts'
 import type { Uses } from './merge-lanes.ts'
 import { runnerOf } from './runners/index.ts'
@@ -11,7 +11,7 @@ const MAX_GRAPHS = 256
 type TaskNetworks = {
   graphOf(choices: readonly Choice[]): LayerGraph
   /** Keys of the weights that the work reads. */
-  keysOf(work: TaskWork): string[]
+  keysOf(work: StepWork): string[]
   /** How many of these networks read each weight. */
   usesOf(networks: readonly (readonly Choice[])[]): Uses
 }

@@ -1,23 +1,23 @@
 // The steps of a task: in which order they are done and which of them side by side, what runs at each of them, and what they give
 // together. What is different from kind to kind is in runners/.
 
-import type { TaskResult, TaskWork } from '../../protocol/index.ts'
+import type { TaskResult, StepWork } from '../../protocol/index.ts'
 import type { Choice } from '../../search-space/index.ts'
 import { runnerOf, type StepOutcome } from './runners/index.ts'
 import type { Wave } from './runners/waves.ts'
 
 /** @param batchesPerNetwork mini-batches of each path of an evaluation, 1 for other work (task-data.ts) */
-function planWaves(work: TaskWork, threads: number, batchesPerNetwork: number): Wave[] {
+function planWaves(work: StepWork, threads: number, batchesPerNetwork: number): Wave[] {
   return runnerOf(work).plan(work, threads, batchesPerNetwork)
 }
 
 /** What runs in each block at a step. */
-function choicesOf(work: TaskWork, step: number, batchesPerNetwork: number): readonly Choice[] {
+function choicesOf(work: StepWork, step: number, batchesPerNetwork: number): readonly Choice[] {
   return runnerOf(work).networks(work)[Math.floor(step / batchesPerNetwork)] as readonly Choice[]
 }
 
 /** The result of a task from what each of its steps gave. */
-function resultOf(work: TaskWork, outcomes: readonly StepOutcome[], batchSize: number, batchesPerNetwork: number): TaskResult {
+function resultOf(work: StepWork, outcomes: readonly StepOutcome[], batchSize: number, batchesPerNetwork: number): TaskResult {
   return runnerOf(work).result(work, outcomes, { batchSize, batchesPerNetwork })
 }
 

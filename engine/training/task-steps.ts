@@ -1,7 +1,7 @@
 // The steps of tasks on this thread's device, each by the runner of its kind.
 
 import * as tf from '@tensorflow/tfjs-core'
-import type { SearchConfig, TaskWork } from '../../protocol/index.ts'
+import type { SearchConfig, StepWork } from '../../protocol/index.ts'
 import type { Space } from '../../search-space/index.ts'
 import type { Batch, BatchStream } from '../datasets/index.ts'
 import type { Sgd, Weights } from '../executor/index.ts'
@@ -13,7 +13,7 @@ import { choicesOf, type StepOutcome } from './task-plan.ts'
 
 type TaskSteps = {
   /** Does one step, on the next mini-batch of the stream. */
-  run(work: TaskWork, step: number, stream: BatchStream): Promise<StepOutcome>
+  run(work: StepWork, step: number, stream: BatchStream): Promise<StepOutcome>
   /** Most bytes that one step's activations and gradients took since this was last asked; 0 if only evaluations were done. */
   takePeakBytes(): number
 }
@@ -36,7 +36,7 @@ function createTaskSteps({ space, config, data, networks, weights, optimiser, ac
   )
   let peakBytes = 0
 
-  const runOn = async (work: TaskWork, step: number, images: tf.Tensor4D, labels: Int32Array): Promise<StepOutcome> => {
+  const runOn = async (work: StepWork, step: number, images: tf.Tensor4D, labels: Int32Array): Promise<StepOutcome> => {
     const choices = choicesOf(work, step, data.batchesPerPath(work))
     return runnerOf(work).run(work, step, {
       step: { graph: networks.graphOf(choices), weights, images, labels },

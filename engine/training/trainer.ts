@@ -4,7 +4,7 @@
 // `createTrainer` does it in this thread, the lanes of a task one after the other. lanes/threads-trainer.ts does the same, to
 // the last bit, in threads.
 
-import type { ResultOf, SearchConfig, TaskWork } from '../../protocol/index.ts'
+import type { ResultOf, SearchConfig, StepWork } from '../../protocol/index.ts'
 import { COMMON_EXPONENT, OPERATION_EXPONENT } from '../../protocol/index.ts'
 import { elementCount, type Space, weightOwners } from '../../search-space/index.ts'
 import type { Backend } from '../backends/backends.ts'
@@ -17,7 +17,7 @@ import { createTaskNetworks } from './task-networks.ts'
 import { choicesOf, planWaves, resultOf, type StepOutcome, type Turn, type Wave } from './task-plan.ts'
 import { createTaskSteps } from './task-steps.ts'
 
-type Done<W extends TaskWork> = {
+type Done<W extends StepWork> = {
   readonly result: ResultOf<W['kind']>
   /**
    * Most bytes that activations and gradients took: those of one step or, in threads, the sum of one step's of each thread
@@ -32,14 +32,14 @@ type Trainer = {
   /** The optimiser's velocities, by the keys of their weights; zeros at first. Read and written between steps only. */
   readonly velocities: Pick<Weights, 'read' | 'write'>
   /** Keys of the weights that the work reads. */
-  keysOf(work: TaskWork): string[]
+  keysOf(work: StepWork): string[]
   /** Says what will be run next, so that its first batches are ready. Only the last one said is kept. */
-  prefetch(work: TaskWork): void
+  prefetch(work: StepWork): void
   /**
    * Does the work. `betweenSteps` runs before every step with the number of steps still to do; with lanes, before every
    * sub-round, and the number is that of each lane.
    */
-  run<W extends TaskWork>(work: W, betweenSteps: (stepsLeft: number) => Promise<void>): Promise<Done<W>>
+  run<W extends StepWork>(work: W, betweenSteps: (stepsLeft: number) => Promise<void>): Promise<Done<W>>
   /** Forgets the optimiser's velocities, after weights were found broken. */
   resetOptimiser(): void
   /** Files of the data that could not be decoded so far; another image of their class took the place of each. */
@@ -99,19 +99,19 @@ function createTrainer({
   const steps = createTaskSteps({ space, config, data, networks, weights, optimiser, accumulate, onNote })
   const exponentOf = mergeExponents(space)
 
-  const planOf = (work: TaskWork) => planWaves(work, 1, data.batchesPerPath(work))
+  const planOf = (work: StepWork) => planWaves(work, 1, data.batchesPerPath(work))
 
   /** The mini-batches of a task, in the order of its steps. */
-  function* requestsOf(work: TaskWork): Generator<BatchRequest> {
+  function* requestsOf(work: StepWork): Generator<BatchRequest> {
     for (const { turns } of planOf(work)) for (const turn of turns) for (const step of turn) yield data.request(work, step)
   }
 
-  let expected: { work: TaskWork; stream: BatchStream } | null = null
+  let expected: { work: StepWork; stream: BatchStream } | null = null
   const dropExpected = () => {
     void expected?.stream.return()
     expected = null
   }
-  const streamFor = (work: TaskWork): BatchStream => {
+  const streamFor = (work: StepWork): BatchStream => {
     if (expected?.work !== work) return source.batches(requestsOf(work))
     const { stream } = expected
     expected = null
@@ -130,7 +130,7 @@ function createTrainer({
   }
 
   /** Lets each lane train from the same weights, and merges what they have learnt. */
-  const runLanes = async (work: TaskWork, { turns }: Wave, runTurn: (turn: Turn) => Promise<void>) => {
+  const runLanes = async (work: StepWork, { turns }: Wave, runTurn: (turn: Turn) => Promise<void>) => {
     const uses = turns.map((turn) => networks.usesOf(turn.map((step) => choicesOf(work, step, 1))))
     const contested = [...learnersByKey(uses)].filter(([, learners]) => learners.length > 1)
     const starts = new Map<string, Awaited<ReturnType<typeof readBoth>>>()
@@ -155,7 +155,7 @@ function createTrainer({
     }
   }
 
-  const runOn = async (stream: BatchStream, work: TaskWork, betweenSteps: (stepsLeft: number) => Promise<void>) => {
+  const runOn = async (stream: BatchStream, work: StepWork, betweenSteps: (stepsLeft: number) => Promise<void>) => {
     const outcomes: StepOutcome[] = []
     const runTurn = async (turn: Turn) => {
       for (const step of turn) outcomes[step] = await steps.run(work, step, stream)

@@ -16,14 +16,23 @@ import {
   hasGradients,
 } from './gate-gradients.ts'
 import type { Mismatch } from './parts.ts'
+import { trainArchitectureMismatch, trainArchitectureResultSchema, trainArchitectureSchema } from './train-architecture.ts'
 import { trainWeightsMismatch, trainWeightsResultSchema, trainWeightsSchema, type WeightWork } from './train-weights.ts'
 
-const taskWorkSchema = z.discriminatedUnion('kind', [trainWeightsSchema, gateGradientsSchema, evaluatePathsSchema])
+const taskWorkSchema = z.discriminatedUnion('kind', [trainWeightsSchema, gateGradientsSchema, evaluatePathsSchema, trainArchitectureSchema])
 type TaskWork = z.infer<typeof taskWorkSchema>
 type TaskKind = TaskWork['kind']
 type WorkOf<K extends TaskKind> = Extract<TaskWork, { kind: K }>
+/** One architecture by itself; all other work is steps on the supernet. */
+type TrialWork = WorkOf<'trainArchitecture'>
+type StepWork = Exclude<TaskWork, TrialWork>
 
-const taskResultSchema = z.discriminatedUnion('kind', [trainWeightsResultSchema, gateGradientsResultSchema, evaluatePathsResultSchema])
+const taskResultSchema = z.discriminatedUnion('kind', [
+  trainWeightsResultSchema,
+  gateGradientsResultSchema,
+  evaluatePathsResultSchema,
+  trainArchitectureResultSchema,
+])
 type TaskResult = z.infer<typeof taskResultSchema>
 type ResultOf<K extends TaskKind> = Extract<TaskResult, { kind: K }>
 
@@ -42,6 +51,7 @@ const mismatches: { readonly [K in TaskKind]: (work: WorkOf<K>, result: ResultOf
     trainWeights: trainWeightsMismatch,
     gateGradients: gateGradientsMismatch,
     evaluatePaths: evaluatePathsMismatch,
+    trainArchitecture: trainArchitectureMismatch,
   }
 
 /** What of a result does not answer the work, or null. */
@@ -92,6 +102,7 @@ export {
   hasGradients,
   resultMismatch,
   type ResultOf,
+  type StepWork,
   type Task,
   type TaskKind,
   type TaskOutcome,
@@ -102,5 +113,6 @@ export {
   taskWorkSchema,
   type Timing,
   timingSchema,
+  type TrialWork,
   type WeightWork,
 }

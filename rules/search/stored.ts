@@ -3,6 +3,7 @@
 import * as z from 'zod'
 import type { LatencyTable } from '../../latency-lut/table/table.ts'
 import type { FailureReason, LogEntry, Metric, SearchConfig, TaskFailure, TaskResult, TaskWork } from '../../protocol/index.ts'
+import { storedRecipeSchema } from '../stored/recipe.ts'
 import { storedSpaceRefSchema, storedSpaceSchema } from '../stored/space.ts'
 import { storedAs } from '../stored/stored-form.ts'
 import { storedTableFields } from '../stored/table.ts'
@@ -186,6 +187,13 @@ const workSchema = storedAs<TaskWork>()(
       images: z.int().optional(),
       batches: z.strictObject({ first: z.int(), count: z.int() }).optional(),
     }),
+    z.strictObject({
+      kind: z.literal('trainArchitecture'),
+      path,
+      start: z.enum(['scratch', 'supernet']),
+      recipe: storedRecipeSchema,
+      seed: z.int(),
+    }),
   ]),
 )
 
@@ -247,6 +255,14 @@ const resultSchema = storedAs<TaskResult>()(
       steps: z.array(z.strictObject({ crossEntropy: z.number(), ...counts, gateGradients: z.array(z.array(z.number()).nullable()) })),
     }),
     z.strictObject({ kind: z.literal('evaluatePaths'), paths: z.array(z.strictObject({ crossEntropy: z.number(), ...counts })) }),
+    z.strictObject({
+      kind: z.literal('trainArchitecture'),
+      end: z.enum(['finished', 'stopped', 'diverged']),
+      steps: z.int(),
+      seconds: z.number(),
+      validation: z.strictObject({ crossEntropy: z.number(), ...counts }).nullable(),
+      curve: z.array(z.strictObject({ step: z.int(), loss: z.number(), accuracy: z.number().nullable() })),
+    }),
   ]),
 )
 
@@ -256,7 +272,7 @@ const storedMetricSchema = storedAs<Metric>()(
     seq: z.int(),
     atMs,
     taskId: z.int(),
-    kind: z.enum(['trainWeights', 'gateGradients', 'evaluatePaths']),
+    kind: z.enum(['trainWeights', 'gateGradients', 'evaluatePaths', 'trainArchitecture']),
     series: z.enum(['training', 'architecture', 'validation']).optional(),
     weightSteps: z.number(),
     loss: z.number(),

@@ -2,43 +2,14 @@
 
 import * as z from 'zod'
 import type { EpochReport, TrainingInput, TrainingProgress, TrainingResult, TrainingSpec, TrainingStatus } from '../../protocol/index.ts'
+import { storedRecipeSchema } from '../stored/recipe.ts'
 import { storedSpaceRefSchema, storedSpaceSchema } from '../stored/space.ts'
 import { storedAs } from '../stored/stored-form.ts'
 
 const count = z.int().min(0)
 const atMs = z.int()
-const fraction = z.number()
 const normalisation = z.strictObject({ mean: z.array(z.number()), std: z.array(z.number()) })
 const score = z.strictObject({ top1: z.number(), top5: z.number(), crossEntropy: z.number(), images: z.int() })
-
-const recipeSchema = storedAs<TrainingSpec['recipe']>()(
-  z.strictObject({
-    epochs: z.number().optional(),
-    steps: z.int().optional(),
-    batchSize: z.int(),
-    learningRate: z.number(),
-    warmupEpochs: z.number(),
-    momentum: z.number(),
-    weightDecay: z.number(),
-    labelSmoothing: z.number(),
-    dropout: z.number(),
-    averageDecay: z.number(),
-    augmentation: z.strictObject({
-      flip: z.boolean(),
-      shift: z.int(),
-      minArea: z.number(),
-      cutout: z.int(),
-      brightness: fraction,
-      contrast: fraction,
-      saturation: fraction,
-    }),
-    distillation: z.strictObject({ weight: z.number(), temperature: z.number() }),
-    validationShare: z.number(),
-    evaluateEvery: z.int(),
-    statisticsBatches: z.int(),
-    stopBelow: z.strictObject({ accuracy: z.number(), epoch: z.int() }).optional(),
-  }),
-)
 
 const specSchema = storedAs<TrainingSpec>()(
   z.strictObject({
@@ -46,7 +17,7 @@ const specSchema = storedAs<TrainingSpec>()(
     space: storedSpaceRefSchema,
     architecture: z.string(),
     dataset: z.strictObject({ name: z.string(), fingerprint: z.string().optional() }),
-    recipe: recipeSchema,
+    recipe: storedRecipeSchema,
     seed: z.int(),
     shareSeed: z.int().optional(),
     test: z.boolean(),

@@ -1,7 +1,7 @@
 import { Worker } from 'node:worker_threads'
 import { afterEach, describe, expect, test } from 'vitest'
 
-import { COMMON_EXPONENT, OPERATION_EXPONENT, searchConfigSchema, type TaskWork, type WeightWork } from '../../protocol/index.ts'
+import { COMMON_EXPONENT, OPERATION_EXPONENT, searchConfigSchema, type StepWork, type WeightWork } from '../../protocol/index.ts'
 import { createRandom, elementCount, randomPath, resolveSpaceConfig, seedState } from '../../search-space/index.ts'
 import { openBackend } from '../../engine/backends/backends.ts'
 import { openBatchSource } from '../../engine/datasets/index.ts'
@@ -65,18 +65,18 @@ const training = (firstStep: number, count: number, more: Partial<WeightWork> = 
   paths: paths(count),
   ...more,
 })
-const gates = (steps: number): TaskWork => ({
+const gates = (steps: number): StepWork => ({
   kind: 'gateGradients',
   firstStep: 3,
   alphaVersion: 0,
   steps: paths(steps).map((path) => path.map((active) => ({ active, inactive: [(active + 1) % 2] }))),
 })
-const evaluation = (count: number): TaskWork => ({ kind: 'evaluatePaths', paths: paths(count), images: 1000 })
+const evaluation = (count: number): StepWork => ({ kind: 'evaluatePaths', paths: paths(count), images: 1000 })
 
 const nothing = async () => undefined
 
 /** Runs all of it, and gives the results and the bits of all weights. */
-async function runAll(trainer: Trainer, works: readonly TaskWork[]) {
+async function runAll(trainer: Trainer, works: readonly StepWork[]) {
   const results = []
   for (const work of works) results.push((await trainer.run(work, nothing)).result)
   const weights: [string, number[]][] = []

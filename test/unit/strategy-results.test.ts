@@ -4,6 +4,7 @@ import {
   ProblemError,
   resultMismatch,
   type SearchConfigInput,
+  type StepWork,
   type TaskResult,
   type TaskWork,
 } from '../../protocol/index.ts'
@@ -38,7 +39,7 @@ function gateCase(options: Omit<SearchOptions, 'strategy'> & { strategy?: Proxyl
   return { context, state, work, result: answerWork(work, context.space) as GateResult }
 }
 
-const ofKind = (kind: TaskWork['kind']): TaskResult => {
+const ofKind = (kind: StepWork['kind']): TaskResult => {
   const counts = { correct: 1, images: 2 }
   if (kind === 'trainWeights') return { kind, loss: 1, ...counts }
   if (kind === 'evaluatePaths') return { kind, paths: [{ crossEntropy: 1, ...counts }] }

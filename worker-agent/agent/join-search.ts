@@ -8,6 +8,7 @@ import { type Dataset, describeBroken, openBatchSource } from '../../engine/data
 import type { Accumulate } from '../../engine/training/micro-batches.ts'
 import { createThreadsTrainer } from '../../engine/training/lanes/threads-trainer.ts'
 import { createTrainer, type Trainer } from '../../engine/training/trainer.ts'
+import { withTrials } from '../../engine/training/trials-trainer.ts'
 import { type AgentEvent, runAgent } from './agent.ts'
 import { describeAgent, noteVersion, watchConnection } from './connection.ts'
 import { startHeartbeatThread } from './heartbeats.ts'
@@ -75,7 +76,7 @@ async function openTrainer(options: JoinOptions, { config, space }: RegisterResp
 
 /** Throws CoordinatorError, TrainerError or LaneThreadError where the search cannot be joined, or is over for this agent. */
 async function joinSearch(options: JoinOptions): Promise<AgentSummary> {
-  const { coordinator, token, name, device, backend, threads, dataset, stop, onNote, onEvent } = options
+  const { coordinator, token, name, device, backend, threads, dataset, accumulate, stop, onNote, onEvent } = options
   const connection = watchConnection(stop, onNote)
   const client = createCoordinatorClient({ coordinator, token, signal: connection.signal, onRetry: connection.onRetry })
   await noteVersion(client, onNote)
@@ -83,7 +84,7 @@ async function joinSearch(options: JoinOptions): Promise<AgentSummary> {
   const { config, searchId, agentId } = registration
   const space = createSpace(registration.space)
   onNote(`search   ${searchId}: ${config.name}, space ${space.name}; agent ${agentId}`)
-  const trainer = await openTrainer(options, registration)
+  const trainer = withTrials(await openTrainer(options, registration), { backend, dataset, space, config, accumulate, threads, onNote })
   const plan = planShards(space, config.weights.shardBytes)
   const weights = localState(trainer)
   const exchange = createWeightExchange({ client, agent: registration, encoding: config.weights.encoding, plan, weights })

@@ -16,6 +16,7 @@ import {
 import { elementCount, type Space, weightOwners, type WeightSpec } from '../../search-space/index.ts'
 import type { Weights } from '../../engine/executor/index.ts'
 import type { Trainer } from '../../engine/training/trainer.ts'
+import type { AnyTrainer } from '../../engine/training/trials-trainer.ts'
 
 const FLOAT_BYTES = 4
 /** Of one tensor in the header of a message. */
@@ -54,7 +55,7 @@ function movingVelocities(space: Space, { shardOf }: Pick<ShardPlan, 'shardOf'>,
   return moving
 }
 
-function createSharedWork(space: Space, plan: Pick<ShardPlan, 'shardOf'>, trainer: Pick<Trainer, 'keysOf'>): SharedWork {
+function createSharedWork(space: Space, plan: Pick<ShardPlan, 'shardOf'>, trainer: Pick<AnyTrainer, 'keysOf'>): SharedWork {
   const owners = weightOwners(space)
   const moving = movingVelocities(space, plan, (key) => owners.has(key))
 

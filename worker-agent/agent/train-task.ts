@@ -3,7 +3,7 @@
 
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import type { Task, TaskResult, TaskWork } from '../../protocol/index.ts'
-import type { Trainer } from '../../engine/training/trainer.ts'
+import type { AnyTrainer } from '../../engine/training/trials-trainer.ts'
 import { createRefresh } from './refresh.ts'
 import type { SharedWork } from './shared-work.ts'
 import type { Differences, Pulled, WeightExchange } from './weight-exchange.ts'
@@ -12,7 +12,7 @@ import type { Differences, Pulled, WeightExchange } from './weight-exchange.ts'
 const MAX_FORCED_PULLS = 3
 
 /** What the loop needs of a trainer. */
-type TaskTrainer = Pick<Trainer, 'prefetch' | 'resetOptimiser'> & {
+type TaskTrainer = Pick<AnyTrainer, 'prefetch' | 'resetOptimiser'> & {
   run(work: TaskWork, betweenSteps: (stepsLeft: number) => Promise<void>): Promise<{ result: TaskResult; peakBytes: number }>
 }
 
@@ -54,6 +54,8 @@ function hasFiniteNumbers(result: TaskResult): boolean {
       return sound([result.loss])
     case 'evaluatePaths':
       return sound(result.paths.map((path) => path.crossEntropy))
+    case 'trainArchitecture':
+      return sound([result.validation?.crossEntropy ?? 0, ...result.curve.map(({ loss }) => loss)])
     case 'gateGradients':
       return result.steps.every(
         (step) => sound([step.crossEntropy]) && step.gateGradients.every((gradients) => gradients === null || sound(gradients)),

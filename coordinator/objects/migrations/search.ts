@@ -55,7 +55,7 @@ const searchMigrations: readonly Migration[] = [
     },
   },
   {
-    title: 'a table for rows of the strategy; figures of a distribution may be left out of the log',
+    title: 'a table for rows of the strategy; tasks may be trials, and figures of a distribution be left out of the log',
     up(sql) {
       sql.exec('CREATE TABLE IF NOT EXISTS strategy_rows (key TEXT PRIMARY KEY, json TEXT NOT NULL) WITHOUT ROWID')
     },

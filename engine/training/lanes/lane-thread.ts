@@ -5,7 +5,7 @@
 // data set and the master copies but references.
 
 import { parentPort, workerData } from 'node:worker_threads'
-import type { TaskWork } from '../../../protocol/index.ts'
+import type { StepWork } from '../../../protocol/index.ts'
 import { createSpace } from '../../../search-space/index.ts'
 import { openBackend } from '../../backends/backends.ts'
 import { type BatchRequest, type BatchStream, openBatchSource } from '../../datasets/index.ts'
@@ -33,9 +33,9 @@ async function createWorker({ backend: name, allowSoftwareAdapter, dataset, spac
   const optimiser = createSgd({ momentum, nesterov: true, weightDecay })
   const onNote = (line: string) => say({ kind: 'note', line })
   const taskSteps = createTaskSteps({ space, config, data, networks, weights, optimiser, accumulate, onNote })
-  const tasks = new Map<number, { readonly work: TaskWork; readonly stream: BatchStream }>()
+  const tasks = new Map<number, { readonly work: StepWork; readonly stream: BatchStream }>()
 
-  function* requestsOf(work: TaskWork, steps: readonly number[]): Generator<BatchRequest> {
+  function* requestsOf(work: StepWork, steps: readonly number[]): Generator<BatchRequest> {
     for (const step of steps) yield data.request(work, step)
   }
 

@@ -1,6 +1,6 @@
 // What passes between a trainer and its threads, besides weights.
 
-import type { SearchConfig, TaskWork } from '../../../protocol/index.ts'
+import type { SearchConfig, StepWork } from '../../../protocol/index.ts'
 import type { SpaceConfig } from '../../../search-space/index.ts'
 import type { BackendName } from '../../backends/backends.ts'
 import type { Dataset } from '../../datasets/index.ts'
@@ -40,7 +40,7 @@ type Exchange = {
 
 type ThreadRequest =
   /** Says that this thread will do these steps of a task, in this order. */
-  | { readonly kind: 'open'; readonly taskId: number; readonly work: TaskWork; readonly steps: readonly number[] }
+  | { readonly kind: 'open'; readonly taskId: number; readonly work: StepWork; readonly steps: readonly number[] }
   | { readonly kind: 'close'; readonly taskId: number }
   /** This thread's turns of a wave. Answered with `done`. */
   | {

@@ -13,7 +13,7 @@
 // Memory: the data, the master copies of weights and velocities, and for each lane once more those of the contested weights of
 // the largest wave so far; and what each thread holds (lane-thread.ts).
 
-import type { ResultOf, SearchConfig, TaskWork } from '../../../protocol/index.ts'
+import type { ResultOf, SearchConfig, StepWork } from '../../../protocol/index.ts'
 import { createSpace, elementCount, type SpaceConfig } from '../../../search-space/index.ts'
 import type { Backend } from '../../backends/backends.ts'
 import { type Dataset, shareDataset } from '../../datasets/index.ts'
@@ -43,7 +43,7 @@ type ThreadsTrainerOptions = {
   readonly onNote: (line: string) => void
 }
 
-type Expected = { readonly taskId: number; readonly work: TaskWork; readonly waves: readonly Wave[] }
+type Expected = { readonly taskId: number; readonly work: StepWork; readonly waves: readonly Wave[] }
 
 const NOTHING: Exchange = { contested: [], lanes: [] }
 
@@ -94,7 +94,7 @@ function createThreadsTrainer(options: ThreadsTrainerOptions): Trainer {
     await Promise.all(threads.map((thread) => thread?.end()))
   }
 
-  const expect = (work: TaskWork): Expected => {
+  const expect = (work: StepWork): Expected => {
     lastTaskId += 1
     const task = { taskId: lastTaskId, work, waves: planWaves(work, count, data.batchesPerPath(work)) }
     startThreads()
@@ -122,7 +122,7 @@ function createThreadsTrainer(options: ThreadsTrainerOptions): Trainer {
   }
 
   /** Which weights of a wave several lanes train, and the memory for what each learns. */
-  const exchangeOf = (work: TaskWork, { turns }: Wave): Exchange => {
+  const exchangeOf = (work: StepWork, { turns }: Wave): Exchange => {
     if (work.kind !== 'trainWeights' || turns.length === 1) return NOTHING
     const learners = learnersByKey(turns.map((turn) => networks.usesOf(turn.map((step) => choicesOf(work, step, 1)))))
     const contested: Contested[] = []

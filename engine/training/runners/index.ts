@@ -1,15 +1,16 @@
-// Who does which kind of task. A kind that is in protocol/tasks/ and not here does not compile.
+// Who does which kind of task. A kind that is in protocol/tasks/ and not here does not compile. Trials have no steps on the
+// supernet, and are done by train-architecture.ts (trials-trainer.ts).
 
-import type { TaskKind, TaskResult, TaskWork } from '../../../protocol/index.ts'
+import type { StepWork, TaskResult } from '../../../protocol/index.ts'
 import { evaluatePaths } from './evaluate-paths.ts'
 import { gateGradients } from './gate-gradients.ts'
 import type { AnyRunner, TaskRunner } from './runner.ts'
 import { trainWeights } from './train-weights.ts'
 
-const runners = { trainWeights, gateGradients, evaluatePaths } satisfies { readonly [K in TaskKind]: TaskRunner<K> }
+const runners = { trainWeights, gateGradients, evaluatePaths } satisfies { readonly [K in StepWork['kind']]: TaskRunner<K> }
 
 /** The runner of a piece of work. */
-function runnerOf(work: TaskWork): AnyRunner<TaskWork, TaskResult> {
+function runnerOf(work: StepWork): AnyRunner<StepWork, TaskResult> {
   return runners[work.kind]
 }
 

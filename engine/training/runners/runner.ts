@@ -4,7 +4,7 @@
 // A step is one mini-batch, numbered within its task: path of `paths`, gates of `steps`, or path · mini-batches + mini-batch of an
 // evaluation. Nothing that a task computes depends on the number of threads.
 
-import type { ResultOf, SearchConfig, TaskKind, TaskResult, TaskWork } from '../../../protocol/index.ts'
+import type { ResultOf, SearchConfig, StepWork, TaskResult } from '../../../protocol/index.ts'
 import type { Choice, Space } from '../../../search-space/index.ts'
 import type { BatchRequest } from '../../datasets/index.ts'
 import type { trainStep, Weights, Sgd } from '../../executor/index.ts'
@@ -42,7 +42,7 @@ type StepInput = {
 }
 
 // Methods, not fields: a runner of one kind is then one of any kind, and `runnerOf` finds that of a piece of work.
-type AnyRunner<Work extends TaskWork, Result extends TaskResult> = {
+type AnyRunner<Work extends StepWork, Result extends TaskResult> = {
   /** Networks that its steps run, one after the other. */
   networks(work: Work): readonly (readonly Choice[])[]
   /** Mini-batches that each of these networks sees. */
@@ -55,7 +55,7 @@ type AnyRunner<Work extends TaskWork, Result extends TaskResult> = {
   result(work: Work, outcomes: readonly StepOutcome[], sizes: { readonly batchSize: number; readonly batchesPerNetwork: number }): Result
 }
 
-type TaskRunner<K extends TaskKind> = AnyRunner<Extract<TaskWork, { kind: K }>, ResultOf<K>>
+type TaskRunner<K extends StepWork['kind']> = AnyRunner<Extract<StepWork, { kind: K }>, ResultOf<K>>
 
 /** Loss, hits and images of some steps together. */
 function sumUp(steps: readonly StepOutcome[], batchSize: number): { loss: number; correct: number; images: number } {

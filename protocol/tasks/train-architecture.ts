@@ -1,0 +1,56 @@
+import * as z from 'zod'
+import { MAX_REPORTS } from '../limits.ts'
+import { recipeSchema } from '../recipe.ts'
+import { counts, finite, type Mismatch, moreThanImages, notMoreThanImages, pathSchema, step } from './parts.ts'
+
+const trainArchitectureSchema = z
+  .strictObject({
+    kind: z.literal('trainArchitecture'),
+    path: pathSchema,
+    start: z
+      .enum(['scratch', 'supernet'])
+      .describe('weights to begin with: random ones of the seed, or those of the supernet, which stay as they are'),
+    recipe: recipeSchema,
+    seed: z.int().min(0).max(0xff_ff_ff_ff).describe('of weights, order and augmentation; the shares are those of the seed of the search'),
+  })
+  .meta({ id: 'TrainArchitecture', description: 'Train one architecture by a recipe of its own, and measure it on the validation share.' })
+
+const accuracy = z.number().min(0).max(1)
+
+const trainArchitectureResultSchema = z.strictObject({
+  kind: z.literal('trainArchitecture'),
+  end: z
+    .enum(['finished', 'stopped', 'diverged'])
+    .describe("stopped: by the recipe's stopBelow; diverged: the loss was no number any more, whoever trains it"),
+  steps: step.describe('mini-batches trained'),
+  seconds: z.number().min(0).max(1e12),
+  validation: z
+    .strictObject({ crossEntropy: finite.min(0), ...counts })
+    .refine(notMoreThanImages, moreThanImages)
+    .nullable()
+    .describe('at the end; null where it diverged'),
+  curve: z
+    .array(
+      z.strictObject({ step, loss: finite, accuracy: accuracy.nullable().describe('on the validation share, where that was looked at') }),
+    )
+    .max(MAX_REPORTS)
+    .describe('at the end of each epoch'),
+})
+
+function trainArchitectureMismatch(
+  { recipe }: z.infer<typeof trainArchitectureSchema>,
+  { end, steps, validation, curve }: z.infer<typeof trainArchitectureResultSchema>,
+): Mismatch | null {
+  if ((validation === null) !== (end === 'diverged')) {
+    return { path: 'result.validation', message: end === 'diverged' ? 'expected null, since it diverged' : 'expected what was measured' }
+  }
+  if (end === 'stopped' && !recipe.stopBelow) return { path: 'result.end', message: 'expected no stop: the recipe has no stopBelow' }
+  if (recipe.steps !== undefined && (steps > recipe.steps || (end === 'finished' && steps < recipe.steps))) {
+    return { path: 'result.steps', message: `expected ${recipe.steps}, got ${steps}` }
+  }
+  const unordered = curve.findIndex((point, i) => point.step <= (curve[i - 1]?.step ?? 0) || point.step > steps)
+  if (unordered === -1) return null
+  return { path: `result.curve[${unordered}].step`, message: `expected steps that grow, up to ${steps}` }
+}
+
+export { trainArchitectureMismatch, trainArchitectureResultSchema, trainArchitectureSchema }
