@@ -113,7 +113,8 @@ function createConfig(benchmark: RecordedBenchmark, strategy: StrategyName, budg
     archEvery: 1,
     evaluateEvery: budget,
     ...(strategy === 'proxyless-r' && { reward: { kind: 'accuracy' }, learningRate: 0.1 }),
-    ...(strategy === 'spos' && { candidatesPerTask: 1 }),
+    candidatesPerTask: 1,
+    trials: budget,
   }
   return (seed: number): SearchConfig => {
     const config: Record<string, unknown> = {

@@ -56,10 +56,10 @@ function cross(one: readonly number[], other: readonly number[], random: Random)
 }
 
 /** The first of what `make` gives that is within the bound and not yet known; null after MAX_TRIES. */
-function tryFor(bounded: Bounded, known: ReadonlySet<string>, make: () => number[]): number[] | null {
+function tryFor(bounded: Bounded, known: { has(path: readonly number[]): boolean }, make: () => number[]): number[] | null {
   for (let i = 0; i < MAX_TRIES; i++) {
     const path = make()
-    if (!known.has(path.join()) && isWithin(bounded, path)) return path
+    if (!known.has(path) && isWithin(bounded, path)) return path
   }
   return null
 }

@@ -1,8 +1,11 @@
 import type { StrategyName } from '../protocol/index.ts'
+import { agingEvolution } from './aging-evolution.ts'
 import { fpNas } from './fp-nas.ts'
+import { localSearch } from './local-search.ts'
 import { parsec } from './parsec.ts'
 import { proxylessGradient } from './proxyless-gradient.ts'
 import { proxylessReinforce } from './proxyless-reinforce.ts'
+import { randomTrials } from './random-trials.ts'
 import { spos } from './spos.ts'
 import type { Strategy } from './strategy.ts'
 
@@ -13,6 +16,9 @@ const strategies: { readonly [Name in StrategyName]: Strategy<unknown> } = {
   parsec,
   'fp-nas': fpNas,
   spos,
+  random: randomTrials,
+  'aging-evolution': agingEvolution,
+  'local-search': localSearch,
 }
 
 function findStrategy(name: StrategyName): Strategy<unknown> {

@@ -85,12 +85,13 @@ function ranked({ evaluated }: State): Evaluated[] {
 function nextGeneration(state: State, context: StrategyContext, random: Random): number[][] {
   const { population, parents, mutation } = settings(context)
   const bounded = boundedBy(context)
-  const known = new Set(state.evaluated.map((candidate) => candidate.path.join()))
+  const names = new Set(state.evaluated.map((candidate) => candidate.path.join()))
+  const known = { has: (candidate: readonly number[]) => names.has(candidate.join()) }
   const best = ranked(state).slice(0, parents)
   const made: number[][] = []
   const add = (found: number[] | null) => {
     if (!found) return
-    known.add(found.join())
+    names.add(found.join())
     made.push(found)
   }
   const parent = () => (best[random.integer(best.length)] as Evaluated).path

@@ -6,9 +6,26 @@ import { type ParsecConfig, parsecSchema } from './parsec.ts'
 import { type ProxylessGradientConfig, proxylessGradientSchema } from './proxyless-gradient.ts'
 import { type Baseline, type ProxylessReinforceConfig, proxylessReinforceSchema, type Reward } from './proxyless-reinforce.ts'
 import { type SposConfig, sposSchema } from './spos.ts'
+import {
+  type AgingEvolutionConfig,
+  agingEvolutionSchema,
+  type LocalSearchConfig,
+  localSearchSchema,
+  type RandomTrialsConfig,
+  randomTrialsSchema,
+} from './trials.ts'
 
 const strategyConfigSchema = z
-  .discriminatedUnion('name', [proxylessGradientSchema, proxylessReinforceSchema, parsecSchema, fpNasSchema, sposSchema])
+  .discriminatedUnion('name', [
+    proxylessGradientSchema,
+    proxylessReinforceSchema,
+    parsecSchema,
+    fpNasSchema,
+    sposSchema,
+    randomTrialsSchema,
+    agingEvolutionSchema,
+    localSearchSchema,
+  ])
   .meta({ id: 'StrategyConfig' })
 type StrategyConfig = z.infer<typeof strategyConfigSchema>
 type StrategyName = StrategyConfig['name']
@@ -22,7 +39,10 @@ function strategyFields(wanted: StrategyName): readonly string[] {
 const strategyNames = strategyConfigSchema.options.map(({ shape }) => shape.name.value) as readonly StrategyName[]
 
 export {
+  type AgingEvolutionConfig,
   type Baseline,
+  type LocalSearchConfig,
+  type RandomTrialsConfig,
   type FpNasConfig,
   type ParsecConfig,
   type ProxylessGradientConfig,

@@ -27,6 +27,9 @@ const alphaFields = {
   evaluateImages: z.int(),
 }
 
+/** Of strategies that train architectures one by one. */
+const trialFields = { trials: z.int(), recipe: storedRecipeSchema }
+
 /** Of strategies that weigh samples by their likelihood. */
 const importanceFields = { images: z.int(), temper: z.number().optional(), latencyWeight: z.number() }
 
@@ -53,6 +56,9 @@ const configSchema = storedAs<SearchConfig>()(
         form: z.enum(['two', 'full']),
         ...alphaFields,
       }),
+      z.strictObject({ name: z.literal('random'), ...trialFields }),
+      z.strictObject({ name: z.literal('aging-evolution'), ...trialFields, population: z.int(), sample: z.int() }),
+      z.strictObject({ name: z.literal('local-search'), ...trialFields, starts: z.int() }),
       z.strictObject({
         name: z.literal('spos'),
         population: z.int(),

@@ -2,7 +2,7 @@
 
 import { existsSync, readFileSync } from 'node:fs'
 import { describe, expect, it } from 'vitest'
-import { searchConfigSchema, type SearchConfigInput } from '../../protocol/index.ts'
+import { searchConfigSchema, type SearchConfigInput, strategyFields } from '../../protocol/index.ts'
 import type { SpaceRef } from '../../search-space/index.ts'
 import { createNasBenchMacro } from '../../simulation/nas-bench-macro.ts'
 import { createRanking, type RecordedBenchmark } from '../../simulation/recorded-benchmark.ts'
@@ -75,7 +75,9 @@ function configOf(benchmark: RecordedBenchmark, strategy: Strategy, budget: numb
       dataset: { name: 'recorded' },
       latency: { targetMs: 1000, table: { name: 'macs' }, loss: { kind: 'none' } },
       seed,
-      strategy: strategy.name === 'spos' ? strategy : { warmupSteps: 0, archEvery: 1, evaluateEvery: budget, ...strategy },
+      strategy: strategyFields(strategy.name).includes('archEvery')
+        ? ({ warmupSteps: 0, archEvery: 1, evaluateEvery: budget, ...strategy } as Strategy)
+        : strategy,
       training: { steps: budget },
       tasks: { weightSteps: 1, architectureSteps: 1 },
     } satisfies SearchConfigInput)

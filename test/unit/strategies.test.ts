@@ -10,6 +10,9 @@ const cases: { readonly [Name in StrategyName]: SearchOptions } = {
   'proxyless-g': { steps: 20, strategy: { name: 'proxyless-g', warmupSteps: 4, archEvery: 2, evaluateEvery: 6 } },
   'proxyless-r': { steps: 20, strategy: { name: 'proxyless-r', warmupSteps: 4, archEvery: 2, evaluateEvery: 6, samples: 3, images: 64 } },
   parsec: { steps: 20, strategy: { name: 'parsec', warmupSteps: 4, archEvery: 2, evaluateEvery: 6, samples: 3, images: 64 } },
+  random: { steps: 1, targetMs: 30, strategy: { name: 'random', trials: 8 } },
+  'aging-evolution': { steps: 1, targetMs: 30, strategy: { name: 'aging-evolution', trials: 12, population: 3, sample: 2 } },
+  'local-search': { steps: 1, targetMs: 30, strategy: { name: 'local-search', trials: 12, starts: 2 } },
   spos: {
     steps: 20,
     targetMs: 30,

@@ -1,0 +1,57 @@
+// Regularised evolution (Real et al. 2019, arXiv 1802.01548): the population is what was measured last; each new architecture is the best of
+// a random sample of it with one decision changed. With agents side by side it goes on as results come in.
+
+import * as z from 'zod'
+import type { AgingEvolutionConfig } from '../protocol/index.ts'
+import type { Random, Space } from '../search-space/index.ts'
+import { tryFor } from './evolution.ts'
+import type { Strategy, StrategyContext } from './strategy.ts'
+import { createTrialSearch, type Trial, trialSchema, trialShape } from './trial-search.ts'
+
+const stateSchema = z.strictObject({
+  ...trialShape,
+  /** Youngest last. */
+  population: z.array(trialSchema),
+})
+type State = z.infer<typeof stateSchema>
+
+function settings({ config }: StrategyContext): AgingEvolutionConfig {
+  const { strategy } = config
+  if (strategy.name !== 'aging-evolution') throw new Error(`expected the settings of aging-evolution, got those of ${strategy.name}`)
+  return strategy
+}
+
+/** One decision of several options as another of them. */
+function changeOne({ decisions }: Space, path: readonly number[], random: Random): number[] {
+  const open = decisions.flatMap(({ options }, decision) => (options.length > 1 ? [{ decision, count: options.length }] : []))
+  const chosen = open[random.integer(open.length)]
+  if (!chosen) return [...path]
+  const { decision, count } = chosen
+  return path.with(decision, ((path[decision] as number) + 1 + random.integer(count - 1)) % count)
+}
+
+/** The best of a sample without replacement; of equals the first. */
+function bestOfSample(population: readonly Trial[], size: number, random: Random): Trial | undefined {
+  const order = random.shuffle(population.map((_, index) => index)).slice(0, size)
+  return order
+    .map((index) => population[index] as Trial)
+    .reduce<Trial | undefined>((best, trial) => (best && best.score >= trial.score ? best : trial), undefined)
+}
+
+/** See strategy.ts and trial-search.ts. */
+const agingEvolution: Strategy<State> = createTrialSearch<State>({
+  stateSchema,
+  settings,
+  start: (base) => ({ ...base, population: [] }),
+  next(state, context, { bounded, known, random }) {
+    const { population, sample } = settings(context)
+    if (state.proposed < population || state.population.length === 0) return null
+    const path = tryFor(bounded, known, () => {
+      return changeOne(context.space, (bestOfSample(state.population, sample, random) as Trial).path, random)
+    })
+    return path && { path, state }
+  },
+  learn: (state, trial, context) => ({ ...state, population: [...state.population, trial].slice(-settings(context).population) }),
+})
+
+export { agingEvolution, changeOne }

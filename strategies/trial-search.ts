@@ -1,0 +1,142 @@
+// What strategies have in common that train architectures one by one and want the best of them soonest: a number of trials, one to a task,
+// on all agents side by side; the target latency as a hard bound; nothing trained twice. Which architecture is next, and what a
+// result changes about that, is each strategy's own.
+
+import * as z from 'zod'
+import { latencyBounds } from '../latency-lut/table/coverage.ts'
+import { invalidField, type Recipe, type ResultOf } from '../protocol/index.ts'
+import { createRandom, type Random, type RandomState, randomStateSchema, seedState } from '../search-space/index.ts'
+import { candidateOf } from './candidates.ts'
+import { type Bounded, fastestPath, randomWithin, tryFor } from './evolution.ts'
+import type { Strategy, StrategyContext } from './strategy.ts'
+
+/** Candidates that a status shows. */
+const SHOWN = 10
+/** Keys of rows have 200 characters at most. */
+const MAX_KEY_LENGTH = 180
+
+const pathSchema = z.array(z.int().min(0))
+const trialSchema = z.strictObject({ path: pathSchema, score: z.number() })
+type Trial = z.infer<typeof trialSchema>
+
+/** Fields of the state of every such strategy. */
+const trialShape = {
+  random: randomStateSchema,
+  proposed: z.int().min(0),
+  ended: z.int().min(0),
+  /** Trained and measured; the others failed. */
+  scored: z.int().min(0),
+  /** The best of them, best first. */
+  best: z.array(trialSchema),
+}
+type TrialState = {
+  readonly random: RandomState
+  readonly proposed: number
+  readonly ended: number
+  readonly scored: number
+  readonly best: Trial[]
+}
+
+type Known = { has(path: readonly number[]): boolean }
+
+/** What a strategy has to choose from: the bound, and what has been tried. */
+type Choosing = { readonly bounded: Bounded; readonly known: Known; readonly random: Random }
+
+/** What a strategy adds. */
+type TrialSearch<State extends TrialState> = {
+  readonly stateSchema: z.ZodType<State>
+  settings(context: StrategyContext): { readonly trials: number; readonly recipe: Recipe }
+  start(base: TrialState, context: StrategyContext): State
+  /** The next architecture, within the bound and not tried before; null where the strategy knows none: then it is a random one. */
+  next(state: State, context: StrategyContext, choosing: Choosing): { readonly path: readonly number[]; readonly state: State } | null
+  /** Takes in what became of one. */
+  learn(state: State, trial: Trial, context: StrategyContext, random: Random): State
+}
+
+/** FNV-1a, for paths that are too long to be a key by themselves. */
+function hashOf(text: string): string {
+  let hash = 0x81_1c_9d_c5
+  for (let i = 0; i < text.length; i++) hash = Math.imul(hash ^ text.charCodeAt(i), 0x01_00_01_93)
+  return (hash >>> 0).toString(16)
+}
+
+function knownKey(path: readonly number[]): string {
+  const text = path.join('.')
+  return `known/${text.length <= MAX_KEY_LENGTH ? text : `${text.slice(0, MAX_KEY_LENGTH - 20)} ${hashOf(text)} ${text.length}`}`
+}
+
+const trialKey = (number: number) => `trial/${String(number).padStart(6, '0')}`
+
+function boundedBy({ space, latency, config }: StrategyContext): Bounded {
+  return { space, latency, targetMs: config.latency.targetMs }
+}
+
+/** Throws ProblemError `invalid-request` where no architecture meets the target. */
+function checkTarget({ latency, config }: StrategyContext): void {
+  const { leastMs } = latencyBounds(latency)
+  if (leastMs <= config.latency.targetMs) return
+  throw invalidField(
+    'latency.targetMs',
+    `expected at least ${leastMs} ms, what the fastest architecture takes, got ${config.latency.targetMs}`,
+  )
+}
+
+function createTrialSearch<State extends TrialState>(search: TrialSearch<State>): Strategy<State> {
+  return {
+    stateSchema: search.stateSchema,
+    init(context) {
+      checkTarget(context)
+      return search.start({ random: seedState('strategy', context.config.seed), proposed: 0, ended: 0, scored: 0, best: [] }, context)
+    },
+    propose(state, context) {
+      const { trials, recipe } = search.settings(context)
+      if (state.proposed >= trials) return { kind: 'done' }
+      const { rows } = context
+      const random = createRandom(state.random)
+      const bounded = boundedBy(context)
+      const known: Known = { has: (path) => rows.get(knownKey(path)) !== undefined }
+      const chosen = search.next(state, context, { bounded, known, random })
+      const path = chosen?.path ?? tryFor(bounded, known, () => randomWithin(bounded, random) ?? fastestPath(bounded))
+      // A space may have fewer architectures within the bound than trials were asked for.
+      if (!path) return { kind: 'done' }
+      rows.put(knownKey(path), state.proposed)
+      const next = { ...(chosen?.state ?? state), random: random.state(), proposed: state.proposed + 1 }
+      return {
+        kind: 'work',
+        work: { kind: 'trainArchitecture', path: [...path], start: 'scratch', recipe, seed: context.config.seed },
+        private: { number: state.proposed },
+        state: next,
+      }
+    },
+    absorb(state, { work, private: kept }, outcome, context) {
+      const ended = { ...state, ended: state.ended + 1 }
+      if (outcome.kind === 'failure') return { kind: 'given-up', series: 'validation', state: ended }
+      const { path } = work as Extract<typeof work, { kind: 'trainArchitecture' }>
+      const { validation, seconds } = outcome.result as ResultOf<'trainArchitecture'>
+      // One that diverged has no accuracy to learn from.
+      if (!validation) return { kind: 'stale', series: 'validation', state: ended }
+      const { crossEntropy: loss, correct, images } = validation
+      const trial: Trial = { path: [...path], score: correct / images }
+      const { number } = z.strictObject({ number: z.int() }).parse(kept)
+      context.rows.put(trialKey(number), { ...trial, seconds })
+      // Of equals the one that came first stays in front.
+      const best = [...state.best, trial].toSorted((a, b) => b.score - a.score).slice(0, SHOWN)
+      const random = createRandom(state.random)
+      const learnt = search.learn({ ...ended, scored: state.scored + 1, best }, trial, context, random)
+      return { kind: 'applied', series: 'validation', metric: { loss, correct, images }, state: { ...learnt, random: random.state() } }
+    },
+    derive: (state, context) => [...(state.best[0]?.path ?? fastestPath(boundedBy(context)))],
+    describe(state, context) {
+      const { trials } = search.settings(context)
+      const candidates = state.best.map(({ path, score }) => candidateOf(context, path, { score }))
+      return {
+        phase: state.proposed === 0 ? 'waiting' : 'searching',
+        steps: { done: state.ended, total: trials, unit: 'trainings' },
+        best: candidates,
+        view: { kind: 'ranking', score: 'accuracy', scored: state.scored, candidates },
+      }
+    },
+  }
+}
+
+export { type Choosing, createTrialSearch, type Trial, trialSchema, trialShape, type TrialState }
