@@ -39,6 +39,9 @@ type CurvePoint = {
   readonly test: number | null
   readonly testQ1: number | null
   readonly testQ3: number | null
+  /** Means over the seeds, of the same. */
+  readonly validMean: number
+  readonly testMean: number | null
   /** Of what the search would derive, among all that have a record; the best has rank 1. */
   readonly medianRank: number
 }
@@ -127,6 +130,8 @@ async function simulateSeeds(options: SeedsOptions): Promise<Simulated> {
       test: hasTests ? median(tests) : null,
       testQ1: hasTests ? quantile(tests, 0.25) : null,
       testQ3: hasTests ? quantile(tests, 0.75) : null,
+      validMean: mean(at.map(({ valid }) => valid)),
+      testMean: hasTests ? mean(tests) : null,
       medianRank: median(at.map(({ rank }) => rank)),
     }
   })

@@ -125,12 +125,12 @@ function evolve(state: State, context: StrategyContext): Proposal<State> {
   return {
     kind: 'work',
     work: { kind: 'evaluatePaths', paths, batches: { first: 0, count: batchesOf(context) } },
-    private: { from: state.proposed },
+    private: { from: state.proposed, generation },
     state: { ...state, ...next },
   }
 }
 
-const privateSchema = z.strictObject({ from: count })
+const privateSchema = z.strictObject({ from: count, generation: count })
 
 /** See strategy.ts. */
 const spos: Strategy<State> = {
@@ -169,7 +169,7 @@ const spos: Strategy<State> = {
       if (outcome.kind === 'failure') return { kind: 'given-up', series: 'training', state }
       return absorbWeights(state, work, outcome.result as ResultOf<'trainWeights'>)
     }
-    const { from } = privateSchema.parse(kept)
+    const { from, generation } = privateSchema.parse(kept)
     const { paths } = work as Extract<typeof work, { kind: 'evaluatePaths' }>
     const answers = outcome.kind === 'failure' ? [] : (outcome.result as ResultOf<'evaluatePaths'>).paths
     const own = paths.map((candidate, i): Evaluated => {
@@ -177,17 +177,23 @@ const spos: Strategy<State> = {
       return { index: from + i, path: candidate, score: answer ? answer.correct / answer.images : null }
     })
     const evaluated = [...state.evaluated, ...own].toSorted((a, b) => a.index - b.index)
-    if (outcome.kind === 'failure') return { kind: 'given-up', series: 'validation', state: { ...state, evaluated } }
+    if (outcome.kind === 'failure')
+      return { kind: 'given-up', series: 'validation', state: { ...state, evaluated, generation: Math.max(state.generation, generation) } }
     const sum = (field: 'correct' | 'images') => answers.reduce((total, answer) => total + answer[field], 0)
     const loss = answers.reduce((total, { crossEntropy }) => total + crossEntropy / answers.length, 0)
     const metric = { loss, correct: sum('correct'), images: sum('images') }
-    return { kind: 'applied', series: 'validation', metric, state: { ...state, evaluated } }
+    return {
+      kind: 'applied',
+      series: 'validation',
+      metric,
+      state: { ...state, evaluated, generation: Math.max(state.generation, generation) },
+    }
   },
   derive: (state, context) => ranked(state)[0]?.path ?? fastestPath(boundedBy(context)),
   describe(state, context): Description {
     const { steps } = context.config.training
     const { population, generations } = settings(context)
-    const isTraining = state.weightStepsDone < steps
+    const isTraining = state.evaluated.length === 0
     const candidates = ranked(state)
       .slice(0, SHOWN)
       .map(({ path: found, score }) => candidateOf(context, found, { score }))

@@ -24,6 +24,8 @@ const trialShape = {
   random: randomStateSchema,
   proposed: z.int().min(0),
   ended: z.int().min(0),
+  /** Proposed, and not back yet. */
+  inFlight: z.array(pathSchema),
   /** Trained and measured; the others failed. */
   scored: z.int().min(0),
   /** The best of them, best first. */
@@ -33,6 +35,7 @@ type TrialState = {
   readonly random: RandomState
   readonly proposed: number
   readonly ended: number
+  readonly inFlight: number[][]
   readonly scored: number
   readonly best: Trial[]
 }
@@ -86,7 +89,10 @@ function createTrialSearch<State extends TrialState>(search: TrialSearch<State>)
     stateSchema: search.stateSchema,
     init(context) {
       checkTarget(context)
-      return search.start({ random: seedState('strategy', context.config.seed), proposed: 0, ended: 0, scored: 0, best: [] }, context)
+      return search.start(
+        { random: seedState('strategy', context.config.seed), proposed: 0, ended: 0, inFlight: [], scored: 0, best: [] },
+        context,
+      )
     },
     propose(state, context) {
       const { trials, recipe } = search.settings(context)
@@ -94,13 +100,18 @@ function createTrialSearch<State extends TrialState>(search: TrialSearch<State>)
       const { rows } = context
       const random = createRandom(state.random)
       const bounded = boundedBy(context)
-      const known: Known = { has: (path) => rows.get(knownKey(path)) !== undefined }
+      const inFlight = new Set(state.inFlight.map((path) => path.join()))
+      const known: Known = { has: (path) => inFlight.has(path.join()) || rows.get(knownKey(path)) !== undefined }
       const chosen = search.next(state, context, { bounded, known, random })
       const path = chosen?.path ?? tryFor(bounded, known, () => randomWithin(bounded, random) ?? fastestPath(bounded))
       // A space may have fewer architectures within the bound than trials were asked for.
       if (!path) return { kind: 'done' }
-      rows.put(knownKey(path), state.proposed)
-      const next = { ...(chosen?.state ?? state), random: random.state(), proposed: state.proposed + 1 }
+      const next = {
+        ...(chosen?.state ?? state),
+        random: random.state(),
+        proposed: state.proposed + 1,
+        inFlight: [...state.inFlight, [...path]],
+      }
       return {
         kind: 'work',
         work: { kind: 'trainArchitecture', path: [...path], start: 'scratch', recipe, seed: context.config.seed },
@@ -109,15 +120,16 @@ function createTrialSearch<State extends TrialState>(search: TrialSearch<State>)
       }
     },
     absorb(state, { work, private: kept }, outcome, context) {
-      const ended = { ...state, ended: state.ended + 1 }
-      if (outcome.kind === 'failure') return { kind: 'given-up', series: 'validation', state: ended }
       const { path } = work as Extract<typeof work, { kind: 'trainArchitecture' }>
+      const ended = { ...state, ended: state.ended + 1, inFlight: state.inFlight.filter((other) => other.join() !== path.join()) }
+      const { number } = z.strictObject({ number: z.int() }).parse(kept)
+      context.rows.put(knownKey(path), number)
+      if (outcome.kind === 'failure') return { kind: 'given-up', series: 'validation', state: ended }
       const { validation, seconds } = outcome.result as ResultOf<'trainArchitecture'>
       // One that diverged has no accuracy to learn from.
       if (!validation) return { kind: 'stale', series: 'validation', state: ended }
       const { crossEntropy: loss, correct, images } = validation
       const trial: Trial = { path: [...path], score: correct / images }
-      const { number } = z.strictObject({ number: z.int() }).parse(kept)
       context.rows.put(trialKey(number), { ...trial, seconds })
       // Of equals the one that came first stays in front.
       const best = [...state.best, trial].toSorted((a, b) => b.score - a.score).slice(0, SHOWN)
@@ -130,7 +142,7 @@ function createTrialSearch<State extends TrialState>(search: TrialSearch<State>)
       const { trials } = search.settings(context)
       const candidates = state.best.map(({ path, score }) => candidateOf(context, path, { score }))
       return {
-        phase: state.proposed === 0 ? 'waiting' : 'searching',
+        phase: state.ended === 0 ? 'waiting' : 'searching',
         steps: { done: state.ended, total: trials, unit: 'trainings' },
         best: candidates,
         view: { kind: 'ranking', score: 'accuracy', scored: state.scored, candidates },

@@ -1,6 +1,6 @@
 import * as z from 'zod'
 import { adam, evaluation, learningRate, start, warmupSteps } from './alpha.ts'
-import { importanceFields } from './parsec.ts'
+import { importanceFields } from './importance.ts'
 
 const fpNasSchema = z
   .strictObject({

@@ -1,19 +1,14 @@
 // Settings of every strategy, one file each; `name` tells them apart.
 
 import * as z from 'zod'
+import { type AgingEvolutionConfig, agingEvolutionSchema } from './aging-evolution.ts'
 import { type FpNasConfig, fpNasSchema } from './fp-nas.ts'
+import { type LocalSearchConfig, localSearchSchema } from './local-search.ts'
 import { type ParsecConfig, parsecSchema } from './parsec.ts'
 import { type ProxylessGradientConfig, proxylessGradientSchema } from './proxyless-gradient.ts'
 import { type Baseline, type ProxylessReinforceConfig, proxylessReinforceSchema, type Reward } from './proxyless-reinforce.ts'
+import { type RandomTrialsConfig, randomTrialsSchema } from './random-trials.ts'
 import { type SposConfig, sposSchema } from './spos.ts'
-import {
-  type AgingEvolutionConfig,
-  agingEvolutionSchema,
-  type LocalSearchConfig,
-  localSearchSchema,
-  type RandomTrialsConfig,
-  randomTrialsSchema,
-} from './trials.ts'
 
 const strategyConfigSchema = z
   .discriminatedUnion('name', [

@@ -1,26 +1,6 @@
 import * as z from 'zod'
 import { adam, evaluation, learningRate, start, warmupSteps } from './alpha.ts'
-
-/** Of strategies that weigh sampled architectures by their likelihood. */
-const importanceFields = {
-  images: z
-    .int()
-    .min(1)
-    .default(256)
-    .describe('images of the architecture share that each of them is evaluated on, the same for all; rounded to whole mini-batches'),
-  temper: z
-    .number()
-    .positive()
-    .optional()
-    .describe('factor of the mean cross-entropy in the exponent of a weight; default: images, which makes it the likelihood itself'),
-  latencyWeight: z
-    .number()
-    .min(0)
-    .max(100)
-    .default(0.3)
-    .describe('how much latency beyond the target weighs against the likelihood; takes the place of latency.loss'),
-  maxStaleness: z.int().min(0).default(4).describe('samples drawn more alpha versions ago than this are dropped and counted'),
-}
+import { importanceFields } from './importance.ts'
 
 const parsecSchema = z
   .strictObject({
@@ -37,4 +17,4 @@ const parsecSchema = z
   .meta({ id: 'Parsec', description: 'PARSEC: importance-weighted samples of a distribution over architectures.' })
 type ParsecConfig = z.infer<typeof parsecSchema>
 
-export { importanceFields, type ParsecConfig, parsecSchema }
+export { type ParsecConfig, parsecSchema }

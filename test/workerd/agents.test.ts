@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest'
-import { distributionOf, taskSchema } from '../../protocol/index.ts'
+import * as z from 'zod'
+import { distributionOf, logEntrySchema, taskSchema } from '../../protocol/index.ts'
 import { makeRegistration } from '../fixtures/searches.ts'
 import {
   call,
@@ -31,6 +32,35 @@ describe('an agent', () => {
     expect(await post('heartbeat', ref)).toEqual({ kind: 'lost' })
     expect(await post('release', ref)).toEqual({ kind: 'lost' })
     expect((await leaseTask(search, agentId)).taskId).toBe(1)
+  })
+
+  it('that cannot do a task says why; after five times the task is given up, and status, log and results say so', async () => {
+    const search = await createTestSearch()
+    const agentId = await registerTestAgent(search)
+    const release = (json: object) => call('POST', `${search.path}/release`, { token: search.agentToken, json })
+    let task = await leaseTask(search, agentId)
+    const refOf = () => ({ agentId, taskId: task.taskId, leaseId: task.leaseId })
+    await expectProblem(release({ ...refOf(), reason: 'bored' }), 400, 'invalid-request')
+    await expectProblem(release({ ...refOf(), reason: 'failed', message: 'x'.repeat(301) }), 400, 'invalid-request')
+    for (let attempt = 1; attempt <= 5; attempt++) {
+      expect(task.taskId).toBe(1)
+      expect(await expectJson(release({ ...refOf(), reason: 'failed', message: `attempt ${attempt}` }))).toEqual({ kind: 'released' })
+      if (attempt < 5) task = await leaseTask(search, agentId)
+    }
+    const failure = { reason: 'failed', message: 'attempt 5', attempts: 5 }
+    const { tasks } = await readStatus(search)
+    expect(tasks).toMatchObject({
+      created: 1,
+      failed: 1,
+      leased: 0,
+      queued: 0,
+      lastFailure: { taskId: 1, kind: 'trainWeights', ...failure },
+    })
+    const { entries } = z.object({ entries: z.array(logEntrySchema) }).parse(await expectJson(call('GET', `${search.path}/log`)))
+    expect(entries).toMatchObject([{ seq: 1, taskId: 1, agentId, outcome: 'failed', work: task.work, ...failure }])
+    expect(await expectJson(call('GET', `${search.path}/metrics`))).toEqual({ metrics: [] })
+    expect(await submitTask(search, agentId, task)).toEqual({ kind: 'duplicate' })
+    expect((await leaseTask(search, agentId)).taskId).toBe(2)
   })
 
   it('that leases at the same time as others gets another task than they do', async () => {

@@ -1,0 +1,25 @@
+// Settings that strategies have in common which weigh sampled architectures by their likelihood.
+
+import * as z from 'zod'
+
+const importanceFields = {
+  images: z
+    .int()
+    .min(1)
+    .default(256)
+    .describe('images of the architecture share that each of them is evaluated on, the same for all; rounded to whole mini-batches'),
+  temper: z
+    .number()
+    .positive()
+    .optional()
+    .describe('factor of the mean cross-entropy in the exponent of a weight; default: images, which makes it the likelihood itself'),
+  latencyWeight: z
+    .number()
+    .min(0)
+    .max(100)
+    .default(0.3)
+    .describe('how much latency beyond the target weighs against the likelihood; takes the place of latency.loss'),
+  maxStaleness: z.int().min(0).default(4).describe('samples drawn more alpha versions ago than this are dropped and counted'),
+}
+
+export { importanceFields }
