@@ -31,11 +31,11 @@ const SEARCH_RATE = 0.1
 /** The accuracy of one training varies by half a point from seed to seed, that of architectures by one: hence two seeds. */
 const full: DemoSettings = {
   profileSeconds: 15,
-  searchSteps: 7000,
-  scratchSteps: 3500,
+  searchSteps: 5000,
+  scratchSteps: 3000,
   batchSize: 32,
-  alphaRate: 0.02,
-  lambda: 1,
+  alphaRate: 0.05,
+  lambda: 0.3,
   scratchRate: 0.05,
   scratchSeeds: [1, 2],
 }

@@ -4,7 +4,8 @@ import { type CommandDef, defineCommand } from 'citty'
 import { CliError } from '../command-line/exit-codes.ts'
 import { numberIn } from '../command-line/number-flags.ts'
 import { printResult, type Terminal } from '../command-line/terminal.ts'
-import { type FixedNetwork, mostProbablePaths, type NetConfig, SpaceError, toNetConfig } from '../search-space/index.ts'
+import { type FixedNetwork, mostProbablePaths, type NetConfig, type Path, SpaceError, toNetConfig } from '../search-space/index.ts'
+import { knownView, type SearchStatus } from '../protocol/index.ts'
 import { connect, connectionFlags } from '../command-line/connection.ts'
 import { deriveArchitectures, pathAtTarget, probabilitiesOf } from './derived-architecture.ts'
 import { renderArchitecture } from './render-architecture.ts'
@@ -12,6 +13,13 @@ import { resolveSearch, searchArg } from './search-ref.ts'
 
 /** More would be a list that nobody reads; a space of 21 blocks still takes milliseconds. */
 const MAX_SAMPLES = 1000
+
+/** The most probable architectures, or, where a search ranks candidates, the best of those that it shows. */
+function bestPaths(status: SearchStatus, count: number): Path[] {
+  const view = knownView(status.view)
+  if (view && view.kind !== 'distribution') return view.candidates.slice(0, count).map(({ path }) => path)
+  return mostProbablePaths(probabilitiesOf(status), count).map(({ path }) => path)
+}
 
 /** Throws CliError `usage` for a network that the published form cannot hold. */
 function publishedForm(network: FixedNetwork | null): NetConfig {
@@ -51,7 +59,7 @@ function createDeriveCommand(terminal: Terminal): CommandDef {
       const { name, version } = status.latencyTable
       const table = await client.readTable(name, version)
       const single = args['at-target'] === true ? pathAtTarget(status, table) : status.current.path
-      const paths = count === null ? [single] : mostProbablePaths(probabilitiesOf(status), count).map(({ path }) => path)
+      const paths = count === null ? [single] : bestPaths(status, count)
       const architectures = deriveArchitectures(status, table, paths)
       const [first] = architectures
       if (args['net-config'] === true && first !== undefined) {

@@ -46,7 +46,6 @@ export {
   type Option,
   optionParts,
   type Part,
-  partsOf,
   type Path,
   randomPath,
   type Space,

@@ -54,4 +54,4 @@ const agingEvolution: Strategy<State> = createTrialSearch<State>({
   learn: (state, trial, context) => ({ ...state, population: [...state.population, trial].slice(-settings(context).population) }),
 })
 
-export { agingEvolution, changeOne }
+export { agingEvolution }

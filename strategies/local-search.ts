@@ -51,4 +51,4 @@ const localSearch: Strategy<State> = createTrialSearch<State>({
   },
 })
 
-export { localSearch, neighboursOf }
+export { localSearch }

@@ -60,4 +60,4 @@ const cellPresets = {
   },
 } satisfies Record<string, CellConfig>
 
-export { type CellConfig, cellConfigSchema, cellFields, type CellOperation, cellOperations, cellPresets }
+export { type CellConfig, cellConfigSchema, cellFields, type CellOperation, cellPresets }

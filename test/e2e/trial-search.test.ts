@@ -1,0 +1,85 @@
+// A search that trains architectures one by one, by two agents, one of which dies and is replaced: every trial counts once.
+
+import { join } from 'node:path'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { knownView } from '../../protocol/index.ts'
+import { parseArchitecture, createSpace } from '../../search-space/index.ts'
+import {
+  type Coordinator,
+  freePort,
+  killGroup,
+  readLog,
+  startAgent,
+  startCoordinator,
+  temporaryFolder,
+  TINY_SPACE,
+  tinySearch,
+  tinyTable,
+  waitFor,
+  writeTinyDataset,
+} from './harness.ts'
+
+const TRIALS = 12
+const LEASE_MS = 2000
+
+const folder = temporaryFolder()
+let coordinator: Coordinator
+
+beforeAll(async () => {
+  writeTinyDataset(folder.path)
+  coordinator = await startCoordinator(join(folder.path, 'state'), await freePort())
+  await coordinator.client.publishTable(tinyTable())
+})
+afterAll(async () => {
+  await coordinator.stop()
+  folder.remove()
+})
+
+describe.each([{ name: 'aging-evolution', population: 4, sample: 3 } as const, { name: 'local-search', starts: 4 } as const])(
+  '$name',
+  (strategy) => {
+    it('trains within the bound, loses nothing with an agent that dies, and ends with the best of what it trained', async () => {
+      const recipe = { steps: 60, batchSize: 32, augmentation: { flip: false, shift: 0 } }
+      const search = tinySearch({
+        latency: { targetMs: 40, table: { name: 'tiny' } },
+        strategy: { ...strategy, trials: TRIALS, recipe },
+        tasks: { leaseMs: LEASE_MS },
+      })
+      const { searchId, agentToken } = await coordinator.client.createSearch(search)
+      const mortal = startAgent(coordinator, agentToken, folder.path, ['--name', 'mortal'])
+      const other = startAgent(coordinator, agentToken, folder.path, ['--name', 'other'])
+      const status = () => coordinator.client.searchStatus(searchId)
+      await waitFor(async () => (await status()).tasks.done >= 3, 'three trials')
+      await waitFor(async () => (await status()).tasks.leased === 2, 'both agents to be at work')
+      killGroup(mortal)
+      await mortal.ended
+      const heir = startAgent(coordinator, agentToken, folder.path, ['--name', 'heir'])
+      expect(await Promise.all([other.ended, heir.ended])).toEqual([0, 0])
+
+      const end = await status()
+      expect(end).toMatchObject({
+        phase: 'finished',
+        steps: { done: TRIALS, total: TRIALS },
+        tasks: { created: TRIALS, done: TRIALS, failed: 0 },
+      })
+      expect(end.tasks.expiredLeases).toBeGreaterThanOrEqual(1)
+      const log = await readLog(coordinator, searchId)
+      const trained = log.map(({ work }) => (work.kind === 'trainArchitecture' ? work.path.join() : work.kind))
+      expect(new Set(trained).size).toBe(TRIALS)
+      const view = knownView(end.view)
+      if (view?.kind !== 'ranking') throw new Error(`expected a ranking, got ${end.view.kind}`)
+      expect(view.scored).toBe(TRIALS)
+      const scores = log.flatMap((entry) => {
+        const validation = entry.outcome === 'applied' && entry.result.kind === 'trainArchitecture' ? entry.result.validation : null
+        return validation ? [validation.correct / validation.images] : []
+      })
+      expect(view.candidates[0]?.score).toBe(Math.max(...scores))
+      for (const candidate of view.candidates) expect(candidate).toMatchObject({ meetsConstraint: true })
+      expect(end.constraint).toMatchObject({ bound: 40, isMet: true })
+      expect(parseArchitecture(createSpace(TINY_SPACE), end.current.encoding)).toEqual(end.current.path)
+      expect(end.current.path).toEqual(view.candidates[0]?.path)
+      // A guess is right a quarter of the time.
+      expect(view.candidates[0]?.score).toBeGreaterThan(0.6)
+    })
+  },
+)
