@@ -32,7 +32,8 @@ function tableText({ latencyTable }: SearchStatus): string {
   return `table ${name} (${printable(latencyTable.device)}, ${printable(latencyTable.runtime)})${mark}`
 }
 
-function renderDistribution(status: SearchStatus, { entropy, alphaVersion, expectedLatencyMs }: DistributionView): RenderedView {
+function renderDistribution(status: SearchStatus, view: DistributionView): RenderedView {
+  const { entropy, alphaVersion, expectedLatencyMs, effectiveSamples } = view
   const { targetLatencyMs } = status
   const target = `target ${printLatency(targetLatencyMs)}`
   return {
@@ -41,6 +42,9 @@ function renderDistribution(status: SearchStatus, { entropy, alphaVersion, expec
         'entropy',
         `${printDecimal(entropy.mean)} nats per block, ${printDecimal(entropy.start)} at the start; alpha version ${printCount(alphaVersion)}`,
       ],
+      ...(effectiveSamples === undefined
+        ? []
+        : [['samples', `${printDecimal(effectiveSamples)} in effect, by the weights of the last step`] as const]),
       [
         'latency',
         `${printLatency(expectedLatencyMs)} expected, ${target} (${difference(expectedLatencyMs, targetLatencyMs)}); ${tableText(status)}`,

@@ -35,7 +35,14 @@ const distributionFields = {
 }
 
 const distributionViewSchema = z
-  .object({ kind: z.literal('distribution'), ...distributionFields })
+  .object({
+    kind: z.literal('distribution'),
+    ...distributionFields,
+    effectiveSamples: z
+      .number()
+      .optional()
+      .describe('how many samples the weights of the last step amount to; of strategies that weigh samples'),
+  })
   .meta({ id: 'DistributionView', description: 'Probabilities of the operations of each block.' })
 type DistributionView = z.infer<typeof distributionViewSchema>
 

@@ -2,9 +2,9 @@
 // a random sample of it with one decision changed. With agents side by side it goes on as results come in.
 
 import * as z from 'zod'
-import type { AgingEvolutionConfig } from '../protocol/index.ts'
 import type { Random, Space } from '../search-space/index.ts'
 import { tryFor } from './evolution.ts'
+import { settingsOf } from './settings.ts'
 import type { Strategy, StrategyContext } from './strategy.ts'
 import { createTrialSearch, type Trial, trialSchema, trialShape } from './trial-search.ts'
 
@@ -15,11 +15,7 @@ const stateSchema = z.strictObject({
 })
 type State = z.infer<typeof stateSchema>
 
-function settings({ config }: StrategyContext): AgingEvolutionConfig {
-  const { strategy } = config
-  if (strategy.name !== 'aging-evolution') throw new Error(`expected the settings of aging-evolution, got those of ${strategy.name}`)
-  return strategy
-}
+const settings = (context: StrategyContext) => settingsOf(context, 'aging-evolution')
 
 /** One decision of several options as another of them. */
 function changeOne({ decisions }: Space, path: readonly number[], random: Random): number[] {

@@ -2,9 +2,9 @@
 // better, as soon as it is found; where none is left, from another random one. The best of all is kept apart.
 
 import * as z from 'zod'
-import type { LocalSearchConfig } from '../protocol/index.ts'
 import type { Random, Space } from '../search-space/index.ts'
 import { isWithin } from './evolution.ts'
+import { settingsOf } from './settings.ts'
 import type { Strategy, StrategyContext } from './strategy.ts'
 import { createTrialSearch, trialSchema, trialShape } from './trial-search.ts'
 
@@ -17,11 +17,7 @@ const stateSchema = z.strictObject({
 })
 type State = z.infer<typeof stateSchema>
 
-function settings({ config }: StrategyContext): LocalSearchConfig {
-  const { strategy } = config
-  if (strategy.name !== 'local-search') throw new Error(`expected the settings of local-search, got those of ${strategy.name}`)
-  return strategy
-}
+const settings = (context: StrategyContext) => settingsOf(context, 'local-search')
 
 /** All architectures that differ in one decision, in random order. */
 function neighboursOf({ decisions }: Space, path: readonly number[], random: Random): number[][] {

@@ -2,45 +2,14 @@
 // importance weights of K samples (importance.ts). The paper's weight step sums the K samples' gradients with their importance; here
 // each mini-batch trains one sampled path, which has the same expectation under equal weights and the memory and time of one.
 
-import * as z from 'zod'
-import type { ParsecConfig } from '../protocol/index.ts'
-import { effectiveSamples, importanceWeights } from './importance.ts'
-import { latencyMultipliers } from './latency-multipliers.ts'
-import { createSampledSearch } from './sampled-search.ts'
-import type { Strategy, StrategyContext } from './strategy.ts'
-import { supernetShape } from './supernet-search.ts'
+import { createImportanceSearch, type ImportanceState } from './importance-search.ts'
+import { settingsOf } from './settings.ts'
+import type { Strategy } from './strategy.ts'
 
-const stateSchema = z.strictObject({
-  ...supernetShape,
-  /** Of the last step; null before the first one. */
-  effectiveSamples: z.number().nullable(),
-})
-type State = z.infer<typeof stateSchema>
-
-function settings({ config }: StrategyContext): ParsecConfig {
-  const { strategy } = config
-  if (strategy.name !== 'parsec') throw new Error(`expected the settings of parsec, got those of ${strategy.name}`)
-  return strategy
-}
-
-/** See strategy.ts and sampled-search.ts. */
-const parsec: Strategy<State> = createSampledSearch<State>({
-  stateSchema,
-  settings,
-  start: (base) => ({ ...base, effectiveSamples: null }),
-  samplesOf: (_state, context) => settings(context).samples,
-  weigh(state, samples, context) {
-    const { temper, images, latencyWeight } = settings(context)
-    const weights = importanceWeights(
-      samples.map(({ crossEntropy }) => crossEntropy),
-      temper ?? images,
-    )
-    const costs = latencyMultipliers(samples, latencyWeight, context)
-    return {
-      multipliers: weights.map((weight, k) => weight - (costs[k] as number)),
-      state: { ...state, effectiveSamples: effectiveSamples(weights) },
-    }
-  },
+/** See strategy.ts and importance-search.ts. */
+const parsec: Strategy<ImportanceState> = createImportanceSearch({
+  settings: (context) => settingsOf(context, 'parsec'),
+  samplesOf: (_state, context) => settingsOf(context, 'parsec').samples,
 })
 
 export { parsec }

@@ -7,7 +7,6 @@ import {
   MAX_TASK_STEPS,
   invalidField,
   ProblemError,
-  type ProxylessGradientConfig,
   type ResultOf,
   type TaskWork,
 } from '../protocol/index.ts'
@@ -16,6 +15,7 @@ import type { Random } from '../search-space/index.ts'
 import { type BlockSample, updateAlpha } from './alpha-update.ts'
 import { softmax } from './distribution.ts'
 import { type Attendance, sharedSteps } from './rounds.ts'
+import { settingsOf } from './settings.ts'
 import type { Assignment, Strategy, StrategyContext } from './strategy.ts'
 import { type ArchitectureSteps, createSupernetSearch, type SupernetState, supernetStateSchema } from './supernet-search.ts'
 
@@ -25,11 +25,7 @@ const MIN_LOG_LOSS_MS = 1
 type State = SupernetState
 type GateWork = Extract<TaskWork, { kind: 'gateGradients' }>
 
-function settings({ config }: StrategyContext): ProxylessGradientConfig {
-  const { strategy } = config
-  if (strategy.name !== 'proxyless-g') throw new Error(`expected the settings of proxyless-g, got those of ${strategy.name}`)
-  return strategy
-}
+const settings = (context: StrategyContext) => settingsOf(context, 'proxyless-g')
 
 function checkLoss({ config, latency }: StrategyContext): void {
   if (config.latency.loss.kind !== 'mul#log') return

@@ -3,9 +3,9 @@
 
 import * as z from 'zod'
 import { pathLatencyMs } from '../latency-lut/table/coverage.ts'
-import type { ProxylessReinforceConfig } from '../protocol/index.ts'
 import { baselinesOf, rewardOf } from './reinforce.ts'
 import { createSampledSearch } from './sampled-search.ts'
+import { settingsOf } from './settings.ts'
 import type { Strategy, StrategyContext } from './strategy.ts'
 import { supernetShape } from './supernet-search.ts'
 
@@ -16,11 +16,7 @@ const stateSchema = z.strictObject({
 })
 type State = z.infer<typeof stateSchema>
 
-function settings({ config }: StrategyContext): ProxylessReinforceConfig {
-  const { strategy } = config
-  if (strategy.name !== 'proxyless-r') throw new Error(`expected the settings of proxyless-r, got those of ${strategy.name}`)
-  return strategy
-}
+const settings = (context: StrategyContext) => settingsOf(context, 'proxyless-r')
 
 /** See strategy.ts and sampled-search.ts. */
 const proxylessReinforce: Strategy<State> = createSampledSearch<State>({

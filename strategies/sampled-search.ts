@@ -3,7 +3,7 @@
 // Nothing needs to be differentiable but log p, so costs are those of the samples and not expectations.
 
 import * as z from 'zod'
-import { invalidField, MAX_TASK_STEPS, type ResultOf } from '../protocol/index.ts'
+import { type DistributionView, invalidField, MAX_TASK_STEPS, type ResultOf } from '../protocol/index.ts'
 import { type AdamSettings, adamStep, type BlockState, isSound, withBlocks } from './adam.ts'
 import { softmax } from './distribution.ts'
 import { scoreGradient } from './importance.ts'
@@ -22,6 +22,8 @@ type SampledSearch<State extends SupernetState> = {
   start(base: SupernetState, context: StrategyContext): State
   /** Architectures of the next step, 1 or more. */
   samplesOf(state: State, context: StrategyContext): number
+  /** What its view of the distribution has beside the rest. */
+  shows?(state: State): Pick<DistributionView, 'effectiveSamples'>
   /** m_k of each sample, and the state that remembers what has to be remembered. */
   weigh(
     state: State,
@@ -89,6 +91,7 @@ function createSampledSearch<State extends SupernetState>(strategy: SampledSearc
       }
     },
     stepsOf: (work) => (work.kind === 'evaluatePaths' && work.batches ? 1 : null),
+    ...(strategy.shows && { shows: strategy.shows }),
   })
 }
 

@@ -6,11 +6,12 @@
 
 import * as z from 'zod'
 import { latencyBounds } from '../latency-lut/table/coverage.ts'
-import { invalidField, MAX_TASK_STEPS, type ResultOf, type SposConfig, type TaskOutcome } from '../protocol/index.ts'
+import { invalidField, MAX_TASK_STEPS, type ResultOf, type TaskOutcome } from '../protocol/index.ts'
 import { createRandom, type Random, type RandomState, seedState } from '../search-space/index.ts'
 import { candidateOf } from './candidates.ts'
 import { type Bounded, cross, fastestPath, mutate, randomWithin, tryFor } from './evolution.ts'
 import { ALONE, type Attendance, untakenPlaces } from './rounds.ts'
+import { settingsOf } from './settings.ts'
 import type { Absorbed, Assignment, Description, Proposal, Strategy, StrategyContext } from './strategy.ts'
 import { absorbWeights, proposeWeights, weightPhaseShape } from './weight-phase.ts'
 
@@ -43,11 +44,7 @@ const stateSchema = z.strictObject({
 })
 type State = z.infer<typeof stateSchema>
 
-function settings({ config }: StrategyContext): SposConfig {
-  const { strategy } = config
-  if (strategy.name !== 'spos') throw new Error(`expected the settings of spos, got those of ${strategy.name}`)
-  return strategy
-}
+const settings = (context: StrategyContext) => settingsOf(context, 'spos')
 
 const boundedBy = ({ space, latency, config }: StrategyContext): Bounded => ({ space, latency, targetMs: config.latency.targetMs })
 

@@ -5,7 +5,15 @@
 
 import * as z from 'zod'
 import { expectedLatencyMs } from '../latency-lut/table/coverage.ts'
-import { invalidField, type MetricSeries, type ResultOf, type TaskOutcome, type TaskResult, type TaskWork } from '../protocol/index.ts'
+import {
+  type DistributionView,
+  invalidField,
+  type MetricSeries,
+  type ResultOf,
+  type TaskOutcome,
+  type TaskResult,
+  type TaskWork,
+} from '../protocol/index.ts'
 import { createRandom, type Random, type RandomState, seedState } from '../search-space/index.ts'
 import { candidateOf } from './candidates.ts'
 import { argmax, entropy, softmax } from './distribution.ts'
@@ -64,6 +72,8 @@ type ArchitectureSteps<State extends SupernetState> = {
   ):
     | { readonly kind: 'stale' }
     | { readonly kind: 'applied'; readonly state: State; readonly loss: number; readonly correct: number; readonly images: number }
+  /** What its view of the distribution has beside the rest. */
+  shows?(state: State): Pick<DistributionView, 'effectiveSamples'>
   /** Architecture steps that an assignment stands for; null where it is none. */
   stepsOf(work: TaskWork): number | null
 }
@@ -224,6 +234,7 @@ function createSupernetSearch<State extends SupernetState>(architecture: Archite
         expectedLatencyMs: expectedLatencyMs(context.latency, probabilities),
         weightSteps,
         architectureSteps: { done: state.architectureStepsDone, skippedBlocks: state.skippedBlocks },
+        ...architecture.shows?.(state),
       },
     }
   }

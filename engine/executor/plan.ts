@@ -5,7 +5,7 @@
 // the one behind it normalises its input as it reads it, and gradients come back deferred (kernels/operations.ts). What
 // stays in memory for the reverse pass is then the convolutions' outputs alone.
 
-import type { Layer, LayerGraph, LayerOf, MixedLayer, PrimitiveLayer } from '../../search-space/layer-graph.ts'
+import type { Layer, LayerGraph, LayerOf, MixedLayer } from '../../search-space/layer-graph.ts'
 import { layerInputs, layerShape, layerWeights } from '../../search-space/layers/index.ts'
 import { LayerGraphError, type Shape } from '../../search-space/layers/layer.ts'
 import { fusedForm } from './layers/activation.ts'

@@ -172,6 +172,30 @@ describe.each(spaces)('%s', (_, space, architecture) => {
       expect(tensors.get(gamma.replace('.gamma', '.variance'))?.values).toEqual(variance)
     }
   })
+})
+
+const isFixable = ([, space]: (typeof spaces)[number]) => isPlanned(resolveSpaceConfig(space))
+
+describe.each(spaces.filter((one) => !isFixable(one)))('%s, whose family has no published form,', (_, space, architecture) => {
+  const model = makeModel({ space, ...(architecture === undefined ? {} : { architecture }) })
+
+  test('is refused in that form, and has none in its document', () => {
+    const options = { fold: true, withPreprocessing: false }
+    const refused = join(folder, 'no-form')
+    expect(() => writeExport(model, 'proxylessnas', refused, options)).toThrow(
+      'networks of the family cell have no form as a fixed network of MBConvs',
+    )
+    expect(existsSync(refused)).toBe(false)
+    const out = join(folder, 'no-form.json')
+    writeExport(model, 'json', out, options)
+    expect(JSON.parse(readFileSync(out, 'utf8'))).toMatchObject({ architecture, network: null })
+  })
+})
+
+describe.each(spaces.filter(isFixable))('%s', (_, space, architecture) => {
+  const model = makeModel({ space, ...(architecture === undefined ? {} : { architecture }) })
+  const images = randomImages(BATCH, model.space.input)
+  const [height, width, channels] = model.space.input
 
   const python = '/usr/bin/python3'
   const hasTorch = (() => {
@@ -182,21 +206,6 @@ describe.each(spaces)('%s', (_, space, architecture) => {
       return false
     }
   })()
-
-  if (!isPlanned(resolveSpaceConfig(space))) {
-    test.each(['proxylessnas', 'json'] as const)('of a family without that form, as %s', (format) => {
-      const out = join(folder, `no-form-${format}`)
-      const write = () => writeExport(model, format, out, { fold: true, withPreprocessing: false })
-      if (format === 'proxylessnas') {
-        expect(write).toThrow('networks of the family cell have no form as a fixed network of MBConvs')
-        expect(existsSync(out)).toBe(false)
-        return
-      }
-      write()
-      expect(JSON.parse(readFileSync(out, 'utf8'))).toMatchObject({ architecture, network: null })
-    })
-    return
-  }
 
   const { network, prefixes } = fixArchitecture(space, model.path)
   const projects = prefixes.blocks.some((prefix) => prefix?.endsWith('/identity'))

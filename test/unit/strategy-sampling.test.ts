@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest'
 import type { SearchConfigInput, TaskWork } from '../../protocol/index.ts'
 import { softmax } from '../../strategies/distribution.ts'
 import { proxylessGradient } from '../../strategies/proxyless-gradient.ts'
-import { makeContext, type SearchOptions } from '../fixtures/searches.ts'
+import { makeContext } from '../fixtures/searches.ts'
 
 const ALPHA = [0.9, -0.4, 0.2, 0]
 const P = softmax(ALPHA)
