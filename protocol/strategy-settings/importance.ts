@@ -17,7 +17,7 @@ const importanceFields = {
     .number()
     .min(0)
     .max(100)
-    .default(0.3)
+    .default(1)
     .describe('how much latency beyond the target weighs against the likelihood; takes the place of latency.loss'),
   maxStaleness: z.int().min(0).default(4).describe('samples drawn more alpha versions ago than this are dropped and counted'),
 }
