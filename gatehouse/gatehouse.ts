@@ -6,6 +6,7 @@ import type { Terminal } from '../command-line/terminal.ts'
 import { createDeriveCommand } from './derive-command.ts'
 import { createProfileCommands, linkEpilogue } from './profile-commands.ts'
 import { createSearchCommands } from './search-commands.ts'
+import { createSpaceCommands } from './space-commands.ts'
 import { createTableCommands } from './table-commands.ts'
 import { createUpCommand } from './up-command.ts'
 
@@ -46,6 +47,7 @@ function createGatehouse(terminal: Terminal, version: string): CommandDef {
     subCommands: {
       up: createUpCommand(terminal),
       search: createSearchCommands(terminal),
+      space: createSpaceCommands(terminal),
       table: createTableCommands(terminal),
       derive: createDeriveCommand(terminal),
       simulate: async () => (await import('./simulate-command.ts')).createSimulateCommand(terminal),

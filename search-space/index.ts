@@ -8,6 +8,7 @@ function createSpace(ref: SpaceRef): Space {
 }
 
 export { type ArchitectureDocument, type ArchitecturePart, describeArchitecture } from './architecture-document.ts'
+export { peakActivationBytes } from './activation-bytes.ts'
 export { parseArchitecture, printArchitecture } from './encoding.ts'
 export { type FixedArchitecture, fixArchitecture, onlyPath, type WeightPrefixes } from './families/fixed/fix-architecture.ts'
 export { type FixedNetwork, fixedNetworkSchema } from './families/fixed/config.ts'

