@@ -365,7 +365,7 @@ describe('latency-lut', () => {
     [['profile', '--space', 'fashion-mini', '--batch'], /--batch needs a value/],
     [
       ['profile', '--space', 'cifar'],
-      /expected --space to be proxyless-mobile, fashion-mini, mobilenet-v2, nas-bench-macro or @FILE, got "cifar"/,
+      /expected --space to be proxyless-mobile, fashion-mini, mobilenet-v2, nas-bench-macro, nas-bench-201, cell-mini or @FILE, got "cifar"/,
     ],
     [['profile', '--space', '@table.json'], /table\.json/],
     [['profile', '--space', 'fashion-mini', '--runtime', 'abacus'], /runtime/],
@@ -391,7 +391,7 @@ describe('latency-lut', () => {
     [['validate', '--space', '@space.json', '--table', 'table.json', '--plot', 'x.jpg'], /--plot to end in .svg or .png, got "x.jpg"/],
     [['validate', '--space', '@space.json', '--table', 'table.json', '--store', '--out', 'x'], /give one/],
     [['pull', 'a@b'], /NAME@VERSION/],
-    [['measure', '--space', 'fashion-mini', '--architecture', 'fashion-mini:mb3k5'], /expected 6 operations/],
+    [['measure', '--space', 'fashion-mini', '--architecture', 'fashion-mini:mb3k5'], /expected 6 options/],
     [['list', '--token', 't', '--coordinator', 'ftp://x'], /--coordinator to be an address/],
   ])('%j is wrong usage', async (args, message) => {
     const { code, stdout, stderr } = await inProcess(...args)
