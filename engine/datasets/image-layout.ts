@@ -52,7 +52,7 @@ async function list(folder: string, recursive = false): Promise<Dirent[]> {
   }
 }
 
-/** Whether a name begins with a dot: what systems and tools leave behind, such as `.DS_Store` and `._x.jpg`. */
+/** Whether a name begins with a dot: what systems and tools leave behind, such as `.DS_Store`, `._x.jpg` and `.ipynb_checkpoints/`. */
 function isHidden(name: string): boolean {
   return name.startsWith('.')
 }
@@ -77,8 +77,9 @@ async function filesOfClass(folder: string, place: string): Promise<{ images: st
   const images: string[] = []
   const others: string[] = []
   for (const entry of await list(join(folder, place), true)) {
-    if (entry.isDirectory() || isHidden(entry.name)) continue
+    if (entry.isDirectory()) continue
     const path = join(entry.parentPath, entry.name).slice(folder.length).split(sep).filter(Boolean).join('/')
+    if (path.slice(place.length).split('/').some(isHidden)) continue
     if (EXTENSIONS.has(extname(entry.name).toLowerCase())) images.push(path)
     else others.push(path)
   }
@@ -140,7 +141,7 @@ async function looksLikeImageFolder(folder: string, said: boolean): Promise<bool
   if (folders.includes(TRAIN_FOLDER)) return (await foldersIn(join(folder, TRAIN_FOLDER))).length > 0
   for (const name of folders) {
     const entries = await list(join(folder, name))
-    if (entries.some((entry) => EXTENSIONS.has(extname(entry.name).toLowerCase()))) return true
+    if (entries.some((entry) => !isHidden(entry.name) && EXTENSIONS.has(extname(entry.name).toLowerCase()))) return true
   }
   return false
 }

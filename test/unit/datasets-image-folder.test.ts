@@ -80,6 +80,28 @@ describe('a folder of images per class', () => {
     expectColour(await pixels(dataset, 'train', 5, 6), [4, 5, 6], 0)
   })
 
+  it('skips whatever a name with a dot in front is part of, at any depth', async () => {
+    await writeFiles(data, colouredClasses('', 3))
+    const before = await open()
+    const png = plain([40, 30], [9, 9, 9])
+    await writeFiles(data, {
+      'cat/.ipynb_checkpoints/000-checkpoint.png': png.clone(),
+      'cat/.cache/deep/er/a.png': png.clone(),
+      'cat/._000.png': png.clone(),
+      'dog/kept/.trash/b.png': png.clone(),
+      'dog/.git/config': 'text',
+      '.thumbnails/owl/a.png': png.clone(),
+    })
+    const after = await open()
+    expect(after).toMatchObject({ classNames: ['cat', 'dog'], fingerprint: before.fingerprint })
+    expect(after.train.count + after.test.count).toBe(6)
+    await writeFiles(join(folder, 'only-hidden'), { 'owl/._a.png': png.clone(), 'owl/notes.txt': 'text' })
+    await expect(open({ ref: join(folder, 'only-hidden') })).rejects.toMatchObject({ code: 'files-missing' })
+    // A folder above the data is no part of them.
+    await cp(data, join(folder, '.hidden', 'data'), { recursive: true })
+    expect((await open({ ref: join(folder, '.hidden', 'data') })).fingerprint).toBe(before.fingerprint)
+  })
+
   it('without a train folder gives a tenth of each class to the test split, the same on every machine', async () => {
     await writeFiles(data, {
       ...colouredClasses('', 20),
