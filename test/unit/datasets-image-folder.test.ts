@@ -450,6 +450,22 @@ describe('a folder that cannot be trained on says what is wrong with it', () => 
       code: 'no-classes',
       message: /a folder per class in .*data, got none; looked for .*train\/CLASS/,
     },
+    'all images in one folder': {
+      make: () => writeFiles(data, { 'photos/a.png': png.clone(), 'photos/b.png': png.clone(), 'photos/c.png': png.clone() }),
+      code: 'one-class',
+      message: /at least 2 classes in .*data, got all 2 of one, photos; looked for folders of images .*, one per class: train\/CLASS/,
+    },
+    'all images in one folder below train': {
+      make: () => writeFiles(data, { 'train/photos/a.png': png.clone(), 'val/photos/b.png': png.clone() }),
+      code: 'one-class',
+      message: /got all 1 of one, photos/,
+    },
+    'an input beyond all spaces': {
+      make: () => writeFiles(data, colouredClasses('', 2)),
+      input: [8, 1025, 3],
+      code: 'too-large',
+      message: /at most 1024×1024×64, which is what a space takes, got 8×1025×3/,
+    },
     'images without folders, not called images': {
       make: () => writeFiles(data, { 'a.png': png.clone() }),
       code: 'files-missing',
