@@ -80,6 +80,48 @@ describe('a folder of images per class', () => {
     expectColour(await pixels(dataset, 'train', 5, 6), [4, 5, 6], 0)
   })
 
+  describe('with names in several forms of Unicode', () => {
+    const forms = { composed: 'NFC', decomposed: 'NFD' } as const
+    /** `ä` before and `äz` behind `b` in one form, the other way round in the other. */
+    const named = (form: 'NFC' | 'NFD', prefix = ''): Record<string, ReturnType<typeof plain>> =>
+      Object.fromEntries(
+        ['Äpfel', 'Azteken', 'Kürbis', 'Kz'].flatMap((name, at) =>
+          ['é.png', 'ez.png', 'f.png', 'über/u.png'].map((file, i) => [
+            prefix + `${name}/${file}`.normalize(form),
+            plain([40, 30], [40 * at, 50 * i, 9]),
+          ]),
+        ),
+      )
+
+    it('the same data have the same classes, order, splits and fingerprint', async () => {
+      for (const [place, form] of Object.entries(forms)) await writeFiles(join(folder, place), named(form))
+      const [composed, decomposed] = await Promise.all(Object.keys(forms).map((place) => open({ ref: join(folder, place) })))
+      expect(decomposed?.fingerprint).toBe(composed?.fingerprint)
+      expect(decomposed?.classNames).toEqual(['Azteken', 'Kz', 'Kürbis', 'Äpfel'].map((name) => name.normalize('NFC')))
+      expect(composed?.classNames).toEqual(decomposed?.classNames)
+      for (const split of ['train', 'test'] as const) {
+        const { count } = (composed as Dataset)[split]
+        const all = Array.from({ length: count }, (_, index) => index)
+        expect(await pixels(decomposed as Dataset, split, ...all)).toEqual(await pixels(composed as Dataset, split, ...all))
+      }
+    })
+
+    it('a test class is that of the train folder, whatever its form', async () => {
+      await writeFiles(data, { ...named('NFD', 'train/'), 'val/Äpfel/a.png': plain([40, 30], [1, 1, 1]) })
+      const dataset = await open()
+      expect([...dataset.test.labels]).toEqual([3])
+    })
+
+    it('two folders of one name are one class, with the fingerprint of a folder that has all', async () => {
+      await writeFiles(join(folder, 'whole'), named('NFC'))
+      const files = Object.entries(named('NFC'))
+      await writeFiles(data, Object.fromEntries(files.map(([path, image], at) => [path.normalize(at % 2 === 0 ? 'NFC' : 'NFD'), image])))
+      const dataset = await open()
+      expect(dataset.classNames).toHaveLength(4)
+      expect(dataset.fingerprint).toBe((await open({ ref: join(folder, 'whole') })).fingerprint)
+    })
+  })
+
   it('skips whatever a name with a dot in front is part of, at any depth', async () => {
     await writeFiles(data, colouredClasses('', 3))
     const before = await open()
