@@ -12,6 +12,9 @@ const READ_ATTEMPTS = 4
 const FIRST_RETRY_DELAY_MS = 250
 const MAX_RETRY_DELAY_MS = 5000
 
+/** How soon a command notices that the npm which started it has ended. */
+const PARENT_POLL_MS = 500
+
 export {
   ADMIN_TOKEN_FILE,
   DEFAULT_COORDINATOR_URL,
@@ -19,5 +22,6 @@ export {
   DEFAULT_STATE_FOLDER,
   FIRST_RETRY_DELAY_MS,
   MAX_RETRY_DELAY_MS,
+  PARENT_POLL_MS,
   READ_ATTEMPTS,
 }

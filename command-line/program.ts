@@ -7,6 +7,7 @@ import { VERSION } from '../protocol/version.ts'
 import { dispatch } from './dispatch.ts'
 import { CliError, exitCodes, type ExitReason } from './exit-codes.ts'
 import type { Epilogues } from './help.ts'
+import { watchNpmParent } from './npm-parent.ts'
 import { createTerminal, type Terminal } from './terminal.ts'
 
 /** A table that lacks a hundred entries is the same news as one that lacks ten. */
@@ -49,7 +50,7 @@ function report(name: string, terminal: Terminal, error: unknown): ExitReason {
   return 'failure'
 }
 
-/** Runs this process's command line; Ctrl-C, SIGTERM and SIGHUP abort the terminal's signal. */
+/** Runs this process's command line; Ctrl-C, SIGTERM, SIGHUP and the end of the npm that started it abort the terminal's signal. */
 async function runProgram(
   createRoot: (terminal: Terminal, version: string) => CommandDef,
   rawArgs: readonly string[],
@@ -61,12 +62,20 @@ async function runProgram(
   const interrupt = new AbortController()
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const)
     process.once(signal, () => interrupt.abort(new Error(`interrupted by ${signal}`)))
-  // A reader that has seen enough, such as `head`, is no failure.
-  process.stdout.on('error', (error: NodeJS.ErrnoException) => {
-    if (error.code !== 'EPIPE') throw error
+  const stopWatching = watchNpmParent({
+    env: process.env,
+    parent: () => process.ppid,
+    onGone: () => interrupt.abort(new Error('interrupted: the npm script that started this has ended')),
   })
+  // A reader that has seen enough, such as `head`, or that has ended with npm, is no failure.
+  for (const stream of [process.stdout, process.stderr]) {
+    stream.on('error', (error: NodeJS.ErrnoException) => {
+      if (error.code !== 'EPIPE') throw error
+    })
+  }
   const terminal = createTerminal(process, interrupt.signal)
   process.exitCode = await runCommandLine(createRoot(terminal, VERSION), terminal, rawArgs, epilogues)
+  stopWatching()
 }
 
 export { runCommandLine, runProgram }

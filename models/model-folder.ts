@@ -4,7 +4,7 @@
 import { mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import * as z from 'zod'
-import { encodeSafetensors, MODEL_FORMAT, modelTensors } from '../protocol/index.ts'
+import { badNumbers, encodeSafetensors, MODEL_FORMAT, modelTensors } from '../protocol/index.ts'
 import { createSpace, type Path, parseArchitecture, type Space, SpaceError, spaceRefSchema } from '../search-space/index.ts'
 import { decodeModelWeights, type ModelWeights, NetworkWeightsError } from '../engine/training/network-weights.ts'
 
@@ -40,9 +40,14 @@ function encodeModelWeights(model: Pick<TrainedModel, 'description' | 'weights' 
   return encodeSafetensors({ metadata: { format: MODEL_FORMAT, architecture: model.description.architecture }, tensors }, 'F32')
 }
 
-/** Writes both files; the description last, so that a folder with one is whole. */
+/**
+ * Writes both files; the description last, so that a folder with one is whole. Throws ModelFolderError, and writes nothing, where a
+ * number is not finite.
+ */
 function writeModelFolder(folder: string, model: Omit<TrainedModel, 'space' | 'path'>): void {
   const description = modelDescriptionSchema.parse(model.description)
+  const problem = badNumbers(model.weights, model.statistics)
+  if (problem !== null) throw new ModelFolderError(`no model is written to ${folder}: ${problem}`)
   mkdirSync(folder, { recursive: true })
   const write = (file: string, content: string | Uint8Array) => {
     const path = join(folder, file)
@@ -61,7 +66,7 @@ function readFile(folder: string, file: string): Uint8Array {
   }
 }
 
-/** Throws ModelFolderError where a file is missing, malformed, or lacks a weight of the network. */
+/** Throws ModelFolderError where a file is missing, malformed, lacks a weight of the network or has numbers that are not finite. */
 function readModelFolder(folder: string): TrainedModel {
   const text = new TextDecoder().decode(readFile(folder, DESCRIPTION_FILE))
   try {
@@ -72,8 +77,9 @@ function readModelFolder(folder: string): TrainedModel {
     return { description, space, path, weights, statistics }
   } catch (error) {
     if (error instanceof z.ZodError) throw new ModelFolderError(`${join(folder, DESCRIPTION_FILE)}: ${z.prettifyError(error)}`)
-    if (error instanceof SyntaxError || error instanceof SpaceError || error instanceof NetworkWeightsError) {
-      throw new ModelFolderError(`${folder}: ${error.message}`)
+    if (error instanceof NetworkWeightsError) throw new ModelFolderError(`${join(folder, WEIGHTS_FILE)}: ${error.message}`)
+    if (error instanceof SyntaxError || error instanceof SpaceError) {
+      throw new ModelFolderError(`${join(folder, DESCRIPTION_FILE)}: ${error.message}`)
     }
     throw error
   }

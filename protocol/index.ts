@@ -88,6 +88,7 @@ export {
   ROUND_WAIT_MS,
   WAIT_MS,
 } from './limits.ts'
+export { badNumbers, notFinite, notVariance } from './finite-tensors.ts'
 export { MODEL_FORMAT, modelTensors, statisticsKeys } from './model-file.ts'
 export { attempt, attemptLater, type Outcome, unwrap } from './outcome.ts'
 export {
@@ -146,6 +147,7 @@ export {
   decodeSafetensors,
   encodeSafetensors,
   frameSafetensors,
+  readLayout,
   readSafetensorsLayout,
   readTensor,
   safetensorsParts,

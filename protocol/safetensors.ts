@@ -29,7 +29,7 @@ const dimension = z.int().min(0).max(Number.MAX_SAFE_INTEGER)
 const headerSchema = z.record(z.string(), z.unknown())
 const metadataSchema = z.record(z.string(), z.string())
 const tensorInfoSchema = z.strictObject({
-  dtype: z.enum(['F32', 'BF16', 'I8']),
+  dtype: z.string(),
   shape: z.array(dimension).max(8),
   data_offsets: z.tuple([dimension, dimension]),
 })
@@ -111,27 +111,30 @@ function* safetensorsParts(file: SafetensorsFile, dtype: Dtype): Generator<Uint8
   yield* data
 }
 
-function parseHeader(text: string): Record<string, unknown> {
+function parseHeader(bytes: Uint8Array): Record<string, unknown> {
   try {
-    return headerSchema.parse(JSON.parse(text))
+    return headerSchema.parse(JSON.parse(new TextDecoder().decode(bytes)))
   } catch {
     throw new SafetensorsError('expected the header to be a JSON object')
   }
 }
 
 /** Parsed header: where each tensor lies, in bytes from the beginning of the file. */
-type TensorLayout = {
-  readonly dtype: Dtype
+type TensorPlace<Type extends string> = {
+  readonly dtype: Type
   readonly shape: readonly number[]
   readonly begin: number
   readonly end: number
+}
+type FileLayout<Tensor> = {
+  readonly metadata: Readonly<Record<string, string>>
+  readonly tensors: ReadonlyMap<string, Tensor>
+}
+type TensorLayout = TensorPlace<Dtype> & {
   /** Where the scale of an I8 tensor begins. */
   readonly scaleAt?: number
 }
-type SafetensorsLayout = {
-  readonly metadata: Readonly<Record<string, string>>
-  readonly tensors: ReadonlyMap<string, TensorLayout>
-}
+type SafetensorsLayout = FileLayout<TensorLayout>
 
 /** A file that need not be in memory as a whole. */
 type ByteSource = {
@@ -144,8 +147,12 @@ function sourceOf(bytes: Uint8Array): ByteSource {
   return { byteLength: bytes.byteLength, read: (begin, end) => bytes.subarray(begin, end) }
 }
 
-/** Throws SafetensorsError unless every tensor lies, without gap or overlap, within the bytes. Reads the header alone. */
-function readSafetensorsLayout(source: ByteSource): SafetensorsLayout {
+/**
+ * Where the tensors of any safetensors file lie, of types that have `sizes` bytes per element. Throws SafetensorsError unless every byte
+ * of the data belongs to exactly one tensor. Reads the header alone.
+ */
+function readLayout<Type extends string>(source: ByteSource, sizes: Readonly<Record<Type, number>>): FileLayout<TensorPlace<Type>> {
+  const types = Object.keys(sizes) as Type[]
   const { byteLength } = source
   if (byteLength < LENGTH_BYTES) throw new SafetensorsError(`expected at least ${LENGTH_BYTES} bytes, got ${byteLength}`)
   const length = source.read(0, LENGTH_BYTES)
@@ -154,22 +161,27 @@ function readSafetensorsLayout(source: ByteSource): SafetensorsLayout {
     throw new SafetensorsError(`the header claims ${headerBytes} bytes, more than there are or than ${MAX_HEADER_BYTES}`)
   }
   const dataStart = LENGTH_BYTES + Number(headerBytes)
-  const { __metadata__, ...entries } = parseHeader(new TextDecoder().decode(source.read(LENGTH_BYTES, dataStart)))
+  const { __metadata__, ...entries } = parseHeader(source.read(LENGTH_BYTES, dataStart))
   const metadata = metadataSchema.safeParse(__metadata__ ?? {})
   if (!metadata.success) throw new SafetensorsError('expected __metadata__ to map strings to strings')
   const dataBytes = byteLength - dataStart
   const infos = Object.entries(entries).map(([key, entry]) => {
     const info = tensorInfoSchema.safeParse(entry)
-    if (!info.success) throw new SafetensorsError(`tensor ${key}: expected dtype F32, BF16 or I8, a shape and two data_offsets`)
-    return { key, ...info.data }
+    if (!info.success) throw new SafetensorsError(`tensor ${key}: expected a dtype, a shape and two data_offsets`)
+    const dtype = types.find((type) => type === info.data.dtype)
+    if (dtype === undefined)
+      throw new SafetensorsError(
+        `tensor ${key}: expected dtype ${types.slice(0, -1).join(', ')} or ${types.at(-1)}, got ${info.data.dtype}`,
+      )
+    return { key, ...info.data, dtype }
   })
   // An empty tensor begins where the next one does.
   infos.sort((a, b) => a.data_offsets[0] - b.data_offsets[0] || a.data_offsets[1] - b.data_offsets[1])
-  const tensors = new Map<string, TensorLayout>()
+  const tensors = new Map<string, TensorPlace<Type>>()
   let expectedBegin = 0
   for (const { key, dtype, shape, data_offsets } of infos) {
     const [begin, end] = data_offsets
-    const wanted = elementCount(shape) * bytesPerElement[dtype]
+    const wanted = elementCount(shape) * sizes[dtype]
     if (begin !== expectedBegin || end - begin !== wanted || end > dataBytes) {
       throw new SafetensorsError(`tensor ${key}: expected ${wanted} bytes from ${expectedBegin} on, got ${begin} to ${end} of ${dataBytes}`)
     }
@@ -177,12 +189,18 @@ function readSafetensorsLayout(source: ByteSource): SafetensorsLayout {
     tensors.set(key, { dtype, shape, begin: dataStart + begin, end: dataStart + end })
   }
   if (expectedBegin !== dataBytes) throw new SafetensorsError(`expected ${expectedBegin} bytes of data, got ${dataBytes}`)
-  return { metadata: metadata.data, tensors: withScales(tensors) }
+  return { metadata: metadata.data, tensors }
+}
+
+/** Of what this module writes. Throws SafetensorsError unless every tensor lies, without gap or overlap, within the bytes. */
+function readSafetensorsLayout(source: ByteSource): SafetensorsLayout {
+  const { metadata, tensors } = readLayout(source, bytesPerElement)
+  return { metadata, tensors: withScales(tensors) }
 }
 
 /** Tensors without those that are scales of others. */
-function withScales(tensors: ReadonlyMap<string, TensorLayout>): ReadonlyMap<string, TensorLayout> {
-  const found = new Map(tensors)
+function withScales(tensors: ReadonlyMap<string, TensorPlace<Dtype>>): ReadonlyMap<string, TensorLayout> {
+  const found = new Map<string, TensorLayout>(tensors)
   for (const [key, layout] of tensors) {
     if (layout.dtype !== 'I8') continue
     const name = `${key}${SCALE_SUFFIX}`
@@ -209,7 +227,8 @@ function readTensorValues(source: ByteSource, layout: TensorLayout): Float32Arra
   const bytes = source.read(begin, end)
   const size = bytesPerElement[dtype]
   const aligned = bytes.byteOffset % size === 0
-  const buffer = aligned ? bytes.buffer : bytes.slice().buffer
+  // Not slice(), which of a Buffer is no copy.
+  const buffer = aligned ? bytes.buffer : new Uint8Array(bytes).buffer
   const offset = aligned ? bytes.byteOffset : 0
   const length = (end - begin) / size
   switch (dtype) {
@@ -245,6 +264,7 @@ export {
   decodeSafetensors,
   encodeSafetensors,
   frameSafetensors,
+  readLayout,
   readSafetensorsLayout,
   readTensor,
   readTensorValues,

@@ -108,7 +108,9 @@ function concatenate(parts: readonly Uint8Array[]): Uint8Array {
 }
 
 async function readNames(file: string, { classes }: Variant): Promise<string[]> {
-  const text = Buffer.from(await readPackedFile(file)).toString('utf8')
+  const text = Buffer.from(await readPackedFile(file))
+    .toString('utf8')
+    .normalize('NFC')
   const names = text.split(/\r?\n/).filter((line) => line.trim() !== '')
   if (names.length !== classes) {
     throw new DatasetError('bad-record', `expected ${file} to name ${classes} classes, one a line, got ${names.length}`, { file })

@@ -17,6 +17,7 @@ type DatasetErrorCode =
   | 'count-mismatch'
   | 'label-out-of-range'
   | 'no-classes'
+  | 'one-class'
   | 'empty-class'
   | 'unknown-class'
   | 'broken-images'

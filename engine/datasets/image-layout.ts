@@ -4,7 +4,9 @@
 //   FOLDER/CLASS/…         of which a tenth of each class, drawn by a fixed seed, becomes the test split
 //
 // Classes are numbered in the order of their names, images in the order of their paths, both by code unit, which is the
-// same on every machine whatever its language.
+// same on every machine whatever its language. One name has several forms in Unicode, and which of them a disk gives back depends on
+// the system (macOS decomposes what archives and Linux compose): names are compared, sorted and hashed in form NFC (Unicode Standard
+// Annex 15), while files are opened by the name that the disk has.
 
 import type { Dirent } from 'node:fs'
 import { readdir, stat } from 'node:fs/promises'
@@ -25,7 +27,7 @@ const IMAGES_LOOKED_FOR =
   `${TEST_FOLDERS.slice(0, 2).join('/CLASS/… or ')}/CLASS/…, or CLASS/…`
 
 type ListedImage = {
-  /** Below the dataset's folder, with `/` between names. */
+  /** Below the dataset's folder, with `/` between names, as the disk has them. */
   readonly path: string
   readonly label: number
 }
@@ -44,6 +46,17 @@ function byCodeUnit(a: string, b: string): number {
   return a < b ? -1 : a > b ? 1 : 0
 }
 
+/** The form in which names are compared. */
+function nameOf(path: string): string {
+  return path.normalize('NFC')
+}
+
+/** Paths by their names; those of one name, which only some disks can hold, by what is on the disk. */
+function sortedByName(paths: readonly string[]): string[] {
+  const named = paths.map((path) => ({ path, name: nameOf(path) }))
+  return named.sort((a, b) => byCodeUnit(a.name, b.name) || byCodeUnit(a.path, b.path)).map(({ path }) => path)
+}
+
 async function list(folder: string, recursive = false): Promise<Dirent[]> {
   try {
     return await readdir(folder, { withFileTypes: true, recursive })
@@ -52,7 +65,7 @@ async function list(folder: string, recursive = false): Promise<Dirent[]> {
   }
 }
 
-/** Whether a name begins with a dot: what systems and tools leave behind, such as `.DS_Store` and `._x.jpg`. */
+/** Whether a name begins with a dot: what systems and tools leave behind, such as `.DS_Store`, `._x.jpg` and `.ipynb_checkpoints/`. */
 function isHidden(name: string): boolean {
   return name.startsWith('.')
 }
@@ -65,11 +78,11 @@ async function isFolder(entry: Dirent): Promise<boolean> {
   )
 }
 
-/** Names of the folders in a folder, sorted. */
+/** Folders in a folder as the disk has them, sorted by their names. */
 async function foldersIn(folder: string): Promise<string[]> {
   const names: string[] = []
   for (const entry of await list(folder)) if (!isHidden(entry.name) && (await isFolder(entry))) names.push(entry.name)
-  return names.sort(byCodeUnit)
+  return sortedByName(names)
 }
 
 /** Image files of a class, in folders below it too, and other files; paths below `folder`. */
@@ -77,15 +90,17 @@ async function filesOfClass(folder: string, place: string): Promise<{ images: st
   const images: string[] = []
   const others: string[] = []
   for (const entry of await list(join(folder, place), true)) {
-    if (entry.isDirectory() || isHidden(entry.name)) continue
+    if (entry.isDirectory()) continue
     const path = join(entry.parentPath, entry.name).slice(folder.length).split(sep).filter(Boolean).join('/')
+    if (path.slice(place.length).split('/').some(isHidden)) continue
     if (EXTENSIONS.has(extname(entry.name).toLowerCase())) images.push(path)
     else others.push(path)
   }
-  return { images: images.sort(byCodeUnit), others }
+  return { images, others }
 }
 
-type ListedClass = { readonly name: string; readonly images: string[] }
+/** `images` are sorted. */
+type ListedClass = { readonly name: string; readonly images: readonly string[] }
 
 async function listClasses(folder: string, place: string, ignored: string[]): Promise<ListedClass[]> {
   const root = join(folder, place)
@@ -98,7 +113,7 @@ async function listClasses(folder: string, place: string, ignored: string[]): Pr
   if (names.length > MAX_CLASSES) {
     throw new DatasetError('too-large', `expected at most ${MAX_CLASSES} classes in ${root}, got ${names.length}`, { file: root })
   }
-  const classes: ListedClass[] = []
+  const classes = new Map<string, string[]>()
   for (const name of names) {
     const { images, others } = await filesOfClass(folder, place === '' ? name : `${place}/${name}`)
     ignored.push(...others)
@@ -110,9 +125,10 @@ async function listClasses(folder: string, place: string, ignored: string[]): Pr
         { file: join(root, name) },
       )
     }
-    classes.push({ name, images })
+    // Folders whose names differ in their form alone are one class.
+    classes.set(nameOf(name), [...(classes.get(nameOf(name)) ?? []), ...images])
   }
-  return classes
+  return [...classes].map(([name, images]) => ({ name, images: sortedByName(images) }))
 }
 
 function labelled(classes: readonly ListedClass[], numbers: ReadonlyMap<string, number>): ListedImage[] {
@@ -140,7 +156,7 @@ async function looksLikeImageFolder(folder: string, said: boolean): Promise<bool
   if (folders.includes(TRAIN_FOLDER)) return (await foldersIn(join(folder, TRAIN_FOLDER))).length > 0
   for (const name of folders) {
     const entries = await list(join(folder, name))
-    if (entries.some((entry) => EXTENSIONS.has(extname(entry.name).toLowerCase()))) return true
+    if (entries.some((entry) => !isHidden(entry.name) && EXTENSIONS.has(extname(entry.name).toLowerCase()))) return true
   }
   return false
 }
@@ -185,4 +201,4 @@ async function listImageFolder(folder: string): Promise<ImageLayout> {
   return { classNames, train: labelled(trainClasses, numbers), test: labelled(testClasses, numbers), testFolder, ignored }
 }
 
-export { type ImageLayout, IMAGES_LOOKED_FOR, type ListedImage, listImageFolder, looksLikeImageFolder }
+export { type ImageLayout, IMAGES_LOOKED_FOR, type ListedImage, listImageFolder, looksLikeImageFolder, nameOf }

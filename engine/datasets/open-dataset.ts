@@ -6,6 +6,7 @@ import { readdir, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 
 import { readCacheFile, type SourceStamp, writeCacheFile } from './cache-file.ts'
+import { checkClassCount, checkShape } from './check-usable.ts'
 import { cifarReader } from './cifar-reader.ts'
 import type { Dataset, ImageShape, MemoryDataset } from './dataset.ts'
 import { DatasetError, reasonOf } from './errors.ts'
@@ -108,9 +109,26 @@ async function openDataset(ref: string, options: OpenOptions = {}): Promise<Data
   const located = await locate(parseDatasetRef(ref, baseFolder), { cacheFolder, onProgress })
   if (located.kind === 'images') {
     const { openImageFolder } = await import('./open-image-folder.ts')
-    return openImageFolder({ folder: located.folder, input: await input(), cacheFolder, classes, onProgress })
+    const shape = await input()
+    checkShape(shape, located.folder)
+    const dataset = await openImageFolder({ folder: located.folder, input: shape, cacheFolder, classes, onProgress })
+    checkClassCount(dataset, located.folder, IMAGES_LOOKED_FOR)
+    return dataset
   }
   const { readerName, source } = located
+  const dataset = await openPacked(readerName, source, { cacheFolder, classes, onProgress })
+  const place = source.files[0] as string
+  checkShape(dataset.shape, place)
+  checkClassCount(dataset, place, readers[readerName].lookedFor)
+  return dataset
+}
+
+/** From the cache, or read and left there. */
+async function openPacked(
+  readerName: ReaderName,
+  source: DatasetSource,
+  { cacheFolder, classes, onProgress }: Pick<OpenOptions, 'classes' | 'onProgress'> & { cacheFolder: string },
+): Promise<MemoryDataset> {
   const stamps = await Promise.all(source.files.map(stampOf))
   const cacheFile = join(cacheFolder, cacheFileName(readerName, source, classes))
 

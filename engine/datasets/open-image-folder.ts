@@ -18,7 +18,7 @@ import {
 import { DatasetError, reasonOf } from './errors.ts'
 import { openFileImages } from './file-images.ts'
 import { forEachAtOnce, type ImageRecord, indexImages } from './image-index.ts'
-import { type ImageLayout, type ListedImage, listImageFolder } from './image-layout.ts'
+import { type ImageLayout, type ListedImage, listImageFolder, nameOf } from './image-layout.ts'
 import { MAX_MEMORY_IMAGE_SCALE, MAX_MEMORY_IMAGES_BYTES, NORMALISATION_IMAGES } from './limits.ts'
 import { normalisationOf } from './normalisation.ts'
 import type { OnDatasetProgress } from './reader.ts'
@@ -53,7 +53,7 @@ function folderFingerprint(classNames: readonly string[], train: readonly ImageR
   const hash = createHash('sha256').update(`gatehouse image folder 1\nclasses ${JSON.stringify(classNames)}\n`)
   for (const [name, records] of Object.entries({ train, test })) {
     hash.update(`${name} ${records.length}\n`)
-    for (const { path, bytes, sha256 } of records) hash.update(`${JSON.stringify(path)} ${bytes} ${sha256}\n`)
+    for (const { path, bytes, sha256 } of records) hash.update(`${JSON.stringify(nameOf(path))} ${bytes} ${sha256}\n`)
   }
   return hash.digest('hex')
 }

@@ -2,6 +2,7 @@
 // batch-norm folded into the layer before it, as deployment does, so that what is measured is what will run:
 //   scale = gamma / sqrt(variance + epsilon),  filter' = filter * scale (per output channel),  bias' = beta - mean * scale
 
+import { notFinite, notVariance } from '../../protocol/finite-tensors.ts'
 import type { LayerGraph } from '../../search-space/layer-graph.ts'
 import { layerWeights } from '../../search-space/layers/index.ts'
 import { LayerGraphError, type Shape } from '../../search-space/layers/layer.ts'
@@ -56,8 +57,22 @@ function followingBatchNorm(steps: readonly PrimitiveStep[], id: string, output:
 }
 
 /**
+ * Fused operations of a backend may hide NaN behind a ReLU6, and gamma over the root of a tiny variance is beyond float32: neither may
+ * be measured, served or exported.
+ */
+function checkNumbers({ id, constants, bias, statistics }: AnyInferenceStep): void {
+  const named = { ...constants, ...(bias && { bias }), ...(statistics && { mean: statistics.mean }) }
+  for (const [name, values] of Object.entries<Float32Array>(named)) {
+    const problem = notFinite(values)
+    if (problem !== null) throw new LayerGraphError(`layer ${id}, ${name}: ${problem}`)
+  }
+  const problem = statistics && notVariance(statistics.variance)
+  if (problem) throw new LayerGraphError(`layer ${id}, variance: ${problem}`)
+}
+
+/**
  * The inference form of a graph; a mixed layer counts as its active branch. Without `statistics` batch-norms use mean 0
- * and variance 1, which is enough to measure time.
+ * and variance 1, which is enough to measure time. Throws LayerGraphError where a number is not finite.
  */
 function foldBatchNorm(
   graph: LayerGraph,
@@ -100,6 +115,7 @@ function foldBatchNorm(
     if (step.kind === 'batchNorm') return [{ ...unfolded(step), statistics: statisticsOf(step.layer.gamma) }]
     return [unfolded(step) as AnyInferenceStep]
   })
+  for (const step of made) checkNumbers(step)
   return { input: plan.input, inputShape: graph.layers[0]?.shape as Shape, output, steps: made }
 }
 

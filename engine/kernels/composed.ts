@@ -12,6 +12,7 @@ import {
   type NormaliseAttributes,
   type SgdAttributes,
 } from './operations.ts'
+import { relu6 } from './relu6.ts'
 
 type Inputs = Record<string, tf.Tensor>
 
@@ -26,7 +27,7 @@ function inverseDeviation(variance: tf.Tensor, epsilon: number): tf.Tensor {
 
 function activate(y: tf.Tensor, activation: FusedActivation): tf.Tensor {
   if (activation === 'none') return y
-  return activation === 'relu6' ? tf.clipByValue(y, 0, clampLimits.relu6) : tf.relu(y)
+  return activation === 'relu6' ? relu6(y) : tf.relu(y)
 }
 
 /** dy where 0 < z < limit: through a ReLU or ReLU6 of z. */

@@ -10,6 +10,7 @@ import {
   checkpointGroups,
   type CheckpointState,
   checkpointStateSchema,
+  badNumbers,
   decodeSafetensors,
   encodeSafetensors,
   type FieldError,
@@ -57,6 +58,8 @@ function decodeCheckpoint(bytes: Uint8Array): Checkpoint {
     const { format: _, ...state } = checkpointStateSchema.parse(JSON.parse(metadata['state']))
     const within = (prefix: string) =>
       new Map([...tensors].filter(([key]) => key.startsWith(prefix)).map(([key, tensor]) => [key.slice(prefix.length), tensor]))
+    const problem = badNumbers(tensors)
+    if (problem !== null) throw new CheckpointError('malformed', problem)
     return {
       ...state,
       weights: within(checkpointGroups.weights),

@@ -10,7 +10,7 @@
 
 import { createHash } from 'node:crypto'
 import { setImmediate as nextTurn } from 'node:timers/promises'
-import type { EpochReport, Recipe, Tensor, TrainingIdentity } from '../../protocol/index.ts'
+import { badNumbers, type EpochReport, type Recipe, type Tensor, type TrainingIdentity } from '../../protocol/index.ts'
 import { networkWeights, type Path, printArchitecture, type Space } from '../../search-space/index.ts'
 import type { Backend } from '../backends/backends.ts'
 import { type Dataset, splitShares } from '../datasets/index.ts'
@@ -127,7 +127,7 @@ function sharesOf({ dataset, recipe, seed, shareSeed = seed }: FromScratchOption
 
 /**
  * Throws CheckpointError `does-not-fit` where the checkpoint is of another training, TrainingDivergedError where the loss
- * is no number any more, TrainerError where there are too few images, TrainingThreadError where one of several threads fails,
+ * or a weight is no number any more, TrainerError where there are too few images, TrainingThreadError where one of several threads fails,
  * and the signal's reason.
  */
 async function trainFromScratch(options: FromScratchOptions): Promise<FromScratchResult> {
@@ -171,7 +171,9 @@ async function trainFromScratch(options: FromScratchOptions): Promise<FromScratc
 
   const save = async () => {
     if (!checkpoints || saved.step === step) return
-    await checkpoints.save({ identity, step, lossSum, reports, best, threads, ...(await replica.state()) })
+    const now = await replica.state()
+    checkTensors(now.weights)
+    await checkpoints.save({ identity, step, lossSum, reports, best, threads, ...now })
     saved = { step, epoch: Math.floor(step / stepsPerEpoch), atMs: performance.now() }
   }
 
@@ -181,6 +183,12 @@ async function trainFromScratch(options: FromScratchOptions): Promise<FromScratc
   const checkFinite = (value: number, what: string) => {
     if (Number.isFinite(value)) return
     throw new TrainingDivergedError(`the ${what} is ${value} at step ${step} of ${steps}: use a smaller learningRate or a longer warm-up`)
+  }
+
+  const checkTensors = (...numbers: Parameters<typeof badNumbers>) => {
+    const problem = badNumbers(...numbers)
+    if (problem === null) return
+    throw new TrainingDivergedError(`${problem}, after step ${step} of ${steps}: use a smaller learningRate or a longer warm-up`)
   }
 
   /** The other threads train without a word up to this step. */
@@ -257,7 +265,9 @@ async function trainFromScratch(options: FromScratchOptions): Promise<FromScratc
     const end = isHopeless() ? 'stopped' : 'finished'
     const test = options.test === true && end === 'finished' ? await score('test', statistics) : null
     const brokenFiles = [...new Set([...replica.brokenFiles(), ...(team?.brokenFiles() ?? [])])].sort()
-    return { end, identity, schedule, threads, reports, validation, test, weights: await replica.evaluated(), statistics, brokenFiles }
+    const weights = await replica.evaluated()
+    checkTensors(weights, statistics)
+    return { end, identity, schedule, threads, reports, validation, test, weights, statistics, brokenFiles }
   } catch (error) {
     if (signal?.aborted === true && error === signal.reason) await save()
     throw error

@@ -2,7 +2,7 @@
 // their fingerprint, which is that of the numbers, whatever file they came in.
 
 import { createHash } from 'node:crypto'
-import { decodeSafetensors, SafetensorsError, statisticsKeys, type Tensor } from '../../protocol/index.ts'
+import { badNumbers, decodeSafetensors, SafetensorsError, statisticsKeys, type Tensor } from '../../protocol/index.ts'
 import {
   isWhole,
   networkWeights,
@@ -17,7 +17,7 @@ import type { ChannelStatistics } from '../executor/index.ts'
 
 const MAX_LISTED = 5
 
-/** The file does not have what the network needs; the message names the keys. */
+/** The file does not have what the network needs, or numbers that are none; the message names the keys. */
 class NetworkWeightsError extends Error {
   override readonly name = 'NetworkWeightsError'
   readonly code = 'network-weights'
@@ -66,9 +66,16 @@ function shapesOf(space: Space, path: Path, keys: Iterable<string>): Map<string,
   return new Map([...keys].map((key) => [key, specs.get(key)?.shape ?? []]))
 }
 
+function checkNumbers(...numbers: Parameters<typeof badNumbers>): void {
+  const problem = badNumbers(...numbers)
+  if (problem !== null) throw new NetworkWeightsError(problem)
+}
+
 /** Of a safetensors file that may have more. Throws NetworkWeightsError. */
 function decodeWeights(space: Space, path: Path, bytes: Uint8Array): ReadonlyMap<string, Tensor> {
-  return pick(decode(bytes), shapesOf(space, path, keysOf(space, path).weights))
+  const weights = pick(decode(bytes), shapesOf(space, path, keysOf(space, path).weights))
+  checkNumbers(weights)
+  return weights
 }
 
 /** Of a trained model: statistics are named beside the batch-norm's gamma. Throws NetworkWeightsError. */
@@ -83,6 +90,7 @@ function decodeModelWeights(space: Space, path: Path, bytes: Uint8Array): ModelW
       return [gamma, { mean: (found.get(mean) as Tensor).values, variance: (found.get(variance) as Tensor).values }]
     }),
   )
+  checkNumbers(weights, statistics)
   return { weights, statistics }
 }
 

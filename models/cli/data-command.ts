@@ -9,7 +9,6 @@ import { cutText, printable, renderTable } from '../../command-line/text-layout.
 import type { DatasetReport, ImageShape } from '../../engine/datasets/index.ts'
 
 const SIZE_PATTERN = /^(\d+)x(\d+)x([13])$/
-const MAX_SIDE = 4096
 /** Classes and files that the text shows; --json has all classes. */
 const SHOWN_CLASSES = 20
 const SHOWN_FILES = 5
@@ -19,7 +18,7 @@ const PROGRESS_MS = 5000
 /** HEIGHTxWIDTHxCHANNELS. Throws CliError `usage`. */
 function parseInput(text: string): ImageShape {
   const [, height, width, channels] = (SIZE_PATTERN.exec(text) ?? []).map(Number)
-  if (height && width && channels && height <= MAX_SIDE && width <= MAX_SIDE) return [height, width, channels]
+  if (height && width && channels) return [height, width, channels]
   throw new CliError('usage', `expected --input to be HEIGHTxWIDTHxCHANNELS of 1 or 3 channels, such as 224x224x3, got "${text}"`)
 }
 

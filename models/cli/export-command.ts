@@ -7,7 +7,7 @@ import { CliError } from '../../command-line/exit-codes.ts'
 import { printResult, type Terminal } from '../../command-line/terminal.ts'
 import { isFileError } from './file-error.ts'
 import { ModelFolderError, readModelFolder } from '../model-folder.ts'
-import { RefusedLayerError, SpaceError } from '../../search-space/index.ts'
+import { LayerGraphError, RefusedLayerError, SpaceError } from '../../search-space/index.ts'
 
 /** Formats in which folding and preprocessing are a choice. */
 const NETWORK_FORMATS: readonly string[] = ['onnx', 'tfjs']
@@ -54,6 +54,7 @@ function createExportCommand(terminal: Terminal): CommandDef {
           error instanceof ModelFolderError ||
           error instanceof ExportError ||
           error instanceof RefusedLayerError ||
+          error instanceof LayerGraphError ||
           error instanceof SpaceError
         )
           throw new CliError('usage', error.message)

@@ -321,7 +321,7 @@ function writeDownloaded(folder: string, status: TrainingStatus, result: Finishe
       ...decodeModelWeights(space, parseArchitecture(space, architecture), bytes),
     })
   } catch (error) {
-    if (error instanceof NetworkWeightsError) throw new CliError('failure', error.message)
+    if (error instanceof NetworkWeightsError || error instanceof ModelFolderError) throw new CliError('failure', error.message)
     throw error
   }
 }

@@ -7,7 +7,7 @@
 // stride or width, which those classes lack, is a convolution: blocks.N.mobile_inverted_conv.{conv,bn}. Convolutions are
 // [out, in, kernel, kernel], the classifier [outputs, inputs].
 
-import type { Tensor } from '../../protocol/index.ts'
+import { notFinite, notVariance, type Tensor } from '../../protocol/index.ts'
 import {
   type FixedNetwork,
   fixArchitecture,
@@ -81,7 +81,7 @@ function toStateDict(ref: SpaceRef, path: Path, { weights, statistics }: Weights
   return state
 }
 
-/** Weights of a fixed network under our names. Throws ExportError, naming the tensor, where one is missing, left over or wrongly shaped. */
+/** Weights of a fixed network under our names. Throws ExportError, naming the tensor, where one is missing, left over, wrongly shaped or not finite. */
 function fromStateDict(
   network: FixedNetwork,
   state: ReadonlyMap<string, FloatTensor>,
@@ -97,6 +97,8 @@ function fromStateDict(
     if (!found || found.shape.join() !== shape.join()) {
       throw new ExportError(`expected ${name} of shape [${shape}] among the weights, got ${found ? `[${found.shape}]` : 'none'}`)
     }
+    const problem = (name.endsWith('.running_var') ? notVariance : notFinite)(found.values)
+    if (problem !== null) throw new ExportError(`tensor ${name}: ${problem}`)
     used.add(name)
     return found.values
   }

@@ -136,6 +136,22 @@ describe('gatehouse data check', () => {
       file: join(folder, 'bad', 'val', 'owl'),
     })
     expect(err).toMatch(/^gatehouse: expected only classes of .*train/)
+    await writeFiles(folder, {
+      'one/train-images-idx3-ubyte': encodeIdxImages({ count: 2, shape: [2, 2, 1], images: new Uint8Array(8) }),
+      'one/train-labels-idx1-ubyte': encodeIdxLabels(Uint8Array.of(1, 1)),
+      'one/t10k-images-idx3-ubyte': encodeIdxImages({ count: 1, shape: [2, 2, 1], images: new Uint8Array(4) }),
+      'one/t10k-labels-idx1-ubyte': encodeIdxLabels(Uint8Array.of(0)),
+    })
+    // The second time from the cache.
+    for (let time = 0; time < 2; time++) {
+      const one = await check('one', '--json')
+      expect(one.code).toBe(2)
+      expect(JSON.parse(one.out)).toMatchObject({
+        usable: false,
+        code: 'one-class',
+        message: expect.stringContaining('got all 2 of one, label 1'),
+      })
+    }
     await writeFile(join(folder, 'file'), '')
     for (const path of ['file', 'nowhere', 'npm:nothing', 'cifar:bad']) expect(await check(path)).toMatchObject({ code: 2, out: '' })
     expect((await check('bad', '--input', '224')).err).toMatch(/--input to be HEIGHTxWIDTHxCHANNELS/)

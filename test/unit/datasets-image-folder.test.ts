@@ -80,6 +80,70 @@ describe('a folder of images per class', () => {
     expectColour(await pixels(dataset, 'train', 5, 6), [4, 5, 6], 0)
   })
 
+  describe('with names in several forms of Unicode', () => {
+    const forms = { composed: 'NFC', decomposed: 'NFD' } as const
+    /** `ä` before and `äz` behind `b` in one form, the other way round in the other. */
+    const named = (form: 'NFC' | 'NFD', prefix = ''): Record<string, ReturnType<typeof plain>> =>
+      Object.fromEntries(
+        ['Äpfel', 'Azteken', 'Kürbis', 'Kz'].flatMap((name, at) =>
+          ['é.png', 'ez.png', 'f.png', 'über/u.png'].map((file, i) => [
+            prefix + `${name}/${file}`.normalize(form),
+            plain([40, 30], [40 * at, 50 * i, 9]),
+          ]),
+        ),
+      )
+
+    it('the same data have the same classes, order, splits and fingerprint', async () => {
+      for (const [place, form] of Object.entries(forms)) await writeFiles(join(folder, place), named(form))
+      const [composed, decomposed] = await Promise.all(Object.keys(forms).map((place) => open({ ref: join(folder, place) })))
+      expect(decomposed?.fingerprint).toBe(composed?.fingerprint)
+      expect(decomposed?.classNames).toEqual(['Azteken', 'Kz', 'Kürbis', 'Äpfel'].map((name) => name.normalize('NFC')))
+      expect(composed?.classNames).toEqual(decomposed?.classNames)
+      for (const split of ['train', 'test'] as const) {
+        const { count } = (composed as Dataset)[split]
+        const all = Array.from({ length: count }, (_, index) => index)
+        expect(await pixels(decomposed as Dataset, split, ...all)).toEqual(await pixels(composed as Dataset, split, ...all))
+      }
+    })
+
+    it('a test class is that of the train folder, whatever its form', async () => {
+      await writeFiles(data, { ...named('NFD', 'train/'), 'val/Äpfel/a.png': plain([40, 30], [1, 1, 1]) })
+      const dataset = await open()
+      expect([...dataset.test.labels]).toEqual([3])
+    })
+
+    it('two folders of one name are one class, with the fingerprint of a folder that has all', async () => {
+      await writeFiles(join(folder, 'whole'), named('NFC'))
+      const files = Object.entries(named('NFC'))
+      await writeFiles(data, Object.fromEntries(files.map(([path, image], at) => [path.normalize(at % 2 === 0 ? 'NFC' : 'NFD'), image])))
+      const dataset = await open()
+      expect(dataset.classNames).toHaveLength(4)
+      expect(dataset.fingerprint).toBe((await open({ ref: join(folder, 'whole') })).fingerprint)
+    })
+  })
+
+  it('skips whatever a name with a dot in front is part of, at any depth', async () => {
+    await writeFiles(data, colouredClasses('', 3))
+    const before = await open()
+    const png = plain([40, 30], [9, 9, 9])
+    await writeFiles(data, {
+      'cat/.ipynb_checkpoints/000-checkpoint.png': png.clone(),
+      'cat/.cache/deep/er/a.png': png.clone(),
+      'cat/._000.png': png.clone(),
+      'dog/kept/.trash/b.png': png.clone(),
+      'dog/.git/config': 'text',
+      '.thumbnails/owl/a.png': png.clone(),
+    })
+    const after = await open()
+    expect(after).toMatchObject({ classNames: ['cat', 'dog'], fingerprint: before.fingerprint })
+    expect(after.train.count + after.test.count).toBe(6)
+    await writeFiles(join(folder, 'only-hidden'), { 'owl/._a.png': png.clone(), 'owl/notes.txt': 'text' })
+    await expect(open({ ref: join(folder, 'only-hidden') })).rejects.toMatchObject({ code: 'files-missing' })
+    // A folder above the data is no part of them.
+    await cp(data, join(folder, '.hidden', 'data'), { recursive: true })
+    expect((await open({ ref: join(folder, '.hidden', 'data') })).fingerprint).toBe(before.fingerprint)
+  })
+
   it('without a train folder gives a tenth of each class to the test split, the same on every machine', async () => {
     await writeFiles(data, {
       ...colouredClasses('', 20),
@@ -427,6 +491,22 @@ describe('a folder that cannot be trained on says what is wrong with it', () => 
       ref: () => `images:${data}`,
       code: 'no-classes',
       message: /a folder per class in .*data, got none; looked for .*train\/CLASS/,
+    },
+    'all images in one folder': {
+      make: () => writeFiles(data, { 'photos/a.png': png.clone(), 'photos/b.png': png.clone(), 'photos/c.png': png.clone() }),
+      code: 'one-class',
+      message: /at least 2 classes in .*data, got all 2 of one, photos; looked for folders of images .*, one per class: train\/CLASS/,
+    },
+    'all images in one folder below train': {
+      make: () => writeFiles(data, { 'train/photos/a.png': png.clone(), 'val/photos/b.png': png.clone() }),
+      code: 'one-class',
+      message: /got all 1 of one, photos/,
+    },
+    'an input beyond all spaces': {
+      make: () => writeFiles(data, colouredClasses('', 2)),
+      input: [8, 1025, 3],
+      code: 'too-large',
+      message: /at most 1024×1024×64, which is what a space takes, got 8×1025×3/,
     },
     'images without folders, not called images': {
       make: () => writeFiles(data, { 'a.png': png.clone() }),

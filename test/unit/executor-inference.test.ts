@@ -58,6 +58,52 @@ describe.each(['cpu', 'wasm'] as const)('inference on %s', (name) => {
     tf.dispose([batch, logits])
   })
 
+  test.each(['relu', 'relu6'] as const)('a filter with NaN shows behind a %s, in training and in evaluation', async (activation) => {
+    const { chosen } = await openBackend(name)
+    const { graph, specs } = createBuilder([6, 6, 3])
+      .conv('lone', 4)
+      .activation('lone-relu', activation)
+      .conv('a', 6)
+      .norm('a-bn')
+      .activation('a-relu', activation)
+      .depthwise('b', 3, 1)
+      .norm('b-bn')
+      .activation('b-relu', activation)
+      .globalPool('pool')
+      .linear('head', 3)
+      .build()
+    const { images, labels } = randomBatch(2, [6, 6, 3], 3)
+    for (const key of ['lone/filter', 'a/filter', 'b/filter']) {
+      const weights = createWeights(chosen, specs, 2)
+      const batch = images()
+      const sound = await batchStatistics(graph, weights, batch)
+      const values = await weights.read(key)
+      values[0] = Number.NaN
+      weights.write(key, values)
+      const { trainStep } = await import('../../engine/executor/index.ts')
+      const trained = await trainStep({ graph, weights, images: batch, labels })
+      expect(trained.loss, `training, ${key}`).toBeNaN()
+      expect((await evaluate({ graph, weights, images: batch, labels })).loss, `evaluation, ${key}`).toBeNaN()
+      expect((await evaluate({ graph, weights, images: batch, labels, statistics: sound })).loss, `with statistics, ${key}`).toBeNaN()
+      tf.dispose([...trained.gradients.values(), batch])
+      weights.dispose()
+    }
+  })
+
+  test('refuses numbers that are not finite, and names the layer', async () => {
+    const { graph, lookup, weights } = await prepare(name)
+    const broken = (key: string) => (of: string) => (of === key ? lookup(of).with(1, Number.NaN) : lookup(of))
+    expect(() => createInference({ graph, weights: broken('head/weights') })).toThrow(
+      'layer head, weights: element 1 is NaN, expected a finite number',
+    )
+    const images = randomBatch(2, [9, 9, 3], 4).images()
+    const statistics = await batchStatistics(graph, weights, images)
+    const negative = new Map([...statistics].map(([gamma, { mean, variance }]) => [gamma, { mean, variance: variance.map(() => -1) }]))
+    expect(() => createInference({ graph, weights: lookup, statistics: negative })).toThrow(/element 0 is (NaN|-1), expected/)
+    weights.dispose()
+    tf.dispose(images)
+  })
+
   test('runs a single operation without statistics', async () => {
     await openBackend(name)
     const { graph, specs } = createBuilder([6, 6, 4]).mbconv('op', 4, 3, 5).build()

@@ -61,6 +61,34 @@ describe('gatehouse export', () => {
     expect(JSON.parse(result.out)).toEqual({ format, files: paths.map((path) => ({ path, bytes: statSync(path).size })) })
   })
 
+  test('a model with numbers that are not finite is neither written nor exported', async () => {
+    const [gamma, { mean, variance }] = [...model.statistics][0] as [string, { mean: Float32Array; variance: Float32Array }]
+    const negative = new Map([...model.statistics, [gamma, { mean, variance: variance.with(3, -1) }]])
+    expect(() => writeModelFolder(join(folder, 'negative'), { ...model, statistics: negative })).toThrow(
+      'tensor stem/conv/conv.variance: element 3 is -1, expected a variance, 0 or above',
+    )
+    const filter = 'classifier/conv/linear.weights'
+    const { shape, values } = model.weights.get(filter) as { shape: readonly number[]; values: Float32Array }
+    const weights = new Map([...model.weights, [filter, { shape, values: values.with(5, Number.NaN) }]])
+    expect(() => writeModelFolder(join(folder, 'nan'), { ...model, weights })).toThrow(`tensor ${filter}: element 5 is NaN`)
+    expect([existsSync(join(folder, 'negative')), existsSync(join(folder, 'nan'))]).toEqual([false, false])
+
+    writeModelFolder(join(folder, 'spoilt'), model)
+    const file = join(folder, 'spoilt/model.safetensors')
+    const bytes = readFileSync(file)
+    const header = JSON.parse(bytes.subarray(8, 8 + Number(bytes.readBigUInt64LE(0))).toString('utf8')) as Record<
+      string,
+      { data_offsets: number[] }
+    >
+    bytes.writeFloatLE(Number.NaN, 8 + Number(bytes.readBigUInt64LE(0)) + (header[filter]?.data_offsets[0] as number))
+    writeFileSync(file, bytes)
+    for (const format of ['onnx', 'tfjs', 'safetensors', 'proxylessnas', 'json']) {
+      const result = await gatehouse(['export', '--model', 'spoilt', '--format', format, '--out', 'spoilt-out'])
+      expect(result).toMatchObject({ code: 2, err: `gatehouse: ${file}: tensor ${filter}: element 0 is NaN, expected a finite number\n` })
+    }
+    expect(existsSync(join(folder, 'spoilt-out'))).toBe(false)
+  })
+
   test('--no-fold keeps batch-norms', async () => {
     await exportTo('onnx', 'kept.onnx', '--no-fold')
     await exportTo('onnx', 'folded.onnx')
@@ -239,6 +267,79 @@ describe('gatehouse import', () => {
     expect(config('twice/again')).toBe(config('twice'))
     const tensors = (path: string) => readSafetensors(readFileSync(join(folder, path, 'state_dict.safetensors'))).tensors
     expect(tensors('twice/again')).toEqual(tensors('twice'))
+  })
+
+  /** The state dict of `source` again, its data and header changed, beside its net.config. */
+  function changeStateDict(source: string, change: (header: Record<string, Entry>, data: Buffer) => Buffer | void): void {
+    const file = join(folder, source, 'state_dict.safetensors')
+    const bytes = readFileSync(file)
+    const dataStart = 8 + Number(bytes.readBigUInt64LE(0))
+    const header = JSON.parse(bytes.subarray(8, dataStart).toString('utf8')) as Record<string, Entry>
+    const data = Buffer.from(bytes.subarray(dataStart))
+    const changed = change(header, data) ?? data
+    const json = Buffer.from(JSON.stringify(header))
+    const length = Buffer.alloc(8)
+    length.writeBigUInt64LE(BigInt(json.length))
+    writeFileSync(file, Buffer.concat([length, json, changed]))
+  }
+  type Entry = { dtype: string; shape: number[]; data_offsets: [number, number] }
+  const entryOf = (header: Record<string, Entry>, name: string) => header[name] as Entry
+
+  test.each([
+    ['first_conv.conv.weight', Number.NaN, 'element 2 is NaN, expected a finite number'],
+    ['classifier.linear.bias', Number.NEGATIVE_INFINITY, 'element 2 is -Infinity, expected a finite number'],
+    ['first_conv.bn.running_mean', Number.POSITIVE_INFINITY, 'element 2 is Infinity, expected a finite number'],
+    ['first_conv.bn.running_var', -0.5, 'element 2 is -0.5, expected a variance, 0 or above'],
+  ])('refuses a state dict whose %s has %d, and names file and tensor', async (name, value, said) => {
+    await exportTo('proxylessnas', `numbers-${name}`)
+    changeStateDict(`numbers-${name}`, (header, data) => void data.writeFloatLE(value, entryOf(header, name).data_offsets[0] + 8))
+    const result = await importFrom(`numbers-${name}`)
+    expect(result).toMatchObject({
+      code: 2,
+      err: expect.stringContaining(`/numbers-${name}/state_dict.safetensors: tensor ${name}: ${said}`),
+    })
+    expect(existsSync(join(folder, `numbers-${name}/back`))).toBe(false)
+  })
+
+  test.each<[string, (header: Record<string, Entry>, data: Buffer) => Buffer | void, RegExp]>([
+    [
+      'two tensors in the same bytes',
+      (header) => {
+        entryOf(header, 'first_conv.bn.weight').data_offsets = entryOf(header, 'first_conv.bn.bias').data_offsets
+      },
+      /tensor first_conv\.bn\.\w+: expected 64 bytes from \d+ on, got \d+ to \d+/,
+    ],
+    [
+      'bytes between two tensors',
+      (header, data) => {
+        for (const [name, entry] of Object.entries(header)) {
+          if (name !== '__metadata__' && entry.dtype === 'F32')
+            entry.data_offsets = [entry.data_offsets[0] + 16, entry.data_offsets[1] + 16]
+        }
+        const counters = Object.values(header).filter(({ dtype }) => dtype === 'I64').length * 8
+        return Buffer.concat([data.subarray(0, counters), Buffer.alloc(16), data.subarray(counters)])
+      },
+      /expected \d+ bytes from \d+ on, got/,
+    ],
+    ['bytes behind the last tensor', (_, data) => Buffer.concat([data, Buffer.alloc(4)]), /expected \d+ bytes of data, got \d+/],
+    ['metadata that is no text', (header) => void Object.assign(header, { __metadata__: { epochs: 3 } }), /__metadata__ to map strings/],
+    [
+      'a field that the format does not have',
+      (header) => void Object.assign(entryOf(header, 'first_conv.bn.bias'), { scale: 2 }),
+      /tensor first_conv\.bn\.bias: expected a dtype, a shape and two data_offsets/,
+    ],
+    [
+      'another type of numbers',
+      (header) => void Object.assign(entryOf(header, 'first_conv.bn.bias'), { dtype: 'F16' }),
+      /tensor first_conv\.bn\.bias: expected dtype F32 or I64, got F16/,
+    ],
+  ])('refuses a state dict with %s', async (name, change, said) => {
+    const source = `strict-${name.replaceAll(' ', '-')}`
+    await exportTo('proxylessnas', source)
+    changeStateDict(source, change)
+    const result = await importFrom(source)
+    expect(result).toMatchObject({ code: 2, err: expect.stringMatching(said) })
+    expect(result.err).toContain(`${source}/state_dict.safetensors`)
   })
 
   test('refuses bad flags, other networks and weights that do not fit, and names them', async () => {

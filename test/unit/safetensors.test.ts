@@ -54,6 +54,7 @@ describe('a safetensors file', () => {
         const moved = new Uint8Array(bytes.length + shift)
         moved.set(bytes, shift)
         expect(decodeSafetensors(moved.subarray(shift))).toEqual(decodeSafetensors(bytes))
+        expect(decodeSafetensors(Buffer.from(moved.buffer, shift))).toEqual(decodeSafetensors(bytes))
       }),
     )
   })

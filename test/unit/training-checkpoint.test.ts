@@ -84,10 +84,19 @@ describe('a checkpoint', () => {
 
 describe('bytes that are no checkpoint are refused, with the file named', () => {
   const whole = encodeCheckpoint(makeCheckpoint())
+  const wholeState = decodeSafetensors(whole).metadata['state'] as string
   const withState = (state: string) => encodeSafetensors({ metadata: { state }, tensors: new Map() }, 'F32')
   test.each([
     ['cut off', whole.subarray(0, whole.length - 1), /expected 8 bytes|bytes from/],
     ['weights of something else', encodeSafetensors({ metadata: {}, tensors: new Map() }, 'F32'), /the file has no state/],
+    [
+      'a weight that is NaN',
+      encodeSafetensors(
+        { metadata: { state: wholeState }, tensors: new Map([['weights/w', { shape: [1], values: Float32Array.of(NaN) }]]) },
+        'F32',
+      ),
+      /tensor weights\/w: element 0 is NaN, expected a finite number/,
+    ],
     ['a state that is no JSON', withState('{'), /JSON/],
     ['a state that lacks fields', withState('{"format":"gatehouse-checkpoint/1"}'), /identity/],
     ['a later format', withState('{"format":"gatehouse-checkpoint/2"}'), /format/],

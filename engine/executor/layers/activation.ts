@@ -2,6 +2,7 @@ import * as tf from '@tensorflow/tfjs-core'
 
 import type { Activation } from '../../../search-space/layers/activation.ts'
 import { clampGradient, type FusedActivation } from '../../kernels/operations.ts'
+import { relu6 } from '../../kernels/relu6.ts'
 import { type LayerRule, only } from './rule.ts'
 
 type ActivationRule = {
@@ -15,7 +16,7 @@ type ActivationRule = {
 /** relu6(x + 3) / 6 */
 function hardSigmoid(x: tf.Tensor4D): tf.Tensor4D {
   const shifted = tf.add<tf.Tensor4D>(x, 3)
-  return tf.div(tf.relu6(shifted), 6)
+  return tf.div(relu6(shifted), 6)
 }
 
 /** 1 where -3 < x < 3. */
@@ -26,7 +27,7 @@ function inside(x: tf.Tensor4D): tf.Tensor4D {
 
 const activationRules: { readonly [Name in Activation]: ActivationRule } = {
   relu: { forward: (x) => tf.relu(x), gradient: (x, dy) => clampGradient(x, dy, 'relu'), fuses: 'relu' },
-  relu6: { forward: (x) => tf.relu6(x), gradient: (x, dy) => clampGradient(x, dy, 'relu6'), fuses: 'relu6' },
+  relu6: { forward: (x) => relu6(x), gradient: (x, dy) => clampGradient(x, dy, 'relu6'), fuses: 'relu6' },
   sigmoid: {
     forward: (x) => tf.sigmoid(x),
     gradient(x, dy) {

@@ -24,10 +24,11 @@ export function limitOf(activation: i32): v128 {
   return f32x4.splat(activation == RELU6 ? <f32>6 : <f32>Infinity);
 }
 
+/** pmax(a, b) is a < b ? b : a, so that NaN stays NaN only as the first argument. */
 // @ts-ignore: decorator
 @inline
 export function clamp(z: v128, limit: v128): v128 {
-  return f32x4.pmin(limit, f32x4.pmax(zeros(), z));
+  return f32x4.pmin(f32x4.pmax(z, zeros()), limit);
 }
 
 /** dy where the activation let it through. */

@@ -5,6 +5,7 @@ import * as z from 'zod'
 
 /** Bounds that keep a typing error from asking for a network of gigabytes. */
 const MAX_SIDE = 1024
+const MAX_INPUT_CHANNELS = 64
 const MAX_WIDTH = 8192
 const MAX_CLASSES = 100_000
 const MAX_CELLS = 64
@@ -32,7 +33,7 @@ const mbconvFields = {
     .regex(/^[a-z0-9][a-z0-9._-]{0,63}$/, 'expected lower-case letters, digits, ".", "_" or "-", 64 at most')
     .describe('name that architectures of this space start with'),
   input: z
-    .tuple([z.int().min(1).max(MAX_SIDE), z.int().min(1).max(MAX_SIDE), z.int().min(1).max(64)])
+    .tuple([z.int().min(1).max(MAX_SIDE), z.int().min(1).max(MAX_SIDE), z.int().min(1).max(MAX_INPUT_CHANNELS)])
     .describe('height, width and channels of an image'),
   classes: z.int().min(2).max(MAX_CLASSES),
   widthMult: z.number().positive().max(10).describe('factor on all widths, which are then rounded to multiples of 8'),
@@ -160,7 +161,9 @@ export {
   listConfigSchema,
   MAX_BLOCKS,
   MAX_CELLS,
+  MAX_INPUT_CHANNELS,
   MAX_OPERATIONS,
+  MAX_SIDE,
   type MbconvConfig,
   mbconvFields,
   type MbconvOption,
