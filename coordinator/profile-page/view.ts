@@ -86,6 +86,8 @@ function chosenBackends(): ProfileBackend[] {
   return [...inputs].filter((input) => input.checked).map((input) => input.value as ProfileBackend)
 }
 
+const cellTitles = { ConvNorm: 'Convolution', ReluConvNorm: 'ReLU, convolution', AvgPool: 'Average pooling' } as const
+
 /** Short words for a key: what people look for in a list on a phone. */
 function describeKey(key: string): { readonly title: string; readonly detail: string } {
   const operation = parseLatencyKey(key)
@@ -105,6 +107,13 @@ function describeKey(key: string): { readonly title: string; readonly detail: st
       const { expand, kernel, stride, shortcut, input, output } = operation
       const notes = [stride > 1 ? `stride ${stride}` : '', shortcut ? 'shortcut' : ''].filter(Boolean)
       return { title: `MBConv${expand} ${kernel}×${kernel}`, detail: [`${shape(input)} → ${shape(output)}`, ...notes].join(', ') }
+    }
+    case 'ConvNorm':
+    case 'ReluConvNorm':
+    case 'AvgPool': {
+      const { type, kernel, stride, input, output } = operation
+      const note = stride > 1 ? `, stride ${stride}` : ''
+      return { title: `${cellTitles[type]} ${kernel}×${kernel}`, detail: `${shape(input)} → ${shape(output)}${note}` }
     }
     default:
       return operation satisfies never
