@@ -115,6 +115,10 @@ function describeKey(key: string): { readonly title: string; readonly detail: st
       const note = stride > 1 ? `, stride ${stride}` : ''
       return { title: `${cellTitles[type]} ${kernel}×${kernel}`, detail: `${shape(input)} → ${shape(output)}${note}` }
     }
+    case 'ResidualBlock':
+      return { title: 'Residual block', detail: `${shape(operation.input)} → ${shape(operation.output)}` }
+    case 'NormLogits':
+      return { title: 'Normalised classifier', detail: `${shape(operation.input)} → ${operation.classes}` }
     default:
       return operation satisfies never
   }
