@@ -27,6 +27,7 @@ const slowUnitTests: Readonly<Record<string, readonly string[]>> = {
   'play whole searches, many random cases, or a whole data set': [
     'datasets-fashion-mnist',
     'safetensors',
+    'simulation-recorded',
     'space-graphs',
     'strategy-schedule',
     'weight-exchange',
