@@ -8,6 +8,7 @@ import { dispatch } from './dispatch.ts'
 import { CliError, exitCodes, type ExitReason } from './exit-codes.ts'
 import type { Epilogues } from './help.ts'
 import { watchNpmParent } from './npm-parent.ts'
+import { useProxy } from './proxy.ts'
 import { createTerminal, type Terminal } from './terminal.ts'
 
 /** A table that lacks a hundred entries is the same news as one that lacks ten. */
@@ -74,7 +75,14 @@ async function runProgram(
     })
   }
   const terminal = createTerminal(process, interrupt.signal)
-  process.exitCode = await runCommandLine(createRoot(terminal, VERSION), terminal, rawArgs, epilogues)
+  const root = createRoot(terminal, VERSION)
+  try {
+    useProxy()
+    process.exitCode = await runCommandLine(root, terminal, rawArgs, epilogues)
+  } catch (error) {
+    // Of a proxy: a command line throws nothing.
+    process.exitCode = exitCodes[report((root.meta as { name?: string }).name ?? 'command', terminal, error)].code
+  }
   stopWatching()
 }
 
