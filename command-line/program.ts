@@ -10,6 +10,7 @@ import type { Epilogues } from './help.ts'
 import { watchNpmParent } from './npm-parent.ts'
 import { useProxy } from './proxy.ts'
 import { createTerminal, type Terminal } from './terminal.ts'
+import { DISK_CODES } from './whole-files.ts'
 
 /** A table that lacks a hundred entries is the same news as one that lacks ten. */
 const MAX_LISTED_FIELDS = 10
@@ -46,6 +47,10 @@ function report(name: string, terminal: Terminal, error: unknown): ExitReason {
   if (error instanceof Error && error.name === 'CLIError') {
     terminal.note(`${name}: ${stripVTControlCharacters(error.message)}`)
     return 'usage'
+  }
+  if (error instanceof Error && DISK_CODES.has((error as NodeJS.ErrnoException).code ?? '')) {
+    terminal.note(`${name}: ${error.message}`)
+    return 'failure'
   }
   terminal.note(`${name}: unexpected failure: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}`)
   return 'failure'
