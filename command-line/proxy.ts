@@ -53,4 +53,4 @@ function useProxy(): void {
   process.execve?.(process.execPath, args, plan.env)
 }
 
-export { planProxy, type ProxyPlan, useProxy }
+export { planProxy, useProxy }

@@ -41,4 +41,4 @@ function writeWholeFile(path: string, content: string | Uint8Array, mode?: numbe
   writeWholeFiles([{ path, content, mode }])
 }
 
-export { DISK_CODES, type WholeFile, writeWholeFile, writeWholeFiles }
+export { DISK_CODES, writeWholeFile, writeWholeFiles }
