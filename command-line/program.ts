@@ -8,7 +8,9 @@ import { dispatch } from './dispatch.ts'
 import { CliError, exitCodes, type ExitReason } from './exit-codes.ts'
 import type { Epilogues } from './help.ts'
 import { watchNpmParent } from './npm-parent.ts'
+import { useProxy } from './proxy.ts'
 import { createTerminal, type Terminal } from './terminal.ts'
+import { DISK_CODES } from './whole-files.ts'
 
 /** A table that lacks a hundred entries is the same news as one that lacks ten. */
 const MAX_LISTED_FIELDS = 10
@@ -46,6 +48,10 @@ function report(name: string, terminal: Terminal, error: unknown): ExitReason {
     terminal.note(`${name}: ${stripVTControlCharacters(error.message)}`)
     return 'usage'
   }
+  if (error instanceof Error && DISK_CODES.has((error as NodeJS.ErrnoException).code ?? '')) {
+    terminal.note(`${name}: ${error.message}`)
+    return 'failure'
+  }
   terminal.note(`${name}: unexpected failure: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}`)
   return 'failure'
 }
@@ -74,7 +80,14 @@ async function runProgram(
     })
   }
   const terminal = createTerminal(process, interrupt.signal)
-  process.exitCode = await runCommandLine(createRoot(terminal, VERSION), terminal, rawArgs, epilogues)
+  const root = createRoot(terminal, VERSION)
+  try {
+    useProxy()
+    process.exitCode = await runCommandLine(root, terminal, rawArgs, epilogues)
+  } catch (error) {
+    // Of a proxy: a command line throws nothing.
+    process.exitCode = exitCodes[report((root.meta as { name?: string }).name ?? 'command', terminal, error)].code
+  }
   stopWatching()
 }
 

@@ -27,6 +27,7 @@ const epilogues = {
     '  GATEHOUSE_COORDINATOR  default of --coordinator',
     '  GATEHOUSE_TOKEN        default of --token',
     '  GATEHOUSE_STATE        default of --state',
+    '  HTTP_PROXY, HTTPS_PROXY, NO_PROXY  proxy to the coordinator, and hosts that need none; this machine never does',
     '',
     'With --json a command prints one JSON text to standard output; everything else goes to standard error.',
     '',

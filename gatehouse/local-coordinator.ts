@@ -148,6 +148,10 @@ async function startRuntime(options: RuntimeOptions): Promise<{ url: string; pid
     await stop()
     if (error instanceof MiniflareCoreError) {
       if (error.code === 'ERR_ADDRESS_IN_USE') throw portInUse(port, host)
+      // What SQLite says, whichever of the runtime's files it was.
+      if (/SQLITE_FULL|SQLITE_IOERR|No space left on device/.test(error.message)) {
+        throw new CliError('failure', `cannot write to the state folder ${state.folder}: its disk is full or broken`)
+      }
       throw new CliError('failure', `the Workers runtime did not start: ${error.message}`)
     }
     throw error

@@ -1,11 +1,12 @@
 // The folder in which a local coordinator keeps its state: who holds it, and the admin token.
 
 import { randomBytes } from 'node:crypto'
-import { chmodSync, linkSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
+import { chmodSync, linkSync, mkdirSync, readFileSync, renameSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import * as z from 'zod'
 import { CliError } from '../command-line/exit-codes.ts'
 import { ADMIN_TOKEN_FILE } from '../command-line/limits.ts'
+import { writeWholeFile } from '../command-line/whole-files.ts'
 import { ADMIN_TOKEN_BYTES } from './limits.ts'
 import { endProcess, identifyProcess, isRunning, type ProcessIdentity, processIdentitySchema } from './processes.ts'
 
@@ -37,7 +38,7 @@ async function holdStateFolder(folder: string): Promise<StateFolder> {
   const lockFile = join(folder, LOCK_FILE)
   const ownFile = `${lockFile}.${process.pid}`
   const holder = identifyProcess(process.pid) ?? { pid: process.pid, startedAt: null }
-  const write = (lock: Lock) => writeFileSync(ownFile, JSON.stringify(lock), { mode: 0o600 })
+  const write = (lock: Lock) => writeWholeFile(ownFile, JSON.stringify(lock), 0o600)
 
   for (let tried = 1; ; tried++) {
     write({ holder, runtime: null, url: null })
@@ -123,7 +124,7 @@ function adminToken(folder: string): string {
     return kept
   }
   const token = randomBytes(ADMIN_TOKEN_BYTES).toString('base64url')
-  writeFileSync(file, `${token}\n`, { mode: 0o600 })
+  writeWholeFile(file, `${token}\n`, 0o600)
   return token
 }
 

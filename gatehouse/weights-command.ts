@@ -1,10 +1,10 @@
 // `gatehouse search weights`: what the search has trained so far, as a file to begin trainings with.
 
-import { writeFileSync } from 'node:fs'
 import { resolve } from 'node:path'
 import { type CommandDef, defineCommand } from 'citty'
 import { connect, connectionFlags } from '../command-line/connection.ts'
 import { printCount } from '../command-line/quantities.ts'
+import { writeWholeFile } from '../command-line/whole-files.ts'
 import { printResult, type Terminal } from '../command-line/terminal.ts'
 import { createSpace, initialWeights } from '../search-space/index.ts'
 import { encodeSafetensors, planShards, type Tensor } from '../protocol/index.ts'
@@ -44,7 +44,7 @@ function createWeightsCommand(terminal: Terminal): CommandDef {
       )
       const out = resolve(terminal.folder, args.out)
       const metadata = { format: SUPERNET_FORMAT, searchId, step: String(status.steps.done), space: JSON.stringify(status.space) }
-      writeFileSync(out, encodeSafetensors({ metadata, tensors }, 'F32'))
+      writeWholeFile(out, encodeSafetensors({ metadata, tensors }, 'F32'))
       const parameters = [...tensors.values()].reduce((sum, { values }) => sum + values.length, 0)
       const figures = { searchId, out, tensors: tensors.size, trainedTensors: trained.size, parameters }
       printResult(terminal, args.json === true, figures, () =>

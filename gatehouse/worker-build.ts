@@ -3,7 +3,7 @@
 
 import { execFile } from 'node:child_process'
 import { createHash } from 'node:crypto'
-import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { tmpdir } from 'node:os'
 import { basename, dirname, extname, join, relative, resolve } from 'node:path'
@@ -11,6 +11,7 @@ import { fileURLToPath } from 'node:url'
 import { promisify, stripVTControlCharacters } from 'node:util'
 import * as z from 'zod'
 import { CliError } from '../command-line/exit-codes.ts'
+import { writeWholeFile } from '../command-line/whole-files.ts'
 import { BUILD_TIMEOUT_MS } from './limits.ts'
 
 /** Raised whenever the form below changes, so that no file of another form is read. */
@@ -54,10 +55,7 @@ async function buildWorker(configPath: string, log: (line: string) => void): Pro
   const outFolder = mkdtempSync(join(tmpdir(), 'gatehouse-build-'))
   try {
     const built = await runWrangler(configPath, outFolder)
-    mkdirSync(dirname(cacheFile), { recursive: true })
-    const ownFile = `${cacheFile}.${process.pid}`
-    writeFileSync(ownFile, JSON.stringify(built))
-    renameSync(ownFile, cacheFile)
+    writeWholeFile(cacheFile, JSON.stringify(built))
     return built
   } finally {
     rmSync(outFolder, { recursive: true, force: true })

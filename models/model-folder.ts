@@ -1,9 +1,10 @@
 // A trained network on disk: `model.json`, which says what it is, and `model.safetensors`, its weights. What training
 // writes, and what evaluation and every export read.
 
-import { mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs'
+import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import * as z from 'zod'
+import { writeWholeFiles } from '../command-line/whole-files.ts'
 import { badNumbers, encodeSafetensors, MODEL_FORMAT, modelTensors } from '../protocol/index.ts'
 import { createSpace, type Path, parseArchitecture, type Space, SpaceError, spaceRefSchema } from '../search-space/index.ts'
 import { decodeModelWeights, type ModelWeights, NetworkWeightsError } from '../engine/training/network-weights.ts'
@@ -42,20 +43,16 @@ function encodeModelWeights(model: Pick<TrainedModel, 'description' | 'weights' 
 
 /**
  * Writes both files; the description last, so that a folder with one is whole. Throws ModelFolderError, and writes nothing, where a
- * number is not finite.
+ * number is not finite, CliError where a file cannot be written.
  */
 function writeModelFolder(folder: string, model: Omit<TrainedModel, 'space' | 'path'>): void {
   const description = modelDescriptionSchema.parse(model.description)
   const problem = badNumbers(model.weights, model.statistics)
   if (problem !== null) throw new ModelFolderError(`no model is written to ${folder}: ${problem}`)
-  mkdirSync(folder, { recursive: true })
-  const write = (file: string, content: string | Uint8Array) => {
-    const path = join(folder, file)
-    writeFileSync(`${path}.part`, content)
-    renameSync(`${path}.part`, path)
-  }
-  write(WEIGHTS_FILE, encodeModelWeights({ ...model, description }))
-  write(DESCRIPTION_FILE, `${JSON.stringify(description, null, 2)}\n`)
+  writeWholeFiles([
+    { path: join(folder, WEIGHTS_FILE), content: encodeModelWeights({ ...model, description }) },
+    { path: join(folder, DESCRIPTION_FILE), content: `${JSON.stringify(description, null, 2)}\n` },
+  ])
 }
 
 function readFile(folder: string, file: string): Uint8Array {

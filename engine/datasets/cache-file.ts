@@ -1,6 +1,6 @@
 // One decoded dataset in one file, so that only the first start pays for unpacking, parsing and hashing.
 //
-//   8 bytes   "GHDATA01"
+//   8 bytes   "GHDATA02"
 //   4 bytes   length of the header, little-endian
 //   4 bytes   CRC-32 of the header, little-endian
 //   header    JSON: what is needed to judge and use the rest
@@ -21,7 +21,7 @@ import { reasonOf } from './errors.ts'
 import { MAX_CACHE_HEADER_BYTES, MAX_CLASSES, MAX_FILE_BYTES } from './limits.ts'
 
 /** The last two digits are the version: anything that changes what a reader makes of its files raises them. */
-const MAGIC = 'GHDATA01'
+const MAGIC = 'GHDATA02'
 const PREFIX_BYTES = 16
 
 const sourceStampSchema = z.object({ path: z.string(), bytes: z.int().min(0), modifiedMs: z.number() })

@@ -18,8 +18,8 @@ sharp.cache(false)
 /** One thread per image; the images side by side use the cores. */
 sharp.concurrency(1)
 
-/** Damage that only shows as an odd colour is let pass, a file that ends early is not. */
-const settings = { failOn: 'truncated', autoOrient: true } as const
+/** Damage that only shows as an odd colour is let pass, a file that ends early is not: of a TIFF that is an error rather than a truncation. */
+const settings = { failOn: 'error', autoOrient: true } as const
 
 type ImageHeader = {
   /** As it is looked at, after EXIF's rotation. */
@@ -27,9 +27,26 @@ type ImageHeader = {
   readonly height: number
 }
 
-/** What the header of a file says. Throws what sharp throws for bytes that are not an image. */
+/**
+ * Deep images lose their lower bits. Heights in metres or readings of a sensor, which take a small part of 16 bits, would be one colour,
+ * most often black. Throws an Error for those.
+ */
+async function checkDepth(bytes: Uint8Array): Promise<void> {
+  const { channels } = await sharp(bytes, settings).stats()
+  const varying = channels.filter(({ min, max }) => min !== max)
+  if (varying.length === 0) return
+  const shallow = await sharp(bytes, settings).toColourspace('srgb').raw({ depth: 'uchar' }).toBuffer({ resolveWithObject: true })
+  const pixel = shallow.data.subarray(0, shallow.info.channels)
+  if (shallow.data.some((value, at) => value !== pixel[at % pixel.length])) return
+  const least = Math.min(...varying.map(({ min }) => min))
+  const most = Math.max(...varying.map(({ max }) => max))
+  throw new Error(`its values, ${least} to ${most}, are all one in 8 bits; scale them to the whole range`)
+}
+
+/** What the header of a file says. Throws what sharp throws for bytes that are not an image, and for deep images of which nothing would be seen. */
 async function readHeader(bytes: Uint8Array): Promise<ImageHeader> {
-  const { autoOrient } = await sharp(bytes, settings).metadata()
+  const { autoOrient, depth } = await sharp(bytes, settings).metadata()
+  if (depth !== 'uchar') await checkDepth(bytes)
   return { width: autoOrient.width, height: autoOrient.height }
 }
 

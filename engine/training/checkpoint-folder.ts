@@ -7,19 +7,30 @@ import { type Checkpoint, CheckpointError, decodeCheckpoint, encodeCheckpoint } 
 const FILE = 'checkpoint.safetensors'
 const PART = '.part'
 
+/** Throws CheckpointError `not-written`, and leaves the old one, where the disk is full or the folder cannot be made. */
 function writeCheckpoint(folder: string, checkpoint: Checkpoint): void {
   const path = join(folder, FILE)
-  mkdirSync(folder, { recursive: true })
-  const file = openSync(`${path}${PART}`, 'w')
+  const bytes = encodeCheckpoint(checkpoint)
+  const made = mkdirSync(folder, { recursive: true })
   try {
-    const bytes = encodeCheckpoint(checkpoint)
+    writePart(`${path}${PART}`, bytes)
+    renameSync(`${path}${PART}`, path)
+  } catch (error) {
+    rmSync(`${path}${PART}`, { force: true })
+    if (made !== undefined) rmSync(made, { recursive: true, force: true })
+    throw new CheckpointError('not-written', `cannot write ${path}: ${(error as Error).message}`)
+  }
+}
+
+function writePart(path: string, bytes: Uint8Array): void {
+  const file = openSync(path, 'w')
+  try {
     for (let at = 0; at < bytes.length;) at += writeSync(file, bytes, at)
     // On the disk before it takes the old one's place: a machine that loses power has one of the two as well.
     fsyncSync(file)
   } finally {
     closeSync(file)
   }
-  renameSync(`${path}${PART}`, path)
 }
 
 /** Null where the folder holds none. Throws CheckpointError `malformed`, naming the file. */

@@ -6,11 +6,11 @@
 
 import * as z from 'zod'
 import {
+  badNumbers,
   CHECKPOINT_FORMAT,
   checkpointGroups,
   type CheckpointState,
   checkpointStateSchema,
-  badNumbers,
   decodeSafetensors,
   encodeSafetensors,
   type FieldError,
@@ -27,13 +27,13 @@ type Checkpoint = Omit<CheckpointState, 'format'> & {
   readonly average: ReadonlyMap<string, Tensor>
 }
 
-/** Bytes that are no checkpoint, or one of another training; `errors` then names each field with both values. */
+/** Bytes that are no checkpoint, one that the disk does not take, or one of another training; `errors` then names each field with both values. */
 class CheckpointError extends Error {
   override readonly name = 'CheckpointError'
-  readonly code: 'malformed' | 'does-not-fit'
+  readonly code: 'malformed' | 'does-not-fit' | 'not-written'
   readonly errors: readonly FieldError[]
 
-  constructor(code: 'malformed' | 'does-not-fit', message: string, errors: readonly FieldError[] = []) {
+  constructor(code: 'malformed' | 'does-not-fit' | 'not-written', message: string, errors: readonly FieldError[] = []) {
     super(message)
     this.code = code
     this.errors = errors

@@ -5,7 +5,6 @@ import { resolve } from 'node:path'
 import { type ArgsDef, type CommandDef, defineCommand } from 'citty'
 import { CliError } from '../../command-line/exit-codes.ts'
 import { printResult, type Terminal } from '../../command-line/terminal.ts'
-import { isFileError } from './file-error.ts'
 import { ModelFolderError, readModelFolder } from '../model-folder.ts'
 import { LayerGraphError, RefusedLayerError, SpaceError } from '../../search-space/index.ts'
 
@@ -58,7 +57,6 @@ function createExportCommand(terminal: Terminal): CommandDef {
           error instanceof SpaceError
         )
           throw new CliError('usage', error.message)
-        if (isFileError(error)) throw new CliError('usage', `cannot write --out ${args.out}: ${error.message}`)
         throw error
       }
     },

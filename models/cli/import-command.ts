@@ -1,12 +1,13 @@
 // `gatehouse import`: a published network as a trained model, to be evaluated, measured or exported like our own; or, without
 // its weights, as a space to be trained.
 
-import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
-import { dirname, resolve } from 'node:path'
+import { readFileSync } from 'node:fs'
+import { resolve } from 'node:path'
 import { type ArgsDef, type CommandDef, defineCommand } from 'citty'
 import * as z from 'zod'
 import { CliError } from '../../command-line/exit-codes.ts'
 import { printResult, type Terminal } from '../../command-line/terminal.ts'
+import { writeWholeFile } from '../../command-line/whole-files.ts'
 import { fieldErrors } from '../../protocol/index.ts'
 import {
   architectureCosts,
@@ -18,7 +19,6 @@ import {
   type Space,
   SpaceError,
 } from '../../search-space/index.ts'
-import { isFileError } from './file-error.ts'
 import { writeModelFolder } from '../model-folder.ts'
 
 /** Of ImageNet's training images, as the published networks were trained with. */
@@ -122,18 +122,12 @@ function createImportCommand(terminal: Terminal): CommandDef {
       const space = createSpace(network)
       const path = onlyPath(network)
       const out = resolve(terminal.folder, args.out)
-      try {
-        if (args.weights === undefined) {
-          mkdirSync(dirname(out), { recursive: true })
-          writeFileSync(out, `${JSON.stringify(network, null, 2)}\n`)
-        } else {
-          const [, , channels] = network.input
-          const normalisation = { mean: parseChannels(args.mean, '--mean', channels), std: parseChannels(args.std, '--std', channels) }
-          writeModelFolder(out, await loadModel(space, network, normalisation, resolve(terminal.folder, args.weights)))
-        }
-      } catch (error) {
-        if (isFileError(error)) throw new CliError('usage', `cannot write --out ${args.out}: ${error.message}`)
-        throw error
+      if (args.weights === undefined) {
+        writeWholeFile(out, `${JSON.stringify(network, null, 2)}\n`)
+      } else {
+        const [, , channels] = network.input
+        const normalisation = { mean: parseChannels(args.mean, '--mean', channels), std: parseChannels(args.std, '--std', channels) }
+        writeModelFolder(out, await loadModel(space, network, normalisation, resolve(terminal.folder, args.weights)))
       }
       const { macs, parameters } = architectureCosts(space, path)
       const architecture = printArchitecture(space, path)

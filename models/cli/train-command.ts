@@ -74,7 +74,8 @@ const flags = {
 /** What is known to be wrong, as the command line reports it. */
 function cliError(error: unknown): unknown {
   if (error instanceof CheckpointError) {
-    return new CliError(error.code === 'does-not-fit' ? 'conflict' : 'usage', error.message, error.errors)
+    const reasons = { 'does-not-fit': 'conflict', malformed: 'usage', 'not-written': 'failure' } as const
+    return new CliError(reasons[error.code], error.message, error.errors)
   }
   const isUsage = [TrainerError, ModelFolderError, NetworkWeightsError, TeacherError, DatasetError].some((type) => error instanceof type)
   if (isUsage) return new CliError('usage', (error as Error).message)

@@ -2,8 +2,9 @@
 // that a comparison that was broken off, or that gets one candidate more, repeats nothing.
 
 import { createHash } from 'node:crypto'
-import { mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs'
+import { mkdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { writeWholeFile } from '../../command-line/whole-files.ts'
 import * as z from 'zod'
 
 const trainingSchema = z.strictObject({
@@ -46,11 +47,6 @@ function readRecord<T>(path: string, schema: z.ZodType<T>): T | null {
   return parsed.success ? parsed.data : null
 }
 
-function writeWhole(path: string, content: string | Uint8Array): void {
-  writeFileSync(`${path}.part`, content)
-  renameSync(`${path}.part`, path)
-}
-
 function openExperimentFolder(folder: string): ExperimentFolder {
   const trainings = join(folder, 'trainings')
   const latencies = join(folder, 'latencies')
@@ -59,12 +55,13 @@ function openExperimentFolder(folder: string): ExperimentFolder {
   const latencyPath = (settings: unknown) => join(latencies, `${nameOf(settings)}.json`)
   return {
     readTraining: (settings) => readRecord(trainingPath(settings), trainingSchema),
-    writeTraining: (settings, record) => writeWhole(trainingPath(settings), `${JSON.stringify(record)}\n`),
+    writeTraining: (settings, record) => writeWholeFile(trainingPath(settings), `${JSON.stringify(record)}\n`),
     readLatency: (settings) => readRecord(latencyPath(settings), latencySchema)?.latencyMs ?? null,
-    writeLatency: (settings, candidate, latencyMs) => writeWhole(latencyPath(settings), `${JSON.stringify({ candidate, latencyMs })}\n`),
+    writeLatency: (settings, candidate, latencyMs) =>
+      writeWholeFile(latencyPath(settings), `${JSON.stringify({ candidate, latencyMs })}\n`),
     writeReport(file, content) {
       const path = join(folder, file)
-      writeWhole(path, content)
+      writeWholeFile(path, content)
       return path
     },
   }

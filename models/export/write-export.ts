@@ -1,11 +1,11 @@
 // A model in one of the formats, as files on disk.
 
-import { mkdirSync, writeFileSync } from 'node:fs'
-import { dirname, join } from 'node:path'
+import { join } from 'node:path'
 import { describeArchitecture, fixArchitecture, toNetConfig } from '../../search-space/index.ts'
 import { encodeModelWeights, type TrainedModel } from '../model-folder.ts'
 import { describeModel } from './preprocessing.ts'
 import { toStateDict } from './state-dict.ts'
+import { writeWholeFiles } from '../../command-line/whole-files.ts'
 import { encodeStateDict } from './state-dict-file.ts'
 import { writeTfjsLayers } from './tfjs-layers.ts'
 import { writeModelOnnx } from './onnx.ts'
@@ -56,11 +56,12 @@ function writeExport(
   out: string,
   options: ExportOptions,
 ): { readonly path: string; readonly bytes: number }[] {
-  return exportFiles(model, format, out, options).map(({ path, content }) => {
-    mkdirSync(dirname(path), { recursive: true })
-    writeFileSync(path, content)
-    return { path, bytes: typeof content === 'string' ? Buffer.byteLength(content) : content.byteLength }
-  })
+  const files = exportFiles(model, format, out, options)
+  writeWholeFiles(files)
+  return files.map(({ path, content }) => ({
+    path,
+    bytes: typeof content === 'string' ? Buffer.byteLength(content) : content.byteLength,
+  }))
 }
 
 export { writeExport }

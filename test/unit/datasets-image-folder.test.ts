@@ -49,6 +49,32 @@ async function pixels(dataset: Dataset, split: 'train' | 'test', ...indices: num
   return Array.from(images, (value, at) => Math.round((value * (std[at % channels] as number) + (mean[at % channels] as number)) * 255))
 }
 
+/** A TIFF of little-endian bytes with its directory in front of its pixels, where cutting the end cuts pixels. */
+function pixelsLast(tiff: Buffer): Buffer {
+  const directory = tiff.readUInt32LE(4)
+  const tail = tiff.subarray(directory)
+  const moved = Buffer.concat([tiff.subarray(0, 8), tail, tiff.subarray(8, directory)])
+  moved.writeUInt32LE(8, 4)
+  const shift = tail.length
+  const entries = moved.readUInt16LE(8)
+  const move = (at: number) => {
+    const place = moved.readUInt32LE(at)
+    moved.writeUInt32LE(place >= directory ? place - directory + 8 : place + shift, at)
+  }
+  const sizes: Record<number, number> = { 1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 7: 1 }
+  for (let entry = 0; entry < entries; entry++) {
+    const at = 10 + 12 * entry
+    const bytes = (sizes[moved.readUInt16LE(at + 2)] ?? 8) * moved.readUInt32LE(at + 4)
+    const isStripOffsets = moved.readUInt16LE(at) === 273
+    if (bytes > 4) move(at + 8)
+    if (!isStripOffsets) continue
+    const count = moved.readUInt32LE(at + 4)
+    const place = bytes > 4 ? moved.readUInt32LE(at + 8) : at + 8
+    for (let strip = 0; strip < count; strip++) move(place + 4 * strip)
+  }
+  return moved
+}
+
 /** Whether every pixel is within `tolerance` of the colour: JPEG is not exact. */
 function expectColour(values: readonly number[], colour: Colour | readonly [number], tolerance: number): void {
   for (const [at, value] of values.entries()) {
@@ -424,6 +450,66 @@ describe('broken images', () => {
     for (const slot of [0, 1]) expect(image(slot)).toEqual(image(3))
     expect(image(2)).toEqual(image(4))
     expect(source.brokenFiles()).toEqual(['train/cat/0text.jpg', 'train/cat/1cut.jpg', 'train/dog/zzz-empty.png'])
+  })
+
+  it('that end early are found in every format, and replaced', async () => {
+    const noisy = () =>
+      sharp({ create: { width: 60, height: 50, channels: 3, background: '#888', noise: { type: 'gaussian', mean: 128, sigma: 40 } } })
+    const formats = {
+      'a.jpg': noisy().jpeg(),
+      'b.png': noisy().png(),
+      'c.webp': noisy().webp(),
+      'd.tif': noisy().tiff({ compression: 'none' }),
+      'e.tif': noisy().tiff({ compression: 'lzw' }),
+      'f.gif': noisy().gif(),
+    }
+    for (const [name, image] of Object.entries(formats)) {
+      const bytes = await image.toBuffer()
+      // sharp puts the directory of a TIFF behind its pixels, and others in front: here the pixels end early, as in those.
+      const isTiff = name.endsWith('.tif')
+      const cut = isTiff ? pixelsLast(bytes) : bytes
+      await writeFiles(data, { [`cat/${name}`]: cut.subarray(0, Math.floor(cut.length * 0.6)) })
+    }
+    await writeFiles(data, { 'cat/whole.png': plain([60, 50], [1, 2, 3]), 'cat/whole2.png': plain([60, 50], [1, 2, 3]) })
+    await writeFiles(data, { 'dog/a.png': plain([60, 50], [9, 9, 9]), 'dog/b.png': plain([60, 50], [9, 9, 9]) })
+    await rename(join(data, 'dog'), join(folder, 'dog'))
+    await cp(data, join(folder, 'split', 'train'), { recursive: true })
+    await cp(join(folder, 'dog'), join(folder, 'split', 'train', 'dog'), { recursive: true })
+    await writeFiles(join(folder, 'split'), { 'val/cat/v.png': plain([60, 50], [1, 2, 3]) })
+    const met = new Set<string>()
+    const dataset = await open({
+      ref: join(folder, 'split'),
+      onProgress: (progress) => progress.kind === 'broken-image' && met.add(progress.file.split('/').at(-1) as string),
+    })
+    const source = await openBatchSource(dataset)
+    const indices = Uint32Array.from({ length: 8 }, (_, index) => index)
+    for await (const { labels } of source.batches([{ split: 'train', indices }])) expect(labels.length).toBe(8)
+    for (const file of source.brokenFiles()) met.add(file.split('/').at(-1) as string)
+    expect([...met].sort()).toEqual(Object.keys(formats))
+    expectColour(await pixels(dataset, 'train', ...indices), [1, 2, 3], 0)
+  })
+
+  it('of 16 bits that use a small part of them are broken, others are scaled', async () => {
+    const deep = (low: number, high: number) => {
+      const values = Uint16Array.from({ length: 40 * 30 }, (_, at) => (at % 40 < 20 ? low : high))
+      return sharp(values, { raw: { width: 40, height: 30, channels: 1 } }).toColourspace('grey16')
+    }
+    await writeFiles(data, {
+      'train/cat/0.tif': await deep(51, 209).tiff({ compression: 'none' }).toBuffer(),
+      'train/cat/1.tif': await deep(0, 65_535).tiff({ compression: 'none' }).toBuffer(),
+      'train/dog/0.png': plain([40, 30], [9, 9, 9]),
+      'val/dog/0.png': plain([40, 30], [9, 9, 9]),
+    })
+    const broken: string[] = []
+    const dataset = await open({
+      onProgress: (progress) => progress.kind === 'broken-image' && broken.push(progress.file, progress.reason),
+    })
+    expect(broken).toEqual([
+      join(data, 'train', 'cat', '0.tif'),
+      'its values, 51 to 209, are all one in 8 bits; scale them to the whole range',
+    ])
+    const values = await pixels(dataset, 'train', 0)
+    expect([values[0], values[7 * 3]].map((value) => Math.abs(value as number))).toEqual([0, 255])
   })
 
   it('are replaced in memory too, and still named when the cache is used', async () => {
