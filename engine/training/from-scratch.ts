@@ -11,7 +11,7 @@
 import { createHash } from 'node:crypto'
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import { badNumbers, type EpochReport, type Recipe, type Tensor, type TrainingIdentity } from '../../protocol/index.ts'
-import { networkWeights, type Path, printArchitecture, type Space } from '../../search-space/index.ts'
+import { type Layer, networkWeights, type Path, printArchitecture, type Space } from '../../search-space/index.ts'
 import type { Backend } from '../backends/backends.ts'
 import { type Dataset, splitShares } from '../datasets/index.ts'
 import { averageStatistics } from '../executor/index.ts'
@@ -90,11 +90,19 @@ class TrainingDivergedError extends Error {
   readonly code = 'diverged'
 }
 
+/** Checkpoints of 0.1.0 hold the hash of a network whose ReLU6 was a kind of layer: they go on as long as it is written so. */
+function asFirstWritten(_: string, value: unknown): unknown {
+  const layer = value as Partial<Layer> | null
+  if (layer?.kind !== 'activation' || layer.activation !== 'relu6') return value
+  const { activation: _activation, ...rest } = layer
+  return { ...rest, kind: 'relu6' }
+}
+
 function identityOf({ dataset, space, path, recipe, seed, shareSeed = seed, initial, teacher }: FromScratchOptions): TrainingIdentity {
   return {
     architecture: printArchitecture(space, path),
     network: createHash('sha256')
-      .update(JSON.stringify([space.network(path), space.classes]))
+      .update(JSON.stringify([space.network(path), space.classes], asFirstWritten))
       .digest('hex'),
     dataset: { name: dataset.name, fingerprint: dataset.fingerprint },
     recipe,

@@ -53,7 +53,7 @@ function cliError(error: unknown): unknown {
   )
   if (!known) return error
   const { code, message } = error as Error & { code: string | null }
-  return new CliError(reasons[code as keyof typeof reasons] ?? 'failure', message)
+  return new CliError(reasons[code as keyof typeof reasons] ?? 'failure', message, error instanceof CheckpointError ? error.errors : [])
 }
 
 function describeEvent(event: AgentEvent): string {
