@@ -221,7 +221,7 @@ function createDemoCommand(terminal: Terminal): CommandDef {
     meta: {
       name: 'demo',
       description:
-        'A whole search on Fashion-MNIST on this machine: coordinator, latency table, two agents, derived architecture and its proof. 7 to 10 minutes on 2 cores.',
+        'A whole search on Fashion-MNIST on this machine: coordinator, latency table, two agents, derived architecture and its proof. 7 minutes on 2 idle cores.',
     },
     args: {
       quick: { type: 'boolean', description: 'all of it in under 2 minutes, with correspondingly rough results', default: false },
