@@ -99,4 +99,4 @@ function createRandom(state: RandomState): Random {
   }
 }
 
-export { createRandom, type Random, type RandomState, randomStateSchema, seedState }
+export { createRandom, hashText, type Random, type RandomState, randomStateSchema, seedState }

@@ -5,6 +5,9 @@ import type { Candidate } from '../protocol/index.ts'
 import { architectureCosts, printArchitecture } from '../search-space/index.ts'
 import type { StrategyContext } from './strategy.ts'
 
+/** Candidates that a status shows. */
+const SHOWN = 10
+
 /** @param known `score`: more is better; `parent`: encoding of the candidate that it was made from */
 function candidateOf(
   { space, latency, config }: StrategyContext,
@@ -22,4 +25,4 @@ function candidateOf(
   }
 }
 
-export { candidateOf }
+export { candidateOf, SHOWN }

@@ -1,13 +1,27 @@
 // Making architectures out of others, within a bound on latency: what evolutionary strategies have in common. Nothing here searches
 // without end: after a number of tries a candidate is made that is known to be within the bound, or none is.
 
-import { pathLatencyMs, type SpaceLatency } from '../latency-lut/table/coverage.ts'
+import { latencyBounds, pathLatencyMs, type SpaceLatency } from '../latency-lut/table/coverage.ts'
+import { invalidField } from '../protocol/index.ts'
 import { type Random, randomPath, type Space } from '../search-space/index.ts'
+import type { StrategyContext } from './strategy.ts'
 
 /** Architectures drawn or made before one is made by other means, or given up. */
 const MAX_TRIES = 100
 
 type Bounded = { readonly space: Space; readonly latency: SpaceLatency; readonly targetMs: number }
+
+/** The target latency as a hard bound. */
+function boundedBy({ space, latency, config }: StrategyContext): Bounded {
+  return { space, latency, targetMs: config.latency.targetMs }
+}
+
+/** Throws ProblemError `invalid-request` where no architecture is within the bound. */
+function checkBound({ latency, targetMs }: Bounded): void {
+  const { leastMs } = latencyBounds(latency)
+  if (leastMs <= targetMs) return
+  throw invalidField('latency.targetMs', `expected at least ${leastMs} ms, what the fastest architecture takes, got ${targetMs}`)
+}
 
 const isWithin = ({ latency, targetMs }: Bounded, path: readonly number[]) => pathLatencyMs(latency, path) <= targetMs
 
@@ -64,4 +78,4 @@ function tryFor(bounded: Bounded, known: { has(path: readonly number[]): boolean
   return null
 }
 
-export { type Bounded, cross, fastestPath, isWithin, mutate, randomWithin, tryFor }
+export { type Bounded, boundedBy, checkBound, cross, fastestPath, isWithin, mutate, randomWithin, tryFor }

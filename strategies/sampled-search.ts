@@ -6,6 +6,7 @@ import * as z from 'zod'
 import { type DistributionView, invalidField, MAX_TASK_STEPS, type ResultOf } from '../protocol/index.ts'
 import { type AdamSettings, adamStep, type BlockState, isSound, withBlocks } from './adam.ts'
 import { softmax } from './distribution.ts'
+import { batchesOf, metricOf } from './evaluations.ts'
 import { scoreGradient } from './importance.ts'
 import type { Strategy, StrategyContext } from './strategy.ts'
 import { createSupernetSearch, type SupernetSettings, type SupernetState } from './supernet-search.ts'
@@ -37,13 +38,12 @@ const privateSchema = z.strictObject({ alphaVersion: z.int().min(0) })
 
 function createSampledSearch<State extends SupernetState>(strategy: SampledSearch<State>): Strategy<State> {
   /** Mini-batches that each sample is evaluated on. */
-  const batchesOf = (context: StrategyContext): number =>
-    Math.max(1, Math.round(strategy.settings(context).images / context.config.training.batchSize))
+  const batchesOfSample = (context: StrategyContext) => batchesOf(context, strategy.settings(context).images)
   return createSupernetSearch<State>({
     stateSchema: strategy.stateSchema,
     settings: strategy.settings,
     start(base, context) {
-      const batches = batchesOf(context)
+      const batches = batchesOfSample(context)
       if (batches > MAX_TASK_STEPS) {
         const message = `expected at most ${MAX_TASK_STEPS} mini-batches of ${context.config.training.batchSize}, got ${batches}`
         throw invalidField('strategy.images', message)
@@ -54,7 +54,7 @@ function createSampledSearch<State extends SupernetState>(strategy: SampledSearc
     stepsOfTask: () => 1,
     propose(state, context, { firstStep, random }) {
       const probabilities = state.alpha.map(softmax)
-      const count = batchesOf(context)
+      const count = batchesOfSample(context)
       return {
         work: {
           kind: 'evaluatePaths',
@@ -82,13 +82,7 @@ function createSampledSearch<State extends SupernetState>(strategy: SampledSearc
         if (isSound(next)) changed.set(decision, next)
       }
       const updated = withBlocks(state, changed) as Pick<State, 'alpha' | 'firstMoment' | 'secondMoment' | 'steps'>
-      return {
-        kind: 'applied',
-        loss: answers.reduce((sum, { crossEntropy }) => sum + crossEntropy / answers.length, 0),
-        correct: answers.reduce((sum, { correct }) => sum + correct, 0),
-        images: answers.reduce((sum, { images }) => sum + images, 0),
-        state: { ...weighed, ...updated },
-      }
+      return { kind: 'applied', ...metricOf(answers), state: { ...weighed, ...updated } }
     },
     stepsOf: (work) => (work.kind === 'evaluatePaths' && work.batches ? 1 : null),
     ...(strategy.shows && { shows: strategy.shows }),

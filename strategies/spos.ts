@@ -5,18 +5,16 @@
 // mini-batches in batch-norms, which is what re-estimating them for each candidate comes to.
 
 import * as z from 'zod'
-import { latencyBounds } from '../latency-lut/table/coverage.ts'
 import { invalidField, MAX_TASK_STEPS, type ResultOf, type TaskOutcome } from '../protocol/index.ts'
 import { createRandom, type Random, type RandomState, seedState } from '../search-space/index.ts'
-import { candidateOf } from './candidates.ts'
-import { type Bounded, cross, fastestPath, mutate, randomWithin, tryFor } from './evolution.ts'
+import { candidateOf, SHOWN } from './candidates.ts'
+import { batchesOf, metricOf } from './evaluations.ts'
+import { boundedBy, checkBound, cross, fastestPath, mutate, randomWithin, tryFor } from './evolution.ts'
 import { ALONE, type Attendance, untakenPlaces } from './rounds.ts'
 import { settingsOf } from './settings.ts'
 import type { Absorbed, Assignment, Description, Proposal, Strategy, StrategyContext } from './strategy.ts'
 import { absorbWeights, proposeWeights, weightPhaseShape } from './weight-phase.ts'
 
-/** Candidates that a status shows. */
-const SHOWN = 10
 /** Of all generations together: each is about twenty numbers in one row of storage. */
 const MAX_CANDIDATES = 10_000
 
@@ -46,20 +44,13 @@ type State = z.infer<typeof stateSchema>
 
 const settings = (context: StrategyContext) => settingsOf(context, 'spos')
 
-const boundedBy = ({ space, latency, config }: StrategyContext): Bounded => ({ space, latency, targetMs: config.latency.targetMs })
-
-function batchesOf(context: StrategyContext): number {
-  return Math.max(1, Math.round(settings(context).images / context.config.training.batchSize))
-}
+/** Mini-batches that each architecture is evaluated on. */
+const batchesOfCandidate = (context: StrategyContext) => batchesOf(context, settings(context).images)
 
 /** Throws ProblemError `invalid-request`. */
 function checkSettings(context: StrategyContext): void {
   const { population, generations, parents, candidatesPerTask } = settings(context)
-  const { targetMs } = context.config.latency
-  const { leastMs } = latencyBounds(context.latency)
-  if (leastMs > targetMs) {
-    throw invalidField('latency.targetMs', `expected at least ${leastMs} ms, what the fastest architecture takes, got ${targetMs}`)
-  }
+  checkBound(boundedBy(context))
   if (parents > population) throw invalidField('strategy.parents', `expected at most the population of ${population}, got ${parents}`)
   if (population * generations > MAX_CANDIDATES) {
     throw invalidField(
@@ -67,7 +58,7 @@ function checkSettings(context: StrategyContext): void {
       `expected at most ${MAX_CANDIDATES} architectures in all generations, got ${population * generations}`,
     )
   }
-  const steps = candidatesPerTask * batchesOf(context)
+  const steps = candidatesPerTask * batchesOfCandidate(context)
   if (steps > MAX_TASK_STEPS) {
     throw invalidField('strategy.candidatesPerTask', `expected at most ${MAX_TASK_STEPS} mini-batches in one task, got ${steps}`)
   }
@@ -121,7 +112,7 @@ function evolve(state: State, context: StrategyContext): Proposal<State> {
   const next = { queue: queue.slice(paths.length), generation, proposed: state.proposed + paths.length, random: random.state() }
   return {
     kind: 'work',
-    work: { kind: 'evaluatePaths', paths, batches: { first: 0, count: batchesOf(context) } },
+    work: { kind: 'evaluatePaths', paths, batches: { first: 0, count: batchesOfCandidate(context) } },
     private: { from: state.proposed, generation },
     state: { ...state, ...next },
   }
@@ -174,17 +165,9 @@ const spos: Strategy<State> = {
       return { index: from + i, path: candidate, score: answer ? answer.correct / answer.images : null }
     })
     const evaluated = [...state.evaluated, ...own].toSorted((a, b) => a.index - b.index)
-    if (outcome.kind === 'failure')
-      return { kind: 'given-up', series: 'validation', state: { ...state, evaluated, generation: Math.max(state.generation, generation) } }
-    const sum = (field: 'correct' | 'images') => answers.reduce((total, answer) => total + answer[field], 0)
-    const loss = answers.reduce((total, { crossEntropy }) => total + crossEntropy / answers.length, 0)
-    const metric = { loss, correct: sum('correct'), images: sum('images') }
-    return {
-      kind: 'applied',
-      series: 'validation',
-      metric,
-      state: { ...state, evaluated, generation: Math.max(state.generation, generation) },
-    }
+    const next = { ...state, evaluated, generation: Math.max(state.generation, generation) }
+    if (outcome.kind === 'failure') return { kind: 'given-up', series: 'validation', state: next }
+    return { kind: 'applied', series: 'validation', metric: metricOf(answers), state: next }
   },
   derive: (state, context) => ranked(state)[0]?.path ?? fastestPath(boundedBy(context)),
   describe(state, context): Description {

@@ -3,15 +3,12 @@
 // result changes about that, is each strategy's own.
 
 import * as z from 'zod'
-import { latencyBounds } from '../latency-lut/table/coverage.ts'
-import { invalidField, type Recipe, type ResultOf } from '../protocol/index.ts'
-import { createRandom, type Random, type RandomState, randomStateSchema, seedState } from '../search-space/index.ts'
-import { candidateOf } from './candidates.ts'
-import { type Bounded, fastestPath, randomWithin, tryFor } from './evolution.ts'
+import type { Recipe, ResultOf } from '../protocol/index.ts'
+import { createRandom, hashText, type Random, type RandomState, randomStateSchema, seedState } from '../search-space/index.ts'
+import { candidateOf, SHOWN } from './candidates.ts'
+import { type Bounded, boundedBy, checkBound, fastestPath, randomWithin, tryFor } from './evolution.ts'
 import type { Strategy, StrategyContext } from './strategy.ts'
 
-/** Candidates that a status shows. */
-const SHOWN = 10
 /** Keys of rows have 200 characters at most. */
 const MAX_KEY_LENGTH = 180
 
@@ -56,39 +53,18 @@ type TrialSearch<State extends TrialState> = {
   learn(state: State, trial: Trial, context: StrategyContext, random: Random): State
 }
 
-/** FNV-1a, for paths that are too long to be a key by themselves. */
-function hashOf(text: string): string {
-  let hash = 0x81_1c_9d_c5
-  for (let i = 0; i < text.length; i++) hash = Math.imul(hash ^ text.charCodeAt(i), 0x01_00_01_93)
-  return (hash >>> 0).toString(16)
-}
-
 function knownKey(path: readonly number[]): string {
   const text = path.join('.')
-  return `known/${text.length <= MAX_KEY_LENGTH ? text : `${text.slice(0, MAX_KEY_LENGTH - 20)} ${hashOf(text)} ${text.length}`}`
+  return `known/${text.length <= MAX_KEY_LENGTH ? text : `${text.slice(0, MAX_KEY_LENGTH - 20)} ${hashText(text).toString(16)} ${text.length}`}`
 }
 
 const trialKey = (number: number) => `trial/${String(number).padStart(6, '0')}`
-
-function boundedBy({ space, latency, config }: StrategyContext): Bounded {
-  return { space, latency, targetMs: config.latency.targetMs }
-}
-
-/** Throws ProblemError `invalid-request` where no architecture meets the target. */
-function checkTarget({ latency, config }: StrategyContext): void {
-  const { leastMs } = latencyBounds(latency)
-  if (leastMs <= config.latency.targetMs) return
-  throw invalidField(
-    'latency.targetMs',
-    `expected at least ${leastMs} ms, what the fastest architecture takes, got ${config.latency.targetMs}`,
-  )
-}
 
 function createTrialSearch<State extends TrialState>(search: TrialSearch<State>): Strategy<State> {
   return {
     stateSchema: search.stateSchema,
     init(context) {
-      checkTarget(context)
+      checkBound(boundedBy(context))
       return search.start(
         { random: seedState('strategy', context.config.seed), proposed: 0, ended: 0, inFlight: [], scored: 0, best: [] },
         context,

@@ -1,5 +1,4 @@
 import * as z from 'zod'
-import { adam, evaluation, learningRate, start, warmupSteps } from './alpha.ts'
 import { importanceFields } from './importance.ts'
 
 const fpNasSchema = z
@@ -9,12 +8,6 @@ const fpNasSchema = z
     leastSamples: z.int().min(1).max(1000).default(2).describe('samples of a step at least'),
     mostSamples: z.int().min(1).max(1000).default(64).describe('samples of a step at most'),
     ...importanceFields,
-    warmupSteps,
-    archEvery: z.int().min(1).max(10_000).default(10).describe('weight steps per architecture step'),
-    learningRate: learningRate.default(0.05),
-    ...adam,
-    ...start,
-    ...evaluation,
   })
   .meta({ id: 'FpNas', description: 'FP-NAS: PARSEC with as many samples as the distribution still has entropy.' })
 type FpNasConfig = z.infer<typeof fpNasSchema>
