@@ -11,8 +11,8 @@
 
 import { findOption } from '../../encoding.ts'
 import { latencyKey, type LatencyOperation } from '../../latency-key.ts'
-import { layerInputs, layerWeights } from '../../layers/index.ts'
-import type { Layer, LayerGraph, MixedLayer, PrimitiveLayer, Shape, WeightSpec } from '../../layer-graph.ts'
+import { elementCount } from '../../initialise.ts'
+import type { Layer, LayerGraph, MixedLayer, PrimitiveLayer, Shape } from '../../layer-graph.ts'
 import {
   assertPath,
   type Choice,
@@ -24,6 +24,7 @@ import {
   type Space,
   SpaceError,
 } from '../../space.ts'
+import { createPartWriter, type Written } from '../part-writer.ts'
 import type { CellConfig, CellOperation } from './config.ts'
 
 const STEM_KERNEL = 3
@@ -44,52 +45,14 @@ function listEdges(nodes: number): Edge[] {
 
 const edgeName = ({ to, from }: Edge) => `edge${to}.${from}`
 
-type Written = { readonly layers: readonly PrimitiveLayer[]; readonly weights: readonly WeightSpec[]; readonly output: string }
-
-/** Layers and weights of one part, whose input has this shape; ids and keys begin with `prefix`. */
-function createWriter(prefix: string, from: Shape, epsilon: number) {
-  const layers: PrimitiveLayer[] = []
-  const weights: WeightSpec[] = []
-  const shapes = new Map<string, Shape>()
-  const named = (name: string) => `${prefix}/${name}`
-  const push = (layer: PrimitiveLayer): string => {
-    layers.push(layer)
-    const inputs = layerInputs(layer).map((id) => shapes.get(id) ?? from)
-    weights.push(...Object.values(layerWeights(layer, inputs)))
-    shapes.set(layer.id, layer.shape)
-    return layer.id
-  }
-  return {
-    push,
-    named,
-    relu: (name: string, input: string, shape: Shape) =>
-      push({ kind: 'activation', id: named(`${name}.relu`), input, activation: 'relu', shape }),
-    conv: (name: string, input: string, kernel: number, stride: number, shape: Shape) =>
-      push({ kind: 'conv2d', id: named(name), input, kernel, stride, filter: named(`${name}.filter`), shape }),
-    norm: (name: string, input: string, shape: Shape) =>
-      push({
-        kind: 'batchNorm',
-        id: named(`${name}.norm`),
-        input,
-        gamma: named(`${name}.gamma`),
-        beta: named(`${name}.beta`),
-        epsilon,
-        shape,
-      }),
-    done: (output: string): Written => ({ layers, weights, output }),
-  }
-}
-
-const size = (shape: Shape) => shape[0] * shape[1] * shape[2]
-
 function writeStem(input: string, from: Shape, shape: Shape, epsilon: number): Written {
-  const writer = createWriter('stem', from, epsilon)
-  return writer.done(writer.norm('conv', writer.conv('conv', input, STEM_KERNEL, 1, shape), shape))
+  const writer = createPartWriter('stem', from, epsilon)
+  return writer.done(writer.norm('conv', writer.conv('conv', input, STEM_KERNEL, 1, shape)))
 }
 
 /** An edge of a cell; `skip_connect` and `none` compute nothing. */
 function writeEdge(prefix: string, operation: CellOperation, input: string, shape: Shape, epsilon: number): Written {
-  const writer = createWriter(prefix, shape, epsilon)
+  const writer = createPartWriter(prefix, shape, epsilon)
   switch (operation) {
     case 'none':
       return writer.done(writer.push({ kind: 'zero', id: writer.named('none'), input, shape }))
@@ -101,9 +64,9 @@ function writeEdge(prefix: string, operation: CellOperation, input: string, shap
       )
     case 'nor_conv_1x1':
     case 'nor_conv_3x3': {
-      const active = writer.relu(operation, input, shape)
+      const active = writer.activate(operation, input, 'relu')
       const conv = writer.conv(operation, active, operation === 'nor_conv_1x1' ? 1 : 3, 1, shape)
-      return writer.done(writer.norm(operation, conv, shape))
+      return writer.done(writer.norm(operation, conv))
     }
     default:
       return operation satisfies never
@@ -112,10 +75,10 @@ function writeEdge(prefix: string, operation: CellOperation, input: string, shap
 
 /** Two convolutions with ReLU before and batch-norm behind each, beside a mean over 2×2 and a 1×1 convolution. */
 function writeResidual(prefix: string, input: string, from: Shape, shape: Shape, epsilon: number): Written {
-  const writer = createWriter(prefix, from, epsilon)
-  const first = writer.conv('conv_a', writer.relu('conv_a', input, from), RESIDUAL_KERNEL, 2, shape)
-  const middle = writer.norm('conv_a', first, shape)
-  const second = writer.conv('conv_b', writer.relu('conv_b', middle, shape), RESIDUAL_KERNEL, 1, shape)
+  const writer = createPartWriter(prefix, from, epsilon)
+  const first = writer.conv('conv_a', writer.activate('conv_a', input, 'relu'), RESIDUAL_KERNEL, 2, shape)
+  const middle = writer.norm('conv_a', first)
+  const second = writer.conv('conv_b', writer.activate('conv_b', middle, 'relu'), RESIDUAL_KERNEL, 1, shape)
   const pooled = writer.push({
     kind: 'pool',
     id: writer.named('downsample.pool'),
@@ -127,16 +90,13 @@ function writeResidual(prefix: string, input: string, from: Shape, shape: Shape,
     shape: [shape[0], shape[1], from[2]],
   })
   const shortcut = writer.conv('downsample', pooled, 1, 1, shape)
-  const sum = writer.push({ kind: 'add', id: writer.named('sum'), inputs: [shortcut, writer.norm('conv_b', second, shape)], shape })
+  const sum = writer.push({ kind: 'add', id: writer.named('sum'), inputs: [shortcut, writer.norm('conv_b', second)], shape })
   return writer.done(sum)
 }
 
 function writeHead(input: string, from: Shape, classes: number, epsilon: number): Written {
-  const writer = createWriter('head', from, epsilon)
-  const active = writer.relu('last', writer.norm('last', input, from), from)
-  const pooled = writer.push({ kind: 'globalAveragePool', id: writer.named('pool'), input: active, shape: [1, 1, from[2]] })
-  const [linear, weights, bias] = [writer.named('linear'), writer.named('linear.weights'), writer.named('linear.bias')]
-  return writer.done(writer.push({ kind: 'linear', id: linear, input: pooled, weights, bias, shape: [1, 1, classes] }))
+  const writer = createPartWriter('head', from, epsilon)
+  return writer.done(writer.classifier(writer.activate('last', writer.norm('last', input), 'relu'), classes))
 }
 
 /** As the authors count: see the top. */
@@ -145,17 +105,14 @@ function countMacs(layers: readonly PrimitiveLayer[], from: Shape): number {
   const inputOf = (id: string): Shape => shapes.get(id) ?? from
   let macs = 0
   for (const layer of layers) {
-    if (layer.kind === 'conv2d') macs += size(layer.shape) * layer.kernel ** 2 * inputOf(layer.input)[2]
-    else if (layer.kind === 'batchNorm') macs += NORM_MACS * size(layer.shape)
-    else if (layer.kind === 'pool') macs += layer.kernel ** 2 * size(layer.shape)
+    if (layer.kind === 'conv2d') macs += elementCount(layer.shape) * layer.kernel ** 2 * inputOf(layer.input)[2]
+    else if (layer.kind === 'batchNorm') macs += NORM_MACS * elementCount(layer.shape)
+    else if (layer.kind === 'pool') macs += layer.kernel ** 2 * elementCount(layer.shape)
     else if (layer.kind === 'linear') macs += inputOf(layer.input)[2] * (layer.shape[2] + HEAD_MACS_PER_CHANNEL)
     shapes.set(layer.id, layer.shape)
   }
   return macs
 }
-
-const countParameters = (weights: readonly WeightSpec[]) =>
-  weights.reduce((sum, { shape }) => sum + shape.reduce((product, length) => product * length, 1), 0)
 
 /** What one place is, before it is known where its input comes from. */
 type Place = {
@@ -167,13 +124,13 @@ type Place = {
 }
 
 function partOf({ name, operation, from, key, write }: Place): Part {
-  const { layers, weights } = write('input')
+  const { layers, weightSpecs } = write('input')
   return {
     name,
     operation,
     latencyKey: key && latencyKey(key),
     macs: countMacs(layers, from),
-    parameters: countParameters(weights),
+    parameters: weightSpecs.reduce((sum, { shape }) => sum + elementCount(shape), 0),
   }
 }
 
@@ -368,31 +325,23 @@ function createCellSpace(config: CellConfig): Space {
     return { layers }
   }
 
-  const weightSpecs = [
-    ...stem.write('input').weights,
-    ...cellsOfAll.flatMap(({ stage, cell }) => [
-      ...(stage > 0 && cell === 0 ? residualAt(stage).write('input').weights : []),
-      ...edges.flatMap((edge) => operations.flatMap((operation) => edgeAt(stage, cell, edge, operation).write('input').weights)),
-    ]),
-    ...head.write('input').weights,
+  const placesOfCell = (stage: number, cell: number): Place[] =>
+    edges.flatMap((edge) => operations.map((operation) => edgeAt(stage, cell, edge, operation)))
+
+  const supernet = [
+    stem,
+    ...cellsOfAll.flatMap(({ stage, cell }) => [...(stage > 0 && cell === 0 ? [residualAt(stage)] : []), ...placesOfCell(stage, cell)]),
+    head,
   ]
+  const weightSpecs = supernet.flatMap(({ write }) => write('input').weightSpecs)
 
   const measurableOperations = (): MeasurableOperation[] => {
     const byKey = new Map<string, MeasurableOperation>()
-    const edgePlaces = cellsOfAll.flatMap(({ stage, cell }) =>
-      edges.flatMap((edge) => operations.map((operation) => edgeAt(stage, cell, edge, operation))),
-    )
-    for (const place of [...fixedPlaces, ...edgePlaces]) {
-      const key = place.key && latencyKey(place.key)
+    for (const place of [...fixedPlaces, ...cellsOfAll.flatMap(({ stage, cell }) => placesOfCell(stage, cell))]) {
+      const { latencyKey: key, macs, parameters } = partOf(place)
       if (key === null || byKey.has(key)) continue
-      const { layers } = place.write('input')
-      const { macs, parameters } = partOf(place)
-      byKey.set(key, {
-        latencyKey: key,
-        graph: { layers: [{ kind: 'input', id: 'input', shape: place.from }, ...layers] },
-        macs,
-        parameters,
-      })
+      const layers: Layer[] = [{ kind: 'input', id: 'input', shape: place.from }, ...place.write('input').layers]
+      byKey.set(key, { latencyKey: key, graph: { layers }, macs, parameters })
     }
     return [...byKey.values()]
   }

@@ -6,57 +6,26 @@
 
 import { commaEncoding } from '../../encoding.ts'
 import { latencyKey, type LatencyOperation } from '../../latency-key.ts'
-import type { Layer, LayerGraph, MixedLayer, PrimitiveLayer, Shape, WeightSpec } from '../../layer-graph.ts'
+import type { Layer, LayerGraph, MixedLayer, PrimitiveLayer, Shape } from '../../layer-graph.ts'
 import { totalCosts } from '../../layer-costs.ts'
+import { createPartWriter, type Written } from '../part-writer.ts'
 import { convolve, FIXED_PREFIXES, type MbconvChoice, type NetworkPlan, type Place, STEM_KERNEL } from './plan.ts'
 import { type Choice, type CostTerm, type Decision, type MeasurableOperation, type Part, type Space, SpaceError } from '../../space.ts'
-import { layerWeights } from '../../layers/index.ts'
 
-/** Collects layers and the weights that they name. */
-class LayerWriter {
-  readonly layers: PrimitiveLayer[] = []
-  readonly weightSpecs: WeightSpec[] = []
-  readonly #epsilon: number
+type PartWriter = ReturnType<typeof createPartWriter>
 
-  constructor(epsilon: number) {
-    this.#epsilon = epsilon
-  }
-
-  convNorm(prefix: string, part: string, input: string, from: Shape, kernel: number, stride: number, channels: number, relu: boolean) {
-    const shape = convolve(from, stride, channels)
-    const filter = `${prefix}/${part}.filter`
-    this.#write({ kind: 'conv2d', id: `${prefix}/${part}`, input, kernel, stride, filter, shape }, from)
-    return { id: this.#norm(prefix, part, shape, relu), shape }
-  }
-
-  depthwiseNorm(prefix: string, part: string, input: string, from: Shape, kernel: number, stride: number) {
-    const shape = convolve(from, stride, from[2])
-    const filter = `${prefix}/${part}.filter`
-    this.#write({ kind: 'depthwiseConv2d', id: `${prefix}/${part}`, input, kernel, stride, filter, shape }, from)
-    return { id: this.#norm(prefix, part, shape, true), shape }
-  }
-
-  #write(layer: PrimitiveLayer, from: Shape): void {
-    this.layers.push(layer)
-    this.weightSpecs.push(...Object.values(layerWeights(layer, [from])))
-  }
-
-  #norm(prefix: string, part: string, shape: Shape, relu: boolean): string {
-    const gamma = `${prefix}/${part}.gamma`
-    const beta = `${prefix}/${part}.beta`
-    const id = `${prefix}/${part}.norm`
-    this.#write({ kind: 'batchNorm', id, input: `${prefix}/${part}`, gamma, beta, epsilon: this.#epsilon, shape }, shape)
-    if (!relu) return id
-    this.#write({ kind: 'activation', id: `${prefix}/${part}.relu`, input: id, activation: 'relu6', shape }, shape)
-    return `${prefix}/${part}.relu`
-  }
-}
-
-type Written = {
-  readonly layers: readonly PrimitiveLayer[]
-  readonly weightSpecs: readonly WeightSpec[]
-  readonly output: string
-  readonly shape: Shape
+function writeConv(
+  writer: PartWriter,
+  part: string,
+  input: string,
+  kernel: number,
+  stride: number,
+  channels: number,
+  relu: boolean,
+): string {
+  const conv = writer.conv(part, input, kernel, stride, convolve(writer.shapeOf(input), stride, channels))
+  const norm = writer.norm(part, conv)
+  return relu ? writer.activate(part, norm, 'relu6') : norm
 }
 
 function writeMbconv(
@@ -66,14 +35,13 @@ function writeMbconv(
   settings: { expansion: number; kernel: number; stride: number; channels: number },
   epsilon: number,
 ): Written {
-  const writer = new LayerWriter(epsilon)
-  let last = { id: input, shape: from }
-  if (settings.expansion > 1) {
-    last = writer.convNorm(prefix, 'expand', last.id, last.shape, 1, 1, from[2] * settings.expansion, true)
-  }
-  last = writer.depthwiseNorm(prefix, 'depthwise', last.id, last.shape, settings.kernel, settings.stride)
-  last = writer.convNorm(prefix, 'project', last.id, last.shape, 1, 1, settings.channels, false)
-  return { layers: writer.layers, weightSpecs: writer.weightSpecs, output: last.id, shape: last.shape }
+  const { expansion, kernel, stride, channels } = settings
+  const writer = createPartWriter(prefix, from, epsilon)
+  const expanded = expansion > 1 ? writeConv(writer, 'expand', input, 1, 1, from[2] * expansion, true) : input
+  const wide = writer.shapeOf(expanded)
+  const depthwise = writer.depthwise('depthwise', expanded, kernel, stride, convolve(wide, stride, wide[2]))
+  const active = writer.activate('depthwise', writer.norm('depthwise', depthwise), 'relu6')
+  return writer.done(writeConv(writer, 'project', active, 1, 1, channels, false))
 }
 
 function writeConvNorm(
@@ -86,25 +54,8 @@ function writeConvNorm(
   relu: boolean,
   epsilon: number,
 ): Written {
-  const writer = new LayerWriter(epsilon)
-  const last = writer.convNorm(prefix, 'conv', input, from, kernel, stride, channels, relu)
-  return { layers: writer.layers, weightSpecs: writer.weightSpecs, output: last.id, shape: last.shape }
-}
-
-function writeClassifier(prefix: string, input: string, from: Shape, classes: number): Written {
-  const weights = `${prefix}/linear.weights`
-  const bias = `${prefix}/linear.bias`
-  const shape: Shape = [1, 1, classes]
-  const pool = `${prefix}/pool`
-  const linear = `${prefix}/linear`
-  const pooled: Shape = [1, 1, from[2]]
-  const classifier: PrimitiveLayer = { kind: 'linear', id: linear, input: pool, weights, bias, shape }
-  return {
-    layers: [{ kind: 'globalAveragePool', id: pool, input, shape: pooled }, classifier],
-    weightSpecs: Object.values(layerWeights(classifier, [pooled])),
-    output: linear,
-    shape,
-  }
+  const writer = createPartWriter(prefix, from, epsilon)
+  return writer.done(writeConv(writer, 'conv', input, kernel, stride, channels, relu))
 }
 
 /** The space that a plan stands for. */
@@ -151,7 +102,8 @@ function createMbconvSpace(plan: NetworkPlan): Space {
       written.push(conv)
       end = conv
     }
-    written.push(writeClassifier(FIXED_PREFIXES.classifier, end.output, end.shape, plan.classes))
+    const classifier = createPartWriter(FIXED_PREFIXES.classifier, end.shape, epsilon)
+    written.push(classifier.done(classifier.classifier(end.output, plan.classes)))
     return written
   }
   tail.push(...writeTail('body'))
