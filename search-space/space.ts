@@ -1,6 +1,7 @@
 // What everything else knows of a search space. Strategies see decisions and how many options each has, executors see layer
 // graphs, latency sees keys of parts; only the space knows how these belong together.
 
+import { combinationIndex } from './combinations.ts'
 import type { LayerGraph, Shape, WeightSpec } from './layer-graph.ts'
 import type { Random } from './random.ts'
 
@@ -89,12 +90,15 @@ class SpaceError extends Error {
   }
 }
 
+/** How many options each decision of a term has. */
+function optionCounts({ decisions }: Pick<Space, 'decisions'>, term: Pick<CostTerm, 'decisions'>): number[] {
+  return term.decisions.map((decision) => (decisions[decision] as Decision).options.length)
+}
+
 /** The parts that a term has in an architecture. */
 function partsOfTerm(space: Space, term: CostTerm, path: Path): readonly Part[] {
-  const index = term.decisions.reduce((sum, decision) => {
-    return sum * (space.decisions[decision] as Decision).options.length + (path[decision] as number)
-  }, 0)
-  return term.parts[index] as readonly Part[]
+  const options = term.decisions.map((decision) => path[decision] as number)
+  return term.parts[combinationIndex(optionCounts(space, term), options)] as readonly Part[]
 }
 
 /** The parts of an architecture, term by term. Throws SpaceError `choices` if the path is not of this space. */
@@ -181,6 +185,7 @@ export {
   largestPath,
   type MeasurableOperation,
   type Option,
+  optionCounts,
   optionParts,
   type Part,
   partsOf,

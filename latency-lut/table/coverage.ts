@@ -1,6 +1,6 @@
 // Latency of a space's operations by a table. A missing entry is never taken for zero: it is named.
 
-import type { CostTerm, Decision, Path, Space } from '../../search-space/index.ts'
+import { combinationAt, combinationIndex, optionCounts, type Path, type Space } from '../../search-space/index.ts'
 import { variantKey } from './keys.ts'
 import type { Correction, LatencyEntry, LatencyTable } from './table.ts'
 
@@ -94,11 +94,12 @@ function predictedPart(space: Space, table: LatencyTable): PredictedPart | null 
   }
   const operations = space.decisions.map(({ options }) => options.map(() => false))
   for (const term of space.terms) {
+    const counts = optionCounts(space, term)
     for (const [index, parts] of term.parts.entries()) {
       // Every key is looked at, so that each counts.
       const predicted = parts.filter(({ latencyKey }) => isPredicted(latencyKey)).length > 0
       if (!predicted) continue
-      for (const [position, option] of optionsAt(space.decisions, term, index).entries()) {
+      for (const [position, option] of combinationAt(counts, index).entries()) {
         const row = operations[term.decisions[position] as number] as boolean[]
         row[option] = true
       }
@@ -114,27 +115,13 @@ function predictedPart(space: Space, table: LatencyTable): PredictedPart | null 
   }
 }
 
-/** The options that an index of a term's combinations stands for, one for each of its decisions. */
-function optionsAt(decisions: readonly Decision[], term: Pick<CostTerm, 'decisions'>, index: number): number[] {
-  const options: number[] = []
-  let rest = index
-  for (const decision of term.decisions.toReversed()) {
-    const count = (decisions[decision] as Decision).options.length
-    options.unshift(rest % count)
-    rest = Math.floor(rest / count)
-  }
-  return options
-}
-
 /** Latency of one architecture, milliseconds for one batch. */
 function pathLatencyMs({ fixedMs, operationMs, joint = [] }: SpaceLatency, path: Path): number {
   const single = path.reduce((sum, option, decision) => sum + (operationMs[decision]?.[option] ?? Number.NaN), fixedMs)
   return joint.reduce((sum, { decisions, ms }) => {
-    const index = decisions.reduce(
-      (place, decision) => place * (operationMs[decision] as readonly number[]).length + (path[decision] as number),
-      0,
-    )
-    return sum + (ms[index] ?? Number.NaN)
+    const counts = decisions.map((decision) => (operationMs[decision] as readonly number[]).length)
+    const options = decisions.map((decision) => path[decision] as number)
+    return sum + (ms[combinationIndex(counts, options)] ?? Number.NaN)
   }, single)
 }
 
@@ -148,13 +135,9 @@ function visitJoint(
   visit: (position: number, option: number, weightedMs: number) => void,
 ): void {
   const rows = decisions.map((decision) => probabilities[decision] ?? [])
+  const counts = rows.map(({ length }) => length)
   for (const [index, value] of ms.entries()) {
-    const options: number[] = []
-    let rest = index
-    for (const row of rows.toReversed()) {
-      options.unshift(rest % row.length)
-      rest = Math.floor(rest / row.length)
-    }
+    const options = combinationAt(counts, index)
     for (const [position, option] of options.entries()) {
       const weight = options.reduce((product, other, at) => (at === position ? product : product * (rows[at]?.[other] ?? Number.NaN)), 1)
       visit(position, option, weight * value)
