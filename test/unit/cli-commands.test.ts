@@ -9,11 +9,10 @@ import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { createClient } from '../../command-line/coordinator-client.ts'
 import { exitCodes } from '../../command-line/exit-codes.ts'
-import { runCommandLine } from '../../command-line/program.ts'
-import { createGatehouse, epilogues } from '../../gatehouse/gatehouse.ts'
 import type { Terminal } from '../../command-line/terminal.ts'
 import { type ProblemCode, problemDocument, problemKinds, VERSION } from '../../protocol/index.ts'
 import { presets } from '../../search-space/index.ts'
+import { runGatehouse } from '../fixtures/command.ts'
 
 type Answer = { status: number; body?: unknown; headers?: Record<string, string> }
 type Call = { method: string; path: string; authorization: string | undefined; body: unknown }
@@ -62,22 +61,9 @@ async function readBody(request: IncomingMessage): Promise<unknown> {
   return chunks.length === 0 ? undefined : JSON.parse(Buffer.concat(chunks).toString('utf8'))
 }
 
-async function gatehouse(args: readonly string[], changes: Partial<Terminal> = {}): Promise<{ code: number; out: string; err: string }> {
-  let out = ''
-  let err = ''
-  const terminal: Terminal = {
-    env: { GATEHOUSE_COORDINATOR: url, GATEHOUSE_TOKEN: 'admin', GATEHOUSE_STATE: folder },
-    folder,
-    isInteractive: false,
-    interrupted: new AbortController().signal,
-    columns: () => 80,
-    rows: () => 50,
-    write: (text) => void (out += text),
-    note: (line) => void (err += `${line}\n`),
-    ...changes,
-  }
-  const code = await runCommandLine(createGatehouse(terminal, '1.2.3'), terminal, args, epilogues)
-  return { code, out, err }
+const gatehouse = (args: readonly string[], changes: Partial<Terminal> = {}) => {
+  const env = { GATEHOUSE_COORDINATOR: url, GATEHOUSE_TOKEN: 'admin', GATEHOUSE_STATE: folder }
+  return runGatehouse(args, { env, folder, columns: () => 80, ...changes })
 }
 
 describe('exit codes', () => {

@@ -4,15 +4,13 @@ import { once } from 'node:events'
 import { createServer, type Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
-import { runCommandLine } from '../../command-line/program.ts'
-import type { Terminal } from '../../command-line/terminal.ts'
-import { createGatehouse, epilogues } from '../../gatehouse/gatehouse.ts'
 import { openSearch, searchStatus, startSearch } from '../../rules/search/index.ts'
 import { createMemoryStore } from '../../rules/search/memory-store.ts'
 import { distributionOf } from '../../protocol/index.ts'
 import { pathLatencyMs } from '../../latency-lut/table/coverage.ts'
 import { architectureCosts, createSpace, fixedNetworkSchema, fromNetConfig, parseArchitecture } from '../../search-space/index.ts'
 import { makeSetup, makeTable } from '../fixtures/searches.ts'
+import { runGatehouse } from '../fixtures/command.ts'
 
 // Kernels and expansions to choose from, strides, a head; alphas that differ from block to block.
 const initialAlpha = [
@@ -52,25 +50,9 @@ afterEach(() => {
   server.close()
 })
 
-async function gatehouse(...args: readonly string[]): Promise<{ code: number; out: string; err: string }> {
-  let out = ''
-  let err = ''
-  const terminal: Terminal = {
-    env: { GATEHOUSE_COORDINATOR: `http://127.0.0.1:${(server.address() as AddressInfo).port}`, GATEHOUSE_TOKEN: 'admin' },
-    folder: '/',
-    isInteractive: false,
-    interrupted: new AbortController().signal,
-    columns: () => 110,
-    rows: () => 40,
-    write: (text) => {
-      out += text
-    },
-    note: (line) => {
-      err += `${line}\n`
-    },
-  }
-  const code = await runCommandLine(createGatehouse(terminal, '1'), terminal, args, epilogues)
-  return { code, out, err }
+const gatehouse = (...args: readonly string[]) => {
+  const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`
+  return runGatehouse(args, { env: { GATEHOUSE_COORDINATOR: url, GATEHOUSE_TOKEN: 'admin' }, columns: () => 110, rows: () => 40 })
 }
 
 type Document = {

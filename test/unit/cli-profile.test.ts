@@ -4,10 +4,8 @@ import { once } from 'node:events'
 import { createServer, type Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
-import type { Terminal } from '../../command-line/terminal.ts'
-import { runCommandLine } from '../../command-line/program.ts'
-import { createGatehouse, epilogues } from '../../gatehouse/gatehouse.ts'
 import { problemDocument, type ProfileStatus, profileStatusSchema } from '../../protocol/index.ts'
+import { runGatehouse } from '../fixtures/command.ts'
 
 const PROFILE_ID = 'p0123456789ab'
 const CODE = 'K7QF9-M2X4T'
@@ -59,22 +57,8 @@ afterEach(() => {
   server.close()
 })
 
-async function profile(args: readonly string[]): Promise<{ code: number; out: string; err: string }> {
-  let out = ''
-  let err = ''
-  const terminal: Terminal = {
-    env: { GATEHOUSE_COORDINATOR: url, GATEHOUSE_TOKEN: 'admin' },
-    folder: '/',
-    isInteractive: false,
-    interrupted: new AbortController().signal,
-    columns: () => 80,
-    rows: () => 50,
-    write: (text) => void (out += text),
-    note: (line) => void (err += `${line}\n`),
-  }
-  const code = await runCommandLine(createGatehouse(terminal, '1.2.3'), terminal, ['profile', ...args], epilogues)
-  return { code, out, err }
-}
+const profile = (args: readonly string[]) =>
+  runGatehouse(['profile', ...args], { env: { GATEHOUSE_COORDINATOR: url, GATEHOUSE_TOKEN: 'admin' }, columns: () => 80 })
 
 const LINK = ['link', '--space', 'fashion-mini', '--name', 'phone']
 

@@ -2,9 +2,7 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { runCommandLine } from '../../command-line/program.ts'
-import type { Terminal } from '../../command-line/terminal.ts'
-import { createGatehouse, epilogues } from '../../gatehouse/gatehouse.ts'
+import { runGatehouse } from '../fixtures/command.ts'
 
 let folder: string
 let table: string
@@ -23,19 +21,8 @@ beforeAll(() => {
 afterAll(() => rmSync(folder, { recursive: true, force: true }))
 
 async function run(...args: string[]): Promise<{ code: number; stdout: string; stderr: string }> {
-  const written = { stdout: '', stderr: '' }
-  const terminal: Terminal = {
-    env: {},
-    folder,
-    isInteractive: false,
-    interrupted: new AbortController().signal,
-    columns: () => 100,
-    rows: () => 50,
-    write: (text) => void (written.stdout += text),
-    note: (line) => void (written.stderr += `${line}\n`),
-  }
-  const code = await runCommandLine(createGatehouse(terminal, '1.2.3'), terminal, ['simulate', ...args], epilogues)
-  return { code, ...written }
+  const { code, out, err } = await runGatehouse(['simulate', ...args], { folder })
+  return { code, stdout: out, stderr: err }
 }
 const onTable = (...args: string[]) => run('--recorded', table, '--space', SPACE, '--metric', 'acc', '--seeds', '3', ...args)
 

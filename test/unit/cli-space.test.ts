@@ -1,26 +1,9 @@
 import { describe, expect, test } from 'vitest'
-import { runCommandLine } from '../../command-line/program.ts'
-import type { Terminal } from '../../command-line/terminal.ts'
-import { createGatehouse, epilogues } from '../../gatehouse/gatehouse.ts'
 import { peakActivationBytes, presetNames } from '../../search-space/index.ts'
 import { createBuilder } from './executor-graph-builder.ts'
+import { runGatehouse } from '../fixtures/command.ts'
 
-async function space(...args: string[]): Promise<{ code: number; out: string; err: string }> {
-  let out = ''
-  let err = ''
-  const terminal: Terminal = {
-    env: {},
-    folder: '/',
-    isInteractive: false,
-    interrupted: new AbortController().signal,
-    columns: () => 100,
-    rows: () => 50,
-    write: (text) => void (out += text),
-    note: (line) => void (err += `${line}\n`),
-  }
-  const code = await runCommandLine(createGatehouse(terminal, '1.2.3'), terminal, ['space', ...args], epilogues)
-  return { code, out, err }
-}
+const space = (...args: string[]) => runGatehouse(['space', ...args])
 
 describe('gatehouse space', () => {
   test('list names every preset with its size', async () => {

@@ -7,11 +7,9 @@ import { join } from 'node:path'
 import { promisify } from 'node:util'
 
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
-import { runCommandLine } from '../../command-line/program.ts'
-import type { Terminal } from '../../command-line/terminal.ts'
-import { createGatehouse, epilogues } from '../../gatehouse/gatehouse.ts'
 import { encodeIdxImages, encodeIdxLabels } from '../../engine/datasets/index.ts'
 import { colouredClasses, gradient, plain, writeFiles } from '../fixtures/image-folder.ts'
+import { runGatehouse } from '../fixtures/command.ts'
 
 let folder: string
 beforeEach(async () => {
@@ -19,22 +17,7 @@ beforeEach(async () => {
 })
 afterEach(() => rm(folder, { recursive: true, force: true }))
 
-async function check(...args: string[]): Promise<{ code: number; out: string; err: string }> {
-  let out = ''
-  let err = ''
-  const terminal: Terminal = {
-    env: {},
-    folder,
-    isInteractive: false,
-    interrupted: new AbortController().signal,
-    columns: () => 80,
-    rows: () => 50,
-    write: (text) => void (out += text),
-    note: (line) => void (err += `${line}\n`),
-  }
-  const code = await runCommandLine(createGatehouse(terminal, '1.2.3'), terminal, ['data', 'check', ...args], epilogues)
-  return { code, out, err }
-}
+const check = (...args: string[]) => runGatehouse(['data', 'check', ...args], { folder, columns: () => 80 })
 
 /** Large gradients, one broken in its header, one cut, one twice, and a text. */
 async function writePhotos(): Promise<void> {

@@ -6,13 +6,11 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { runCommandLine } from '../../command-line/program.ts'
-import type { Terminal } from '../../command-line/terminal.ts'
-import { createGatehouse, epilogues } from '../../gatehouse/gatehouse.ts'
 import { readModelFolder, writeModelFolder } from '../../models/model-folder.ts'
 import { architectureCosts, createSpace, type FixedNetwork, fixedNetworkSchema, spaceRefSchema } from '../../search-space/index.ts'
 import { makeModel } from '../fixtures/trained-models.ts'
 import { readSafetensors } from '../fixtures/read-safetensors.ts'
+import { runGatehouse } from '../fixtures/command.ts'
 
 const model = makeModel({ space: { preset: 'fashion-mini', input: [20, 24, 3] } })
 let folder: string
@@ -23,26 +21,7 @@ beforeAll(() => {
 })
 afterAll(() => rmSync(folder, { recursive: true, force: true }))
 
-async function gatehouse(args: readonly string[]): Promise<{ code: number; out: string; err: string }> {
-  let out = ''
-  let err = ''
-  const terminal: Terminal = {
-    env: {},
-    folder,
-    isInteractive: false,
-    interrupted: new AbortController().signal,
-    columns: () => 100,
-    rows: () => 40,
-    write: (text) => {
-      out += text
-    },
-    note: (line) => {
-      err += `${line}\n`
-    },
-  }
-  const code = await runCommandLine(createGatehouse(terminal, '1'), terminal, args, epilogues)
-  return { code, out, err }
-}
+const gatehouse = (args: readonly string[]) => runGatehouse(args, { folder, rows: () => 40 })
 
 const exportTo = (format: string, out: string, ...more: readonly string[]) =>
   gatehouse(['export', '--model', 'model', '--format', format, '--out', out, ...more])

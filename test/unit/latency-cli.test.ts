@@ -6,13 +6,12 @@ import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 
-import { runCommandLine } from '../../command-line/program.ts'
-import type { Terminal } from '../../command-line/terminal.ts'
 import { coverSpace } from '../../latency-lut/table/coverage.ts'
 import { createLatencyLut, epilogues } from '../../latency-lut/profiler/cli/commands.ts'
 import { type LatencyTable, latencyTableSchema } from '../../latency-lut/table/table.ts'
 import { createSpace } from '../../search-space/index.ts'
 import { buildKernels } from '../../engine/kernels/build.ts'
+import { runCommand } from '../fixtures/command.ts'
 
 const main = fileURLToPath(new URL('../../latency-lut/profiler/cli/main.ts', import.meta.url))
 const spaceRef = {
@@ -64,19 +63,8 @@ function latencyLut(...args: string[]): Promise<Outcome> {
 
 /** The same command line within this process, for what ends before anything is measured. */
 async function inProcess(...args: string[]): Promise<Outcome> {
-  const outcome = { stdout: '', stderr: '' }
-  const terminal: Terminal = {
-    env: {},
-    folder,
-    isInteractive: false,
-    interrupted: new AbortController().signal,
-    columns: () => 100,
-    rows: () => 50,
-    write: (text) => void (outcome.stdout += text),
-    note: (line) => void (outcome.stderr += `${line}\n`),
-  }
-  const code = await runCommandLine(createLatencyLut(terminal, '0.0.0'), terminal, args, epilogues)
-  return { code, ...outcome }
+  const { code, out, err } = await runCommand((terminal) => createLatencyLut(terminal, '0.0.0'), epilogues, args, { folder })
+  return { code, stdout: out, stderr: err }
 }
 
 describe('latency-lut', () => {
