@@ -18,4 +18,14 @@ async function textOrFile(folder: string, text: string): Promise<string> {
   return text.startsWith('@') ? JSON.stringify(await readJsonFile(resolve(folder, text.slice(1)))) : text
 }
 
-export { readJsonFile, textOrFile }
+/** Settings that are JSON, or else a name. `what` is said of JSON that is none. Throws CliError `usage`. */
+function jsonOrName(what: string, text: string): unknown {
+  if (!text.trimStart().startsWith('{')) return text
+  try {
+    return JSON.parse(text)
+  } catch (error) {
+    throw new CliError('usage', `${what} is not valid JSON: ${error instanceof Error ? error.message : String(error)}`)
+  }
+}
+
+export { jsonOrName, readJsonFile, textOrFile }

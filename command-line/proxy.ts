@@ -2,6 +2,7 @@
 // so a command that finds a proxy begins again, as the same process, with that set. Threads inherit it.
 
 import { CliError } from './exit-codes.ts'
+import { isNewEnough } from './launch.ts'
 
 type Env = Readonly<Record<string, string | undefined>>
 
@@ -30,8 +31,7 @@ function planProxy(env: Env, node: { readonly version: string; readonly canResta
       `expected ${name} to be the address of an HTTP proxy such as http://proxy.example.com:3128; correct or unset it`,
     )
   }
-  const [major = 0, minor = 0] = node.version.split('.').map(Number)
-  const knows = major > NEEDED[0] || (major === NEEDED[0] && minor >= NEEDED[1])
+  const knows = isNewEnough(node.version, NEEDED)
   if (!knows || !node.canRestart) {
     throw new CliError(
       'usage',

@@ -9,6 +9,7 @@ import { fieldErrors, type SearchConfig, searchConfigSchema, strategyNames } fro
 import { REPEATABLE_HINT } from '../command-line/dispatch.ts'
 import { CliError } from '../command-line/exit-codes.ts'
 import { assignFields, isRecord, numberFlag, readField, setField } from '../command-line/fields.ts'
+import { jsonOrName } from '../command-line/json-file.ts'
 
 const searchConfigFlags = {
   config: { type: 'string', valueHint: 'FILE', description: 'JSON file with settings of the search; flags change single fields of it' },
@@ -85,7 +86,7 @@ function buildSearchConfig(file: unknown, args: SearchConfigArgs, sets: readonly
     if (value !== undefined) setField(config, field, value)
   }
   put('name', args.name)
-  put('space', args.space?.trimStart().startsWith('{') ? parseJsonFlag('--space', args.space) : args.space)
+  put('space', args.space === undefined ? undefined : jsonOrName('--space', args.space))
   put('dataset.name', args.dataset)
   put('dataset.fingerprint', args.fingerprint)
   put('latency.targetMs', numberFlag('--target-ms', args['target-ms']))
@@ -152,14 +153,6 @@ function abbreviatedTable(config: Record<string, unknown>): { name: string; vers
   const name = readField(config, 'latency.table.name')
   const version = readField(config, 'latency.table.version')
   return typeof name === 'string' && typeof version === 'string' && /^[0-9a-f]{4,63}$/.test(version) ? { name, version } : null
-}
-
-function parseJsonFlag(flag: string, text: string): unknown {
-  try {
-    return JSON.parse(text)
-  } catch (error) {
-    throw new CliError('usage', `${flag} is not valid JSON: ${error instanceof Error ? error.message : String(error)}`)
-  }
 }
 
 export { abbreviatedTable, buildSearchConfig, checkSearchConfig, isFullVersion, parseTableRef, type SearchConfigArgs, searchConfigFlags }

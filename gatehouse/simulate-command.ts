@@ -1,6 +1,6 @@
 // `gatehouse simulate`: a strategy on trainings that somebody has recorded, through the coordinator's own rules, with many seeds.
 
-import { readFileSync, writeFileSync } from 'node:fs'
+import { readFileSync } from 'node:fs'
 import { resolve } from 'node:path'
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import { type ArgsDef, type CommandDef, defineCommand } from 'citty'
@@ -8,9 +8,11 @@ import * as z from 'zod'
 import { REPEATABLE_HINT, repeatedValues } from '../command-line/dispatch.ts'
 import { CliError } from '../command-line/exit-codes.ts'
 import { assignFields } from '../command-line/fields.ts'
+import { jsonOrName } from '../command-line/json-file.ts'
 import { numberIn } from '../command-line/number-flags.ts'
 import { printResult, type Terminal } from '../command-line/terminal.ts'
 import { renderTable } from '../command-line/text-layout.ts'
+import { writeWholeFile } from '../command-line/whole-files.ts'
 import {
   fieldErrors,
   ProblemError,
@@ -20,6 +22,8 @@ import {
   type StrategyName,
   strategyNames,
 } from '../protocol/index.ts'
+import { badPlotFile, drawPlot } from '../plots/plot-file.ts'
+import type { ScatterPlot } from '../plots/scatter.ts'
 import { resolveSpaceConfig, SpaceError, type SpaceRef, spaceRefSchema } from '../search-space/index.ts'
 import { createNasBenchMacro } from '../simulation/nas-bench-macro.ts'
 import type { RecordedBenchmark } from '../simulation/recorded-benchmark.ts'
@@ -62,15 +66,7 @@ const simulateFlags = {
 
 /** Throws CliError `usage`. */
 function parseSpace(text: string): SpaceRef {
-  let value: unknown = text
-  if (text.trimStart().startsWith('{')) {
-    try {
-      value = JSON.parse(text)
-    } catch (error) {
-      throw new CliError('usage', `--space is not valid JSON: ${error instanceof Error ? error.message : String(error)}`)
-    }
-  }
-  const parsed = spaceRefSchema.safeParse(value)
+  const parsed = spaceRefSchema.safeParse(jsonOrName('--space', text))
   if (parsed.success) return parsed.data
   throw new CliError(
     'usage',
@@ -176,9 +172,7 @@ function renderSimulated(result: Simulated): string {
   ].join('\n')
 }
 
-/** Throws CliError `usage` for a name that ends otherwise. */
-async function drawCurve(path: string, result: Simulated): Promise<void> {
-  const { scatterSvg } = await import('../plots/scatter.ts')
+function plotOf(result: Simulated): ScatterPlot {
   const line = (name: string, valueOf: (point: Simulated['curve'][number]) => number | null, isDashed = false) => ({
     name,
     isDashed,
@@ -188,7 +182,7 @@ async function drawCurve(path: string, result: Simulated): Promise<void> {
     }),
   })
   const hasTest = result.curve.every(({ test }) => test !== null)
-  const svg = scatterSvg({
+  return {
     title: `${result.strategy}, ${result.seeds} seeds`,
     x: { label: 'evaluations' },
     y: { label: 'accuracy of the best so far, %' },
@@ -197,9 +191,7 @@ async function drawCurve(path: string, result: Simulated): Promise<void> {
       line('as the search is shown', ({ valid }) => valid, hasTest),
       ...(hasTest ? [line('on other images', ({ test }) => test)] : []),
     ],
-  })
-  if (path.endsWith('.png')) writeFileSync(path, await (await import('../plots/png.ts')).pngOf(svg))
-  else writeFileSync(path, svg)
+  }
 }
 
 function createSimulateCommand(terminal: Terminal): CommandDef {
@@ -218,8 +210,8 @@ function createSimulateCommand(terminal: Terminal): CommandDef {
       const agents = numberIn('agents', args.agents, 1, MAX_AGENTS, true)
       const marks = parseMarks(args.at, budget)
       const { plot } = args
-      if (plot !== undefined && !/\.(svg|png)$/.test(plot))
-        throw new CliError('usage', `expected --plot to end in .svg or .png, got ${plot}`)
+      const badPlot = plot === undefined ? null : badPlotFile(plot)
+      if (badPlot !== null) throw new CliError('usage', badPlot)
       const benchmark = openBenchmark(resolve(terminal.folder, args.recorded), args.space, args.metric)
       const configOf = createConfig(benchmark, args.strategy as StrategyName, budget, repeatedValues(rawArgs, simulateFlags, 'set'))
       const startMs = performance.now()
@@ -239,7 +231,7 @@ function createSimulateCommand(terminal: Terminal): CommandDef {
             terminal.interrupted.throwIfAborted()
           },
         })
-        if (plot !== undefined) await drawCurve(resolve(terminal.folder, plot), result)
+        if (plot !== undefined) writeWholeFile(resolve(terminal.folder, plot), await drawPlot(plot, plotOf(result)))
         printResult(terminal, args.json === true, result, () => renderSimulated(result))
       } catch (error) {
         if (error instanceof SimulationError) throw new CliError('conflict', error.message)

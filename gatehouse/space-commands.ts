@@ -1,7 +1,7 @@
 // `gatehouse space …`: what a search space contains, before anything is measured or searched.
 
 import { type ArgsDef, type CommandDef, defineCommand } from 'citty'
-import { textOrFile } from '../command-line/json-file.ts'
+import { jsonOrName, textOrFile } from '../command-line/json-file.ts'
 import { CliError } from '../command-line/exit-codes.ts'
 import { printBytes, printLarge } from '../command-line/quantities.ts'
 import { printResult, type Terminal } from '../command-line/terminal.ts'
@@ -91,15 +91,7 @@ function renderSpace(space: Space, width: number): string {
 
 /** Throws CliError `usage`. */
 async function openSpace(terminal: Terminal, text: string): Promise<{ ref: SpaceRef; space: Space }> {
-  const content = await textOrFile(terminal.folder, text)
-  let value: unknown = content
-  if (content.trimStart().startsWith('{')) {
-    try {
-      value = JSON.parse(content)
-    } catch (error) {
-      throw new CliError('usage', `the space is not valid JSON: ${error instanceof Error ? error.message : String(error)}`)
-    }
-  }
+  const value = jsonOrName('the space', await textOrFile(terminal.folder, text))
   const parsed = spaceRefSchema.safeParse(value)
   if (!parsed.success) {
     const known =

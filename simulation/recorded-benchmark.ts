@@ -51,4 +51,4 @@ function createRanking(benchmark: RecordedBenchmark): Ranking {
   }
 }
 
-export { createRanking, type Ranking, type Recorded, type RecordedBenchmark }
+export { createRanking, mean, type Ranking, type Recorded, type RecordedBenchmark }

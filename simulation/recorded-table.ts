@@ -5,7 +5,7 @@
 //   ops                 instead of it: one digit for each decision, its option (as NAS-Bench-201 is carried around)
 //   METRIC_valid        accuracy that a search is shown, percent; or a column that is called METRIC alone
 //   METRIC_test         accuracy on images that no search is shown, percent; may be missing
-//   seconds             of the training, or the column named by `secondsColumn`; may be missing
+//   seconds             of the training; may be missing
 
 import { createSpace, parseArchitecture, type Path, resolveSpaceConfig, type SpaceRef, SpaceError } from '../search-space/index.ts'
 import type { Recorded, RecordedBenchmark } from './recorded-benchmark.ts'
@@ -27,10 +27,10 @@ function splitRow(line: string): string[] {
   return fields
 }
 
-type Options = { readonly space: SpaceRef; readonly metric: string; readonly secondsColumn?: string | undefined; readonly name: string }
+type Options = { readonly space: SpaceRef; readonly metric: string; readonly name: string }
 
 /** Throws RecordedTableError, and SpaceError where the space's settings contradict each other. */
-function readRecordedTable(text: string, { space: ref, metric, secondsColumn, name }: Options): RecordedBenchmark {
+function readRecordedTable(text: string, { space: ref, metric, name }: Options): RecordedBenchmark {
   const space = createSpace(ref)
   const [header = '', ...rows] = text.replace(/^\uFEFF/, '').split(/\r?\n/)
   const columns = splitRow(header)
@@ -43,9 +43,7 @@ function readRecordedTable(text: string, { space: ref, metric, secondsColumn, na
   const valid = find(`${metric}_valid`) ?? find(metric)
   if (valid === null) throw new RecordedTableError(`expected a column called ${metric}_valid or ${metric}, got ${named}`)
   const test = find(`${metric}_test`)
-  const seconds = find(secondsColumn ?? 'seconds')
-  if (secondsColumn !== undefined && seconds === null)
-    throw new RecordedTableError(`expected a column called ${secondsColumn}, got ${named}`)
+  const seconds = find('seconds')
 
   const pathOf = (field: string): Path => {
     if (architecture !== null) return parseArchitecture(space, field.startsWith(`${space.name}:`) ? field : `${space.name}:${field}`)

@@ -3,7 +3,7 @@
 import { median, quantile } from '../latency-lut/table/robust.ts'
 import type { SearchConfig } from '../protocol/index.ts'
 import type { Path } from '../search-space/index.ts'
-import { createRanking, type Recorded, type RecordedBenchmark } from './recorded-benchmark.ts'
+import { createRanking, mean, type Recorded, type RecordedBenchmark } from './recorded-benchmark.ts'
 import { simulateSearch } from './simulate-search.ts'
 
 type SeedsOptions = {
@@ -65,8 +65,6 @@ type Simulated = {
   readonly optimumShare: number
   readonly evaluationsToOptimum: number | null
 }
-
-const mean = (values: readonly number[]) => values.reduce((sum, value) => sum + value, 0) / values.length
 
 function recordOf(benchmark: RecordedBenchmark, path: Path): Recorded {
   const recorded = benchmark.read(path)

@@ -22,9 +22,7 @@ function partsOf(step: PrimitiveStep): readonly Part[] {
   const { before, behind, inputShapes, shape } = step
   const own = Object.values(layerWeights(step.layer as PrimitiveLayer, inputShapes))
   const ofNorm = (norm: typeof before, channels: number) => (norm ? [norm.gamma, norm.beta].map((key) => ({ key, shape: [channels] })) : [])
-  const parts = [...own, ...ofNorm(before, inputShapes[0]?.[2] ?? 0), ...ofNorm(behind, shape[2])].map(({ key, shape: needed }) => {
-    return { key, shape: needed }
-  })
+  const parts = [...own, ...ofNorm(before, inputShapes[0]?.[2] ?? 0), ...ofNorm(behind, shape[2])]
   known.set(step, parts)
   return parts
 }

@@ -87,15 +87,15 @@ function submitResult(search: OpenSearch, request: SubmitRequest, nowMs: number)
     const metric = applied ? absorbed.metric : { loss: 0, correct: 0, images: 1 }
     const { kind } = request.result
     const description = strategy.describe(absorbed.state, context)
-    const steps = task.work.kind === 'trainWeights' ? task.work.paths.length : description.steps.done
+    const ownSteps = task.work.kind === 'trainWeights' ? task.work.paths.length : null
+    const steps = ownSteps ?? description.steps.done
     const list = recentOf[absorbed.series]
     const recent = applied ? { ...state.recent, [list]: addRecent(state.recent[list], { atMs: nowMs, ...metric, steps }) } : state.recent
     const counts = { ...state.counts, [applied ? 'done' : 'stale']: state.counts[applied ? 'done' : 'stale'] + 1 }
     store.removeOutstanding(task.taskId)
     const finishedAtMs = isLast(search, absorbed.state) ? nowMs : state.finishedAtMs
     store.writeState({ ...state, strategy: absorbed.state, recent, finishedAtMs, counts })
-    const ownSteps = task.work.kind === 'trainWeights' ? task.work.paths.length : 0
-    store.writeAgent(withThroughput(agent, request, { images: metric.images, steps: ownSteps }, nowMs))
+    store.writeAgent(withThroughput(agent, request, { images: metric.images, steps: ownSteps ?? 0 }, nowMs))
     store.appendLog({
       seq: lastSeq(counts),
       taskId: task.taskId,

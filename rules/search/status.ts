@@ -29,12 +29,13 @@ function rates(recent: readonly Recent[]): { stepsPerSecond: number | null; imag
   }
 }
 
-function currentArchitecture(search: OpenSearch): Architecture {
+/** @param known view of the search, where it has been made already */
+function currentArchitecture(search: OpenSearch, known?: SearchView): Architecture {
   const { store, strategy, context, setup } = search
   const { space } = context
   const state = store.readState()
   const path = strategy.derive(state.strategy, context)
-  const { view } = strategy.describe(state.strategy, context)
+  const view = known ?? strategy.describe(state.strategy, context).view
   return {
     encoding: printArchitecture(space, path),
     path,
@@ -98,9 +99,10 @@ function searchStatus(search: OpenSearch): SearchStatus {
   const { store, setup, strategy, context } = search
   const state = store.readState()
   const { steps, best, view } = strategy.describe(state.strategy, context)
-  const phase = phaseOf(search, state)
+  const summary = searchSummary(search)
+  const { phase } = summary
   const { done, total } = steps
-  const current = currentArchitecture(search)
+  const current = currentArchitecture(search, view)
   const { targetMs } = setup.config.latency
   const rate = rates(state.recent.trainWeights)
   const ended = state.finishedAtMs !== null
@@ -110,7 +112,7 @@ function searchStatus(search: OpenSearch): SearchStatus {
   const lastEvaluation = state.recent.evaluatePaths.at(-1)
   const { created, done: tasksDone, stale, failed, expiredLeases, duplicates } = state.counts
   return {
-    ...searchSummary(search),
+    ...summary,
     startedAtMs: state.startedAtMs,
     finishedAtMs: state.finishedAtMs,
     progress: phase === 'finished' ? 1 : done / total,

@@ -1,11 +1,12 @@
 // `latency-lut validate`: does a table predict whole networks?
 
 import { writeFile } from 'node:fs/promises'
-import { extname, resolve } from 'node:path'
+import { resolve } from 'node:path'
 import { type CommandDef, defineCommand } from 'citty'
 import { CliError } from '../../../command-line/exit-codes.ts'
 import { printResult, type Terminal } from '../../../command-line/terminal.ts'
-import { type ScatterPlot, scatterSvg } from '../../../plots/scatter.ts'
+import { badPlotFile, drawPlot } from '../../../plots/plot-file.ts'
+import type { ScatterPlot } from '../../../plots/scatter.ts'
 import { correct } from '../../table/agreement.ts'
 import type { LatencyTable } from '../../table/table.ts'
 import { latencyOf, readSpace, readTableFile, writeTableFile } from './files.ts'
@@ -18,8 +19,6 @@ import { wholeNumber } from './quantities.ts'
 import { renderValidation } from './render-validation.ts'
 import { type RuntimeName, runtimeNames } from '../runtimes/runtime.ts'
 import { errorOfMedian, type Validation } from '../node/validate.ts'
-
-const plotFormats = ['.svg', '.png'] as const
 
 type RuntimeChoice = { readonly runtime: RuntimeName; readonly threads: string; readonly provider?: string | undefined }
 
@@ -61,9 +60,7 @@ function plotOf(table: LatencyTable, { networks, correction }: Validation): Scat
 
 /** Throws CliError `failure`, naming the file. */
 async function writePlot(file: string, plot: ScatterPlot): Promise<void> {
-  const svg = scatterSvg(plot)
-  const content = extname(file) === '.png' ? await (await import('../../../plots/png.ts')).pngOf(svg) : svg
-  await writeFile(file, content).catch((error: unknown) => {
+  await writeFile(file, await drawPlot(file, plot)).catch((error: unknown) => {
     throw new CliError('failure', `cannot write ${file}: ${error instanceof Error ? error.message : String(error)}`)
   })
 }
@@ -97,9 +94,8 @@ function validateCommand(terminal: Terminal): CommandDef {
       if (args.store && args.out !== undefined)
         throw new CliError('usage', '--store writes into the table, --out into another file: give one')
       const { plot } = args
-      if (plot !== undefined && !plotFormats.some((ending) => extname(plot) === ending)) {
-        throw new CliError('usage', `expected --plot to end in ${plotFormats.join(' or ')}, got "${plot}"`)
-      }
+      const badPlot = plot === undefined ? null : badPlotFile(plot)
+      if (badPlot !== null) throw new CliError('usage', badPlot)
       const space = await readSpace(args.space, terminal.folder)
       const file = resolve(terminal.folder, args.table)
       const table = await readTableFile(file)
