@@ -36,6 +36,14 @@ type LatencyLoss = z.infer<typeof latencyLossSchema>
 const trainingConfigSchema = z
   .strictObject({
     steps: z.int().min(1).max(100_000_000).default(10_000).describe('weight steps (mini-batches) of the whole search'),
+    hours: z
+      .number()
+      .positive()
+      .max(10_000)
+      .optional()
+      .describe(
+        'how long the search goes on, in place of `steps`: hours in which agents work, however many; for strategies with a distribution',
+      ),
     batchSize: z.int().min(1).max(65_536).default(64).describe('images per step'),
     learningRate: z.number().positive().max(100).default(0.05).describe('at the start; falls to 0 by a half cosine'),
     momentum: z.number().min(0).max(0.9999).default(0.9).describe('Nesterov momentum, kept by each agent'),

@@ -9,13 +9,14 @@
 // where F_i is dE/dprob_i: the latency of operation i, and where latency depends on several blocks at once, that expected over the
 // other blocks.
 //
-// then one Adam step; in form "two" the pair is shifted by −ln(Σ e^new / Σ e^old), so that every other operation keeps its
+// with, where entropy has a schedule (entropy-schedule.ts), its gradient added; then one Adam step; in form "two" the pair is shifted by −ln(Σ e^new / Σ e^old), so that every other operation keeps its
 // probability. A block whose active operation is Zero takes no update: neither alpha nor Adam's state.
 
 import { expectedLatencyMs, expectedLatencySlopes, type SpaceLatency } from '../latency-lut/table/coverage.ts'
 import type { LatencyLoss } from '../protocol/index.ts'
 import { type AdamSettings, adamStep, type AlphaState, type BlockState, isSound, withBlocks } from './adam.ts'
 import { logSumExp, softmax } from './distribution.ts'
+import { entropyGradient } from './entropy-schedule.ts'
 import { latencyGradient } from './latency-loss.ts'
 
 /** What was sampled in one block and what came back; `gateGradients` is null where the block takes no update. */
@@ -40,14 +41,22 @@ function spread(operations: readonly number[], probabilities: readonly number[],
  *
  * @param samples one per block; in form "full", all operations of the block in any order
  * @param crossEntropy of the active path
+ * @param settings.entropyPull dL/dH of each block's entropy H
  */
 function updateAlpha(
   state: AlphaState,
   samples: readonly BlockSample[],
   crossEntropy: number,
-  settings: { form: 'two' | 'full'; adam: AdamSettings; loss: LatencyLoss; targetMs: number; latency: SpaceLatency },
+  settings: {
+    form: 'two' | 'full'
+    adam: AdamSettings
+    loss: LatencyLoss
+    targetMs: number
+    latency: SpaceLatency
+    entropyPull?: number
+  },
 ): AlphaUpdate {
-  const { form, adam, loss, targetMs, latency } = settings
+  const { form, adam, loss, targetMs, latency, entropyPull = 0 } = settings
   const probabilities = samples.map((sample, block) => softmax(sample.operations.map((operation) => state.alpha[block]?.[operation] ?? 0)))
   const sampled = samples.map(({ operations }, block) => spread(operations, probabilities[block] ?? [], state.alpha[block]?.length ?? 0))
   const sampledMs = expectedLatencyMs(latency, sampled)
@@ -62,13 +71,14 @@ function updateAlpha(
     const milliseconds = sample.operations.map((operation) => slopes[block]?.[operation] ?? 0)
     const meanGate = prob.reduce((sum, p, j) => sum + p * (sample.gateGradients?.[j] ?? 0), 0)
     const meanMs = prob.reduce((sum, p, j) => sum + p * (milliseconds[j] as number), 0)
+    const ofEntropy = entropyPull > 0 ? entropyGradient(softmax(state.alpha[block] ?? [])) : []
     const gradient = new Map(
       sample.operations.map((operation, i) => {
         const p = prob[i] as number
         // Σ_j G_j p_j (δ_ij − p_i) = p_i (G_i − Σ_j p_j G_j)
         const ofCrossEntropy = p * ((sample.gateGradients?.[i] as number) - meanGate)
         const ofLatency = p * ((milliseconds[i] as number) - meanMs)
-        return [operation, crossEntropyFactor * ofCrossEntropy + latencyFactor * ofLatency]
+        return [operation, crossEntropyFactor * ofCrossEntropy + latencyFactor * ofLatency + entropyPull * (ofEntropy[operation] ?? 0)]
       }),
     )
     const updated = adamStep(state, block, gradient, adam)

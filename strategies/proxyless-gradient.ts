@@ -17,7 +17,7 @@ import { softmax } from './distribution.ts'
 import { type Attendance, sharedSteps } from './rounds.ts'
 import { settingsOf } from './settings.ts'
 import type { Assignment, Strategy, StrategyContext } from './strategy.ts'
-import { type ArchitectureSteps, createSupernetSearch, type SupernetState, supernetStateSchema } from './supernet-search.ts'
+import { type ArchitectureSteps, createSupernetSearch, entropyPullOf, type SupernetState, supernetStateSchema } from './supernet-search.ts'
 
 /** ln E must stay positive in the `mul#log` loss. */
 const MIN_LOG_LOSS_MS = 1
@@ -95,6 +95,7 @@ function absorb(
 
   const { loss, targetMs } = context.config.latency
   const update = { form, adam: { learningRate, beta1, beta2, epsilon }, loss, targetMs, latency: context.latency }
+  const pull = (at: typeof current) => entropyPullOf({ ...state, ...at }, context, settings(context))
   let current: Pick<State, 'alpha' | 'firstMoment' | 'secondMoment' | 'steps'> = state
   let skippedBlocks = state.skippedBlocks
   const sum = { loss: 0, correct: 0, images: 0 }
@@ -104,7 +105,7 @@ function absorb(
       operations: [choice.active, ...choice.inactive],
       gateGradients: answer.gateGradients[block] ?? null,
     }))
-    const updated = updateAlpha(current, samples, answer.crossEntropy, update)
+    const updated = updateAlpha(current, samples, answer.crossEntropy, { ...update, entropyPull: pull(current) })
     current = updated.state as typeof current
     skippedBlocks += step.length - updated.updatedBlocks
     sum.loss += answer.crossEntropy / work.steps.length

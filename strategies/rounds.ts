@@ -52,12 +52,13 @@ type Attendance = {
   readonly outstanding: readonly Outstanding[]
   /** The id that a task proposed now will have. */
   readonly nextTaskId: number
+  readonly nowMs: number
 }
 
 const SOLE: Member = { agentId: 'alone', lanes: 1, stepsPerSecond: null, exchangeMs: null }
 
 /** One agent with one lane, whose results come back at once. */
-const ALONE: Attendance = { asker: SOLE, members: [SOLE], outstanding: [], nextTaskId: 0 }
+const ALONE: Attendance = { asker: SOLE, members: [SOLE], outstanding: [], nextTaskId: 0, nowMs: 0 }
 
 const part = z.array(z.strictObject({ operations: z.array(z.int().min(0)).min(1), weights: z.array(z.number().min(0)) }))
 
@@ -80,6 +81,8 @@ const roundSchema = z.strictObject({
   from: z.number().min(0),
   /** Effective steps of all of it. */
   effective: z.number().positive(),
+  /** Where the learning rate is, in `training.steps`, in a search by hours (budget.ts); absent: it moves with the effective steps. */
+  position: z.number().min(0).optional(),
   /** Paths are drawn uniformly: the search is still warming up. */
   uniform: z.boolean(),
   sharedOperations: z.array(z.strictObject({ block: z.int(), operation: z.int(), share: z.number() })),
@@ -97,6 +100,7 @@ type RoundPlan = {
   /** Effective steps before the round, and those at which it has to end. */
   readonly from: number
   readonly end: number
+  readonly position?: number | undefined
   readonly firstBatch: number
 }
 
@@ -130,7 +134,7 @@ function localSteps({ members, weightSteps }: RoundPlan): number[] {
 }
 
 function openRound(plan: RoundPlan, random: Random): Round {
-  const { probabilities, uniform, members, from, end, firstBatch } = plan
+  const { probabilities, uniform, members, from, end, position, firstBatch } = plan
   const wanted = localSteps(plan)
   const lanesOf = (steps: readonly number[]) => members.flatMap(({ lanes }, i) => Array.from({ length: lanes }, () => steps[i] as number))
   const left = end - from
@@ -167,7 +171,7 @@ function openRound(plan: RoundPlan, random: Random): Round {
             count > 1 ? [{ block, operation, share: roundShare(count, OPERATION_EXPONENT) }] : [],
           ),
         )
-  return { from, effective, uniform, sharedOperations, seats }
+  return { from, effective, ...(position !== undefined && { position }), uniform, sharedOperations, seats }
 }
 
 /** Paths of a seat, lanes side by side: lanes never train the same operation within a sub-round, unless they have to. */
@@ -204,13 +208,18 @@ function workOf(
   const paths = drawPaths(seat, mergeEvery, round.uniform, random)
   const members = round.seats.length
   const plain: WeightWork = { kind: 'trainWeights', firstStep: seat.firstBatch, paths }
-  const isPlain = members === 1 && seat.lanes === 1 && round.from === seat.firstBatch && round.effective === paths.length
+  const { position } = round
+  const isPlain =
+    position === undefined && members === 1 && seat.lanes === 1 && round.from === seat.firstBatch && round.effective === paths.length
   if (isPlain) return plain
   const mine = new Set(seat.part.flatMap(({ operations }, block) => operations.map((operation) => `${block}/${operation}`)))
   return {
     ...plain,
     ...(seat.lanes > 1 && { lanes: { count: seat.lanes, mergeEvery } }),
-    schedule: { from: round.from, perStep: round.effective / seat.steps, counts: seat.counts },
+    schedule: {
+      ...(position === undefined ? { from: round.from, perStep: round.effective / seat.steps } : { from: position, perStep: 0 }),
+      counts: seat.counts,
+    },
     ...(members > 1 && {
       round: {
         members,
@@ -273,6 +282,7 @@ export {
   openRound,
   type Outstanding,
   type Round,
+  type RoundPlan,
   roundSchema,
   sharedSteps,
   takeTurn,

@@ -9,7 +9,8 @@ import { softmax } from './distribution.ts'
 import { batchesOf, metricOf } from './evaluations.ts'
 import { scoreGradient } from './importance.ts'
 import type { Strategy, StrategyContext } from './strategy.ts'
-import { createSupernetSearch, type SupernetSettings, type SupernetState } from './supernet-search.ts'
+import { entropyGradient } from './entropy-schedule.ts'
+import { createSupernetSearch, entropyPullOf, type SupernetSettings, type SupernetState } from './supernet-search.ts'
 
 type SampledSettings = SupernetSettings & AdamSettings & { readonly images: number; readonly maxStaleness: number }
 
@@ -73,11 +74,14 @@ function createSampledSearch<State extends SupernetState>(strategy: SampledSearc
         return { path: paths[k] as number[], crossEntropy, accuracy: correct / images }
       })
       const { multipliers, state: weighed } = strategy.weigh(state, samples, context)
+      const pull = entropyPullOf(state, context, strategy.settings(context))
       const changed = new Map<number, BlockState>()
       for (const [decision, alpha] of state.alpha.entries()) {
         if (alpha.length === 1) continue
         const chosen = paths.map((path) => path[decision] as number)
-        const gradient = scoreGradient(softmax(alpha), chosen, multipliers)
+        const probabilities = softmax(alpha)
+        const ofEntropy = pull > 0 ? entropyGradient(probabilities) : []
+        const gradient = scoreGradient(probabilities, chosen, multipliers).map((value, option) => value + pull * (ofEntropy[option] ?? 0))
         const next = adamStep(state, decision, new Map(gradient.entries()), { learningRate, beta1, beta2, epsilon })
         if (isSound(next)) changed.set(decision, next)
       }

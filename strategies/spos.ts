@@ -7,6 +7,7 @@
 import * as z from 'zod'
 import { invalidField, MAX_TASK_STEPS, type ResultOf, type TaskOutcome } from '../protocol/index.ts'
 import { createRandom, type Random, type RandomState, seedState } from '../search-space/index.ts'
+import { refuseHours } from './budget.ts'
 import { candidateOf, SHOWN } from './candidates.ts'
 import { batchesOf, metricOf } from './evaluations.ts'
 import { boundedBy, checkBound, cross, fastestPath, mutate, randomWithin, tryFor } from './evolution.ts'
@@ -50,6 +51,7 @@ const batchesOfCandidate = (context: StrategyContext) => batchesOf(context, sett
 /** Throws ProblemError `invalid-request`. */
 function checkSettings(context: StrategyContext): void {
   const { population, generations, parents, candidatesPerTask } = settings(context)
+  refuseHours(context)
   checkBound(boundedBy(context))
   if (parents > population) throw invalidField('strategy.parents', `expected at most the population of ${population}, got ${parents}`)
   if (population * generations > MAX_CANDIDATES) {
@@ -141,11 +143,17 @@ const spos: Strategy<State> = {
     const { steps } = context.config.training
     const rounds = state.rounds ?? []
     if (state.weightStepsProposed < steps || untakenPlaces(rounds).length > 0) {
-      const proposal = proposeWeights(state, context, attendance, () => ({
-        probabilities: context.space.decisions.map(({ options }) => options.map(() => 1 / options.length)),
-        uniform: true,
-        end: steps,
-      }))
+      const proposal = proposeWeights(
+        state,
+        context,
+        attendance,
+        () => ({
+          probabilities: context.space.decisions.map(({ options }) => options.map(() => 1 / options.length)),
+          uniform: true,
+          end: steps,
+        }),
+        state.weightStepsProposed >= steps,
+      )
       return proposal ?? { kind: 'wait' }
     }
     // Weights that are still being trained would make the first candidates look worse than the last.

@@ -48,6 +48,8 @@ type Description = {
   readonly phase: Extract<Phase, 'waiting' | 'warmup' | 'searching'>
   /** What has results; `unit` for people. Curves are drawn over `done`. */
   readonly steps: { readonly done: number; readonly total: number; readonly unit: string }
+  /** Of a search by hours, those that are left as far as they have been counted, milliseconds. */
+  readonly leftMs?: number
   /** Best first; empty while nothing is known of any. */
   readonly best: readonly Candidate[]
   readonly view: SearchView

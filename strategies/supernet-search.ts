@@ -15,8 +15,10 @@ import {
   type TaskWork,
 } from '../protocol/index.ts'
 import { createRandom, type Random, type RandomState, seedState } from '../search-space/index.ts'
+import { clockSchema, millisecondsLeft, readClock, shareOfHours } from './budget.ts'
 import { candidateOf } from './candidates.ts'
 import { argmax, entropy, softmax } from './distribution.ts'
+import { entropyPull, type EntropySchedule } from './entropy-schedule.ts'
 import { ALONE, type Attendance, untakenPlaces } from './rounds.ts'
 import type { Absorbed, Assignment, Description, Proposal, Strategy, StrategyContext } from './strategy.ts'
 import { absorbWeights, proposeWeights, weightPhaseShape } from './weight-phase.ts'
@@ -39,17 +41,25 @@ const supernetShape = {
   architectureStepsDone: count,
   skippedBlocks: count,
   evaluationsProposed: count,
+  /** Of a search by hours, like the next two; absent in others. */
+  clock: clockSchema.optional(),
+  /** Effective steps that had been handed out when the warm-up ended; absent before. */
+  warmupEnd: z.number().min(0).optional(),
+  /** Of the newest weight steps that are done, in `training.steps`. */
+  positionDone: z.number().min(0).optional(),
 }
 const supernetStateSchema = z.strictObject(supernetShape)
 type SupernetState = z.infer<typeof supernetStateSchema>
 
 type SupernetSettings = {
   readonly warmupSteps?: number | undefined
+  readonly warmupShare?: number | undefined
   readonly archEvery: number
   readonly initialDeviation: number
   readonly initialAlpha?: readonly (readonly number[])[] | undefined
   readonly evaluateEvery: number
   readonly evaluateImages: number
+  readonly entropy?: EntropySchedule | undefined
 }
 
 type ArchitectureWork = { readonly firstStep: number; readonly steps: number; readonly random: Random }
@@ -121,9 +131,56 @@ function startingState(context: StrategyContext, settings: SupernetSettings): Su
   }
 }
 
-function warmupSteps({ config }: StrategyContext, settings: SupernetSettings): number {
-  const { steps } = config.training
-  return Math.min(steps, settings.warmupSteps ?? Math.round(steps * DEFAULT_WARMUP_SHARE))
+const shareOfWarmup = ({ warmupShare }: SupernetSettings) => warmupShare ?? DEFAULT_WARMUP_SHARE
+
+/** Effective steps of the warm-up; of a search by hours that has not come to its end, all there may be. */
+function warmupSteps(state: SupernetState, { config }: StrategyContext, settings: SupernetSettings): number {
+  const { steps, hours } = config.training
+  if (hours !== undefined) return settings.warmupSteps ?? state.warmupEnd ?? Number.POSITIVE_INFINITY
+  return Math.min(steps, settings.warmupSteps ?? Math.round(steps * shareOfWarmup(settings)))
+}
+
+/** The state at the moment at which an agent asks. */
+function atTime<State extends SupernetState>(
+  state: State,
+  context: StrategyContext,
+  settings: SupernetSettings,
+  attendance: Attendance,
+): State {
+  const clock = readClock(context, state.clock, attendance)
+  if (!clock) return state
+  const isWarm = (shareOfHours(context, clock) ?? 0) >= shareOfWarmup(settings)
+  return { ...state, clock, ...(isWarm && state.warmupEnd === undefined && { warmupEnd: state.weightStepsProposed }) }
+}
+
+/** Whether all weight steps have been handed out. */
+function isSpent(state: SupernetState, context: StrategyContext): boolean {
+  const share = shareOfHours(context, state.clock)
+  return share === null ? state.weightStepsProposed >= context.config.training.steps : share >= 1
+}
+
+/** Weight steps of the whole search; of one by hours, what they come to if the rest goes as fast. */
+function totalSteps(state: SupernetState, context: StrategyContext): number {
+  const { steps, hours } = context.config.training
+  if (hours === undefined) return steps
+  const share = shareDone(state, context)
+  return share > 0 ? Math.max(1, Math.round(state.weightStepsDone / share)) : Math.max(steps, Math.round(state.weightStepsDone))
+}
+
+/** Share of the search's weight steps that are done, 0 to 1. */
+function shareDone(state: SupernetState, { config }: StrategyContext): number {
+  const { steps, hours } = config.training
+  return Math.min(1, (hours === undefined ? state.weightStepsDone : (state.positionDone ?? 0)) / steps)
+}
+
+/** How hard the next architecture step pulls each decision's entropy down: dL/dH. */
+function entropyPullOf(state: SupernetState, context: StrategyContext, settings: SupernetSettings): number {
+  if (!settings.entropy) return 0
+  const { steps, hours } = context.config.training
+  const warmup =
+    hours !== undefined && settings.warmupSteps === undefined ? shareOfWarmup(settings) : warmupSteps(state, context, settings) / steps
+  const progress = (shareDone(state, context) - warmup) / Math.max(1 / steps, 1 - warmup)
+  return entropyPull(settings.entropy, { mean: meanEntropy(state.alpha), start: state.entropyStart, progress })
 }
 
 /** Uniform to the end of the warm-up, then as alpha says to the end of the search. */
@@ -133,12 +190,21 @@ function weightSteps<State extends SupernetState>(
   warmup: number,
   attendance: Attendance,
 ): Proposal<State> | null {
+  const { steps, hours } = context.config.training
   const uniform = state.weightStepsProposed < warmup
-  return proposeWeights(state, context, attendance, () => ({
-    probabilities: state.alpha.map((row) => (uniform ? row.map(() => 1 / row.length) : softmax(row))),
-    uniform,
-    end: uniform ? warmup : context.config.training.steps,
-  }))
+  const share = shareOfHours(context, state.clock)
+  return proposeWeights(
+    state,
+    context,
+    attendance,
+    () => ({
+      probabilities: state.alpha.map((row) => (uniform ? row.map(() => 1 / row.length) : softmax(row))),
+      uniform,
+      end: uniform ? warmup : hours === undefined ? steps : Number.POSITIVE_INFINITY,
+      position: share === null ? undefined : share * steps,
+    }),
+    isSpent(state, context),
+  )
 }
 
 function derive(state: SupernetState): number[] {
@@ -146,7 +212,7 @@ function derive(state: SupernetState): number[] {
 }
 
 function createSupernetSearch<State extends SupernetState>(architecture: ArchitectureSteps<State>): Strategy<State> {
-  const warmupOf = (context: StrategyContext) => warmupSteps(context, architecture.settings(context))
+  const warmupOf = (state: State, context: StrategyContext) => warmupSteps(state, context, architecture.settings(context))
 
   const evaluation = (state: State, evaluationsProposed: number, images: number): Proposal<State> => ({
     kind: 'work',
@@ -161,12 +227,14 @@ function createSupernetSearch<State extends SupernetState>(architecture: Archite
     return { kind: 'work', ...assignment, state: { ...state, random: random.state(), architectureStepsProposed: firstStep + steps } }
   }
 
-  const propose = (state: State, context: StrategyContext, attendance: Attendance = ALONE): Proposal<State> => {
+  const propose = (given: State, context: StrategyContext, attendance: Attendance = ALONE): Proposal<State> => {
     const { training } = context.config
-    const { archEvery, evaluateEvery, evaluateImages } = architecture.settings(context)
-    const warmup = warmupOf(context)
+    const settings = architecture.settings(context)
+    const { archEvery, evaluateEvery, evaluateImages } = settings
+    const state = atTime(given, context, settings, attendance)
+    const warmup = warmupOf(state, context)
     const weightsProposed = state.weightStepsProposed
-    const allWeightsProposed = weightsProposed >= training.steps
+    const allWeightsProposed = isSpent(state, context)
 
     const evaluationsDue = Math.floor(weightsProposed / evaluateEvery)
     // The last evaluation comes after the last architecture steps.
@@ -185,7 +253,8 @@ function createSupernetSearch<State extends SupernetState>(architecture: Archite
     }
 
     if (!allWeightsProposed || untaken.length > 0) return weightSteps(state, context, warmup, attendance) ?? { kind: 'wait' }
-    const evaluations = Math.ceil(training.steps / evaluateEvery)
+    const total = training.hours === undefined ? training.steps : weightsProposed
+    const evaluations = Math.ceil(total / evaluateEvery)
     return state.evaluationsProposed < evaluations ? evaluation(state, evaluations, evaluateImages) : { kind: 'done' }
   }
 
@@ -209,7 +278,11 @@ function createSupernetSearch<State extends SupernetState>(architecture: Archite
       const next = { ...absorbed.state, ...done, alphaVersion: state.alphaVersion + 1 }
       return { kind: 'applied', series: 'architecture', metric: { loss, correct, images }, state: next }
     }
-    if (work.kind === 'trainWeights') return absorbWeights(state, work, result as ResultOf<'trainWeights'>)
+    if (work.kind === 'trainWeights') {
+      const positionDone = Math.max(state.positionDone ?? 0, work.schedule?.from ?? 0)
+      const timed = context.config.training.hours === undefined ? state : { ...state, positionDone }
+      return absorbWeights(timed, work, result as ResultOf<'trainWeights'>)
+    }
     const { crossEntropy, correct, images } = (result as ResultOf<'evaluatePaths'>).paths[0] as ResultOf<'evaluatePaths'>['paths'][number]
     return { kind: 'applied', series: 'validation', metric: { loss: crossEntropy, correct, images }, state }
   }
@@ -218,12 +291,14 @@ function createSupernetSearch<State extends SupernetState>(architecture: Archite
     const probabilities = state.alpha.map(softmax)
     const perBlock = probabilities.map(entropy)
     const total = perBlock.reduce((sum, value) => sum + value, 0)
+    const { clock } = state
     const started = state.weightStepsDone + state.architectureStepsDone > 0
-    const warm = state.weightStepsDone < warmupOf(context)
-    const weightSteps = { done: Math.round(state.weightStepsDone), total: context.config.training.steps }
+    const warm = state.weightStepsDone < warmupOf(state, context)
+    const weightSteps = { done: Math.round(state.weightStepsDone), total: totalSteps(state, context) }
     return {
       phase: !started ? 'waiting' : warm ? 'warmup' : 'searching',
       steps: { ...weightSteps, unit: 'steps' },
+      ...(clock && { leftMs: millisecondsLeft(context, clock) }),
       best: [candidateOf(context, derive(state), { score: null })],
       view: {
         kind: 'distribution',
@@ -249,4 +324,12 @@ function createSupernetSearch<State extends SupernetState>(architecture: Archite
   }
 }
 
-export { type ArchitectureSteps, createSupernetSearch, type SupernetSettings, supernetShape, type SupernetState, supernetStateSchema }
+export {
+  type ArchitectureSteps,
+  createSupernetSearch,
+  entropyPullOf,
+  type SupernetSettings,
+  supernetShape,
+  type SupernetState,
+  supernetStateSchema,
+}

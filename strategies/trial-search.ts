@@ -5,6 +5,7 @@
 import * as z from 'zod'
 import type { Recipe, ResultOf } from '../protocol/index.ts'
 import { createRandom, hashText, type Random, type RandomState, randomStateSchema, seedState } from '../search-space/index.ts'
+import { refuseHours } from './budget.ts'
 import { candidateOf, SHOWN } from './candidates.ts'
 import { type Bounded, boundedBy, checkBound, fastestPath, randomWithin, tryFor } from './evolution.ts'
 import type { Strategy, StrategyContext } from './strategy.ts'
@@ -64,6 +65,7 @@ function createTrialSearch<State extends TrialState>(search: TrialSearch<State>)
   return {
     stateSchema: search.stateSchema,
     init(context) {
+      refuseHours(context)
       checkBound(boundedBy(context))
       return search.start(
         { random: seedState('strategy', context.config.seed), proposed: 0, ended: 0, inFlight: [], scored: 0, best: [] },

@@ -4,7 +4,17 @@
 import * as z from 'zod'
 import type { ResultOf, WeightWork } from '../protocol/index.ts'
 import { createRandom, type RandomState, randomStateSchema } from '../search-space/index.ts'
-import { type Attendance, openRound, type Round, roundSchema, takeTurn, untakenPlaces, withoutEnded, workOf } from './rounds.ts'
+import {
+  type Attendance,
+  openRound,
+  type Round,
+  type RoundPlan,
+  roundSchema,
+  takeTurn,
+  untakenPlaces,
+  withoutEnded,
+  workOf,
+} from './rounds.ts'
 import type { Absorbed, Proposal, StrategyContext } from './strategy.ts'
 
 /** Fields of the state of such a strategy. */
@@ -26,7 +36,7 @@ type WeightPhase = {
 }
 
 /** How the paths of the next round are drawn, and the effective steps at which it has to end. */
-type PathPlan = {
+type PathPlan = Pick<RoundPlan, 'position'> & {
   /** [block][operation] */
   readonly probabilities: readonly (readonly number[])[]
   readonly uniform: boolean
@@ -39,12 +49,13 @@ function proposeWeights<State extends WeightPhase>(
   context: StrategyContext,
   attendance: Attendance,
   plan: () => PathPlan,
+  isAllProposed: boolean,
 ): Proposal<State> | null {
   const { asker, members, outstanding, nextTaskId } = attendance
   const { tasks, training } = context.config
   const rounds = state.rounds ?? []
   const from = state.weightStepsProposed
-  const turn = takeTurn(rounds, attendance, from >= training.steps)
+  const turn = takeTurn(rounds, attendance, isAllProposed)
   if (turn.kind === 'wait') return null
   const random = createRandom(state.random as RandomState)
   const open = () =>

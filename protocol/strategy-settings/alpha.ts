@@ -7,7 +7,16 @@ const warmupSteps = z
   .int()
   .min(0)
   .optional()
-  .describe('weight steps on uniformly sampled paths before alpha moves; default: a tenth of training.steps')
+  .describe('weight steps on uniformly sampled paths before alpha moves; default: warmupShare of the search')
+
+const warmupShare = z
+  .number()
+  .min(0)
+  .max(1)
+  .optional()
+  .describe('share of the search that is warm-up, where warmupSteps does not say; default: 0.1')
+
+const warmup = { warmupSteps, warmupShare }
 
 /** Adam, for alpha. Without the rate, whose default is each strategy's own. */
 const adam = {
@@ -27,9 +36,22 @@ const start = {
     .describe('starting alpha, [block][operation], instead of random values'),
 }
 
+const entropy = z
+  .strictObject({
+    end: z
+      .number()
+      .positive()
+      .max(1)
+      .default(0.1)
+      .describe('mean entropy of the probabilities at the end, as a share of that at the start'),
+    weight: z.number().min(0).max(1000).default(1).describe('how hard it is pulled down while it is above the schedule'),
+  })
+  .optional()
+  .describe('makes alpha sharp by the end of the search: entropy falls linearly from the end of the warm-up on; absent: left to the loss')
+
 const evaluation = {
   evaluateEvery: z.int().min(1).default(1000).describe('weight steps between evaluations of the most probable architecture'),
   evaluateImages: z.int().min(1).default(2000).describe('validation images of such an evaluation'),
 }
 
-export { adam, evaluation, learningRate, start, warmupSteps }
+export { adam, entropy, evaluation, learningRate, start, warmup }

@@ -1,7 +1,7 @@
 // Settings that strategies have in common which weigh sampled architectures by their likelihood.
 
 import * as z from 'zod'
-import { adam, evaluation, learningRate, start, warmupSteps } from './alpha.ts'
+import { adam, entropy, evaluation, learningRate, start, warmup } from './alpha.ts'
 
 const importanceFields = {
   images: z
@@ -21,11 +21,12 @@ const importanceFields = {
     .default(1)
     .describe('how much latency beyond the target weighs against the likelihood; takes the place of latency.loss'),
   maxStaleness: z.int().min(0).default(4).describe('samples drawn more alpha versions ago than this are dropped and counted'),
-  warmupSteps,
+  ...warmup,
   archEvery: z.int().min(1).max(10_000).default(10).describe('weight steps per architecture step'),
   learningRate: learningRate.default(0.05),
   ...adam,
   ...start,
+  entropy,
   ...evaluation,
 }
 

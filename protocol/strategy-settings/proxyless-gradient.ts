@@ -1,15 +1,16 @@
 import * as z from 'zod'
-import { adam, evaluation, learningRate, start, warmupSteps } from './alpha.ts'
+import { adam, entropy, evaluation, learningRate, start, warmup } from './alpha.ts'
 
 const proxylessGradientSchema = z
   .strictObject({
     name: z.literal('proxyless-g'),
     form: z.enum(['two', 'full']).default('two').describe('gates of two sampled operations per block, or of all'),
-    warmupSteps,
+    ...warmup,
     archEvery: z.int().min(1).max(10_000).default(5).describe('weight steps per architecture step'),
     learningRate: learningRate.default(1e-3),
     ...adam,
     ...start,
+    entropy,
     maxStaleness: z.int().min(0).default(64).describe('gate gradients sampled more alpha versions ago than this are dropped and counted'),
     ...evaluation,
   })

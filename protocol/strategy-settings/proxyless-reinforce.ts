@@ -1,5 +1,5 @@
 import * as z from 'zod'
-import { adam, evaluation, learningRate, start, warmupSteps } from './alpha.ts'
+import { adam, entropy, evaluation, learningRate, start, warmup } from './alpha.ts'
 
 /** As MnasNet weighs latency (Tan et al. 2019), and ProxylessNAS's REINFORCE form after it. */
 const exponent = z.number().min(0).max(10).default(0.1).describe('how much latency weighs')
@@ -42,11 +42,12 @@ const proxylessReinforceSchema = z
       .describe('images of the architecture share that each of them is evaluated on, the same for all; rounded to whole mini-batches'),
     reward: rewardSchema.prefault({ kind: 'product' }).describe('what is maximised; takes the place of latency.loss'),
     baseline: baselineSchema.prefault({ kind: 'leave-one-out' }).describe('what is taken from the rewards'),
-    warmupSteps,
+    ...warmup,
     archEvery: z.int().min(1).max(10_000).default(20).describe('weight steps per architecture step'),
     learningRate: learningRate.default(0.01),
     ...adam,
     ...start,
+    entropy,
     maxStaleness: z.int().min(0).default(4).describe('rewards of paths sampled more alpha versions ago than this are dropped and counted'),
     ...evaluation,
   })

@@ -54,6 +54,7 @@ function attendanceOf(
       .map((agent) => memberOf(agent, batchSize)),
     outstanding,
     nextTaskId,
+    nowMs,
   }
 }
 

@@ -15,6 +15,7 @@ const path = z.array(z.int())
 /** Settings of every strategy that has a distribution over the operations of each block. */
 const alphaFields = {
   warmupSteps: z.int().optional(),
+  warmupShare: z.number().optional(),
   archEvery: z.int(),
   learningRate: z.number(),
   beta1: z.number(),
@@ -22,6 +23,7 @@ const alphaFields = {
   epsilon: z.number(),
   initialDeviation: z.number(),
   initialAlpha: z.array(z.array(z.number())).optional(),
+  entropy: z.strictObject({ end: z.number(), weight: z.number() }).optional(),
   maxStaleness: z.int(),
   evaluateEvery: z.int(),
   evaluateImages: z.int(),
@@ -94,6 +96,7 @@ const configSchema = storedAs<SearchConfig>()(
       }),
     ]),
     training: z.strictObject({
+      hours: z.number().optional(),
       steps: z.int(),
       batchSize: z.int(),
       learningRate: z.number(),

@@ -31,6 +31,7 @@ function makeBench(options: SearchOptions, members: Member[]) {
         members: present,
         outstanding: [...out].map(([taskId, { agentId, overdue }]) => ({ taskId, agentId, overdue })),
         nextTaskId: created + 1,
+        nowMs: 0,
       }
       const proposal = propose(stateSchema.parse(JSON.parse(JSON.stringify(state))), context, attendance)
       if (proposal.kind !== 'work') return proposal.kind

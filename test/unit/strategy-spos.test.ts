@@ -78,6 +78,7 @@ describe('an evolution', () => {
       members: [member],
       outstanding: tasks.map((taskId) => ({ taskId, agentId: 'a', overdue: false })),
       nextTaskId: 10 + tasks.length,
+      nowMs: 0,
     })
     let state = spos.init(context)
     const tasks: { work: TaskWork; private?: unknown }[] = []
