@@ -2,7 +2,7 @@
 
 import type { FailureReason, Phase, SearchStatus } from '../protocol/index.ts'
 import { printBytes, printCount, printDecimal, printDuration, printShare } from '../command-line/quantities.ts'
-import { cutText, printable, renderEntry, renderTable } from '../command-line/text-layout.ts'
+import { cutText, printable, renderEntry, renderTable, wrapText } from '../command-line/text-layout.ts'
 import { renderView } from './render-view.ts'
 
 const LABEL_WIDTH = 10
@@ -29,6 +29,7 @@ function renderStatus(status: SearchStatus, width: number, nowMs: number = Date.
   return [
     renderTitle(status, width),
     renderProgress(status, width),
+    ...status.warnings.flatMap(({ message }) => wrapText(`! ${printable(message)}`, width)),
     '',
     ...renderLosses(status),
     '',

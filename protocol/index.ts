@@ -195,6 +195,7 @@ export {
   searchStatusSchema,
   type SearchSummary,
   searchSummarySchema,
+  type SearchWarning,
   type TableSummary,
   tableSummarySchema,
   type TaskCounts,

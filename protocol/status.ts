@@ -89,6 +89,14 @@ const lossSummarySchema = z.object({
   accuracy: z.number().nullable().describe('0 to 1'),
 })
 
+const searchWarningSchema = z
+  .object({
+    kind: z.string().describe('flat: probabilities are nearly even; off-target: latency is far from the target'),
+    message: z.string().describe('what is the matter, and what would help'),
+  })
+  .meta({ id: 'SearchWarning' })
+type SearchWarning = z.infer<typeof searchWarningSchema>
+
 const searchStatusSchema = z
   .object({
     searchId: searchIdSchema,
@@ -116,6 +124,7 @@ const searchStatusSchema = z
     constraint: z
       .object({ bound: z.number(), value: z.number(), isMet: z.boolean() })
       .describe('the target latency, and that of the architecture that the search would end with now, in milliseconds'),
+    warnings: z.array(searchWarningSchema).default([]).describe('what will spoil the result if it stays so, or has'),
     best: z.array(candidateSchema).describe('the best candidates so far, best first'),
     current: architectureSchema.describe('what the search would end with now'),
     space: spaceConfigSchema,
@@ -231,6 +240,7 @@ export {
   searchStatusSchema,
   type SearchSummary,
   searchSummarySchema,
+  type SearchWarning,
   type TableSummary,
   tableSummarySchema,
   type TaskCounts,

@@ -3,7 +3,7 @@
 import { renderAgents } from './agent-table.js'
 import { renderBlocks } from './block-table.js'
 import { renderCandidates } from './candidate-table.js'
-import { find, make, setText } from './dom.js'
+import { find, keepChildren, make, setText } from './dom.js'
 import {
   formatBytes,
   formatCompact,
@@ -92,6 +92,7 @@ export function renderSearch(status, nowMs) {
   find('#time-left').hidden = status.timeLeftMs === null
   for (const time of root.querySelectorAll('time')) /** @type {HTMLElement} */ (time.parentElement).hidden = time.dateTime === ''
 
+  renderWarnings(status)
   renderProgress(status)
   renderView(status)
   renderAgents(status, nowMs)
@@ -148,6 +149,18 @@ function showEncoding(element, encoding) {
 
 /** @param {any} value @param {string} path names with dots between @returns {any} */
 const valueAt = (value, path) => path.split('.').reduce((inner, name) => inner?.[name], value) ?? null
+
+/** @param {SearchStatus} status */
+function renderWarnings({ warnings }) {
+  const create = () => make('li')
+  keepChildren(
+    find('#warnings'),
+    warnings,
+    ({ kind }) => kind,
+    create,
+    (element, { message }) => setText(element, message),
+  )
+}
 
 /** @param {SearchStatus} status */
 function renderProgress({ progress, phase }) {

@@ -4,6 +4,7 @@ import { pathLatencyMs } from '../../latency-lut/table/coverage.ts'
 import { architectureCosts, printArchitecture } from '../../search-space/index.ts'
 import type { Architecture, DistributionView, SearchStatus, SearchSummary, SearchView } from '../../protocol/index.ts'
 import { type OpenSearch, phaseOf } from './open.ts'
+import { searchWarnings } from './warnings.ts'
 import type { AgentRecord, Recent, SearchSetup } from './stored.ts'
 
 function summarise(recent: readonly Recent[]): { loss: number | null; accuracy: number | null } {
@@ -27,6 +28,10 @@ function rates(recent: readonly Recent[]): { stepsPerSecond: number | null; imag
     stepsPerSecond: counted.reduce((sum, entry) => sum + entry.steps, 0) / seconds,
     imagesPerSecond: counted.reduce((sum, entry) => sum + entry.images, 0) / seconds,
   }
+}
+
+function msAtRate(steps: number, stepsPerSecond: number | null): number | null {
+  return stepsPerSecond ? (steps / stepsPerSecond) * 1000 : null
 }
 
 /** @param known view of the search, where it has been made already */
@@ -98,7 +103,7 @@ function fieldsOfDistribution(view: SearchView): Partial<Omit<DistributionView, 
 function searchStatus(search: OpenSearch): SearchStatus {
   const { store, setup, strategy, context } = search
   const state = store.readState()
-  const { steps, best, view } = strategy.describe(state.strategy, context)
+  const { steps, leftMs, best, view } = strategy.describe(state.strategy, context)
   const summary = searchSummary(search)
   const { phase } = summary
   const { done, total } = steps
@@ -109,14 +114,16 @@ function searchStatus(search: OpenSearch): SearchStatus {
   const running = phase === 'warmup' || phase === 'searching'
   const outstanding = store.outstandingTasks()
   const queued = outstanding.filter((task) => task.lease === null).length
+  const started = state.startedAtMs !== null
+  const progress = phase === 'finished' ? 1 : done / total
   const lastEvaluation = state.recent.evaluatePaths.at(-1)
   const { created, done: tasksDone, stale, failed, expiredLeases, duplicates } = state.counts
   return {
     ...summary,
     startedAtMs: state.startedAtMs,
     finishedAtMs: state.finishedAtMs,
-    progress: phase === 'finished' ? 1 : done / total,
-    timeLeftMs: running && rate.stepsPerSecond ? ((total - done) / rate.stepsPerSecond) * 1000 : null,
+    progress,
+    timeLeftMs: running ? (leftMs ?? msAtRate(total - done, rate.stepsPerSecond)) : null,
     stepsPerSecond: ended ? null : rate.stepsPerSecond,
     imagesPerSecond: ended ? null : rate.imagesPerSecond,
     bytesPerStep: bytesPerStep(store.agents()),
@@ -128,6 +135,7 @@ function searchStatus(search: OpenSearch): SearchStatus {
     ...fieldsOfDistribution(view),
     targetLatencyMs: targetMs,
     constraint: { bound: targetMs, value: current.latencyMs, isMet: current.latencyMs <= targetMs },
+    warnings: started ? searchWarnings({ view, progress, ended: phase === 'finished', currentMs: current.latencyMs, targetMs }) : [],
     best: [...best],
     current,
     space: setup.space,

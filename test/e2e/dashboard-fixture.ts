@@ -232,6 +232,7 @@ function createSimulatedSearch({ space: ref = 'proxyless-mobile' as SpaceRef, st
         failed: 1,
         lastFailure: { taskId: 41, kind: 'trainWeights', atMs: START_MS, reason: 'expired', attempts: 5 },
       },
+      warnings: running ? [{ kind: 'flat', message: 'the probabilities are still nearly even' }] : [],
       latencyTable: { name: 'pixel-1', version: '9f'.repeat(32), device: 'Pixel 1', runtime: 'TF-Lite 2.14', batch: 1 },
       config,
     } satisfies SearchStatus)

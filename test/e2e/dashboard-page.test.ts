@@ -105,6 +105,11 @@ describe.skipIf(!hasBrowser)('one search', () => {
     expect(complaints).toEqual([])
   })
 
+  it('warns of what will spoil the result', async () => {
+    await openSearch()
+    expect(await page.locator('#warnings li').allTextContents()).toEqual(['the probabilities are still nearly even'])
+  })
+
   it('shows the probability of every operation of every block, and marks the most probable', async () => {
     await openSearch()
     const status = fixture.lastStatus()
