@@ -12,12 +12,13 @@ import { typedCommand } from '../command-line/installation.ts'
 import { renderUnreadable, unreadableJson } from '../command-line/listed.ts'
 import { printLatency, printTime } from '../command-line/quantities.ts'
 import { readJsonFile, textOrFile } from '../command-line/json-file.ts'
+import { type Filled, fitToBudget } from './budget-settings.ts'
 import { createDeriveCommand } from './derive-command.ts'
 import { renderStatus } from './render-status.ts'
 import { abbreviatedTable, buildSearchConfig, checkSearchConfig, searchConfigFlags } from './search-config-flags.ts'
 import { resolveSearch, resolveTableVersion, searchArg } from './search-ref.ts'
 import { printResult, type Terminal } from '../command-line/terminal.ts'
-import { printable, renderTable } from '../command-line/text-layout.ts'
+import { printable, renderEntry, renderTable } from '../command-line/text-layout.ts'
 import { createTokenCommands } from './token-commands.ts'
 import { createWeightsCommand } from './weights-command.ts'
 import { watchSearch } from './watch-search.ts'
@@ -57,6 +58,7 @@ function createCommand(terminal: Terminal): CommandDef {
       const file = given.config === undefined ? undefined : await readJsonFile(resolve(terminal.folder, given.config))
       const space = given.space === undefined ? undefined : await textOrFile(terminal.folder, given.space)
       const settings = buildSearchConfig(file, { ...given, space }, repeatedValues(rawArgs, args, 'set'))
+      const fitted = given.preset === 'paper' ? [] : fitToBudget(settings)
       let client: CoordinatorClient | undefined
       const abbreviated = abbreviatedTable(settings)
       if (abbreviated !== null) {
@@ -73,6 +75,7 @@ function createCommand(terminal: Terminal): CommandDef {
           `space        ${createSpace(config.space).name}`,
           `latency      ${created.expectedLatencyMs === undefined ? '' : `${printLatency(created.expectedLatencyMs)} expected at the start, `}target ${printLatency(config.latency.targetMs)}`,
           `table        ${config.latency.table.name}@${created.tableVersion.slice(0, 8)}`,
+          ...fittedLines(fitted, terminal.columns()),
           `agent token  ${created.agentToken}`,
           '             (shown this once; "gatehouse search token create" makes more)',
           '',
@@ -85,6 +88,13 @@ function createCommand(terminal: Terminal): CommandDef {
       )
     },
   }) as CommandDef
+}
+
+/** What follows from the length of the search, to be seen and set otherwise. */
+function fittedLines(fitted: Filled, columns: number): string[] {
+  if (fitted.length === 0) return []
+  const texts = fitted.map(({ field, value }) => `${field}=${typeof value === 'string' ? value : JSON.stringify(value)}`)
+  return [renderEntry('fitted', `${texts.join(', ')} (--preset paper leaves them as published)`, 13, columns)]
 }
 
 function listCommand(terminal: Terminal): CommandDef {

@@ -34,17 +34,29 @@ const searchConfigFlags = {
   name: { type: 'string', valueHint: 'TEXT', description: 'name of the search, for people (default: search)' },
   seed: { type: 'string', valueHint: 'N', description: 'seed of everything random (default: 0)' },
   steps: { type: 'string', valueHint: 'N', description: 'weight steps (mini-batches) of the whole search (default: 10000)' },
+  hours: {
+    type: 'string',
+    valueHint: 'H',
+    description: 'how long the search goes on, in place of --steps: hours in which agents work, however many there are',
+  },
+  preset: {
+    type: 'enum',
+    options: ['budget', 'paper'],
+    description:
+      'what is not set: as it suits the length of the search (budget), or as it was published for searches of days (paper) (default: budget)',
+  },
   batch: { type: 'string', valueHint: 'N', description: 'images per step (default: 64)' },
   strategy: { type: 'enum', options: [...strategyNames], description: 'search algorithm (default: proxyless-g)' },
   form: {
     type: 'enum',
     options: ['two', 'full'],
-    description: 'of proxyless-g: gates of two sampled operations per block, or of all (default: two)',
+    description: 'of proxyless-g: gates of two sampled operations per block, or of all (default: full; with --preset paper: two)',
   },
   loss: {
     type: 'enum',
     options: ['none', 'add#linear', 'mul#log', 'add#abs'],
-    description: 'how latency enters the loss; its factors are set with --set latency.loss.lambda=0.1 and the like (default: mul#log)',
+    description:
+      'how latency enters the loss; its factors are set with --set latency.loss.lambda=0.1 and the like (default: add#abs; with --preset paper: mul#log)',
   },
   set: {
     type: 'string',
@@ -68,6 +80,7 @@ const flagOfField: Record<string, keyof typeof searchConfigFlags> = {
   'latency.loss.kind': 'loss',
   seed: 'seed',
   'training.steps': 'steps',
+  'training.hours': 'hours',
   'training.batchSize': 'batch',
   'strategy.name': 'strategy',
   'strategy.form': 'form',
@@ -94,6 +107,7 @@ function buildSearchConfig(file: unknown, args: SearchConfigArgs, sets: readonly
   put('latency.missing', args.missing)
   put('seed', numberFlag('--seed', args.seed))
   put('training.steps', numberFlag('--steps', args.steps))
+  put('training.hours', numberFlag('--hours', args.hours))
   put('training.batchSize', numberFlag('--batch', args.batch))
   put('strategy.name', args.strategy)
   put('strategy.form', args.form)
@@ -102,7 +116,7 @@ function buildSearchConfig(file: unknown, args: SearchConfigArgs, sets: readonly
   // What the schema takes by default if nothing of the strategy or the loss is said; with a part said, it asks for the name.
   if (isRecord(config['strategy'])) config['strategy'] = { name: 'proxyless-g', ...config['strategy'] }
   if (isRecord(config['latency']) && isRecord(config['latency']['loss']))
-    config['latency']['loss'] = { kind: 'mul#log', ...config['latency']['loss'] }
+    config['latency']['loss'] = { kind: args.preset === 'paper' ? 'mul#log' : 'add#abs', ...config['latency']['loss'] }
   return config
 }
 

@@ -1,0 +1,66 @@
+// Settings that suit the length of a search. The published ones are for days on many GPUs: with them a search of minutes ends with the
+// probabilities that it began with. What a user has set stays.
+
+import { isRecord, readField, setField } from '../command-line/fields.ts'
+import { type StrategyName, strategyFields, strategyNames } from '../protocol/index.ts'
+
+type Filled = readonly { readonly field: string; readonly value: unknown }[]
+
+/** As in the schema. */
+const DEFAULT_STEPS = 10_000
+const WARMUP_SHARE = 0.3
+const ARCH_EVERY = 3
+/** Adam moves alpha by its rate at most, so this is how far it can come: enough to decide against gradients that waver. */
+const ALPHA_REACH = 25
+const ALPHA_RATES = { least: 0.002, most: 0.1 }
+/** Of a search by hours, which may come to any number of steps. */
+const ALPHA_RATE_BY_HOURS = 0.02
+const EVALUATIONS = 10
+const EVALUATE_EVERY = { least: 50, most: 1000 }
+
+const clamp = (value: number, { least, most }: { least: number; most: number }) => Math.min(most, Math.max(least, value))
+const isName = (name: unknown): name is StrategyName => strategyNames.some((known) => known === name)
+
+/** Rate of Adam for alpha after which architecture steps of such a search have the reach; two digits of it. */
+function alphaRate(steps: number, archEvery: number): number {
+  const architectureSteps = (steps * (1 - WARMUP_SHARE)) / archEvery
+  return Number(clamp(ALPHA_REACH / architectureSteps, ALPHA_RATES).toPrecision(2))
+}
+
+/**
+ * Sets what is absent in `config`, in place, and answers what that was. Values that are no settings are left to the schema, which
+ * refuses them.
+ */
+function fitToBudget(config: Record<string, unknown>): Filled {
+  const filled: { field: string; value: unknown }[] = []
+  const fill = (field: string, value: unknown) => {
+    const parent = readField(config, field.slice(0, field.lastIndexOf('.')))
+    if (readField(config, field) !== undefined || (parent !== undefined && !isRecord(parent))) return
+    setField(config, field, value)
+    filled.push({ field, value })
+  }
+  const number = (field: string, otherwise: number) => {
+    const value = readField(config, field)
+    return typeof value === 'number' && value > 0 ? value : otherwise
+  }
+  const name = readField(config, 'strategy.name') ?? 'proxyless-g'
+  if (!isName(name)) return filled
+  const fields = strategyFields(name)
+  const byHours = readField(config, 'training.hours') !== undefined
+  const steps = number('training.steps', DEFAULT_STEPS)
+  if (fields.includes('archEvery')) {
+    fill('strategy.name', name)
+    if (readField(config, 'strategy.warmupSteps') === undefined) fill('strategy.warmupShare', WARMUP_SHARE)
+    if (readField(config, 'strategy.entropy') === undefined) fill('strategy.entropy', {})
+    if (!byHours) fill('strategy.evaluateEvery', Math.round(clamp(steps / EVALUATIONS, EVALUATE_EVERY)))
+  }
+  if (name === 'proxyless-g') {
+    fill('strategy.form', 'full')
+    fill('strategy.archEvery', ARCH_EVERY)
+    fill('strategy.learningRate', byHours ? ALPHA_RATE_BY_HOURS : alphaRate(steps, number('strategy.archEvery', ARCH_EVERY)))
+    if (readField(config, 'latency.loss.kind') === undefined) fill('latency.loss.kind', 'add#abs')
+  }
+  return filled
+}
+
+export { type Filled, fitToBudget }
