@@ -40,7 +40,13 @@ describe('warnings of a search', () => {
 
   it('are not given where there is nothing to choose, or no distribution', () => {
     expect(
-      searchWarnings({ view: { kind: 'ranking', score: 'accuracy', candidates: [], scored: 0 }, progress: 1, ended: true, currentMs: 9, targetMs: 2 }),
+      searchWarnings({
+        view: { kind: 'ranking', score: 'accuracy', candidates: [], scored: 0 },
+        progress: 1,
+        ended: true,
+        currentMs: 9,
+        targetMs: 2,
+      }),
     ).toEqual([])
   })
 })
