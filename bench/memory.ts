@@ -10,6 +10,7 @@ import { parseArgs } from 'node:util'
 import * as tf from '@tensorflow/tfjs-core'
 import {
   type Choice,
+  combineBranches,
   createRandom,
   createSpace,
   type LayerGraph,
@@ -36,16 +37,6 @@ const networks: readonly Network[] = [
   { name: 'proxyless-mobile 224', space: 'proxyless-mobile', batch: MOBILE_BATCH },
 ]
 
-/** All operations of every block, combined in the way of a reference method. */
-function combined(graph: LayerGraph, kind: 'softmax' | 'sum'): LayerGraph {
-  const layers = graph.layers.map((layer) => {
-    if (layer.kind !== 'mixed') return layer
-    const combination = kind === 'sum' ? { kind } : { kind, alpha: layer.branches.map(() => 0) }
-    return { ...layer, combination }
-  })
-  return { layers }
-}
-
 /** The graphs of one drawn network. Zero is not drawn as the active operation: its block would have nothing to compare. */
 function drawGraphs(space: Space, draw: number): Record<StepName, LayerGraph> {
   const random = createRandom(seedState('bench-memory', draw))
@@ -67,8 +58,8 @@ function drawGraphs(space: Space, draw: number): Record<StepName, LayerGraph> {
     path: space.network(path),
     two: space.network(two),
     full: all,
-    darts: combined(all, 'softmax'),
-    'one-shot': combined(all, 'sum'),
+    darts: combineBranches(all, ({ branches }) => ({ kind: 'weighted', weights: branches.map(() => 1 / branches.length) })),
+    'one-shot': combineBranches(all, () => ({ kind: 'sum' })),
   }
 }
 

@@ -33,6 +33,7 @@ export { poolPadding } from './layers/pool.ts'
 export { RefusedLayerError } from './layers/refusal.ts'
 export { mostProbablePaths, mostProbableWithin, type ProbablePath } from './most-probable.ts'
 export { fromNetConfig, type NetConfig, toNetConfig } from './families/mbconv/net-config.ts'
+export { combineBranches } from './combine-branches.ts'
 export { combinationAt, combinationIndex } from './combinations.ts'
 export { createRandom, hashText, type Random, type RandomState, randomStateSchema, seedState } from './random.ts'
 export {

@@ -29,10 +29,10 @@ type MixedLayer = LayerBase<'mixed'> & {
 }
 
 /**
- * Output of a mixed layer that runs all its branches o_j, for comparison: `softmax` is DARTS (Liu, Simonyan and Yang 2019),
- * sum_j softmax(alpha)_j * o_j with one alpha per branch; `sum` is One-Shot (Bender et al. 2018), sum_j o_j.
+ * Output of a mixed layer that runs all its branches o_j: `weighted` is DARTS (Liu, Simonyan and Yang 2019), sum_j weight_j * o_j with
+ * one weight per branch, a softmax there; `sum` is One-Shot (Bender et al. 2018), sum_j o_j.
  */
-type Combination = { readonly kind: 'softmax'; readonly alpha: readonly number[] } | { readonly kind: 'sum' }
+type Combination = { readonly kind: 'weighted'; readonly weights: readonly number[] } | { readonly kind: 'sum' }
 
 type Layer = PrimitiveLayer | MixedLayer
 

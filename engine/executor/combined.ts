@@ -1,8 +1,8 @@
-// Mixed layers that run all their branches: the references that ProxylessNAS is compared with.
-//   DARTS (Liu, Simonyan and Yang 2019, first order):  y = sum_j p_j * o_j(x),  p = softmax(alpha)
-//     dL/dalpha_i = sum_j dL/dp_j * p_j * (delta_ij - p_i),  dL/dp_j = sum(o_j * dL/dy)
-//   One-Shot (Bender et al. 2018):  y = sum_j o_j(x)
-// Every branch's activations are kept until the reverse pass: that is what these methods cost in memory.
+// Mixed layers that run all their branches.
+//   DARTS (Liu, Simonyan and Yang 2019):  y = sum_j w_j * o_j(x),  dL/dw_j = sum(o_j * dL/dy)
+//   One-Shot (Bender et al. 2018):        y = sum_j o_j(x)
+// Every branch's activations are kept until the reverse pass: that is what these methods cost in memory. A branch's output by itself is
+// kept only where dL/dw is wanted.
 
 import * as tf from '@tensorflow/tfjs-core'
 
@@ -15,22 +15,9 @@ import type { MixedStep, Plan } from './step.ts'
 /** A branch that has run. */
 type BranchTrace = { readonly output: tf.Tensor }
 
-function softmax(alpha: readonly number[]): number[] {
-  const largest = Math.max(...alpha)
-  const exponentials = alpha.map((value) => Math.exp(value - largest))
-  const total = exponentials.reduce((left, right) => left + right, 0)
-  return exponentials.map((value) => value / total)
-}
-
-/** dL/dalpha from dL/dp. */
-function alphaGradients(probabilities: readonly number[], gradients: readonly number[]): number[] {
-  const mean = probabilities.reduce((total, p, j) => total + p * (gradients[j] as number), 0)
-  return probabilities.map((p, i) => p * ((gradients[i] as number) - mean))
-}
-
 /** The factor of each branch; undefined for a plain sum. */
-function branchShares(combination: Combination): number[] | undefined {
-  return combination.kind === 'softmax' ? softmax(combination.alpha) : undefined
+function branchShares(combination: Combination): readonly number[] | undefined {
+  return combination.kind === 'weighted' ? combination.weights : undefined
 }
 
 /** share * tensor, or the tensor itself; held once (more). */
@@ -38,21 +25,20 @@ function holdScaled(tensor: tf.Tensor, share: number | undefined, holdings: Hold
   return holdings.hold(share === undefined ? tensor : tf.tidy(() => tf.mul(tensor, share)))
 }
 
-/** Runs every branch but zeros. The output is held once; with a softmax each trace's output is held once more. */
+/** Runs every branch but zeros. The output is held once, and each trace's output once more if `keepsOutputs` says so. */
 function forwardCombined<T extends BranchTrace>(
   step: MixedStep,
   input: tf.Tensor,
-  holdings: Holdings,
+  { holdings, keepsOutputs }: { holdings: Holdings; keepsOutputs: boolean },
   run: (plan: Plan) => T,
 ): { output: tf.Tensor; traces: (T | undefined)[] } {
   const shares = branchShares(step.combination as Combination)
   let output: tf.Tensor | undefined
-  const traces = step.branches.map(({ plan }, position) => {
+  const traces = step.branches.map(({ plan }, position): T | undefined => {
     if (isZero(plan)) return undefined
     const trace = run(plan)
     const part = holdScaled(trace.output, shares?.[position], holdings)
-    // Only the alphas' gradients read a branch's output again.
-    if (!shares) holdings.release(trace.output)
+    if (!keepsOutputs) holdings.release(trace.output)
     if (!output) {
       output = part
       return trace
@@ -67,24 +53,34 @@ function forwardCombined<T extends BranchTrace>(
   return { output, traces }
 }
 
-/** Reverses every branch; `dInput`, if there is any, is held once. With a softmax, `collect` gets the branches' dots. */
+/** dL/dw of a weighted sum whose branches' outputs were kept, which it releases; still on the device. */
+function weightDots<T extends BranchTrace>(
+  step: MixedStep,
+  traces: readonly (T | undefined)[],
+  dy: tf.Tensor | undefined,
+  holdings: Holdings,
+): GateDots {
+  const dots = traces.map((trace) => {
+    if (!trace) return undefined
+    const gradient = dy && dot(trace.output, dy)
+    holdings.release(trace.output)
+    return gradient
+  })
+  return { block: step.block, operations: step.branches.map(({ operation }) => operation), dots, isMixture: true }
+}
+
+/** Reverses every branch; `dInput`, if there is any, is held once. */
 function reverseCombined<T extends BranchTrace>(
   step: MixedStep,
   traces: readonly (T | undefined)[],
   dy: tf.Tensor | undefined,
   holdings: Holdings,
-  collect: (dots: GateDots) => void,
   reverse: (trace: T, dOutput: tf.Tensor | undefined) => tf.Tensor | undefined,
 ): tf.Tensor | undefined {
   const shares = branchShares(step.combination as Combination)
-  if (shares) {
-    const dots = traces.map((trace) => (trace && dy ? dot(trace.output, dy) : undefined))
-    collect({ block: step.block, operations: step.branches.map(({ operation }) => operation), dots, probabilities: shares })
-  }
   let dInput: tf.Tensor | undefined
   for (const [position, trace] of traces.entries()) {
     if (!trace) continue
-    if (shares) holdings.release(trace.output)
     const part = reverse(trace, dy && holdScaled(dy, shares?.[position], holdings))
     if (!part) continue
     if (!dInput) {
@@ -99,10 +95,4 @@ function reverseCombined<T extends BranchTrace>(
   return dInput
 }
 
-/** For a forward pass that is not to be reversed. */
-function releaseCombined(step: MixedStep, traces: readonly (BranchTrace | undefined)[], holdings: Holdings): void {
-  if (step.combination?.kind !== 'softmax') return
-  for (const trace of traces) if (trace) holdings.release(trace.output)
-}
-
-export { alphaGradients, forwardCombined, releaseCombined, reverseCombined }
+export { forwardCombined, reverseCombined, weightDots }

@@ -13,8 +13,8 @@ type GateDots = {
   readonly block: number
   readonly operations: readonly number[]
   readonly dots: readonly (tf.Tensor1D | undefined)[]
-  /** Set for a softmax of alphas: the gates are these. */
-  readonly probabilities?: readonly number[]
+  /** Whether the block is a weighted sum of all branches: gates are then its weights. */
+  readonly isMixture?: true
 }
 
 /** True for a branch that is 0 whatever it reads. */

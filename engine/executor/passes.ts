@@ -4,7 +4,7 @@
 import type * as tf from '@tensorflow/tfjs-core'
 
 import { sum } from '../kernels/operations.ts'
-import { forwardCombined, releaseCombined, reverseCombined } from './combined.ts'
+import { forwardCombined, reverseCombined, weightDots } from './combined.ts'
 import { gateGradients, type GateDots } from './gates.ts'
 import type { Holdings } from './holdings.ts'
 import { type LayerContext, ruleOf } from './layers/index.ts'
@@ -16,6 +16,8 @@ type PassContext = Omit<LayerContext, 'weights'> & {
   readonly slices: Slices
   readonly holdings: Holdings
   readonly mode: GradientMode
+  /** Whether gradients by the weights of weighted sums are wanted; default false. */
+  readonly wantsMixture?: boolean
 }
 
 /** What the reverse of one step reads; every tensor in it is held once. */
@@ -106,10 +108,12 @@ function forwardPrimitive(step: PrimitiveStep, inputs: readonly tf.Tensor[], kee
 function forwardMixed(step: MixedStep, input: tf.Tensor, keep: boolean, throughInput: boolean, context: PassContext): StepResult {
   const { holdings, mode } = context
   if (step.combination) {
-    const { output, traces } = forwardCombined(step, input, holdings, (plan) => forward(plan, input, throughInput, context))
-    if (keep) return { outputs: [output], held: true, kept: { inputs: [], output: undefined, made: [], branches: traces } }
-    releaseCombined(step, traces, holdings)
-    return { outputs: [output], held: true, kept: undefined }
+    const keepsOutputs = keep && context.wantsMixture === true && step.combination.kind === 'weighted'
+    const { output, traces } = forwardCombined(step, input, { holdings, keepsOutputs }, (plan) =>
+      forward(plan, input, throughInput, context),
+    )
+    const kept: Kept | undefined = keep ? { inputs: [], output: undefined, made: [], branches: traces } : undefined
+    return { outputs: [output], held: true, kept }
   }
   const active = step.branches[step.active] as MixedStep['branches'][number]
   const branch = forward(active.plan, input, throughInput, context)
@@ -223,7 +227,8 @@ function reverseMixed(
 ): tf.Tensor | undefined {
   const { holdings, mode } = context
   if (step.combination) {
-    return reverseCombined(step, branches, dy, holdings, sink.gates, (trace, dOutput) => reverse(trace, dOutput, sink, context).dInput)
+    if (context.wantsMixture && step.combination.kind === 'weighted') sink.gates(weightDots(step, branches, dy, holdings))
+    return reverseCombined(step, branches, dy, holdings, (trace, dOutput) => reverse(trace, dOutput, sink, context).dInput)
   }
   if (mode === 'gates') {
     const input = inputs[0] as tf.Tensor

@@ -146,8 +146,8 @@ function compileMixed(
   if (!inputShape || !layer.branches[active]) {
     throw new LayerGraphError(`mixed layer ${layer.id} has no branch ${active} to be active`)
   }
-  if (combination?.kind === 'softmax' && combination.alpha.length !== layer.branches.length) {
-    throw new LayerGraphError(`mixed layer ${layer.id} has ${layer.branches.length} branches but ${combination.alpha.length} alphas`)
+  if (combination?.kind === 'weighted' && combination.weights.length !== layer.branches.length) {
+    throw new LayerGraphError(`mixed layer ${layer.id} has ${layer.branches.length} branches but ${combination.weights.length} weights`)
   }
   const branches = layer.branches.map(({ operation, layers, output }) => ({
     operation,

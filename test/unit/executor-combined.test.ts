@@ -33,9 +33,9 @@ function network(first: Combination, second: Combination) {
 }
 
 const combinations: Record<string, [Combination, Combination]> = {
-  'softmax of alphas': [
-    { kind: 'softmax', alpha: [0.3, -0.2] },
-    { kind: 'softmax', alpha: [0.1, 0.5, -0.4] },
+  'weighted sum': [
+    { kind: 'weighted', weights: [0.6, 0.4] },
+    { kind: 'weighted', weights: [0.2, 0.7, 0.1] },
   ],
   'plain sum': [{ kind: 'sum' }, { kind: 'sum' }],
 }
@@ -58,7 +58,7 @@ describe.each(['cpu', 'wasm'] as const)('all branches at once on %s', (name) => 
     const weights = createWeights(chosen, built.specs, 9)
     const batch = images()
     const input = { graph: built.graph, weights, images: batch, labels }
-    const trained = await trainStep(input)
+    const trained = await trainStep({ ...input, wantsMixture: true })
     const frozen = await gateStep(input)
     const plain = await evaluate(input)
 
@@ -71,11 +71,11 @@ describe.each(['cpu', 'wasm'] as const)('all branches at once on %s', (name) => 
       const error = Math.max(...reference.map((value, index) => Math.abs(value - (actual[index] as number))))
       expect({ key, agrees: error < 1e-4 * own, error }).toMatchObject({ agrees: true })
     }
-    const isSoftmax = first.kind === 'softmax'
-    expect(trained.alphaGradients.map(({ block }) => block)).toEqual(isSoftmax ? [0, 1] : [])
-    expect(frozen.alphaGradients.map(({ block }) => block)).toEqual(isSoftmax ? [0, 1] : [])
-    for (const { block, gradients } of [...trained.alphaGradients, ...frozen.alphaGradients]) {
-      const reference = expected.gradients.get(`alpha/${block}`) as Float32Array
+    const blocks = first.kind === 'weighted' ? [0, 1] : []
+    expect(trained.mixtureGradients.map(({ block }) => block)).toEqual(blocks)
+    expect(frozen.mixtureGradients.map(({ block }) => block)).toEqual(blocks)
+    for (const { block, gradients } of [...trained.mixtureGradients, ...frozen.mixtureGradients]) {
+      const reference = expected.gradients.get(`mixture/${block}`) as Float32Array
       expect(relativeError(gradients, reference)).toBeLessThan(1e-3)
     }
     expect(frozen.gateGradients).toEqual([])
@@ -86,13 +86,15 @@ describe.each(['cpu', 'wasm'] as const)('all branches at once on %s', (name) => 
 
 test('all branches leave no tensor behind', async () => {
   const { chosen } = await openBackend('wasm')
-  const { graph, specs } = network({ kind: 'softmax', alpha: [0, 0] }, { kind: 'sum' })
+  const { graph, specs } = network({ kind: 'weighted', weights: [0.5, 0.5] }, { kind: 'sum' })
   const weights = createWeights(chosen, specs, 1)
   const { images, labels } = randomBatch(4, SHAPE, 3)
   const batch = images()
   const step = async () => {
-    const { gradients } = await trainStep({ graph, weights, images: batch, labels })
-    tf.dispose([...gradients.values()])
+    for (const wantsMixture of [true, false]) {
+      const { gradients } = await trainStep({ graph, weights, images: batch, labels, wantsMixture })
+      tf.dispose([...gradients.values()])
+    }
     await gateStep({ graph, weights, images: batch, labels })
     await evaluate({ graph, weights, images: batch, labels })
   }

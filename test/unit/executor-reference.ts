@@ -121,7 +121,7 @@ type ReferenceResult = { loss: number; gradients: Map<string, Float32Array> }
 
 /**
  * Loss and gradients by autodiff on the active backend, of every weight, of every gate (`gate/<block>/<position>`, 1 for the
- * active branch and 0 for the others), and of the alphas of a mixed layer that is their softmax (`alpha/<block>`).
+ * active branch and 0 for the others), and of the weights of a mixed layer that is a weighted sum (`mixture/<block>`).
  */
 function referenceGradients(
   graph: LayerGraph,
@@ -136,11 +136,11 @@ function referenceGradients(
     for (const [key, { shape, values }] of weights) {
       variables.set(key, tf.variable(tf.tensor(values.slice(), [...shape]), true))
     }
-    const softmaxes = new Set<number>()
+    const mixtures = new Set<number>()
     for (const layer of mixedLayers(graph.layers)) {
-      if (layer.combination?.kind === 'softmax') {
-        softmaxes.add(layer.block)
-        variables.set(`alpha/${layer.block}`, tf.variable(tf.tensor1d([...layer.combination.alpha]), true))
+      if (layer.combination?.kind === 'weighted') {
+        mixtures.add(layer.block)
+        variables.set(`mixture/${layer.block}`, tf.variable(tf.tensor1d([...layer.combination.weights]), true))
         continue
       }
       for (const position of layer.branches.keys()) {
@@ -152,9 +152,7 @@ function referenceGradients(
     const { value, grads } = tf.variableGrads(() => {
       const values = new Map<string, tf.Tensor>([[(graph.layers[0] as Layer).id, images]])
       const logits = referenceForward(graph.layers, values, read, (block, position) =>
-        softmaxes.has(block)
-          ? tf.slice1d(tf.softmax(read(`alpha/${block}`) as tf.Tensor1D), position, 1)
-          : read(`gate/${block}/${position}`),
+        mixtures.has(block) ? tf.slice1d(read(`mixture/${block}`) as tf.Tensor1D, position, 1) : read(`gate/${block}/${position}`),
       )
       return referenceLoss(logits, labels, labelSmoothing)
     }, [...variables.values()])
