@@ -14,6 +14,7 @@ import { cpus } from 'node:os'
 import { parseArgs } from 'node:util'
 import { searchConfigSchema, type WeightWork } from '../protocol/index.ts'
 import { ALONE, openRound, workOf } from '../strategies/rounds.ts'
+import { fillWithPaths } from '../strategies/seat-steps.ts'
 import { createRandom, createSpace, randomPath, resolveSpaceConfig, seedState, type Space, type SpaceRef } from '../search-space/index.ts'
 import { openBackend } from '../engine/backends/backends.ts'
 import { type MemoryDataset, openBatchSource } from '../engine/datasets/index.ts'
@@ -78,7 +79,7 @@ function drawWork(space: Space, lanes: number, steps: number, firstBatch: number
   const probabilities = space.decisions.map(({ options }) => options.map(() => 1 / options.length))
   const plan = { probabilities, uniform: true, members, weightSteps: steps, from: firstBatch, end: 1e9, firstBatch }
   const round = openRound(plan, random)
-  return workOf(round, round.seats[0] as (typeof round.seats)[number], { weightSteps: steps, momentum: 0.9 }, random)
+  return workOf(round, round.seats[0] as (typeof round.seats)[number], { weightSteps: steps, momentum: 0.9, fill: fillWithPaths }, random)
 }
 
 /** The same paths one after another, each in all lanes. */

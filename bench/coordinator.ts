@@ -9,7 +9,7 @@ import { cpus, tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { createClient } from '../command-line/coordinator-client.ts'
 import { startLocalCoordinator } from '../gatehouse/local-coordinator.ts'
-import type { TaskResult, TaskWork } from '../protocol/index.ts'
+import { type TaskResult, type TaskWork, weightStepsOf } from '../protocol/index.ts'
 import { createSpace } from '../search-space/index.ts'
 import { createCoordinatorClient } from '../worker-agent/client/coordinator-client.ts'
 import { agentIdleShare } from './agent-idle-share.ts'
@@ -26,7 +26,8 @@ type Row = { count: number; cyclesPerSecond: number; p50Ms: number; p99Ms: numbe
 function answer(work: TaskWork): TaskResult {
   switch (work.kind) {
     case 'trainWeights':
-      return { kind: 'trainWeights', loss: 2, correct: 8, images: work.paths.length * BATCH }
+    case 'trainMixtures':
+      return { kind: work.kind, loss: 2, correct: 8, images: weightStepsOf(work) * BATCH }
     case 'gateGradients':
       return {
         kind: 'gateGradients',
@@ -39,8 +40,9 @@ function answer(work: TaskWork): TaskResult {
       }
     case 'evaluatePaths':
       return { kind: 'evaluatePaths', paths: work.paths.map(() => ({ crossEntropy: 2, correct: 8, images: BATCH })) }
+    case 'mixtureGradients':
     case 'trainArchitecture':
-      throw new Error('expected a task of a search on a supernet, got a trial')
+      throw new Error(`expected a task of proxyless-g, got ${work.kind}`)
     default:
       return work satisfies never
   }

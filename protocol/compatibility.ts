@@ -17,9 +17,11 @@ const spokenProtocols: readonly number[] = [0, PROTOCOL]
 
 /** Kinds of task with the version of their form. */
 const taskKinds = {
-  /** 2: lanes, schedule and round. */
-  trainWeights: 2,
+  /** 2: lanes, schedule and round; 3: samples. */
+  trainWeights: 3,
+  trainMixtures: 1,
   gateGradients: 1,
+  mixtureGradients: 1,
   /** 2: batches. */
   evaluatePaths: 2,
   /** 1: a training from scratch by itself; 2: also as a task of a search. */
@@ -54,6 +56,7 @@ function neededVersion(work: TaskWork): number {
   if (work.kind === 'evaluatePaths') return work.batches ? 2 : 1
   if (work.kind === 'trainArchitecture') return 2
   if (work.kind !== 'trainWeights') return 1
+  if (work.samples) return 3
   return (work.lanes ?? work.schedule ?? work.round) ? 2 : 1
 }
 

@@ -206,6 +206,8 @@ export {
   type FailureReason,
   type GateChoice,
   hasGradients,
+  keptOperations,
+  type MixtureWork,
   resultMismatch,
   type ResultOf,
   type StepWork,
@@ -218,7 +220,11 @@ export {
   type TaskWork,
   taskWorkSchema,
   type Timing,
+  trainsWeights,
   type TrialWork,
+  type WeightMixtures,
+  type WeightPaths,
+  weightStepsOf,
   type WeightWork,
 } from './tasks/index.ts'
 export {

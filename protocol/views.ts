@@ -42,6 +42,10 @@ const distributionViewSchema = z
       .number()
       .optional()
       .describe('how many samples the weights of the last step amount to; of strategies that weigh samples'),
+    effectiveWeightSamples: z
+      .number()
+      .optional()
+      .describe('the same of the paths of a weight step, on average over the last task, where a mini-batch has several'),
   })
   .meta({ id: 'DistributionView', description: 'Probabilities of the operations of each block.' })
 type DistributionView = z.infer<typeof distributionViewSchema>

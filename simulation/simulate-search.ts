@@ -1,7 +1,7 @@
 // A whole search through the coordinator's own rules, on a clock that only moves when something happens, with agents that look
 // results up in a recorded benchmark instead of training. One agent is the plain loop; the same seed gives the same log.
 
-import { PROTOCOL, type SearchConfig, taskKinds, type TaskResult, type TaskWork } from '../protocol/index.ts'
+import { PROTOCOL, type SearchConfig, taskKinds, type TaskResult, type TaskWork, weightStepsOf } from '../protocol/index.ts'
 import { createMemoryStore } from '../rules/search/memory-store.ts'
 import { createSetup, leaseTask, type OpenSearch, openSearch, registerAgent, startSearch, submitResult } from '../rules/search/index.ts'
 import { createRandom, createSpace, type Path, type Random, seedState } from '../search-space/index.ts'
@@ -14,10 +14,14 @@ const START_MS = 1_800_000_000_000
 const TABLE_VERSION = '0'.repeat(64)
 const FINGERPRINT = '0'.repeat(64)
 /** What a task takes on the clock, milliseconds; nothing but the order of events depends on it. */
-const TASK_MS = { trainWeights: 20, gateGradients: 50, evaluatePaths: 100, trainArchitecture: 1000 } as const satisfies Record<
-  TaskWork['kind'],
-  number
->
+const TASK_MS = {
+  trainWeights: 20,
+  trainMixtures: 60,
+  gateGradients: 50,
+  mixtureGradients: 100,
+  evaluatePaths: 100,
+  trainArchitecture: 1000,
+} as const satisfies Record<TaskWork['kind'], number>
 
 /** The benchmark has no training of an architecture that was asked for, or the strategy asks for what no record holds. */
 class SimulationError extends Error {
@@ -62,7 +66,14 @@ function createAnswers({ benchmark, config }: SimulationOptions) {
   return (work: TaskWork): TaskResult => {
     switch (work.kind) {
       case 'trainWeights':
-        return { kind: 'trainWeights', loss: 1, correct: 0, images: work.paths.length * config.training.batchSize }
+      case 'trainMixtures':
+        return {
+          kind: work.kind,
+          loss: 1,
+          correct: 0,
+          images: weightStepsOf(work) * config.training.batchSize,
+          ...(work.kind === 'trainWeights' && work.samples && { effectiveSamples: 1 }),
+        }
       case 'evaluatePaths':
         return {
           kind: 'evaluatePaths',
@@ -77,7 +88,8 @@ function createAnswers({ benchmark, config }: SimulationOptions) {
         return { kind: 'trainArchitecture', end: 'finished', steps: work.recipe.steps ?? 0, seconds: 1, validation, curve: [] }
       }
       case 'gateGradients':
-        throw new SimulationError('not-recordable', 'gate gradients are of weights, and a recorded benchmark has none')
+      case 'mixtureGradients':
+        throw new SimulationError('not-recordable', 'gradients of gates and mixtures are of weights, and a recorded benchmark has none')
       default:
         return work satisfies never
     }

@@ -13,7 +13,7 @@
 import * as z from 'zod'
 import type { Random } from '../search-space/index.ts'
 import { COMMON_EXPONENT, MAX_TASK_STEPS, OPERATION_EXPONENT, roundShare, type WeightWork } from '../protocol/index.ts'
-import { countOwners, divide, drawPath, type Part } from './parts.ts'
+import { type BlockPart, countOwners, divide, type Part } from './parts.ts'
 
 /** β above. */
 const EFFORT_EXPONENT = 0.1
@@ -94,6 +94,10 @@ type RoundPlan = {
   /** Probabilities by block and operation. */
   readonly probabilities: readonly (readonly number[])[]
   readonly uniform: boolean
+  /** Whether every step trains all operations, so that there is nothing to divide; default false. */
+  readonly isWhole?: boolean
+  /** Steps that one task can hold, of all lanes; default MAX_TASK_STEPS. */
+  readonly mostSteps?: number
   readonly members: readonly Member[]
   /** Local steps of an agent that is alone. */
   readonly weightSteps: number
@@ -119,7 +123,7 @@ function mixingSteps(weightSteps: number, learners: number): number {
 }
 
 /** Local steps of each member before the round is cut to fit. */
-function localSteps({ members, weightSteps }: RoundPlan): number[] {
+function localSteps({ members, weightSteps, mostSteps = MAX_TASK_STEPS }: RoundPlan): number[] {
   const learners = sum(members.map(({ lanes }) => lanes))
   const known = members.flatMap(({ stepsPerSecond }) => (stepsPerSecond === null ? [] : [stepsPerSecond]))
   const meanSpeed = known.length > 0 ? sum(known) / known.length : 1
@@ -128,13 +132,13 @@ function localSteps({ members, weightSteps }: RoundPlan): number[] {
   const agentsAlone = members.length === 1
   const base = agentsAlone ? weightSteps : Math.max(exchangeSteps, mixingSteps(weightSteps, learners))
   return members.map((member) => {
-    const most = Math.floor(MAX_TASK_STEPS / member.lanes)
+    const most = Math.max(1, Math.floor(mostSteps / member.lanes))
     return Math.min(most, Math.max(1, Math.round(base * (agentsAlone ? 1 : speedOf(member)))))
   })
 }
 
 function openRound(plan: RoundPlan, random: Random): Round {
-  const { probabilities, uniform, members, from, end, position, firstBatch } = plan
+  const { probabilities, uniform, isWhole = false, members, from, end, position, firstBatch } = plan
   const wanted = localSteps(plan)
   const lanesOf = (steps: readonly number[]) => members.flatMap(({ lanes }, i) => Array.from({ length: lanes }, () => steps[i] as number))
   const left = end - from
@@ -142,11 +146,8 @@ function openRound(plan: RoundPlan, random: Random): Round {
   const steps = wanted.map((value) => Math.max(1, Math.ceil(value * fits - 1e-9)))
   const effective = Math.min(left, effectiveSteps(lanesOf(steps)))
   const batches = members.map(({ lanes }, i) => lanes * (steps[i] as number))
-  const parts = divide(
-    probabilities.map((weights) => ({ operations: weights.map((_, operation) => operation), weights })),
-    batches,
-    random,
-  )
+  const all = probabilities.map((weights): BlockPart => ({ operations: weights.map((_, operation) => operation), weights }))
+  const parts = isWhole ? members.map(() => all) : divide(all, batches, random)
   const total = sum(batches)
   let batch = firstBatch
   const seats = members.map(({ agentId, lanes }, i): Seat => {
@@ -174,22 +175,18 @@ function openRound(plan: RoundPlan, random: Random): Round {
   return { from, effective, ...(position !== undefined && { position }), uniform, sharedOperations, seats }
 }
 
-/** Paths of a seat, lanes side by side: lanes never train the same operation within a sub-round, unless they have to. */
-function drawPaths({ lanes, steps, part: own }: Seat, mergeEvery: number, uniform: boolean, random: Random): number[][] {
-  if (lanes === 1) return Array.from({ length: steps }, () => drawPath(own, uniform, random))
-  const shares = Array.from({ length: lanes }, () => 1)
-  let parts: Part[] = []
-  return Array.from({ length: steps * lanes }, (_, i) => {
-    if (i % (lanes * mergeEvery) === 0) parts = divide(own, shares, random)
-    return drawPath(parts[i % lanes] as Part, uniform, random)
-  })
-}
-
 /** How often an agent uses each of its operations in a round, on average. */
 function usesOf({ seats }: Round): number {
   const mean = (values: readonly number[]) => sum(values) / values.length
   return mean(seats.map(({ steps, part: own }) => steps / mean(own.map(({ operations }) => operations.length))))
 }
+
+/** A seat's steps, all lanes together, without what makes them part of a round. */
+type SeatSteps = WithoutPlace<WeightWork>
+type WithoutPlace<Work> = Work extends WeightWork ? Omit<Work, 'firstStep' | 'lanes' | 'schedule' | 'round'> : never
+
+/** What the steps of a seat train. */
+type FillSeat = (seat: Seat, place: { readonly round: Round; readonly mergeEvery: number; readonly random: Random }) => SeatSteps
 
 /**
  * The work of a seat. Velocities move with their operations where an agent uses these so seldom that its own would not be formed anew:
@@ -200,17 +197,16 @@ function usesOf({ seats }: Round): number {
 function workOf(
   round: Round,
   seat: Seat,
-  { weightSteps, momentum }: { weightSteps: number; momentum: number },
+  { weightSteps, momentum, fill }: { weightSteps: number; momentum: number; fill: FillSeat },
   random: Random,
 ): WeightWork {
   const learners = sum(round.seats.map(({ lanes }) => lanes))
   const mergeEvery = mixingSteps(weightSteps, learners)
-  const paths = drawPaths(seat, mergeEvery, round.uniform, random)
   const members = round.seats.length
-  const plain: WeightWork = { kind: 'trainWeights', firstStep: seat.firstBatch, paths }
+  const plain: WeightWork = { ...fill(seat, { round, mergeEvery, random }), firstStep: seat.firstBatch }
   const { position } = round
   const isPlain =
-    position === undefined && members === 1 && seat.lanes === 1 && round.from === seat.firstBatch && round.effective === paths.length
+    position === undefined && members === 1 && seat.lanes === 1 && round.from === seat.firstBatch && round.effective === seat.steps
   if (isPlain) return plain
   const mine = new Set(seat.part.flatMap(({ operations }, block) => operations.map((operation) => `${block}/${operation}`)))
   return {
@@ -225,7 +221,8 @@ function workOf(
         members,
         commonShare: roundShare(members, COMMON_EXPONENT),
         sharedOperations: round.sharedOperations.filter(({ block, operation }) => mine.has(`${block}/${operation}`)),
-        velocities: usesOf(round) < 1 / (1 - momentum),
+        // Who trains all operations at every step has velocities of its own for all of them.
+        velocities: plain.kind === 'trainWeights' && usesOf(round) < 1 / (1 - momentum),
       },
     }),
   }
@@ -278,12 +275,14 @@ export {
   ALONE,
   type Attendance,
   effectiveSteps,
+  type FillSeat,
   type Member,
   openRound,
   type Outstanding,
   type Round,
   type RoundPlan,
   roundSchema,
+  type Seat,
   sharedSteps,
   takeTurn,
   untakenPlaces,

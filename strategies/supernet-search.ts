@@ -12,16 +12,18 @@ import {
   type ResultOf,
   type TaskOutcome,
   type TaskResult,
+  trainsWeights,
   type TaskWork,
+  type WeightWork,
 } from '../protocol/index.ts'
 import { createRandom, type Random, type RandomState, seedState } from '../search-space/index.ts'
 import { clockSchema, millisecondsLeft, readClock, shareOfHours } from './budget.ts'
 import { candidateOf } from './candidates.ts'
 import { argmax, entropy, softmax } from './distribution.ts'
 import { entropyPull, type EntropySchedule } from './entropy-schedule.ts'
-import { ALONE, type Attendance, untakenPlaces } from './rounds.ts'
+import { ALONE, type Attendance, type FillSeat, untakenPlaces } from './rounds.ts'
 import type { Absorbed, Assignment, Description, Proposal, Strategy, StrategyContext } from './strategy.ts'
-import { absorbWeights, proposeWeights, weightPhaseShape } from './weight-phase.ts'
+import { absorbWeights, type PathPlan, proposeWeights, weightPhaseShape } from './weight-phase.ts'
 
 const DEFAULT_WARMUP_SHARE = 0.1
 
@@ -82,8 +84,12 @@ type ArchitectureSteps<State extends SupernetState> = {
   ):
     | { readonly kind: 'stale' }
     | { readonly kind: 'applied'; readonly state: State; readonly loss: number; readonly correct: number; readonly images: number }
+  /** How weights are trained, where it is not on one sampled path for each mini-batch. */
+  weights?(state: State, context: StrategyContext): Pick<PathPlan, 'isWhole' | 'mostSteps'> & { readonly fill: FillSeat }
+  /** The state that remembers of a weight task what has to be remembered. */
+  learnt?(state: State, result: ResultOf<WeightWork['kind']>): State
   /** What its view of the distribution has beside the rest. */
-  shows?(state: State): Pick<DistributionView, 'effectiveSamples'>
+  shows?(state: State): Pick<DistributionView, 'effectiveSamples' | 'effectiveWeightSamples'>
   /** Architecture steps that an assignment stands for; null where it is none. */
   stepsOf(work: TaskWork): number | null
 }
@@ -183,36 +189,28 @@ function entropyPullOf(state: SupernetState, context: StrategyContext, settings:
   return entropyPull(settings.entropy, { mean: meanEntropy(state.alpha), start: state.entropyStart, progress })
 }
 
-/** Uniform to the end of the warm-up, then as alpha says to the end of the search. */
-function weightSteps<State extends SupernetState>(
-  state: State,
-  context: StrategyContext,
-  warmup: number,
-  attendance: Attendance,
-): Proposal<State> | null {
-  const { steps, hours } = context.config.training
-  const uniform = state.weightStepsProposed < warmup
-  const share = shareOfHours(context, state.clock)
-  return proposeWeights(
-    state,
-    context,
-    attendance,
-    () => ({
-      probabilities: state.alpha.map((row) => (uniform ? row.map(() => 1 / row.length) : softmax(row))),
-      uniform,
-      end: uniform ? warmup : hours === undefined ? steps : Number.POSITIVE_INFINITY,
-      position: share === null ? undefined : share * steps,
-    }),
-    isSpent(state, context),
-  )
-}
-
 function derive(state: SupernetState): number[] {
   return state.alpha.map(argmax)
 }
 
 function createSupernetSearch<State extends SupernetState>(architecture: ArchitectureSteps<State>): Strategy<State> {
   const warmupOf = (state: State, context: StrategyContext) => warmupSteps(state, context, architecture.settings(context))
+
+  /** Uniform to the end of the warm-up, then as alpha says to the end of the search. */
+  const weightSteps = (state: State, context: StrategyContext, warmup: number, attendance: Attendance): Proposal<State> | null => {
+    const { steps, hours } = context.config.training
+    const uniform = state.weightStepsProposed < warmup
+    const share = shareOfHours(context, state.clock)
+    const { fill, ...more } = architecture.weights?.(state, context) ?? {}
+    const plan = () => ({
+      probabilities: state.alpha.map((row) => (uniform ? row.map(() => 1 / row.length) : softmax(row))),
+      uniform,
+      end: uniform ? warmup : hours === undefined ? steps : Number.POSITIVE_INFINITY,
+      position: share === null ? undefined : share * steps,
+      ...more,
+    })
+    return proposeWeights(state, context, attendance, plan, isSpent(state, context), fill)
+  }
 
   const evaluation = (state: State, evaluationsProposed: number, images: number): Proposal<State> => ({
     kind: 'work',
@@ -260,7 +258,7 @@ function createSupernetSearch<State extends SupernetState>(architecture: Archite
 
   const seriesOf = (work: TaskWork): MetricSeries => {
     if (architecture.stepsOf(work) !== null) return 'architecture'
-    return work.kind === 'trainWeights' ? 'training' : 'validation'
+    return trainsWeights(work) ? 'training' : 'validation'
   }
 
   const absorb = (state: State, assignment: Assignment, outcome: TaskOutcome, context: StrategyContext): Absorbed<State> => {
@@ -278,10 +276,11 @@ function createSupernetSearch<State extends SupernetState>(architecture: Archite
       const next = { ...absorbed.state, ...done, alphaVersion: state.alphaVersion + 1 }
       return { kind: 'applied', series: 'architecture', metric: { loss, correct, images }, state: next }
     }
-    if (work.kind === 'trainWeights') {
+    if (trainsWeights(work)) {
+      const trained = result as ResultOf<WeightWork['kind']>
       const positionDone = Math.max(state.positionDone ?? 0, work.schedule?.from ?? 0)
       const timed = context.config.training.hours === undefined ? state : { ...state, positionDone }
-      return absorbWeights(timed, work, result as ResultOf<'trainWeights'>)
+      return absorbWeights(architecture.learnt?.(timed, trained) ?? timed, work, trained)
     }
     const { crossEntropy, correct, images } = (result as ResultOf<'evaluatePaths'>).paths[0] as ResultOf<'evaluatePaths'>['paths'][number]
     return { kind: 'applied', series: 'validation', metric: { loss: crossEntropy, correct, images }, state }

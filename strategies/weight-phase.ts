@@ -2,10 +2,11 @@
 // work side by side (rounds.ts).
 
 import * as z from 'zod'
-import type { ResultOf, WeightWork } from '../protocol/index.ts'
+import { type ResultOf, type WeightWork, weightStepsOf } from '../protocol/index.ts'
 import { createRandom, type RandomState, randomStateSchema } from '../search-space/index.ts'
 import {
   type Attendance,
+  type FillSeat,
   openRound,
   type Round,
   type RoundPlan,
@@ -15,6 +16,7 @@ import {
   withoutEnded,
   workOf,
 } from './rounds.ts'
+import { fillWithPaths } from './seat-steps.ts'
 import type { Absorbed, Proposal, StrategyContext } from './strategy.ts'
 
 /** Fields of the state of such a strategy. */
@@ -35,13 +37,8 @@ type WeightPhase = {
   readonly rounds?: readonly Round[] | undefined
 }
 
-/** How the paths of the next round are drawn, and the effective steps at which it has to end. */
-type PathPlan = Pick<RoundPlan, 'position'> & {
-  /** [block][operation] */
-  readonly probabilities: readonly (readonly number[])[]
-  readonly uniform: boolean
-  readonly end: number
-}
+/** What the next round trains, and the effective steps at which it has to end. */
+type PathPlan = Pick<RoundPlan, 'probabilities' | 'uniform' | 'end' | 'position' | 'isWhole' | 'mostSteps'>
 
 /** Weight steps for the one that asks; null where it has to wait, or where all have been handed out. */
 function proposeWeights<State extends WeightPhase>(
@@ -50,6 +47,7 @@ function proposeWeights<State extends WeightPhase>(
   attendance: Attendance,
   plan: () => PathPlan,
   isAllProposed: boolean,
+  fill: FillSeat = fillWithPaths,
 ): Proposal<State> | null {
   const { asker, members, outstanding, nextTaskId } = attendance
   const { tasks, training } = context.config
@@ -73,7 +71,7 @@ function proposeWeights<State extends WeightPhase>(
   const place = turn.kind === 'seat' ? turn : untakenPlaces(opened ? [opened] : []).find(({ seat }) => seat.agentId === asker.agentId)
   if (!place) throw new Error(`no seat for agent ${asker.agentId} in the round that it opened`)
   const { round, seat } = place
-  const work = workOf(round, seat, { weightSteps: tasks.weightSteps, momentum: training.momentum }, random)
+  const work = workOf(round, seat, { weightSteps: tasks.weightSteps, momentum: training.momentum, fill }, random)
   const taken = { ...seat, agentId: asker.agentId, taskId: nextTaskId }
   const seated: Round = { ...round, seats: round.seats.map((other) => (other === seat ? taken : other)) }
   const all = opened ? [...rounds, seated] : rounds.map((other) => (other === round ? seated : other))
@@ -92,9 +90,9 @@ function proposeWeights<State extends WeightPhase>(
 }
 
 /** The result of weight steps: how many effective steps it was worth. */
-function absorbWeights<State extends WeightPhase>(state: State, work: WeightWork, result: ResultOf<'trainWeights'>): Absorbed<State> {
+function absorbWeights<State extends WeightPhase>(state: State, work: WeightWork, result: ResultOf<WeightWork['kind']>): Absorbed<State> {
   const { loss, correct, images } = result
-  const weightStepsDone = state.weightStepsDone + (work.schedule?.counts ?? work.paths.length)
+  const weightStepsDone = state.weightStepsDone + (work.schedule?.counts ?? weightStepsOf(work))
   return { kind: 'applied', series: 'training', metric: { loss, correct, images }, state: { ...state, weightStepsDone } }
 }
 

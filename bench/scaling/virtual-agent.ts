@@ -15,11 +15,12 @@ import type { VirtualClock } from './virtual-clock.ts'
 
 /** Steps of the other kinds, as multiples of a weight step on this space (bench:train-step); of an evaluation, each mini-batch. */
 const STEP_FACTORS = { trainWeights: 1, gateGradients: 2.2, evaluatePaths: 0.4 } as const
+type TimedWork = Extract<StepWork, { kind: keyof typeof STEP_FACTORS }>
 
-/** These searches have one supernet and no trials. */
-function stepsOnly(work: TaskWork): StepWork {
-  if (work.kind === 'trainArchitecture') throw new Error('expected steps on the supernet, got a trial')
-  return work
+/** These searches have one supernet of single paths, and no trials. */
+function stepsOnly(work: TaskWork): TimedWork {
+  if (work.kind in STEP_FACTORS) return work as TimedWork
+  throw new Error(`expected a task of proxyless-g, got ${work.kind}`)
 }
 
 type VirtualAgentOptions = {

@@ -1,6 +1,6 @@
 // One search by n virtual agents: real trainings on real images, in virtual seconds.
 
-import { distributionOf, type SearchConfig, searchConfigSchema } from '../../protocol/index.ts'
+import { distributionOf, type SearchConfig, searchConfigSchema, trainsWeights, weightStepsOf } from '../../protocol/index.ts'
 import { searchStatus } from '../../rules/search/index.ts'
 import { effectiveSteps } from '../../strategies/rounds.ts'
 import { openBackend } from '../../engine/backends/backends.ts'
@@ -91,7 +91,7 @@ async function runVirtualSearch(wanted: VirtualSearch): Promise<VirtualResult> {
   if (status.phase !== 'finished') throw new Error(`expected the search to finish, it is ${status.phase}`)
   const { entropy, expectedLatencyMs } = distributionOf(status)
   const log = coordinator.search.store.readLog(0, Number.MAX_SAFE_INTEGER)
-  const batches = log.reduce((sum, { work }) => sum + (work.kind === 'trainWeights' ? work.paths.length : 0), 0)
+  const batches = log.reduce((sum, { work }) => sum + (trainsWeights(work) ? weightStepsOf(work) : 0), 0)
   const sum = (pick: (agent: (typeof totals)[number]) => number) => totals.reduce((total, agent) => total + pick(agent), 0)
   return {
     accuracy: status.validation.accuracy ?? 0,

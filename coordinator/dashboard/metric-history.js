@@ -11,7 +11,9 @@ export function createHistory() {
   // Of metrics that version 0.1.0 stored.
   const kinds = /** @type {const} */ ({
     trainWeights: 'training',
+    trainMixtures: 'training',
     gateGradients: 'architecture',
+    mixtureGradients: 'architecture',
     evaluatePaths: 'validation',
     trainArchitecture: 'validation',
   })

@@ -8,8 +8,8 @@ type TaskData = {
   readonly shares: Shares
   /** Mini-batches that each path of an evaluation is measured on; 1 for other work. */
   batchesPerPath(work: StepWork): number
-  /** The mini-batch of a step, numbered within its task. */
-  request(work: StepWork, step: number): BatchRequest
+  /** The mini-batches of a step, numbered within its task. */
+  requests(work: StepWork, step: number): readonly BatchRequest[]
 }
 
 function createTaskData(dataset: Dataset, { seed, training }: SearchConfig): TaskData {
@@ -29,7 +29,7 @@ function createTaskData(dataset: Dataset, { seed, training }: SearchConfig): Tas
   return {
     shares,
     batchesPerPath,
-    request: (work, step) => runnerOf(work).request(work, step, batches, batchesPerPath(work)),
+    requests: (work, step) => runnerOf(work).requests(work, step, batches, batchesPerPath(work)),
   }
 }
 

@@ -1,8 +1,7 @@
 // The steps of a task: in which order they are done and which of them side by side, what runs at each of them, and what they give
 // together. What is different from kind to kind is in runners/.
 
-import type { TaskResult, StepWork } from '../../protocol/index.ts'
-import type { Choice } from '../../search-space/index.ts'
+import { type TaskResult, type StepWork, trainsWeights } from '../../protocol/index.ts'
 import { runnerOf, type StepOutcome } from './runners/index.ts'
 import type { Wave } from './runners/waves.ts'
 
@@ -11,9 +10,9 @@ function planWaves(work: StepWork, threads: number, batchesPerNetwork: number): 
   return runnerOf(work).plan(work, threads, batchesPerNetwork)
 }
 
-/** What runs in each block at a step. */
-function choicesOf(work: StepWork, step: number, batchesPerNetwork: number): readonly Choice[] {
-  return runnerOf(work).networks(work)[Math.floor(step / batchesPerNetwork)] as readonly Choice[]
+/** Whether its steps read the velocities of the optimiser. */
+function readsVelocities(work: StepWork): boolean {
+  return trainsWeights(work) || (runnerOf(work).readsVelocities?.(work) ?? false)
 }
 
 /** The result of a task from what each of its steps gave. */
@@ -21,6 +20,6 @@ function resultOf(work: StepWork, outcomes: readonly StepOutcome[], batchSize: n
   return runnerOf(work).result(work, outcomes, { batchSize, batchesPerNetwork })
 }
 
-export { choicesOf, planWaves, resultOf }
+export { planWaves, readsVelocities, resultOf }
 export type { StepOutcome } from './runners/index.ts'
 export { type Turn, turnsOf, type Wave } from './runners/waves.ts'

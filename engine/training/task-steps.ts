@@ -4,15 +4,15 @@ import * as tf from '@tensorflow/tfjs-core'
 import type { SearchConfig, StepWork } from '../../protocol/index.ts'
 import type { Space } from '../../search-space/index.ts'
 import type { Batch, BatchStream } from '../datasets/index.ts'
-import type { Sgd, Weights } from '../executor/index.ts'
+import type { Batch as ImageBatch, Sgd, Weights } from '../executor/index.ts'
 import { type Accumulate, createMicroBatches } from './micro-batches.ts'
 import type { TaskData } from './task-data.ts'
 import type { TaskNetworks } from './task-networks.ts'
 import { runnerOf } from './runners/index.ts'
-import { choicesOf, type StepOutcome } from './task-plan.ts'
+import type { StepOutcome } from './task-plan.ts'
 
 type TaskSteps = {
-  /** Does one step, on the next mini-batch of the stream. */
+  /** Does one step, on the next mini-batches of the stream. */
   run(work: StepWork, step: number, stream: BatchStream): Promise<StepOutcome>
   /** Most bytes that one step's activations and gradients took since this was last asked; 0 if only evaluations were done. */
   takePeakBytes(): number
@@ -36,11 +36,10 @@ function createTaskSteps({ space, config, data, networks, weights, optimiser, ac
   )
   let peakBytes = 0
 
-  const runOn = async (work: StepWork, step: number, images: tf.Tensor4D, labels: Int32Array): Promise<StepOutcome> => {
-    const choices = choicesOf(work, step, data.batchesPerPath(work))
-    return runnerOf(work).run(work, step, {
-      step: { graph: networks.graphOf(choices), weights, images, labels },
-      choices,
+  const runOn = async (work: StepWork, step: number, batches: readonly ImageBatch[]): Promise<StepOutcome> =>
+    runnerOf(work).run(work, step, {
+      graphs: networks.networksOf(work, step, data.batchesPerPath(work)).map(networks.graphOf),
+      batches,
       decisions: space.decisions,
       weights,
       optimiser,
@@ -51,16 +50,18 @@ function createTaskSteps({ space, config, data, networks, weights, optimiser, ac
         return done
       },
     })
-  }
 
   return {
     async run(work, step, stream) {
-      const { images, labels } = (await stream.next()).value as Batch
-      const tensor = tf.tensor4d(images, [labels.length, ...space.input])
+      const batches: ImageBatch[] = []
       try {
-        return await runOn(work, step, tensor, labels)
+        for (const _ of data.requests(work, step)) {
+          const { images, labels } = (await stream.next()).value as Batch
+          batches.push({ images: tf.tensor4d(images, [labels.length, ...space.input]), labels })
+        }
+        return await runOn(work, step, batches)
       } finally {
-        tensor.dispose()
+        for (const { images } of batches) images.dispose()
       }
     },
     takePeakBytes() {

@@ -4,8 +4,14 @@
 // `createTrainer` does it in this thread, the lanes of a task one after the other. lanes/threads-trainer.ts does the same, to
 // the last bit, in threads.
 
-import type { ResultOf, SearchConfig, StepWork } from '../../protocol/index.ts'
-import { COMMON_EXPONENT, OPERATION_EXPONENT } from '../../protocol/index.ts'
+import {
+  COMMON_EXPONENT,
+  OPERATION_EXPONENT,
+  type ResultOf,
+  type SearchConfig,
+  type StepWork,
+  trainsWeights,
+} from '../../protocol/index.ts'
 import { elementCount, type Space, weightOwners } from '../../search-space/index.ts'
 import type { Backend } from '../backends/backends.ts'
 import type { BatchRequest, BatchSource, BatchStream, Dataset, Shares } from '../datasets/index.ts'
@@ -14,7 +20,7 @@ import { learnersByKey, type Learnt, mergeVelocities, mergeWeights } from './mer
 import type { Accumulate } from './micro-batches.ts'
 import { createTaskData } from './task-data.ts'
 import { createTaskNetworks } from './task-networks.ts'
-import { choicesOf, planWaves, resultOf, type StepOutcome, type Turn, type Wave } from './task-plan.ts'
+import { planWaves, resultOf, type StepOutcome, type Turn, type Wave } from './task-plan.ts'
 import { createTaskSteps } from './task-steps.ts'
 
 type Done<W extends StepWork> = {
@@ -103,7 +109,7 @@ function createTrainer({
 
   /** The mini-batches of a task, in the order of its steps. */
   function* requestsOf(work: StepWork): Generator<BatchRequest> {
-    for (const { turns } of planOf(work)) for (const turn of turns) for (const step of turn) yield data.request(work, step)
+    for (const { turns } of planOf(work)) for (const turn of turns) for (const step of turn) yield* data.requests(work, step)
   }
 
   let expected: { work: StepWork; stream: BatchStream } | null = null
@@ -131,7 +137,7 @@ function createTrainer({
 
   /** Lets each lane train from the same weights, and merges what they have learnt. */
   const runLanes = async (work: StepWork, { turns }: Wave, runTurn: (turn: Turn) => Promise<void>) => {
-    const uses = turns.map((turn) => networks.usesOf(turn.map((step) => choicesOf(work, step, 1))))
+    const uses = turns.map((turn) => networks.usesOf(work, turn, 1))
     const contested = [...learnersByKey(uses)].filter(([, learners]) => learners.length > 1)
     const starts = new Map<string, Awaited<ReturnType<typeof readBoth>>>()
     for (const [key] of contested) starts.set(key, await readBoth(key))
@@ -162,7 +168,7 @@ function createTrainer({
     }
     for (const wave of planOf(work)) {
       await betweenSteps(wave.stepsLeft)
-      if (work.kind === 'trainWeights' && wave.turns.length > 1) await runLanes(work, wave, runTurn)
+      if (trainsWeights(work) && wave.turns.length > 1) await runLanes(work, wave, runTurn)
       else for (const turn of wave.turns) await runTurn(turn)
     }
     return resultOf(work, outcomes, batchSize, data.batchesPerPath(work))

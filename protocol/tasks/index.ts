@@ -15,26 +15,55 @@ import {
   type GateWork,
   hasGradients,
 } from './gate-gradients.ts'
+import { mixtureGradientsMismatch, mixtureGradientsResultSchema, mixtureGradientsSchema, type MixtureWork } from './mixture-gradients.ts'
 import type { Mismatch } from './parts.ts'
 import { trainArchitectureMismatch, trainArchitectureResultSchema, trainArchitectureSchema } from './train-architecture.ts'
-import { trainWeightsMismatch, trainWeightsResultSchema, trainWeightsSchema, type WeightWork } from './train-weights.ts'
+import {
+  keptOperations,
+  trainMixturesMismatch,
+  trainMixturesResultSchema,
+  trainMixturesSchema,
+  type WeightMixtures,
+} from './train-mixtures.ts'
+import { trainWeightsMismatch, trainWeightsResultSchema, trainWeightsSchema, type WeightPaths } from './train-weights.ts'
 
-const taskWorkSchema = z.discriminatedUnion('kind', [trainWeightsSchema, gateGradientsSchema, evaluatePathsSchema, trainArchitectureSchema])
+const taskWorkSchema = z.discriminatedUnion('kind', [
+  trainWeightsSchema,
+  trainMixturesSchema,
+  gateGradientsSchema,
+  mixtureGradientsSchema,
+  evaluatePathsSchema,
+  trainArchitectureSchema,
+])
 type TaskWork = z.infer<typeof taskWorkSchema>
 type TaskKind = TaskWork['kind']
 type WorkOf<K extends TaskKind> = Extract<TaskWork, { kind: K }>
 /** One architecture by itself; all other work is steps on the supernet. */
 type TrialWork = WorkOf<'trainArchitecture'>
 type StepWork = Exclude<TaskWork, TrialWork>
+/** What trains the weights of the supernet; all other work leaves them alone. */
+type WeightWork = WeightPaths | WeightMixtures
 
 const taskResultSchema = z.discriminatedUnion('kind', [
   trainWeightsResultSchema,
+  trainMixturesResultSchema,
   gateGradientsResultSchema,
+  mixtureGradientsResultSchema,
   evaluatePathsResultSchema,
   trainArchitectureResultSchema,
 ])
 type TaskResult = z.infer<typeof taskResultSchema>
 type ResultOf<K extends TaskKind> = Extract<TaskResult, { kind: K }>
+
+/** Whether work, or its result, is of a kind that trains the weights of the supernet. */
+function trainsWeights<T extends { readonly kind: TaskKind }>(of: T): of is Extract<T, { kind: WeightWork['kind'] }> {
+  return of.kind === 'trainWeights' || of.kind === 'trainMixtures'
+}
+
+/** Mini-batches that weights are trained on, of all lanes. */
+function weightStepsOf(work: WeightWork): number {
+  return work.kind === 'trainMixtures' ? work.steps : work.paths.length / (work.samples?.count ?? 1)
+}
 
 /** Why a task was given up: how the last of its leases ended. */
 const failureReasonSchema = z.enum(['failed', 'bad-numbers', 'expired'])
@@ -49,7 +78,9 @@ type TaskOutcome =
 const mismatches: { readonly [K in TaskKind]: (work: WorkOf<K>, result: ResultOf<K>, space: Pick<Space, 'decisions'>) => Mismatch | null } =
   {
     trainWeights: trainWeightsMismatch,
+    trainMixtures: trainMixturesMismatch,
     gateGradients: gateGradientsMismatch,
+    mixtureGradients: mixtureGradientsMismatch,
     evaluatePaths: evaluatePathsMismatch,
     trainArchitecture: trainArchitectureMismatch,
   }
@@ -100,6 +131,8 @@ export {
   type GateChoice,
   type GateWork,
   hasGradients,
+  keptOperations,
+  type MixtureWork,
   resultMismatch,
   type ResultOf,
   type StepWork,
@@ -113,6 +146,10 @@ export {
   taskWorkSchema,
   type Timing,
   timingSchema,
+  trainsWeights,
   type TrialWork,
+  type WeightMixtures,
+  type WeightPaths,
+  weightStepsOf,
   type WeightWork,
 }

@@ -1,64 +1,50 @@
 import * as z from 'zod'
-import { MAX_LANES, MAX_TASK_STEPS } from '../limits.ts'
-import { counts, finite, type Mismatch, moreThanImages, notMoreThanImages, operationIndex, pathSchema, step } from './parts.ts'
-
-/** Of what an agent has learnt in a round; see round-shares.ts. */
-const share = z.number().positive().max(1)
+import { MAX_TASK_STEPS } from '../limits.ts'
+import { type Mismatch, moreThanImages, notMoreThanImages, pathSchema } from './parts.ts'
+import { weightResultFields, weightStepFields } from './weight-steps.ts'
 
 const trainWeightsSchema = z
   .strictObject({
     kind: z.literal('trainWeights'),
-    firstStep: step.describe('global number of the first weight step; step i uses mini-batch firstStep + i of the weight share'),
+    ...weightStepFields,
     paths: z
       .array(pathSchema)
       .min(1)
       .max(MAX_TASK_STEPS)
-      .describe('the path of each mini-batch; with lanes, path i · lanes + l is step i of lane l'),
-    lanes: z
+      .describe('the path of each step; with `samples`, paths i · count to i · count + count − 1 are those of step i'),
+    samples: z
       .object({
-        count: z.int().min(1).max(MAX_LANES).describe('paths that are trained side by side'),
-        mergeEvery: z
-          .int()
-          .min(1)
-          .max(MAX_TASK_STEPS)
-          .describe('steps of each lane after which what the lanes have learnt is put together'),
+        count: z.int().min(2).max(MAX_TASK_STEPS).describe('paths of a step, all on its mini-batch'),
+        temper: z.number().positive().describe('factor of their mean cross-entropies in the exponents of their weights'),
       })
       .optional()
-      .describe('how the threads of one machine share the task; absent: one path after the other'),
-    schedule: z
-      .object({
-        from: z.number().min(0).describe('effective steps of the search before the first local step'),
-        perStep: z.number().min(0).describe('effective steps that each local step moves on'),
-        counts: z.number().min(0).describe('effective steps that this task counts for'),
-      })
-      .optional()
-      .describe('where the learning rate is; absent: firstStep, 1, and the number of paths'),
-    round: z
-      .object({
-        members: z.int().min(2).describe('agents in this round'),
-        commonShare: share.describe('share of their difference that is pushed of weights that every path has'),
-        sharedOperations: z
-          .array(z.object({ block: z.int().min(0), operation: operationIndex, share }))
-          .describe('operations that more than one agent trains in this round, each with the share of its difference that is pushed'),
-        velocities: z.boolean().optional().describe('whether the velocities of operations are pulled and pushed with them'),
-      })
-      .optional()
-      .describe('a round of several agents; absent: the agent is alone, and all differences are pushed whole'),
+      .describe('several paths in a step, whose gradients are added up, each with its importance; absent: one path'),
   })
-  .meta({ id: 'TrainWeights', description: 'Train weights on sampled paths, one per mini-batch, and push the differences.' })
-type WeightWork = z.infer<typeof trainWeightsSchema>
+  .refine(({ paths, samples }) => paths.length % (samples?.count ?? 1) === 0, {
+    path: ['paths'],
+    message: 'expected as many paths in each step',
+  })
+  .meta({ id: 'TrainWeights', description: 'Train weights on sampled paths, and push the differences.' })
+type WeightPaths = z.infer<typeof trainWeightsSchema>
 
 const trainWeightsResultSchema = z
   .strictObject({
     kind: z.literal('trainWeights'),
-    loss: finite.describe('mean training loss, label smoothing included'),
-    ...counts,
+    ...weightResultFields,
+    effectiveSamples: z
+      .number()
+      .min(1)
+      .optional()
+      .describe('how many paths the importances of a step amount to, on average; with `samples`'),
   })
   .refine(notMoreThanImages, moreThanImages)
 
-/** See parts.ts. Loss and counts are of the whole task. */
-function trainWeightsMismatch(): Mismatch | null {
-  return null
+function trainWeightsMismatch({ samples }: WeightPaths, { effectiveSamples }: z.infer<typeof trainWeightsResultSchema>): Mismatch | null {
+  if (!samples)
+    return effectiveSamples === undefined ? null : { path: 'result.effectiveSamples', message: 'expected none, without samples' }
+  // Rounding may leave a little more than all of them.
+  if (effectiveSamples !== undefined && effectiveSamples <= samples.count + 0.5) return null
+  return { path: 'result.effectiveSamples', message: `expected 1 to ${samples.count}, got ${effectiveSamples ?? 'none'}` }
 }
 
-export { trainWeightsMismatch, trainWeightsResultSchema, trainWeightsSchema, type WeightWork }
+export { trainWeightsMismatch, trainWeightsResultSchema, trainWeightsSchema, type WeightPaths }

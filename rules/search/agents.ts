@@ -1,6 +1,6 @@
 // What a search knows of its agents: who was admitted, with which data, and how fast they are.
 
-import { knownKinds, MAX_AGENTS, ProblemError, type RegisterRequest, type SubmitRequest } from '../../protocol/index.ts'
+import { knownKinds, MAX_AGENTS, ProblemError, type RegisterRequest, type SubmitRequest, trainsWeights } from '../../protocol/index.ts'
 import type { OpenSearch } from './open.ts'
 import type { SearchStore } from './store.ts'
 import type { AgentRecord } from './stored.ts'
@@ -95,7 +95,7 @@ function withThroughput(
     bytesSent: agent.bytesSent + bytesSent,
     bytesReceived: agent.bytesReceived + bytesReceived,
     peakBytes: peakBytes === undefined ? agent.peakBytes : Math.max(agent.peakBytes ?? 0, peakBytes),
-    imagesPerSecond: request.result.kind === 'trainWeights' ? smoothed : agent.imagesPerSecond,
+    imagesPerSecond: trainsWeights(request.result) ? smoothed : agent.imagesPerSecond,
   }
 }
 

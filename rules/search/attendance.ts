@@ -1,5 +1,6 @@
 // Who is there, as the strategy sees it when an agent asks for work.
 
+import { trainsWeights, weightStepsOf } from '../../protocol/index.ts'
 import type { Attendance, Member } from '../../strategies/index.ts'
 import type { OpenSearch } from './open.ts'
 import type { AgentRecord, OutstandingTask } from './stored.ts'
@@ -22,8 +23,8 @@ function memberOf(agent: AgentRecord, batchSize: number): Member {
 
 /** Whether a task takes so long that its agent may be gone. */
 function isOverdue({ work, lease }: OutstandingTask, agent: AgentRecord | null, batchSize: number, nowMs: number): boolean {
-  if (!lease?.leasedAtMs || work.kind !== 'trainWeights' || !agent?.imagesPerSecond) return false
-  const expectedMs = (1000 * work.paths.length * batchSize) / agent.imagesPerSecond
+  if (!lease?.leasedAtMs || !trainsWeights(work) || !agent?.imagesPerSecond) return false
+  const expectedMs = (1000 * weightStepsOf(work) * batchSize) / agent.imagesPerSecond
   return nowMs - lease.leasedAtMs > Math.max(MIN_OVERDUE_MS, OVERDUE_FACTOR * expectedMs)
 }
 

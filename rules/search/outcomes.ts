@@ -1,7 +1,15 @@
 // What becomes of a task in the end. Its strategy hears of it once: a result is applied, or a failure told, if and only if the task
 // is outstanding, in the same transaction that ends the task. That is the whole of "exactly once".
 
-import { type MetricSeries, ProblemError, resultMismatch, type SubmitRequest, type SubmitResponse } from '../../protocol/index.ts'
+import {
+  type MetricSeries,
+  ProblemError,
+  resultMismatch,
+  type SubmitRequest,
+  type SubmitResponse,
+  trainsWeights,
+  weightStepsOf,
+} from '../../protocol/index.ts'
 import { draftOf } from '../../strategies/index.ts'
 import type { Ended } from '../leased-work/leased-work.ts'
 import { knownAgent, withThroughput } from './agents.ts'
@@ -87,7 +95,7 @@ function submitResult(search: OpenSearch, request: SubmitRequest, nowMs: number)
     const metric = applied ? absorbed.metric : { loss: 0, correct: 0, images: 1 }
     const { kind } = request.result
     const description = strategy.describe(absorbed.state, context)
-    const ownSteps = task.work.kind === 'trainWeights' ? task.work.paths.length : null
+    const ownSteps = trainsWeights(task.work) ? weightStepsOf(task.work) : null
     const steps = ownSteps ?? description.steps.done
     const list = recentOf[absorbed.series]
     const recent = applied ? { ...state.recent, [list]: addRecent(state.recent[list], { atMs: nowMs, ...metric, steps }) } : state.recent

@@ -167,22 +167,45 @@ const searchStateSchema = z.strictObject({
 })
 type SearchState = z.infer<typeof searchStateSchema>
 
+/** Of work that trains weights. */
+const weightStepFields = {
+  firstStep: z.int(),
+  lanes: z.strictObject({ count: z.int(), mergeEvery: z.int() }).optional(),
+  schedule: z.strictObject({ from: z.number(), perStep: z.number(), counts: z.number() }).optional(),
+  round: z
+    .strictObject({
+      members: z.int(),
+      commonShare: z.number(),
+      sharedOperations: z.array(z.strictObject({ block: z.int(), operation: z.int(), share: z.number() })),
+      velocities: z.boolean().optional(),
+    })
+    .optional(),
+}
+/** [block][operation] */
+const mixtureSchema = z.array(z.array(z.number()))
+
 const workSchema = storedAs<TaskWork>()(
   z.discriminatedUnion('kind', [
     z.strictObject({
       kind: z.literal('trainWeights'),
-      firstStep: z.int(),
+      ...weightStepFields,
       paths: z.array(path),
-      lanes: z.strictObject({ count: z.int(), mergeEvery: z.int() }).optional(),
-      schedule: z.strictObject({ from: z.number(), perStep: z.number(), counts: z.number() }).optional(),
-      round: z
-        .strictObject({
-          members: z.int(),
-          commonShare: z.number(),
-          sharedOperations: z.array(z.strictObject({ block: z.int(), operation: z.int(), share: z.number() })),
-          velocities: z.boolean().optional(),
-        })
-        .optional(),
+      samples: z.strictObject({ count: z.int(), temper: z.number() }).optional(),
+    }),
+    z.strictObject({
+      kind: z.literal('trainMixtures'),
+      ...weightStepFields,
+      steps: z.int(),
+      mixture: mixtureSchema.optional(),
+      dropped: z.array(z.array(z.array(z.int()))).optional(),
+    }),
+    z.strictObject({
+      kind: z.literal('mixtureGradients'),
+      firstStep: z.int(),
+      steps: z.int(),
+      mixture: mixtureSchema,
+      unrolled: z.strictObject({ firstBatch: z.int(), position: z.number() }).optional(),
+      alphaVersion: z.int(),
     }),
     z.strictObject({
       kind: z.literal('gateGradients'),
@@ -258,7 +281,12 @@ const counts = { correct: z.int(), images: z.int() }
 
 const resultSchema = storedAs<TaskResult>()(
   z.discriminatedUnion('kind', [
-    z.strictObject({ kind: z.literal('trainWeights'), loss: z.number(), ...counts }),
+    z.strictObject({ kind: z.literal('trainWeights'), loss: z.number(), ...counts, effectiveSamples: z.number().optional() }),
+    z.strictObject({ kind: z.literal('trainMixtures'), loss: z.number(), ...counts }),
+    z.strictObject({
+      kind: z.literal('mixtureGradients'),
+      steps: z.array(z.strictObject({ crossEntropy: z.number(), ...counts, gradients: z.array(z.array(z.number())) })),
+    }),
     z.strictObject({
       kind: z.literal('gateGradients'),
       steps: z.array(z.strictObject({ crossEntropy: z.number(), ...counts, gateGradients: z.array(z.array(z.number()).nullable()) })),
@@ -281,7 +309,7 @@ const storedMetricSchema = storedAs<Metric>()(
     seq: z.int(),
     atMs,
     taskId: z.int(),
-    kind: z.enum(['trainWeights', 'gateGradients', 'evaluatePaths', 'trainArchitecture']),
+    kind: z.enum(['trainWeights', 'trainMixtures', 'gateGradients', 'mixtureGradients', 'evaluatePaths', 'trainArchitecture']),
     series: z.enum(['training', 'architecture', 'validation']).optional(),
     weightSteps: z.number(),
     loss: z.number(),

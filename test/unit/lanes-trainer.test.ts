@@ -1,7 +1,16 @@
 import { Worker } from 'node:worker_threads'
 import { afterEach, describe, expect, test } from 'vitest'
 
-import { COMMON_EXPONENT, OPERATION_EXPONENT, searchConfigSchema, type StepWork, type WeightWork } from '../../protocol/index.ts'
+import {
+  COMMON_EXPONENT,
+  OPERATION_EXPONENT,
+  resultMismatch,
+  searchConfigSchema,
+  type TaskResult,
+  type StepWork,
+  type WeightMixtures,
+  type WeightPaths,
+} from '../../protocol/index.ts'
 import { createRandom, elementCount, randomPath, resolveSpaceConfig, seedState } from '../../search-space/index.ts'
 import { openBackend } from '../../engine/backends/backends.ts'
 import { openBatchSource } from '../../engine/datasets/index.ts'
@@ -59,7 +68,7 @@ async function inThreads(threads: number, stop: AbortSignal = new AbortControlle
 
 const random = createRandom(seedState('lanes'))
 const paths = (count: number) => Array.from({ length: count }, () => [...randomPath(space, random)])
-const training = (firstStep: number, count: number, more: Partial<WeightWork> = {}): WeightWork => ({
+const training = (firstStep: number, count: number, more: Partial<WeightPaths> = {}): WeightPaths => ({
   kind: 'trainWeights',
   firstStep,
   paths: paths(count),
@@ -70,6 +79,24 @@ const gates = (steps: number): StepWork => ({
   firstStep: 3,
   alphaVersion: 0,
   steps: paths(steps).map((path) => path.map((active) => ({ active, inactive: [(active + 1) % 2] }))),
+})
+const mixture = [
+  [0.75, 0.25],
+  [0.375, 0.625],
+]
+const mixtures = (firstStep: number, steps: number, more: Partial<WeightMixtures> = {}): WeightMixtures => ({
+  kind: 'trainMixtures',
+  firstStep,
+  steps,
+  ...more,
+})
+const mixtureGradients = (steps: number, more: object = {}): StepWork => ({
+  kind: 'mixtureGradients',
+  firstStep: 3,
+  steps,
+  mixture,
+  alphaVersion: 0,
+  ...more,
 })
 const evaluation = (count: number): StepWork => ({ kind: 'evaluatePaths', paths: paths(count), images: 1000 })
 
@@ -99,6 +126,29 @@ describe('a trainer in threads', () => {
       training(31, 8, { lanes }),
     ]
     expect(await runAll(await inThreads(threads), works)).toEqual(await runAll(await inThisThread(), works))
+  })
+
+  test.each([1, 2])('gives the same of mixtures and of paths weighed by importance: %i threads', async (threads) => {
+    const lanes = { count: 2, mergeEvery: 2 }
+    const works = [
+      mixtures(0, 2, { mixture }),
+      mixtureGradients(2),
+      mixtures(2, 3, {
+        dropped: [
+          [[1], []],
+          [[], [0]],
+          [[0], [1]],
+        ],
+      }),
+      training(5, 8, { samples: { count: 2, temper: 3 } }),
+      mixtures(9, 4, { mixture, lanes }),
+      // Reads the velocities that the steps before have left.
+      mixtureGradients(2, { unrolled: { firstBatch: 20, position: 13 } }),
+      training(13, 12, { samples: { count: 3, temper: 3 }, lanes }),
+    ]
+    const [inOne, inMany] = [await runAll(await inThisThread(), works), await runAll(await inThreads(threads), works)]
+    expect(inMany).toEqual(inOne)
+    for (const [i, work] of works.entries()) expect(resultMismatch(work, inOne.results[i] as TaskResult, space)).toBeNull()
   })
 
   test('begins with what was said to come next, and with anything else as well', async () => {
@@ -210,7 +260,7 @@ describe('a trainer in threads', () => {
 })
 
 describe('lanes in one thread', () => {
-  const weightOf = async (work: WeightWork, key: string) => {
+  const weightOf = async (work: WeightPaths, key: string) => {
     const trainer = await inThisThread()
     await trainer.run(work, nothing)
     return trainer.weights.read(key)

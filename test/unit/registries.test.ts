@@ -17,8 +17,8 @@ const architecturePage = readFileSync(new URL('docs/architecture.md', root), 'ut
 
 describe('a kind of task', () => {
   it.each([
-    ['protocol/tasks', ['parts.ts']],
-    ['engine/training/runners', ['runner.ts', 'waves.ts']],
+    ['protocol/tasks', ['parts.ts', 'weight-steps.ts']],
+    ['engine/training/runners', ['runner.ts', 'waves.ts', 'weight-steps.ts']],
   ])('is a file in %s/, and every file there is one', (folder, shared) => {
     expect(filesOf(folder, shared)).toEqual(kinds.map(kebab).toSorted())
     expect(architecturePage).toContain(`\`${folder}/\``)
@@ -27,7 +27,7 @@ describe('a kind of task', () => {
 
 describe('a strategy', () => {
   it('has a file with its settings, and every file there is one', () => {
-    const files = filesOf('protocol/strategy-settings', ['alpha.ts', 'importance.ts', 'trials.ts'])
+    const files = filesOf('protocol/strategy-settings', ['alpha.ts', 'importance.ts', 'shared-weights.ts', 'trials.ts'])
     expect(files).toHaveLength(strategyNames.length)
     for (const file of files) expect(filesOf('strategies', [])).toContain(file)
   })

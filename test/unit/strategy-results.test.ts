@@ -42,7 +42,9 @@ function gateCase(options: Omit<SearchOptions, 'strategy'> & { strategy?: Proxyl
 const ofKind = (kind: StepWork['kind']): TaskResult => {
   const counts = { correct: 1, images: 2 }
   if (kind === 'trainWeights') return { kind, loss: 1, ...counts }
+  if (kind === 'trainMixtures') return { kind, loss: 1, ...counts }
   if (kind === 'evaluatePaths') return { kind, paths: [{ crossEntropy: 1, ...counts }] }
+  if (kind === 'mixtureGradients') return { kind, steps: [{ crossEntropy: 1, ...counts, gradients: [] }] }
   return { kind, steps: [{ crossEntropy: 1, ...counts, gateGradients: [] }] }
 }
 

@@ -13,7 +13,16 @@
 // leased, after a while if that happens again and again. Only a coordinator that wants nothing more from this agent does.
 
 import { setTimeout as sleep } from 'node:timers/promises'
-import type { LeaseRef, LeaseResponse, RegisterResponse, SubmitResponse, Task, TaskResult, Timing } from '../../protocol/index.ts'
+import {
+  type LeaseRef,
+  type LeaseResponse,
+  type RegisterResponse,
+  type SubmitResponse,
+  type Task,
+  type TaskResult,
+  type Timing,
+  trainsWeights,
+} from '../../protocol/index.ts'
 import type { CoordinatorClient, ReleaseReason } from '../client/coordinator-client.ts'
 import { CoordinatorError } from '../client/requests.ts'
 import type { Heartbeats } from './heartbeats.ts'
@@ -224,7 +233,7 @@ async function runAgent({
       return await client.submit({ ...lease.ref, result, timing: { ...timing, ...moved } })
     } catch (error) {
       // What was pushed is in the shards; whatever is wrong with this agent's numbers must not go on from here.
-      exchange.discard(task.work.kind === 'trainWeights' || isBadNumbers(error) ? keys : [], differences ?? undefined)
+      exchange.discard(trainsWeights(task.work) || isBadNumbers(error) ? keys : [], differences ?? undefined)
       throw error
     }
   }

@@ -1,6 +1,6 @@
 // One agent from registration to the end of its search: picks the parts and passes them to each other.
 
-import { planShards, type RegisterResponse } from '../../protocol/index.ts'
+import { planShards, type RegisterResponse, trainsWeights } from '../../protocol/index.ts'
 import { createSpace } from '../../search-space/index.ts'
 import { type Backend, runsInThread } from '../../engine/backends/backend.ts'
 import { createCoordinatorClient } from '../client/coordinator-client.ts'
@@ -55,7 +55,7 @@ function count(summary: Omit<AgentSummary, 'agentId' | 'end'>, event: AgentEvent
   summary.stale += event.outcome === 'stale' ? 1 : 0
   summary.trainMs += event.trainMs
   summary.idleMs += event.idleMs
-  summary.images += event.result.kind === 'trainWeights' ? event.result.images : 0
+  summary.images += trainsWeights(event.result) ? event.result.images : 0
 }
 
 /**

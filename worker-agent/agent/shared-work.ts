@@ -10,6 +10,7 @@ import {
   isVelocityKey,
   type ShardPlan,
   type TaskWork,
+  trainsWeights,
   velocityKey,
   weightKeyOf,
 } from '../../protocol/index.ts'
@@ -36,7 +37,7 @@ type SharedWork = {
 type LocalState = Pick<Weights, 'spec' | 'read' | 'write'>
 
 function roundOf(work: TaskWork) {
-  return work.kind === 'trainWeights' ? work.round : undefined
+  return trainsWeights(work) ? work.round : undefined
 }
 
 /** Weights whose velocities move: of operations, as many as fit into one message with all weights of their shard. */

@@ -2,7 +2,7 @@
 // meanwhile is taken in.
 
 import { setImmediate as nextTurn } from 'node:timers/promises'
-import type { Task, TaskResult, TaskWork } from '../../protocol/index.ts'
+import { type Task, type TaskResult, type TaskWork, trainsWeights } from '../../protocol/index.ts'
 import type { AnyTrainer } from '../../engine/training/trials-trainer.ts'
 import { createRefresh } from './refresh.ts'
 import type { SharedWork } from './shared-work.ts'
@@ -51,6 +51,7 @@ function hasFiniteNumbers(result: TaskResult): boolean {
   const sound = (values: readonly number[]) => values.every((value) => Number.isFinite(value))
   switch (result.kind) {
     case 'trainWeights':
+    case 'trainMixtures':
       return sound([result.loss])
     case 'evaluatePaths':
       return sound(result.paths.map((path) => path.crossEntropy))
@@ -60,6 +61,8 @@ function hasFiniteNumbers(result: TaskResult): boolean {
       return result.steps.every(
         (step) => sound([step.crossEntropy]) && step.gateGradients.every((gradients) => gradients === null || sound(gradients)),
       )
+    case 'mixtureGradients':
+      return result.steps.every((step) => sound([step.crossEntropy, ...step.gradients.flat()]))
     default:
       return result satisfies never
   }
@@ -82,7 +85,7 @@ async function pullDiscarded(exchange: WeightExchange, keys: readonly string[]):
 /** Trains a task. Whatever goes wrong is a value, an abort by `stop` included; its weights are then to be given up. */
 async function trainTask(input: TaskInput): Promise<TaskEnd> {
   const { task, keys, pulled, trainer, exchange, sharedWork, stop, arrived, isDelivered, onStep } = input
-  const changes = task.work.kind === 'trainWeights'
+  const changes = trainsWeights(task.work)
   let isTainted = () => false
   try {
     arrived.push(pulled)

@@ -4,7 +4,7 @@ import { hostname } from 'node:os'
 import { type CommandDef, defineCommand } from 'citty'
 import { CliError, type ExitReason } from '../../command-line/exit-codes.ts'
 import { printResult, type Terminal } from '../../command-line/terminal.ts'
-import { MAX_LANES, parseTrainingToken, type ProblemCode } from '../../protocol/index.ts'
+import { MAX_LANES, parseTrainingToken, type ProblemCode, trainsWeights } from '../../protocol/index.ts'
 import { createSpace } from '../../search-space/index.ts'
 import type { AgentEvent } from '../agent/agent.ts'
 import { type AgentSummary, joinSearch } from '../agent/join-search.ts'
@@ -60,7 +60,7 @@ function describeEvent(event: AgentEvent): string {
   switch (event.kind) {
     case 'task': {
       const { task, result, outcome, trainMs, idleMs } = event
-      const loss = result.kind === 'trainWeights' ? result.loss : null
+      const loss = trainsWeights(result) ? result.loss : null
       const figures = loss === null ? '' : `  loss ${loss.toFixed(3)}`
       return `task ${task.taskId}  ${task.work.kind}  ${outcome}  ${(trainMs / 1000).toFixed(2)} s training, ${(idleMs / 1000).toFixed(2)} s idle${figures}`
     }

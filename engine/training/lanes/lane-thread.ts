@@ -5,7 +5,7 @@
 // data set and the master copies but references.
 
 import { parentPort, workerData } from 'node:worker_threads'
-import type { StepWork } from '../../../protocol/index.ts'
+import { type StepWork, trainsWeights } from '../../../protocol/index.ts'
 import { createSpace } from '../../../search-space/index.ts'
 import { openBackend } from '../../backends/backends.ts'
 import { type BatchRequest, type BatchStream, openBatchSource } from '../../datasets/index.ts'
@@ -13,7 +13,7 @@ import { createSgd } from '../../executor/index.ts'
 import { mergeVelocities, mergeWeights } from '../merge-lanes.ts'
 import { createTaskData } from '../task-data.ts'
 import { createTaskNetworks } from '../task-networks.ts'
-import { choicesOf, type StepOutcome } from '../task-plan.ts'
+import { readsVelocities, type StepOutcome } from '../task-plan.ts'
 import { createTaskSteps } from '../task-steps.ts'
 import type { Exchange, ThreadAnswer, ThreadMessage, ThreadRequest, ThreadSetup } from './messages.ts'
 import { openSharedWeights } from './shared-weights.ts'
@@ -36,7 +36,7 @@ async function createWorker({ backend: name, allowSoftwareAdapter, dataset, spac
   const tasks = new Map<number, { readonly work: StepWork; readonly stream: BatchStream }>()
 
   function* requestsOf(work: StepWork, steps: readonly number[]): Generator<BatchRequest> {
-    for (const step of steps) yield data.request(work, step)
+    for (const step of steps) yield* data.requests(work, step)
   }
 
   /** What a lane has in its own memory of each contested weight that it has trained. */
@@ -57,11 +57,10 @@ async function createWorker({ backend: name, allowSoftwareAdapter, dataset, spac
     const outcomes: [number, StepOutcome][] = []
     taskSteps.takePeakBytes()
     for (const { lane, steps } of turns) {
-      const isTraining = work.kind === 'trainWeights'
-      const keys = [...networks.usesOf(steps.map((step) => choicesOf(work, step, data.batchesPerPath(work)))).keys()]
-      weights.hold(keys, isTraining ? optimiser : null)
+      const keys = [...networks.usesOf(work, steps, data.batchesPerPath(work)).keys()]
+      weights.hold(keys, readsVelocities(work) ? optimiser : null)
       for (const step of steps) outcomes.push([step, await taskSteps.run(work, step, stream)])
-      if (!isTraining) continue
+      if (!trainsWeights(work)) continue
       const places = placesOf(exchange, lane)
       for (const key of keys) {
         const place = places.get(key)

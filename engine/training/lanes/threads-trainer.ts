@@ -13,7 +13,7 @@
 // Memory: the data, the master copies of weights and velocities, and for each lane once more those of the contested weights of
 // the largest wave so far; and what each thread holds (lane-thread.ts).
 
-import type { ResultOf, SearchConfig, StepWork } from '../../../protocol/index.ts'
+import { type ResultOf, type SearchConfig, type StepWork, trainsWeights } from '../../../protocol/index.ts'
 import { createSpace, elementCount, type SpaceConfig } from '../../../search-space/index.ts'
 import type { Backend } from '../../backends/backends.ts'
 import { type Dataset, shareDataset } from '../../datasets/index.ts'
@@ -22,7 +22,7 @@ import { learnersByKey } from '../merge-lanes.ts'
 import type { Accumulate } from '../micro-batches.ts'
 import { createTaskData } from '../task-data.ts'
 import { createTaskNetworks } from '../task-networks.ts'
-import { choicesOf, planWaves, resultOf, type StepOutcome, turnsOf, type Wave } from '../task-plan.ts'
+import { planWaves, resultOf, type StepOutcome, turnsOf, type Wave } from '../task-plan.ts'
 import { checkShares, mergeExponents, type Trainer } from '../trainer.ts'
 import { type LaneThread, startLaneThread } from './lane-threads.ts'
 import type { Contested, Exchange, ThreadAnswer, ThreadSetup } from './messages.ts'
@@ -123,8 +123,8 @@ function createThreadsTrainer(options: ThreadsTrainerOptions): Trainer {
 
   /** Which weights of a wave several lanes train, and the memory for what each learns. */
   const exchangeOf = (work: StepWork, { turns }: Wave): Exchange => {
-    if (work.kind !== 'trainWeights' || turns.length === 1) return NOTHING
-    const learners = learnersByKey(turns.map((turn) => networks.usesOf(turn.map((step) => choicesOf(work, step, 1)))))
+    if (!trainsWeights(work) || turns.length === 1) return NOTHING
+    const learners = learnersByKey(turns.map((turn) => networks.usesOf(work, turn, 1)))
     const contested: Contested[] = []
     let end = 0
     for (const [key, those] of learners) {

@@ -1,26 +1,27 @@
 // Evaluations: each path on the same mini-batches. A turn is some mini-batches in a row.
 
 import { evaluate } from '../../executor/index.ts'
-import { sumUp, type TaskRunner } from './runner.ts'
+import { onlyOne, sumUp, type TaskRunner } from './runner.ts'
 import { planFrozen } from './waves.ts'
 
 /** Mini-batches of an evaluation between two looks at the network. */
 const EVALUATED_PER_TURN = 4
 
 const evaluatePaths: TaskRunner<'evaluatePaths'> = {
-  networks: ({ paths }) => paths,
+  networkCount: ({ paths }) => paths.length,
+  networks: ({ paths }, index) => [{ choices: paths[index] as number[] }],
   batchesPerNetwork: ({ batches, images = 0 }, { batchSize, validationImages }) =>
     batches?.count ?? Math.max(1, Math.floor(Math.min(images, validationImages) / batchSize)),
-  request({ batches: wanted }, step, batches, batchesPerNetwork) {
+  requests({ batches: wanted }, step, batches, batchesPerNetwork) {
     const batch = step % batchesPerNetwork
-    return wanted ? batches.architecture(wanted.first + batch) : batches.validation(batch)
+    return [wanted ? batches.architecture(wanted.first + batch) : batches.validation(batch)]
   },
   plan({ paths }, threads, batchesPerNetwork) {
     const steps = paths.length * batchesPerNetwork
     return planFrozen(steps, Math.min(EVALUATED_PER_TURN, Math.ceil(steps / threads)), threads)
   },
-  async run(_, __, { step: input }) {
-    const { loss, correct } = await evaluate(input)
+  async run(_, __, input) {
+    const { loss, correct } = await evaluate(onlyOne(input))
     return { loss, correct }
   },
   result: (work, outcomes, { batchSize, batchesPerNetwork }) => ({

@@ -4,7 +4,7 @@
 import { hasGradients } from '../../../protocol/index.ts'
 import type { Choice, Space } from '../../../search-space/index.ts'
 import { type GateGradient, gateStep } from '../../executor/index.ts'
-import type { TaskRunner } from './runner.ts'
+import { onlyOne, type TaskRunner } from './runner.ts'
 import { planFrozen } from './waves.ts'
 
 /** Of each decision; a choice within a branch that is not active passes nothing on, so its gradients are 0. */
@@ -18,13 +18,18 @@ function byDecision(choices: readonly Choice[], decisions: Space['decisions'], f
 }
 
 const gateGradients: TaskRunner<'gateGradients'> = {
-  networks: ({ steps }) => steps,
+  networkCount: ({ steps }) => steps.length,
+  networks: ({ steps }, index) => [{ choices: steps[index] as Choice[] }],
   batchesPerNetwork: () => 1,
-  request: ({ firstStep }, step, batches) => batches.architecture(firstStep + step),
+  requests: ({ firstStep }, step, batches) => [batches.architecture(firstStep + step)],
   plan: ({ steps }, threads) => planFrozen(steps.length, 1, threads),
-  async run(_, __, { step: input, choices, decisions, measured }) {
-    const done = await measured((parts) => gateStep({ ...input, accumulate: parts }))
-    return { loss: done.loss, correct: done.correct, gateGradients: byDecision(choices, decisions, done.gateGradients) }
+  async run({ steps }, step, input) {
+    const done = await input.measured((parts) => gateStep({ ...onlyOne(input), accumulate: parts }))
+    return {
+      loss: done.loss,
+      correct: done.correct,
+      gateGradients: byDecision(steps[step] as Choice[], input.decisions, done.gateGradients),
+    }
   },
   result: (_, outcomes, { batchSize }) => ({
     kind: 'gateGradients',

@@ -4,10 +4,14 @@
 import type { StepWork, TaskResult } from '../../../protocol/index.ts'
 import { evaluatePaths } from './evaluate-paths.ts'
 import { gateGradients } from './gate-gradients.ts'
+import { mixtureGradients } from './mixture-gradients.ts'
 import type { AnyRunner, TaskRunner } from './runner.ts'
+import { trainMixtures } from './train-mixtures.ts'
 import { trainWeights } from './train-weights.ts'
 
-const runners = { trainWeights, gateGradients, evaluatePaths } satisfies { readonly [K in StepWork['kind']]: TaskRunner<K> }
+const runners = { trainWeights, trainMixtures, gateGradients, mixtureGradients, evaluatePaths } satisfies {
+  readonly [K in StepWork['kind']]: TaskRunner<K>
+}
 
 /** The runner of a piece of work. */
 function runnerOf(work: StepWork): AnyRunner<StepWork, TaskResult> {
@@ -15,4 +19,4 @@ function runnerOf(work: StepWork): AnyRunner<StepWork, TaskResult> {
 }
 
 export { runnerOf }
-export type { NumberedBatches, StepOutcome } from './runner.ts'
+export type { NumberedBatches, StepOutcome, TaskNetwork } from './runner.ts'

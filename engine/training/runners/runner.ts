@@ -1,13 +1,13 @@
 // How a kind of task is done on this machine: a file for each, and a table in index.ts that the compiler holds against the kinds of the
 // protocol.
 //
-// A step is one mini-batch, numbered within its task: path of `paths`, gates of `steps`, or path · mini-batches + mini-batch of an
-// evaluation. Nothing that a task computes depends on the number of threads.
+// A step is one mini-batch, or two where it looks ahead, numbered within its task: path of `paths`, gates of `steps`, or path · mini-batches
+// + mini-batch of an evaluation. Nothing that a task computes depends on the number of threads.
 
 import type { ResultOf, SearchConfig, StepWork, TaskResult } from '../../../protocol/index.ts'
-import type { Choice, Space } from '../../../search-space/index.ts'
+import type { Choice, LayerGraph, Space } from '../../../search-space/index.ts'
 import type { BatchRequest } from '../../datasets/index.ts'
-import type { trainStep, Weights, Sgd } from '../../executor/index.ts'
+import type { Batch, Sgd, Weights } from '../../executor/index.ts'
 import type { Wave } from './waves.ts'
 
 /** What a step gave. */
@@ -16,6 +16,17 @@ type StepOutcome = {
   readonly correct: number
   /** [block][0 = active, then inactive]; of `gateGradients` only. */
   readonly gateGradients?: (number[] | null)[]
+  /** [block][operation]; of `mixtureGradients` only. */
+  readonly mixtureGradients?: number[][]
+  /** Of weight steps with samples. */
+  readonly effectiveSamples?: number
+}
+
+/** A network that a step runs. */
+type TaskNetwork = {
+  readonly choices: readonly Choice[]
+  /** Mixed layers run all of their branches, and add them up: as they are, or each with its factor, [decision][option]. */
+  readonly mixture?: 'sum' | readonly (readonly number[])[]
 }
 
 /** Mini-batches by number, as the search's seed has them. */
@@ -29,10 +40,12 @@ type NumberedBatches = {
 
 type SharesInBatches = { readonly batchSize: number; readonly validationImages: number }
 
-/** What one step has to work with: its network on its mini-batch, and this thread's weights and optimiser. */
+/** What one step has to work with: its networks and mini-batches, and this thread's weights and optimiser. */
 type StepInput = {
-  readonly step: Omit<Parameters<typeof trainStep>[0], 'labelSmoothing' | 'accumulate'>
-  readonly choices: readonly Choice[]
+  /** At least one, in the order of `networks`. */
+  readonly graphs: readonly LayerGraph[]
+  /** At least one, in the order of `requests`. */
+  readonly batches: readonly Batch[]
   readonly decisions: Space['decisions']
   readonly weights: Weights
   readonly optimiser: Sgd
@@ -43,12 +56,16 @@ type StepInput = {
 
 // Methods, not fields: a runner of one kind is then one of any kind, and `runnerOf` finds that of a piece of work.
 type AnyRunner<Work extends StepWork, Result extends TaskResult> = {
-  /** Networks that its steps run, one after the other. */
-  networks(work: Work): readonly (readonly Choice[])[]
-  /** Mini-batches that each of these networks sees. */
+  /** How many networks, or groups of them, its steps run one after the other. */
+  networkCount(work: Work): number
+  /** The networks with number `index`: one, or those that a step runs together. */
+  networks(work: Work, index: number, decisions: Space['decisions']): readonly TaskNetwork[]
+  /** Steps of each of these. */
   batchesPerNetwork(work: Work, shares: SharesInBatches): number
-  /** The mini-batch of a step. */
-  request(work: Work, step: number, batches: NumberedBatches, batchesPerNetwork: number): BatchRequest
+  /** The mini-batches of a step. */
+  requests(work: Work, step: number, batches: NumberedBatches, batchesPerNetwork: number): readonly BatchRequest[]
+  /** Whether its steps read the velocities of the optimiser, beside those that change them. */
+  readsVelocities?(work: Work): boolean
   plan(work: Work, threads: number, batchesPerNetwork: number): Wave[]
   run(work: Work, step: number, input: StepInput): Promise<StepOutcome>
   /** The result from what each of the steps gave. */
@@ -56,6 +73,14 @@ type AnyRunner<Work extends StepWork, Result extends TaskResult> = {
 }
 
 type TaskRunner<K extends StepWork['kind']> = AnyRunner<Extract<StepWork, { kind: K }>, ResultOf<K>>
+
+/** The network and the mini-batch of a step that has one of each. */
+function onlyOne({ graphs, batches, weights }: StepInput): Batch & { readonly graph: LayerGraph; readonly weights: Weights } {
+  const [graph] = graphs
+  const [batch] = batches
+  if (!graph || !batch) throw new Error('expected a network and a mini-batch')
+  return { ...batch, graph, weights }
+}
 
 /** Loss, hits and images of some steps together. */
 function sumUp(steps: readonly StepOutcome[], batchSize: number): { loss: number; correct: number; images: number } {
@@ -66,4 +91,14 @@ function sumUp(steps: readonly StepOutcome[], batchSize: number): { loss: number
   }
 }
 
-export { type AnyRunner, type NumberedBatches, type SharesInBatches, type StepInput, type StepOutcome, sumUp, type TaskRunner }
+export {
+  type AnyRunner,
+  type NumberedBatches,
+  onlyOne,
+  type SharesInBatches,
+  type StepInput,
+  type StepOutcome,
+  sumUp,
+  type TaskNetwork,
+  type TaskRunner,
+}
