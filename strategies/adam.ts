@@ -3,7 +3,14 @@
 
 import { MAX_ALPHA } from '../protocol/index.ts'
 
-type AdamSettings = { readonly learningRate: number; readonly beta1: number; readonly beta2: number; readonly epsilon: number }
+type AdamSettings = {
+  readonly learningRate: number
+  readonly beta1: number
+  readonly beta2: number
+  readonly epsilon: number
+  /** Added to the gradient, times alpha; default 0. */
+  readonly decay?: number
+}
 
 /** Alpha and Adam's state, all [block][operation]; `steps` counts each block's own Adam steps. */
 type AlphaState = {
@@ -18,8 +25,9 @@ type BlockState = { alpha: number[]; firstMoment: number[]; secondMoment: number
 /** One block after one step; operations that `gradient` lacks have gradient 0. */
 function adamStep(state: AlphaState, block: number, gradient: ReadonlyMap<number, number>, adam: AdamSettings): BlockState {
   const steps = (state.steps[block] ?? 0) + 1
-  const firstMoment = (state.firstMoment[block] ?? []).map((m, i) => adam.beta1 * m + (1 - adam.beta1) * (gradient.get(i) ?? 0))
-  const secondMoment = (state.secondMoment[block] ?? []).map((v, i) => adam.beta2 * v + (1 - adam.beta2) * (gradient.get(i) ?? 0) ** 2)
+  const decayed = (state.alpha[block] ?? []).map((value, i) => (gradient.get(i) ?? 0) + (adam.decay ?? 0) * value)
+  const firstMoment = (state.firstMoment[block] ?? []).map((m, i) => adam.beta1 * m + (1 - adam.beta1) * (decayed[i] ?? 0))
+  const secondMoment = (state.secondMoment[block] ?? []).map((v, i) => adam.beta2 * v + (1 - adam.beta2) * (decayed[i] ?? 0) ** 2)
   const stepSize = adam.learningRate / (1 - adam.beta1 ** steps)
   const correction = Math.sqrt(1 - adam.beta2 ** steps)
   const alpha = (state.alpha[block] ?? []).map((value, i) => {

@@ -2,9 +2,11 @@
 // costs (latency-multipliers.ts). How many samples a step has is each strategy's own.
 
 import * as z from 'zod'
+import { MAX_TASK_STEPS } from '../protocol/index.ts'
 import { effectiveSamples, importanceWeights } from './importance.ts'
 import { latencyMultipliers } from './latency-multipliers.ts'
 import { createSampledSearch, type SampledSettings } from './sampled-search.ts'
+import { fillWithPaths, fillWithSamples } from './seat-steps.ts'
 import type { Strategy, StrategyContext } from './strategy.ts'
 import { supernetShape } from './supernet-search.ts'
 
@@ -12,10 +14,16 @@ const stateSchema = z.strictObject({
   ...supernetShape,
   /** Of the last step; null before the first one. */
   effectiveSamples: z.number().nullable(),
+  /** Of the last weight task that had samples. */
+  effectiveWeightSamples: z.number().optional(),
 })
 type ImportanceState = z.infer<typeof stateSchema>
 
-type ImportanceSettings = SampledSettings & { readonly temper?: number | undefined; readonly latencyWeight: number }
+type ImportanceSettings = SampledSettings & {
+  readonly temper?: number | undefined
+  readonly weightSamples?: number | undefined
+  readonly latencyWeight: number
+}
 
 type ImportanceSearch = {
   settings(context: StrategyContext): ImportanceSettings
@@ -38,7 +46,20 @@ function createImportanceSearch({ settings, samplesOf }: ImportanceSearch): Stra
         state: { ...state, effectiveSamples: effectiveSamples(weights) },
       }
     },
-    shows: (state) => (state.effectiveSamples === null ? {} : { effectiveSamples: state.effectiveSamples }),
+    weights(_, context) {
+      const { weightSamples: count, temper } = settings(context)
+      if (!count) return { fill: fillWithPaths }
+      const fill = fillWithSamples({ count, temper: temper ?? context.config.training.batchSize })
+      return { fill, mostSteps: Math.floor(MAX_TASK_STEPS / count) }
+    },
+    learnt: (state, result) =>
+      result.kind === 'trainWeights' && result.effectiveSamples !== undefined
+        ? { ...state, effectiveWeightSamples: result.effectiveSamples }
+        : state,
+    shows: ({ effectiveSamples: samples, effectiveWeightSamples }) => ({
+      ...(samples !== null && { effectiveSamples: samples }),
+      ...(effectiveWeightSamples !== undefined && { effectiveWeightSamples }),
+    }),
   })
 }
 

@@ -1,7 +1,9 @@
 import type { StrategyName } from '../protocol/index.ts'
 import { agingEvolution } from './aging-evolution.ts'
+import { darts } from './darts.ts'
 import { fpNas } from './fp-nas.ts'
 import { localSearch } from './local-search.ts'
+import { oneShot } from './one-shot.ts'
 import { parsec } from './parsec.ts'
 import { proxylessGradient } from './proxyless-gradient.ts'
 import { proxylessReinforce } from './proxyless-reinforce.ts'
@@ -15,7 +17,9 @@ const strategies: { readonly [Name in StrategyName]: Strategy<unknown> } = {
   'proxyless-r': proxylessReinforce,
   parsec,
   'fp-nas': fpNas,
+  darts,
   spos,
+  'one-shot': oneShot,
   random: randomTrials,
   'aging-evolution': agingEvolution,
   'local-search': localSearch,

@@ -10,7 +10,12 @@
 //
 // dL/dalpha then is dL/dCE · dCE/dalpha + dL/dE · dE/dalpha.
 
-import type { LatencyLoss } from '../protocol/index.ts'
+import { latencyBounds } from '../latency-lut/table/coverage.ts'
+import { type LatencyLoss, ProblemError } from '../protocol/index.ts'
+import type { StrategyContext } from './strategy.ts'
+
+/** ln E must stay positive in the `mul#log` loss. */
+const MIN_LOG_LOSS_MS = 1
 
 type LatencyGradient = {
   /** dL/dCE. */
@@ -50,4 +55,16 @@ function latencyGradient(loss: LatencyLoss, crossEntropy: number, expectedMs: nu
   }
 }
 
-export { type LatencyGradient, latencyGradient }
+/** Throws ProblemError `invalid-request` where the loss has no value for some architectures. */
+function checkLoss({ config, latency }: StrategyContext): void {
+  if (config.latency.loss.kind !== 'mul#log') return
+  const { leastMs: fastest } = latencyBounds(latency)
+  if (fastest > MIN_LOG_LOSS_MS && config.latency.targetMs > MIN_LOG_LOSS_MS) return
+  const path = config.latency.targetMs > MIN_LOG_LOSS_MS ? 'latency.loss' : 'latency.targetMs'
+  const message =
+    `the mul#log loss takes logarithms of milliseconds, so the target (${config.latency.targetMs} ms) and the fastest ` +
+    `architecture (${fastest.toFixed(3)} ms) must be above ${MIN_LOG_LOSS_MS} ms; measure a larger batch, or use add#linear or add#abs`
+  throw new ProblemError('invalid-request', message, [{ path, message }])
+}
+
+export { checkLoss, type LatencyGradient, latencyGradient }

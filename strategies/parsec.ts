@@ -1,6 +1,7 @@
 // PARSEC (Casale, Gordon and Fusi 2019): the distribution over architectures follows the marginal likelihood of held-out images, with
-// importance weights of K samples (importance.ts). The paper's weight step sums the K samples' gradients with their importance; here
-// each mini-batch trains one sampled path, which has the same expectation under equal weights and the memory and time of one.
+// importance weights of K samples (importance.ts). The paper's weight step sums the K samples' gradients with their importance, which
+// `weightSamples` asks for; by default each mini-batch trains one sampled path, which has the same expectation under equal weights and
+// the time of one.
 
 import { createImportanceSearch, type ImportanceState } from './importance-search.ts'
 import { settingsOf } from './settings.ts'

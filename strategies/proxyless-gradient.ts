@@ -1,42 +1,20 @@
 // ProxylessNAS in gradient form: an architecture step samples gates and gets their gradients back. The update rule is in
 // alpha-update.ts.
 
-import {
-  type GateChoice,
-  MAX_TASK_GATES,
-  MAX_TASK_STEPS,
-  invalidField,
-  ProblemError,
-  type ResultOf,
-  type TaskWork,
-} from '../protocol/index.ts'
-import { latencyBounds } from '../latency-lut/table/coverage.ts'
+import { type GateChoice, MAX_TASK_GATES, MAX_TASK_STEPS, invalidField, type ResultOf, type TaskWork } from '../protocol/index.ts'
 import type { Random } from '../search-space/index.ts'
 import { type BlockSample, updateAlpha } from './alpha-update.ts'
 import { softmax } from './distribution.ts'
+import { checkLoss } from './latency-loss.ts'
 import { type Attendance, sharedSteps } from './rounds.ts'
 import { settingsOf } from './settings.ts'
 import type { Assignment, Strategy, StrategyContext } from './strategy.ts'
 import { type ArchitectureSteps, createSupernetSearch, entropyPullOf, type SupernetState, supernetStateSchema } from './supernet-search.ts'
 
-/** ln E must stay positive in the `mul#log` loss. */
-const MIN_LOG_LOSS_MS = 1
-
 type State = SupernetState
 type GateWork = Extract<TaskWork, { kind: 'gateGradients' }>
 
 const settings = (context: StrategyContext) => settingsOf(context, 'proxyless-g')
-
-function checkLoss({ config, latency }: StrategyContext): void {
-  if (config.latency.loss.kind !== 'mul#log') return
-  const { leastMs: fastest } = latencyBounds(latency)
-  if (fastest > MIN_LOG_LOSS_MS && config.latency.targetMs > MIN_LOG_LOSS_MS) return
-  const path = config.latency.targetMs > MIN_LOG_LOSS_MS ? 'latency.loss' : 'latency.targetMs'
-  const message =
-    `the mul#log loss takes logarithms of milliseconds, so the target (${config.latency.targetMs} ms) and the fastest ` +
-    `architecture (${fastest.toFixed(3)} ms) must be above ${MIN_LOG_LOSS_MS} ms; measure a larger batch, or use add#linear or add#abs`
-  throw new ProblemError('invalid-request', message, [{ path, message }])
-}
 
 /** A task's gates and gradients are one row of the log. */
 function checkGates(context: StrategyContext): void {

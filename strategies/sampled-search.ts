@@ -3,14 +3,20 @@
 // Nothing needs to be differentiable but log p, so costs are those of the samples and not expectations.
 
 import * as z from 'zod'
-import { type DistributionView, invalidField, MAX_TASK_STEPS, type ResultOf } from '../protocol/index.ts'
+import { invalidField, MAX_TASK_STEPS, type ResultOf } from '../protocol/index.ts'
 import { type AdamSettings, adamStep, type BlockState, isSound, withBlocks } from './adam.ts'
 import { softmax } from './distribution.ts'
 import { batchesOf, metricOf } from './evaluations.ts'
 import { scoreGradient } from './importance.ts'
 import type { Strategy, StrategyContext } from './strategy.ts'
 import { entropyGradient } from './entropy-schedule.ts'
-import { createSupernetSearch, entropyPullOf, type SupernetSettings, type SupernetState } from './supernet-search.ts'
+import {
+  type ArchitectureSteps,
+  createSupernetSearch,
+  entropyPullOf,
+  type SupernetSettings,
+  type SupernetState,
+} from './supernet-search.ts'
 
 type SampledSettings = SupernetSettings & AdamSettings & { readonly images: number; readonly maxStaleness: number }
 
@@ -18,14 +24,12 @@ type SampledSettings = SupernetSettings & AdamSettings & { readonly images: numb
 type Sample = { readonly path: readonly number[]; readonly crossEntropy: number; readonly accuracy: number }
 
 /** What a strategy adds to its samples. */
-type SampledSearch<State extends SupernetState> = {
+type SampledSearch<State extends SupernetState> = Pick<ArchitectureSteps<State>, 'weights' | 'learnt' | 'shows'> & {
   readonly stateSchema: z.ZodType<State>
   settings(context: StrategyContext): SampledSettings
   start(base: SupernetState, context: StrategyContext): State
   /** Architectures of the next step, 1 or more. */
   samplesOf(state: State, context: StrategyContext): number
-  /** What its view of the distribution has beside the rest. */
-  shows?(state: State): Pick<DistributionView, 'effectiveSamples'>
   /** m_k of each sample, and the state that remembers what has to be remembered. */
   weigh(
     state: State,
@@ -89,6 +93,8 @@ function createSampledSearch<State extends SupernetState>(strategy: SampledSearc
       return { kind: 'applied', ...metricOf(answers), state: { ...weighed, ...updated } }
     },
     stepsOf: (work) => (work.kind === 'evaluatePaths' && work.batches ? 1 : null),
+    ...(strategy.weights && { weights: strategy.weights }),
+    ...(strategy.learnt && { learnt: strategy.learnt }),
     ...(strategy.shows && { shows: strategy.shows }),
   })
 }

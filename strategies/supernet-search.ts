@@ -159,6 +159,12 @@ function atTime<State extends SupernetState>(
   return { ...state, clock, ...(isWarm && state.warmupEnd === undefined && { warmupEnd: state.weightStepsProposed }) }
 }
 
+/** Where the learning rate of the next weight step is, in `training.steps`. */
+function positionNow(state: SupernetState, context: StrategyContext): number {
+  const share = shareOfHours(context, state.clock)
+  return share === null ? state.weightStepsProposed : share * context.config.training.steps
+}
+
 /** Whether all weight steps have been handed out. */
 function isSpent(state: SupernetState, context: StrategyContext): boolean {
   const share = shareOfHours(context, state.clock)
@@ -327,6 +333,7 @@ export {
   type ArchitectureSteps,
   createSupernetSearch,
   entropyPullOf,
+  positionNow,
   type SupernetSettings,
   supernetShape,
   type SupernetState,

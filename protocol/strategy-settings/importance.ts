@@ -14,6 +14,14 @@ const importanceFields = {
     .positive()
     .optional()
     .describe('factor of the mean cross-entropy in the exponent of a weight; default: images, which makes it the likelihood itself'),
+  weightSamples: z
+    .int()
+    .min(2)
+    .max(100)
+    .optional()
+    .describe(
+      'paths on each mini-batch of a weight step, whose gradients are added up with their importance (temper: default batchSize); default: one path',
+    ),
   latencyWeight: z
     .number()
     .min(0)

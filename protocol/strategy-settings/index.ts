@@ -2,8 +2,10 @@
 
 import * as z from 'zod'
 import { type AgingEvolutionConfig, agingEvolutionSchema } from './aging-evolution.ts'
+import { type DartsConfig, dartsSchema } from './darts.ts'
 import { type FpNasConfig, fpNasSchema } from './fp-nas.ts'
 import { type LocalSearchConfig, localSearchSchema } from './local-search.ts'
+import { type OneShotConfig, oneShotSchema } from './one-shot.ts'
 import { type ParsecConfig, parsecSchema } from './parsec.ts'
 import { type ProxylessGradientConfig, proxylessGradientSchema } from './proxyless-gradient.ts'
 import { type Baseline, type ProxylessReinforceConfig, proxylessReinforceSchema, type Reward } from './proxyless-reinforce.ts'
@@ -16,7 +18,9 @@ const strategyConfigSchema = z
     proxylessReinforceSchema,
     parsecSchema,
     fpNasSchema,
+    dartsSchema,
     sposSchema,
+    oneShotSchema,
     randomTrialsSchema,
     agingEvolutionSchema,
     localSearchSchema,
@@ -36,6 +40,8 @@ const strategyNames = strategyConfigSchema.options.map(({ shape }) => shape.name
 export {
   type AgingEvolutionConfig,
   type Baseline,
+  type DartsConfig,
+  type OneShotConfig,
   type LocalSearchConfig,
   type RandomTrialsConfig,
   type FpNasConfig,

@@ -33,7 +33,15 @@ const alphaFields = {
 const trialFields = { trials: z.int(), recipe: storedRecipeSchema }
 
 /** Of strategies that weigh samples by their likelihood. */
-const importanceFields = { images: z.int(), temper: z.number().optional(), latencyWeight: z.number() }
+const importanceFields = {
+  images: z.int(),
+  temper: z.number().optional(),
+  weightSamples: z.int().optional(),
+  latencyWeight: z.number(),
+}
+
+/** Of strategies that evaluate architectures with the weights of a trained supernet. */
+const sharedWeightFields = { images: z.int(), candidatesPerTask: z.int() }
 
 const configSchema = storedAs<SearchConfig>()(
   z.strictObject({
@@ -67,8 +75,14 @@ const configSchema = storedAs<SearchConfig>()(
         generations: z.int(),
         parents: z.int(),
         mutation: z.number(),
-        images: z.int(),
-        candidatesPerTask: z.int(),
+        ...sharedWeightFields,
+      }),
+      z.strictObject({ name: z.literal('one-shot'), pathDropout: z.number(), candidates: z.int(), ...sharedWeightFields }),
+      z.strictObject({
+        name: z.literal('darts'),
+        order: z.enum(['first', 'second']),
+        alphaDecay: z.number(),
+        ...alphaFields,
       }),
       z.strictObject({ name: z.literal('parsec'), samples: z.int(), ...importanceFields, ...alphaFields }),
       z.strictObject({

@@ -42,6 +42,8 @@ const strategies: { readonly [Name in WithSupernet]: Strategy } = {
   'proxyless-r': { name: 'proxyless-r', ...learning, samples: 6, images: 64, reward: { kind: 'bound', exponent: 1 } },
   parsec: { name: 'parsec', ...learning, samples: 8, images: 64 },
   'fp-nas': { name: 'fp-nas', ...learning, lambda: 2, images: 64 },
+  darts: { name: 'darts', ...learning, order: 'second', warmupSteps: 40 },
+  'one-shot': { name: 'one-shot', candidates: 8, images: 96, candidatesPerTask: 1 },
   spos: { name: 'spos', population: 4, generations: 2, parents: 2, images: 96, candidatesPerTask: 1 },
 }
 

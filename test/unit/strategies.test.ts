@@ -3,7 +3,16 @@
 
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
-import { distributionOf, recipeSchema, resultMismatch, type StrategyName, type TaskOutcome, type TaskWork } from '../../protocol/index.ts'
+import {
+  distributionOf,
+  recipeSchema,
+  resultMismatch,
+  type StrategyName,
+  type TaskOutcome,
+  type TaskWork,
+  trainsWeights,
+  weightStepsOf,
+} from '../../protocol/index.ts'
 import { type Assignment, findStrategy, rowsOver, type Strategy, type StrategyContext } from '../../strategies/index.ts'
 import { answerWork, makeContext, resultOutcome, type SearchOptions } from '../fixtures/searches.ts'
 import { createToyStrategy, sealed } from '../fixtures/toy-strategy.ts'
@@ -20,8 +29,13 @@ const registered: { readonly [Name in StrategyName]: SearchOptions } = {
     steps: STEPS,
     strategy: { name: 'proxyless-r', warmupSteps: 4, archEvery: 2, evaluateEvery: 6, samples: 3, images: 64 },
   },
-  parsec: { steps: STEPS, strategy: { name: 'parsec', warmupSteps: 4, archEvery: 2, evaluateEvery: 6, samples: 3, images: 64 } },
+  parsec: {
+    steps: STEPS,
+    strategy: { name: 'parsec', warmupSteps: 4, archEvery: 2, evaluateEvery: 6, samples: 3, images: 64, weightSamples: 3 },
+  },
   'fp-nas': { steps: STEPS, strategy: { name: 'fp-nas', warmupSteps: 4, archEvery: 2, evaluateEvery: 6, lambda: 2, images: 64 } },
+  darts: { steps: STEPS, strategy: { name: 'darts', order: 'second', warmupSteps: 4, archEvery: 2, evaluateEvery: 6 } },
+  'one-shot': { steps: STEPS, targetMs: 30, strategy: { name: 'one-shot', candidates: 10, images: 64, candidatesPerTask: 3 } },
   spos: {
     steps: STEPS,
     targetMs: 30,
@@ -53,8 +67,11 @@ const architecturesOf = (work: TaskWork) => (work.kind === 'evaluatePaths' ? wor
 const throughJson = <T>(value: T): T => JSON.parse(JSON.stringify(value)) as T
 
 /** Architecture steps that a task stands for, whichever strategy it is of. */
-const architectureStepsOf = (work: TaskWork) =>
-  work.kind === 'gateGradients' ? work.steps.length : work.kind === 'evaluatePaths' && work.batches ? 1 : 0
+const architectureStepsOf = (work: TaskWork) => {
+  if (work.kind === 'mixtureGradients') return work.steps
+  if (work.kind === 'gateGradients') return work.steps.length
+  return work.kind === 'evaluatePaths' && work.batches ? 1 : 0
+}
 
 describe.each(cases)('$name', ({ strategy, options }) => {
   const fixed = makeContext(options)
@@ -139,7 +156,7 @@ describe.each(cases)('$name', ({ strategy, options }) => {
         const description = strategy.describe(found.state, found.context)
         if (description.view.kind === 'distribution') {
           const { weightSteps, architectureSteps } = distributionOf(description)
-          const lostSteps = lost((work) => (work.kind === 'trainWeights' ? work.paths.length : 0))
+          const lostSteps = lost((work) => (trainsWeights(work) ? weightStepsOf(work) : 0))
           expect(weightSteps).toEqual({ done: STEPS - lostSteps, total: STEPS })
           expect(architectureSteps.done).toBe(ARCHITECTURE_STEPS - lost(architectureStepsOf))
         } else {

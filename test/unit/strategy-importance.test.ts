@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs'
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import * as z from 'zod'
-import type { TaskWork } from '../../protocol/index.ts'
+import { neededVersion, resultMismatch, type ResultOf, type TaskWork } from '../../protocol/index.ts'
 import { entropy, softmax } from '../../strategies/distribution.ts'
 import { adaptiveSamples, fpNas } from '../../strategies/fp-nas.ts'
 import { effectiveSamples, importanceWeights, scoreGradient } from '../../strategies/importance.ts'
@@ -151,5 +151,44 @@ describe.each(['parsec', 'fp-nas'] as const)('%s', (name) => {
     expect(strategy.absorb(state, { work, private: { alphaVersion: 3 } }, outcome, context)).toMatchObject({ kind: 'stale' })
     const absorbed = strategy.absorb(state, { work, private: { alphaVersion: 4 } }, outcome, context)
     expect(absorbed).toMatchObject({ kind: 'applied', state: { effectiveSamples: 2, alphaVersion: 6 } })
+  })
+})
+
+describe('weight steps of importance', () => {
+  const settings = { name: 'parsec', samples: 3, weightSamples: 4, warmupSteps: 0, archEvery: 1 } as const
+
+  it('have as many paths on each mini-batch as are asked for, with the temper of a mini-batch, and remember how many they amount to', () => {
+    const context = makeContext({ blocks: 2, strategy: settings, tasks: { weightSteps: 5 } })
+    const state = parsec.init(context)
+    const proposal = parsec.propose(state, context)
+    if (proposal.kind !== 'work' || proposal.work.kind !== 'trainWeights') throw new Error('expected weight steps')
+    const { work } = proposal
+    expect(work.paths).toHaveLength(20)
+    expect(work.samples).toEqual({ count: 4, temper: context.config.training.batchSize })
+    expect(neededVersion(work)).toBe(3)
+    const result: ResultOf<'trainWeights'> = { kind: 'trainWeights', loss: 1, correct: 1, images: 320, effectiveSamples: 2.5 }
+    expect(resultMismatch(work, result, context.space)).toBeNull()
+    for (const effectiveSamples of [undefined, 5]) {
+      expect(resultMismatch(work, { ...result, effectiveSamples }, context.space)).toMatchObject({ path: 'result.effectiveSamples' })
+    }
+    const absorbed = parsec.absorb(proposal.state, proposal, resultOutcome(result), context)
+    expect(absorbed.state.weightStepsDone).toBe(5)
+    expect(parsec.describe(absorbed.state, context).view).toMatchObject({ effectiveWeightSamples: 2.5 })
+  })
+
+  it('take the temper of the settings, and are cut where a task would hold too many paths', () => {
+    const strategy = { ...settings, weightSamples: 100, temper: 7 }
+    const context = makeContext({ blocks: 2, steps: 100, strategy, tasks: { weightSteps: 50 } })
+    const proposal = parsec.propose(parsec.init(context), context)
+    if (proposal.kind !== 'work' || proposal.work.kind !== 'trainWeights') throw new Error('expected weight steps')
+    expect(proposal.work.samples).toEqual({ count: 100, temper: 7 })
+    expect(proposal.work.paths).toHaveLength(1000)
+  })
+
+  it('are single paths by default, which every agent knows', () => {
+    const context = makeContext({ blocks: 2, strategy: { ...settings, weightSamples: undefined }, tasks: { weightSteps: 5 } })
+    const proposal = parsec.propose(parsec.init(context), context)
+    expect(proposal).toMatchObject({ kind: 'work', work: { kind: 'trainWeights' } })
+    expect(proposal.kind === 'work' && neededVersion(proposal.work)).toBe(1)
   })
 })

@@ -1,0 +1,84 @@
+// DARTS (Liu, Simonyan and Yang 2019, arXiv 1806.09055): every mini-batch runs all operations of a block, mixed by the softmax of alpha,
+//
+//   y = Σ_j p_j o_j(x),   p = softmax(alpha)
+//
+// and an architecture step follows the gradient of alpha on held-out images, of the first order with the weights as they are, of the
+// second through the weight step that comes next (engine/executor/unrolled.ts). Agents return dCE/dp; alpha takes the same step as in
+// form "full" of ProxylessNAS (alpha-update.ts), with the expected latency in it, but that Zero is an operation like any other: it is in
+// the mixture, with a gradient of 0. Adam's decay of the first moment and the weight decay of alpha are those of the authors' code.
+
+import { invalidField, MAX_TASK_GATES, type ResultOf } from '../protocol/index.ts'
+import { type BlockSample, updateAlpha } from './alpha-update.ts'
+import { softmax } from './distribution.ts'
+import { checkLoss } from './latency-loss.ts'
+import { fillWithMixtures } from './seat-steps.ts'
+import { settingsOf } from './settings.ts'
+import type { Strategy, StrategyContext } from './strategy.ts'
+import { createSupernetSearch, entropyPullOf, positionNow, type SupernetState, supernetStateSchema } from './supernet-search.ts'
+
+type State = SupernetState
+
+const settings = (context: StrategyContext) => settingsOf(context, 'darts')
+
+const mixtureOf = ({ alpha }: State) => alpha.map(softmax)
+
+/** A task's gradients are one row of the log. */
+function checkGradients({ space, config }: StrategyContext): void {
+  const operations = space.decisions.reduce((sum, { options }) => sum + options.length, 0)
+  const most = Math.floor(MAX_TASK_GATES / operations)
+  const wanted = config.tasks.architectureSteps
+  if (wanted > most) {
+    throw invalidField('tasks.architectureSteps', `expected at most ${most} for a space with ${operations} operations, got ${wanted}`)
+  }
+}
+
+/** See strategy.ts and supernet-search.ts. */
+const darts: Strategy<State> = createSupernetSearch<State>({
+  stateSchema: supernetStateSchema,
+  settings,
+  start(base, context) {
+    checkGradients(context)
+    checkLoss(context)
+    return base
+  },
+  stepsOfTask: (_, { config }) => config.tasks.architectureSteps,
+  weights: (state) => ({ isWhole: true, fill: fillWithMixtures({ mixture: mixtureOf(state) }) }),
+  propose: (state, context, { firstStep, steps }) => ({
+    work: {
+      kind: 'mixtureGradients',
+      firstStep,
+      steps,
+      mixture: mixtureOf(state),
+      ...(settings(context).order === 'second' && {
+        unrolled: { firstBatch: state.batchesProposed ?? 0, position: positionNow(state, context) },
+      }),
+      alphaVersion: state.alphaVersion,
+    },
+  }),
+  absorb(state, { work: any }, anyResult, context) {
+    const work = any as Extract<typeof any, { kind: 'mixtureGradients' }>
+    const { steps } = anyResult as ResultOf<'mixtureGradients'>
+    const { learningRate, beta1, beta2, epsilon, alphaDecay, maxStaleness } = settings(context)
+    if (state.alphaVersion - work.alphaVersion > maxStaleness) return { kind: 'stale' }
+    const { loss, targetMs } = context.config.latency
+    const adam = { learningRate, beta1, beta2, epsilon, decay: alphaDecay }
+    const update = { form: 'full', adam, loss, targetMs, latency: context.latency } as const
+    let current: Pick<State, 'alpha' | 'firstMoment' | 'secondMoment' | 'steps'> = state
+    const sum = { loss: 0, correct: 0, images: 0 }
+    for (const { crossEntropy, correct, images, gradients } of steps) {
+      const samples = gradients.map((row): BlockSample => {
+        return { operations: row.map((_, operation) => operation), gateGradients: row.length > 1 ? row : null }
+      })
+      const pull = entropyPullOf({ ...state, ...current }, context, settings(context))
+      const updated = updateAlpha(current, samples, crossEntropy, { ...update, entropyPull: pull })
+      current = updated.state as typeof current
+      sum.loss += crossEntropy / steps.length
+      sum.correct += correct
+      sum.images += images
+    }
+    return { kind: 'applied', ...sum, state: { ...state, ...current } }
+  },
+  stepsOf: (work) => (work.kind === 'mixtureGradients' ? work.steps : null),
+})
+
+export { darts }
