@@ -33,7 +33,7 @@ function tableText({ latencyTable }: SearchStatus): string {
 }
 
 function renderDistribution(status: SearchStatus, view: DistributionView): RenderedView {
-  const { entropy, alphaVersion, expectedLatencyMs, effectiveSamples } = view
+  const { entropy, alphaVersion, expectedLatencyMs, effectiveSamples, effectiveWeightSamples } = view
   const { targetLatencyMs } = status
   const target = `target ${printLatency(targetLatencyMs)}`
   return {
@@ -45,6 +45,9 @@ function renderDistribution(status: SearchStatus, view: DistributionView): Rende
       ...(effectiveSamples === undefined
         ? []
         : [['samples', `${printDecimal(effectiveSamples)} in effect, by the weights of the last step`] as const]),
+      ...(effectiveWeightSamples === undefined
+        ? []
+        : [['paths', `${printDecimal(effectiveWeightSamples)} of each mini-batch in effect, over the last weight task`] as const]),
       [
         'latency',
         `${printLatency(expectedLatencyMs)} expected, ${target} (${difference(expectedLatencyMs, targetLatencyMs)}); ${tableText(status)}`,

@@ -54,6 +54,8 @@ const formats = {
   'steps.total': formatCount,
   'architectureSteps.done': formatCount,
   'architectureSteps.skippedBlocks': formatCount,
+  'view.effectiveSamples': formatFigure,
+  'view.effectiveWeightSamples': formatFigure,
   'current.latencyMs': formatMs,
   'current.macs': formatCompact,
   'current.parameters': formatCompact,
@@ -88,6 +90,10 @@ export function renderSearch(status, nowMs) {
   for (const element of root.querySelectorAll('[data-field]')) {
     const field = /** @type {HTMLElement} */ (element).dataset['field'] ?? ''
     renderField(/** @type {HTMLElement} */ (element), field, field === 'elapsedMs' ? elapsedMs : valueAt(status, field))
+  }
+  for (const element of root.querySelectorAll('[data-optional]')) {
+    const { dataset } = /** @type {HTMLElement} */ (element)
+    ;/** @type {HTMLElement} */ (element).hidden = valueAt(status, dataset['optional'] ?? '') === null
   }
   find('#time-left').hidden = status.timeLeftMs === null
   for (const time of root.querySelectorAll('time')) /** @type {HTMLElement} */ (time.parentElement).hidden = time.dateTime === ''

@@ -167,6 +167,17 @@ describe.skipIf(!hasBrowser)('one search', () => {
     expect(await page.textContent('#unknown-view')).toBe('landscape')
   })
 
+  it('says how many samples are in effect where the strategy weighs samples, and nothing of them where it does not', async () => {
+    await openSearch()
+    const rows = () =>
+      page.$$eval('[data-optional]', (elements) =>
+        elements.filter((element) => element.checkVisibility()).map((element) => element.textContent.replaceAll(/\s+/g, ' ').trim()),
+      )
+    expect(await rows()).toEqual([])
+    fixture.search.show({ ...distributionOf(fixture.lastStatus()), effectiveSamples: 3.25, effectiveWeightSamples: 1.5 })
+    await expect.poll(rows, { timeout: UPDATE_MS }).toEqual(['samples in effect 3.25', 'paths in effect 1.50'])
+  })
+
   it('draws the history over weight steps, with the target, and describes it in words', async () => {
     await openSearch()
     await page.waitForSelector('#chart-loss .line.training')

@@ -40,7 +40,7 @@ const learning = { warmupSteps: 80, archEvery: 4, learningRate: 0.1, evaluateEve
 const strategies: { readonly [Name in WithSupernet]: Strategy } = {
   'proxyless-g': { name: 'proxyless-g', ...learning, form: 'full' },
   'proxyless-r': { name: 'proxyless-r', ...learning, samples: 6, images: 64, reward: { kind: 'bound', exponent: 1 } },
-  parsec: { name: 'parsec', ...learning, samples: 8, images: 64 },
+  parsec: { name: 'parsec', ...learning, samples: 8, images: 64, weightSamples: 3 },
   'fp-nas': { name: 'fp-nas', ...learning, lambda: 2, images: 64 },
   darts: { name: 'darts', ...learning, order: 'second', warmupSteps: 40 },
   'one-shot': { name: 'one-shot', candidates: 8, images: 96, candidatesPerTask: 1 },

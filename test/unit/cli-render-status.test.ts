@@ -4,7 +4,7 @@ import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { renderStatus, renderStatusLine } from '../../gatehouse/render-status.ts'
 import { wrapText } from '../../command-line/text-layout.ts'
-import { type SearchStatus, searchConfigSchema, searchStatusSchema } from '../../protocol/index.ts'
+import { distributionOf, type SearchStatus, searchConfigSchema, searchStatusSchema } from '../../protocol/index.ts'
 import { presets } from '../../search-space/index.ts'
 
 const NOW_MS = 1_800_000_000_000
@@ -113,6 +113,13 @@ describe('the screen of a search', () => {
       renderStatus(makeStatus({ tasks: { ...tasks, failed: 2, lastFailure: { ...failure, ...changes } } }), 300, NOW_MS)
     expect(textOf({})).toContain('2 given up; task 17 (trainWeights) was given up after 5 attempts: its agents were not heard of any more')
     expect(textOf({ reason: 'failed', message: 'out of\x1b[2J memory' })).toMatch(/after 5 attempts: out of\P{Cc}* memory/u)
+  })
+
+  test('says how many samples and paths of a mini-batch are in effect, where there are any', () => {
+    const { view } = makeStatus()
+    const weighed = makeStatus({ view: { ...distributionOf({ view }), effectiveSamples: 3.25, effectiveWeightSamples: 1.5 } })
+    expect(renderStatus(weighed, 120, NOW_MS)).toMatch(/samples +3\.25 in effect.*\n *paths +1\.50 of each mini-batch in effect/)
+    expect(renderStatus(makeStatus(), 120, NOW_MS)).not.toContain('in effect')
   })
 
   test('no line is wider than the terminal, whatever the names and numbers', () => {
