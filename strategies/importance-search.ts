@@ -6,7 +6,7 @@ import { MAX_TASK_STEPS } from '../protocol/index.ts'
 import { effectiveSamples, importanceWeights } from './importance.ts'
 import { latencyMultipliers } from './latency-multipliers.ts'
 import { createSampledSearch, type SampledSettings } from './sampled-search.ts'
-import { fillWithPaths, fillWithSamples } from './seat-steps.ts'
+import { fillWithPaths } from './seat-steps.ts'
 import type { Strategy, StrategyContext } from './strategy.ts'
 import { supernetShape } from './supernet-search.ts'
 
@@ -27,14 +27,21 @@ type ImportanceSettings = SampledSettings & {
 
 type ImportanceSearch = {
   settings(context: StrategyContext): ImportanceSettings
+  /** Throws ProblemError `invalid-request` where settings of its own make no sense. */
+  check?(context: StrategyContext): void
   samplesOf(state: ImportanceState, context: StrategyContext): number
+  /** The state after a weight task. */
+  learnt?(state: ImportanceState, context: StrategyContext): ImportanceState
 }
 
-function createImportanceSearch({ settings, samplesOf }: ImportanceSearch): Strategy<ImportanceState> {
+function createImportanceSearch({ settings, check, samplesOf, learnt }: ImportanceSearch): Strategy<ImportanceState> {
   return createSampledSearch<ImportanceState>({
     stateSchema,
     settings,
-    start: (base) => ({ ...base, effectiveSamples: null }),
+    start(base, context) {
+      check?.(context)
+      return { ...base, effectiveSamples: null }
+    },
     samplesOf,
     weigh(state, samples, context) {
       const { temper, images, latencyWeight } = settings(context)
@@ -46,16 +53,17 @@ function createImportanceSearch({ settings, samplesOf }: ImportanceSearch): Stra
         state: { ...state, effectiveSamples: effectiveSamples(weights) },
       }
     },
-    weights(_, context) {
+    weights(_, context, draw) {
       const { weightSamples: count, temper } = settings(context)
-      if (!count) return { fill: fillWithPaths }
-      const fill = fillWithSamples({ count, temper: temper ?? context.config.training.batchSize })
+      if (!count) return { fill: fillWithPaths(draw) }
+      const fill = fillWithPaths(draw, { count, temper: temper ?? context.config.training.batchSize })
       return { fill, mostSteps: Math.floor(MAX_TASK_STEPS / count) }
     },
-    learnt: (state, result) =>
-      result.kind === 'trainWeights' && result.effectiveSamples !== undefined
-        ? { ...state, effectiveWeightSamples: result.effectiveSamples }
-        : state,
+    learnt(state, result, context) {
+      const samples = result.kind === 'trainWeights' ? result.effectiveSamples : undefined
+      const next = samples === undefined ? state : { ...state, effectiveWeightSamples: samples }
+      return learnt?.(next, context) ?? next
+    },
     shows: ({ effectiveSamples: samples, effectiveWeightSamples }) => ({
       ...(samples !== null && { effectiveSamples: samples }),
       ...(effectiveWeightSamples !== undefined && { effectiveWeightSamples }),

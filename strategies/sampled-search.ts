@@ -5,9 +5,9 @@
 import * as z from 'zod'
 import { invalidField, MAX_TASK_STEPS, type ResultOf } from '../protocol/index.ts'
 import { type AdamSettings, adamStep, type BlockState, isSound, withBlocks } from './adam.ts'
-import { softmax } from './distribution.ts'
 import { batchesOf, metricOf } from './evaluations.ts'
 import { scoreGradient } from './importance.ts'
+import { combinationsOf, drawArchitecture, groupsOf } from './joint-distribution.ts'
 import type { Strategy, StrategyContext } from './strategy.ts'
 import { entropyGradient } from './entropy-schedule.ts'
 import {
@@ -58,12 +58,12 @@ function createSampledSearch<State extends SupernetState>(strategy: SampledSearc
     // All samples of a step see the same images and the same alpha: one step is one task.
     stepsOfTask: () => 1,
     propose(state, context, { firstStep, random }) {
-      const probabilities = state.alpha.map(softmax)
+      const groups = groupsOf(state, context.space)
       const count = batchesOfSample(context)
       return {
         work: {
           kind: 'evaluatePaths',
-          paths: Array.from({ length: strategy.samplesOf(state, context) }, () => probabilities.map((row) => random.weighted(row))),
+          paths: Array.from({ length: strategy.samplesOf(state, context) }, () => drawArchitecture(groups, random)),
           batches: { first: firstStep * count, count },
         },
         private: { alphaVersion: state.alphaVersion } satisfies z.infer<typeof privateSchema>,
@@ -80,14 +80,15 @@ function createSampledSearch<State extends SupernetState>(strategy: SampledSearc
       const { multipliers, state: weighed } = strategy.weigh(state, samples, context)
       const pull = entropyPullOf(state, context, strategy.settings(context))
       const changed = new Map<number, BlockState>()
-      for (const [decision, alpha] of state.alpha.entries()) {
-        if (alpha.length === 1) continue
-        const chosen = paths.map((path) => path[decision] as number)
-        const probabilities = softmax(alpha)
+      const groups = groupsOf(state, context.space)
+      const combinations = paths.map((path) => combinationsOf(groups, path))
+      for (const [row, { probabilities }] of groups.entries()) {
+        if (probabilities.length === 1) continue
+        const chosen = combinations.map((of) => of[row] as number)
         const ofEntropy = pull > 0 ? entropyGradient(probabilities) : []
         const gradient = scoreGradient(probabilities, chosen, multipliers).map((value, option) => value + pull * (ofEntropy[option] ?? 0))
-        const next = adamStep(state, decision, new Map(gradient.entries()), { learningRate, beta1, beta2, epsilon })
-        if (isSound(next)) changed.set(decision, next)
+        const next = adamStep(state, row, new Map(gradient.entries()), { learningRate, beta1, beta2, epsilon })
+        if (isSound(next)) changed.set(row, next)
       }
       const updated = withBlocks(state, changed) as Pick<State, 'alpha' | 'firstMoment' | 'secondMoment' | 'steps'>
       return { kind: 'applied', ...metricOf(answers), state: { ...weighed, ...updated } }

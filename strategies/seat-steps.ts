@@ -5,12 +5,16 @@ import type { Random } from '../search-space/index.ts'
 import { divide, drawPath, type Part } from './parts.ts'
 import type { FillSeat } from './rounds.ts'
 
-/** Lanes never train the same operation within a sub-round, unless they have to. */
-const fillWithPaths: FillSeat = (seat, place) => ({ kind: 'trainWeights', paths: drawPaths(seat, place, 1) })
+/** A path through a part, uniform or as the search's distribution says. */
+type DrawPath = typeof drawPath
 
-/** Several paths for each mini-batch, whose gradients are added up with their importance. */
-function fillWithSamples(samples: { readonly count: number; readonly temper: number }): FillSeat {
-  return (seat, place) => ({ kind: 'trainWeights', paths: drawPaths(seat, place, samples.count), samples: { ...samples } })
+/** Sampled paths, one for each mini-batch, or several whose gradients are added up with their importance. */
+function fillWithPaths(draw: DrawPath = drawPath, samples?: { readonly count: number; readonly temper: number }): FillSeat {
+  return (seat, place) => ({
+    kind: 'trainWeights',
+    paths: drawPaths(seat, place, { draw, perStep: samples?.count ?? 1 }),
+    ...(samples && { samples: { ...samples } }),
+  })
 }
 
 /** All operations at every step, with the factors of a mixture or dropped as `drop` says, [step][block]. */
@@ -32,17 +36,18 @@ function fillWithMixtures({
   }
 }
 
+/** Lanes never train the same operation within a sub-round, unless they have to. */
 function drawPaths(
   { lanes, steps, part }: Parameters<FillSeat>[0],
   { round: { uniform }, mergeEvery, random }: Parameters<FillSeat>[1],
-  pathsPerStep: number,
+  { draw, perStep }: { readonly draw: DrawPath; readonly perStep: number },
 ): number[][] {
   const shares = Array.from({ length: lanes }, () => 1)
   let parts: Part[] = [part]
   return Array.from({ length: steps * lanes }, (_, i) => {
     if (lanes > 1 && i % (lanes * mergeEvery) === 0) parts = divide(part, shares, random)
-    return Array.from({ length: pathsPerStep }, () => drawPath(parts[i % lanes] as Part, uniform, random))
+    return Array.from({ length: perStep }, () => draw(parts[i % lanes] as Part, uniform, random))
   }).flat()
 }
 
-export { fillWithMixtures, fillWithPaths, fillWithSamples }
+export { type DrawPath, fillWithMixtures, fillWithPaths }

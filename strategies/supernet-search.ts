@@ -8,6 +8,7 @@ import { expectedLatencyMs } from '../latency-lut/table/coverage.ts'
 import {
   type DistributionView,
   invalidField,
+  MAX_ALPHA,
   type MetricSeries,
   type ResultOf,
   type TaskOutcome,
@@ -19,9 +20,12 @@ import {
 import { createRandom, type Random, type RandomState, seedState } from '../search-space/index.ts'
 import { clockSchema, millisecondsLeft, readClock, shareOfHours } from './budget.ts'
 import { candidateOf } from './candidates.ts'
-import { argmax, entropy, softmax } from './distribution.ts'
+import { entropy, softmax } from './distribution.ts'
 import { entropyPull, type EntropySchedule } from './entropy-schedule.ts'
+import { drawWithin, groupsOf, marginals, mostProbable, totalEntropy } from './joint-distribution.ts'
+import { drawPath } from './parts.ts'
 import { ALONE, type Attendance, type FillSeat, untakenPlaces } from './rounds.ts'
+import { type DrawPath, fillWithPaths } from './seat-steps.ts'
 import type { Absorbed, Assignment, Description, Proposal, Strategy, StrategyContext } from './strategy.ts'
 import { absorbWeights, type PathPlan, proposeWeights, weightPhaseShape } from './weight-phase.ts'
 
@@ -49,6 +53,8 @@ const supernetShape = {
   warmupEnd: z.number().min(0).optional(),
   /** Of the newest weight steps that are done, in `training.steps`. */
   positionDone: z.number().min(0).optional(),
+  /** Decisions that each row of alpha is of; absent: one each (joint-distribution.ts). */
+  groups: z.array(z.array(count)).optional(),
 }
 const supernetStateSchema = z.strictObject(supernetShape)
 type SupernetState = z.infer<typeof supernetStateSchema>
@@ -85,9 +91,9 @@ type ArchitectureSteps<State extends SupernetState> = {
     | { readonly kind: 'stale' }
     | { readonly kind: 'applied'; readonly state: State; readonly loss: number; readonly correct: number; readonly images: number }
   /** How weights are trained, where it is not on one sampled path for each mini-batch. */
-  weights?(state: State, context: StrategyContext): Pick<PathPlan, 'isWhole' | 'mostSteps'> & { readonly fill: FillSeat }
-  /** The state that remembers of a weight task what has to be remembered. */
-  learnt?(state: State, result: ResultOf<WeightWork['kind']>): State
+  weights?(state: State, context: StrategyContext, draw: DrawPath): Pick<PathPlan, 'isWhole' | 'mostSteps'> & { readonly fill: FillSeat }
+  /** The state after a weight task that has been taken in otherwise. */
+  learnt?(state: State, result: ResultOf<WeightWork['kind']>, context: StrategyContext): State
   /** What its view of the distribution has beside the rest. */
   shows?(state: State): Pick<DistributionView, 'effectiveSamples' | 'effectiveWeightSamples'>
   /** Architecture steps that an assignment stands for; null where it is none. */
@@ -192,11 +198,12 @@ function entropyPullOf(state: SupernetState, context: StrategyContext, settings:
   const warmup =
     hours !== undefined && settings.warmupSteps === undefined ? shareOfWarmup(settings) : warmupSteps(state, context, settings) / steps
   const progress = (shareDone(state, context) - warmup) / Math.max(1 / steps, 1 - warmup)
-  return entropyPull(settings.entropy, { mean: meanEntropy(state.alpha), start: state.entropyStart, progress })
+  const mean = totalEntropy(groupsOf(state, context.space)) / context.space.decisions.length
+  return entropyPull(settings.entropy, { mean, start: state.entropyStart, progress })
 }
 
-function derive(state: SupernetState): number[] {
-  return state.alpha.map(argmax)
+function derive(state: SupernetState, { space }: StrategyContext): number[] {
+  return mostProbable(groupsOf(state, space))
 }
 
 function createSupernetSearch<State extends SupernetState>(architecture: ArchitectureSteps<State>): Strategy<State> {
@@ -207,9 +214,13 @@ function createSupernetSearch<State extends SupernetState>(architecture: Archite
     const { steps, hours } = context.config.training
     const uniform = state.weightStepsProposed < warmup
     const share = shareOfHours(context, state.clock)
-    const { fill, ...more } = architecture.weights?.(state, context) ?? {}
+    const { space } = context
+    const groups = groupsOf(state, space)
+    const draw: DrawPath = (part, isUniform, random) =>
+      isUniform || !state.groups ? drawPath(part, isUniform, random) : drawWithin(groups, part, random)
+    const { fill, ...more } = architecture.weights?.(state, context, draw) ?? { fill: fillWithPaths(draw) }
     const plan = () => ({
-      probabilities: state.alpha.map((row) => (uniform ? row.map(() => 1 / row.length) : softmax(row))),
+      probabilities: uniform ? space.decisions.map(({ options }) => options.map(() => 1 / options.length)) : marginals(groups, space),
       uniform,
       end: uniform ? warmup : hours === undefined ? steps : Number.POSITIVE_INFINITY,
       position: share === null ? undefined : share * steps,
@@ -218,9 +229,9 @@ function createSupernetSearch<State extends SupernetState>(architecture: Archite
     return proposeWeights(state, context, attendance, plan, isSpent(state, context), fill)
   }
 
-  const evaluation = (state: State, evaluationsProposed: number, images: number): Proposal<State> => ({
+  const evaluation = (state: State, context: StrategyContext, evaluationsProposed: number): Proposal<State> => ({
     kind: 'work',
-    work: { kind: 'evaluatePaths', paths: [derive(state)], images },
+    work: { kind: 'evaluatePaths', paths: [derive(state, context)], images: architecture.settings(context).evaluateImages },
     state: { ...state, evaluationsProposed },
   })
 
@@ -234,7 +245,7 @@ function createSupernetSearch<State extends SupernetState>(architecture: Archite
   const propose = (given: State, context: StrategyContext, attendance: Attendance = ALONE): Proposal<State> => {
     const { training } = context.config
     const settings = architecture.settings(context)
-    const { archEvery, evaluateEvery, evaluateImages } = settings
+    const { archEvery, evaluateEvery } = settings
     const state = atTime(given, context, settings, attendance)
     const warmup = warmupOf(state, context)
     const weightsProposed = state.weightStepsProposed
@@ -242,7 +253,7 @@ function createSupernetSearch<State extends SupernetState>(architecture: Archite
 
     const evaluationsDue = Math.floor(weightsProposed / evaluateEvery)
     // The last evaluation comes after the last architecture steps.
-    if (state.evaluationsProposed < evaluationsDue && !allWeightsProposed) return evaluation(state, evaluationsDue, evaluateImages)
+    if (state.evaluationsProposed < evaluationsDue && !allWeightsProposed) return evaluation(state, context, evaluationsDue)
 
     const architectureDue = Math.floor(Math.max(0, weightsProposed - warmup) / archEvery) - state.architectureStepsProposed
     // Others may be waiting for an agent that has not taken its seat yet; architecture steps wait for nobody.
@@ -259,7 +270,7 @@ function createSupernetSearch<State extends SupernetState>(architecture: Archite
     if (!allWeightsProposed || untaken.length > 0) return weightSteps(state, context, warmup, attendance) ?? { kind: 'wait' }
     const total = training.hours === undefined ? training.steps : weightsProposed
     const evaluations = Math.ceil(total / evaluateEvery)
-    return state.evaluationsProposed < evaluations ? evaluation(state, evaluations, evaluateImages) : { kind: 'done' }
+    return state.evaluationsProposed < evaluations ? evaluation(state, context, evaluations) : { kind: 'done' }
   }
 
   const seriesOf = (work: TaskWork): MetricSeries => {
@@ -286,16 +297,18 @@ function createSupernetSearch<State extends SupernetState>(architecture: Archite
       const trained = result as ResultOf<WeightWork['kind']>
       const positionDone = Math.max(state.positionDone ?? 0, work.schedule?.from ?? 0)
       const timed = context.config.training.hours === undefined ? state : { ...state, positionDone }
-      return absorbWeights(architecture.learnt?.(timed, trained) ?? timed, work, trained)
+      const absorbed = absorbWeights(timed, work, trained)
+      return { ...absorbed, state: architecture.learnt?.(absorbed.state, trained, context) ?? absorbed.state }
     }
     const { crossEntropy, correct, images } = (result as ResultOf<'evaluatePaths'>).paths[0] as ResultOf<'evaluatePaths'>['paths'][number]
     return { kind: 'applied', series: 'validation', metric: { loss: crossEntropy, correct, images }, state }
   }
 
   const describe = (state: State, context: StrategyContext): Description => {
-    const probabilities = state.alpha.map(softmax)
+    const groups = groupsOf(state, context.space)
+    const probabilities = marginals(groups, context.space)
     const perBlock = probabilities.map(entropy)
-    const total = perBlock.reduce((sum, value) => sum + value, 0)
+    const total = totalEntropy(groups)
     const { clock } = state
     const started = state.weightStepsDone + state.architectureStepsDone > 0
     const warm = state.weightStepsDone < warmupOf(state, context)
@@ -304,10 +317,11 @@ function createSupernetSearch<State extends SupernetState>(architecture: Archite
       phase: !started ? 'waiting' : warm ? 'warmup' : 'searching',
       steps: { ...weightSteps, unit: 'steps' },
       ...(clock && { leftMs: millisecondsLeft(context, clock) }),
-      best: [candidateOf(context, derive(state), { score: null })],
+      best: [candidateOf(context, derive(state, context), { score: null })],
       view: {
         kind: 'distribution',
-        alpha: state.alpha,
+        // Of decisions that are taken together, those of a softmax that has their marginal probabilities.
+        alpha: state.groups ? probabilities.map((row) => row.map((p) => Math.max(-MAX_ALPHA, Math.log(p)))) : state.alpha,
         alphaVersion: state.alphaVersion,
         probabilities,
         entropy: { total, mean: total / perBlock.length, perBlock, start: state.entropyStart },
@@ -334,6 +348,7 @@ export {
   createSupernetSearch,
   entropyPullOf,
   positionNow,
+  shareDone,
   type SupernetSettings,
   supernetShape,
   type SupernetState,

@@ -47,7 +47,7 @@ function proposeWeights<State extends WeightPhase>(
   attendance: Attendance,
   plan: () => PathPlan,
   isAllProposed: boolean,
-  fill: FillSeat = fillWithPaths,
+  fill: FillSeat = fillWithPaths(),
 ): Proposal<State> | null {
   const { asker, members, outstanding, nextTaskId } = attendance
   const { tasks, training } = context.config

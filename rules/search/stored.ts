@@ -90,6 +90,7 @@ const configSchema = storedAs<SearchConfig>()(
         lambda: z.number(),
         leastSamples: z.int(),
         mostSamples: z.int(),
+        jointFrom: z.number().optional(),
         ...importanceFields,
         ...alphaFields,
       }),

@@ -33,7 +33,10 @@ const registered: { readonly [Name in StrategyName]: SearchOptions } = {
     steps: STEPS,
     strategy: { name: 'parsec', warmupSteps: 4, archEvery: 2, evaluateEvery: 6, samples: 3, images: 64, weightSamples: 3 },
   },
-  'fp-nas': { steps: STEPS, strategy: { name: 'fp-nas', warmupSteps: 4, archEvery: 2, evaluateEvery: 6, lambda: 2, images: 64 } },
+  'fp-nas': {
+    steps: STEPS,
+    strategy: { name: 'fp-nas', warmupSteps: 4, archEvery: 2, evaluateEvery: 6, lambda: 2, images: 64, jointFrom: 0.5 },
+  },
   darts: { steps: STEPS, strategy: { name: 'darts', order: 'second', warmupSteps: 4, archEvery: 2, evaluateEvery: 6 } },
   'one-shot': { steps: STEPS, targetMs: 30, strategy: { name: 'one-shot', candidates: 10, images: 64, candidatesPerTask: 3 } },
   spos: {

@@ -89,46 +89,58 @@ const exampleSchema = z.object({
   settings: z.object({ temper: z.number(), targetMs: z.number(), fixedMs: z.number(), operationMs: z.array(z.array(z.number())) }),
   adam: z.object({ learningRate: z.number(), beta1: z.number(), beta2: z.number(), epsilon: z.number() }),
   steps: z.array(z.array(z.object({ path: z.array(z.number()), loss: z.number() }))),
-  results: z.array(z.object({ weight: z.number(), start: z.array(z.array(z.number())), alpha: z.array(z.array(z.number())) })),
+  results: z.array(
+    z.object({
+      weight: z.number(),
+      groups: z.array(z.array(z.number())).nullable(),
+      start: z.array(z.array(z.number())),
+      alpha: z.array(z.array(z.number())),
+    }),
+  ),
 })
 const example = exampleSchema.parse(JSON.parse(readFileSync(new URL('../fixtures/importance-example.json', import.meta.url), 'utf8')))
 
-type Any = Strategy<{ alpha: number[][] }>
+type Any = Strategy<{ alpha: number[][]; firstMoment: number[][]; secondMoment: number[][]; steps: number[]; groups?: number[][] }>
 const members = { parsec: parsec as Any, 'fp-nas': fpNas as Any }
 
 describe.each(['parsec', 'fp-nas'] as const)('%s', (name) => {
   const strategy = members[name]
   const settings = { temper: example.settings.temper, images: 64, maxStaleness: 1000, ...example.adam }
 
-  it.each(example.results)('has the alpha of the worked example after 25 steps, latency weighing $weight', ({ weight, start, alpha }) => {
-    const base = makeContext({
-      blocks: 3,
-      zero: false,
-      targetMs: example.settings.targetMs,
-      strategy: { name, ...settings, latencyWeight: weight, warmupSteps: 0, archEvery: 1 },
-    })
-    const decisions = start.map((row, d) => ({
-      name: `d${d}`,
-      where: '',
-      options: row.map((_, i) => ({ name: `o${i}`, isZero: false })),
-    }))
-    const { fixedMs, operationMs } = example.settings
-    const context: StrategyContext = { ...base, space: { ...base.space, decisions }, latency: { fixedMs, operationMs } }
-    let state = { ...strategy.init(context), alpha: start }
-    for (const samples of example.steps) {
-      const work: TaskWork = { kind: 'evaluatePaths', paths: samples.map(({ path }) => path), batches: { first: 0, count: 1 } }
-      const paths = samples.map(({ loss }) => ({ crossEntropy: loss, correct: 1, images: 64 }))
-      const absorbed = strategy.absorb(
-        state,
-        { work, private: { alphaVersion: 0 } },
-        resultOutcome({ kind: 'evaluatePaths', paths }),
-        context,
-      )
-      if (absorbed.kind !== 'applied') throw new Error(`expected it to be applied, got ${absorbed.kind}`)
-      state = absorbed.state
-    }
-    for (const [d, row] of alpha.entries()) for (const [i, value] of row.entries()) expect(state.alpha[d]?.[i]).toBeCloseTo(value, 9)
-  })
+  it.each(example.results)(
+    'has the alpha of the worked example after 25 steps, latency weighing $weight, groups $groups',
+    ({ weight, groups, start, alpha }) => {
+      const base = makeContext({
+        blocks: 3,
+        zero: false,
+        targetMs: example.settings.targetMs,
+        strategy: { name, ...settings, latencyWeight: weight, warmupSteps: 0, archEvery: 1 },
+      })
+      const { fixedMs, operationMs } = example.settings
+      const decisions = operationMs.map((row, d) => ({
+        name: `d${d}`,
+        where: '',
+        options: row.map((_, i) => ({ name: `o${i}`, isZero: false })),
+      }))
+      const context: StrategyContext = { ...base, space: { ...base.space, decisions }, latency: { fixedMs, operationMs } }
+      const zeros = start.map((row) => row.map(() => 0))
+      const moments = { firstMoment: zeros, secondMoment: zeros, steps: start.map(() => 0) }
+      let state = { ...strategy.init(context), ...moments, alpha: start, ...(groups && { groups }) }
+      for (const samples of example.steps) {
+        const work: TaskWork = { kind: 'evaluatePaths', paths: samples.map(({ path }) => path), batches: { first: 0, count: 1 } }
+        const paths = samples.map(({ loss }) => ({ crossEntropy: loss, correct: 1, images: 64 }))
+        const absorbed = strategy.absorb(
+          state,
+          { work, private: { alphaVersion: 0 } },
+          resultOutcome({ kind: 'evaluatePaths', paths }),
+          context,
+        )
+        if (absorbed.kind !== 'applied') throw new Error(`expected it to be applied, got ${absorbed.kind}`)
+        state = absorbed.state
+      }
+      for (const [d, row] of alpha.entries()) for (const [i, value] of row.entries()) expect(state.alpha[d]?.[i]).toBeCloseTo(value, 9)
+    },
+  )
 
   it('drops and counts samples that are too old, and remembers how many samples the weights amount to', () => {
     const context = makeContext({ blocks: 2, strategy: { name, ...settings, maxStaleness: 1, warmupSteps: 0, archEvery: 1 } })
