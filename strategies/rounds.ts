@@ -164,13 +164,13 @@ function openRound(plan: RoundPlan, random: Random): Round {
       taskId: null,
     }
   })
+  // Who trains all operations at every step trains them as all others do, all the time: they are as stem and head.
+  const exponent = isWhole ? COMMON_EXPONENT : OPERATION_EXPONENT
   const sharedOperations =
     seats.length === 1
       ? []
       : countOwners(parts).flatMap((owners, block) =>
-          [...owners].flatMap(([operation, count]) =>
-            count > 1 ? [{ block, operation, share: roundShare(count, OPERATION_EXPONENT) }] : [],
-          ),
+          [...owners].flatMap(([operation, count]) => (count > 1 ? [{ block, operation, share: roundShare(count, exponent) }] : [])),
         )
   return { from, effective, ...(position !== undefined && { position }), uniform, sharedOperations, seats }
 }

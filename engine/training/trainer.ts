@@ -70,10 +70,10 @@ function checkShares(shares: Shares, batchSize: number): void {
   }
 }
 
-/** γ of merge-lanes.ts, by key. */
-function mergeExponents(space: Space): (key: string) => number {
+/** γ of merge-lanes.ts. Steps on mixtures train operations as they train stem and head: in all lanes, all the time. */
+function mergeExponents(space: Space): (work: StepWork, key: string) => number {
   const owners = weightOwners(space)
-  return (key) => (owners.has(key) ? OPERATION_EXPONENT : COMMON_EXPONENT)
+  return ({ kind }, key) => (kind === 'trainWeights' && owners.has(key) ? OPERATION_EXPONENT : COMMON_EXPONENT)
 }
 
 /** Throws TrainerError where a share of the data cannot fill one mini-batch. */
@@ -155,7 +155,7 @@ function createTrainer({
       }
     }
     for (const [key, { weight, velocity }] of starts) {
-      mergeWeights(weight, learnt.get(key)?.weights ?? [], exponentOf(key))
+      mergeWeights(weight, learnt.get(key)?.weights ?? [], exponentOf(work, key))
       mergeVelocities(velocity, learnt.get(key)?.velocities ?? [])
       writeBoth(key, { weight, velocity })
     }

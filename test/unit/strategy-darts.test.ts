@@ -131,6 +131,7 @@ describe('a weight step of DARTS', () => {
       expect(round?.members).toBe(2)
       expect(round?.velocities).toBe(false)
       expect(round?.sharedOperations).toHaveLength(operations)
+      for (const { share } of round?.sharedOperations ?? []) expect(share).toBe(round?.commonShare)
       expect(dropped).toBeUndefined()
       expect(steps).toBeGreaterThan(0)
     }

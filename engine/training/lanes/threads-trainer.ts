@@ -130,7 +130,7 @@ function createThreadsTrainer(options: ThreadsTrainerOptions): Trainer {
     for (const [key, those] of learners) {
       if (those.length === 1) continue
       const length = elementCount(master.spec(key).shape)
-      contested.push({ key, from: end, length, learners: those, exponent: exponentOf(key) })
+      contested.push({ key, from: end, length, learners: those, exponent: exponentOf(work, key) })
       end += length
     }
     // A weight and its velocity for each number.
