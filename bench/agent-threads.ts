@@ -17,10 +17,11 @@ import { ALONE, openRound, workOf } from '../strategies/rounds.ts'
 import { fillWithPaths } from '../strategies/seat-steps.ts'
 import { createRandom, createSpace, randomPath, resolveSpaceConfig, seedState, type Space, type SpaceRef } from '../search-space/index.ts'
 import { openBackend } from '../engine/backends/backends.ts'
-import { type MemoryDataset, openBatchSource } from '../engine/datasets/index.ts'
+import { openBatchSource } from '../engine/datasets/index.ts'
 import { createThreadsTrainer } from '../engine/training/lanes/threads-trainer.ts'
 import { createTrainer, type Trainer } from '../engine/training/trainer.ts'
 import { median } from '../latency-lut/table/robust.ts'
+import { noiseDataset } from './noise-dataset.ts'
 
 type BenchCase = {
   readonly name: string
@@ -58,20 +59,6 @@ const WARMUP_ROUNDS = 2
 const DATASET_BATCHES = 12
 const MERGE_EVERY = 2
 
-function noise({ input, classes }: Space, count: number): MemoryDataset {
-  const random = createRandom(seedState('bench-images'))
-  const [height, width, channels] = input
-  const pixels = height * width * channels
-  const split = {
-    count,
-    shape: input,
-    images: Uint8Array.from({ length: count * pixels }, () => random.integer(256)),
-    labels: Uint16Array.from({ length: count }, () => random.integer(classes)),
-  }
-  const normalisation = { mean: Array.from({ length: channels }, () => 0.5), std: Array.from({ length: channels }, () => 0.25) }
-  return { storage: 'memory', name: 'noise', fingerprint: '0'.repeat(64), shape: input, classes, normalisation, train: split, test: split }
-}
-
 /** What an agent that is alone gets to do. */
 function drawWork(space: Space, lanes: number, steps: number, firstBatch: number): WeightWork {
   const random = createRandom(seedState('bench-paths', lanes, firstBatch))
@@ -100,7 +87,7 @@ type Contestant = {
 async function openContestants({ space: ref, batch, steps }: BenchCase, threads: number): Promise<Contestant[]> {
   const { chosen: backend } = await openBackend('wasm')
   const space = createSpace(ref)
-  const dataset = noise(space, batch * DATASET_BATCHES)
+  const dataset = noiseDataset(space, batch * DATASET_BATCHES)
   const configOf = (batchSize: number) =>
     searchConfigSchema.parse({
       name: 'bench',

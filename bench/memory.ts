@@ -68,7 +68,8 @@ async function peakBytes(step: StepName, graph: LayerGraph, weights: Weights, im
   const input = { graph, weights, images, labels }
   const run = async () => {
     if (step === 'two' || step === 'full') return (await gateStep(input)).peakBytes
-    const result = await trainStep(input)
+    // Gradients of weights and of the mixture in one pass, as DARTS is compared.
+    const result = await trainStep({ ...input, wantsMixture: step === 'darts' })
     tf.dispose([...result.gradients.values()])
     return result.peakBytes
   }
