@@ -9,10 +9,10 @@ import { cpus, tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { createClient } from '../command-line/coordinator-client.ts'
 import { startLocalCoordinator } from '../gatehouse/local-coordinator.ts'
-import { type TaskResult, type TaskWork, weightStepsOf } from '../protocol/index.ts'
 import { createSpace } from '../search-space/index.ts'
 import { createCoordinatorClient } from '../worker-agent/client/coordinator-client.ts'
 import { agentIdleShare } from './agent-idle-share.ts'
+import { blankAnswer } from './blank-answer.ts'
 
 const AGENT_COUNTS = [1, 8, 64]
 const WARMUP_MS = 1000
@@ -22,34 +22,7 @@ const MANY_STEPS = 10_000_000
 
 type Row = { count: number; cyclesPerSecond: number; p50Ms: number; p99Ms: number }
 
-/** An answer of the right form, without any training. */
-function answer(work: TaskWork): TaskResult {
-  switch (work.kind) {
-    case 'trainWeights':
-    case 'trainMixtures':
-      return { kind: work.kind, loss: 2, correct: 8, images: weightStepsOf(work) * BATCH }
-    case 'gateGradients':
-      return {
-        kind: 'gateGradients',
-        steps: work.steps.map((step) => ({
-          crossEntropy: 2,
-          correct: 8,
-          images: BATCH,
-          gateGradients: step.map(({ active, inactive }, block) => (isZero(block, active) ? null : [0.01, ...inactive.map(() => -0.01)])),
-        })),
-      }
-    case 'evaluatePaths':
-      return { kind: 'evaluatePaths', paths: work.paths.map(() => ({ crossEntropy: 2, correct: 8, images: BATCH })) }
-    case 'mixtureGradients':
-    case 'trainArchitecture':
-      throw new Error(`expected a task of proxyless-g, got ${work.kind}`)
-    default:
-      return work satisfies never
-  }
-}
-
 const space = createSpace('fashion-mini')
-const isZero = (block: number, operation: number) => space.decisions[block]?.options[operation]?.isZero === true
 
 function percentile(sorted: readonly number[], share: number): number {
   return sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * share))] ?? Number.NaN
@@ -82,7 +55,13 @@ async function measureCycles(url: string, adminToken: string, count: number): Pr
       const leased = await client.lease(agentId)
       if (leased.kind !== 'task') throw new Error(`expected a task, got ${leased.kind}`)
       const { taskId, leaseId, work } = leased.task
-      const { kind } = await client.submit({ agentId, taskId, leaseId, result: answer(work), timing: { trainMs: 1, idleMs: 0 } })
+      const { kind } = await client.submit({
+        agentId,
+        taskId,
+        leaseId,
+        result: blankAnswer(work, space, BATCH),
+        timing: { trainMs: 1, idleMs: 0 },
+      })
       if (kind === 'duplicate') throw new Error(`task ${taskId} was handed out twice`)
       if (measuring) times.push(performance.now() - startMs)
     }

@@ -54,8 +54,9 @@ function fitToBudget(config: Record<string, unknown>): Filled {
     if (readField(config, 'strategy.entropy') === undefined) fill('strategy.entropy', {})
     if (!byHours) fill('strategy.evaluateEvery', Math.round(clamp(steps / EVALUATIONS, EVALUATE_EVERY)))
   }
-  if (name === 'proxyless-g') {
-    fill('strategy.form', 'full')
+  // Those that follow the gradient of the loss by alpha, latency in it.
+  if (name === 'proxyless-g' || name === 'darts') {
+    if (name === 'proxyless-g') fill('strategy.form', 'full')
     fill('strategy.archEvery', ARCH_EVERY)
     fill('strategy.learningRate', byHours ? ALPHA_RATE_BY_HOURS : alphaRate(steps, number('strategy.archEvery', ARCH_EVERY)))
     if (readField(config, 'latency.loss.kind') === undefined) fill('latency.loss.kind', 'add#abs')

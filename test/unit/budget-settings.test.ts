@@ -25,6 +25,10 @@ describe('settings that suit the length of a search', () => {
       },
       latency: { loss: { kind: 'add#abs' } },
     })
+    expect(fit({ steps: '2000', strategy: 'darts' }).config).toMatchObject({
+      strategy: { name: 'darts', warmupShare: 0.3, archEvery: 3, learningRate: 0.054, beta1: 0.5, entropy: { end: 0.1 } },
+      latency: { loss: { kind: 'add#abs' } },
+    })
     const rate = (steps: string, sets: string[] = []) => {
       const { strategy } = fit({ steps }, sets).config
       return strategy.name === 'proxyless-g' ? strategy.learningRate : null
