@@ -14,6 +14,7 @@ import {
   weightKeys,
 } from '../../search-space/index.ts'
 import type { ChannelStatistics } from '../executor/index.ts'
+import { describeNames } from './weight-names.ts'
 
 const MAX_LISTED = 5
 
@@ -58,7 +59,9 @@ function pick(tensors: ReadonlyMap<string, Tensor>, wanted: ReadonlyMap<string, 
   }
   if (problems.length === 0) return picked
   const more = problems.length > MAX_LISTED ? ` and ${problems.length - MAX_LISTED} more` : ''
-  throw new NetworkWeightsError(`expected weights to have ${problems.slice(0, MAX_LISTED).join('; ')}${more}`)
+  throw new NetworkWeightsError(
+    `expected weights to have ${problems.slice(0, MAX_LISTED).join('; ')}${more}; ${describeNames(tensors.keys(), wanted.keys())}`,
+  )
 }
 
 function shapesOf(space: Space, path: Path, keys: Iterable<string>): Map<string, readonly number[]> {
