@@ -17,15 +17,14 @@ type Split = {
   labels: Labels
 }
 
+/** Paths of images below the dataset's folder, UTF-8, `/` between names, one after another; `pathEnds` says where each ends. */
+type ImagePaths = { readonly paths: Uint8Array; readonly pathEnds: Uint32Array }
+
 /** Images that stay in their files. Typed arrays rather than objects: a million images take 50 MB, and threads can share them. */
-type FileSplit = {
+type FileSplit = ImagePaths & {
   count: number
   /** `count` class indices, ascending. */
   labels: Labels
-  /** Paths below the dataset's folder, UTF-8, `/` between names, one after another. */
-  paths: Uint8Array
-  /** Where each path ends in `paths`. */
-  pathEnds: Uint32Array
   /** Width and height of each image as it is looked at, in pixels; both 0 where the file's header cannot be read. */
   sizes: Uint32Array
 }
@@ -56,6 +55,8 @@ type MemoryDataset = RawDataset &
     storage: 'memory'
     /** Files of a folder of images that could not be decoded, each replaced by another of its class. */
     brokenFiles?: readonly string[]
+    /** Of a folder of images, where they were: in the order of the images of each split. */
+    files?: { readonly train: ImagePaths; readonly test: ImagePaths }
   }
 
 type FileDataset = Omit<RawDataset, 'train' | 'test'> &
@@ -75,8 +76,14 @@ function createLabels(count: number, classes: number): Labels {
 }
 
 /** The path of one image below the dataset's folder. */
-function pathOf({ paths, pathEnds }: FileSplit, index: number): string {
+function pathOf({ paths, pathEnds }: ImagePaths, index: number): string {
   return Buffer.from(paths.buffer, paths.byteOffset, paths.length).toString('utf8', index === 0 ? 0 : pathEnds[index - 1], pathEnds[index])
+}
+
+/** What an image is called: its path where it is from a folder of images, otherwise its number. */
+function nameOfImage(dataset: Dataset, split: 'train' | 'test', index: number): string {
+  const paths = dataset.storage === 'files' ? dataset[split] : dataset.files?.[split]
+  return paths === undefined ? `${split} image ${index}` : pathOf(paths, index)
 }
 
 export {
@@ -87,6 +94,7 @@ export {
   type ImageShape,
   type Labels,
   type MemoryDataset,
+  nameOfImage,
   type Normalisation,
   pathOf,
   type RawDataset,

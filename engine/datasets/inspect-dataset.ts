@@ -5,15 +5,27 @@ import { createHash } from 'node:crypto'
 import { join } from 'node:path'
 
 import type { BatchRequest } from './batch-source.ts'
-import { type Dataset, type FileDataset, type FileSplit, type ImageShape, type Labels, type Normalisation, pathOf } from './dataset.ts'
+import {
+  type Dataset,
+  type FileDataset,
+  type FileSplit,
+  type ImageShape,
+  type Labels,
+  nameOfImage,
+  type Normalisation,
+  pathOf,
+} from './dataset.ts'
 import { reasonOf } from './errors.ts'
 import { openBatchSource } from './open-batch-source.ts'
 import { type DatasetKind, DEFAULT_CACHE_FOLDER, type OpenOptions, openDataset, recogniseDataset } from './open-dataset.ts'
 import type { IndexedFolder } from './open-image-folder.ts'
+import type { OnDatasetProgress } from './reader.ts'
 import { parseDatasetRef } from './reference.ts'
 
 /** Examples of broken, duplicate and ignored files that a report names. */
 const MAX_EXAMPLES = 20
+/** Side in pixels of what is looked at of an image, to see whether it has more than one colour. */
+const OVERVIEW_SIDE = 16
 const SPEED_BATCH = 32
 /** The reader's speed is taken over this long, or over one pass of the training images if that is shorter. */
 const SPEED_MS = 2000
@@ -34,6 +46,10 @@ type DatasetReport = {
   readonly sizes: { readonly smallest: Pair; readonly largest: Pair }
   readonly fingerprint: string
   readonly normalisation: Normalisation
+  /** What is probably not meant so, each with what to do about it. */
+  readonly warnings: readonly string[]
+  /** Images of one colour throughout. */
+  readonly flat: { readonly count: number; readonly examples: readonly string[] }
   readonly broken: { readonly count: number; readonly examples: readonly { readonly file: string; readonly reason: string }[] }
   /** Images beyond the first of each set of equal ones; equal files, or equal pixels where images are in memory. */
   readonly duplicates: {
@@ -78,17 +94,26 @@ function* recordContents({ layout, train, test }: IndexedFolder): Generator<read
   }
 }
 
-function* pixelContents(dataset: Dataset): Generator<readonly [string, Occurrence]> {
+type MemoryImage = Occurrence & { readonly pixels: Uint8Array }
+
+function* memoryImages(dataset: Dataset): Generator<MemoryImage> {
   if (dataset.storage === 'files') return
   for (const split of ['train', 'test'] as const) {
     const { images, labels, count } = dataset[split]
     const imageBytes = images.length / count
-    for (let index = 0; index < count; index++) {
-      const pixels = images.subarray(index * imageBytes, (index + 1) * imageBytes)
-      const content = createHash('sha256').update(pixels).digest('base64')
-      yield [content, { name: `${split} image ${index}`, split, label: labels[index] as number }]
+    for (let at = 0; at < count; at++) {
+      yield {
+        name: nameOfImage(dataset, split, at),
+        split,
+        label: labels[at] as number,
+        pixels: images.subarray(at * imageBytes, (at + 1) * imageBytes),
+      }
     }
   }
+}
+
+function* pixelContents(dataset: Dataset): Generator<readonly [string, Occurrence]> {
+  for (const image of memoryImages(dataset)) yield [createHash('sha256').update(image.pixels).digest('base64'), image]
 }
 
 function sizesOf(index: IndexedFolder | null, [height, width]: ImageShape): DatasetReport['sizes'] {
@@ -109,11 +134,21 @@ function countByClass(labels: Labels, classes: number): number[] {
   return counts
 }
 
+/** Whether every channel has one value throughout. */
+function isOneColour(pixels: Uint8Array, channels: number): boolean {
+  for (let at = channels; at < pixels.length; at++) if (pixels[at] !== pixels[at - channels]) return false
+  return true
+}
+
+type FileFaults = { readonly broken: Map<string, string>; readonly flat: Set<string> }
+
 /** Decodes every file whole, at an eighth of its size where the format can: damage shows all the same. */
-async function findBroken(dataset: FileDataset, onDone: (done: number, total: number) => void): Promise<Map<string, string>> {
-  const { decodeBox, refuseUnreadable } = await import('./image-decoder.ts')
+async function findFaults(dataset: FileDataset, onDone: (done: number, total: number) => void): Promise<FileFaults> {
+  const { decodeBox, isFlat, refuseUnreadable } = await import('./image-decoder.ts')
   const { forEachAtOnce } = await import('./image-index.ts')
   const broken = new Map<string, string>()
+  const flat = new Set<string>()
+  const channels = dataset.shape[2]
   const total = dataset.train.count + dataset.test.count
   let done = 0
   const check = async (split: FileSplit, index: number) => {
@@ -121,7 +156,10 @@ async function findBroken(dataset: FileDataset, onDone: (done: number, total: nu
     const size = { width: split.sizes[2 * index] as number, height: split.sizes[2 * index + 1] as number }
     if (size.width > 0) {
       try {
-        await decodeBox(join(dataset.folder, path), size, { left: 0, top: 0, ...size }, [1, 1, dataset.shape[2]])
+        const file = join(dataset.folder, path)
+        const small = await decodeBox(file, size, { left: 0, top: 0, ...size }, [OVERVIEW_SIDE, OVERVIEW_SIDE, channels])
+        // Small things in one colour can be lost in an overview, so that the whole is asked as well.
+        if (isOneColour(small, channels) && (await isFlat(file))) flat.add(path)
       } catch (error) {
         await refuseUnreadable(join(dataset.folder, path))
         broken.set(path, reasonOf(error))
@@ -131,7 +169,18 @@ async function findBroken(dataset: FileDataset, onDone: (done: number, total: nu
     onDone(done, total)
   }
   for (const split of [dataset.train, dataset.test]) await forEachAtOnce(split.count, (index) => check(split, index))
-  return broken
+  return { broken, flat }
+}
+
+/** Of files that could not be decoded when they were put into memory. */
+async function addReasons(broken: Map<string, string>, folder: string, paths: readonly string[]): Promise<void> {
+  const { brokenPixelsOf } = await import('./broken-reason.ts')
+  for (const path of paths) if (!broken.has(path)) broken.set(path, (await brokenPixelsOf(join(folder, path))).message)
+}
+
+function namedReasons(broken: ReadonlyMap<string, string>): { file: string; reason: string }[] {
+  const files = [...broken.keys()].sort().slice(0, MAX_EXAMPLES)
+  return files.map((file) => ({ file, reason: broken.get(file) as string }))
 }
 
 /** Training batches as a trainer would ask for them. */
@@ -165,7 +214,13 @@ async function inspectDataset(ref: string, options: InspectOptions = {}): Promis
   const { baseFolder, cacheFolder = DEFAULT_CACHE_FOLDER, onDecoded } = options
   const kind = await recogniseDataset(ref, options)
   const broken = new Map<string, string>()
-  const dataset = await openDataset(ref, options)
+  const flat = new Set<string>()
+  const warnings: string[] = []
+  const onProgress: OnDatasetProgress = (progress) => {
+    if (progress.kind === 'warning') warnings.push(progress.message)
+    else options.onProgress?.(progress)
+  }
+  const dataset = await openDataset(ref, { ...options, onProgress })
   const parsed = parseDatasetRef(ref, baseFolder)
   let index: IndexedFolder | null = null
   if (kind === 'images' && parsed.kind === 'folder') {
@@ -174,9 +229,14 @@ async function inspectDataset(ref: string, options: InspectOptions = {}): Promis
     for (const record of [...index.train, ...index.test]) if (record.broken !== undefined) broken.set(record.path, record.broken)
   }
   if (dataset.storage === 'files') {
-    for (const [path, reason] of await findBroken(dataset, onDecoded ?? (() => undefined))) broken.set(path, reason)
+    const faults = await findFaults(dataset, onDecoded ?? (() => undefined))
+    for (const [path, reason] of faults.broken) broken.set(path, reason)
+    for (const path of faults.flat) flat.add(path)
   } else {
-    for (const path of dataset.brokenFiles ?? []) if (!broken.has(path)) broken.set(path, 'cannot be decoded')
+    if (parsed.kind === 'folder') await addReasons(broken, parsed.folder, dataset.brokenFiles ?? [])
+    for (const { name: image, pixels } of memoryImages(dataset)) {
+      if (!broken.has(image) && isOneColour(pixels, dataset.shape[2])) flat.add(image)
+    }
   }
   const { name, storage, shape, classes, classNames, train, test, fingerprint, normalisation } = dataset
   const trainCounts = countByClass(train.labels, classes)
@@ -197,7 +257,9 @@ async function inspectDataset(ref: string, options: InspectOptions = {}): Promis
     sizes: sizesOf(index, shape),
     fingerprint,
     normalisation,
-    broken: { count: broken.size, examples: [...broken].slice(0, MAX_EXAMPLES).map(([file, reason]) => ({ file, reason })) },
+    warnings,
+    flat: { count: flat.size, examples: [...flat].sort().slice(0, MAX_EXAMPLES) },
+    broken: { count: broken.size, examples: namedReasons(broken) },
     duplicates: findDuplicates(index === null ? pixelContents(dataset) : recordContents(index)),
     ignored: { count: ignored.length, examples: ignored.slice(0, MAX_EXAMPLES) },
     readerImagesPerSecond: await measureReader(dataset),

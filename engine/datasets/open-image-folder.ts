@@ -83,16 +83,19 @@ function checkInput(input: ImageShape, folder: string): void {
   )
 }
 
-/** Every file broken in one class: nothing could take their place. */
-function checkClasses(folder: string, split: FileSplit, classNames: readonly string[]): void {
+/** Every file broken in one class: nothing could take their place. `records` are those of the split. */
+function checkClasses(folder: string, split: FileSplit, records: readonly ImageRecord[], classNames: readonly string[]): void {
   const sound = new Uint8Array(classNames.length)
   for (let index = 0; index < split.count; index++) if (split.sizes[2 * index] !== 0) sound[split.labels[index] as number] = 1
   const present = new Set(split.labels)
   const broken = classNames.find((_, label) => present.has(label) && sound[label] === 0)
   if (broken === undefined) return
-  throw new DatasetError('broken-images', `expected images in the class ${broken} of ${folder}, got only files that are none`, {
-    file: folder,
-  })
+  const first = records.find((_, index) => split.labels[index] === classNames.indexOf(broken))
+  throw new DatasetError(
+    'broken-images',
+    `expected images in the class ${broken} of ${folder}, got only files that are none, such as ${first?.path}: ${first?.broken}`,
+    { file: folder },
+  )
 }
 
 type Opened = {
@@ -175,7 +178,9 @@ async function openInMemory(
   const cacheFile = join(cacheFolder, `${stemOf(folder)}-${fingerprint.slice(0, FINGERPRINT_DIGITS)}-${shape.join('x')}.bin`)
   const stamps = [{ path: fingerprint, bytes, modifiedMs: 0 }]
   const cached = await readCacheFile(cacheFile, stamps)
-  if (cached.kind === 'hit') return { ...cached.dataset, name: basename(folder) }
+  const pathsOf = ({ paths, pathEnds }: FileSplit) => ({ paths, pathEnds })
+  const files = { train: pathsOf(opened.train), test: pathsOf(opened.test) }
+  if (cached.kind === 'hit') return { ...cached.dataset, name: basename(folder), files }
   if (cached.kind === 'unusable') onProgress?.({ kind: 'rebuilding-cache', cacheFile, reason: cached.reason })
   const broken = new Map<string, string>()
   const decodeAll = (split: FileSplit) =>
@@ -193,7 +198,7 @@ async function openInMemory(
   await writeCacheFile(cacheFile, dataset, stamps).catch((cause: unknown) =>
     onProgress?.({ kind: 'cache-not-written', cacheFile, reason: reasonOf(cause) }),
   )
-  return dataset
+  return { ...dataset, files }
 }
 
 /** Throws a `DatasetError` that names the file or folder at fault. Images that cannot be decoded are replaced, not errors. */
@@ -218,8 +223,9 @@ async function openImageFolder(options: ImageFolderOptions): Promise<Dataset> {
   for (const { path, broken: reason } of [...train, ...test]) {
     if (reason !== undefined) onProgress?.({ kind: 'broken-image', file: join(folder, path), reason })
   }
-  checkClasses(folder, opened.train, classNames)
-  checkClasses(folder, opened.test, classNames)
+  for (const message of layout.warnings) onProgress?.({ kind: 'warning', message })
+  checkClasses(folder, opened.train, train, classNames)
+  checkClasses(folder, opened.test, test, classNames)
   const fingerprint = folderFingerprint(classNames, train, test)
   if (fitsMemory(opened)) {
     const bytes = [...train, ...test].reduce((sum, record) => sum + record.bytes, 0)

@@ -19,7 +19,8 @@ function shareSplit<S extends object>(split: S): S {
 /** What is in shared memory already stays where it is. */
 function shareDataset(dataset: Dataset): Dataset {
   return dataset.storage === 'memory'
-    ? { ...dataset, train: shareSplit(dataset.train), test: shareSplit(dataset.test) }
+    ? // Nobody asks a thread what an image is called.
+      { ...dataset, files: undefined, train: shareSplit(dataset.train), test: shareSplit(dataset.test) }
     : { ...dataset, train: shareSplit(dataset.train), test: shareSplit(dataset.test) }
 }
 

@@ -13,6 +13,9 @@ const SIZE_PATTERN = /^(\d+)x(\d+)x([13])$/
 const SHOWN_CLASSES = 20
 const SHOWN_FILES = 5
 const CLASS_NAME_WIDTH = 40
+const REASON_WIDTH = 80
+/** Of what stands in front of each line. */
+const LABEL_WIDTH = 13
 const PROGRESS_MS = 5000
 
 /** HEIGHTxWIDTHxCHANNELS. Throws CliError `usage`. */
@@ -23,8 +26,9 @@ function parseInput(text: string): ImageShape {
 }
 
 function listFiles(files: readonly string[], count: number): string {
-  const shown = files.slice(0, SHOWN_FILES).map((file) => `\n             ${printable(file)}`)
-  return `${shown.join('')}${count > SHOWN_FILES ? `\n             and ${count - SHOWN_FILES} more` : ''}`
+  const indent = `\n${' '.repeat(LABEL_WIDTH)}`
+  const shown = files.slice(0, SHOWN_FILES).map((file) => `${indent}${printable(file)}`)
+  return `${shown.join('')}${count > SHOWN_FILES ? `${indent}and ${count - SHOWN_FILES} more` : ''}`
 }
 
 function describeTest(report: DatasetReport): string {
@@ -33,7 +37,7 @@ function describeTest(report: DatasetReport): string {
 }
 
 function renderReport(report: DatasetReport): string {
-  const { images, shape, sizes, broken, duplicates, ignored, normalisation, classes } = report
+  const { images, shape, sizes, broken, flat, warnings, duplicates, ignored, normalisation, classes } = report
   const decimals = (values: readonly number[]) => values.map((value) => value.toFixed(4)).join(', ')
   const entries: [string, string][] = [
     ['data', `${printable(report.name)}, ${report.kind}`],
@@ -46,7 +50,7 @@ function renderReport(report: DatasetReport): string {
     [
       'broken',
       `${broken.count}${listFiles(
-        broken.examples.map(({ file, reason }) => `${file}: ${cutText(reason, 80)}`),
+        broken.examples.map(({ file, reason }) => `${file}: ${cutText(reason, REASON_WIDTH)}`),
         broken.count,
       )}`,
     ],
@@ -58,6 +62,7 @@ function renderReport(report: DatasetReport): string {
           duplicates.sets,
         ),
     ],
+    ['one colour', `${flat.count}${listFiles(flat.examples, flat.count)}`],
     ['not read', `${ignored.count}${listFiles(ignored.examples, ignored.count)}`],
     ['reader', `${Math.round(report.readerImagesPerSecond)} training images a second`],
   ]
@@ -68,7 +73,8 @@ function renderReport(report: DatasetReport): string {
       .map(({ name, train, test }) => [cutText(printable(name), CLASS_NAME_WIDTH), String(train), String(test)]),
   )
   const more = classes.length > SHOWN_CLASSES ? `\nand ${classes.length - SHOWN_CLASSES} more` : ''
-  return `${entries.map(([label, text]) => `${label.padEnd(13)}${text}`).join('\n')}\n\n${table}${more}`
+  const lines = [...entries, ...warnings.map((message): [string, string] => ['warning', printable(message)])]
+  return `${lines.map(([label, text]) => `${label.padEnd(LABEL_WIDTH)}${text}`).join('\n')}\n\n${table}${more}`
 }
 
 function checkCommand(terminal: Terminal): CommandDef {
@@ -117,7 +123,8 @@ function checkCommand(terminal: Terminal): CommandDef {
             terminal.interrupted.throwIfAborted()
             if (progress.kind === 'reading') say(`read ${progress.doneFiles} of ${progress.totalFiles} files …`)
             else if (progress.kind === 'fetching') terminal.note(`fetching ${progress.what}, once …`)
-            else if (progress.kind !== 'broken-image') terminal.note(`${progress.kind.replaceAll('-', ' ')}: ${progress.reason}`)
+            else if (progress.kind !== 'broken-image' && progress.kind !== 'warning')
+              terminal.note(`${progress.kind.replaceAll('-', ' ')}: ${progress.reason}`)
           },
           onDecoded: (done, total) => {
             terminal.interrupted.throwIfAborted()

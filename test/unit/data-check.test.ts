@@ -108,6 +108,37 @@ describe('gatehouse data check', () => {
     })
   })
 
+  it('says which classes of packed data no image has, and which images are of one colour', async () => {
+    const count = 24
+    const images = Uint8Array.from({ length: count * 4 }, (_, at) => (at < 8 ? 7 : (at * 11) % 256))
+    const labels = Uint8Array.from({ length: count }, (_, at) => 1 + (at % 12))
+    await writeFiles(folder, {
+      'idx/train-images-idx3-ubyte': encodeIdxImages({ count, shape: [2, 2, 1], images }),
+      'idx/train-labels-idx1-ubyte': encodeIdxLabels(labels),
+      'idx/t10k-images-idx3-ubyte': encodeIdxImages({ count: 3, shape: [2, 2, 1], images: images.subarray(20, 32) }),
+      'idx/t10k-labels-idx1-ubyte': encodeIdxLabels(Uint8Array.of(10, 11, 12)),
+    })
+    const text = (await check('idx')).out
+    expect(text).toMatch(
+      /^warning +no training image is of class 0, of 13 classes; labels count from 0, so write them one lower if they count from 1$/m,
+    )
+    expect(text).toMatch(/^warning +no test image is of class 0, 1, 2, 3, 4 and 5 more, of 13 classes$/m)
+    expect(text).toMatch(/^one colour +2\n +train image 0\n +train image 1$/m)
+
+    const dot = await plain([300, 300], [9, 9, 9])
+      .composite([{ input: await plain([2, 2], [200, 9, 9]).png().toBuffer(), left: 150, top: 150 }])
+      .png()
+      .toBuffer()
+    await writeFiles(folder, {
+      'photos/train/cat/dot.png': dot,
+      'photos/train/cat/grey.jpg': plain([300, 300], [9, 9, 9]),
+      'photos/train/dog/a.png': gradient([300, 300]),
+      'photos/val/dog/a.png': gradient([300, 300]),
+    })
+    const report = JSON.parse((await check('photos', '--input', '32x32x3', '--json')).out)
+    expect(report).toMatchObject({ storage: 'files', flat: { count: 1, examples: ['train/cat/grey.jpg'] }, warnings: [] })
+  })
+
   it('fails for data that cannot be trained on, with the reason as text or JSON', async () => {
     await writeFiles(folder, { ...colouredClasses('bad/train/', 2), 'bad/val/owl/a.png': plain([9, 9], [1, 1, 1]) })
     const { code, out, err } = await check('bad', '--json')
