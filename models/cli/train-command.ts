@@ -122,7 +122,7 @@ function checkOut(terminal: Terminal, out: string | undefined): string | undefin
 function writeModel(folder: string, { ref }: Network, dataset: Dataset, result: FromScratchResult): void {
   const { identity, schedule, validation, test, reports, weights, statistics } = result
   const { architecture, recipe, seed, shareSeed, teacher, initial } = identity
-  const { name, fingerprint, normalisation, classNames } = dataset
+  const { name, fingerprint, normalisation, classNames, storage } = dataset
   writeModelFolder(folder, {
     description: {
       format: 'gatehouse-model/1',
@@ -130,7 +130,7 @@ function writeModel(folder: string, { ref }: Network, dataset: Dataset, result: 
       architecture,
       normalisation,
       ...(classNames && { classNames: [...classNames] }),
-      dataset: { name, fingerprint },
+      dataset: { name, fingerprint, storage },
       training: { recipe, seed, shareSeed, steps: schedule.steps, teacher, initial },
       results: { validation, test, trainLoss: reports.at(-1)?.trainLoss ?? null },
     },
@@ -166,7 +166,7 @@ function createTrainCommand(terminal: Terminal): CommandDef {
         savedStep = checkpoints?.found?.step ?? null
         const initial =
           args.weights === undefined ? undefined : readInitialWeights(resolve(terminal.folder, args.weights), network.space, network.path)
-        const backend = await openChosenBackend(terminal, args.backend, args['software-gpu'])
+        const backend = await openChosenBackend(terminal, args)
         const dataset = await openChosenDataset(terminal, args, () => network.space.input)
         checkData(network, dataset)
         if (args.teacher !== undefined) teacher = openTeacher(resolve(terminal.folder, args.teacher), dataset)
