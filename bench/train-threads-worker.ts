@@ -44,7 +44,7 @@ async function openCase({ caseName, threads }: Extract<ThreadsRequest, { kind: '
   const schedule = scheduleOf(recipe, IMAGES)
   const graph = space.network(path)
   const task: TrainingTask = { graph, weightSpecs, shape, recipe, schedule, seed: 1, shares, firstStep: 0, accumulate: 1 }
-  const state = { weights: new Map(), velocities: new Map(), average: new Map() }
+  const state = { weights: new Map(), velocities: new Map(), squares: new Map(), average: new Map() }
   const replica = await createReplica({ backend, dataset, task, place: { index: 0, count: threads }, state })
   const weights = weightSpecs.filter(({ key }) => replica.keys.includes(key))
   const onNote = () => undefined

@@ -12,6 +12,8 @@ import { DatasetError } from './errors.ts'
 import { openFileImages } from './file-images.ts'
 import { fillBatch } from './fill-batch.ts'
 import { BATCHES_AHEAD } from './limits.ts'
+import { isMixed } from './mix-images.ts'
+import { mirrored, mixedBatch, type Part } from './mixed-batch.ts'
 import { streamBatches } from './stream-batches.ts'
 
 /** Smallest part of an image that is drawn, unless the augmentation says another (Szegedy et al. 2015). */
@@ -37,10 +39,12 @@ function openFileBatches(dataset: FileDataset): BatchSource {
       return randomBox(image, minArea, createRandom(seedState('crop', ...augmentation.seed, slot)))
     }
 
-  const decodeBatch = async ({ split: splitName, indices: whole, part, augmentation }: BatchRequest): Promise<Split> => {
+  const decodePart = async (
+    { split: splitName, indices: whole, augmentation }: BatchRequest,
+    { from: first, to }: Part,
+  ): Promise<Split> => {
     const files = dataset[splitName]
-    const first = part?.from ?? 0
-    const indices = whole.subarray(first, part?.to)
+    const indices = whole.subarray(first, to)
     const bytes = new Uint8Array(indices.length * imageBytes)
     const labels = createLabels(indices.length, classes)
     await Promise.all(
@@ -58,18 +62,26 @@ function openFileBatches(dataset: FileDataset): BatchSource {
   return {
     batches: (requests) =>
       streamBatches(requests, BATCHES_AHEAD, (request) => {
-        const decoding = decodeBatch(request)
-        // Whoever asks for it gets the error; until then it must not count as unhandled.
-        decoding.catch(() => undefined)
-        return async () => {
-          const split = await decoding
-          const indices = Uint32Array.from({ length: split.count }, (_, slot) => slot)
-          const { augmentation, part } = request
-          if (augmentation === undefined) return fillBatch({ split, indices, normalisation })
-          const random = createRandom(seedState(...augmentation.seed))
-          const settings = { ...augmentation.settings, shift: 0 }
-          return fillBatch({ split, indices, normalisation, augmentation: settings, random, skip: part?.from })
+        const { indices: whole, part: wanted = { from: 0, to: whole.length }, augmentation } = request
+        const decoding = new Map<number, Promise<Split>>()
+        const decode = (part: Part) => {
+          const split = decoding.get(part.from) ?? decodePart(request, part)
+          decoding.set(part.from, split)
+          // Whoever asks for it gets the error; until then it must not count as unhandled.
+          split.catch(() => undefined)
+          return split
         }
+        void decode(wanted)
+        if (augmentation && isMixed(augmentation.settings)) void decode(mirrored(wanted, whole.length))
+        return () =>
+          mixedBatch(request, shape, async (part) => {
+            const split = await decode(part)
+            const indices = Uint32Array.from({ length: split.count }, (_, slot) => slot)
+            if (augmentation === undefined) return fillBatch({ split, indices, normalisation })
+            const random = createRandom(seedState(...augmentation.seed))
+            const settings = { ...augmentation.settings, shift: 0 }
+            return fillBatch({ split, indices, normalisation, augmentation: settings, random, skip: part.from })
+          })
       }),
     brokenFiles: () => [...broken].sort(),
   }

@@ -1,5 +1,6 @@
 // Datasets: open one, share its train images out, and make mini-batches of it.
 
+export { balancedIndices } from './balanced-indices.ts'
 export { batchIndices } from './batch-indices.ts'
 export type { BatchRequest, BatchSource, BatchStream } from './batch-source.ts'
 export { coverBox, EVALUATION_SHARE } from './crop-box.ts'
@@ -17,4 +18,4 @@ export { readPackedFile } from './read-packed-file.ts'
 export type { DatasetProgress, DatasetReader, DatasetSource, LocateResult, OnDatasetProgress, ReadOptions } from './reader.ts'
 export { type DatasetRef, datasetRefSchema, parseDatasetRef } from './reference.ts'
 export { shareDataset } from './shared-memory.ts'
-export { type ShareFractions, type Shares, splitShares } from './shares.ts'
+export { type ShareFractions, type Shares, splitShares, splitStratified } from './shares.ts'

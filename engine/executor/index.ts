@@ -1,11 +1,13 @@
 // The training engine: executes layer graphs on the active TensorFlow.js backend.
 
+export { createAdamW } from './adamw.ts'
 export type { Distillation } from './distillation.ts'
 export type { Dropout } from './dropout.ts'
 export { type AnyInferenceStep, foldBatchNorm, type InferenceNetwork } from './fold-batch-norm.ts'
 export { createInference, type Inference, type InferenceOptions } from './inference.ts'
 export type { ChannelStatistics, InferenceStep } from './layers/index.ts'
 export type { StepKind } from './step.ts'
+export { clipGradients, type MomentName, type Optimiser } from './optimiser.ts'
 export { copyToShared, tensorFromShared } from './read-values.ts'
 export { cosineRate, createSgd, type Sgd, type SgdOptions } from './sgd.ts'
 export { averageStatistics, batchStatistics } from './statistics.ts'

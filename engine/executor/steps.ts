@@ -25,6 +25,9 @@ type Batch = {
   readonly labels: Int32Array
 }
 
+/** Images that are each a mixture of two: the loss is share · (loss of `labels`) + (1 − share) · (loss of these labels). */
+type MixedLabels = { readonly labels: Int32Array; readonly share: number }
+
 type StepInput = Batch & {
   readonly graph: LayerGraph
   readonly weights: Weights
@@ -59,6 +62,8 @@ type TrainInput = StepInput & {
   readonly labelSmoothing?: number
   /** Before the classifier; default: none. Micro-batches draw one after the other. */
   readonly dropout?: Dropout
+  /** Default: none is mixed with another. */
+  readonly mixed?: MixedLabels
   /** A teacher's part in the loss; default: labels alone. */
   readonly distillation?: Distillation
 }
@@ -81,12 +86,23 @@ type EvaluateInput = StepInput & {
   readonly statistics?: ReadonlyMap<string, ChannelStatistics>
 }
 
+type LabelLoss = ReturnType<typeof softmaxCrossEntropy>
+
+/** Linear in the target, so that the loss of a mixture of labels is the mixture of their losses; hits are those of the first. */
+function mixLosses(own: LabelLoss, other: LabelLoss, share: number): LabelLoss {
+  const weighted = (one: tf.Tensor, two: tf.Tensor) => tf.add(tf.mul(one, share), tf.mul(two, 1 - share))
+  const [loss, correct] = [tf.slice(weighted(own.metrics, other.metrics), 0, 1), tf.slice(own.metrics, 1, 1)]
+  return { metrics: tf.concat([loss, correct]) as tf.Tensor1D, dlogits: weighted(own.dlogits, other.dlogits) as tf.Tensor2D }
+}
+
 /** Loss of the network's output; `metrics` is [loss, correct], all of it the caller's. */
-function lossOf(output: tf.Tensor, labels: Int32Array, labelSmoothing: number, distillation?: Distillation) {
+function lossOf(output: tf.Tensor, labels: Int32Array, { labelSmoothing, mixed, distillation }: Omit<StepSettings, 'mode'>) {
   return tf.tidy(() => {
     const batch = output.shape[0] as number
     const logits = tf.reshape(output, [batch, output.size / batch])
-    const fromLabels = softmaxCrossEntropy(logits, tf.tensor1d(labels, 'int32'), labelSmoothing)
+    const lossOfLabels = (of: Int32Array) => softmaxCrossEntropy(logits, tf.tensor1d(of, 'int32'), labelSmoothing)
+    const own = lossOfLabels(labels)
+    const fromLabels = mixed ? mixLosses(own, lossOfLabels(mixed.labels), mixed.share) : own
     const { metrics, dlogits } = distillation ? distil(logits, fromLabels, distillation) : fromLabels
     return { metrics, dOutput: tf.reshape(dlogits, output.shape) }
   })
@@ -155,7 +171,7 @@ function addPlaces(places: readonly GateGradient[]): GateGradient[] {
   return [...sums.values()].toSorted((a, b) => a.block - b.block)
 }
 
-type StepSettings = Pick<TrainInput, 'dropout' | 'distillation'> & {
+type StepSettings = Pick<TrainInput, 'dropout' | 'distillation' | 'mixed'> & {
   readonly mode: 'weights' | 'gates'
   readonly labelSmoothing: number
 }
@@ -170,7 +186,7 @@ async function runStep(
   const { mode, dropout } = settings
   const context: PassContext = { slices: createSlices(weights, holdings), holdings, mode, ...(dropout && { dropout }) }
   const trace = forward(compilePlan(graph), holdings.borrow(images), false, context)
-  const { metrics, dOutput } = lossOf(trace.output, labels, settings.labelSmoothing, settings.distillation)
+  const { metrics, dOutput } = lossOf(trace.output, labels, settings)
   holdings.release(trace.output)
   holdings.hold(metrics)
   holdings.hold(dOutput)
@@ -216,7 +232,7 @@ async function runBatch(
   holdings: Holdings,
 ): Promise<Numbers> {
   const { images, labels, accumulate = 1, share: outerShare = 1 } = input
-  const { distillation } = settings
+  const { distillation, mixed } = settings
   const starts = microBatches(labels.length, accumulate)
   let total: Numbers = { loss: 0, correct: 0, gateGradients: [], alphaGradients: [] }
   for (const [index, start] of starts.slice(0, -1).entries()) {
@@ -227,7 +243,8 @@ async function runBatch(
     const teacherLogits =
       distillation && (share === 1 ? distillation.teacherLogits : tf.slice2d(distillation.teacherLogits, [start, 0], [end - start, -1]))
     const taught = distillation && teacherLogits && { distillation: { ...distillation, teacherLogits } }
-    const numbers = await runStep(batch, sink, { ...settings, ...taught, share: share * outerShare }, holdings)
+    const labelled = mixed && { mixed: { ...mixed, labels: mixed.labels.subarray(start, end) } }
+    const numbers = await runStep(batch, sink, { ...settings, ...taught, ...labelled, share: share * outerShare }, holdings)
     if (part !== images) holdings.handOver(part).dispose()
     if (teacherLogits !== distillation?.teacherLogits) teacherLogits?.dispose()
     total = {
@@ -242,10 +259,10 @@ async function runBatch(
 
 /** Loss and weight gradients of one batch; a mixed layer with gates counts as its active branch. */
 async function trainStep(input: TrainInput): Promise<TrainResult> {
-  const { labelSmoothing = 0, dropout, distillation } = input
+  const { labelSmoothing = 0, dropout, mixed, distillation } = input
   return withHoldings(async (holdings) => {
     const sink = createSink(input.weights, holdings)
-    const settings = { mode: 'weights', labelSmoothing, dropout, distillation } as const
+    const settings = { mode: 'weights', labelSmoothing, dropout, mixed, distillation } as const
     const { loss, correct, alphaGradients: alphas } = await runBatch(input, sink, settings, holdings)
     for (const gradient of sink.gradients.values()) holdings.handOver(gradient)
     return { loss, correct, alphaGradients: alphas, gradients: sink.gradients, peakBytes: holdings.peakBytes() }
@@ -266,7 +283,7 @@ async function evaluate(input: EvaluateInput): Promise<LossResult> {
   return withHoldings(async (holdings) => {
     const context: PassContext = { slices: createSlices(weights, holdings), holdings, mode: 'none', statistics }
     const { output } = forward(compilePlan(graph), holdings.borrow(images), false, context)
-    const { metrics, dOutput } = lossOf(output, labels, 0)
+    const { metrics, dOutput } = lossOf(output, labels, { labelSmoothing: 0 })
     holdings.hold(metrics)
     dOutput.dispose()
     return lossResult(await readValues(metrics))

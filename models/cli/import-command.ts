@@ -13,6 +13,7 @@ import {
   architectureCosts,
   createSpace,
   type FixedNetwork,
+  fixedNetworkSchema,
   fromNetConfig,
   onlyPath,
   printArchitecture,
@@ -36,6 +37,11 @@ const importFlags = {
     type: 'string',
     valueHint: 'HxW',
     description: 'height and width of an image (default: image_size of the run.config beside net.config, otherwise 224x224)',
+  },
+  classes: {
+    type: 'string',
+    valueHint: 'N',
+    description: 'without --weights: write the network with a classifier of so many classes instead of its own',
   },
   mean: {
     type: 'string',
@@ -125,6 +131,15 @@ function readNetwork(path: string, size: { name: string; height: number; width: 
   }
 }
 
+/** The network for other classes. Throws CliError `usage`. */
+function withClasses(network: FixedNetwork, text: string, weights: string | undefined): FixedNetwork {
+  if (weights !== undefined)
+    throw new CliError('usage', '--classes is for a network without --weights: a classifier of other classes has none')
+  const parsed = fixedNetworkSchema.safeParse({ ...network, classes: Number(text) })
+  if (parsed.success) return parsed.data
+  throw new CliError('usage', `expected --classes to be a number of classes, got "${text}"`, fieldErrors(parsed.error))
+}
+
 /** Throws CliError `usage` where the weights are not those of the network. */
 async function loadModel(
   space: Space,
@@ -154,7 +169,8 @@ function createImportCommand(terminal: Terminal): CommandDef {
     args: importFlags,
     async run({ args }) {
       const config = resolve(terminal.folder, args.config)
-      const network = readNetwork(config, { name: args.name, ...imageSize(terminal, config, args.input) })
+      const published = readNetwork(config, { name: args.name, ...imageSize(terminal, config, args.input) })
+      const network = args.classes === undefined ? published : withClasses(published, args.classes, args.weights)
       const space = createSpace(network)
       const path = onlyPath(network)
       const out = resolve(terminal.folder, args.out)

@@ -1,8 +1,10 @@
 // A trained model on labelled images: how well it does, class by class, and what it says of each image.
 
-import { type BatchRequest, type Dataset, nameOfImage, openBatchSource, splitShares } from '../../engine/datasets/index.ts'
+import * as z from 'zod'
+import { type BatchRequest, type Dataset, type Labels, nameOfImage, openBatchSource } from '../../engine/datasets/index.ts'
 import type { Backend } from '../../engine/backends/backends.ts'
 import { createTally, type Score } from '../../engine/training/score.ts'
+import { trainingShares } from '../../engine/training/training-shares.ts'
 import type { TrainedModel } from '../model-folder.ts'
 import { checkImages, mapClasses, modelClassNames } from './class-map.ts'
 import { createClassifier } from './classifier.ts'
@@ -24,6 +26,12 @@ type Evaluation = {
 /** What the model says of one image: `logits` are of that image alone, and good until the next one. */
 type OnPrediction = (image: { readonly name: string; readonly label: number; readonly logits: Float32Array }) => void
 
+/** What a training from scratch has written of how it shared images out. */
+const trainedSchema = z.object({
+  recipe: z.object({ validationShare: z.number(), stratify: z.boolean().optional() }),
+  shareSeed: z.number(),
+})
+
 /** The model does not say which images its training held back. */
 class NoValidationShareError extends Error {
   override readonly name = 'NoValidationShareError'
@@ -31,13 +39,13 @@ class NoValidationShareError extends Error {
 }
 
 /** Indices into the training images. Throws NoValidationShareError. */
-function validationShare({ description }: TrainedModel, count: number): Uint32Array {
-  const { recipe, shareSeed } = description.training as { recipe?: { validationShare?: unknown }; shareSeed?: unknown }
-  const fraction = recipe?.validationShare
-  if (typeof fraction !== 'number' || typeof shareSeed !== 'number') {
+function validationShare({ description }: TrainedModel, labels: Labels): Uint32Array {
+  const parsed = trainedSchema.safeParse(description.training)
+  if (!parsed.success) {
     throw new NoValidationShareError('the model does not say which images its training held back: choose --split test or train')
   }
-  return splitShares(count, shareSeed, { weights: 1 - fraction, architecture: 0, validation: fraction }).validation
+  const { recipe, shareSeed } = parsed.data
+  return trainingShares(labels, recipe, shareSeed).validation
 }
 
 /** Throws ModelMismatchError for data of other images or classes, DatasetError for those that cannot be read. */
@@ -61,7 +69,8 @@ async function evaluateData({
   const dataset: Dataset = { ...given, normalisation: model.description.normalisation }
   const split = wanted === 'test' ? 'test' : 'train'
   const images = dataset[split]
-  const indices = wanted === 'validation' ? validationShare(model, images.count) : Uint32Array.from({ length: images.count }, (_, at) => at)
+  const indices =
+    wanted === 'validation' ? validationShare(model, images.labels) : Uint32Array.from({ length: images.count }, (_, at) => at)
   const classOf = mapClasses(model, given)
   const classNames = modelClassNames(model)
   const confusion = createConfusion(classNames)
