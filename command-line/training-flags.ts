@@ -136,9 +136,10 @@ async function openChosenDataset(
       },
     })
     if (broken > 0) terminal.note(`data     ${broken} broken images: another image of its class takes the place of each`)
-    const { name, shape, classes, train, test, fingerprint, storage } = dataset
+    const { name, shape, classes, train, test, validation, fingerprint, storage } = dataset
+    const aside = validation === undefined ? '' : `, ${validation.count} validation`
     terminal.note(
-      `data     ${name}: ${train.count} training and ${test.count} test images of ${shape.join('×')}${storage === 'files' ? ', decoded as they are needed' : ''}, ${classes} classes, fingerprint ${fingerprint.slice(0, 12)}`,
+      `data     ${name}: ${train.count} training${aside} and ${test.count} test images of ${shape.join('×')}${storage === 'files' ? ', decoded as they are needed' : ''}, ${classes} classes, fingerprint ${fingerprint.slice(0, 12)}`,
     )
     return dataset
   } catch (error) {

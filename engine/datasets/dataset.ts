@@ -2,8 +2,12 @@
 // machines agree that they hold the same data. Images are bytes in memory, or files that are decoded when they are needed;
 // open-batch-source.ts makes mini-batches of both.
 
+import { DatasetError } from './errors.ts'
+
 /** Height, width and channels of one image. */
 type ImageShape = readonly [height: number, width: number, channels: number]
+
+type SplitName = 'train' | 'test' | 'validation'
 
 /** One class index per image: bytes up to 256 classes, two bytes each beyond. */
 type Labels = Uint8Array | Uint16Array
@@ -40,6 +44,8 @@ type RawDataset = {
   classNames?: readonly string[]
   train: Split
   test: Split
+  /** Images that a person has set aside to look at while training; otherwise a share of the train split is. */
+  validation?: Split
 }
 
 type DatasetFacts = {
@@ -56,16 +62,17 @@ type MemoryDataset = RawDataset &
     /** Files of a folder of images that could not be decoded, each replaced by another of its class. */
     brokenFiles?: readonly string[]
     /** Of a folder of images, where they were: in the order of the images of each split. */
-    files?: { readonly train: ImagePaths; readonly test: ImagePaths }
+    files?: { readonly [Name in SplitName]?: ImagePaths }
   }
 
-type FileDataset = Omit<RawDataset, 'train' | 'test'> &
+type FileDataset = Omit<RawDataset, SplitName> &
   DatasetFacts & {
     storage: 'files'
     /** Absolute. */
     folder: string
     train: FileSplit
     test: FileSplit
+    validation?: FileSplit
   }
 
 type Dataset = MemoryDataset | FileDataset
@@ -80,8 +87,15 @@ function pathOf({ paths, pathEnds }: ImagePaths, index: number): string {
   return Buffer.from(paths.buffer, paths.byteOffset, paths.length).toString('utf8', index === 0 ? 0 : pathEnds[index - 1], pathEnds[index])
 }
 
+/** Throws where the data set has no such split. */
+function splitOf<D extends Dataset>(dataset: D, name: SplitName): NonNullable<D[SplitName]> {
+  const split = dataset[name]
+  if (split === undefined) throw new DatasetError('bad-batch', `expected ${dataset.name} to have a ${name} split`)
+  return split
+}
+
 /** What an image is called: its path where it is from a folder of images, otherwise its number. */
-function nameOfImage(dataset: Dataset, split: 'train' | 'test', index: number): string {
+function nameOfImage(dataset: Dataset, split: SplitName, index: number): string {
   const paths = dataset.storage === 'files' ? dataset[split] : dataset.files?.[split]
   return paths === undefined ? `${split} image ${index}` : pathOf(paths, index)
 }
@@ -99,4 +113,6 @@ export {
   pathOf,
   type RawDataset,
   type Split,
+  type SplitName,
+  splitOf,
 }

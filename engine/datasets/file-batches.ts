@@ -7,9 +7,9 @@
 import { createRandom, seedState } from '../../search-space/random.ts'
 import type { BatchRequest, BatchSource } from './batch-source.ts'
 import { coverBox, type CropBox, EVALUATION_SHARE, randomBox, type Size } from './crop-box.ts'
-import { createLabels, type FileDataset, type Split } from './dataset.ts'
+import { createLabels, type FileDataset, type Split, type SplitName, splitOf } from './dataset.ts'
 import { DatasetError } from './errors.ts'
-import { openFileImages } from './file-images.ts'
+import { type FileImages, openFileImages } from './file-images.ts'
 import { fillBatch } from './fill-batch.ts'
 import { BATCHES_AHEAD } from './limits.ts'
 import { isMixed } from './mix-images.ts'
@@ -25,9 +25,11 @@ function openFileBatches(dataset: FileDataset): BatchSource {
   const imageBytes = height * width * channels
   const broken = new Set<string>()
   const onBroken = (path: string) => void broken.add(path)
-  const images = {
-    train: openFileImages(dataset, dataset.train, onBroken),
-    test: openFileImages(dataset, dataset.test, onBroken),
+  const opened = new Map<SplitName, FileImages>()
+  const imagesOf = (name: SplitName) => {
+    const images = opened.get(name) ?? openFileImages(dataset, splitOf(dataset, name), onBroken)
+    opened.set(name, images)
+    return images
   }
 
   /** Drawn from a generator of its own per place in the batch, which a replaced image starts again. */
@@ -43,7 +45,8 @@ function openFileBatches(dataset: FileDataset): BatchSource {
     { split: splitName, indices: whole, augmentation }: BatchRequest,
     { from: first, to }: Part,
   ): Promise<Split> => {
-    const files = dataset[splitName]
+    const files = splitOf(dataset, splitName)
+    const source = imagesOf(splitName)
     const indices = whole.subarray(first, to)
     const bytes = new Uint8Array(indices.length * imageBytes)
     const labels = createLabels(indices.length, classes)
@@ -52,7 +55,7 @@ function openFileBatches(dataset: FileDataset): BatchSource {
         if (index >= files.count) {
           throw new DatasetError('bad-batch', `expected indices below ${files.count}, got ${index} (indices[${first + slot}])`)
         }
-        bytes.set(await images[splitName].decode(index, boxChooser(augmentation, first + slot)), slot * imageBytes)
+        bytes.set(await source.decode(index, boxChooser(augmentation, first + slot)), slot * imageBytes)
         labels[slot] = files.labels[index] as number
       }),
     )

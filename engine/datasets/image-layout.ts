@@ -1,6 +1,6 @@
 // A folder of images, one folder per class, as ImageNet is laid out:
 //
-//   FOLDER/train/CLASS/…   and FOLDER/test/CLASS/… or FOLDER/val/CLASS/…
+//   FOLDER/train/CLASS/…   and FOLDER/test/CLASS/… or FOLDER/val/CLASS/…; with both, the latter is looked at while training
 //   FOLDER/CLASS/…         of which a tenth of each class, drawn by a fixed seed, becomes the test split
 //
 // Classes are numbered in the order of their names, images in the order of their paths, both by code unit, which is the
@@ -19,6 +19,8 @@ import { MAX_CLASSES, TEST_FRACTION } from './limits.ts'
 const TRAIN_FOLDER = 'train'
 /** The first that holds folders is the test split. */
 const TEST_FOLDERS = ['test', 'val', 'valid', 'validation'] as const
+/** The first of these that holds folders is the validation split, where there is a test split besides. */
+const VALIDATION_FOLDERS: readonly string[] = TEST_FOLDERS.slice(1)
 const EXTENSIONS = new Set(['.jpg', '.jpeg', '.jpe', '.jfif', '.png', '.webp', '.gif', '.tif', '.tiff', '.avif'])
 const TEST_SEED = 'image folder test split'
 /** So many folders of the same names are no accident. */
@@ -42,6 +44,10 @@ type ImageLayout = {
   readonly classNames: readonly string[]
   readonly train: readonly ListedImage[]
   readonly test: readonly ListedImage[]
+  /** Empty where there is none. */
+  readonly validation: readonly ListedImage[]
+  /** Name of the folder that the validation split is from, or null where there is none. */
+  readonly validationFolder: string | null
   /** Where the test split is from: a folder's name, or null where it was drawn from the classes. */
   readonly testFolder: string | null
   /** Files in class folders that are not called like images, and split folders that nothing reads. */
@@ -230,11 +236,15 @@ async function listImageFolder(folder: string): Promise<ImageLayout> {
   const numbers = new Map(classNames.map((name, number) => [name, number]))
   const warnings = hasTrain ? [] : splitsAmongClasses(folder, trainClasses)
   let testFolder: string | null = null
+  let validationFolder: string | null = null
   if (hasTrain) {
     const flat: string[] = []
     for (const name of TEST_FOLDERS) {
       if (!folders.includes(name)) continue
-      if (testFolder === null && (await foldersIn(join(folder, name))).length > 0) testFolder = name
+      const hasClasses = (await foldersIn(join(folder, name))).length > 0
+      if (testFolder === null && hasClasses) testFolder = name
+      else if (validationFolder === null && hasClasses && VALIDATION_FOLDERS.includes(name) && testFolder === TEST_FOLDERS[0])
+        validationFolder = name
       else {
         ignored.push(`${name}/`)
         const unsorted = await unsortedImages(folder, name)
@@ -251,20 +261,24 @@ async function listImageFolder(folder: string): Promise<ImageLayout> {
         file: folder,
       })
     }
-    return { classNames, train: labelled(train, numbers), test: drawn, testFolder, ignored, warnings }
+    return { classNames, train: labelled(train, numbers), test: drawn, validation: [], validationFolder, testFolder, ignored, warnings }
   }
-  const testClasses = await listClasses(folder, testFolder, ignored)
-  const unknown = testClasses.find(({ name }) => !numbers.has(name))
-  if (unknown !== undefined) {
-    const place = join(folder, testFolder, unknown.name)
+  /** Of a split whose classes have to be those of the training images. */
+  const listSplit = async (split: string) => {
+    const classes = await listClasses(folder, split, ignored)
+    const unknown = classes.find(({ name }) => !numbers.has(name))
+    if (unknown === undefined) return labelled(classes, numbers)
+    const place = join(folder, split, unknown.name)
     throw new DatasetError(
       'unknown-class',
-      `expected only classes of ${join(folder, TRAIN_FOLDER)} in ${join(folder, testFolder)}, got ${place} with ${unknown.images.length} images ` +
+      `expected only classes of ${join(folder, TRAIN_FOLDER)} in ${join(folder, split)}, got ${place} with ${unknown.images.length} images ` +
         'of a class that nothing is trained on',
       { file: place },
     )
   }
-  return { classNames, train: labelled(trainClasses, numbers), test: labelled(testClasses, numbers), testFolder, ignored, warnings }
+  const test = await listSplit(testFolder)
+  const validation = validationFolder === null ? [] : await listSplit(validationFolder)
+  return { classNames, train: labelled(trainClasses, numbers), test, validation, validationFolder, testFolder, ignored, warnings }
 }
 
 export {

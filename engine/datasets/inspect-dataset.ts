@@ -14,6 +14,7 @@ import {
   nameOfImage,
   type Normalisation,
   pathOf,
+  type SplitName,
 } from './dataset.ts'
 import { reasonOf } from './errors.ts'
 import { openBatchSource } from './open-batch-source.ts'
@@ -38,10 +39,12 @@ type DatasetReport = {
   readonly storage: Dataset['storage']
   /** Height, width and channels in a batch. */
   readonly shape: ImageShape
-  readonly images: { readonly train: number; readonly test: number }
+  readonly images: { readonly train: number; readonly test: number; readonly validation?: number }
   /** Name of the folder that the test split is from; null where it was drawn, absent for other kinds. */
   readonly testFolder?: string | null
-  readonly classes: readonly { readonly name: string; readonly train: number; readonly test: number }[]
+  /** Name of the folder that the validation split is from, where there is one. */
+  readonly validationFolder?: string
+  readonly classes: readonly { readonly name: string; readonly train: number; readonly test: number; readonly validation?: number }[]
   /** Width × height in the files, smallest and largest by area. */
   readonly sizes: { readonly smallest: Pair; readonly largest: Pair }
   readonly fingerprint: string
@@ -65,7 +68,7 @@ type DatasetReport = {
   readonly readerImagesPerSecond: number
 }
 
-type Occurrence = { readonly name: string; readonly split: 'train' | 'test'; readonly label: number }
+type Occurrence = { readonly name: string; readonly split: SplitName; readonly label: number }
 
 function findDuplicates(images: Iterable<readonly [content: string, place: Occurrence]>): DatasetReport['duplicates'] {
   const places = new Map<string, Occurrence[]>()
@@ -85,10 +88,11 @@ function findDuplicates(images: Iterable<readonly [content: string, place: Occur
   }
 }
 
-function* recordContents({ layout, train, test }: IndexedFolder): Generator<readonly [string, Occurrence]> {
+function* recordContents({ layout, train, test, validation }: IndexedFolder): Generator<readonly [string, Occurrence]> {
   for (const [split, images, records] of [
     ['train', layout.train, train],
     ['test', layout.test, test],
+    ['validation', layout.validation, validation],
   ] as const) {
     for (const [index, { path, label }] of images.entries()) yield [records[index]?.sha256 ?? path, { name: path, split, label }]
   }
@@ -98,7 +102,8 @@ type MemoryImage = Occurrence & { readonly pixels: Uint8Array }
 
 function* memoryImages(dataset: Dataset): Generator<MemoryImage> {
   if (dataset.storage === 'files') return
-  for (const split of ['train', 'test'] as const) {
+  for (const split of ['train', 'test', 'validation'] as const) {
+    if (dataset[split] === undefined) continue
     const { images, labels, count } = dataset[split]
     const imageBytes = images.length / count
     for (let at = 0; at < count; at++) {
@@ -117,7 +122,7 @@ function* pixelContents(dataset: Dataset): Generator<readonly [string, Occurrenc
 }
 
 function sizesOf(index: IndexedFolder | null, [height, width]: ImageShape): DatasetReport['sizes'] {
-  const sound = index === null ? [] : [...index.train, ...index.test].filter((record) => record.width > 0)
+  const sound = index === null ? [] : [...index.train, ...index.test, ...index.validation].filter((record) => record.width > 0)
   let smallest: Pair | undefined
   let largest: Pair | undefined
   for (const record of sound) {
@@ -149,7 +154,8 @@ async function findFaults(dataset: FileDataset, onDone: (done: number, total: nu
   const broken = new Map<string, string>()
   const flat = new Set<string>()
   const channels = dataset.shape[2]
-  const total = dataset.train.count + dataset.test.count
+  const splits = [dataset.train, dataset.test, ...(dataset.validation ? [dataset.validation] : [])]
+  const total = splits.reduce((sum, { count }) => sum + count, 0)
   let done = 0
   const check = async (split: FileSplit, index: number) => {
     const path = pathOf(split, index)
@@ -168,7 +174,7 @@ async function findFaults(dataset: FileDataset, onDone: (done: number, total: nu
     done += 1
     onDone(done, total)
   }
-  for (const split of [dataset.train, dataset.test]) await forEachAtOnce(split.count, (index) => check(split, index))
+  for (const split of splits) await forEachAtOnce(split.count, (index) => check(split, index))
   return { broken, flat }
 }
 
@@ -226,7 +232,8 @@ async function inspectDataset(ref: string, options: InspectOptions = {}): Promis
   if (kind === 'images' && parsed.kind === 'folder') {
     const { indexImageFolder } = await import('./open-image-folder.ts')
     index = await indexImageFolder({ folder: parsed.folder, cacheFolder })
-    for (const record of [...index.train, ...index.test]) if (record.broken !== undefined) broken.set(record.path, record.broken)
+    for (const record of [...index.train, ...index.test, ...index.validation])
+      if (record.broken !== undefined) broken.set(record.path, record.broken)
   }
   if (dataset.storage === 'files') {
     const faults = await findFaults(dataset, onDecoded ?? (() => undefined))
@@ -238,21 +245,24 @@ async function inspectDataset(ref: string, options: InspectOptions = {}): Promis
       if (!broken.has(image) && isOneColour(pixels, dataset.shape[2])) flat.add(image)
     }
   }
-  const { name, storage, shape, classes, classNames, train, test, fingerprint, normalisation } = dataset
+  const { name, storage, shape, classes, classNames, train, test, validation, fingerprint, normalisation } = dataset
   const trainCounts = countByClass(train.labels, classes)
   const testCounts = countByClass(test.labels, classes)
+  const validationCounts = validation && countByClass(validation.labels, classes)
   const ignored = index?.layout.ignored ?? []
   return {
     name,
     kind,
     storage,
     shape,
-    images: { train: train.count, test: test.count },
+    images: { train: train.count, test: test.count, ...(validation && { validation: validation.count }) },
+    ...(index?.layout.validationFolder && { validationFolder: index.layout.validationFolder }),
     ...(index === null ? {} : { testFolder: index.layout.testFolder }),
     classes: trainCounts.map((count, label) => ({
       name: classNames?.[label] ?? String(label),
       train: count,
       test: testCounts[label] ?? 0,
+      ...(validationCounts && { validation: validationCounts[label] ?? 0 }),
     })),
     sizes: sizesOf(index, shape),
     fingerprint,

@@ -2,7 +2,7 @@
 
 import { createRandom, seedState } from '../../search-space/random.ts'
 import type { BatchSource } from './batch-source.ts'
-import type { MemoryDataset } from './dataset.ts'
+import { type MemoryDataset, splitOf } from './dataset.ts'
 import { fillBatch } from './fill-batch.ts'
 import { mixedBatch } from './mixed-batch.ts'
 import { streamBatches } from './stream-batches.ts'
@@ -16,7 +16,14 @@ function openMemoryBatches(dataset: MemoryDataset): BatchSource {
         return mixedBatch(request, dataset.shape, async (part) => {
           const random = augmentation && createRandom(seedState(...augmentation.seed))
           const indices = whole.subarray(part.from, part.to)
-          return fillBatch({ split: dataset[split], indices, normalisation, augmentation: augmentation?.settings, random, skip: part.from })
+          return fillBatch({
+            split: splitOf(dataset, split),
+            indices,
+            normalisation,
+            augmentation: augmentation?.settings,
+            random,
+            skip: part.from,
+          })
         })
       }),
     brokenFiles: () => [...brokenFiles],

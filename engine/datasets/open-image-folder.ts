@@ -49,9 +49,9 @@ function stemOf(folder: string): string {
 }
 
 /** sha256 over names of classes, then path, size and sha256 of every file of both splits. */
-function folderFingerprint(classNames: readonly string[], train: readonly ImageRecord[], test: readonly ImageRecord[]): string {
+function folderFingerprint(classNames: readonly string[], { train, test, validation }: Omit<IndexedFolder, 'layout'>): string {
   const hash = createHash('sha256').update(`gatehouse image folder 1\nclasses ${JSON.stringify(classNames)}\n`)
-  for (const [name, records] of Object.entries({ train, test })) {
+  for (const [name, records] of Object.entries({ train, test, ...(validation.length > 0 && { validation }) })) {
     hash.update(`${name} ${records.length}\n`)
     for (const { path, bytes, sha256 } of records) hash.update(`${JSON.stringify(nameOf(path))} ${bytes} ${sha256}\n`)
   }
@@ -105,12 +105,14 @@ type Opened = {
   readonly classNames: readonly string[]
   readonly train: FileSplit
   readonly test: FileSplit
+  readonly validation?: FileSplit
 }
 
-function fitsMemory({ shape, train, test }: Opened): boolean {
+function fitsMemory({ shape, train, test, validation }: Opened): boolean {
   const [height, width, channels] = shape
-  if ((train.count + test.count) * height * width * channels > MAX_MEMORY_IMAGES_BYTES) return false
-  return [train, test].every(({ sizes }) => sizes.every((side, at) => side <= MAX_MEMORY_IMAGE_SCALE * (at % 2 === 0 ? width : height)))
+  const splits = [train, test, ...(validation ? [validation] : [])]
+  if (splits.reduce((sum, { count }) => sum + count, 0) * height * width * channels > MAX_MEMORY_IMAGES_BYTES) return false
+  return splits.every(({ sizes }) => sizes.every((side, at) => side <= MAX_MEMORY_IMAGE_SCALE * (at % 2 === 0 ? width : height)))
 }
 
 /** Decodes the images of a split at `indices`, each scaled to cover `shape`, of which `share` is kept. */
@@ -150,6 +152,8 @@ type IndexedFolder = {
   readonly train: readonly ImageRecord[]
   /** Of `layout.test`. */
   readonly test: readonly ImageRecord[]
+  /** Of `layout.validation`. */
+  readonly validation: readonly ImageRecord[]
 }
 
 /** Every image of a folder and what is known of its file; all but new and changed files come from the index. */
@@ -161,11 +165,17 @@ async function indexImageFolder({
   const layout = await listImageFolder(folder)
   const records = await indexImages({
     folder,
-    paths: [...layout.train, ...layout.test].map(({ path }) => path),
+    paths: [...layout.train, ...layout.test, ...layout.validation].map(({ path }) => path),
     cacheFile: join(cacheFolder, `${stemOf(folder)}-${hashText(folder).slice(0, FINGERPRINT_DIGITS)}.index`),
     onProgress,
   })
-  return { layout, train: records.slice(0, layout.train.length), test: records.slice(layout.train.length) }
+  const [testFrom, validationFrom] = [layout.train.length, layout.train.length + layout.test.length]
+  return {
+    layout,
+    train: records.slice(0, testFrom),
+    test: records.slice(testFrom, validationFrom),
+    validation: records.slice(validationFrom),
+  }
 }
 
 /** Decodes both splits whole, or takes them from the cache. */
@@ -179,7 +189,11 @@ async function openInMemory(
   const stamps = [{ path: fingerprint, bytes, modifiedMs: 0 }]
   const cached = await readCacheFile(cacheFile, stamps)
   const pathsOf = ({ paths, pathEnds }: FileSplit) => ({ paths, pathEnds })
-  const files = { train: pathsOf(opened.train), test: pathsOf(opened.test) }
+  const files = {
+    train: pathsOf(opened.train),
+    test: pathsOf(opened.test),
+    ...(opened.validation && { validation: pathsOf(opened.validation) }),
+  }
   if (cached.kind === 'hit') return { ...cached.dataset, name: basename(folder), files }
   if (cached.kind === 'unusable') onProgress?.({ kind: 'rebuilding-cache', cacheFile, reason: cached.reason })
   const broken = new Map<string, string>()
@@ -191,10 +205,11 @@ async function openInMemory(
     })
   const train = await decodeAll(opened.train)
   const test = await decodeAll(opened.test)
+  const validation = opened.validation && (await decodeAll(opened.validation))
   const brokenFiles = [...broken.keys()].sort()
   const normalisation = normalisationOf(train)
   const facts = { storage: 'memory', name: basename(folder), fingerprint, normalisation, brokenFiles } as const
-  const dataset: MemoryDataset = { ...facts, shape, classes, classNames, train, test }
+  const dataset: MemoryDataset = { ...facts, shape, classes, classNames, train, test, ...(validation && { validation }) }
   await writeCacheFile(cacheFile, dataset, stamps).catch((cause: unknown) =>
     onProgress?.({ kind: 'cache-not-written', cacheFile, reason: reasonOf(cause) }),
   )
@@ -205,7 +220,9 @@ async function openInMemory(
 async function openImageFolder(options: ImageFolderOptions): Promise<Dataset> {
   const { folder, input, classes, onProgress } = options
   checkInput(input, folder)
-  const { layout, train, test } = await indexImageFolder(options)
+  const indexed = await indexImageFolder(options)
+  const { layout, train, test, validation } = indexed
+  const all = [...train, ...test, ...validation]
   const { classNames } = layout
   if (classes !== undefined && classes !== classNames.length) {
     throw new DatasetError('label-out-of-range', `expected ${classes} classes, got ${classNames.length} class folders in ${folder}`, {
@@ -219,16 +236,18 @@ async function openImageFolder(options: ImageFolderOptions): Promise<Dataset> {
     classNames,
     train: fileSplit(layout.train, train, classNames.length),
     test: fileSplit(layout.test, test, classNames.length),
+    ...(validation.length > 0 && { validation: fileSplit(layout.validation, validation, classNames.length) }),
   }
-  for (const { path, broken: reason } of [...train, ...test]) {
+  for (const { path, broken: reason } of all) {
     if (reason !== undefined) onProgress?.({ kind: 'broken-image', file: join(folder, path), reason })
   }
   for (const message of layout.warnings) onProgress?.({ kind: 'warning', message })
   checkClasses(folder, opened.train, train, classNames)
   checkClasses(folder, opened.test, test, classNames)
-  const fingerprint = folderFingerprint(classNames, train, test)
+  if (opened.validation) checkClasses(folder, opened.validation, validation, classNames)
+  const fingerprint = folderFingerprint(classNames, indexed)
   if (fitsMemory(opened)) {
-    const bytes = [...train, ...test].reduce((sum, record) => sum + record.bytes, 0)
+    const bytes = all.reduce((sum, record) => sum + record.bytes, 0)
     return openInMemory(opened, { fingerprint, bytes }, options)
   }
   return { storage: 'files', name: basename(folder), fingerprint, ...opened, normalisation: await sampleNormalisation(opened) }

@@ -129,7 +129,7 @@ function identityOf({ dataset, space, path, recipe, seed, shareSeed = seed, init
 /** Throws TrainerError where too few images are left to train on, or none to look at. */
 function sharesOf({ dataset, recipe, seed, shareSeed = seed }: FromScratchOptions): TrainingShares {
   const { batchSize } = recipe
-  const shares = trainingShares(dataset.train.labels, recipe, shareSeed)
+  const shares = trainingShares(dataset, recipe, shareSeed)
   const { train, validation } = shares
   if (train.length < batchSize) {
     throw new TrainerError(

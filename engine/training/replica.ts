@@ -15,6 +15,7 @@ import { createOptimiser } from './optimiser-of.ts'
 import { rateAt, type Schedule } from './schedule.ts'
 import type { ScoreSums } from './score.ts'
 import type { Teacher } from './teacher.ts'
+import type { TrainingShares } from './training-shares.ts'
 
 /** What is trained, as data that can be sent to a thread. */
 type TrainingTask = {
@@ -26,7 +27,7 @@ type TrainingTask = {
   readonly schedule: Schedule
   readonly seed: number
   /** Training images that are trained on, and those that are looked at. */
-  readonly shares: { readonly train: Uint32Array; readonly validation: Uint32Array }
+  readonly shares: TrainingShares
   /** Mini-batches that were done before. */
   readonly firstStep: number
   readonly accumulate: Accumulate
@@ -194,7 +195,8 @@ async function createReplica({ backend, dataset, task, place, state, teacher, si
       }),
     score(images, statistics) {
       const all = () => Uint32Array.from({ length: dataset.test.count }, (_, index) => index)
-      const of = images === 'test' ? { split: 'test' as const, indices: all() } : { split: 'train' as const, indices: shares.validation }
+      const of =
+        images === 'test' ? { split: 'test' as const, indices: all() } : { split: shares.validationSplit, indices: shares.validation }
       return sumScore(evaluated, { ...of, batchSize, statistics, turn: place })
     },
     brokenFiles: () => source.brokenFiles(),

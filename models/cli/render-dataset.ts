@@ -37,6 +37,10 @@ function duplicatesText({ count, sets, acrossSplits, acrossClasses, examples }: 
   return `${advice.join('; ')}${listFiles(files, sets)}`
 }
 
+function describeValidation({ images, validationFolder }: DatasetReport): string {
+  return images.validation === undefined ? '' : `, ${images.validation} validation images (from ${printable(validationFolder ?? '')}/)`
+}
+
 function describeTest(report: DatasetReport): string {
   if (report.testFolder === undefined) return ''
   return report.testFolder === null ? ' (drawn: a tenth of each class)' : ` (from ${printable(report.testFolder)}/)`
@@ -47,7 +51,7 @@ function renderDataset(report: DatasetReport): string {
   const decimals = (values: readonly number[]) => values.map((value) => value.toFixed(4)).join(', ')
   const entries: [string, string][] = [
     ['data', `${printable(report.name)}, ${report.kind}`],
-    ['splits', `${images.train} training images, ${images.test} test images${describeTest(report)}`],
+    ['splits', `${images.train} training images, ${images.test} test images${describeTest(report)}${describeValidation(report)}`],
     ['sizes', `${sizes.smallest.join('×')} to ${sizes.largest.join('×')} (width × height), in batches ${shape.join('×')}`],
     ['kept', report.storage === 'memory' ? 'in memory' : 'in files, decoded as they are needed'],
     ['mean', decimals(normalisation.mean)],
@@ -67,10 +71,20 @@ function renderDataset(report: DatasetReport): string {
     ['reader', `${Math.round(report.readerImagesPerSecond)} training images a second`],
   ]
   const table = renderTable(
-    [{ title: 'class' }, { title: 'train', align: 'right' }, { title: 'test', align: 'right' }],
+    [
+      { title: 'class' },
+      { title: 'train', align: 'right' },
+      { title: 'test', align: 'right' },
+      ...(images.validation === undefined ? [] : [{ title: 'validation', align: 'right' } as const]),
+    ],
     classes
       .slice(0, SHOWN_CLASSES)
-      .map(({ name, train, test }) => [cutText(printable(name), CLASS_NAME_WIDTH), String(train), String(test)]),
+      .map(({ name, train, test, validation }) => [
+        cutText(printable(name), CLASS_NAME_WIDTH),
+        String(train),
+        String(test),
+        ...(validation === undefined ? [] : [String(validation)]),
+      ]),
   )
   const more = classes.length > SHOWN_CLASSES ? `\nand ${classes.length - SHOWN_CLASSES} more` : ''
   const lines = [...entries, ...warnings.map((message): [string, string] => ['warning', printable(message)])]

@@ -1,7 +1,7 @@
 // A trained model on labelled images: how well it does, class by class, and what it says of each image.
 
 import * as z from 'zod'
-import { type BatchRequest, type Dataset, type Labels, nameOfImage, openBatchSource } from '../../engine/datasets/index.ts'
+import { type BatchRequest, type Dataset, nameOfImage, openBatchSource } from '../../engine/datasets/index.ts'
 import type { Backend } from '../../engine/backends/backends.ts'
 import { createTally, type Score } from '../../engine/training/score.ts'
 import { trainingShares } from '../../engine/training/training-shares.ts'
@@ -38,14 +38,21 @@ class NoValidationShareError extends Error {
   readonly code = 'no-validation-share'
 }
 
-/** Indices into the training images. Throws NoValidationShareError. */
-function validationShare({ description }: TrainedModel, labels: Labels): Uint32Array {
+type EvaluatedImages = { readonly split: BatchRequest['split']; readonly indices: Uint32Array }
+
+function all(count: number): Uint32Array {
+  return Uint32Array.from({ length: count }, (_, index) => index)
+}
+
+/** Those that the training looked at. Throws NoValidationShareError. */
+function validationImages({ description }: TrainedModel, dataset: Dataset): EvaluatedImages {
+  if (dataset.validation) return { split: 'validation', indices: all(dataset.validation.count) }
   const parsed = trainedSchema.safeParse(description.training)
   if (!parsed.success) {
     throw new NoValidationShareError('the model does not say which images its training held back: choose --split test or train')
   }
   const { recipe, shareSeed } = parsed.data
-  return trainingShares(labels, recipe, shareSeed).validation
+  return { split: 'train', indices: trainingShares(dataset, recipe, shareSeed).validation }
 }
 
 /** Throws ModelMismatchError for data of other images or classes, DatasetError for those that cannot be read. */
@@ -67,10 +74,8 @@ async function evaluateData({
   checkImages(model, given.shape)
   // Images are normalised as those that the network was trained on, whatever these would have themselves.
   const dataset: Dataset = { ...given, normalisation: model.description.normalisation }
-  const split = wanted === 'test' ? 'test' : 'train'
-  const images = dataset[split]
-  const indices =
-    wanted === 'validation' ? validationShare(model, images.labels) : Uint32Array.from({ length: images.count }, (_, at) => at)
+  const { split, indices } =
+    wanted === 'validation' ? validationImages(model, dataset) : { split: wanted, indices: all(dataset[wanted].count) }
   const classOf = mapClasses(model, given)
   const classNames = modelClassNames(model)
   const confusion = createConfusion(classNames)

@@ -43,7 +43,7 @@ async function readBatch(dataset: Dataset, request: BatchRequest): Promise<Batch
 }
 
 /** Images as evaluation sees them, as bytes of 0 to 255 again. */
-async function pixels(dataset: Dataset, split: 'train' | 'test', ...indices: number[]): Promise<number[]> {
+async function pixels(dataset: Dataset, split: BatchRequest['split'], ...indices: number[]): Promise<number[]> {
   const { images } = await readBatch(dataset, { split, indices: Uint32Array.from(indices) })
   const { mean, std } = dataset.normalisation
   const channels = dataset.shape[2]
@@ -105,6 +105,49 @@ describe('a folder of images per class', () => {
     expect(dataset.test.count).toBe(2)
     expectColour(await pixels(dataset, 'train', 2), [1, 2, 3], 0)
     expectColour(await pixels(dataset, 'train', 5, 6), [4, 5, 6], 0)
+  })
+
+  it('with a validation folder beside test has a split of its own for it, from files and from memory', async () => {
+    const write = (size?: readonly [number, number]) =>
+      writeFiles(data, {
+        ...colouredClasses('train/', 3, size),
+        ...colouredClasses('test/', 1, size),
+        ...colouredClasses('valid/', 2, size),
+      })
+    await write()
+    const warnings: DatasetProgress[] = []
+    const inFiles = await open({ onProgress: (progress) => progress.kind === 'warning' && warnings.push(progress) })
+    expect(warnings).toEqual([])
+    expect({ storage: inFiles.storage, counts: [inFiles.train, inFiles.test, inFiles.validation].map((split) => split?.count) }).toEqual({
+      storage: 'files',
+      counts: [6, 2, 4],
+    })
+    expectColour(await pixels(inFiles, 'validation', 1), [0, 0, 101], 0)
+    expectColour(await pixels(inFiles, 'validation', 2), [100, 0, 0], 0)
+    await rm(join(data, 'valid'), { recursive: true })
+    expect((await open()).fingerprint).not.toBe(inFiles.fingerprint)
+    expect((await open()).validation).toBeUndefined()
+
+    await write([8, 8])
+    for (let opening = 0; opening < 2; opening++) {
+      const inMemory = await open()
+      expect({ storage: inMemory.storage, labels: [...(inMemory.validation?.labels ?? [])] }).toEqual({
+        storage: 'memory',
+        labels: [0, 0, 1, 1],
+      })
+      expectColour(await pixels(inMemory, 'validation', 3), [101, 0, 0], 0)
+    }
+    expect(await inspectDataset(data, { cacheFolder, input: () => SMALL })).toMatchObject({
+      images: { train: 6, test: 2, validation: 4 },
+      validationFolder: 'valid',
+      classes: [
+        { name: 'cat', train: 3, test: 1, validation: 2 },
+        { name: 'dog', train: 3, test: 1, validation: 2 },
+      ],
+      duplicates: { acrossSplits: 4 },
+    })
+    await writeFiles(data, { 'valid/owl/a.png': plain([8, 8], [1, 1, 1]) })
+    await expect(open()).rejects.toMatchObject({ code: 'unknown-class', file: join(data, 'valid', 'owl') })
   })
 
   describe('with names in several forms of Unicode', () => {

@@ -15,6 +15,7 @@ import { makeModel } from '../fixtures/trained-models.ts'
 
 const SPACE = { preset: 'fashion-mini' as const, input: [12, 12, 3] as [number, number, number], classes: 3 }
 const ARCHITECTURE = 'fashion-mini-custom:mb3k3,zero,mb3k3,mb3k3,mb3k3,zero'
+const RECIPE = ['--backend', 'wasm', '--threads', '1', '--epochs', '2', '--batch', '16', '--rate', '0.02', '--share-seed', '5']
 const CLASSES = ['ant', 'bee, wild', 'cat']
 
 let folder: string
@@ -48,6 +49,7 @@ beforeAll(async () => {
   for (const [split, count] of [
     ['train', 20],
     ['test', 6],
+    ['val', 4],
   ] as const) {
     for (const [at, name] of CLASSES.entries()) {
       for (let i = 0; i < count; i++) {
@@ -61,10 +63,7 @@ beforeAll(async () => {
 afterAll(() => rmSync(folder, { recursive: true, force: true }))
 
 const train = (data: string, out: string) =>
-  gatehouse(
-    ...['train', '--space', '@space.json', '--architecture', ARCHITECTURE, '--data', data, '--out', out, '--test', '--json'],
-    ...['--backend', 'wasm', '--threads', '1', '--epochs', '2', '--batch', '16', '--rate', '0.02', '--share-seed', '5'],
-  )
+  gatehouse('train', '--space', '@space.json', '--architecture', ARCHITECTURE, '--data', data, '--out', out, '--test', '--json', ...RECIPE)
 
 const withoutSpeed = ({ top1, top5, crossEntropy, images }: Record<string, number>) => ({ top1, top5, crossEntropy, images })
 
@@ -98,10 +97,8 @@ describe.each([
   })
 
   it('gives predictions, a confusion matrix and scores of each class that agree with each other', async () => {
-    const { out } = await gatehouse(
-      ...['evaluate', '--model', `model-${data}`, '--data', data, '--backend', 'wasm', '--json'],
-      ...['--predictions', 'said.csv', '--confusion', 'confusion.csv'],
-    )
+    const files = ['--predictions', 'said.csv', '--confusion', 'confusion.csv']
+    const { out } = await gatehouse('evaluate', '--model', `model-${data}`, '--data', data, '--backend', 'wasm', '--json', ...files)
     const report = JSON.parse(out)
     const [header, ...lines] = readFileSync(join(folder, 'said.csv'), 'utf8').trimEnd().split('\n')
     expect(header).toBe('image,label,class1,probability1,class2,probability2,class3,probability3')
@@ -181,7 +178,7 @@ describe('predict', () => {
     [['predict', 'idx/t10k-labels-idx1-ubyte', '--model', 'random'], /expected .* to begin with 0x00000803 or 0x00000804/],
     [['predict', 'some', '--model', 'random', '--top', '4'], /--top/],
     [['predict', 'some', '--model', 'absent'], /absent/],
-    [['evaluate', '--model', 'random', '--data', 'photos', '--split', 'validation'], /does not say which images its training held back/],
+    [['evaluate', '--model', 'random', '--data', 'idx', '--split', 'validation'], /does not say which images its training held back/],
     [
       ['evaluate', '--model', 'random', '--data', 'photos'],
       /the model knows no class called ant, bee, wild, cat; it tells 3 apart: class 0, class 1, class 2/,

@@ -89,25 +89,24 @@ test('weights of a network of other classes make one that is better than random 
   const { architecture: encoding, classes } = JSON.parse(network.out) as { architecture: string; classes: number }
   expect(classes).toBe(4)
 
+  const settings = [
+    '--steps',
+    '40',
+    '--batch',
+    '32',
+    '--rate',
+    '0.02',
+    '--mean',
+    m,
+    '--std',
+    s,
+    '--set',
+    'stratify=true',
+    '--set',
+    'evaluateEvery=0',
+  ]
   const fit = (...more: string[]) =>
-    gatehouse(
-      ...[
-        'train',
-        '--space',
-        '@four.json',
-        '--architecture',
-        encoding,
-        '--data',
-        'few',
-        '--steps',
-        '40',
-        '--batch',
-        '32',
-        '--rate',
-        '0.02',
-      ],
-      ...['--mean', m, '--std', s, '--set', 'stratify=true', '--set', 'evaluateEvery=0', ...common, ...more],
-    )
+    gatehouse('train', '--space', '@four.json', '--architecture', encoding, '--data', 'few', ...settings, ...common, ...more)
   const weights = ['--weights', 'published/model.safetensors']
   expect(await fit(...weights)).toMatchObject({
     code: 2,
