@@ -40,11 +40,15 @@ async function openCase({ caseName, threads }: Extract<ThreadsRequest, { kind: '
     normalisation: { mean: channels(0.5), std: channels(0.3) },
   }
   const recipe = recipeSchema.parse({ steps: STEPS, batchSize: found.batch })
-  const shares = { train: Uint32Array.from({ length: IMAGES }, (_, i) => i), validation: new Uint32Array(0) }
+  const shares = {
+    train: Uint32Array.from({ length: IMAGES }, (_, i) => i),
+    validation: new Uint32Array(0),
+    validationSplit: 'train' as const,
+  }
   const schedule = scheduleOf(recipe, IMAGES)
   const graph = space.network(path)
   const task: TrainingTask = { graph, weightSpecs, shape, recipe, schedule, seed: 1, shares, firstStep: 0, accumulate: 1 }
-  const state = { weights: new Map(), velocities: new Map(), average: new Map() }
+  const state = { weights: new Map(), velocities: new Map(), squares: new Map(), average: new Map() }
   const replica = await createReplica({ backend, dataset, task, place: { index: 0, count: threads }, state })
   const weights = weightSpecs.filter(({ key }) => replica.keys.includes(key))
   const onNote = () => undefined

@@ -1,4 +1,4 @@
-// HTTP_PROXY, HTTPS_PROXY and NO_PROXY. Node's fetch goes by them only where NODE_USE_ENV_PROXY is set when it starts (from 22.21 on),
+// HTTP_PROXY, HTTPS_PROXY, ALL_PROXY and NO_PROXY. Node's fetch goes by them only where NODE_USE_ENV_PROXY is set when it starts (from 22.21 on),
 // so a command that finds a proxy begins again, as the same process, with that set. Threads inherit it.
 
 import { CliError } from './exit-codes.ts'
@@ -10,7 +10,10 @@ type Env = Readonly<Record<string, string | undefined>>
 const NEEDED = [22, 21] as const
 /** This machine is reached without help, whatever the variables say: coordinators of one machine have to be. */
 const OWN_NAMES = ['localhost', '127.0.0.1', '[::1]']
-const VARIABLES = ['http_proxy', 'HTTP_PROXY', 'https_proxy', 'HTTPS_PROXY'] as const
+/** By what is asked for: names in the order in which Node looks at them. */
+const VARIABLES = { http: ['http_proxy', 'HTTP_PROXY'], https: ['https_proxy', 'HTTPS_PROXY'] } as const
+/** For both, where they have none of their own; curl and others know it, Node does not. */
+const FOR_ALL = ['all_proxy', 'ALL_PROXY'] as const
 
 type ProxyPlan =
   | { readonly kind: 'none' }
@@ -19,9 +22,14 @@ type ProxyPlan =
 
 /** Throws CliError `usage` for a proxy that cannot be used; ignoring it would send to the network what was not meant for it. */
 function planProxy(env: Env, node: { readonly version: string; readonly canRestart: boolean }): ProxyPlan {
-  const set = VARIABLES.filter((name) => (env[name] ?? '') !== '')
+  const isSet = (name: string) => (env[name] ?? '') !== ''
+  const forAll = FOR_ALL.find(isSet)
+  /** Those that Node finds nothing for by itself, while `forAll` says something. */
+  const added = Object.values(VARIABLES).flatMap((names) => (forAll === undefined || names.some(isSet) ? [] : [names[0]]))
+  const set = [...Object.values(VARIABLES).flat().filter(isSet), ...(added.length > 0 && forAll !== undefined ? [forAll] : [])]
   const except = env['no_proxy'] ?? env['NO_PROXY'] ?? ''
-  if (set.length === 0 || except.trim() === '*' || env['NODE_USE_ENV_PROXY'] !== undefined) return { kind: 'none' }
+  const goesByItself = env['NODE_USE_ENV_PROXY'] !== undefined && added.length === 0
+  if (set.length === 0 || except.trim() === '*' || goesByItself) return { kind: 'none' }
   for (const name of set) {
     const protocol = URL.parse(env[name] as string)?.protocol
     if (protocol === 'http:' || protocol === 'https:') continue
@@ -40,7 +48,11 @@ function planProxy(env: Env, node: { readonly version: string; readonly canResta
     )
   }
   const kept = Object.fromEntries(Object.entries(env).filter((entry): entry is [string, string] => entry[1] !== undefined))
-  return { kind: 'restart', env: { ...kept, NODE_USE_ENV_PROXY: '1', no_proxy: [except, ...OWN_NAMES].filter(Boolean).join(',') } }
+  const named = Object.fromEntries(added.map((name) => [name, env[forAll ?? ''] as string]))
+  return {
+    kind: 'restart',
+    env: { ...kept, ...named, NODE_USE_ENV_PROXY: '1', no_proxy: [except, ...OWN_NAMES].filter(Boolean).join(',') },
+  }
 }
 
 /** Does not return where there is a proxy to be used. Throws CliError `usage`. */

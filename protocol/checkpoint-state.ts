@@ -1,6 +1,7 @@
 // The part of a checkpoint of a training from scratch that is no tensor: JSON, in the metadata of the safetensors file
-// under `state`. Its tensors are `weight/KEY`, `velocity/KEY` (not before the first step) and, with a moving average,
-// `average/KEY`.
+// under `state`. Its tensors are `weight/KEY`, `velocity/KEY` (not before the first step; with AdamW the mean of gradients), with AdamW
+// `square/KEY` (the mean of their squares), with a moving average `average/KEY` and, of a training that keeps its best weights,
+// `best/KEY` from the first evaluation on: weights and, by the keys of a model, statistics.
 
 import * as z from 'zod'
 import { recipeSchema } from './recipe.ts'
@@ -48,7 +49,13 @@ const checkpointStateSchema = z.strictObject({
 type CheckpointState = z.infer<typeof checkpointStateSchema>
 
 /** Names of tensors by what they are. */
-const checkpointGroups = { weights: 'weight/', velocities: 'velocity/', average: 'average/' } as const
+const checkpointGroups = {
+  weights: 'weight/',
+  velocities: 'velocity/',
+  squares: 'square/',
+  average: 'average/',
+  best: 'best/',
+} as const
 
 export {
   CHECKPOINT_FORMAT,

@@ -7,6 +7,7 @@
 
 import * as z from 'zod'
 import { ProblemError } from './problem.ts'
+import { hasLaterFields, type Recipe } from './recipe.ts'
 import type { TaskKind, TaskWork } from './tasks/index.ts'
 import { VERSION } from './version.ts'
 
@@ -24,8 +25,8 @@ const taskKinds = {
   mixtureGradients: 1,
   /** 2: batches. */
   evaluatePaths: 2,
-  /** 1: a training from scratch by itself; 2: also as a task of a search. */
-  trainArchitecture: 2,
+  /** 1: a training from scratch by itself; 2: also as a task of a search; 3: recipes with fields that version 0.1.0 lacks. */
+  trainArchitecture: 3,
 } as const satisfies Record<TaskKind, number>
 type KindName = keyof typeof taskKinds
 type KnownKinds = Readonly<Record<string, number>>
@@ -51,10 +52,15 @@ function knownKinds({ kinds }: { readonly kinds?: KnownKinds | undefined }): Kno
   return kinds ?? kindsOfProtocol0
 }
 
+/** Version of `trainArchitecture` that a training by itself needs. */
+function trainingVersion(recipe: Recipe): number {
+  return hasLaterFields(recipe) ? 3 : 1
+}
+
 /** Version of its kind that a piece of work needs. */
 function neededVersion(work: TaskWork): number {
   if (work.kind === 'evaluatePaths') return work.batches ? 2 : 1
-  if (work.kind === 'trainArchitecture') return 2
+  if (work.kind === 'trainArchitecture') return Math.max(2, trainingVersion(work.recipe))
   if (work.kind !== 'trainWeights') return 1
   if (work.samples) return 3
   return (work.lanes ?? work.schedule ?? work.round) ? 2 : 1
@@ -108,6 +114,7 @@ export {
   PROTOCOL,
   spokenProtocols,
   taskKinds,
+  trainingVersion,
   understands,
   unknownKind,
   versionNote,

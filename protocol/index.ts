@@ -33,6 +33,7 @@ export {
   PROTOCOL,
   spokenProtocols,
   taskKinds,
+  trainingVersion,
   understands,
   unknownKind,
   versionNote,
@@ -89,7 +90,7 @@ export {
   WAIT_MS,
 } from './limits.ts'
 export { badNumbers, notFinite, notVariance } from './finite-tensors.ts'
-export { MODEL_FORMAT, modelTensors, statisticsKeys } from './model-file.ts'
+export { MODEL_FORMAT, modelTensors, splitModelTensors, statisticsKeys } from './model-file.ts'
 export { attempt, attemptLater, type Outcome, unwrap } from './outcome.ts'
 export {
   type Delivery,
@@ -140,7 +141,7 @@ export {
   profileTableName,
   profileTableSchema,
 } from './profiles.ts'
-export { DEFAULT_EPOCHS, type Recipe, recipeSchema } from './recipe.ts'
+export { DEFAULT_EPOCHS, hasLaterFields, type Recipe, recipeSchema } from './recipe.ts'
 export { differenceDtypes, type Dtype, rounded, weightDtypes, type WeightEncoding, weightEncodingSchema } from './rounding.ts'
 export {
   type ByteSource,

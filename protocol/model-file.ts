@@ -24,4 +24,21 @@ function modelTensors(weights: ReadonlyMap<string, Tensor>, statistics: Readonly
   return tensors
 }
 
-export { MODEL_FORMAT, modelTensors, statisticsKeys }
+/** The inverse: `keys` are those of the weights; a batch-norm without statistics among the tensors has none. */
+function splitModelTensors(
+  tensors: ReadonlyMap<string, Tensor>,
+  keys: readonly string[],
+): { weights: Map<string, Tensor>; statistics: Map<string, RunningStatistics> } {
+  const weights = new Map<string, Tensor>()
+  const statistics = new Map<string, RunningStatistics>()
+  for (const key of keys) {
+    const weight = tensors.get(key)
+    if (weight) weights.set(key, weight)
+    const names = statisticsKeys(key)
+    const [mean, variance] = [tensors.get(names.mean), tensors.get(names.variance)]
+    if (key.endsWith('.gamma') && mean && variance) statistics.set(key, { mean: mean.values, variance: variance.values })
+  }
+  return { weights, statistics }
+}
+
+export { MODEL_FORMAT, modelTensors, splitModelTensors, statisticsKeys }

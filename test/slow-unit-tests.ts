@@ -10,6 +10,7 @@ const slowUnitTests: Readonly<Record<string, readonly string[]>> = {
     'transfer',
   ],
   'start processes or threads, or compile': [
+    'backends-open',
     'backends-doctor',
     'cli-local-coordinator',
     'datasets-image-folder',
@@ -22,7 +23,10 @@ const slowUnitTests: Readonly<Record<string, readonly string[]>> = {
     'executor-conformance',
     'executor-gate-step',
     'kernels-simd',
+    'models-evaluate',
+    'models-fine-tune',
     'training-from-scratch',
+    'training-later-fields',
   ],
   'play whole searches, many random cases, or a whole data set': [
     'datasets-fashion-mnist',

@@ -13,6 +13,10 @@ type Backend = {
 type BackendOptions = {
   /** Accept a WebGPU adapter that runs on the CPU, such as SwiftShader; default false. */
   readonly allowSoftwareAdapter?: boolean
+  /** Number of the GPU, from 0, in the order of its driver; default: the driver's own choice. */
+  readonly device?: number
+  /** Refuse a backend that could use a GPU and has none: the processor is used better by another. Default: false. */
+  readonly needsGpu?: boolean
 }
 
 type Rejection = { readonly name: BackendName; readonly reason: string }

@@ -38,7 +38,11 @@ const openers = {
 async function openBackend(wanted: BackendName | 'auto', options: BackendOptions = {}): Promise<OpenedBackend> {
   const rejected: Rejection[] = []
   for (const name of wanted === 'auto' ? backendNames : [wanted]) {
-    const result = await openers[name](options)
+    const onGpu = name === 'tensorflow' || name === 'webgpu'
+    const result: OpenResult =
+      options.device !== undefined && !onGpu
+        ? { kind: 'unavailable', reason: `it computes on the processor, and GPU ${options.device} was asked for` }
+        : await openers[name]({ ...options, needsGpu: options.needsGpu ?? (wanted === 'auto' || options.device !== undefined) })
     if (result.kind === 'open') return { chosen: result.backend, rejected }
     rejected.push({ name, reason: result.reason })
   }

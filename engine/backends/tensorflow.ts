@@ -7,7 +7,7 @@ import { createRequire } from 'node:module'
 import * as tf from '@tensorflow/tfjs-core'
 
 import { registerComposedKernels } from '../kernels/composed.ts'
-import type { OpenResult } from './backend.ts'
+import type { BackendOptions, OpenResult } from './backend.ts'
 
 const packageNames = ['@tensorflow/tfjs-node-gpu', '@tensorflow/tfjs-node'] as const
 
@@ -34,17 +34,31 @@ function reasonOf(packageName: string, error: unknown): string {
   return `${packageName}: ${message?.split('\n', 1)[0]}${wants}`
 }
 
-async function openTensorflow(): Promise<OpenResult> {
+/** TensorFlow sees the GPUs that this variable names, when it is loaded. */
+const VISIBLE_DEVICES = 'CUDA_VISIBLE_DEVICES'
+
+/** Without its CUDA libraries tfjs-node-gpu computes on the processor, and says nothing. */
+function usesGpu(): boolean {
+  return (tf.backend() as { isUsingGpuDevice?: boolean }).isUsingGpuDevice === true
+}
+
+async function openTensorflow({ device, needsGpu = false }: BackendOptions = {}): Promise<OpenResult> {
   restoreRemovedUtilities()
+  if (device !== undefined) process.env[VISIBLE_DEVICES] = String(device)
   const reasons: string[] = []
   for (const packageName of packageNames) {
     try {
       // A computed name: the package may be absent, and so may its types.
       const module: { version?: { 'tfjs-node'?: string } } = await import(packageName as string)
       await tf.setBackend('tensorflow')
+      const isOnGpu = usesGpu()
+      if (needsGpu && !isOnGpu) {
+        reasons.push(`${packageName} finds no GPU here (it wants CUDA 11.2 and cuDNN 8.1), and other backends use the processor better`)
+        continue
+      }
       registerComposedKernels('tensorflow')
       const version = module.version?.['tfjs-node'] ?? '4.22'
-      const description = `${packageName} ${version}, TensorFlow C++ runtime`
+      const description = `${packageName} ${version}, TensorFlow C++ runtime on ${isOnGpu ? 'a GPU' : 'the processor'}`
       return {
         kind: 'open',
         backend: { name: 'tensorflow', description, readsSynchronously: true },

@@ -5,6 +5,7 @@ import * as tf from '@tensorflow/tfjs-core'
 
 import { registerComposedKernels } from '../kernels/composed.ts'
 import type { BackendOptions, OpenResult } from './backend.ts'
+import { chooseAdapter, listAdapters } from './webgpu-devices.ts'
 
 /** Adapters that compute on the CPU do not always say so in `isFallbackAdapter`: they are known by name. */
 const softwareAdapters = /swiftshader|llvmpipe|lavapipe|softpipe|basic render|software/i
@@ -68,7 +69,7 @@ function canLoadLibrary(name: string): boolean {
   return true
 }
 
-async function findAdapter(allowSoftware: boolean): Promise<AdapterResult> {
+async function findAdapter({ allowSoftwareAdapter = false, device }: BackendOptions): Promise<AdapterResult> {
   const packageName: string = 'webgpu'
   if (process.platform === 'linux' && !canLoadLibrary(VULKAN_LOADER)) {
     return { kind: 'unavailable', reason: `no Vulkan loader (${VULKAN_LOADER}), so no graphics driver can be reached` }
@@ -76,12 +77,14 @@ async function findAdapter(allowSoftware: boolean): Promise<AdapterResult> {
   const dawn: { create(options: string[]): Gpu; globals: object } = await import(packageName)
   // The classes and constants that a browser has as globals, e.g. GPUBufferUsage.
   Object.assign(globalThis, dawn.globals)
-  const gpu = dawn.create([])
+  const choice = device === undefined ? ({ kind: 'options', options: [] } as const) : chooseAdapter(await listAdapters(dawn), device)
+  if (choice.kind === 'unavailable') return choice
+  const gpu = dawn.create([...choice.options])
   const adapter = await gpu.requestAdapter({ powerPreference: 'high-performance' })
   if (!adapter) return { kind: 'unavailable', reason: 'no graphics driver offers an adapter' }
   const label = adapterLabel(adapter.info)
   const isSoftware = adapter.isFallbackAdapter || adapter.info.isFallbackAdapter || softwareAdapters.test(label)
-  if (isSoftware && !allowSoftware) {
+  if (isSoftware && !allowSoftwareAdapter) {
     return { kind: 'unavailable', reason: `the only adapter computes on the CPU (${label})` }
   }
   return { kind: 'adapter', adapter, gpu, label }
@@ -109,10 +112,10 @@ async function startBackend({ adapter, gpu, label }: Extract<AdapterResult, { ki
   opened = label
 }
 
-async function openWebgpu({ allowSoftwareAdapter = false }: BackendOptions): Promise<OpenResult> {
+async function openWebgpu(options: BackendOptions): Promise<OpenResult> {
   try {
     if (!opened) {
-      const found = await findAdapter(allowSoftwareAdapter)
+      const found = await findAdapter(options)
       if (found.kind === 'unavailable') return found
       await startBackend(found)
     }

@@ -2,10 +2,11 @@
 // have to be decoded are decoded ahead of it, so that it finds its next batch ready. What is in a batch depends on the request
 // alone: not on what was asked for before, on timing or on the machine.
 
+import type { SplitName } from './dataset.ts'
 import type { Augmentation, Batch } from './fill-batch.ts'
 
 type BatchRequest = {
-  readonly split: 'train' | 'test'
+  readonly split: SplitName
   /** Images of the split, in the order of the batch. */
   readonly indices: Uint32Array
   /** Make only the images from `from` up to, not including, `to`: exactly those that the whole batch would have there. */

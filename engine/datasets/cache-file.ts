@@ -4,7 +4,7 @@
 //   4 bytes   length of the header, little-endian
 //   4 bytes   CRC-32 of the header, little-endian
 //   header    JSON: what is needed to judge and use the rest
-//   payload   train images, train labels, test images, test labels
+//   payload   train images, train labels, test images, test labels and, where there is a validation split, its images and labels
 //
 // Written under another name and renamed: a reader sees the whole file or none, and of two processes that build it at
 // once the later rename wins with the same bytes. No fsync: a file lost to a power cut fails its checksum and is rebuilt.
@@ -36,6 +36,7 @@ const headerSchema = z.object({
   classNames: z.array(z.string()).optional(),
   trainCount: positive,
   testCount: positive,
+  validationCount: positive.optional(),
   fingerprint: z.string().regex(/^[0-9a-f]{64}$/),
   normalisation: z.object({ mean: z.array(z.number()), std: z.array(z.number().positive()) }),
   brokenFiles: z.array(z.string()).optional(),
@@ -51,13 +52,13 @@ function bytesOf(labels: Labels): Uint8Array {
   return new Uint8Array(labels.buffer, labels.byteOffset, labels.byteLength)
 }
 
-function payloadParts({ train, test }: MemoryDataset): Uint8Array[] {
-  return [train.images, bytesOf(train.labels), test.images, bytesOf(test.labels)]
+function payloadParts({ train, test, validation }: MemoryDataset): Uint8Array[] {
+  return [train, test, ...(validation ? [validation] : [])].flatMap(({ images, labels }) => [images, bytesOf(labels)])
 }
 
 /** Replaces the cache file, making its folder where needed. Throws what the file system throws. */
 async function writeCacheFile(file: string, dataset: MemoryDataset, sources: readonly SourceStamp[]): Promise<void> {
-  const { name, shape, classes, classNames, train, test, fingerprint, normalisation, brokenFiles } = dataset
+  const { name, shape, classes, classNames, train, test, validation, fingerprint, normalisation, brokenFiles } = dataset
   const parts = payloadParts(dataset)
   const header = Buffer.from(
     JSON.stringify({
@@ -67,6 +68,7 @@ async function writeCacheFile(file: string, dataset: MemoryDataset, sources: rea
       classNames,
       trainCount: train.count,
       testCount: test.count,
+      validationCount: validation?.count,
       fingerprint,
       normalisation,
       brokenFiles,
@@ -130,13 +132,13 @@ function parseCache(bytes: Buffer, sources: readonly SourceStamp[]): CacheResult
   if (crc32(headerText) !== bytes.readUInt32LE(12)) return unusable('its header fails its checksum')
   const parsed = headerSchema.safeParse(JSON.parse(headerText.toString()))
   if (!parsed.success) return unusable('its header has another form')
-  const { trainCount, testCount, payloadCrc32, sources: cachedSources, ...described } = parsed.data
+  const { trainCount, testCount, validationCount = 0, payloadCrc32, sources: cachedSources, ...described } = parsed.data
   if (JSON.stringify(cachedSources) !== JSON.stringify(sources)) return unusable('the source files have changed')
 
   const shape: ImageShape = described.shape
   const imageBytes = shape[0] * shape[1] * shape[2]
   const payload = bytes.subarray(PREFIX_BYTES + headerBytes)
-  const expectedBytes = (trainCount + testCount) * (imageBytes + createLabels(0, described.classes).BYTES_PER_ELEMENT)
+  const expectedBytes = (trainCount + testCount + validationCount) * (imageBytes + createLabels(0, described.classes).BYTES_PER_ELEMENT)
   if (payload.length !== expectedBytes) {
     return unusable(`expected ${expectedBytes} bytes of images and labels, got ${payload.length}`)
   }
@@ -155,7 +157,7 @@ function parseCache(bytes: Buffer, sources: readonly SourceStamp[]): CacheResult
     return { count, shape, images, labels }
   }
   const dataset = { storage: 'memory' as const, ...described, shape, train: takeSplit(trainCount), test: takeSplit(testCount) }
-  return { kind: 'hit', dataset }
+  return { kind: 'hit', dataset: validationCount > 0 ? { ...dataset, validation: takeSplit(validationCount) } : dataset }
 }
 
 /** Never throws: a cache that cannot be read is one to be rebuilt. */

@@ -31,4 +31,21 @@ function checkClassCount({ train, classNames }: Dataset, place: string, lookedFo
   )
 }
 
-export { checkClassCount, checkShape }
+/** Classes that a message names. */
+const MAX_NAMED = 5
+
+/** What to say of classes of packed formats that no image has: labels that begin at 1, most often, or a part of a data set. */
+function describeEmptyClasses({ train, test, classes, classNames }: Dataset): string[] {
+  return Object.entries({ training: train, test }).flatMap(([name, { labels }]) => {
+    const present = new Set<number>(labels)
+    const empty = Array.from({ length: classes }, (_, label) => label).filter((label) => !present.has(label))
+    if (empty.length === 0) return []
+    const named = empty.slice(0, MAX_NAMED).map((label) => classNames?.[label] ?? String(label))
+    const more = empty.length > MAX_NAMED ? ` and ${empty.length - MAX_NAMED} more` : ''
+    const advice =
+      empty[0] === 0 && empty.length === 1 && !classNames ? '; labels count from 0, so write them one lower if they count from 1' : ''
+    return [`no ${name} image is of class ${named.join(', ')}${more}, of ${classes} classes${advice}`]
+  })
+}
+
+export { checkClassCount, checkShape, describeEmptyClasses }

@@ -1,17 +1,21 @@
-// CIFAR-10 and CIFAR-100 (Krizhevsky, 2009) in their binary form, https://www.cs.toronto.edu/~kriz/cifar.html, unpacked.
+// CIFAR-10 and CIFAR-100 (Krizhevsky, 2009) in their binary form and in that for Python, https://www.cs.toronto.edu/~kriz/cifar.html,
+// unpacked.
 //
 //   CIFAR-10    data_batch_1.bin … data_batch_5.bin, test_batch.bin    a record: label, 3072 bytes
 //   CIFAR-100   train.bin, test.bin                                    a record: coarse label, fine label, 3072 bytes
+//   for Python  data_batch_1 … data_batch_5, test_batch; train, test   a pickled dictionary: data of n × 3072 bytes, labels or fine_labels
 //
 // The 3072 bytes are 32 rows of 32 red values, then the green ones, then the blue ones. Of CIFAR-100 the fine labels are
 // the classes; the coarse ones are only checked, which tells files of another layout from these.
 
+import type { Dirent } from 'node:fs'
 import { readdir } from 'node:fs/promises'
 import { basename, join } from 'node:path'
 
 import { checkLabels } from './check-labels.ts'
 import type { RawDataset, Split } from './dataset.ts'
 import { DatasetError } from './errors.ts'
+import { type Pickled, readPickle } from './pickle.ts'
 import { readPackedFile } from './read-packed-file.ts'
 import type { DatasetReader, DatasetSource, ReadOptions } from './reader.ts'
 
@@ -22,17 +26,23 @@ const PIXELS = SIDE * SIDE
 const IMAGE_BYTES = PIXELS * CHANNELS
 const COARSE_CLASSES = 20
 
+/** Images and labels of one file. */
+type CifarFile = { readonly images: Uint8Array; readonly labels: Uint8Array }
+
 type Variant = {
   readonly title: string
   readonly train: readonly string[]
   readonly test: string
-  /** One class name a line, where the file is there. */
+  /** Names of classes, where the file is there. */
   readonly names: string
   readonly classes: number
-  /** Bytes before the pixels; the last of them is the label. */
-  readonly labelBytes: number
+  /** Throws a `DatasetError` that names the file. */
+  readonly parse: (bytes: Uint8Array, file: string, title: string) => CifarFile
+  readonly parseNames: (bytes: Uint8Array, file: string) => string[]
   /** Folder that the published archive unpacks to. */
   readonly folder: string
+  /** Names that other data sets have too do not tell: the file of names has to be there as well. */
+  readonly needsNames?: boolean
 }
 
 const variants: readonly Variant[] = [
@@ -42,8 +52,19 @@ const variants: readonly Variant[] = [
     test: 'test_batch.bin',
     names: 'batches.meta.txt',
     classes: 10,
-    labelBytes: 1,
+    parse: parseRecords(1),
+    parseNames: namesByLine,
     folder: 'cifar-10-batches-bin',
+  },
+  {
+    title: 'CIFAR-10 for Python',
+    train: [1, 2, 3, 4, 5].map((part) => `data_batch_${part}`),
+    test: 'test_batch',
+    names: 'batches.meta',
+    classes: 10,
+    parse: parsePython('labels'),
+    parseNames: pickledNames('label_names'),
+    folder: 'cifar-10-batches-py',
   },
   {
     title: 'CIFAR-100',
@@ -51,8 +72,20 @@ const variants: readonly Variant[] = [
     test: 'test.bin',
     names: 'fine_label_names.txt',
     classes: 100,
-    labelBytes: 2,
+    parse: parseRecords(2),
+    parseNames: namesByLine,
     folder: 'cifar-100-binary',
+  },
+  {
+    title: 'CIFAR-100 for Python',
+    train: ['train'],
+    test: 'test',
+    names: 'meta',
+    classes: 100,
+    parse: parsePython('fine_labels'),
+    parseNames: pickledNames('fine_label_names'),
+    folder: 'cifar-100-python',
+    needsNames: true,
   },
 ]
 
@@ -62,39 +95,91 @@ function variantOf(file: string): Variant {
   return variants.find(({ test }) => basename(file) === test) as Variant
 }
 
-/** Images and labels of one file, its planes turned into NHWC. Throws a `DatasetError` that names the file. */
-function parseCifar(bytes: Uint8Array, file: string, { title, labelBytes }: Variant): { images: Uint8Array; labels: Uint8Array } {
-  const recordBytes = labelBytes + IMAGE_BYTES
-  if (bytes.length === 0 || bytes.length % recordBytes !== 0) {
-    throw new DatasetError(
-      'wrong-size',
-      `expected ${file} to hold ${title} records of ${recordBytes} bytes, got ${bytes.length} bytes` +
-        `${bytes.length === 0 ? '' : `, ${bytes.length % recordBytes} more than ${Math.floor(bytes.length / recordBytes)} records`}; download it again`,
-      { file },
-    )
+/** One image of three planes as NHWC. */
+function copyPlanes(bytes: Uint8Array, from: number, images: Uint8Array, image: number): void {
+  let to = image * IMAGE_BYTES
+  for (let pixel = from; pixel < from + PIXELS; pixel++) {
+    images[to++] = bytes[pixel] as number
+    images[to++] = bytes[pixel + PIXELS] as number
+    images[to++] = bytes[pixel + 2 * PIXELS] as number
   }
-  const count = bytes.length / recordBytes
-  const images = new Uint8Array(count * IMAGE_BYTES)
-  const labels = new Uint8Array(count)
-  for (let record = 0; record < count; record++) {
-    const pixelsFrom = record * recordBytes + labelBytes
-    labels[record] = bytes[pixelsFrom - 1] as number
-    if (labelBytes > 1 && (bytes[pixelsFrom - 2] as number) >= COARSE_CLASSES) {
+}
+
+/** @param labelBytes before the pixels; the last of them is the label */
+function parseRecords(labelBytes: number): Variant['parse'] {
+  return (bytes, file, title) => {
+    const recordBytes = labelBytes + IMAGE_BYTES
+    if (bytes.length === 0 || bytes.length % recordBytes !== 0) {
       throw new DatasetError(
-        'label-out-of-range',
-        `expected coarse labels from 0 to ${COARSE_CLASSES - 1}, got ${bytes[pixelsFrom - 2]} for image ${record} of ${file}; ` +
-          `it is not a ${title} file`,
+        'wrong-size',
+        `expected ${file} to hold ${title} records of ${recordBytes} bytes, got ${bytes.length} bytes` +
+          `${bytes.length === 0 ? '' : `, ${bytes.length % recordBytes} more than ${Math.floor(bytes.length / recordBytes)} records`}; download it again`,
         { file },
       )
     }
-    let to = record * IMAGE_BYTES
-    for (let pixel = pixelsFrom; pixel < pixelsFrom + PIXELS; pixel++) {
-      images[to++] = bytes[pixel] as number
-      images[to++] = bytes[pixel + PIXELS] as number
-      images[to++] = bytes[pixel + 2 * PIXELS] as number
+    const count = bytes.length / recordBytes
+    const images = new Uint8Array(count * IMAGE_BYTES)
+    const labels = new Uint8Array(count)
+    for (let record = 0; record < count; record++) {
+      const pixelsFrom = record * recordBytes + labelBytes
+      labels[record] = bytes[pixelsFrom - 1] as number
+      if (labelBytes > 1 && (bytes[pixelsFrom - 2] as number) >= COARSE_CLASSES) {
+        throw new DatasetError(
+          'label-out-of-range',
+          `expected coarse labels from 0 to ${COARSE_CLASSES - 1}, got ${bytes[pixelsFrom - 2]} for image ${record} of ${file}; ` +
+            `it is not a ${title} file`,
+          { file },
+        )
+      }
+      copyPlanes(bytes, pixelsFrom, images, record)
     }
+    return { images, labels }
   }
-  return { images, labels }
+}
+
+/** The dictionary of a file for Python. Throws `bad-record`. */
+function readDictionary(bytes: Uint8Array, file: string): Map<string, Pickled> {
+  const dictionary = readPickle(bytes, file)
+  if (dictionary instanceof Map) return dictionary
+  throw new DatasetError('bad-record', `expected ${file} to hold a dictionary`, { file })
+}
+
+/** @param labelsKey of the labels in the dictionary */
+function parsePython(labelsKey: string): Variant['parse'] {
+  return (bytes, file, title) => {
+    const dictionary = readDictionary(bytes, file)
+    const data = dictionary.get('data')
+    const labels = dictionary.get(labelsKey)
+    const isData = typeof data === 'object' && data !== null && 'kind' in data && data.kind === 'array'
+    const isWhole = isData && data.shape.length === 2 && data.shape[1] === IMAGE_BYTES
+    if (!isWhole || !Array.isArray(labels) || labels.length !== data.shape[0] || labels.length === 0) {
+      throw new DatasetError(
+        'bad-record',
+        `expected ${file} to hold the bytes of ${title}: data of n × ${IMAGE_BYTES} bytes and as many ${labelsKey}; download it again`,
+        { file },
+      )
+    }
+    const isByte = (label: unknown) => Number.isInteger(label) && (label as number) >= 0 && (label as number) < 256
+    const strange = labels.find((label) => !isByte(label))
+    if (strange !== undefined)
+      throw new DatasetError('bad-record', `expected ${labelsKey} of ${file} to be whole numbers, got ${String(strange)}`, { file })
+    const images = new Uint8Array(labels.length * IMAGE_BYTES)
+    for (let image = 0; image < labels.length; image++) copyPlanes(data.values, image * IMAGE_BYTES, images, image)
+    return { images, labels: Uint8Array.from(labels as number[]) }
+  }
+}
+
+function namesByLine(bytes: Uint8Array): string[] {
+  const text = Buffer.from(bytes).toString('utf8').normalize('NFC')
+  return text.split(/\r?\n/).filter((line) => line.trim() !== '')
+}
+
+function pickledNames(key: string): Variant['parseNames'] {
+  return (bytes, file) => {
+    const names = readDictionary(bytes, file).get(key)
+    if (!Array.isArray(names)) throw new DatasetError('bad-record', `expected ${file} to hold ${key}`, { file })
+    return names.map((name) => (name instanceof Uint8Array ? Buffer.from(name).toString('utf8') : String(name)).normalize('NFC'))
+  }
 }
 
 function concatenate(parts: readonly Uint8Array[]): Uint8Array {
@@ -107,13 +192,11 @@ function concatenate(parts: readonly Uint8Array[]): Uint8Array {
   return whole
 }
 
-async function readNames(file: string, { classes }: Variant): Promise<string[]> {
-  const text = Buffer.from(await readPackedFile(file))
-    .toString('utf8')
-    .normalize('NFC')
-  const names = text.split(/\r?\n/).filter((line) => line.trim() !== '')
+async function readNames(file: string, { classes, parseNames }: Variant): Promise<string[]> {
+  const names = parseNames(await readPackedFile(file), file)
   if (names.length !== classes) {
-    throw new DatasetError('bad-record', `expected ${file} to name ${classes} classes, one a line, got ${names.length}`, { file })
+    const form = parseNames === namesByLine ? ', one a line' : ''
+    throw new DatasetError('bad-record', `expected ${file} to name ${classes} classes${form}, got ${names.length}`, { file })
   }
   return names
 }
@@ -127,7 +210,7 @@ async function readCifar(source: DatasetSource, { classes, onProgress }: ReadOpt
   }
   let doneFiles = 0
   const readPart = async (file: string) => {
-    const part = parseCifar(await readPackedFile(file), file, variant)
+    const part = variant.parse(await readPackedFile(file), file, variant.title)
     checkLabels(part.labels, file, variant.classes, `the classes of ${variant.title}`)
     doneFiles += 1
     onProgress?.({ kind: 'reading', file, doneFiles, totalFiles: testAt + 1 })
@@ -146,20 +229,30 @@ async function readCifar(source: DatasetSource, { classes, onProgress }: ReadOpt
   return { shape: SHAPE, classes: variant.classes, classNames, train, test }
 }
 
+/** Links count as files: they are followed when they are read. */
+const isNoFolder = (entry: Dirent) => !entry.isDirectory()
+
+async function namesIn(folder: string, isWanted: (entry: Dirent) => boolean): Promise<ReadonlySet<string>> {
+  return new Set((await readdir(folder, { withFileTypes: true })).filter(isWanted).map(({ name }) => name))
+}
+
 type Found = { readonly variant: Variant; readonly folder: string; readonly names: ReadonlySet<string> }
 
 const cifarReader: DatasetReader = {
   lookedFor: LOOKED_FOR,
   async locate(ref) {
     if (ref.kind !== 'folder') return null
-    const names = new Set(await readdir(ref.folder))
+    const folders = new Set(await namesIn(ref.folder, (entry) => entry.isDirectory()))
+    const names = await namesIn(ref.folder, isNoFolder)
     const found: Found[] = []
     for (const variant of variants) {
       const own = (folder: string, held: ReadonlySet<string>) => {
-        if ([...variant.train, variant.test].some((name) => held.has(name))) found.push({ variant, folder, names: held })
+        const isHere = variant.needsNames !== true || held.has(variant.names)
+        if (isHere && [...variant.train, variant.test].some((name) => held.has(name))) found.push({ variant, folder, names: held })
       }
       own(ref.folder, names)
-      if (names.has(variant.folder)) own(join(ref.folder, variant.folder), new Set(await readdir(join(ref.folder, variant.folder))))
+      const published = join(ref.folder, variant.folder)
+      if (folders.has(variant.folder)) own(published, await namesIn(published, isNoFolder))
     }
     const [first, second] = found
     if (first === undefined) return null

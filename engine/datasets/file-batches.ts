@@ -7,11 +7,13 @@
 import { createRandom, seedState } from '../../search-space/random.ts'
 import type { BatchRequest, BatchSource } from './batch-source.ts'
 import { coverBox, type CropBox, EVALUATION_SHARE, randomBox, type Size } from './crop-box.ts'
-import { createLabels, type FileDataset, type Split } from './dataset.ts'
+import { createLabels, type FileDataset, type Split, type SplitName, splitOf } from './dataset.ts'
 import { DatasetError } from './errors.ts'
-import { openFileImages } from './file-images.ts'
+import { type FileImages, openFileImages } from './file-images.ts'
 import { fillBatch } from './fill-batch.ts'
 import { BATCHES_AHEAD } from './limits.ts'
+import { isMixed } from './mix-images.ts'
+import { mirrored, mixedBatch, type Part } from './mixed-batch.ts'
 import { streamBatches } from './stream-batches.ts'
 
 /** Smallest part of an image that is drawn, unless the augmentation says another (Szegedy et al. 2015). */
@@ -23,9 +25,11 @@ function openFileBatches(dataset: FileDataset): BatchSource {
   const imageBytes = height * width * channels
   const broken = new Set<string>()
   const onBroken = (path: string) => void broken.add(path)
-  const images = {
-    train: openFileImages(dataset, dataset.train, onBroken),
-    test: openFileImages(dataset, dataset.test, onBroken),
+  const opened = new Map<SplitName, FileImages>()
+  const imagesOf = (name: SplitName) => {
+    const images = opened.get(name) ?? openFileImages(dataset, splitOf(dataset, name), onBroken)
+    opened.set(name, images)
+    return images
   }
 
   /** Drawn from a generator of its own per place in the batch, which a replaced image starts again. */
@@ -37,10 +41,13 @@ function openFileBatches(dataset: FileDataset): BatchSource {
       return randomBox(image, minArea, createRandom(seedState('crop', ...augmentation.seed, slot)))
     }
 
-  const decodeBatch = async ({ split: splitName, indices: whole, part, augmentation }: BatchRequest): Promise<Split> => {
-    const files = dataset[splitName]
-    const first = part?.from ?? 0
-    const indices = whole.subarray(first, part?.to)
+  const decodePart = async (
+    { split: splitName, indices: whole, augmentation }: BatchRequest,
+    { from: first, to }: Part,
+  ): Promise<Split> => {
+    const files = splitOf(dataset, splitName)
+    const source = imagesOf(splitName)
+    const indices = whole.subarray(first, to)
     const bytes = new Uint8Array(indices.length * imageBytes)
     const labels = createLabels(indices.length, classes)
     await Promise.all(
@@ -48,7 +55,7 @@ function openFileBatches(dataset: FileDataset): BatchSource {
         if (index >= files.count) {
           throw new DatasetError('bad-batch', `expected indices below ${files.count}, got ${index} (indices[${first + slot}])`)
         }
-        bytes.set(await images[splitName].decode(index, boxChooser(augmentation, first + slot)), slot * imageBytes)
+        bytes.set(await source.decode(index, boxChooser(augmentation, first + slot)), slot * imageBytes)
         labels[slot] = files.labels[index] as number
       }),
     )
@@ -58,18 +65,26 @@ function openFileBatches(dataset: FileDataset): BatchSource {
   return {
     batches: (requests) =>
       streamBatches(requests, BATCHES_AHEAD, (request) => {
-        const decoding = decodeBatch(request)
-        // Whoever asks for it gets the error; until then it must not count as unhandled.
-        decoding.catch(() => undefined)
-        return async () => {
-          const split = await decoding
-          const indices = Uint32Array.from({ length: split.count }, (_, slot) => slot)
-          const { augmentation, part } = request
-          if (augmentation === undefined) return fillBatch({ split, indices, normalisation })
-          const random = createRandom(seedState(...augmentation.seed))
-          const settings = { ...augmentation.settings, shift: 0 }
-          return fillBatch({ split, indices, normalisation, augmentation: settings, random, skip: part?.from })
+        const { indices: whole, part: wanted = { from: 0, to: whole.length }, augmentation } = request
+        const decoding = new Map<number, Promise<Split>>()
+        const decode = (part: Part) => {
+          const split = decoding.get(part.from) ?? decodePart(request, part)
+          decoding.set(part.from, split)
+          // Whoever asks for it gets the error; until then it must not count as unhandled.
+          split.catch(() => undefined)
+          return split
         }
+        void decode(wanted)
+        if (augmentation && isMixed(augmentation.settings)) void decode(mirrored(wanted, whole.length))
+        return () =>
+          mixedBatch(request, shape, async (part) => {
+            const split = await decode(part)
+            const indices = Uint32Array.from({ length: split.count }, (_, slot) => slot)
+            if (augmentation === undefined) return fillBatch({ split, indices, normalisation })
+            const random = createRandom(seedState(...augmentation.seed))
+            const settings = { ...augmentation.settings, shift: 0 }
+            return fillBatch({ split, indices, normalisation, augmentation: settings, random, skip: part.from })
+          })
       }),
     brokenFiles: () => [...broken].sort(),
   }

@@ -38,13 +38,14 @@ function openFileImages(
 ): FileImages {
   const starts = classStarts(split, classes)
 
-  /** Undefined for an image that is broken. */
-  const tryDecode = async (index: number, chooseBox: (image: Size) => CropBox): Promise<Buffer | undefined> => {
+  /** A text is the reason why an image is broken. */
+  const tryDecode = async (index: number, chooseBox: (image: Size) => CropBox): Promise<Buffer | string> => {
     const path = pathOf(split, index)
     const size = { width: split.sizes[2 * index] as number, height: split.sizes[2 * index + 1] as number }
     if (size.width === 0) {
-      onBroken(path, 'its header is not that of an image')
-      return undefined
+      const reason = 'its header is not that of an image'
+      onBroken(path, reason)
+      return reason
     }
     const file = join(folder, path)
     try {
@@ -52,7 +53,7 @@ function openFileImages(
     } catch (cause) {
       await refuseUnreadable(file)
       onBroken(path, reasonOf(cause))
-      return undefined
+      return reasonOf(cause)
     }
   }
 
@@ -61,14 +62,16 @@ function openFileImages(
       const label = split.labels[index] as number
       const start = starts[label] as number
       const count = (starts[label + 1] as number) - start
+      let reason = ''
       for (let tried = 0; tried < count; tried++) {
         const image = await tryDecode(start + ((index - start + tried) % count), chooseBox)
-        if (image !== undefined) return image
+        if (typeof image !== 'string') return image
+        reason ||= image
       }
       throw new DatasetError(
         'broken-images',
-        `expected an image that can be decoded among the ${count} of class ${label} like ${join(folder, pathOf(split, index))}, got none; ` +
-          'run `gatehouse data check` on the folder',
+        `expected an image that can be decoded among the ${count} of class ${label} like ${join(folder, pathOf(split, index))}, got none: ` +
+          `${reason}; run \`gatehouse data check\` on the folder`,
         { file: join(folder, pathOf(split, index)) },
       )
     },

@@ -1,7 +1,8 @@
 // Bytes to a normalised, perhaps augmented, batch of floats: (value / 255 − mean[c]) / std[c], by one table of 256
 // floats per channel. Augmentation per image: mirror left to right with probability ½, then shift by a whole number of
 // pixels, uniform in [−shift, shift] down and across; what comes in from outside is black (0 before normalisation). That
-// is the same as padding the image and cropping it at random. Colours and cutout, behind it, are in augment-colours.ts.
+// is the same as padding the image and cropping it at random. Behind it come TrivialAugment, on bytes (augment-trivial.ts), colours and cutout
+// (augment-colours.ts) and erasing (augment-erase.ts); what mixes images of a mini-batch is in mixed-batch.ts.
 
 import type { Random } from '../../search-space/random.ts'
 import {
@@ -13,8 +14,11 @@ import {
   needsThreeChannels,
   skipColours,
 } from './augment-colours.ts'
+import { drawErased, erase } from './augment-erase.ts'
+import { augmentTrivially, drawTrivial } from './augment-trivial.ts'
 import type { ImageShape, Normalisation, Split } from './dataset.ts'
 import { DatasetError } from './errors.ts'
+import type { MixSettings } from './mix-images.ts'
 
 const VALUES = 256
 const LARGEST_PIXEL = 255
@@ -26,12 +30,18 @@ type Augmentation = Partial<ColourAugmentation> & {
   shift: number
   /** Of images that are decoded for each batch: the least part of their area that is drawn, 0 to 1. Here it has no effect. */
   minArea?: number
-}
+  /** TrivialAugment on every image. */
+  trivial?: boolean | undefined
+  /** Probability with which a rectangle is erased. */
+  erase?: number | undefined
+} & MixSettings
 
 type Batch = {
   /** batch × height × width × channels, NHWC. */
   images: Float32Array
   labels: Int32Array
+  /** Where every image is a mixture of two: labels of the other one, and the share of the own. */
+  mixed?: { labels: Int32Array; share: number }
 }
 
 type FillBatchOptions = {
@@ -42,8 +52,8 @@ type FillBatchOptions = {
   /** Default: none. */
   augmentation?: Augmentation
   /**
-   * Needed with an augmentation; draws per image, in this order, what is on: mirror, down, across, brightness, contrast,
-   * saturation, row and column of the cutout's middle.
+   * Needed with an augmentation; draws per image, in this order, what is on: mirror, down, across, operation, strength and direction of
+   * TrivialAugment, brightness, contrast, saturation, row and column of the cutout's middle, the erased rectangle.
    */
   random?: Random
   /** Images of the batch before the first of `indices`, which others make: what `random` draws for them is passed over. Default: 0. */
@@ -151,16 +161,35 @@ function drawMove({ flip, shift }: Augmentation, random: Random): { mirrored: bo
 }
 
 /** Draws all that is drawn for one image. */
-function skipImage(augmentation: Augmentation, [height, width]: ImageShape, random: Random): void {
+function skipImage(augmentation: Augmentation, shape: ImageShape, random: Random): void {
+  const { cutout = 0, erase: erased = 0, trivial = false } = augmentation
+  const [height, width] = shape
   drawMove(augmentation, random)
+  if (trivial) drawTrivial(random)
   skipColours(augmentation, random)
-  if ((augmentation.cutout ?? 0) > 0) drawMiddle(height, width, random)
+  if (cutout > 0) drawMiddle(height, width, random)
+  if (erased > 0) drawErased(shape, erased, random)
+}
+
+type Move = ReturnType<typeof drawMove>
+
+/** The bytes of an image moved, as a new image. */
+function moveBytes(images: Uint8Array, from: number, [height, width, channels]: ImageShape, { mirrored, down, across }: Move): Uint8Array {
+  const moved = new Uint8Array(height * width * channels)
+  for (let y = Math.max(0, down); y < Math.min(height, height + down); y++) {
+    for (let x = Math.max(0, across); x < Math.min(width, width + across); x++) {
+      const sourceX = mirrored ? width - 1 - (x - across) : x - across
+      const source = from + ((y - down) * width + sourceX) * channels
+      moved.set(images.subarray(source, source + channels), (y * width + x) * channels)
+    }
+  }
+  return moved
 }
 
 /** Fills a batch; the same arguments and the same state of `random` always give the same numbers. */
 function fillBatch(options: FillBatchOptions): Batch {
   const { split, indices, normalisation, augmentation = { flip: false, shift: 0 }, random, skip = 0 } = options
-  const { flip, shift, cutout = 0 } = augmentation
+  const { flip, shift, cutout = 0, trivial = false, erase: erased = 0 } = augmentation
   const { shape } = split
   const imageLength = shape[0] * shape[1] * shape[2]
   const output = options.output ?? {
@@ -170,7 +199,7 @@ function fillBatch(options: FillBatchOptions): Batch {
   checkOutput(output, indices.length * imageLength, indices.length)
   checkAugmentation(augmentation, shape)
   const hasColours = drawsColours(augmentation)
-  const isAugmented = flip || shift > 0 || cutout > 0 || hasColours
+  const isAugmented = flip || shift > 0 || cutout > 0 || hasColours || trivial || erased > 0
   if (isAugmented && random === undefined) {
     throw new DatasetError('bad-batch', 'expected a random generator with an augmentation; seed one by (seed, step)')
   }
@@ -184,15 +213,20 @@ function fillBatch(options: FillBatchOptions): Batch {
       throw new DatasetError('bad-batch', `expected indices below ${split.count}, got ${index} (indices[${slot}])`)
     }
     const place = { from: index * imageLength, to: slot * imageLength, shape, table }
-    if (random !== undefined && (flip || shift > 0)) {
+    if (random !== undefined && trivial) {
+      const moved = moveBytes(split.images, place.from, shape, drawMove(augmentation, random))
+      copyPlain(augmentTrivially(moved, shape, drawTrivial(random)), output.images, { ...place, from: 0 })
+    } else if (random !== undefined && (flip || shift > 0)) {
       copyMoved(split.images, output.images, place, drawMove(augmentation, random))
     } else {
       copyPlain(split.images, output.images, place)
     }
-    if (random !== undefined && (hasColours || cutout > 0)) {
+    if (random !== undefined && (hasColours || cutout > 0 || erased > 0)) {
       const image = output.images.subarray(place.to, place.to + imageLength)
       if (hasColours) jitterColours(image, normalisation, augmentation, random)
       if (cutout > 0) cutOut(image, shape, cutout, random)
+      const rectangle = erased > 0 ? drawErased(shape, erased, random) : null
+      if (rectangle) erase(image, shape, rectangle)
     }
     output.labels[slot] = split.labels[index] as number
   }

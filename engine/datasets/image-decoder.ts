@@ -3,8 +3,9 @@
 
 import { constants } from 'node:fs'
 import { access } from 'node:fs/promises'
-import sharp from 'sharp'
+import sharp, { type Metadata } from 'sharp'
 
+import { brokenHeader, BrokenImageError, brokenPixels, brokenPixelsOf } from './broken-reason.ts'
 import type { CropBox } from './crop-box.ts'
 import type { ImageShape } from './dataset.ts'
 import { DatasetError, reasonOf } from './errors.ts'
@@ -29,7 +30,7 @@ type ImageHeader = {
 
 /**
  * Deep images lose their lower bits. Heights in metres or readings of a sensor, which take a small part of 16 bits, would be one colour,
- * most often black. Throws an Error for those.
+ * most often black. Throws BrokenImageError for those, and what sharp throws for pixels that cannot be decoded.
  */
 async function checkDepth(bytes: Uint8Array): Promise<void> {
   const { channels } = await sharp(bytes, settings).stats()
@@ -40,14 +41,32 @@ async function checkDepth(bytes: Uint8Array): Promise<void> {
   if (shallow.data.some((value, at) => value !== pixel[at % pixel.length])) return
   const least = Math.min(...varying.map(({ min }) => min))
   const most = Math.max(...varying.map(({ max }) => max))
-  throw new Error(`its values, ${least} to ${most}, are all one in 8 bits; scale them to the whole range`)
+  throw new BrokenImageError(`its values, ${least} to ${most}, are all one in 8 bits; scale them to the whole range`)
 }
 
-/** What the header of a file says. Throws what sharp throws for bytes that are not an image, and for deep images of which nothing would be seen. */
+async function metadataOf(bytes: Uint8Array): Promise<Metadata> {
+  try {
+    return await sharp(bytes, settings).metadata()
+  } catch {
+    throw brokenHeader(bytes)
+  }
+}
+
+/** What the header of a file says. Throws BrokenImageError for bytes that are not an image, and for deep images of which nothing would be seen. */
 async function readHeader(bytes: Uint8Array): Promise<ImageHeader> {
-  const { autoOrient, depth } = await sharp(bytes, settings).metadata()
-  if (depth !== 'uchar') await checkDepth(bytes)
+  const { autoOrient, depth } = await metadataOf(bytes)
+  if (depth !== 'uchar') {
+    await checkDepth(bytes).catch((error: unknown) => {
+      throw error instanceof BrokenImageError ? error : brokenPixels(bytes)
+    })
+  }
   return { width: autoOrient.width, height: autoOrient.height }
+}
+
+/** Whether every channel of an image has one value throughout. Throws what sharp throws for a file that it cannot decode. */
+async function isFlat(file: string): Promise<boolean> {
+  const { channels } = await sharp(file, settings).stats()
+  return channels.every(({ min, max }) => min === max)
 }
 
 /** Values of the box in full-image pixels, after the image was scaled so that the box has the input's size. */
@@ -58,10 +77,16 @@ function scaledPlace(size: number, from: number, length: number, target: number)
 
 /**
  * The box of an image, scaled to height × width × channels bytes, NHWC: three channels are sRGB, one is grey. EXIF's
- * rotation is applied, CMYK converted, transparency laid on black; of an animation it is the first frame. Throws what
- * sharp throws for a file that it cannot decode.
+ * rotation is applied, CMYK converted, transparency laid on black; of an animation it is the first frame. Throws
+ * BrokenImageError for a file that cannot be decoded, and what the system says of one that is not there any more.
  */
-async function decodeBox(file: string, image: ImageHeader, box: CropBox, [height, width, channels]: ImageShape): Promise<Buffer> {
+async function decodeBox(file: string, image: ImageHeader, box: CropBox, shape: ImageShape): Promise<Buffer> {
+  return await decode(file, image, box, shape).catch(async () => {
+    throw await brokenPixelsOf(file)
+  })
+}
+
+async function decode(file: string, image: ImageHeader, box: CropBox, [height, width, channels]: ImageShape): Promise<Buffer> {
   let pipeline = sharp(file, settings)
   if (box.width >= SHRINK_ON_LOAD_FROM * width && box.height >= SHRINK_ON_LOAD_FROM * height) {
     const across = scaledPlace(image.width, box.left, box.width, width)
@@ -93,4 +118,4 @@ async function refuseUnreadable(file: string): Promise<void> {
   })
 }
 
-export { decodeBox, type ImageHeader, readHeader, refuseUnreadable }
+export { decodeBox, type ImageHeader, isFlat, readHeader, refuseUnreadable }

@@ -15,7 +15,7 @@ import { FILES_AT_ONCE, MAX_IMAGE_FILE_BYTES } from './limits.ts'
 import type { OnDatasetProgress } from './reader.ts'
 
 /** The last two digits are the version: anything that changes what a line means raises them. */
-const MAGIC = 'GHINDEX02'
+const MAGIC = 'GHINDEX03'
 
 const recordSchema = z.object({
   /** Below the folder, with `/` between names. */

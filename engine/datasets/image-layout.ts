@@ -1,6 +1,6 @@
 // A folder of images, one folder per class, as ImageNet is laid out:
 //
-//   FOLDER/train/CLASS/…   and FOLDER/test/CLASS/… or FOLDER/val/CLASS/…
+//   FOLDER/train/CLASS/…   and FOLDER/test/CLASS/… or FOLDER/val/CLASS/…; with both, the latter is looked at while training
 //   FOLDER/CLASS/…         of which a tenth of each class, drawn by a fixed seed, becomes the test split
 //
 // Classes are numbered in the order of their names, images in the order of their paths, both by code unit, which is the
@@ -19,8 +19,16 @@ import { MAX_CLASSES, TEST_FRACTION } from './limits.ts'
 const TRAIN_FOLDER = 'train'
 /** The first that holds folders is the test split. */
 const TEST_FOLDERS = ['test', 'val', 'valid', 'validation'] as const
+/** The first of these that holds folders is the validation split, where there is a test split besides. */
+const VALIDATION_FOLDERS: readonly string[] = TEST_FOLDERS.slice(1)
 const EXTENSIONS = new Set(['.jpg', '.jpeg', '.jpe', '.jfif', '.png', '.webp', '.gif', '.tif', '.tiff', '.avif'])
 const TEST_SEED = 'image folder test split'
+/** So many folders of the same names are no accident. */
+const MIN_COMMON_CLASSES = 2
+/** Names that a message lists. */
+const MAX_LISTED = 4
+/** Folders whose own folders are looked at for a layout one level further down. */
+const MAX_SEARCHED = 50
 
 const IMAGES_LOOKED_FOR =
   `folders of images (${[...EXTENSIONS].map((name) => name.slice(1)).join(', ')}), one per class: ${TRAIN_FOLDER}/CLASS/… with ` +
@@ -36,10 +44,16 @@ type ImageLayout = {
   readonly classNames: readonly string[]
   readonly train: readonly ListedImage[]
   readonly test: readonly ListedImage[]
+  /** Empty where there is none. */
+  readonly validation: readonly ListedImage[]
+  /** Name of the folder that the validation split is from, or null where there is none. */
+  readonly validationFolder: string | null
   /** Where the test split is from: a folder's name, or null where it was drawn from the classes. */
   readonly testFolder: string | null
   /** Files in class folders that are not called like images, and split folders that nothing reads. */
   readonly ignored: readonly string[]
+  /** What is probably not meant so, each with what to do about it. */
+  readonly warnings: readonly string[]
 }
 
 function byCodeUnit(a: string, b: string): number {
@@ -70,6 +84,14 @@ function isHidden(name: string): boolean {
   return name.startsWith('.')
 }
 
+function isCalledImage(name: string): boolean {
+  return EXTENSIONS.has(extname(name).toLowerCase())
+}
+
+function listed(names: readonly string[]): string {
+  return names.slice(0, MAX_LISTED).join(', ') + (names.length > MAX_LISTED ? ` and ${names.length - MAX_LISTED} more` : '')
+}
+
 async function isFolder(entry: Dirent): Promise<boolean> {
   if (!entry.isSymbolicLink()) return entry.isDirectory()
   return stat(join(entry.parentPath, entry.name)).then(
@@ -93,10 +115,15 @@ async function filesOfClass(folder: string, place: string): Promise<{ images: st
     if (entry.isDirectory()) continue
     const path = join(entry.parentPath, entry.name).slice(folder.length).split(sep).filter(Boolean).join('/')
     if (path.slice(place.length).split('/').some(isHidden)) continue
-    if (EXTENSIONS.has(extname(entry.name).toLowerCase())) images.push(path)
+    if (isCalledImage(entry.name)) images.push(path)
     else others.push(path)
   }
   return { images, others }
+}
+
+/** Image files in a folder and those below it, sorted by their names, as paths below it. Throws `file-unreadable`. */
+async function listImageFiles(folder: string): Promise<string[]> {
+  return sortedByName((await filesOfClass(folder, '')).images)
 }
 
 /** `images` are sorted. */
@@ -156,9 +183,47 @@ async function looksLikeImageFolder(folder: string, said: boolean): Promise<bool
   if (folders.includes(TRAIN_FOLDER)) return (await foldersIn(join(folder, TRAIN_FOLDER))).length > 0
   for (const name of folders) {
     const entries = await list(join(folder, name))
-    if (entries.some((entry) => !isHidden(entry.name) && EXTENSIONS.has(extname(entry.name).toLowerCase()))) return true
+    if (entries.some((entry) => !isHidden(entry.name) && isCalledImage(entry.name))) return true
   }
   return false
+}
+
+/** Folders that hold images only in folders of the same names below them: splits, most likely, that are called otherwise than here. */
+function splitsAmongClasses(folder: string, classes: readonly ListedClass[]): string[] {
+  const inner = classes.map(({ name, images }) => ({
+    name,
+    count: images.length,
+    folders: new Set(images.map((path) => path.split('/')).map((names) => (names.length > 2 ? nameOf(names[1] as string) : ''))),
+  }))
+  const [first, ...others] = inner
+  if (first === undefined || others.length === 0 || inner.some(({ folders }) => folders.has(''))) return []
+  const common = [...first.folders].filter((name) => others.every(({ folders }) => folders.has(name)))
+  if (common.length < MIN_COMMON_CLASSES) return []
+  const largest = inner.reduce((most, one) => (one.count > most.count ? one : most))
+  const names = inner.map(({ name }) => `${name}/`)
+  return [
+    `${listed(names)} each hold folders called ${listed(common)}: they are taken for classes, but look like splits; ` +
+      `call them ${TRAIN_FOLDER}/ and ${TEST_FOLDERS[0]}/, or name one of them, images:${join(folder, largest.name)}`,
+  ]
+}
+
+/** Images in the folder of a split that are in no class, where no image is. Null where there are none. */
+async function unsortedImages(folder: string, split: string): Promise<string | null> {
+  const images = (await list(join(folder, split))).filter((entry) => !isHidden(entry.name) && isCalledImage(entry.name))
+  if (images.length === 0) return null
+  return (
+    `${split}/ has ${images.length} images that are in no class folder, so it is not used, and a tenth of the images of each class of ` +
+    `${TRAIN_FOLDER}/ is the test split instead; move them to ${split}/CLASS/ to test on them`
+  )
+}
+
+/** Folders in a folder that is none of images which are some themselves: what was probably meant. */
+async function imageFoldersWithin(folder: string): Promise<string[]> {
+  const found: string[] = []
+  for (const name of (await foldersIn(folder)).slice(0, MAX_SEARCHED)) {
+    if (await looksLikeImageFolder(join(folder, name), false)) found.push(name)
+  }
+  return found
 }
 
 /** Lists every image, reading no file. Throws a `DatasetError` that names the folder at fault. */
@@ -169,13 +234,24 @@ async function listImageFolder(folder: string): Promise<ImageLayout> {
   const trainClasses = await listClasses(folder, hasTrain ? TRAIN_FOLDER : '', ignored)
   const classNames = trainClasses.map(({ name }) => name)
   const numbers = new Map(classNames.map((name, number) => [name, number]))
+  const warnings = hasTrain ? [] : splitsAmongClasses(folder, trainClasses)
   let testFolder: string | null = null
+  let validationFolder: string | null = null
   if (hasTrain) {
+    const flat: string[] = []
     for (const name of TEST_FOLDERS) {
       if (!folders.includes(name)) continue
-      if (testFolder === null && (await foldersIn(join(folder, name))).length > 0) testFolder = name
-      else ignored.push(`${name}/`)
+      const hasClasses = (await foldersIn(join(folder, name))).length > 0
+      if (testFolder === null && hasClasses) testFolder = name
+      else if (validationFolder === null && hasClasses && VALIDATION_FOLDERS.includes(name) && testFolder === TEST_FOLDERS[0])
+        validationFolder = name
+      else {
+        ignored.push(`${name}/`)
+        const unsorted = await unsortedImages(folder, name)
+        if (unsorted !== null) flat.push(unsorted)
+      }
     }
+    if (testFolder === null) warnings.push(...flat)
   }
   if (testFolder === null) {
     const { train, test } = drawTest(trainClasses)
@@ -185,20 +261,33 @@ async function listImageFolder(folder: string): Promise<ImageLayout> {
         file: folder,
       })
     }
-    return { classNames, train: labelled(train, numbers), test: drawn, testFolder, ignored }
+    return { classNames, train: labelled(train, numbers), test: drawn, validation: [], validationFolder, testFolder, ignored, warnings }
   }
-  const testClasses = await listClasses(folder, testFolder, ignored)
-  const unknown = testClasses.find(({ name }) => !numbers.has(name))
-  if (unknown !== undefined) {
-    const place = join(folder, testFolder, unknown.name)
+  /** Of a split whose classes have to be those of the training images. */
+  const listSplit = async (split: string) => {
+    const classes = await listClasses(folder, split, ignored)
+    const unknown = classes.find(({ name }) => !numbers.has(name))
+    if (unknown === undefined) return labelled(classes, numbers)
+    const place = join(folder, split, unknown.name)
     throw new DatasetError(
       'unknown-class',
-      `expected only classes of ${join(folder, TRAIN_FOLDER)} in ${join(folder, testFolder)}, got ${place} with ${unknown.images.length} images ` +
+      `expected only classes of ${join(folder, TRAIN_FOLDER)} in ${join(folder, split)}, got ${place} with ${unknown.images.length} images ` +
         'of a class that nothing is trained on',
       { file: place },
     )
   }
-  return { classNames, train: labelled(trainClasses, numbers), test: labelled(testClasses, numbers), testFolder, ignored }
+  const test = await listSplit(testFolder)
+  const validation = validationFolder === null ? [] : await listSplit(validationFolder)
+  return { classNames, train: labelled(trainClasses, numbers), test, validation, validationFolder, testFolder, ignored, warnings }
 }
 
-export { type ImageLayout, IMAGES_LOOKED_FOR, type ListedImage, listImageFolder, looksLikeImageFolder, nameOf }
+export {
+  imageFoldersWithin,
+  type ImageLayout,
+  IMAGES_LOOKED_FOR,
+  type ListedImage,
+  listImageFiles,
+  listImageFolder,
+  looksLikeImageFolder,
+  nameOf,
+}

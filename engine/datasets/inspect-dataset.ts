@@ -5,15 +5,28 @@ import { createHash } from 'node:crypto'
 import { join } from 'node:path'
 
 import type { BatchRequest } from './batch-source.ts'
-import { type Dataset, type FileDataset, type FileSplit, type ImageShape, type Labels, type Normalisation, pathOf } from './dataset.ts'
+import {
+  type Dataset,
+  type FileDataset,
+  type FileSplit,
+  type ImageShape,
+  type Labels,
+  nameOfImage,
+  type Normalisation,
+  pathOf,
+  type SplitName,
+} from './dataset.ts'
 import { reasonOf } from './errors.ts'
 import { openBatchSource } from './open-batch-source.ts'
 import { type DatasetKind, DEFAULT_CACHE_FOLDER, type OpenOptions, openDataset, recogniseDataset } from './open-dataset.ts'
 import type { IndexedFolder } from './open-image-folder.ts'
+import type { OnDatasetProgress } from './reader.ts'
 import { parseDatasetRef } from './reference.ts'
 
 /** Examples of broken, duplicate and ignored files that a report names. */
 const MAX_EXAMPLES = 20
+/** Side in pixels of what is looked at of an image, to see whether it has more than one colour. */
+const OVERVIEW_SIDE = 16
 const SPEED_BATCH = 32
 /** The reader's speed is taken over this long, or over one pass of the training images if that is shorter. */
 const SPEED_MS = 2000
@@ -26,14 +39,20 @@ type DatasetReport = {
   readonly storage: Dataset['storage']
   /** Height, width and channels in a batch. */
   readonly shape: ImageShape
-  readonly images: { readonly train: number; readonly test: number }
+  readonly images: { readonly train: number; readonly test: number; readonly validation?: number }
   /** Name of the folder that the test split is from; null where it was drawn, absent for other kinds. */
   readonly testFolder?: string | null
-  readonly classes: readonly { readonly name: string; readonly train: number; readonly test: number }[]
+  /** Name of the folder that the validation split is from, where there is one. */
+  readonly validationFolder?: string
+  readonly classes: readonly { readonly name: string; readonly train: number; readonly test: number; readonly validation?: number }[]
   /** Width × height in the files, smallest and largest by area. */
   readonly sizes: { readonly smallest: Pair; readonly largest: Pair }
   readonly fingerprint: string
   readonly normalisation: Normalisation
+  /** What is probably not meant so, each with what to do about it. */
+  readonly warnings: readonly string[]
+  /** Images of one colour throughout. */
+  readonly flat: { readonly count: number; readonly examples: readonly string[] }
   readonly broken: { readonly count: number; readonly examples: readonly { readonly file: string; readonly reason: string }[] }
   /** Images beyond the first of each set of equal ones; equal files, or equal pixels where images are in memory. */
   readonly duplicates: {
@@ -49,7 +68,7 @@ type DatasetReport = {
   readonly readerImagesPerSecond: number
 }
 
-type Occurrence = { readonly name: string; readonly split: 'train' | 'test'; readonly label: number }
+type Occurrence = { readonly name: string; readonly split: SplitName; readonly label: number }
 
 function findDuplicates(images: Iterable<readonly [content: string, place: Occurrence]>): DatasetReport['duplicates'] {
   const places = new Map<string, Occurrence[]>()
@@ -69,30 +88,41 @@ function findDuplicates(images: Iterable<readonly [content: string, place: Occur
   }
 }
 
-function* recordContents({ layout, train, test }: IndexedFolder): Generator<readonly [string, Occurrence]> {
+function* recordContents({ layout, train, test, validation }: IndexedFolder): Generator<readonly [string, Occurrence]> {
   for (const [split, images, records] of [
     ['train', layout.train, train],
     ['test', layout.test, test],
+    ['validation', layout.validation, validation],
   ] as const) {
     for (const [index, { path, label }] of images.entries()) yield [records[index]?.sha256 ?? path, { name: path, split, label }]
   }
 }
 
-function* pixelContents(dataset: Dataset): Generator<readonly [string, Occurrence]> {
+type MemoryImage = Occurrence & { readonly pixels: Uint8Array }
+
+function* memoryImages(dataset: Dataset): Generator<MemoryImage> {
   if (dataset.storage === 'files') return
-  for (const split of ['train', 'test'] as const) {
+  for (const split of ['train', 'test', 'validation'] as const) {
+    if (dataset[split] === undefined) continue
     const { images, labels, count } = dataset[split]
     const imageBytes = images.length / count
-    for (let index = 0; index < count; index++) {
-      const pixels = images.subarray(index * imageBytes, (index + 1) * imageBytes)
-      const content = createHash('sha256').update(pixels).digest('base64')
-      yield [content, { name: `${split} image ${index}`, split, label: labels[index] as number }]
+    for (let at = 0; at < count; at++) {
+      yield {
+        name: nameOfImage(dataset, split, at),
+        split,
+        label: labels[at] as number,
+        pixels: images.subarray(at * imageBytes, (at + 1) * imageBytes),
+      }
     }
   }
 }
 
+function* pixelContents(dataset: Dataset): Generator<readonly [string, Occurrence]> {
+  for (const image of memoryImages(dataset)) yield [createHash('sha256').update(image.pixels).digest('base64'), image]
+}
+
 function sizesOf(index: IndexedFolder | null, [height, width]: ImageShape): DatasetReport['sizes'] {
-  const sound = index === null ? [] : [...index.train, ...index.test].filter((record) => record.width > 0)
+  const sound = index === null ? [] : [...index.train, ...index.test, ...index.validation].filter((record) => record.width > 0)
   let smallest: Pair | undefined
   let largest: Pair | undefined
   for (const record of sound) {
@@ -109,19 +139,33 @@ function countByClass(labels: Labels, classes: number): number[] {
   return counts
 }
 
+/** Whether every channel has one value throughout. */
+function isOneColour(pixels: Uint8Array, channels: number): boolean {
+  for (let at = channels; at < pixels.length; at++) if (pixels[at] !== pixels[at - channels]) return false
+  return true
+}
+
+type FileFaults = { readonly broken: Map<string, string>; readonly flat: Set<string> }
+
 /** Decodes every file whole, at an eighth of its size where the format can: damage shows all the same. */
-async function findBroken(dataset: FileDataset, onDone: (done: number, total: number) => void): Promise<Map<string, string>> {
-  const { decodeBox, refuseUnreadable } = await import('./image-decoder.ts')
+async function findFaults(dataset: FileDataset, onDone: (done: number, total: number) => void): Promise<FileFaults> {
+  const { decodeBox, isFlat, refuseUnreadable } = await import('./image-decoder.ts')
   const { forEachAtOnce } = await import('./image-index.ts')
   const broken = new Map<string, string>()
-  const total = dataset.train.count + dataset.test.count
+  const flat = new Set<string>()
+  const channels = dataset.shape[2]
+  const splits = [dataset.train, dataset.test, ...(dataset.validation ? [dataset.validation] : [])]
+  const total = splits.reduce((sum, { count }) => sum + count, 0)
   let done = 0
   const check = async (split: FileSplit, index: number) => {
     const path = pathOf(split, index)
     const size = { width: split.sizes[2 * index] as number, height: split.sizes[2 * index + 1] as number }
     if (size.width > 0) {
       try {
-        await decodeBox(join(dataset.folder, path), size, { left: 0, top: 0, ...size }, [1, 1, dataset.shape[2]])
+        const file = join(dataset.folder, path)
+        const small = await decodeBox(file, size, { left: 0, top: 0, ...size }, [OVERVIEW_SIDE, OVERVIEW_SIDE, channels])
+        // Small things in one colour can be lost in an overview, so that the whole is asked as well.
+        if (isOneColour(small, channels) && (await isFlat(file))) flat.add(path)
       } catch (error) {
         await refuseUnreadable(join(dataset.folder, path))
         broken.set(path, reasonOf(error))
@@ -130,8 +174,19 @@ async function findBroken(dataset: FileDataset, onDone: (done: number, total: nu
     done += 1
     onDone(done, total)
   }
-  for (const split of [dataset.train, dataset.test]) await forEachAtOnce(split.count, (index) => check(split, index))
-  return broken
+  for (const split of splits) await forEachAtOnce(split.count, (index) => check(split, index))
+  return { broken, flat }
+}
+
+/** Of files that could not be decoded when they were put into memory. */
+async function addReasons(broken: Map<string, string>, folder: string, paths: readonly string[]): Promise<void> {
+  const { brokenPixelsOf } = await import('./broken-reason.ts')
+  for (const path of paths) if (!broken.has(path)) broken.set(path, (await brokenPixelsOf(join(folder, path))).message)
+}
+
+function namedReasons(broken: ReadonlyMap<string, string>): { file: string; reason: string }[] {
+  const files = [...broken.keys()].sort().slice(0, MAX_EXAMPLES)
+  return files.map((file) => ({ file, reason: broken.get(file) as string }))
 }
 
 /** Training batches as a trainer would ask for them. */
@@ -165,39 +220,56 @@ async function inspectDataset(ref: string, options: InspectOptions = {}): Promis
   const { baseFolder, cacheFolder = DEFAULT_CACHE_FOLDER, onDecoded } = options
   const kind = await recogniseDataset(ref, options)
   const broken = new Map<string, string>()
-  const dataset = await openDataset(ref, options)
+  const flat = new Set<string>()
+  const warnings: string[] = []
+  const onProgress: OnDatasetProgress = (progress) => {
+    if (progress.kind === 'warning') warnings.push(progress.message)
+    else options.onProgress?.(progress)
+  }
+  const dataset = await openDataset(ref, { ...options, onProgress })
   const parsed = parseDatasetRef(ref, baseFolder)
   let index: IndexedFolder | null = null
   if (kind === 'images' && parsed.kind === 'folder') {
     const { indexImageFolder } = await import('./open-image-folder.ts')
     index = await indexImageFolder({ folder: parsed.folder, cacheFolder })
-    for (const record of [...index.train, ...index.test]) if (record.broken !== undefined) broken.set(record.path, record.broken)
+    for (const record of [...index.train, ...index.test, ...index.validation])
+      if (record.broken !== undefined) broken.set(record.path, record.broken)
   }
   if (dataset.storage === 'files') {
-    for (const [path, reason] of await findBroken(dataset, onDecoded ?? (() => undefined))) broken.set(path, reason)
+    const faults = await findFaults(dataset, onDecoded ?? (() => undefined))
+    for (const [path, reason] of faults.broken) broken.set(path, reason)
+    for (const path of faults.flat) flat.add(path)
   } else {
-    for (const path of dataset.brokenFiles ?? []) if (!broken.has(path)) broken.set(path, 'cannot be decoded')
+    if (parsed.kind === 'folder') await addReasons(broken, parsed.folder, dataset.brokenFiles ?? [])
+    for (const { name: image, pixels } of memoryImages(dataset)) {
+      if (!broken.has(image) && isOneColour(pixels, dataset.shape[2])) flat.add(image)
+    }
   }
-  const { name, storage, shape, classes, classNames, train, test, fingerprint, normalisation } = dataset
+  const { name, storage, shape, classes, classNames, train, test, validation, fingerprint, normalisation } = dataset
   const trainCounts = countByClass(train.labels, classes)
   const testCounts = countByClass(test.labels, classes)
+  const validationCounts = validation && countByClass(validation.labels, classes)
   const ignored = index?.layout.ignored ?? []
   return {
     name,
     kind,
     storage,
     shape,
-    images: { train: train.count, test: test.count },
+    images: { train: train.count, test: test.count, ...(validation && { validation: validation.count }) },
+    ...(index?.layout.validationFolder && { validationFolder: index.layout.validationFolder }),
     ...(index === null ? {} : { testFolder: index.layout.testFolder }),
     classes: trainCounts.map((count, label) => ({
       name: classNames?.[label] ?? String(label),
       train: count,
       test: testCounts[label] ?? 0,
+      ...(validationCounts && { validation: validationCounts[label] ?? 0 }),
     })),
     sizes: sizesOf(index, shape),
     fingerprint,
     normalisation,
-    broken: { count: broken.size, examples: [...broken].slice(0, MAX_EXAMPLES).map(([file, reason]) => ({ file, reason })) },
+    warnings,
+    flat: { count: flat.size, examples: [...flat].sort().slice(0, MAX_EXAMPLES) },
+    broken: { count: broken.size, examples: namedReasons(broken) },
     duplicates: findDuplicates(index === null ? pixelContents(dataset) : recordContents(index)),
     ignored: { count: ignored.length, examples: ignored.slice(0, MAX_EXAMPLES) },
     readerImagesPerSecond: await measureReader(dataset),

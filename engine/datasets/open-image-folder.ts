@@ -49,9 +49,9 @@ function stemOf(folder: string): string {
 }
 
 /** sha256 over names of classes, then path, size and sha256 of every file of both splits. */
-function folderFingerprint(classNames: readonly string[], train: readonly ImageRecord[], test: readonly ImageRecord[]): string {
+function folderFingerprint(classNames: readonly string[], { train, test, validation }: Omit<IndexedFolder, 'layout'>): string {
   const hash = createHash('sha256').update(`gatehouse image folder 1\nclasses ${JSON.stringify(classNames)}\n`)
-  for (const [name, records] of Object.entries({ train, test })) {
+  for (const [name, records] of Object.entries({ train, test, ...(validation.length > 0 && { validation }) })) {
     hash.update(`${name} ${records.length}\n`)
     for (const { path, bytes, sha256 } of records) hash.update(`${JSON.stringify(nameOf(path))} ${bytes} ${sha256}\n`)
   }
@@ -83,16 +83,19 @@ function checkInput(input: ImageShape, folder: string): void {
   )
 }
 
-/** Every file broken in one class: nothing could take their place. */
-function checkClasses(folder: string, split: FileSplit, classNames: readonly string[]): void {
+/** Every file broken in one class: nothing could take their place. `records` are those of the split. */
+function checkClasses(folder: string, split: FileSplit, records: readonly ImageRecord[], classNames: readonly string[]): void {
   const sound = new Uint8Array(classNames.length)
   for (let index = 0; index < split.count; index++) if (split.sizes[2 * index] !== 0) sound[split.labels[index] as number] = 1
   const present = new Set(split.labels)
   const broken = classNames.find((_, label) => present.has(label) && sound[label] === 0)
   if (broken === undefined) return
-  throw new DatasetError('broken-images', `expected images in the class ${broken} of ${folder}, got only files that are none`, {
-    file: folder,
-  })
+  const first = records.find((_, index) => split.labels[index] === classNames.indexOf(broken))
+  throw new DatasetError(
+    'broken-images',
+    `expected images in the class ${broken} of ${folder}, got only files that are none, such as ${first?.path}: ${first?.broken}`,
+    { file: folder },
+  )
 }
 
 type Opened = {
@@ -102,12 +105,14 @@ type Opened = {
   readonly classNames: readonly string[]
   readonly train: FileSplit
   readonly test: FileSplit
+  readonly validation?: FileSplit
 }
 
-function fitsMemory({ shape, train, test }: Opened): boolean {
+function fitsMemory({ shape, train, test, validation }: Opened): boolean {
   const [height, width, channels] = shape
-  if ((train.count + test.count) * height * width * channels > MAX_MEMORY_IMAGES_BYTES) return false
-  return [train, test].every(({ sizes }) => sizes.every((side, at) => side <= MAX_MEMORY_IMAGE_SCALE * (at % 2 === 0 ? width : height)))
+  const splits = [train, test, ...(validation ? [validation] : [])]
+  if (splits.reduce((sum, { count }) => sum + count, 0) * height * width * channels > MAX_MEMORY_IMAGES_BYTES) return false
+  return splits.every(({ sizes }) => sizes.every((side, at) => side <= MAX_MEMORY_IMAGE_SCALE * (at % 2 === 0 ? width : height)))
 }
 
 /** Decodes the images of a split at `indices`, each scaled to cover `shape`, of which `share` is kept. */
@@ -147,6 +152,8 @@ type IndexedFolder = {
   readonly train: readonly ImageRecord[]
   /** Of `layout.test`. */
   readonly test: readonly ImageRecord[]
+  /** Of `layout.validation`. */
+  readonly validation: readonly ImageRecord[]
 }
 
 /** Every image of a folder and what is known of its file; all but new and changed files come from the index. */
@@ -158,11 +165,17 @@ async function indexImageFolder({
   const layout = await listImageFolder(folder)
   const records = await indexImages({
     folder,
-    paths: [...layout.train, ...layout.test].map(({ path }) => path),
+    paths: [...layout.train, ...layout.test, ...layout.validation].map(({ path }) => path),
     cacheFile: join(cacheFolder, `${stemOf(folder)}-${hashText(folder).slice(0, FINGERPRINT_DIGITS)}.index`),
     onProgress,
   })
-  return { layout, train: records.slice(0, layout.train.length), test: records.slice(layout.train.length) }
+  const [testFrom, validationFrom] = [layout.train.length, layout.train.length + layout.test.length]
+  return {
+    layout,
+    train: records.slice(0, testFrom),
+    test: records.slice(testFrom, validationFrom),
+    validation: records.slice(validationFrom),
+  }
 }
 
 /** Decodes both splits whole, or takes them from the cache. */
@@ -175,7 +188,13 @@ async function openInMemory(
   const cacheFile = join(cacheFolder, `${stemOf(folder)}-${fingerprint.slice(0, FINGERPRINT_DIGITS)}-${shape.join('x')}.bin`)
   const stamps = [{ path: fingerprint, bytes, modifiedMs: 0 }]
   const cached = await readCacheFile(cacheFile, stamps)
-  if (cached.kind === 'hit') return { ...cached.dataset, name: basename(folder) }
+  const pathsOf = ({ paths, pathEnds }: FileSplit) => ({ paths, pathEnds })
+  const files = {
+    train: pathsOf(opened.train),
+    test: pathsOf(opened.test),
+    ...(opened.validation && { validation: pathsOf(opened.validation) }),
+  }
+  if (cached.kind === 'hit') return { ...cached.dataset, name: basename(folder), files }
   if (cached.kind === 'unusable') onProgress?.({ kind: 'rebuilding-cache', cacheFile, reason: cached.reason })
   const broken = new Map<string, string>()
   const decodeAll = (split: FileSplit) =>
@@ -186,21 +205,24 @@ async function openInMemory(
     })
   const train = await decodeAll(opened.train)
   const test = await decodeAll(opened.test)
+  const validation = opened.validation && (await decodeAll(opened.validation))
   const brokenFiles = [...broken.keys()].sort()
   const normalisation = normalisationOf(train)
   const facts = { storage: 'memory', name: basename(folder), fingerprint, normalisation, brokenFiles } as const
-  const dataset: MemoryDataset = { ...facts, shape, classes, classNames, train, test }
+  const dataset: MemoryDataset = { ...facts, shape, classes, classNames, train, test, ...(validation && { validation }) }
   await writeCacheFile(cacheFile, dataset, stamps).catch((cause: unknown) =>
     onProgress?.({ kind: 'cache-not-written', cacheFile, reason: reasonOf(cause) }),
   )
-  return dataset
+  return { ...dataset, files }
 }
 
 /** Throws a `DatasetError` that names the file or folder at fault. Images that cannot be decoded are replaced, not errors. */
 async function openImageFolder(options: ImageFolderOptions): Promise<Dataset> {
   const { folder, input, classes, onProgress } = options
   checkInput(input, folder)
-  const { layout, train, test } = await indexImageFolder(options)
+  const indexed = await indexImageFolder(options)
+  const { layout, train, test, validation } = indexed
+  const all = [...train, ...test, ...validation]
   const { classNames } = layout
   if (classes !== undefined && classes !== classNames.length) {
     throw new DatasetError('label-out-of-range', `expected ${classes} classes, got ${classNames.length} class folders in ${folder}`, {
@@ -214,15 +236,18 @@ async function openImageFolder(options: ImageFolderOptions): Promise<Dataset> {
     classNames,
     train: fileSplit(layout.train, train, classNames.length),
     test: fileSplit(layout.test, test, classNames.length),
+    ...(validation.length > 0 && { validation: fileSplit(layout.validation, validation, classNames.length) }),
   }
-  for (const { path, broken: reason } of [...train, ...test]) {
+  for (const { path, broken: reason } of all) {
     if (reason !== undefined) onProgress?.({ kind: 'broken-image', file: join(folder, path), reason })
   }
-  checkClasses(folder, opened.train, classNames)
-  checkClasses(folder, opened.test, classNames)
-  const fingerprint = folderFingerprint(classNames, train, test)
+  for (const message of layout.warnings) onProgress?.({ kind: 'warning', message })
+  checkClasses(folder, opened.train, train, classNames)
+  checkClasses(folder, opened.test, test, classNames)
+  if (opened.validation) checkClasses(folder, opened.validation, validation, classNames)
+  const fingerprint = folderFingerprint(classNames, indexed)
   if (fitsMemory(opened)) {
-    const bytes = [...train, ...test].reduce((sum, record) => sum + record.bytes, 0)
+    const bytes = all.reduce((sum, record) => sum + record.bytes, 0)
     return openInMemory(opened, { fingerprint, bytes }, options)
   }
   return { storage: 'files', name: basename(folder), fingerprint, ...opened, normalisation: await sampleNormalisation(opened) }

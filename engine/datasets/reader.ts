@@ -11,6 +11,8 @@ type DatasetProgress =
   | { kind: 'reading'; file: string; doneFiles: number; totalFiles: number }
   /** A cache file was there but could not be used. */
   | { kind: 'rebuilding-cache'; cacheFile: string; reason: string }
+  /** What is probably not meant so, with what to do about it; the dataset can be trained on all the same. */
+  | { kind: 'warning'; message: string }
   /** A file that is not a readable image; another of its class takes its place. */
   | { kind: 'broken-image'; file: string; reason: string }
   /** The dataset is open, but the next start will have to read the source again. */

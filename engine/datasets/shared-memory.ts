@@ -16,11 +16,16 @@ function shareSplit<S extends object>(split: S): S {
   return Object.fromEntries(Object.entries(split).map(([name, value]) => [name, isArray(value) ? toSharedMemory(value) : value])) as S
 }
 
+function shareValidation<S extends object>({ validation }: { readonly validation?: S }): { validation?: S } {
+  return validation ? { validation: shareSplit(validation) } : {}
+}
+
 /** What is in shared memory already stays where it is. */
 function shareDataset(dataset: Dataset): Dataset {
   return dataset.storage === 'memory'
-    ? { ...dataset, train: shareSplit(dataset.train), test: shareSplit(dataset.test) }
-    : { ...dataset, train: shareSplit(dataset.train), test: shareSplit(dataset.test) }
+    ? // Nobody asks a thread what an image is called.
+      { ...dataset, files: undefined, train: shareSplit(dataset.train), test: shareSplit(dataset.test), ...shareValidation(dataset) }
+    : { ...dataset, train: shareSplit(dataset.train), test: shareSplit(dataset.test), ...shareValidation(dataset) }
 }
 
 export { shareDataset }

@@ -2,6 +2,7 @@
 // (otherwise the search rewards memorising), and validation images on neither.
 
 import { createRandom, seedState } from '../../search-space/random.ts'
+import type { Labels } from './dataset.ts'
 import { DatasetError } from './errors.ts'
 import { FRACTION_TOLERANCE } from './limits.ts'
 
@@ -37,4 +38,18 @@ function splitShares(count: number, seed: number | string, fractions: ShareFract
   }
 }
 
-export { type ShareFractions, type Shares, splitShares }
+/**
+ * The same where each share gets its part of every class, within one image: the images of a class, shuffled by the seed, are dealt out
+ * evenly, and so are the classes one after another.
+ */
+function splitStratified(labels: Labels, seed: number | string, fraction: number): { train: Uint32Array; validation: Uint32Array } {
+  const order = createRandom(seedState('stratified shares', seed)).shuffle(Uint32Array.from({ length: labels.length }, (_, index) => index))
+  const byClass = order.toSorted((a, b) => (labels[a] as number) - (labels[b] as number))
+  const isDealt = (_: number, place: number) =>
+    Math.floor((place + 1) * fraction + FRACTION_TOLERANCE) > Math.floor(place * fraction + FRACTION_TOLERANCE)
+  const validation = byClass.filter(isDealt)
+  const chosen = new Set(validation)
+  return { train: order.filter((index) => !chosen.has(index)), validation }
+}
+
+export { type ShareFractions, type Shares, splitShares, splitStratified }

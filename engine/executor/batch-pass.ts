@@ -35,9 +35,14 @@ type StepInput = Batch & {
   readonly share?: number
 }
 
+/** Images that are each a mixture of two: the loss is share · (loss of `labels`) + (1 − share) · (loss of these labels). */
+type MixedLabels = { readonly labels: Int32Array; readonly share: number }
+
 type StepSettings = {
   /** Before the classifier; default: none. Micro-batches draw one after the other. */
   readonly dropout?: Dropout | undefined
+  /** Default: none is mixed with another. */
+  readonly mixed?: MixedLabels | undefined
   /** A teacher's part in the loss; default: labels alone. */
   readonly distillation?: Distillation | undefined
   readonly mode: 'weights' | 'gates'
@@ -46,12 +51,23 @@ type StepSettings = {
   readonly wantsMixture?: boolean
 }
 
+type LabelLoss = ReturnType<typeof softmaxCrossEntropy>
+
+/** Linear in the target, so that the loss of a mixture of labels is the mixture of their losses; hits are those of the first. */
+function mixLosses(own: LabelLoss, other: LabelLoss, share: number): LabelLoss {
+  const weighted = (one: tf.Tensor, two: tf.Tensor) => tf.add(tf.mul(one, share), tf.mul(two, 1 - share))
+  const [loss, correct] = [tf.slice(weighted(own.metrics, other.metrics), 0, 1), tf.slice(own.metrics, 1, 1)]
+  return { metrics: tf.concat([loss, correct]) as tf.Tensor1D, dlogits: weighted(own.dlogits, other.dlogits) as tf.Tensor2D }
+}
+
 /** Loss of the network's output; `metrics` is [loss, correct], all of it the caller's. */
-function lossOf(output: tf.Tensor, labels: Int32Array, labelSmoothing: number, distillation?: Distillation) {
+function lossOf(output: tf.Tensor, labels: Int32Array, { labelSmoothing, mixed, distillation }: Omit<StepSettings, 'mode'>) {
   return tf.tidy(() => {
     const batch = output.shape[0] as number
     const logits = tf.reshape(output, [batch, output.size / batch])
-    const fromLabels = softmaxCrossEntropy(logits, tf.tensor1d(labels, 'int32'), labelSmoothing)
+    const lossOfLabels = (of: Int32Array) => softmaxCrossEntropy(logits, tf.tensor1d(of, 'int32'), labelSmoothing)
+    const own = lossOfLabels(labels)
+    const fromLabels = mixed ? mixLosses(own, lossOfLabels(mixed.labels), mixed.share) : own
     const { metrics, dlogits } = distillation ? distil(logits, fromLabels, distillation) : fromLabels
     return { metrics, dOutput: tf.reshape(dlogits, output.shape) }
   })
@@ -67,7 +83,7 @@ async function runStep(
   const { mode, dropout, wantsMixture = mode === 'gates' } = settings
   const context: PassContext = { slices: createSlices(weights, holdings), holdings, mode, wantsMixture, ...(dropout && { dropout }) }
   const trace = forward(compilePlan(graph), holdings.borrow(images), false, context)
-  const { metrics, dOutput } = lossOf(trace.output, labels, settings.labelSmoothing, settings.distillation)
+  const { metrics, dOutput } = lossOf(trace.output, labels, settings)
   holdings.release(trace.output)
   holdings.hold(metrics)
   holdings.hold(dOutput)
@@ -98,7 +114,7 @@ function microBatches(batch: number, count: number): number[] {
 /** Forward and reverse of a whole batch, micro-batch by micro-batch. */
 async function runBatch(input: StepInput, sink: Sink, settings: StepSettings, holdings: Holdings): Promise<Numbers> {
   const { images, labels, accumulate = 1, share: outerShare = 1 } = input
-  const { distillation } = settings
+  const { distillation, mixed } = settings
   const starts = microBatches(labels.length, accumulate)
   let total: Numbers = { loss: 0, correct: 0, gateGradients: [], mixtureGradients: [] }
   for (const [index, start] of starts.slice(0, -1).entries()) {
@@ -109,7 +125,8 @@ async function runBatch(input: StepInput, sink: Sink, settings: StepSettings, ho
     const teacherLogits =
       distillation && (share === 1 ? distillation.teacherLogits : tf.slice2d(distillation.teacherLogits, [start, 0], [end - start, -1]))
     const taught = distillation && teacherLogits && { distillation: { ...distillation, teacherLogits } }
-    const numbers = await runStep(batch, sink, { ...settings, ...taught, share: share * outerShare }, holdings)
+    const labelled = mixed && { mixed: { ...mixed, labels: mixed.labels.subarray(start, end) } }
+    const numbers = await runStep(batch, sink, { ...settings, ...taught, ...labelled, share: share * outerShare }, holdings)
     if (part !== images) holdings.handOver(part).dispose()
     if (teacherLogits !== distillation?.teacherLogits) teacherLogits?.dispose()
     total = {
@@ -122,4 +139,4 @@ async function runBatch(input: StepInput, sink: Sink, settings: StepSettings, ho
   return total
 }
 
-export { type Batch, lossOf, partStarts, runBatch, type StepInput }
+export { type Batch, lossOf, type MixedLabels, partStarts, runBatch, type StepInput }

@@ -1,5 +1,6 @@
 // The training engine: executes layer graphs on the active TensorFlow.js backend.
 
+export { createAdamW } from './adamw.ts'
 export { type Batch, partStarts, type StepInput } from './batch-pass.ts'
 export type { Distillation } from './distillation.ts'
 export type { Dropout } from './dropout.ts'
@@ -8,6 +9,7 @@ export type { GateGradient, LossResult } from './gradient-sink.ts'
 export { createInference, type Inference, type InferenceOptions } from './inference.ts'
 export type { ChannelStatistics, InferenceStep } from './layers/index.ts'
 export type { StepKind } from './step.ts'
+export { clipGradients, type MomentName, type Optimiser } from './optimiser.ts'
 export { copyToShared, tensorFromShared } from './read-values.ts'
 export { cosineRate, createSgd, type Sgd, type SgdOptions } from './sgd.ts'
 export { averageStatistics, batchStatistics } from './statistics.ts'

@@ -3,7 +3,7 @@
 
 import type * as tf from '@tensorflow/tfjs-core'
 
-import { lossOf, runBatch, type StepInput } from './batch-pass.ts'
+import { lossOf, type MixedLabels, runBatch, type StepInput } from './batch-pass.ts'
 import type { Distillation } from './distillation.ts'
 import type { Dropout } from './dropout.ts'
 import { createSink, type GateGradient, lossResult, type LossResult } from './gradient-sink.ts'
@@ -28,6 +28,8 @@ type TrainInput = StepInput & {
   readonly wantsMixture?: boolean
   /** Before the classifier; default: none. Micro-batches draw one after the other. */
   readonly dropout?: Dropout
+  /** Default: none is mixed with another. */
+  readonly mixed?: MixedLabels
   /** A teacher's part in the loss; default: labels alone. */
   readonly distillation?: Distillation
 }
@@ -46,10 +48,10 @@ type EvaluateInput = StepInput & {
 
 /** Loss and weight gradients of one batch; a mixed layer with gates counts as its active branch. */
 async function trainStep(input: TrainInput): Promise<TrainResult> {
-  const { labelSmoothing = 0, dropout, distillation, wantsMixture = false } = input
+  const { labelSmoothing = 0, dropout, mixed, distillation, wantsMixture = false } = input
   return withHoldings(async (holdings) => {
     const sink = createSink(input.weights, holdings)
-    const settings = { mode: 'weights', labelSmoothing, dropout, distillation, wantsMixture } as const
+    const settings = { mode: 'weights', labelSmoothing, dropout, mixed, distillation, wantsMixture } as const
     const { loss, correct, mixtureGradients } = await runBatch(input, sink, settings, holdings)
     for (const gradient of sink.gradients.values()) holdings.handOver(gradient)
     return { loss, correct, mixtureGradients, gradients: sink.gradients, peakBytes: holdings.peakBytes() }
@@ -70,7 +72,7 @@ async function evaluate(input: EvaluateInput): Promise<LossResult> {
   return withHoldings(async (holdings) => {
     const context: PassContext = { slices: createSlices(weights, holdings), holdings, mode: 'none', statistics }
     const { output } = forward(compilePlan(graph), holdings.borrow(images), false, context)
-    const { metrics, dOutput } = lossOf(output, labels, 0)
+    const { metrics, dOutput } = lossOf(output, labels, { labelSmoothing: 0 })
     holdings.hold(metrics)
     dOutput.dispose()
     return lossResult(await readValues(metrics))

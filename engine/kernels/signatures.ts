@@ -26,7 +26,8 @@ const kernelSignatures = {
   dot: ['a', 'b', 'count'],
   finishGradient: ['sums', 'norm', 'variance', 'coefficients', 'dgamma', 'dbeta', 'rows', 'channels', 'epsilon'],
   finishMoments: ['moments', 'mean', 'variance', 'channels'],
-  maxPoolGradient: ['x', 'dy', 'dx', 'batch', 'ih', 'iw', 'channels', 'oh', 'ow', 'kernel', 'stride', 'top', 'left'],
+  maxPool: ['x', 'y', ...depthwiseGeometry],
+  maxPoolGradient: ['x', 'dy', 'dx', ...depthwiseGeometry],
   normalise: ['x', ...normAddresses, 'y', 'scratch', 'rows', 'channels', 'epsilon', 'activation'],
   normaliseGradient: [
     ...(['x', 'dy', ...normAddresses, 'dx', 'coefficients', 'dgamma', 'dbeta', 'scratch'] as const),

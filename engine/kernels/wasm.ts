@@ -456,7 +456,30 @@ function softmaxCrossEntropy(
   return [metrics, dlogits]
 }
 
-type PoolAttributes = StandardAttributes & { readonly filterSize: number | readonly [number, number] }
+type PoolAttributes = StandardAttributes & {
+  readonly filterSize: number | readonly [number, number]
+  readonly dimRoundingMode?: 'floor' | 'round' | 'ceil'
+}
+
+/** TensorFlow.js's own drops NaN, so that a network with broken weights answers like a sound one. */
+function maxPool({ x }: { x: tf.TensorInfo }, attributes: PoolAttributes, { module, at, make }: Workspace): tf.TensorInfo {
+  const { filterSize, strides, pad, dimRoundingMode } = attributes
+  const kernel = squareKernel([[filterSize].flat()[0] as number, [filterSize].flat().at(-1) as number], tf.MaxPool)
+  const stride = squareStride(attributes, tf.MaxPool)
+  const shape = x.shape as Shape4
+  type PoolArguments = Parameters<typeof tf.backend_util.computePool2DInfo>
+  const { outShape } = tf.backend_util.computePool2DInfo(
+    shape,
+    filterSize as PoolArguments[1],
+    strides as PoolArguments[2],
+    1,
+    pad as PoolArguments[4],
+    dimRoundingMode,
+  )
+  const y = make(outShape)
+  module.maxPool({ ...geometry(shape, outShape, kernel, stride, standardPadding(attributes, tf.MaxPool)), x: at(x), y: at(y) })
+  return y
+}
 
 function maxPoolGrad(
   { dy, input }: { dy: tf.TensorInfo; input: tf.TensorInfo },
@@ -514,6 +537,7 @@ const wasmKernels: Record<string, WasmKernel> = {
   [tf.Conv2DBackpropInput]: standardInputGradient(dense),
   [tf.DepthwiseConv2dNativeBackpropFilter]: standardFilterGradient(depthwise),
   [tf.DepthwiseConv2dNativeBackpropInput]: standardInputGradient(depthwise),
+  [tf.MaxPool]: maxPool,
   [tf.MaxPoolGrad]: maxPoolGrad,
   ...({
     [kernelNames.batchNormApply]: batchNormApply,
@@ -534,7 +558,7 @@ const wasmKernels: Record<string, WasmKernel> = {
   } satisfies Record<(typeof kernelNames)[keyof typeof kernelNames], WasmKernel>),
 }
 
-/** Registers all SIMD kernels; its own Conv2DBackpropInput (naive) and MaxPoolGrad (wrong at borders) are replaced. */
+/** Registers all SIMD kernels; its own Conv2DBackpropInput (naive), MaxPool (drops NaN) and MaxPoolGrad (wrong at borders) are replaced. */
 function registerWasmKernels(backend: WasmBackend, module: KernelModule): void {
   const workspace = createWorkspace(backend, module)
   for (const [kernelName, kernel] of Object.entries(wasmKernels)) {

@@ -2,7 +2,7 @@
 // are kept, whoever has them and the same data goes on from there exactly as the first machine would have: every mini-batch
 // and every augmentation is a function of seed and step, so that beside the step only tensors make the state.
 //
-// Tensors: `weight/KEY`, `velocity/KEY` (not before the first step) and, with a moving average, `average/KEY`.
+// protocol/checkpoint-state.ts says which tensors there are.
 
 import * as z from 'zod'
 import {
@@ -23,8 +23,12 @@ type Checkpoint = Omit<CheckpointState, 'format'> & {
   /** By weight key, those of the network alone. */
   readonly weights: ReadonlyMap<string, Tensor>
   readonly velocities: ReadonlyMap<string, Tensor>
+  /** Empty but for AdamW. */
+  readonly squares: ReadonlyMap<string, Tensor>
   /** Empty without a moving average. */
   readonly average: ReadonlyMap<string, Tensor>
+  /** The best model so far, by the keys of a model; empty where it is not kept. */
+  readonly bestModel: ReadonlyMap<string, Tensor>
 }
 
 /** Bytes that are no checkpoint, one that the disk does not take, or one of another training; `errors` then names each field with both values. */
@@ -40,9 +44,9 @@ class CheckpointError extends Error {
   }
 }
 
-function encodeCheckpoint({ weights, velocities, average, ...state }: Checkpoint): Uint8Array<ArrayBuffer> {
+function encodeCheckpoint({ weights, velocities, squares, average, bestModel, ...state }: Checkpoint): Uint8Array<ArrayBuffer> {
   const tensors = new Map<string, Tensor>()
-  for (const [group, members] of Object.entries({ weights, velocities, average })) {
+  for (const [group, members] of Object.entries({ weights, velocities, squares, average, best: bestModel })) {
     for (const [key, tensor] of members) tensors.set(`${checkpointGroups[group as keyof typeof checkpointGroups]}${key}`, tensor)
   }
   const json = JSON.stringify({ format: CHECKPOINT_FORMAT, ...state } satisfies CheckpointState)
@@ -64,7 +68,9 @@ function decodeCheckpoint(bytes: Uint8Array): Checkpoint {
       ...state,
       weights: within(checkpointGroups.weights),
       velocities: within(checkpointGroups.velocities),
+      squares: within(checkpointGroups.squares),
       average: within(checkpointGroups.average),
+      bestModel: within(checkpointGroups.best),
     }
   } catch (error) {
     if (error instanceof z.ZodError)

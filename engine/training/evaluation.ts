@@ -73,7 +73,7 @@ async function sumScore(
     batchSize,
     statistics,
     turn,
-  }: { split: 'train' | 'test'; indices: Uint32Array; batchSize: number; statistics: Statistics; turn: Turn },
+  }: { split: BatchRequest['split']; indices: Uint32Array; batchSize: number; statistics: Statistics; turn: Turn },
 ): Promise<ScoreSums> {
   const { graph, weights } = evaluated
   const batches = Array.from({ length: Math.ceil(indices.length / batchSize) }, (_, i) => i).filter((i) => isTurn(turn, i))

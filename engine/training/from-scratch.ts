@@ -10,10 +10,18 @@
 
 import { createHash } from 'node:crypto'
 import { setImmediate as nextTurn } from 'node:timers/promises'
-import { badNumbers, type EpochReport, type Recipe, type Tensor, type TrainingIdentity } from '../../protocol/index.ts'
+import {
+  badNumbers,
+  type EpochReport,
+  modelTensors,
+  type Recipe,
+  splitModelTensors,
+  type Tensor,
+  type TrainingIdentity,
+} from '../../protocol/index.ts'
 import { type Layer, networkWeights, type Path, printArchitecture, type Space } from '../../search-space/index.ts'
 import type { Backend } from '../backends/backends.ts'
-import { type Dataset, splitShares } from '../datasets/index.ts'
+import type { Dataset } from '../datasets/index.ts'
 import { averageStatistics } from '../executor/index.ts'
 import { checkFits, type Checkpoint } from './checkpoint.ts'
 import type { Statistics } from './evaluation.ts'
@@ -25,6 +33,8 @@ import type { Teacher } from './teacher.ts'
 import { chooseThreads, type Threads } from './threads/choose-threads.ts'
 import { startTeam, type ThreadTeam } from './threads/thread-team.ts'
 import { TrainerError } from './trainer.ts'
+import { type TrainingShares, trainingShares } from './training-shares.ts'
+import { withNormalisation } from './with-normalisation.ts'
 
 /** Weights to start from instead of random ones. */
 type InitialWeights = { readonly fingerprint: string; readonly tensors: ReadonlyMap<string, Tensor> }
@@ -70,14 +80,17 @@ type FromScratchOptions = {
 type FromScratchResult = {
   /** `stopped`: by the recipe's `stopBelow`. */
   readonly end: 'finished' | 'stopped'
+  /** Mini-batches that were trained: fewer than planned where it was stopped, or ended by the recipe's `patience`. */
+  readonly steps: number
   readonly identity: TrainingIdentity
   readonly schedule: Schedule
   /** That trained it at the end. */
   readonly threads: number
   readonly reports: readonly EpochReport[]
+  /** Of the weights. */
   readonly validation: Score
   readonly test: Score | null
-  /** What a model folder holds; with a moving average, the average. */
+  /** What a model folder holds; with a moving average, the average; where the recipe keeps the best, those of the best evaluation. */
   readonly weights: ReadonlyMap<string, Tensor>
   readonly statistics: Statistics
   /** Files of the data that could not be decoded; another image of their class took the place of each. */
@@ -113,15 +126,11 @@ function identityOf({ dataset, space, path, recipe, seed, shareSeed = seed, init
   }
 }
 
-/** Which training images are trained on, and which are looked at. Throws TrainerError where either are too few. */
-function sharesOf({ dataset, recipe, seed, shareSeed = seed }: FromScratchOptions): { train: Uint32Array; validation: Uint32Array } {
-  const { validationShare, batchSize } = recipe
-  const shares = splitShares(dataset.train.count, shareSeed, {
-    weights: 1 - validationShare,
-    architecture: 0,
-    validation: validationShare,
-  })
-  const { weights: train, validation } = shares
+/** Throws TrainerError where too few images are left to train on, or none to look at. */
+function sharesOf({ dataset, recipe, seed, shareSeed = seed }: FromScratchOptions): TrainingShares {
+  const { batchSize } = recipe
+  const shares = trainingShares(dataset, recipe, shareSeed)
+  const { train, validation } = shares
   if (train.length < batchSize) {
     throw new TrainerError(
       `${train.length} images are left to train on, fewer than one mini-batch of ${batchSize}: use more data, a smaller validationShare or a smaller batchSize`,
@@ -130,7 +139,7 @@ function sharesOf({ dataset, recipe, seed, shareSeed = seed }: FromScratchOption
   if (validation.length === 0) {
     throw new TrainerError(`no image of ${dataset.train.count} is left to validate with: use more data or a larger validationShare`)
   }
-  return { train, validation }
+  return shares
 }
 
 /**
@@ -139,8 +148,9 @@ function sharesOf({ dataset, recipe, seed, shareSeed = seed }: FromScratchOption
  * and the signal's reason.
  */
 async function trainFromScratch(options: FromScratchOptions): Promise<FromScratchResult> {
-  const { backend, dataset, space, path, recipe, seed, initial, teacher, checkpoint, checkpoints, signal, onStep, onReport } = options
-  const { stopBelow } = recipe
+  const { backend, space, path, recipe, seed, initial, teacher, checkpoint, checkpoints, signal, onStep, onReport } = options
+  const { stopBelow, patience, keep } = recipe
+  const dataset = withNormalisation(options.dataset, recipe)
   const onNote = options.onNote ?? (() => undefined)
   const shares = sharesOf(options)
   const schedule = scheduleOf(recipe, shares.train.length)
@@ -166,7 +176,8 @@ async function trainFromScratch(options: FromScratchOptions): Promise<FromScratc
     firstStep,
     accumulate: options.accumulate ?? 'auto',
   }
-  const state = checkpoint ?? { weights: initial?.tensors ?? new Map(), velocities: new Map(), average: new Map() }
+  const nothing = new Map<string, Tensor>()
+  const state = checkpoint ?? { weights: initial?.tensors ?? nothing, velocities: nothing, squares: nothing, average: nothing }
   const place = { index: 0, count: threads }
   const replica = await createReplica({ backend, dataset, task, place, state, teacher, signal, onNote })
   let team: ThreadTeam | null = null
@@ -174,6 +185,7 @@ async function trainFromScratch(options: FromScratchOptions): Promise<FromScratc
   let step = firstStep
   let lossSum = checkpoint?.lossSum ?? 0
   let best = checkpoint?.best ?? null
+  let bestModel: ReadonlyMap<string, Tensor> = checkpoint?.bestModel ?? nothing
   const reports: EpochReport[] = [...(checkpoint?.reports ?? [])]
   let saved = { step, epoch: Math.floor(step / stepsPerEpoch), atMs: performance.now() }
 
@@ -181,7 +193,7 @@ async function trainFromScratch(options: FromScratchOptions): Promise<FromScratc
     if (!checkpoints || saved.step === step) return
     const now = await replica.state()
     checkTensors(now.weights)
-    await checkpoints.save({ identity, step, lossSum, reports, best, threads, ...now })
+    await checkpoints.save({ identity, step, lossSum, reports, best, bestModel, threads, ...now })
     saved = { step, epoch: Math.floor(step / stepsPerEpoch), atMs: performance.now() }
   }
 
@@ -216,9 +228,11 @@ async function trainFromScratch(options: FromScratchOptions): Promise<FromScratc
     onStep?.(step, schedule, loss)
   }
 
-  const score = async (images: 'validation' | 'test', statistics: Statistics) => {
+  /** @param weights to be scored instead of those that were trained, at the end */
+  const score = async (images: 'validation' | 'test', statistics: Statistics, weights?: ReadonlyMap<string, Tensor>) => {
+    if (weights) replica.replaceEvaluated(weights)
     const own = () => replica.score(images, statistics)
-    return scoreOf(team ? await team.score(images, statistics, own) : [await own()])
+    return scoreOf(team ? await team.score(images, statistics, own, weights) : [await own()])
   }
 
   const evaluate = async () => {
@@ -240,7 +254,10 @@ async function trainFromScratch(options: FromScratchOptions): Promise<FromScratc
     const evaluation = isEvaluated(epoch) ? await evaluate() : null
     const validation = evaluation?.validation ?? null
     const entry = { epoch, step, trainLoss: lossSum / (step - (reports.at(-1)?.step ?? 0)), validation }
-    if (validation && validation.top1 > (best?.top1 ?? -1)) best = { epoch, top1: validation.top1 }
+    if (evaluation && evaluation.validation.top1 > (best?.top1 ?? -1)) {
+      best = { epoch, top1: evaluation.validation.top1 }
+      if (keep === 'best') bestModel = modelTensors(await replica.evaluated(), evaluation.statistics)
+    }
     reports.push(entry)
     lossSum = 0
     onReport?.(entry)
@@ -250,6 +267,24 @@ async function trainFromScratch(options: FromScratchOptions): Promise<FromScratc
   const isHopeless = () => {
     const judged = reports.find(({ epoch }) => epoch === stopBelow?.epoch)
     return stopBelow !== undefined && judged?.validation != null && judged.validation.top1 < stopBelow.accuracy
+  }
+
+  /** The evaluations since the best one are as many as the recipe waits for. */
+  const isOutOfPatience = () =>
+    patience !== undefined &&
+    reports.filter(({ epoch, validation }) => validation !== null && epoch > (best?.epoch ?? 0)).length >= patience
+
+  /** What is tested and written. */
+  const chosenModel = async (last: Evaluation | null) => {
+    const isLast = keep !== 'best' || best === null || best.epoch === step / stepsPerEpoch
+    if (isLast) {
+      const { statistics, validation } = last?.step === step ? last : await evaluate()
+      return { weights: await replica.evaluated(), statistics, validation }
+    }
+    const found = reports.find(({ epoch }) => epoch === best?.epoch)?.validation
+    if (!found) throw new Error(`expected the report of the best epoch, ${best?.epoch}, to have a score`)
+    const { weights, statistics } = splitModelTensors(bestModel, replica.keys)
+    return { weights, statistics, validation: found }
   }
 
   try {
@@ -263,19 +298,18 @@ async function trainFromScratch(options: FromScratchOptions): Promise<FromScratc
       // Due at once, too, where a training was broken off before it had evaluated.
       if (isReportDue()) last = await report()
       if (checkpoints && isCheckpointDue(checkpoints)) await save()
-      if (step >= steps || isHopeless()) break
+      if (step >= steps || isHopeless() || isOutOfPatience()) break
       signal?.throwIfAborted()
       await train()
       await nextTurn()
     }
     await save()
-    const { statistics, validation } = last?.step === step ? last : await evaluate()
+    const { weights, statistics, validation } = await chosenModel(last)
     const end = isHopeless() ? 'stopped' : 'finished'
-    const test = options.test === true && end === 'finished' ? await score('test', statistics) : null
+    const test = options.test === true && end === 'finished' ? await score('test', statistics, keep === 'best' ? weights : undefined) : null
     const brokenFiles = [...new Set([...replica.brokenFiles(), ...(team?.brokenFiles() ?? [])])].sort()
-    const weights = await replica.evaluated()
     checkTensors(weights, statistics)
-    return { end, identity, schedule, threads, reports, validation, test, weights, statistics, brokenFiles }
+    return { end, steps: step, identity, schedule, threads, reports, validation, test, weights, statistics, brokenFiles }
   } catch (error) {
     if (signal?.aborted === true && error === signal.reason) await save()
     throw error

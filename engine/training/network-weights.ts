@@ -14,6 +14,7 @@ import {
   weightKeys,
 } from '../../search-space/index.ts'
 import type { ChannelStatistics } from '../executor/index.ts'
+import { describeNames } from './weight-names.ts'
 
 const MAX_LISTED = 5
 
@@ -46,19 +47,39 @@ function decode(bytes: Uint8Array): ReadonlyMap<string, Tensor> {
   }
 }
 
-/** Throws NetworkWeightsError unless all are there, in these shapes or larger ones that they are parts of. */
-function pick(tensors: ReadonlyMap<string, Tensor>, wanted: ReadonlyMap<string, readonly number[]>): Map<string, Tensor> {
+/**
+ * Keys of the classifiers' weights, whose last axis is classes: those of a network of more classes are not for the first of them, as
+ * channels of a wider layer are for a narrower one.
+ */
+function classifierKeys(space: Space, path: Path): ReadonlySet<string> {
+  return new Set(space.network(path).layers.flatMap((layer) => (layer.kind === 'linear' ? [layer.weights, layer.bias] : [])))
+}
+
+/**
+ * Throws NetworkWeightsError unless all are there, in these shapes or larger ones that they are parts of; of `classifiers` the last axis has
+ * to be the same.
+ */
+function pick(
+  tensors: ReadonlyMap<string, Tensor>,
+  wanted: ReadonlyMap<string, readonly number[]>,
+  classifiers: ReadonlySet<string> = new Set(),
+): Map<string, Tensor> {
+  const isPartOf = (key: string, whole: readonly number[], part: readonly number[]) =>
+    sliceBegin(whole, part) !== null && !(classifiers.has(key) && whole.at(-1) !== part.at(-1))
   const problems: string[] = []
   const picked = new Map<string, Tensor>()
   for (const [key, shape] of wanted) {
     const tensor = tensors.get(key)
     if (tensor && isWhole(tensor.shape, shape)) picked.set(key, tensor)
-    else if (tensor && sliceBegin(tensor.shape, shape)) picked.set(key, { shape, values: sliceValues(tensor.values, tensor.shape, shape) })
+    else if (tensor && isPartOf(key, tensor.shape, shape))
+      picked.set(key, { shape, values: sliceValues(tensor.values, tensor.shape, shape) })
     else problems.push(`${key} of shape [${shape}]${tensor ? `, which is [${tensor.shape}] there` : ''}`)
   }
   if (problems.length === 0) return picked
   const more = problems.length > MAX_LISTED ? ` and ${problems.length - MAX_LISTED} more` : ''
-  throw new NetworkWeightsError(`expected weights to have ${problems.slice(0, MAX_LISTED).join('; ')}${more}`)
+  throw new NetworkWeightsError(
+    `expected weights to have ${problems.slice(0, MAX_LISTED).join('; ')}${more}; ${describeNames(tensors.keys(), wanted.keys())}`,
+  )
 }
 
 function shapesOf(space: Space, path: Path, keys: Iterable<string>): Map<string, readonly number[]> {
@@ -71,9 +92,15 @@ function checkNumbers(...numbers: Parameters<typeof badNumbers>): void {
   if (problem !== null) throw new NetworkWeightsError(problem)
 }
 
-/** Of a safetensors file that may have more. Throws NetworkWeightsError. */
-function decodeWeights(space: Space, path: Path, bytes: Uint8Array): ReadonlyMap<string, Tensor> {
-  const weights = pick(decode(bytes), shapesOf(space, path, keysOf(space, path).weights))
+/** Of a safetensors file that may have more, those of the network that `isTaken`. Throws NetworkWeightsError. */
+function decodeWeights(
+  space: Space,
+  path: Path,
+  bytes: Uint8Array,
+  isTaken: (key: string) => boolean = () => true,
+): ReadonlyMap<string, Tensor> {
+  const wanted = shapesOf(space, path, [...keysOf(space, path).weights].filter(isTaken))
+  const weights = pick(decode(bytes), wanted, classifierKeys(space, path))
   checkNumbers(weights)
   return weights
 }
@@ -82,7 +109,7 @@ function decodeWeights(space: Space, path: Path, bytes: Uint8Array): ReadonlyMap
 function decodeModelWeights(space: Space, path: Path, bytes: Uint8Array): ModelWeights {
   const tensors = decode(bytes)
   const keys = keysOf(space, path)
-  const weights = pick(tensors, shapesOf(space, path, keys.weights))
+  const weights = pick(tensors, shapesOf(space, path, keys.weights), classifierKeys(space, path))
   const statistics = new Map(
     [...shapesOf(space, path, keys.gammas)].map(([gamma, shape]) => {
       const { mean, variance } = statisticsKeys(gamma)

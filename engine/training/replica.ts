@@ -6,14 +6,16 @@ import type * as tf from '@tensorflow/tfjs-core'
 import type { Recipe, Tensor } from '../../protocol/index.ts'
 import { createRandom, type LayerGraph, seedState, type Shape, weightKeys, type WeightSpec } from '../../search-space/index.ts'
 import type { Backend } from '../backends/backends.ts'
-import { type Batch, batchIndices, type BatchRequest, type Dataset, openBatchSource } from '../datasets/index.ts'
-import { createSgd, createWeights, partStarts, trainStep } from '../executor/index.ts'
+import { balancedIndices, type Batch, batchIndices, type BatchRequest, type Dataset, openBatchSource } from '../datasets/index.ts'
+import { clipGradients, createWeights, type MomentName, partStarts, trainStep } from '../executor/index.ts'
 import { type Observed, observeStatistics, type Statistics, sumScore, withImages } from './evaluation.ts'
 import { type Accumulate, createMicroBatches } from './micro-batches.ts'
 import { createMovingAverage } from './moving-average.ts'
+import { createOptimiser } from './optimiser-of.ts'
 import { rateAt, type Schedule } from './schedule.ts'
 import type { ScoreSums } from './score.ts'
 import type { Teacher } from './teacher.ts'
+import type { TrainingShares } from './training-shares.ts'
 
 /** What is trained, as data that can be sent to a thread. */
 type TrainingTask = {
@@ -25,7 +27,7 @@ type TrainingTask = {
   readonly schedule: Schedule
   readonly seed: number
   /** Training images that are trained on, and those that are looked at. */
-  readonly shares: { readonly train: Uint32Array; readonly validation: Uint32Array }
+  readonly shares: TrainingShares
   /** Mini-batches that were done before. */
   readonly firstStep: number
   readonly accumulate: Accumulate
@@ -35,6 +37,8 @@ type TrainingTask = {
 type ReplicaState = {
   readonly weights: ReadonlyMap<string, Tensor>
   readonly velocities: ReadonlyMap<string, Tensor>
+  /** Means of squared gradients; empty but for AdamW. */
+  readonly squares: ReadonlyMap<string, Tensor>
   /** Empty without a moving average. */
   readonly average: ReadonlyMap<string, Tensor>
 }
@@ -67,6 +71,8 @@ type Replica = {
   state(): Promise<ReplicaState>
   /** Of the weights that are evaluated: the moving average where there is one. */
   evaluated(): Promise<ReadonlyMap<string, Tensor>>
+  /** Puts others in their place, to be evaluated; training does not go on after that. */
+  replaceEvaluated(tensors: ReadonlyMap<string, Tensor>): void
   /** Batch-norm statistics of this place's turns among the recipe's `statisticsBatches`. */
   observe(): Promise<Observed[]>
   /** On this place's turns among the mini-batches of a set of images. */
@@ -77,12 +83,14 @@ type Replica = {
 
 async function createReplica({ backend, dataset, task, place, state, teacher, signal, onNote }: ReplicaOptions): Promise<Replica> {
   const { graph, weightSpecs, shape, recipe, schedule, seed, shares, firstStep } = task
-  const { batchSize, labelSmoothing, momentum, weightDecay, dropout: dropoutRate, averageDecay } = recipe
+  const { batchSize, labelSmoothing, dropout: dropoutRate, averageDecay, clipNorm = 0 } = recipe
   const keys = weightKeys(graph)
   const weights = createWeights(backend, weightSpecs, seed)
-  const optimiser = createSgd({ momentum, nesterov: true, weightDecay })
+  const optimiser = createOptimiser(recipe)
   for (const [key, { values }] of state.weights) weights.write(key, values)
-  for (const [key, { shape: of, values }] of state.velocities) optimiser.writeVelocity(key, of, values)
+  for (const name of ['velocities', 'squares'] as const) {
+    for (const [key, { shape: of, values }] of state[name]) optimiser.moments[name]?.write(key, of, values)
+  }
   const average = averageDecay > 0 ? await createMovingAverage(backend, weights, keys, averageDecay) : null
   for (const [key, { values }] of state.average) average?.weights.write(key, values)
   const source = await openBatchSource(dataset)
@@ -96,12 +104,17 @@ async function createReplica({ backend, dataset, task, place, state, teacher, si
   const share = (to - from) / batchSize
   let step = firstStep
 
+  const indicesOf = (index: number) =>
+    recipe.sampling === 'balanced'
+      ? balancedIndices(shares.train, dataset.train.labels, batchSize, index, `scratch/${seed}`)
+      : batchIndices(shares.train, batchSize, index, `scratch/${seed}`)
+
   /** Of the steps left; images that are in files are decoded ahead. */
   function* requests(): Generator<BatchRequest> {
     for (let index = firstStep; index < schedule.steps; index++) {
       yield {
         split: 'train',
-        indices: batchIndices(shares.train, batchSize, index, `scratch/${seed}`),
+        indices: indicesOf(index),
         augmentation: { settings: recipe.augmentation, seed: ['augmentation', seed, index] },
         ...(!isWhole && { part: { from, to } }),
       }
@@ -124,6 +137,11 @@ async function createReplica({ backend, dataset, task, place, state, teacher, si
     return tensors
   }
 
+  const readMoments = async (name: MomentName) => {
+    const moments = optimiser.moments[name]
+    return moments ? readTensors(keys, moments.read) : new Map<string, Tensor>()
+  }
+
   return {
     keys,
     async gradients() {
@@ -137,6 +155,7 @@ async function createReplica({ backend, dataset, task, place, state, teacher, si
               weights,
               images,
               labels: batch.labels,
+              ...(batch.mixed && { mixed: batch.mixed }),
               labelSmoothing,
               accumulate,
               share,
@@ -149,18 +168,23 @@ async function createReplica({ backend, dataset, task, place, state, teacher, si
       })
     },
     apply(gradients) {
-      optimiser.apply(weights, gradients, rateAt(step, schedule, recipe.learningRate))
+      const bounded = clipNorm > 0 ? clipGradients(gradients, clipNorm) : gradients
+      optimiser.apply(weights, bounded, rateAt(step, schedule, recipe.learningRate, recipe.minimumRate), step)
       average?.update(step)
       step++
     },
     async state() {
       return {
         weights: await readTensors(keys, weights.read),
-        velocities: await readTensors(keys, optimiser.readVelocity),
+        velocities: await readMoments('velocities'),
+        squares: await readMoments('squares'),
         average: await readTensors(average ? keys : [], evaluatedWeights.read),
       }
     },
     evaluated: () => readTensors(keys, evaluatedWeights.read),
+    replaceEvaluated(tensors) {
+      for (const [key, { values }] of tensors) evaluatedWeights.write(key, values)
+    },
     observe: () =>
       observeStatistics(evaluated, {
         share: shares.train,
@@ -171,7 +195,8 @@ async function createReplica({ backend, dataset, task, place, state, teacher, si
       }),
     score(images, statistics) {
       const all = () => Uint32Array.from({ length: dataset.test.count }, (_, index) => index)
-      const of = images === 'test' ? { split: 'test' as const, indices: all() } : { split: 'train' as const, indices: shares.validation }
+      const of =
+        images === 'test' ? { split: 'test' as const, indices: all() } : { split: shares.validationSplit, indices: shares.validation }
       return sumScore(evaluated, { ...of, batchSize, statistics, turn: place })
     },
     brokenFiles: () => source.brokenFiles(),
@@ -179,7 +204,7 @@ async function createReplica({ backend, dataset, task, place, state, teacher, si
       await batches.return()
       weights.dispose()
       average?.dispose()
-      optimiser.clear()
+      optimiser.dispose()
     },
   }
 }

@@ -1,7 +1,7 @@
 // What a recipe comes to: how many mini-batches, and the learning rate of each.
 //
 //   rate(t) = base * (t + 1) / w                        t < w: linear warm-up (Goyal et al. 2017)
-//   rate(t) = base / 2 * (1 + cos(pi (t - w) / (T - w)))     after it (Loshchilov and Hutter 2017)
+//   rate(t) = min + (base - min) / 2 * (1 + cos(pi (t - w) / (T - w)))     after it (Loshchilov and Hutter 2017, equation 5)
 //
 // t counts mini-batches from 0, T is how many there are, w those of the warm-up.
 
@@ -23,10 +23,10 @@ function scheduleOf(recipe: Recipe, trainImages: number): Schedule {
   return { stepsPerEpoch, steps, warmupSteps }
 }
 
-/** Learning rate of mini-batch `step`, counted from 0. */
-function rateAt(step: number, { steps, warmupSteps }: Schedule, base: number): number {
+/** Learning rate of mini-batch `step`, counted from 0, which falls from `base` to `minimum`. */
+function rateAt(step: number, { steps, warmupSteps }: Schedule, base: number, minimum = 0): number {
   if (step < warmupSteps) return (base * (step + 1)) / warmupSteps
-  return cosineRate(step - warmupSteps, steps - warmupSteps, base)
+  return minimum + cosineRate(step - warmupSteps, steps - warmupSteps, base - minimum)
 }
 
 export { rateAt, type Schedule, scheduleOf }

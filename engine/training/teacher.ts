@@ -10,7 +10,7 @@ import { type ModelWeights, NetworkWeightsError, teacherFingerprint } from './ne
 type Teacher = {
   /** SHA-256 of its weights, hexadecimal. */
   readonly fingerprint: string
-  /** [batch, height, width, channels], normalised as the student's, to [batch, classes], which the caller disposes. */
+  /** [batch, height, width, channels], normalised as the student's (a teacher of another normalisation sees them in its own), to [batch, classes], which the caller disposes. */
   logits(images: tf.Tensor4D): tf.Tensor2D
   /** What each thread of a training makes its own of; a teacher without one teaches in one thread only. */
   readonly model?: TeacherModel
@@ -20,6 +20,20 @@ type Teacher = {
 class TeacherError extends Error {
   override readonly name = 'TeacherError'
   readonly code = 'teacher'
+}
+
+/** What turns images of one normalisation into those of another: x ← x · scale + shift per channel. */
+type Renormalisation = { readonly scale: tf.Tensor1D; readonly shift: tf.Tensor1D }
+
+/**
+ * With pixels p in 0..1, x = (p − m) / s and wanted is y = (p − m') / s' = x · s/s' + (m − m')/s'. Null where both are the same, so that
+ * nothing is rounded.
+ */
+function renormalise(from: Normalisation, to: Normalisation): Renormalisation | null {
+  if (JSON.stringify(from) === JSON.stringify(to)) return null
+  const scale = from.std.map((std, channel) => std / (to.std[channel] as number))
+  const shift = from.mean.map((mean, channel) => (mean - (to.mean[channel] as number)) / (to.std[channel] as number))
+  return { scale: tf.tensor1d(scale), shift: tf.tensor1d(shift) }
 }
 
 type TeacherModel = ModelWeights & {
@@ -36,7 +50,6 @@ function createTeacher(model: TeacherModel, dataset: Pick<Dataset, 'shape' | 'cl
   const facts = [
     ['images of', space.input.join('×'), dataset.shape.join('×')],
     ['classes', space.classes, dataset.classes],
-    ['a normalisation of', JSON.stringify(normalisation), JSON.stringify(dataset.normalisation)],
   ] as const
   for (const [what, teacher, student] of facts) {
     if (teacher !== student) throw new TeacherError(`the teacher ${architecture} has ${what} ${teacher}, the data ${student}`)
@@ -47,11 +60,16 @@ function createTeacher(model: TeacherModel, dataset: Pick<Dataset, 'shape' | 'cl
     return tensor.values
   }
   const inference = createInference({ graph: space.network(parseArchitecture(space, architecture)), weights: valuesOf, statistics })
+  const own = renormalise(dataset.normalisation, normalisation)
+  const asOwn = (images: tf.Tensor4D) => (own ? tf.add<tf.Tensor4D>(tf.mul(images, own.scale), own.shift) : images)
   return {
     model,
     fingerprint: teacherFingerprint(model),
-    logits: (images) => tf.tidy(() => tf.reshape(inference.run(images), [images.shape[0], space.classes])),
-    dispose: () => inference.dispose(),
+    logits: (images) => tf.tidy(() => tf.reshape(inference.run(asOwn(images)), [images.shape[0], space.classes])),
+    dispose() {
+      inference.dispose()
+      if (own) tf.dispose([own.scale, own.shift])
+    },
   }
 }
 

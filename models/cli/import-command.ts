@@ -1,8 +1,8 @@
 // `gatehouse import`: a published network as a trained model, to be evaluated, measured or exported like our own; or, without
 // its weights, as a space to be trained.
 
-import { readFileSync } from 'node:fs'
-import { resolve } from 'node:path'
+import { existsSync, readFileSync } from 'node:fs'
+import { dirname, join, resolve } from 'node:path'
 import { type ArgsDef, type CommandDef, defineCommand } from 'citty'
 import * as z from 'zod'
 import { CliError } from '../../command-line/exit-codes.ts'
@@ -13,6 +13,7 @@ import {
   architectureCosts,
   createSpace,
   type FixedNetwork,
+  fixedNetworkSchema,
   fromNetConfig,
   onlyPath,
   printArchitecture,
@@ -35,8 +36,12 @@ const importFlags = {
   input: {
     type: 'string',
     valueHint: 'HxW',
-    description: 'height and width of an image, which net.config does not say',
-    default: '224x224',
+    description: 'height and width of an image (default: image_size of the run.config beside net.config, otherwise 224x224)',
+  },
+  classes: {
+    type: 'string',
+    valueHint: 'N',
+    description: 'without --weights: write the network with a classifier of so many classes instead of its own',
   },
   mean: {
     type: 'string',
@@ -69,6 +74,42 @@ function parseSize(text: string): { height: number; width: number } {
   return { height: Number(height), width: Number(width) }
 }
 
+/** Where authors of networks keep the size of images: a file of this name beside net.config. */
+const RUN_CONFIG = 'run.config'
+/** Of ImageNet's networks; they say so where they take another. */
+const USUAL_SIDE = 224
+
+const runConfigSchema = z.object({ image_size: z.int().min(1).optional() })
+
+/** The side of images that the file beside `config` states; null where there is none, or it states none. */
+function statedSide(config: string): number | null {
+  const file = join(dirname(config), RUN_CONFIG)
+  if (!existsSync(file)) return null
+  try {
+    return runConfigSchema.parse(JSON.parse(readFileSync(file, 'utf8'))).image_size ?? null
+  } catch (error) {
+    const reason = error instanceof z.ZodError ? z.prettifyError(error) : (error as Error).message
+    throw new CliError('usage', `cannot read the size of images from ${file}: ${reason}`)
+  }
+}
+
+/** Notes a size that nobody has said. Throws CliError `usage` where --input and the network's own file contradict each other. */
+function imageSize(terminal: Terminal, config: string, input: string | undefined): { height: number; width: number } {
+  const stated = statedSide(config)
+  const size = input === undefined ? null : parseSize(input)
+  if (size !== null && stated !== null && (size.height !== stated || size.width !== stated)) {
+    throw new CliError(
+      'usage',
+      `--input says ${input}, ${join(dirname(config), RUN_CONFIG)} says ${stated}x${stated}: leave --input out, or correct the file`,
+    )
+  }
+  if (size !== null) return size
+  if (stated === null)
+    terminal.note(`input    ${USUAL_SIDE}x${USUAL_SIDE} is assumed, since no ${RUN_CONFIG} says the size of images; --input says another`)
+  const side = stated ?? USUAL_SIDE
+  return { height: side, width: side }
+}
+
 function parseChannels(text: string, flag: string, channels: number): number[] {
   const values = text.split(',').map((part) => (part.trim() === '' ? Number.NaN : Number(part)))
   if (values.length !== channels || values.some((value) => !Number.isFinite(value) || (flag === '--std' && value <= 0))) {
@@ -88,6 +129,15 @@ function readNetwork(path: string, size: { name: string; height: number; width: 
     if (error instanceof SpaceError || error instanceof SyntaxError) throw new CliError('usage', `${path}: ${error.message}`)
     throw error
   }
+}
+
+/** The network for other classes. Throws CliError `usage`. */
+function withClasses(network: FixedNetwork, text: string, weights: string | undefined): FixedNetwork {
+  if (weights !== undefined)
+    throw new CliError('usage', '--classes is for a network without --weights: a classifier of other classes has none')
+  const parsed = fixedNetworkSchema.safeParse({ ...network, classes: Number(text) })
+  if (parsed.success) return parsed.data
+  throw new CliError('usage', `expected --classes to be a number of classes, got "${text}"`, fieldErrors(parsed.error))
 }
 
 /** Throws CliError `usage` where the weights are not those of the network. */
@@ -118,7 +168,9 @@ function createImportCommand(terminal: Terminal): CommandDef {
     },
     args: importFlags,
     async run({ args }) {
-      const network = readNetwork(resolve(terminal.folder, args.config), { name: args.name, ...parseSize(args.input) })
+      const config = resolve(terminal.folder, args.config)
+      const published = readNetwork(config, { name: args.name, ...imageSize(terminal, config, args.input) })
+      const network = args.classes === undefined ? published : withClasses(published, args.classes, args.weights)
       const space = createSpace(network)
       const path = onlyPath(network)
       const out = resolve(terminal.folder, args.out)

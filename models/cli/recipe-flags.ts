@@ -12,6 +12,12 @@ const recipeFlags = {
   steps: { type: 'string', valueHint: 'N', description: 'mini-batches, instead of epochs' },
   batch: { type: 'string', valueHint: 'N', description: 'images per mini-batch (default: 64)' },
   rate: { type: 'string', valueHint: 'X', description: 'highest learning rate; falls to 0 by a half cosine (default: 0.05)' },
+  mean: { type: 'string', valueHint: 'X,…', description: 'normalise images by this mean per channel of pixels scaled to 0..1, with --std' },
+  std: {
+    type: 'string',
+    valueHint: 'X,…',
+    description: "and by this standard deviation (default: the training images' own mean and deviation)",
+  },
   'stop-below': {
     type: 'string',
     valueHint: 'ACCURACY@EPOCH',
@@ -32,6 +38,8 @@ const flagOfField: Record<string, keyof typeof recipeFlags> = {
   steps: 'steps',
   batchSize: 'batch',
   learningRate: 'rate',
+  'normalisation.mean': 'mean',
+  'normalisation.std': 'std',
   'stopBelow.accuracy': 'stop-below',
   'stopBelow.epoch': 'stop-below',
 }
@@ -42,6 +50,11 @@ function parseStopBelow(text: string): { accuracy: number; epoch: number } {
     throw new CliError('usage', `expected --stop-below to be ACCURACY@EPOCH, for example 0.3@5, got "${text}"`)
   }
   return { accuracy: Number(accuracy), epoch: Number(epoch) }
+}
+
+/** What is no number is left for the recipe to refuse. */
+function numbersFlag(text: string | undefined): number[] | undefined {
+  return text?.split(',').map((part) => (part.trim() === '' ? Number.NaN : Number(part)))
 }
 
 /** `file` is the content of --recipe. Throws CliError `usage` that names every offending field. */
@@ -58,6 +71,8 @@ function buildRecipe(file: unknown, args: RecipeArgs, sets: readonly string[]): 
   put('steps', numberFlag('--steps', args.steps))
   put('batchSize', numberFlag('--batch', args.batch))
   put('learningRate', numberFlag('--rate', args.rate))
+  put('normalisation.mean', numbersFlag(args.mean))
+  put('normalisation.std', numbersFlag(args.std))
   put('stopBelow', args['stop-below'] === undefined ? undefined : parseStopBelow(args['stop-below']))
   assignFields(recipe, sets, 'labelSmoothing=0')
   const parsed = recipeSchema.safeParse(recipe)

@@ -26,10 +26,12 @@ import { NetworkWeightsError } from '../../engine/training/network-weights.ts'
 import { TeacherError } from '../../engine/training/teacher.ts'
 import { TrainingThreadError } from '../../engine/training/threads/thread-team.ts'
 import { TrainerError } from '../../engine/training/trainer.ts'
+import { withNormalisation } from '../../engine/training/with-normalisation.ts'
 import { readInitialWeights } from '../initial-weights.ts'
 import { DESCRIPTION_FILE, ModelFolderError, writeModelFolder } from '../model-folder.ts'
 import { openTeacher } from '../teacher.ts'
 import { numberIn } from '../../command-line/number-flags.ts'
+import { exceptFlag, parseExcept } from './except-flag.ts'
 import { buildRecipe, recipeFlags } from './recipe-flags.ts'
 import { type Network, networkFlags, readNetwork } from './space-flags.ts'
 import { createTrainProgress } from './train-progress.ts'
@@ -57,6 +59,7 @@ const flags = {
     valueHint: 'FILE',
     description: "start from the weights of a safetensors file with the search's keys, instead of random ones",
   },
+  ...exceptFlag,
   teacher: { type: 'string', valueHint: 'FOLDER', description: 'learn from this trained network as well; see distillation in the recipe' },
   out: { type: 'string', valueHint: 'FOLDER', description: 'where the trained network goes: model.json and model.safetensors' },
   checkpoint: {
@@ -120,9 +123,9 @@ function checkOut(terminal: Terminal, out: string | undefined): string | undefin
 
 /** The settings that are not in the recipe, and the figures, as model.json keeps them. */
 function writeModel(folder: string, { ref }: Network, dataset: Dataset, result: FromScratchResult): void {
-  const { identity, schedule, validation, test, reports, weights, statistics } = result
+  const { identity, steps, validation, test, reports, weights, statistics } = result
   const { architecture, recipe, seed, shareSeed, teacher, initial } = identity
-  const { name, fingerprint, normalisation, classNames } = dataset
+  const { name, fingerprint, normalisation, classNames, storage } = dataset
   writeModelFolder(folder, {
     description: {
       format: 'gatehouse-model/1',
@@ -130,8 +133,8 @@ function writeModel(folder: string, { ref }: Network, dataset: Dataset, result: 
       architecture,
       normalisation,
       ...(classNames && { classNames: [...classNames] }),
-      dataset: { name, fingerprint },
-      training: { recipe, seed, shareSeed, steps: schedule.steps, teacher, initial },
+      dataset: { name, fingerprint, storage },
+      training: { recipe, seed, shareSeed, steps, teacher, initial },
       results: { validation, test, trainLoss: reports.at(-1)?.trainLoss ?? null },
     },
     weights,
@@ -164,10 +167,13 @@ function createTrainCommand(terminal: Terminal): CommandDef {
       try {
         const checkpoints = openCheckpoints(terminal, args)
         savedStep = checkpoints?.found?.step ?? null
+        const except = parseExcept(args.weights, repeatedValues(rawArgs, flags, 'except'), seed)
         const initial =
-          args.weights === undefined ? undefined : readInitialWeights(resolve(terminal.folder, args.weights), network.space, network.path)
-        const backend = await openChosenBackend(terminal, args.backend, args['software-gpu'])
-        const dataset = await openChosenDataset(terminal, args, () => network.space.input)
+          args.weights === undefined
+            ? undefined
+            : readInitialWeights(resolve(terminal.folder, args.weights), network.space, network.path, except)
+        const backend = await openChosenBackend(terminal, args)
+        const dataset = withNormalisation(await openChosenDataset(terminal, args, () => network.space.input), recipe)
         checkData(network, dataset)
         if (args.teacher !== undefined) teacher = openTeacher(resolve(terminal.folder, args.teacher), dataset)
         if (checkpoints?.found) terminal.note(`resume   from step ${checkpoints.found.step}`)
@@ -203,11 +209,11 @@ function createTrainCommand(terminal: Terminal): CommandDef {
           writeModel(out, network, dataset, result)
           if (checkpoints && !checkpoints.isKept) removeCheckpoint(checkpoints.folder)
         }
-        const { end, identity, schedule, threads: used, validation, test, reports } = result
+        const { end, identity, steps, threads: used, validation, test, reports } = result
         const figures = {
           end,
           architecture: identity.architecture,
-          steps: schedule.steps,
+          steps,
           seed,
           threads: used,
           accuracy: validation.top1,

@@ -25,7 +25,9 @@ import {
   type TrainingStatus,
 } from '../../protocol/index.ts'
 import { createSpace, parseArchitecture, type Path, printArchitecture, type Space } from '../../search-space/index.ts'
+import type { Except } from '../../engine/training/initial-weights.ts'
 import { readInitialWeights } from '../initial-weights.ts'
+import { exceptFlag, parseExcept } from './except-flag.ts'
 import { DESCRIPTION_FILE, ModelFolderError, readModelFolder, writeModelFolder } from '../model-folder.ts'
 import { decodeModelWeights, NetworkWeightsError, teacherFingerprint } from '../../engine/training/network-weights.ts'
 import { numberIn } from '../../command-line/number-flags.ts'
@@ -62,6 +64,7 @@ const createFlags = {
     valueHint: 'FILE',
     description: "start from the weights of a safetensors file with the search's keys, instead of random ones",
   },
+  ...exceptFlag,
   teacher: { type: 'string', valueHint: 'FOLDER', description: 'learn from this trained network as well; see distillation in the recipe' },
   seed: { type: 'string', valueHint: 'N', description: 'seed of weights, order and augmentation', default: '0' },
   'share-seed': { type: 'string', valueHint: 'N', description: "seed of the validation share: that of the search (default: --seed's)" },
@@ -114,7 +117,9 @@ function createCommand(terminal: Terminal): CommandDef {
       const file = args.recipe === undefined ? undefined : await readJsonFile(resolve(terminal.folder, args.recipe))
       const recipe = buildRecipe(file, args, repeatedValues(rawArgs, createFlags, 'set'))
       const { ref, space, path } = readNetwork(terminal, args)
-      const given = readInputs(terminal, args, space, path)
+      const seed = numberIn('seed', args.seed, 0, MAX_SEED, true)
+      const except = parseExcept(args.weights, repeatedValues(rawArgs, createFlags, 'except'), seed)
+      const given = readInputs(terminal, args, space, path, except)
       const architecture = printArchitecture(space, path)
       const parsed = trainingSpecSchema.safeParse({
         name: args.name ?? architecture.slice(0, 100),
@@ -123,7 +128,7 @@ function createCommand(terminal: Terminal): CommandDef {
         dataset: { name: args.dataset, ...(args.fingerprint === undefined ? {} : { fingerprint: args.fingerprint }) },
         recipe,
         ...given.spec,
-        seed: numberIn('seed', args.seed, 0, MAX_SEED, true),
+        seed,
         ...(args['share-seed'] === undefined ? {} : { shareSeed: numberIn('share-seed', args['share-seed'], 0, MAX_SEED, true) }),
         test: args.test,
         leaseMs: Math.round(numberIn('lease', args.lease, 1, 3600, false) * SECOND_MS),
@@ -165,12 +170,12 @@ type Inputs = {
 }
 
 /** What the training begins with, and how it is announced. Throws CliError `usage`. */
-function readInputs(terminal: Terminal, args: { weights?: string; teacher?: string }, space: Space, path: Path): Inputs {
+function readInputs(terminal: Terminal, args: { weights?: string; teacher?: string }, space: Space, path: Path, except: Except): Inputs {
   const files = new Map<TrainingInput, Uint8Array<ArrayBuffer>>()
   let spec: Inputs['spec'] = {}
   try {
     if (args.weights !== undefined) {
-      const { fingerprint, tensors } = readInitialWeights(resolve(terminal.folder, args.weights), space, path)
+      const { fingerprint, tensors } = readInitialWeights(resolve(terminal.folder, args.weights), space, path, except)
       files.set('initial', encodeSafetensors({ metadata: {}, tensors }, 'F32'))
       spec = { initial: { fingerprint } }
     }

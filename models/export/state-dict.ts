@@ -17,6 +17,7 @@ import {
   type WeightPrefixes,
 } from '../../search-space/index.ts'
 import type { ChannelStatistics } from '../../engine/executor/index.ts'
+import { describeNames } from '../../engine/training/weight-names.ts'
 import { ExportError } from './export-network.ts'
 import { stateTensors } from './state-dict-layers.ts'
 import { reorderAxes } from '../../onnx/reorder.ts'
@@ -92,10 +93,14 @@ function fromStateDict(
     network.blocks.map(() => 0),
   )
   const used = new Set<string>()
+  const wanted = namedLayers(network, prefixes).flatMap(({ kind, ours, theirs }) =>
+    stateTensors(kind, ours, theirs).map(({ name }) => name),
+  )
   const tensor = (name: string, shape: readonly number[]): Float32Array => {
     const found = state.get(name)
     if (!found || found.shape.join() !== shape.join()) {
-      throw new ExportError(`expected ${name} of shape [${shape}] among the weights, got ${found ? `[${found.shape}]` : 'none'}`)
+      const got = found ? `[${found.shape}]` : `none: ${describeNames(state.keys(), wanted)}`
+      throw new ExportError(`expected ${name} of shape [${shape}] among the weights, got ${got}`)
     }
     const problem = (name.endsWith('.running_var') ? notVariance : notFinite)(found.values)
     if (problem !== null) throw new ExportError(`tensor ${name}: ${problem}`)

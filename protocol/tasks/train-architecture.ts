@@ -45,7 +45,8 @@ function trainArchitectureMismatch(
     return { path: 'result.validation', message: end === 'diverged' ? 'expected null, since it diverged' : 'expected what was measured' }
   }
   if (end === 'stopped' && !recipe.stopBelow) return { path: 'result.end', message: 'expected no stop: the recipe has no stopBelow' }
-  if (recipe.steps !== undefined && (steps > recipe.steps || (end === 'finished' && steps < recipe.steps))) {
+  const mayEndEarly = end !== 'finished' || recipe.patience !== undefined
+  if (recipe.steps !== undefined && (steps > recipe.steps || (!mayEndEarly && steps < recipe.steps))) {
     return { path: 'result.steps', message: `expected ${recipe.steps}, got ${steps}` }
   }
   const unordered = curve.findIndex((point, i) => point.step <= (curve[i - 1]?.step ?? 0) || point.step > steps)

@@ -78,9 +78,9 @@ function networkShapes(space: Space, path: Path): NetworkShapes {
   }
 }
 
-/** About: weights, velocities and, with one, their moving average, with their header. */
-function checkpointBytes(spec: TrainingSpec, { weights }: NetworkShapes): number {
-  const copies = spec.recipe.averageDecay > 0 ? 3 : 2
+/** About: weights, moments of the optimiser and, where they are kept, moving average and best weights, with their header. */
+function checkpointBytes({ recipe }: TrainingSpec, { weights }: NetworkShapes): number {
+  const copies = 2 + [recipe.optimiser === 'adamw', recipe.averageDecay > 0, recipe.keep === 'best'].filter(Boolean).length
   const floats = [...weights.values()].reduce((sum, shape) => sum + elementCount(shape), 0)
   return HEADER_BYTES + copies * (floats * FLOAT_BYTES + weights.size * HEADER_BYTES_PER_TENSOR)
 }

@@ -26,6 +26,7 @@ import {
   type TrainingLeaseRequest,
   type TrainingLeaseResponse,
   type TrainingUpload,
+  trainingVersion,
   understands,
   unknownKind,
 } from '../../protocol/index.ts'
@@ -137,7 +138,8 @@ function leaseTraining(training: OpenTraining, request: TrainingLeaseRequest, le
     const state = store.readState()
     checkDataset(training, state, request)
     const kinds = knownKinds(request)
-    if (!understands(kinds, 'trainArchitecture', 1)) throw unknownKind(request.name, kinds, 'trainArchitecture', 1)
+    const version = trainingVersion(spec.recipe)
+    if (!understands(kinds, 'trainArchitecture', version)) throw unknownKind(request.name, kinds, 'trainArchitecture', version)
     if (state.result) return { kind: 'ended', end: state.result.end }
     if (missingInputs(training, state).length > 0) return { kind: 'wait', retryAfterMs: INPUT_WAIT_MS }
     const lease = newLease(spec, leaseId, request.agentId, nowMs)

@@ -95,9 +95,13 @@ function readCheckpointUpload(
   if (state.reports.length > MAX_REPORTS) throw invalidField('__metadata__.state.reports', `expected at most ${MAX_REPORTS}`)
   const isOrdered = state.reports.every((report, i) => report.step > (state.reports[i - 1]?.step ?? 0) && report.step <= state.step)
   if (!isOrdered) throw invalidField('__metadata__.state.reports', 'expected reports of growing steps, none beyond that of the checkpoint')
-  const { weights, velocities, average } = checkpointGroups
-  const groups = [weights, ...(state.step > 0 ? [velocities] : []), ...(spec.recipe.averageDecay > 0 ? [average] : [])]
-  const wanted = new Map(groups.flatMap((group) => [...shapes.weights].map(([key, shape]) => [`${group}${key}`, shape] as const)))
+  const { weights, velocities, squares, average, best } = checkpointGroups
+  const { averageDecay, optimiser, keep } = spec.recipe
+  const moments = state.step > 0 ? [velocities, ...(optimiser === 'adamw' ? [squares] : [])] : []
+  const groups = [weights, ...moments, ...(averageDecay > 0 ? [average] : [])]
+  const within = (group: string, tensors: ModelShapes) => [...tensors].map(([key, shape]) => [`${group}${key}`, shape] as const)
+  const wanted = new Map(groups.flatMap((group) => within(group, shapes.weights)))
+  if (keep === 'best' && state.best !== null) for (const [key, shape] of within(best, modelShapes(shapes))) wanted.set(key, shape)
   checkTensors(source, file, wanted)
   return state
 }

@@ -6,6 +6,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
 
+import sharp from 'sharp'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { encodeIdxImages, encodeIdxLabels } from '../../engine/datasets/index.ts'
 import { colouredClasses, gradient, plain, writeFiles } from '../fixtures/image-folder.ts'
@@ -63,7 +64,7 @@ describe('gatehouse data check', () => {
 
     const text = (await check('images:photos', '--input', '16x16x3')).out
     expect(text).toMatch(/^splits +11 training images, 5 test images \(from val\/\)$/m)
-    expect(text).toMatch(/^broken +2\n +train\/dog\/(cut|text)\.jpg: /m)
+    expect(text).toMatch(/^broken +2: .*\n +train\/dog\/(cut|text)\.jpg: /m)
     expect(text).toMatch(/^dog +7 +3$/m)
     expect(text).toContain(report.fingerprint)
   })
@@ -106,6 +107,96 @@ describe('gatehouse data check', () => {
       // Images 0 and 1 are equal, of two classes; the last train image is the test image.
       duplicates: { count: 2, sets: 2, acrossSplits: 1, acrossClasses: 1 },
     })
+  })
+
+  it('says which classes of packed data no image has, and which images are of one colour', async () => {
+    const count = 24
+    const images = Uint8Array.from({ length: count * 4 }, (_, at) => (at < 8 ? 7 : (at * 11) % 256))
+    const labels = Uint8Array.from({ length: count }, (_, at) => 1 + (at % 12))
+    await writeFiles(folder, {
+      'idx/train-images-idx3-ubyte': encodeIdxImages({ count, shape: [2, 2, 1], images }),
+      'idx/train-labels-idx1-ubyte': encodeIdxLabels(labels),
+      'idx/t10k-images-idx3-ubyte': encodeIdxImages({ count: 3, shape: [2, 2, 1], images: images.subarray(20, 32) }),
+      'idx/t10k-labels-idx1-ubyte': encodeIdxLabels(Uint8Array.of(10, 11, 12)),
+    })
+    const text = (await check('idx')).out
+    expect(text).toMatch(
+      /^warning +no training image is of class 0, of 13 classes; labels count from 0, so write them one lower if they count from 1$/m,
+    )
+    expect(text).toMatch(/^warning +no test image is of class 0, 1, 2, 3, 4 and 5 more, of 13 classes$/m)
+    expect(text).toMatch(/^one colour +2: .*\n +train image 0\n +train image 1$/m)
+
+    const dot = await plain([300, 300], [9, 9, 9])
+      .composite([{ input: await plain([2, 2], [200, 9, 9]).png().toBuffer(), left: 150, top: 150 }])
+      .png()
+      .toBuffer()
+    await writeFiles(folder, {
+      'photos/train/cat/dot.png': dot,
+      'photos/train/cat/grey.jpg': plain([300, 300], [9, 9, 9]),
+      'photos/train/dog/a.png': gradient([300, 300]),
+      'photos/val/dog/a.png': gradient([300, 300]),
+    })
+    const report = JSON.parse((await check('photos', '--input', '32x32x3', '--json')).out)
+    expect(report).toMatchObject({ storage: 'files', flat: { count: 1, examples: ['train/cat/grey.jpg'] }, warnings: [] })
+  })
+
+  it('prints a page that a person can act on, of a folder with a file of each kind of fault', async () => {
+    const photo = await gradient([300, 200]).png().toBuffer()
+    const values = Uint16Array.from({ length: 40 * 30 }, (_, at) => (at % 40 < 20 ? 51 : 209))
+    const heights = sharp(values, { raw: { width: 40, height: 30, channels: 1 } })
+      .toColourspace('grey16')
+      .png()
+    await writeFiles(folder, {
+      'photos/train/cat/a.png': photo,
+      'photos/train/cat/b.png': gradient([200, 300]),
+      'photos/train/cat/cut.png': photo.subarray(0, photo.length / 2),
+      'photos/train/cat/empty.jpg': '',
+      'photos/train/cat/error.jpg': '<html>404</html>',
+      'photos/train/cat/grey.png': plain([300, 200], [128, 128, 128]),
+      'photos/train/cat/heights.png': await heights.toBuffer(),
+      'photos/train/cat/notes.txt': 'text',
+      'photos/train/cat/.hidden/c.png': photo,
+      'photos/train/dog/a.png': gradient([210, 300]),
+      'photos/train/dog/phone.heic': Buffer.from('\0\0\0\x18ftypheic', 'latin1'),
+      'photos/train/dog/same.png': photo,
+      'photos/val/loose.png': photo,
+    })
+    const { code, out } = await check('photos', '--input', '32x32x3')
+    expect(code).toBe(0)
+    const lines = out
+      .replace(/^(reader +)\d+/m, '$1N')
+      .replace(/^(mean|deviation|fingerprint)( +).*/gm, '$1$2…')
+      .split('\n')
+    expect(lines).toEqual([
+      'data         photos, images',
+      'splits       7 training images, 2 test images (drawn: a tenth of each class)',
+      'sizes        200×300 to 210×300 (width × height), in batches 32×32×3',
+      'kept         in files, decoded as they are needed',
+      'mean         …',
+      'deviation    …',
+      'fingerprint  …',
+      'broken       4: in training each is replaced by another image of its class; repair or remove them',
+      '             train/cat/cut.png: it is a PNG file whose pixels end early or are damaged',
+      '             train/cat/empty.jpg: it is empty',
+      '             train/cat/error.jpg: it is a web page, not an image that can be read: download it again',
+      '             train/cat/heights.png: its values, 51 to 209, are all one in 8 bits; scale them to the whole range',
+      'one colour   1: there is nothing to be seen on them; look whether they were saved as they should be',
+      '             train/cat/grey.png',
+      'duplicates   1 beyond the first of 1 set of equal images; 1 of them in both splits, which makes a test look better than it is: keep one of each; 1 in several classes, of which one at most is right',
+      // The first was drawn for the test.
+      '             train/dog/same.png = train/cat/a.png',
+      'not read     3: they are not called like images, or nothing reads their folder',
+      '             train/cat/notes.txt',
+      '             train/dog/phone.heic',
+      '             val/',
+      'reader       N training images a second',
+      'warning      val/ has 1 images that are in no class folder, so it is not used, and a tenth of the images of each class of train/ is the test split instead; move them to val/CLASS/ to test on them',
+      '',
+      'class  train  test',
+      'cat        6     1',
+      'dog        1     1',
+      '',
+    ])
   })
 
   it('fails for data that cannot be trained on, with the reason as text or JSON', async () => {

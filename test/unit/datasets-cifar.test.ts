@@ -48,6 +48,83 @@ async function writeCifar100(place = folder): Promise<void> {
   await writeFile(join(place, 'test.bin'), file(record(3, [7, 42])))
 }
 
+/** Bytes of a Python 2 pickle of protocol 2, as the authors' files are. */
+const ascii = (text: string) => [...Buffer.from(text, 'latin1')]
+const int32 = (value: number) => [value & 255, (value >> 8) & 255, (value >> 16) & 255, (value >> 24) & 255]
+const shortText = (text: string) => [0x55, text.length, ...ascii(text)]
+const list = (items: readonly number[][]) => [0x5d, 0x28, ...items.flat(), 0x65]
+const smallInt = (value: number) => [0x4b, value]
+const dictionary = (entries: Readonly<Record<string, number[]>>) =>
+  Uint8Array.from([0x80, 2, 0x7d, 0x28, ...Object.entries(entries).flatMap(([key, value]) => [...shortText(key), ...value]), 0x75, 0x2e])
+
+/** numpy.core.multiarray._reconstruct(ndarray, (0,), 'b'), and its state: (1, (n, 3072), dtype('u1'), False, bytes). */
+function pickledArray(rows: readonly number[][]): number[] {
+  const state = [
+    ...[...smallInt(1), 0x4a, ...int32(rows.length), 0x4d, 0x00, 0x0c, 0x86],
+    ...[0x63, ...ascii('numpy\ndtype\n'), ...shortText('u1'), ...smallInt(0), ...smallInt(1), 0x87, 0x52],
+    // The state of the type: (3, '|', None, None, None, -1, -1, 0).
+    ...[0x28, ...smallInt(3), ...shortText('|'), 0x4e, 0x4e, 0x4e, 0x4a, ...int32(-1), 0x4a, ...int32(-1), ...smallInt(0), 0x74, 0x62],
+    ...[0x89, 0x54, ...int32(rows.length * 3072), ...rows.flat()],
+  ]
+  const made = [
+    0x63,
+    ...ascii('numpy.core.multiarray\n_reconstruct\n'),
+    0x63,
+    ...ascii('numpy\nndarray\n'),
+    ...smallInt(0),
+    0x85,
+    ...shortText('b'),
+    0x87,
+    0x52,
+  ]
+  return [...made, 0x28, ...state, 0x74, 0x62]
+}
+
+/** What `writeCifar10` and `writeCifar100` write, for Python. */
+async function writePython(place = folder): Promise<void> {
+  await mkdir(place, { recursive: true })
+  const batch = (key: string, images: readonly (readonly [image: number, label: number])[]) =>
+    dictionary({
+      batch_label: shortText('some batch'),
+      [key]: list(images.map(([, label]) => smallInt(label))),
+      data: pickledArray(images.map(([image]) => record(image, []))),
+      filenames: list(images.map(([image]) => shortText(`image_${image}.png`))),
+    })
+  for (let part = 0; part < 5; part++) {
+    const images = [2 * part, 2 * part + 1].map((image) => [image, image] as const)
+    await writeFile(join(place, `data_batch_${part + 1}`), batch('labels', images))
+  }
+  await writeFile(
+    join(place, 'test_batch'),
+    batch('labels', [
+      [50, 3],
+      [51, 9],
+    ]),
+  )
+  await writeFile(join(place, 'batches.meta'), dictionary({ label_names: list(NAMES.map(shortText)) }))
+}
+
+async function writePython100(place = folder): Promise<void> {
+  await mkdir(place, { recursive: true })
+  const batch = (images: readonly (readonly [image: number, coarse: number, fine: number])[]) =>
+    dictionary({
+      coarse_labels: list(images.map(([, coarse]) => smallInt(coarse))),
+      fine_labels: list(images.map(([, , fine]) => smallInt(fine))),
+      data: pickledArray(images.map(([image]) => record(image, []))),
+    })
+  await writeFile(
+    join(place, 'train'),
+    batch([
+      [0, 19, 99],
+      [1, 0, 42],
+      [2, 5, 0],
+    ]),
+  )
+  await writeFile(join(place, 'test'), batch([[3, 7, 42]]))
+  const names = Array.from({ length: 100 }, (_, at) => shortText(`class${at}`))
+  await writeFile(join(place, 'meta'), dictionary({ fine_label_names: list(names), coarse_label_names: list([]) }))
+}
+
 const NAMES = ['airplane', 'automobile', 'bird', 'cat', 'deer', 'dog', 'frog', 'horse', 'ship', 'truck']
 const open = (ref = folder) => openInMemory(ref, { cacheFolder })
 
@@ -181,5 +258,41 @@ describe('CIFAR files that cannot be trained on say which file and why', () => {
     const thrown = await open(`cifar:${folder}`).catch((error: unknown) => error)
     expect(thrown).toMatchObject({ code: 'files-missing', message: expect.stringMatching(/data_batch_1\.bin.*CIFAR-100 files train\.bin/) })
     expect((thrown as Error).message).not.toMatch(/idx/)
+  })
+})
+
+describe('a folder of the files for Python', () => {
+  it('of CIFAR-10 is the data set of the binary files, with its names', async () => {
+    await writeCifar10(join(folder, 'binary'))
+    await writePython(join(folder, 'python'))
+    const [binary, python] = [await open(join(folder, 'binary')), await open(join(folder, 'python'))]
+    expect(python.classNames).toEqual(NAMES)
+    expect(python.fingerprint).toBe(binary.fingerprint)
+    expect([...python.test.images]).toEqual([...binary.test.images])
+  })
+
+  it('of CIFAR-100 is that of the binary files, in the folder of its archive too', async () => {
+    await writeCifar100(join(folder, 'binary'))
+    await writePython100(join(folder, 'above', 'cifar-100-python'))
+    const [binary, python] = [await open(join(folder, 'binary')), await open(`cifar:${join(folder, 'above')}`)]
+    expect(python.fingerprint).toBe(binary.fingerprint)
+    expect(python.classNames?.[42]).toBe('class42')
+  })
+
+  it('is told from folders of images called train and test', async () => {
+    await mkdir(join(folder, 'train'))
+    await mkdir(join(folder, 'test'))
+    await expect(open(`cifar:${folder}`)).rejects.toMatchObject({ code: 'files-missing' })
+  })
+
+  it('that lacks labels, or calls something, is refused', async () => {
+    await writePython()
+    await writeFile(join(folder, 'data_batch_3'), dictionary({ data: pickledArray([record(0, [])]), labels: list([]) }))
+    await expect(open()).rejects.toMatchObject({
+      code: 'bad-record',
+      message: expect.stringContaining('data of n × 3072 bytes and as many labels'),
+    })
+    await writeFile(join(folder, 'data_batch_3'), Uint8Array.from([0x80, 2, ...ascii('cos\nsystem\n'), 0x2e]))
+    await expect(open()).rejects.toMatchObject({ code: 'bad-record', message: expect.stringContaining('the name os.system') })
   })
 })

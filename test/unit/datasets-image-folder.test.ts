@@ -13,6 +13,7 @@ import {
   type Dataset,
   type DatasetProgress,
   type ImageShape,
+  inspectDataset,
   openBatchSource,
   openDataset,
 } from '../../engine/datasets/index.ts'
@@ -42,7 +43,7 @@ async function readBatch(dataset: Dataset, request: BatchRequest): Promise<Batch
 }
 
 /** Images as evaluation sees them, as bytes of 0 to 255 again. */
-async function pixels(dataset: Dataset, split: 'train' | 'test', ...indices: number[]): Promise<number[]> {
+async function pixels(dataset: Dataset, split: BatchRequest['split'], ...indices: number[]): Promise<number[]> {
   const { images } = await readBatch(dataset, { split, indices: Uint32Array.from(indices) })
   const { mean, std } = dataset.normalisation
   const channels = dataset.shape[2]
@@ -104,6 +105,49 @@ describe('a folder of images per class', () => {
     expect(dataset.test.count).toBe(2)
     expectColour(await pixels(dataset, 'train', 2), [1, 2, 3], 0)
     expectColour(await pixels(dataset, 'train', 5, 6), [4, 5, 6], 0)
+  })
+
+  it('with a validation folder beside test has a split of its own for it, from files and from memory', async () => {
+    const write = (size?: readonly [number, number]) =>
+      writeFiles(data, {
+        ...colouredClasses('train/', 3, size),
+        ...colouredClasses('test/', 1, size),
+        ...colouredClasses('valid/', 2, size),
+      })
+    await write()
+    const warnings: DatasetProgress[] = []
+    const inFiles = await open({ onProgress: (progress) => progress.kind === 'warning' && warnings.push(progress) })
+    expect(warnings).toEqual([])
+    expect({ storage: inFiles.storage, counts: [inFiles.train, inFiles.test, inFiles.validation].map((split) => split?.count) }).toEqual({
+      storage: 'files',
+      counts: [6, 2, 4],
+    })
+    expectColour(await pixels(inFiles, 'validation', 1), [0, 0, 101], 0)
+    expectColour(await pixels(inFiles, 'validation', 2), [100, 0, 0], 0)
+    await rm(join(data, 'valid'), { recursive: true })
+    expect((await open()).fingerprint).not.toBe(inFiles.fingerprint)
+    expect((await open()).validation).toBeUndefined()
+
+    await write([8, 8])
+    for (let opening = 0; opening < 2; opening++) {
+      const inMemory = await open()
+      expect({ storage: inMemory.storage, labels: [...(inMemory.validation?.labels ?? [])] }).toEqual({
+        storage: 'memory',
+        labels: [0, 0, 1, 1],
+      })
+      expectColour(await pixels(inMemory, 'validation', 3), [101, 0, 0], 0)
+    }
+    expect(await inspectDataset(data, { cacheFolder, input: () => SMALL })).toMatchObject({
+      images: { train: 6, test: 2, validation: 4 },
+      validationFolder: 'valid',
+      classes: [
+        { name: 'cat', train: 3, test: 1, validation: 2 },
+        { name: 'dog', train: 3, test: 1, validation: 2 },
+      ],
+      duplicates: { acrossSplits: 4 },
+    })
+    await writeFiles(data, { 'valid/owl/a.png': plain([8, 8], [1, 1, 1]) })
+    await expect(open()).rejects.toMatchObject({ code: 'unknown-class', file: join(data, 'valid', 'owl') })
   })
 
   describe('with names in several forms of Unicode', () => {
@@ -302,6 +346,12 @@ describe('images of every kind', () => {
       colour: [10, 200, 90],
       tolerance: 0,
     },
+    AVIF: {
+      make: () => plain([40, 30], [10, 200, 90]).avif({ quality: 90 }).toBuffer(),
+      name: 'a.avif',
+      colour: [10, 200, 90],
+      tolerance: 4,
+    },
     'PNG called .jpg': { make: () => plain([40, 30], [10, 200, 90]).png().toBuffer(), name: 'a.jpg', colour: [10, 200, 90], tolerance: 0 },
     'an image of one row': {
       make: () => plain([300, 1], [10, 200, 90]).png().toBuffer(),
@@ -462,6 +512,7 @@ describe('broken images', () => {
       'd.tif': noisy().tiff({ compression: 'none' }),
       'e.tif': noisy().tiff({ compression: 'lzw' }),
       'f.gif': noisy().gif(),
+      'g.avif': noisy().avif({ effort: 0 }),
     }
     for (const [name, image] of Object.entries(formats)) {
       const bytes = await image.toBuffer()
@@ -482,11 +533,37 @@ describe('broken images', () => {
       onProgress: (progress) => progress.kind === 'broken-image' && met.add(progress.file.split('/').at(-1) as string),
     })
     const source = await openBatchSource(dataset)
-    const indices = Uint32Array.from({ length: 8 }, (_, index) => index)
-    for await (const { labels } of source.batches([{ split: 'train', indices }])) expect(labels.length).toBe(8)
+    const indices = Uint32Array.from({ length: 9 }, (_, index) => index)
+    for await (const { labels } of source.batches([{ split: 'train', indices }])) expect(labels.length).toBe(9)
     for (const file of source.brokenFiles()) met.add(file.split('/').at(-1) as string)
     expect([...met].sort()).toEqual(Object.keys(formats))
     expectColour(await pixels(dataset, 'train', ...indices), [1, 2, 3], 0)
+  })
+
+  it('have a reason of one line that follows from their bytes, whatever else is decoded at the time', async () => {
+    const photo = await gradient([60, 40]).png().toBuffer()
+    const files = {
+      'empty.jpg': ['', 'it is empty'],
+      'page.jpg': ['<!DOCTYPE html><p>403', 'it is a web page, not an image that can be read: download it again'],
+      'lfs.png': [
+        'version https://git-lfs.github.com/spec/v1\noid',
+        'it is a pointer of Git LFS, not an image that can be read: git lfs pull',
+      ],
+      'notes.png': ['some text', 'it is text, not an image that can be read'],
+      'head.png': [photo.subarray(0, 20), 'it is a PNG file whose header is cut or damaged'],
+      'cut.png': [photo.subarray(0, photo.length / 2), 'it is a PNG file whose pixels end early or are damaged'],
+      'zeros.png': [new Uint8Array(900), 'it is no image'],
+    } as const
+    await writeFiles(data, { ...colouredClasses('train/', 1), ...colouredClasses('val/', 1) })
+    // Many of each, so that the decoder's threads fail side by side.
+    for (let copy = 0; copy < 5; copy++) {
+      for (const [name, [bytes]] of Object.entries(files)) await writeFiles(data, { [`train/cat/${copy}-${name}`]: bytes })
+    }
+    const { broken } = await inspectDataset(data, { cacheFolder, input: () => SMALL })
+    expect(broken.count).toBe(35)
+    for (const { file, reason } of broken.examples) {
+      expect([file, reason]).toEqual([file, files[file.slice('train/cat/0-'.length) as keyof typeof files][1]])
+    }
   })
 
   it('of 16 bits that use a small part of them are broken, others are scaled', async () => {
@@ -532,12 +609,18 @@ describe('broken images', () => {
       'train/owl/a.png': 'x',
       'train/owl/b.png': 'y',
     })
-    await expect(open()).rejects.toMatchObject({ code: 'broken-images', message: expect.stringMatching(/class owl of/) })
+    await expect(open()).rejects.toMatchObject({
+      code: 'broken-images',
+      message: expect.stringMatching(/class owl of .*, got only files that are none, such as train\/owl\/a\.png: it is text, not an image/),
+    })
     await writeFiles(data, { 'train/owl/a.png': await truncated(), 'train/owl/b.png': await truncated() })
     const thrown = await open()
       .then((dataset) => readBatch(dataset, { split: 'train', indices: Uint32Array.of(5) }))
       .catch((error: unknown) => error)
-    expect(thrown).toMatchObject({ code: 'broken-images', message: expect.stringMatching(/among the 2 of class 2 like .*owl.[ab]\.png/) })
+    expect(thrown).toMatchObject({
+      code: 'broken-images',
+      message: expect.stringMatching(/among the 2 of class 2 like .*owl.[ab]\.png, got none: it is a JPEG file whose pixels end early/),
+    })
   })
 
   it('are not those that cannot be read any more: other machines train on them', async () => {
@@ -548,6 +631,42 @@ describe('broken images', () => {
       code: 'file-unreadable',
       file: join(data, 'train', 'dog', '001.png'),
     })
+  })
+})
+
+describe('a folder that is probably not meant so is warned of', () => {
+  const warningsOf = async (ref = data) => {
+    const warnings: string[] = []
+    await open({ ref, onProgress: (progress) => progress.kind === 'warning' && warnings.push(progress.message) })
+    return warnings
+  }
+
+  it('where images of a split are in no class folder', async () => {
+    const png = await plain([40, 30], [1, 2, 3]).png().toBuffer()
+    await writeFiles(data, { ...colouredClasses('train/', 4), 'val/a.png': png, 'val/b.png': png, 'val/notes.txt': 'x' })
+    const warning = expect.stringMatching(
+      /^val\/ has 2 images that are in no class folder, .* a tenth of the images of each class of train\/ is the test split instead; move them to val\/CLASS\//,
+    )
+    expect(await warningsOf()).toEqual([warning])
+    await writeFiles(data, colouredClasses('test/', 1))
+    expect(await warningsOf()).toEqual([])
+  })
+
+  it('where folders of splits are taken for classes', async () => {
+    await writeFiles(data, { ...colouredClasses('training/', 4), ...colouredClasses('testing/', 2) })
+    expect(await warningsOf(`images:${data}`)).toEqual([
+      `testing/, training/ each hold folders called cat, dog: they are taken for classes, but look like splits; ` +
+        `call them train/ and test/, or name one of them, images:${join(data, 'training')}`,
+    ])
+    expect(await warningsOf(`images:${join(data, 'training')}`)).toEqual([])
+    const png = await plain([40, 30], [1, 2, 3]).png().toBuffer()
+    await writeFiles(folder, {
+      'pets/cat/young/a.png': png,
+      'pets/cat/old/b.png': png,
+      'pets/dog/big/a.png': png,
+      'pets/dog/old/b.png': png,
+    })
+    expect(await warningsOf(`images:${join(folder, 'pets')}`)).toEqual([])
   })
 })
 
@@ -593,6 +712,12 @@ describe('a folder that cannot be trained on says what is wrong with it', () => 
       input: [8, 1025, 3],
       code: 'too-large',
       message: /at most 1024×1024×64, which is what a space takes, got 8×1025×3/,
+    },
+    'splits that are called otherwise': {
+      make: () => writeFiles(data, { ...colouredClasses('training/', 2), ...colouredClasses('testing/', 1) }),
+      code: 'files-missing',
+      message:
+        /found no dataset in .*data; .*data.testing looks like a folder of images: name it, or call the folders of splits train\/ and test\/; looked/,
     },
     'images without folders, not called images': {
       make: () => writeFiles(data, { 'a.png': png.clone() }),

@@ -321,6 +321,46 @@ describe('gatehouse import', () => {
     expect(result.err).toContain(`${source}/state_dict.safetensors`)
   })
 
+  test('takes the size of images from the run.config beside net.config, refuses another, and says what it assumes', async () => {
+    await exportTo('proxylessnas', 'sized')
+    const bare = (...more: string[]) =>
+      gatehouse(['import', '--config', 'sized/net.config', '--out', 'sized/space.json', '--json', ...more])
+    const inputOf = ({ out }: { out: string }) => (JSON.parse(out) as { input: number[] }).input
+    const assumed = await bare()
+    expect(inputOf(assumed)).toEqual([224, 224, 3])
+    expect(assumed.err).toMatch(/^input +224x224 is assumed, since no run\.config says/)
+    writeFileSync(join(folder, 'sized/run.config'), '{ "image_size": 144, "n_epochs": 300 }')
+    const stated = await bare()
+    expect([inputOf(stated), stated.err]).toEqual([[144, 144, 3], ''])
+    expect(inputOf(await bare('--input', '144x144'))).toEqual([144, 144, 3])
+    const refused = await bare('--input', '224x224')
+    expect(refused).toMatchObject({ code: 2, out: '' })
+    expect(refused.err).toContain(`--input says 224x224, ${join(folder, 'sized/run.config')} says 144x144`)
+    writeFileSync(join(folder, 'sized/run.config'), '{ "image_size": [128, 160] }')
+    expect(await bare()).toMatchObject({ code: 2, err: expect.stringContaining('cannot read the size of images from') })
+  })
+
+  test('says which names a state dict has instead, and what stands in front of them', async () => {
+    await exportTo('proxylessnas', 'prefixed')
+    const rename = (name: string, to: (key: string) => string) => {
+      changeStateDict(name, (header) => {
+        for (const [key, entry] of Object.entries(header)) {
+          if (key === '__metadata__') continue
+          delete header[key]
+          header[to(key)] = entry
+        }
+      })
+    }
+    rename('prefixed', (key) => `module.${key}`)
+    expect((await importFrom('prefixed')).err).toContain(
+      'got none: all of them are there with "module." in front of their names, as torch.nn.DataParallel writes them: take it off',
+    )
+    rename('prefixed', (key) => `${key}${'x'.repeat(10_000)}`)
+    const { err } = await importFrom('prefixed')
+    expect(err).toMatch(/the file has module\.\S+…, module\.\S+…, module\.\S+… and \d+ more\n$/)
+    expect(err.length).toBeLessThan(600)
+  })
+
   test('refuses bad flags, other networks and weights that do not fit, and names them', async () => {
     await exportTo('proxylessnas', 'bad')
     expect((await importFrom('bad', '--mean', '0.5')).err).toContain('expected --mean to be 3 numbers separated by commas, got "0.5"')

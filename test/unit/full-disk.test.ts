@@ -94,6 +94,7 @@ describe.skipIf(refused !== null)('on a disk that is full', () => {
     expect(code).toBe(1)
     expect(lines.at(-1)).toMatch(/^gatehouse: cannot write .*\/disk\/state.*(disk is full|ENOSPC)/)
     expect(lines.filter((line) => /^ +at /.test(line))).toEqual([])
+    expect(everything()).toEqual(['fill', 'state', 'state/admin-token'])
   })
 
   it('what was there before stays', () => {

@@ -283,6 +283,28 @@ describe.each(['simd', 'relaxed-simd'] as const satisfies readonly KernelVariant
     )
   })
 
+  test('max pooling, with a window that has a NaN giving NaN', async () => {
+    fc.assert(
+      fc.property(
+        geometry,
+        fc.constantFrom<'same' | number>('same', 0, 1),
+        ({ seed, batch, height, width, channels, kernel, stride }, pad) => {
+          fc.pre(pad === 'same' || (pad < kernel && kernel <= Math.min(height, width)))
+          const x = normal(seed, batch, height, width, channels)
+          expect(
+            disagreement([x], ([input]) => [tf.maxPool(input as tf.Tensor4D, kernel, stride, pad, pad === 'same' ? undefined : 'floor')]),
+          ).toBe(0)
+        },
+      ),
+      settings,
+    )
+    await tf.setBackend('wasm')
+    const values = Float32Array.from({ length: 4 * 4 * 5 }, (_, at) => at)
+    values[(1 * 4 + 2) * 5 + 3] = Number.NaN
+    const pooled = await tf.tidy(() => tf.maxPool(tf.tensor4d(values, [1, 4, 4, 5]), 2, 2, 'valid')).data()
+    expect([...pooled].flatMap((value, at) => (Number.isNaN(value) ? [at] : []))).toEqual([1 * 5 + 3])
+  })
+
   test('the gradient of max pooling', () => {
     fc.assert(
       fc.property(geometry, ({ seed, batch, height, width, channels, kernel, stride }) => {

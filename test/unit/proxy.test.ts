@@ -126,6 +126,22 @@ describe('what is done about the variables', () => {
       },
     })
   })
+  it('ALL_PROXY stands for those that are not set, which Node would not find', () => {
+    const planned = (env: Record<string, string>) => planProxy(env, node)
+    expect(planned({ ALL_PROXY: 'http://p:1' })).toMatchObject({
+      kind: 'restart',
+      env: { http_proxy: 'http://p:1', https_proxy: 'http://p:1' },
+    })
+    const both = planned({ all_proxy: 'http://p:1', HTTPS_PROXY: 'http://q:2' })
+    expect(both).toMatchObject({ env: { http_proxy: 'http://p:1', HTTPS_PROXY: 'http://q:2' } })
+    expect(both.kind === 'restart' && both.env).not.toHaveProperty('https_proxy')
+    expect(planned({ ALL_PROXY: 'http://p:1', NODE_USE_ENV_PROXY: '1' })).toMatchObject({ env: { http_proxy: 'http://p:1' } })
+    // As it begins again.
+    const again = planned({ ALL_PROXY: 'http://p:1' })
+    expect(again.kind === 'restart' && planned(again.env)).toEqual({ kind: 'none' })
+    expect(() => planned({ ALL_PROXY: 'socks5h://p:1080' })).toThrow(/^expected ALL_PROXY to be the address of an HTTP proxy/)
+    expect(planned({ ALL_PROXY: 'socks5h://p:1080', NO_PROXY: '*' })).toEqual({ kind: 'none' })
+  })
   it('a person who has decided is left alone', () => {
     for (const value of ['0', '1'])
       expect(planProxy({ HTTP_PROXY: 'http://p:1', NODE_USE_ENV_PROXY: value }, node)).toEqual({ kind: 'none' })

@@ -28,7 +28,9 @@ function makeCheckpoint(step = 7): Checkpoint {
     threads: 2,
     weights: new Map([['a/filter', { shape: [2, 1], values: Float32Array.of(Math.fround(0.1), -0) }]]),
     velocities: new Map([['a/filter', { shape: [2, 1], values: Float32Array.of(1e-40, 3) }]]),
+    squares: new Map(),
     average: new Map(),
+    bestModel: new Map([['a/gamma', { shape: [1], values: Float32Array.of(2) }]]),
   }
 }
 

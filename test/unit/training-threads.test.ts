@@ -122,11 +122,15 @@ describe('threads', () => {
     const dataset = smallDataset()
     const graph = space.network(path)
     const recipe = recipeSchema.parse({ steps: 1, batchSize: 8 })
-    const shares = { train: Uint32Array.from({ length: 16 }, (_, i) => i), validation: Uint32Array.of(16) }
+    const shares = {
+      train: Uint32Array.from({ length: 16 }, (_, i) => i),
+      validation: Uint32Array.of(16),
+      validationSplit: 'train' as const,
+    }
     // No step at all: what the thread asks for is not there.
     const schedule = { stepsPerEpoch: 2, steps: 0, warmupSteps: 0 }
     const task = { graph, weightSpecs: space.weightSpecs, shape: space.input, recipe, schedule, seed: 1, shares, firstStep: 0 }
-    const state = { weights: new Map(), velocities: new Map(), average: new Map() }
+    const state = { weights: new Map(), velocities: new Map(), squares: new Map(), average: new Map() }
     const weights = [{ key: 'weight', shape: [1] }]
     const options = { backend, dataset, task: { ...task, accumulate: 1 }, count: 2, weights, state, onNote: () => undefined }
     const team = await startTeam(options)

@@ -22,6 +22,7 @@ import { decodeInitialWeights } from '../../engine/training/initial-weights.ts'
 import type { Accumulate } from '../../engine/training/micro-batches.ts'
 import { decodeModelWeights } from '../../engine/training/network-weights.ts'
 import { createTeacher } from '../../engine/training/teacher.ts'
+import { withNormalisation } from '../../engine/training/with-normalisation.ts'
 import type { Threads } from '../../engine/training/threads/choose-threads.ts'
 import { describeAgent, noteVersion, watchConnection } from './connection.ts'
 import { startHeartbeatThread } from './heartbeats.ts'
@@ -55,12 +56,11 @@ type TrainingAgentSummary = {
 }
 
 /** The end as the coordinator keeps it, with the network where there is one. */
-function encodeResult({ dataset }: JoinTrainingOptions, trained: FromScratchResult): Uint8Array<ArrayBuffer> {
-  const { end, schedule, reports, validation, test, identity, weights, statistics } = trained
-  const { normalisation, classNames } = dataset
+function encodeResult({ normalisation, classNames }: Dataset, trained: FromScratchResult): Uint8Array<ArrayBuffer> {
+  const { end, steps, validation, test, identity, weights, statistics } = trained
   const result: TrainingResult = {
     end,
-    steps: end === 'finished' ? schedule.steps : (reports.at(-1)?.step ?? 0),
+    steps,
     validation,
     test,
     normalisation: { mean: [...normalisation.mean], std: [...normalisation.std] },
@@ -115,13 +115,14 @@ async function trainLeased(
   granted: Granted,
   onTrained: () => void,
 ): Promise<TrainingResult['end']> {
-  const { coordinator, token, backend, dataset, accumulate, threads, stop, onNote } = options
+  const { coordinator, token, backend, accumulate, threads, stop, onNote } = options
   const { spec, checkpointStep } = granted
   const space = createSpace(granted.space)
   const path = parseArchitecture(space, spec.architecture)
   const lease = holdTrainingLease(client, request, granted, await startHeartbeatThread({ coordinator, token }))
   let teacher: ReturnType<typeof createTeacher> | undefined
   try {
+    const dataset = withNormalisation(options.dataset, spec.recipe)
     teacher = spec.teacher && (await fetchTeacher(client, spec.teacher, dataset))
     const initial = spec.initial && (await fetchInitial(client, spec.initial, space, path))
     const checkpoint = checkpointStep === null ? undefined : decodeCheckpoint(await client.readCheckpoint())
@@ -165,7 +166,7 @@ async function trainLeased(
         onNote(`epoch ${Number(epoch.toFixed(2))}  step ${step}  loss ${trainLoss.toFixed(3)}${score}`)
       },
     })
-    const bytes = encodeResult(options, trained)
+    const bytes = encodeResult(dataset, trained)
     await lease.deliver((leaseId) => client.finish(leaseId, bytes))
     return trained.end
   } catch (error) {

@@ -5,9 +5,16 @@ import { type CommandDef, defineCommand } from 'citty'
 import { CliError } from '../../command-line/exit-codes.ts'
 import { printResult, type Terminal } from '../../command-line/terminal.ts'
 import { type Choice, createRandom, createSpace, seedState } from '../../search-space/index.ts'
-import { type Backend, type BackendName, backendNames, BackendUnavailableError, openBackend } from '../../engine/backends/backends.ts'
+import {
+  type Backend,
+  type BackendName,
+  backendNames,
+  type BackendOptions,
+  BackendUnavailableError,
+  openBackend,
+} from '../../engine/backends/backends.ts'
 import { createSgd, createWeights, trainStep } from '../../engine/executor/index.ts'
-import { backendArgs, deviceName, openChosenBackend } from '../../command-line/training-flags.ts'
+import { backendArgs, backendOptions, deviceName, openChosenBackend } from '../../command-line/training-flags.ts'
 
 const DEFAULT_SECONDS = 10
 /** What the speed is measured on: random paths of this preset, a weight step per batch. */
@@ -32,9 +39,9 @@ type Finding =
   | { readonly name: BackendName; readonly usable: true; readonly description: string }
   | { readonly name: BackendName; readonly usable: false; readonly reason: string; readonly advice: string }
 
-async function inspect(name: BackendName, allowSoftwareAdapter: boolean): Promise<Finding> {
+async function inspect(name: BackendName, options: BackendOptions): Promise<Finding> {
   try {
-    const { chosen } = await openBackend(name, { allowSoftwareAdapter })
+    const { chosen } = await openBackend(name, options)
     return { name, usable: true, description: chosen.description }
   } catch (error) {
     const reason =
@@ -97,12 +104,12 @@ function createDoctorCommand(terminal: Terminal): CommandDef {
     async run({ args }) {
       const seconds = Number(args.seconds)
       if (!Number.isFinite(seconds) || seconds < 0) throw new CliError('usage', `expected --seconds to be 0 or more, got "${args.seconds}"`)
-      const softwareGpu = args['software-gpu']
+      const options = backendOptions(args)
       const backends: Finding[] = []
-      for (const name of backendNames) backends.push(await inspect(name, softwareGpu))
+      for (const name of backendNames) backends.push(await inspect(name, options))
       // Opened last: the one that is opened is the one that is used.
       const quiet: Terminal = { ...terminal, note: () => {} }
-      const chosen = await openChosenBackend(quiet, args.backend, softwareGpu)
+      const chosen = await openChosenBackend(quiet, args)
       if (!args.json) terminal.write(`${describe(backends, chosen.name).join('\n')}\n`)
       if (seconds > 0) terminal.note(`measuring ${chosen.name} for ${seconds} s …`)
       const measured = seconds > 0 ? await measureSpeed(chosen, seconds, terminal.interrupted) : null

@@ -16,7 +16,7 @@ const epilogues = {
     'Environment:',
     '  GATEHOUSE_COORDINATOR  default of --coordinator',
     '  GATEHOUSE_AGENT_TOKEN  default of --token',
-    '  HTTP_PROXY, HTTPS_PROXY, NO_PROXY  proxy to the coordinator, and hosts that need none; this machine never does',
+    '  HTTP_PROXY, HTTPS_PROXY, ALL_PROXY, NO_PROXY  proxy to the coordinator, and hosts that need none; this machine never does',
   ].join('\n'),
 }
 

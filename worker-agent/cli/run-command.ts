@@ -133,7 +133,7 @@ function createRunCommand(terminal: Terminal): CommandDef {
       }
       terminal.interrupted.addEventListener('abort', () => terminal.note('stopping: leases are given back …'))
       try {
-        const backend = await openChosenBackend(terminal, args.backend, args['software-gpu'])
+        const backend = await openChosenBackend(terminal, args)
         const connection = { coordinator, token, signal: terminal.interrupted }
         const isTraining = parseTrainingToken(token) !== null
         const dataset = await openChosenDataset(terminal, args, async () =>

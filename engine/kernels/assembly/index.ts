@@ -13,4 +13,4 @@ export {
 } from './elementwise';
 export { finishMoments } from './moments';
 export { finishGradient, prepareNorm } from './normalised';
-export { maxPoolGradient } from './pooling';
+export { maxPool, maxPoolGradient } from './pooling';

@@ -1,6 +1,7 @@
 // What passes between a training and its threads, besides gradients.
 
 import type { BackendName } from '../../backends/backends.ts'
+import type { Tensor } from '../../../protocol/index.ts'
 import type { Dataset } from '../../datasets/index.ts'
 import type { Observed, Statistics } from '../evaluation.ts'
 import type { ReplicaState, ThreadPlace, TrainingTask } from '../replica.ts'
@@ -26,7 +27,13 @@ type ThreadRequest =
   /** The next mini-batches; all threads meet twice in each. */
   | { readonly kind: 'train'; readonly steps: number }
   | { readonly kind: 'observe' }
-  | { readonly kind: 'score'; readonly images: 'validation' | 'test'; readonly statistics: Statistics }
+  | {
+      readonly kind: 'score'
+      readonly images: 'validation' | 'test'
+      readonly statistics: Statistics
+      /** Scored from now on, instead of those that were trained. */
+      readonly weights?: ReadonlyMap<string, Tensor>
+    }
 
 /** One to each request but `train`, which the gradients answer; notes, and the failure that a thread ends with, come at any time. */
 type ThreadAnswer =

@@ -3,6 +3,7 @@
 
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import { Worker } from 'node:worker_threads'
+import type { Tensor } from '../../../protocol/index.ts'
 import type { Backend } from '../../backends/backends.ts'
 import { type Dataset, shareDataset } from '../../datasets/index.ts'
 import type { Observed, Statistics } from '../evaluation.ts'
@@ -44,8 +45,13 @@ type ThreadTeam = {
   readonly exchange: Exchange
   /** The statistics of the mini-batches in their order, given those that the caller finds itself. */
   observe(own: () => Promise<Observed[]>): Promise<Observed[]>
-  /** The sums of each thread, in their order, given the caller's own. */
-  score(images: 'validation' | 'test', statistics: Statistics, own: () => Promise<ScoreSums>): Promise<ScoreSums[]>
+  /** The sums of each thread, in their order, given the caller's own. `weights`: scored from now on, instead of those that were trained. */
+  score(
+    images: 'validation' | 'test',
+    statistics: Statistics,
+    own: () => Promise<ScoreSums>,
+    weights?: ReadonlyMap<string, Tensor>,
+  ): Promise<ScoreSums[]>
   /** As far as the threads have said, with their last answers. */
   brokenFiles(): string[]
   /** Ends the threads, whatever they are doing. */
@@ -149,8 +155,8 @@ async function startTeam({ backend, dataset, task, teacher, count, weights, stat
       })
       return inOrder([mine, ...theirs])
     },
-    async score(images, statistics, own) {
-      const [mine, answers] = await Promise.all([own(), askAll({ kind: 'score', images, statistics })])
+    async score(images, statistics, own, weights) {
+      const [mine, answers] = await Promise.all([own(), askAll({ kind: 'score', images, statistics, ...(weights && { weights }) })])
       const theirs = answers.map((answer) => {
         if (answer.kind !== 'scored') throw unexpected(answer, 'scored')
         for (const file of answer.brokenFiles) broken.add(file)

@@ -41,6 +41,7 @@ async function work(trained: Replica, request: Exclude<ThreadRequest, { kind: 'b
     case 'observe':
       return say({ kind: 'observed', observed: await trained.observe(), brokenFiles: brokenFiles() })
     case 'score':
+      if (request.weights) trained.replaceEvaluated(request.weights)
       return say({ kind: 'scored', sums: await trained.score(request.images, request.statistics), brokenFiles: brokenFiles() })
     default:
       return request satisfies never
