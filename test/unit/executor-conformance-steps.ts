@@ -2,7 +2,8 @@
 // an environment that has to be there from the start.
 
 import { type BackendName, openBackend } from '../../engine/backends/backends.ts'
-import { createSgd, createWeights, evaluate, gateStep, trainStep } from '../../engine/executor/index.ts'
+import { createSgd, createWeights, evaluate, gateStep, trainStep, unrolledStep, weightedPathsStep } from '../../engine/executor/index.ts'
+import { combineBranches } from '../../search-space/index.ts'
 import { type Builder, createBuilder, randomBatch } from './executor-graph-builder.ts'
 
 const IMAGE = [12, 12, 3] as const
@@ -33,7 +34,7 @@ type Outcome = {
   readonly weights: Record<string, readonly number[]>
 }
 
-/** Two weight steps, a gate step over two branches, one over all, and an evaluation. */
+/** Two weight steps, one of two weighed paths, a gate step over two branches, one over all, gradients of a mixture, and an evaluation. */
 async function runSteps(name: BackendName): Promise<Outcome> {
   const { chosen } = await openBackend(name, { allowSoftwareAdapter: true })
   const two = mixedNetwork(2)
@@ -47,6 +48,15 @@ async function runSteps(name: BackendName): Promise<Outcome> {
     const result = await trainStep({ graph: two.graph, weights, images: batch, labels, labelSmoothing: 0.1 })
     sgd.apply(weights, result.gradients, 0.02)
     numbers.push(result.loss, result.correct)
+  }
+  const weighed = await weightedPathsStep({ graphs: [two.graph, full.graph], weights, images: batch, labels, temper: 2 })
+  sgd.apply(weights, weighed.gradients, 0.02)
+  numbers.push(weighed.loss, ...weighed.importances)
+  const mixture = combineBranches(full.graph, ({ branches }) => ({ kind: 'weighted', weights: branches.map((_, j) => (j + 1) / 10) }))
+  const mixed = { graph: mixture, weights, images: batch, labels }
+  const ahead = { training: mixed, optimiser: sgd, momentum: 0.9, weightDecay: 1e-3, learningRate: 0.02 }
+  for (const { loss, mixtureGradients } of [await gateStep(mixed), await unrolledStep({ ...mixed, ...ahead })]) {
+    numbers.push(loss, ...mixtureGradients.flatMap(({ gradients }) => gradients))
   }
   for (const { graph } of [two, full]) {
     const { loss, correct, gateGradients } = await gateStep({ graph, weights, images: batch, labels })
