@@ -20,7 +20,7 @@ const TRAIN_FOLDER = 'train'
 /** The first that holds folders is the test split. */
 const TEST_FOLDERS = ['test', 'val', 'valid', 'validation'] as const
 /** The first of these that holds folders is the validation split, where there is a test split besides. */
-const VALIDATION_FOLDERS: readonly string[] = TEST_FOLDERS.slice(1)
+const VALIDATION_FOLDERS: ReadonlySet<string> = new Set(TEST_FOLDERS.slice(1))
 const EXTENSIONS = new Set(['.jpg', '.jpeg', '.jpe', '.jfif', '.png', '.webp', '.gif', '.tif', '.tiff', '.avif'])
 const TEST_SEED = 'image folder test split'
 /** So many folders of the same names are no accident. */
@@ -243,7 +243,7 @@ async function listImageFolder(folder: string): Promise<ImageLayout> {
       if (!folders.includes(name)) continue
       const hasClasses = (await foldersIn(join(folder, name))).length > 0
       if (testFolder === null && hasClasses) testFolder = name
-      else if (validationFolder === null && hasClasses && VALIDATION_FOLDERS.includes(name) && testFolder === TEST_FOLDERS[0])
+      else if (validationFolder === null && hasClasses && VALIDATION_FOLDERS.has(name) && testFolder === TEST_FOLDERS[0])
         validationFolder = name
       else {
         ignored.push(`${name}/`)

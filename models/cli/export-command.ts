@@ -9,21 +9,25 @@ import { ModelFolderError, readModelFolder } from '../model-folder.ts'
 import { LayerGraphError, RefusedLayerError, SpaceError } from '../../search-space/index.ts'
 
 /** Formats in which folding and preprocessing are a choice. */
-const NETWORK_FORMATS: readonly string[] = ['onnx', 'tfjs']
+const NETWORK_FORMATS: readonly string[] = ['onnx', 'tfjs', 'tfjs-graph']
 
 const exportFlags = {
   model: { type: 'string', valueHint: 'FOLDER', description: 'trained model: model.json and model.safetensors', required: true },
   format: {
     type: 'enum',
-    options: ['onnx', 'tfjs', 'safetensors', 'proxylessnas', 'json'],
+    options: ['onnx', 'tfjs', 'tfjs-graph', 'safetensors', 'proxylessnas', 'json'],
     description: 'what to write; each is described in docs/export.md',
     required: true,
   },
-  out: { type: 'string', valueHint: 'PATH', description: 'file, or folder for tfjs and proxylessnas', required: true },
-  fold: { type: 'boolean', description: 'onnx, tfjs: keep batch-norms instead of folding them into the convolutions', default: true },
+  out: { type: 'string', valueHint: 'PATH', description: 'file, or folder for tfjs, tfjs-graph and proxylessnas', required: true },
+  fold: {
+    type: 'boolean',
+    description: 'onnx, tfjs, tfjs-graph: keep batch-norms instead of folding them into the convolutions',
+    default: true,
+  },
   'with-preprocessing': {
     type: 'boolean',
-    description: 'onnx, tfjs: take pixels from 0 to 255, scaling and normalisation included (onnx: uint8 NHWC)',
+    description: 'onnx, tfjs, tfjs-graph: take pixels from 0 to 255, scaling and normalisation included (onnx: uint8 NHWC)',
   },
   json: { type: 'boolean', description: 'print one JSON object to standard output' },
 } as const satisfies ArgsDef

@@ -1,9 +1,10 @@
-// A TensorFlow.js layers model of a trained model, and what its user must know as metadata.
+// A trained model for TensorFlow.js, as a layers model or as a graph model, and what its user must know as metadata.
 
 import type { TrainedModel } from '../model-folder.ts'
 import { exportNetwork } from './export-network.ts'
 import { describeModel, pixelStatistics } from './preprocessing.ts'
 import { type TfjsFile, writeTfjsNetwork } from './tfjs/write-network.ts'
+import { writeTfjsGraph } from './tfjs-graph/write-graph.ts'
 
 type ModelTfjsOptions = {
   /** Whether batch-norms are folded into the convolutions. */
@@ -21,4 +22,12 @@ function writeTfjsLayers(model: TrainedModel, { fold, withPreprocessing }: Model
   })
 }
 
-export { writeTfjsLayers }
+/** The same as a graph model. */
+function writeTfjsGraphModel(model: TrainedModel, { fold, withPreprocessing }: ModelTfjsOptions): TfjsFile[] {
+  return writeTfjsGraph(exportNetwork(model, fold), {
+    ...(withPreprocessing ? { pixels: pixelStatistics(model) } : {}),
+    metadata: describeModel(model, { layout: 'NHWC', isIncluded: withPreprocessing }),
+  })
+}
+
+export { writeTfjsGraphModel, writeTfjsLayers }

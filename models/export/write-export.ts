@@ -7,10 +7,10 @@ import { describeModel } from './preprocessing.ts'
 import { toStateDict } from './state-dict.ts'
 import { writeWholeFiles } from '../../command-line/whole-files.ts'
 import { encodeStateDict } from './state-dict-file.ts'
-import { writeTfjsLayers } from './tfjs-layers.ts'
+import { writeTfjsGraphModel, writeTfjsLayers } from './tfjs-layers.ts'
 import { writeModelOnnx } from './onnx.ts'
 
-type ExportFormat = 'onnx' | 'tfjs' | 'safetensors' | 'proxylessnas' | 'json'
+type ExportFormat = 'onnx' | 'tfjs' | 'tfjs-graph' | 'safetensors' | 'proxylessnas' | 'json'
 
 const NET_CONFIG_FILE = 'net.config'
 const STATE_DICT_FILE = 'state_dict.safetensors'
@@ -32,6 +32,8 @@ function exportFiles(model: TrainedModel, format: ExportFormat, out: string, opt
       return [{ path: out, content: writeModelOnnx(model, options) }]
     case 'tfjs':
       return writeTfjsLayers(model, options).map(({ name, content }) => ({ path: join(out, name), content }))
+    case 'tfjs-graph':
+      return writeTfjsGraphModel(model, options).map(({ name, content }) => ({ path: join(out, name), content }))
     case 'safetensors':
       return [{ path: out, content: encodeModelWeights(model) }]
     case 'proxylessnas': {

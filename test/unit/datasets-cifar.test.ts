@@ -59,13 +59,26 @@ const dictionary = (entries: Readonly<Record<string, number[]>>) =>
 
 /** numpy.core.multiarray._reconstruct(ndarray, (0,), 'b'), and its state: (1, (n, 3072), dtype('u1'), False, bytes). */
 function pickledArray(rows: readonly number[][]): number[] {
-  const state = [
-    ...[...smallInt(1), 0x4a, ...int32(rows.length), 0x4d, 0x00, 0x0c, 0x86],
-    ...[0x63, ...ascii('numpy\ndtype\n'), ...shortText('u1'), ...smallInt(0), ...smallInt(1), 0x87, 0x52],
-    // The state of the type: (3, '|', None, None, None, -1, -1, 0).
-    ...[0x28, ...smallInt(3), ...shortText('|'), 0x4e, 0x4e, 0x4e, 0x4a, ...int32(-1), 0x4a, ...int32(-1), ...smallInt(0), 0x74, 0x62],
-    ...[0x89, 0x54, ...int32(rows.length * 3072), ...rows.flat()],
+  const shape = [0x4a, ...int32(rows.length), 0x4d, 0x00, 0x0c, 0x86]
+  const type = [0x63, ...ascii('numpy\ndtype\n'), ...shortText('u1'), ...smallInt(0), ...smallInt(1), 0x87, 0x52]
+  // (3, '|', None, None, None, -1, -1, 0)
+  const typeState = [
+    0x28,
+    ...smallInt(3),
+    ...shortText('|'),
+    0x4e,
+    0x4e,
+    0x4e,
+    0x4a,
+    ...int32(-1),
+    0x4a,
+    ...int32(-1),
+    ...smallInt(0),
+    0x74,
+    0x62,
   ]
+  const values = [0x54, ...int32(rows.length * 3072), ...rows.flat()]
+  const state = [...smallInt(1), ...shape, ...type, ...typeState, 0x89, ...values]
   const made = [
     0x63,
     ...ascii('numpy.core.multiarray\n_reconstruct\n'),

@@ -12,11 +12,12 @@ import type { TrainedModel } from '../../models/model-folder.ts'
 import { writeExport } from '../../models/export/index.ts'
 import { writeModelOnnx } from '../../models/export/onnx.ts'
 import { fromStateDict, toStateDict } from '../../models/export/state-dict.ts'
-import { writeTfjsLayers } from '../../models/export/tfjs-layers.ts'
+import { writeTfjsGraphModel, writeTfjsLayers } from '../../models/export/tfjs-layers.ts'
 import { isPlanned } from '../../search-space/families/index.ts'
 import { createSpace, fixArchitecture, onlyPath, printArchitecture, resolveSpaceConfig, type SpaceRef } from '../../search-space/index.ts'
 import { openBackend } from '../../engine/backends/backends.ts'
-import { createInference } from '../../engine/executor/index.ts'
+import { createInference, foldBatchNorm } from '../../engine/executor/index.ts'
+import { hasConverter, loadGraph } from '../fixtures/graph-model.ts'
 import { makeModel, randomImages } from '../fixtures/trained-models.ts'
 import { readSafetensors } from '../fixtures/read-safetensors.ts'
 
@@ -161,6 +162,23 @@ describe.each(spaces)('%s', (_, space, architecture) => {
     })
   })
 
+  describe.skipIf(!hasConverter)('as a graph model, in TensorFlow.js', () => {
+    test.each([
+      [true, false],
+      [false, false],
+      [true, true],
+    ])('gives our logits; batch-norms folded: %s, preprocessing included: %s', async (fold, withPreprocessing) => {
+      const loaded = await loadGraph(writeTfjsGraphModel(model, { fold, withPreprocessing }))
+      const { pixels, normalised } = pixelImages(model)
+      const input = tf.tensor4d(withPreprocessing ? Float32Array.from(pixels) : images, [BATCH, height, width, channels])
+      const output = loaded.predict(input)
+      expect(output.shape).toEqual([BATCH, model.space.classes])
+      expectSame(output.dataSync(), ownLogits(model, withPreprocessing ? normalised : images))
+      tf.dispose([input, output])
+      loaded.dispose()
+    })
+  })
+
   test('as raw weights, in an independent reader, has every weight and statistic bit for bit', () => {
     const out = join(folder, 'weights.safetensors')
     writeExport(model, 'safetensors', out, { fold: true, withPreprocessing: false })
@@ -283,10 +301,30 @@ test('weights that do not fit one shard are loaded from several', async () => {
   expectSame(output.dataSync(), ownLogits(model, images))
 })
 
+test('a graph model has one node for each convolution with its bias and its ReLU, as the networks that tables measure', () => {
+  const model = makeModel({ space: { preset: 'fashion-mini', input: [28, 28, 3] } })
+  const [file] = writeTfjsGraphModel(model, { fold: true, withPreprocessing: false })
+  const { modelTopology } = JSON.parse(file?.content as string) as { modelTopology: { node: { op: string }[] } }
+  const counts = new Map<string, number>()
+  for (const { op } of modelTopology.node) if (op !== 'Const') counts.set(op, (counts.get(op) ?? 0) + 1)
+  const weights = (key: string) => model.weights.get(key)?.values as Float32Array
+  const { steps } = foldBatchNorm(model.space.network(model.path), weights, model.statistics)
+  const count = (kind: string) => steps.filter((step) => step.kind === kind).length
+  expect(Object.fromEntries(counts)).toEqual({
+    Placeholder: 1,
+    _FusedConv2D: count('conv2d'),
+    FusedDepthwiseConv2dNative: count('depthwiseConv2d'),
+    AddV2: count('add'),
+    Mean: 1,
+    _FusedMatMul: 1,
+  })
+  expect(steps.length).toBe(modelTopology.node.filter(({ op }) => op !== 'Const' && op !== 'Placeholder').length)
+})
+
 test('pixels are refused where the model does not say how each channel is normalised', () => {
   const model = makeModel({ space: { preset: 'fashion-mini', input: [28, 28, 3] } })
   const short = { ...model, description: { ...model.description, normalisation: { mean: [0.5], std: [0.5] } } }
-  for (const write of [writeModelOnnx, writeTfjsLayers]) {
+  for (const write of [writeModelOnnx, writeTfjsLayers, writeTfjsGraphModel]) {
     expect(() => write(short, { fold: true, withPreprocessing: true })).toThrow('to have 3 numbers, got 1 and 1')
   }
 })

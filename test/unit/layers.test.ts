@@ -34,6 +34,9 @@ import { layerRules } from '../../engine/executor/layers/index.ts'
 import { compilePlan } from '../../engine/executor/plan.ts'
 import { tfjsRules } from '../../models/export/tfjs/index.ts'
 import { writeTfjsNetwork } from '../../models/export/tfjs/write-network.ts'
+import { graphRules } from '../../models/export/tfjs-graph/index.ts'
+import { writeTfjsGraph } from '../../models/export/tfjs-graph/write-graph.ts'
+import { hasConverter, loadGraph } from '../fixtures/graph-model.ts'
 import { onnxRules } from '../../onnx/layers/index.ts'
 import { writeOnnx } from '../../onnx/write-graph.ts'
 import { relativeError } from './kernels-relative-error.ts'
@@ -53,6 +56,13 @@ const refusedByTfjs: Readonly<Record<string, string>> = {
   'pool: average of 3×3, stride 2 over an even size': 'it cannot pad a pooling of 3×3 and stride 2 by 1 on every side here',
   'pool: max of 3×3, stride 2 over an even size': 'it cannot pad a pooling of 3×3 and stride 2 by 1 on every side here',
   'zero: of another shape': 'it has no layer that makes zeros',
+}
+
+/** What its graphs cannot say. */
+const refusedByGraphs: Readonly<Record<string, string>> = {
+  'pool: average of 3×3, stride 2 over an even size': 'they cannot pad a pooling of 3×3 and stride 2 by 1 on every side here',
+  'pool: max of 3×3, stride 2 over an even size': 'they cannot pad a pooling of 3×3 and stride 2 by 1 on every side here',
+  'zero: of another shape': 'they have no operation that makes zeros of another size than its input',
 }
 
 type RunningLayer = LayerOf<Exclude<LayerKind, 'input'>>
@@ -400,7 +410,29 @@ describe.each([true, false])('a layer in a file; batch-norms folded: %s', (fold)
   })
 })
 
+describe.skipIf(!hasConverter).each([true, false])("a layer in TensorFlow.js's graph; batch-norms folded: %s", (fold) => {
+  beforeAll(() => openBackend('cpu'))
+
+  const networkOf = (given: Case) => foldBatchNorm(given.graph, valuesOf(given), given.statistics, { fold })
+
+  test.each(allNames)('gives the numbers of float64, or is refused: %s', async (caseName) => {
+    const given = caseOf(caseName)
+    const reason = refusedByGraphs[caseName.replace(ALONE, '')]
+    if (reason !== undefined) {
+      expect(() => writeTfjsGraph(networkOf(given), {})).toThrow(`has no form in TensorFlow.js's graphs: ${reason}`)
+      return
+    }
+    const loaded = await loadGraph(writeTfjsGraph(networkOf(given), {}))
+    const images = imagesOf(given)
+    const output = loaded.predict(images)
+    expect(relativeError(output.dataSync(), reference(given, given).output.values)).toBeLessThan(VALUE_TOLERANCE)
+    loaded.dispose()
+    tf.dispose([images, output])
+  })
+})
+
 test('every refusal that is listed names an example', () => {
+  expect(Object.keys(refusedByGraphs).filter((name) => !byName.has(name))).toEqual([])
   expect(Object.keys(refusedByTfjs).filter((name) => !byName.has(name))).toEqual([])
 })
 
@@ -413,6 +445,7 @@ describe('tables and folders', () => {
     'engine/executor/layers': { kinds: Object.keys(layerRules), others: ['convolution', 'index', 'norms', 'rule'] },
     'onnx/layers': { kinds: Object.keys(onnxRules), others: ['convolution', 'index', 'rule'] },
     'models/export/tfjs': { kinds: Object.keys(tfjsRules), others: ['convolution', 'index', 'rule', 'write-network', 'writer'] },
+    'models/export/tfjs-graph': { kinds: Object.keys(graphRules), others: ['convolution', 'index', 'rule', 'write-graph', 'writer'] },
   } as const
   const fileOf = (kind: string) => kind.replaceAll(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)
 

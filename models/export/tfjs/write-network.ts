@@ -33,7 +33,10 @@ function writePixels(writer: TfjsWriter, { mean, std }: NonNullable<TfjsOptions[
   })
 }
 
-function shards(weights: TfjsWriter['weights']): Uint8Array[] {
+type WrittenWeight = { readonly name: string; readonly shape: readonly number[]; readonly values: Float32Array | Int32Array }
+
+/** Weights one after another, cut into files, and what `model.json` says of them. */
+function shardWeights(weights: readonly WrittenWeight[]): { files: TfjsFile[]; manifest: object[] } {
   const total = weights.reduce((sum, { values }) => sum + values.byteLength, 0)
   const bytes = new Uint8Array(total)
   let at = 0
@@ -42,7 +45,12 @@ function shards(weights: TfjsWriter['weights']): Uint8Array[] {
     at += values.byteLength
   }
   const count = Math.max(1, Math.ceil(total / SHARD_BYTES))
-  return Array.from({ length: count }, (_, index) => bytes.subarray(index * SHARD_BYTES, (index + 1) * SHARD_BYTES))
+  const files = Array.from({ length: count }, (_, index) => ({
+    name: `group1-shard${index + 1}of${count}.bin`,
+    content: bytes.subarray(index * SHARD_BYTES, (index + 1) * SHARD_BYTES),
+  }))
+  const described = weights.map(({ name, shape, values }) => ({ name, shape, dtype: values instanceof Float32Array ? 'float32' : 'int32' }))
+  return { files, manifest: [{ paths: files.map(({ name }) => name), weights: described }] }
 }
 
 /** The files of a folder that `tf.loadLayersModel` opens. Throws RefusedLayerError for layers that it has no form for. */
@@ -52,8 +60,7 @@ function writeTfjsNetwork(network: InferenceNetwork, { name, pixels, metadata = 
   writer.layer('InputLayer', INPUT, [], { batch_input_shape: batchInput, dtype: 'float32', sparse: false })
   if (pixels) writePixels(writer, pixels)
   for (const step of network.steps) requireRule(step, tfjsRuleOf(step), FORMAT).write(step, writer)
-  const parts = shards(writer.weights)
-  const paths = parts.map((_, index) => `group1-shard${index + 1}of${parts.length}.bin`)
+  const { files, manifest } = shardWeights(writer.weights)
   const topology = {
     format: 'layers-model',
     generatedBy: 'gatehouse',
@@ -71,13 +78,10 @@ function writeTfjsNetwork(network: InferenceNetwork, { name, pixels, metadata = 
         },
       },
     },
-    weightsManifest: [{ paths, weights: writer.weights.map(({ name: weight, shape }) => ({ name: weight, shape, dtype: 'float32' })) }],
+    weightsManifest: manifest,
     userDefinedMetadata: metadata,
   }
-  return [
-    { name: 'model.json', content: `${JSON.stringify(topology)}\n` },
-    ...parts.map((content, index) => ({ name: paths[index] as string, content })),
-  ]
+  return [{ name: 'model.json', content: `${JSON.stringify(topology)}\n` }, ...files]
 }
 
-export { type TfjsFile, writeTfjsNetwork }
+export { shardWeights, type TfjsFile, type TfjsOptions, writeTfjsNetwork }

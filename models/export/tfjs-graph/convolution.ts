@@ -1,0 +1,51 @@
+import type { InferenceStep } from '../../../engine/executor/index.ts'
+import { centredPadding } from '../../../search-space/layers/windows.ts'
+import { fusedNames, writeActivated } from './activation.ts'
+import { attribute, type GraphWriter } from './writer.ts'
+
+type ConvolutionStep = InferenceStep<'conv2d'> | InferenceStep<'depthwiseConv2d'>
+
+/** Names of an operation by itself, and with what is added and applied to its result. */
+type ConvolutionNames = { readonly plain: string; readonly fused: string }
+
+/**
+ * One node where its kernel can do all of it: the sum with the bias, and ReLU or ReLU6. Padding is explicit, since TensorFlow's `same` is not the
+ * same on every side where the stride is above 1 and the size even.
+ */
+function writeConvolution(
+  step: ConvolutionStep,
+  writer: GraphWriter,
+  { plain, fused }: ConvolutionNames,
+  filterShape: readonly number[],
+): void {
+  const { layer, constants, bias } = step
+  const { kernel, stride } = layer
+  const padding = centredPadding(kernel)
+  const name = writer.nameOf(step.id)
+  const [input = ''] = writer.images(step)
+  const filter = writer.constant(`${name}/filter`, filterShape, constants.filter)
+  const settings = {
+    strides: attribute.integers([1, stride, stride, 1]),
+    padding: attribute.text(padding === 0 ? 'VALID' : 'EXPLICIT'),
+    explicit_paddings: attribute.integers(padding === 0 ? [] : [0, 0, padding, padding, padding, padding, 0, 0]),
+    dilations: attribute.integers([1, 1, 1, 1]),
+    data_format: attribute.text('NHWC'),
+  }
+  if (bias === null) {
+    writeActivated(step, writer, (own) => void writer.node(plain, own, [input, filter], settings))
+    return
+  }
+  const added = writer.constant(`${name}/bias`, [bias.length], bias)
+  const applied = step.activation === 'none' ? undefined : fusedNames[step.activation]
+  const write = (own: string, operations: readonly string[]) =>
+    void writer.node(fused, own, [input, filter, added], {
+      ...settings,
+      fused_ops: attribute.texts(operations),
+      num_args: attribute.integer(1),
+      epsilon: attribute.float(0),
+    })
+  if (applied !== undefined) write(name, ['BiasAdd', applied])
+  else writeActivated(step, writer, (own) => write(own, ['BiasAdd']))
+}
+
+export { writeConvolution }
