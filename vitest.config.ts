@@ -5,7 +5,9 @@ import { defineConfig } from 'vitest/config'
 const E2E_TIMEOUT_MS = 180_000
 const UNIT_TIMEOUT_MS = 60_000
 const WORKERD_TIMEOUT_MS = 30_000
-const TEST_ADMIN_TOKEN = 'test-admin-token'
+const TEST_ADMIN_TOKEN = 'admin-token-of-the-tests-0123456789'
+/** Tests are refused a lot. */
+const TEST_REFUSALS = { namespace_id: '1717', simple: { limit: 1_000_000, period: 60 } } as const
 
 // wrangler.toml names this secret as required, and the plugin looks for it here.
 process.env['ADMIN_TOKEN'] ??= TEST_ADMIN_TOKEN
@@ -26,7 +28,7 @@ export default defineConfig({
         plugins: [
           cloudflareTest({
             wrangler: { configPath: './wrangler.toml' },
-            miniflare: { bindings: { ADMIN_TOKEN: TEST_ADMIN_TOKEN } },
+            miniflare: { bindings: { ADMIN_TOKEN: TEST_ADMIN_TOKEN }, ratelimits: { REFUSALS: TEST_REFUSALS } },
           }),
         ],
         test: { name: 'workerd', include: ['test/workerd/**/*.test.ts'], testTimeout: WORKERD_TIMEOUT_MS },

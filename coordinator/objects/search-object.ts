@@ -118,6 +118,10 @@ class SearchObject extends DurableObject<Bindings> {
     return created
   }
 
+  checkToken(caller: Caller): Outcome<null> {
+    return this.#answer(caller, () => null)
+  }
+
   register(caller: Caller, request: RegisterRequest): Outcome<RegisterResponse> {
     return this.#answer(caller, (search) => {
       const agentId = createId('a', crypto.getRandomValues(new Uint8Array(ID_BYTES)))

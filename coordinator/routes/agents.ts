@@ -8,8 +8,9 @@ import {
   leaseRefSchema,
   leaseRequestSchema,
   leaseResponseSchema,
+  MAX_JSON_BYTES,
+  MAX_SMALL_JSON_BYTES,
   MAX_WEIGHTS_BYTES,
-  ProblemError,
   pullRequestSchema,
   pushResponseSchema,
   registerRequestSchema,
@@ -21,12 +22,13 @@ import {
   unwrap,
 } from '../../protocol/index.ts'
 import { callerOf, ownSearchOnly, type RouteEnvironment, spokenProtocolOnly } from './auth.ts'
+import { bodyOf, SAFETENSORS_TYPE, streamedBody } from './bodies.ts'
 import { withProblems } from './problems.ts'
 import { bearer, json, searchParams } from './searches.ts'
 
-const SAFETENSORS_TYPE = 'application/octet-stream'
 const tags = ['agents']
-const middleware = ownSearchOnly
+const small = [ownSearchOnly, bodyOf('json', MAX_SMALL_JSON_BYTES)] as const
+const large = [ownSearchOnly, bodyOf('json', MAX_JSON_BYTES)] as const
 const body = <S extends z.ZodType>(schema: S) => ({ required: true, content: { 'application/json': { schema } } })
 const safetensors = { [SAFETENSORS_TYPE]: { schema: { type: 'string' as const, format: 'binary', description: 'a safetensors file' } } }
 
@@ -36,7 +38,7 @@ const register = createRoute({
   summary: 'Register an agent',
   tags,
   security: bearer,
-  middleware: [ownSearchOnly, spokenProtocolOnly] as const,
+  middleware: [...small, spokenProtocolOnly],
   request: { params: searchParams, body: body(registerRequestSchema) },
   responses: withProblems(
     { 201: json(registerResponseSchema, 'Registered') },
@@ -44,6 +46,8 @@ const register = createRoute({
     'not-found',
     'dataset-mismatch',
     'version-mismatch',
+    'too-large',
+    'unsupported-media-type',
   ),
 })
 
@@ -53,13 +57,15 @@ const lease = createRoute({
   summary: 'Ask for a task',
   tags,
   security: bearer,
-  middleware,
+  middleware: [...small],
   request: { params: searchParams, body: body(leaseRequestSchema) },
   responses: withProblems(
     { 200: json(leaseResponseSchema, 'A task, or when to ask again, or that the search has ended') },
     'forbidden',
     'not-found',
     'conflict',
+    'too-large',
+    'unsupported-media-type',
   ),
 })
 
@@ -69,9 +75,15 @@ const heartbeat = createRoute({
   summary: 'Extend a lease',
   tags,
   security: bearer,
-  middleware,
+  middleware: [...small],
   request: { params: searchParams, body: body(leaseRefSchema) },
-  responses: withProblems({ 200: json(heartbeatResponseSchema, 'Whether the lease still holds') }, 'forbidden', 'not-found'),
+  responses: withProblems(
+    { 200: json(heartbeatResponseSchema, 'Whether the lease still holds') },
+    'forbidden',
+    'not-found',
+    'too-large',
+    'unsupported-media-type',
+  ),
 })
 
 const release = createRoute({
@@ -80,9 +92,15 @@ const release = createRoute({
   summary: 'Give a lease back',
   tags,
   security: bearer,
-  middleware,
+  middleware: [...small],
   request: { params: searchParams, body: body(releaseRequestSchema) },
-  responses: withProblems({ 200: json(releaseResponseSchema, 'The task is handed out again') }, 'forbidden', 'not-found'),
+  responses: withProblems(
+    { 200: json(releaseResponseSchema, 'The task is handed out again') },
+    'forbidden',
+    'not-found',
+    'too-large',
+    'unsupported-media-type',
+  ),
 })
 
 const submit = createRoute({
@@ -91,13 +109,15 @@ const submit = createRoute({
   summary: "Submit a task's result, after its differences were pushed",
   tags,
   security: bearer,
-  middleware,
+  middleware: [...large],
   request: { params: searchParams, body: body(submitRequestSchema) },
   responses: withProblems(
     { 200: json(submitResponseSchema, 'What became of it; never an error for being late') },
     'forbidden',
     'not-found',
     'bad-numbers',
+    'too-large',
+    'unsupported-media-type',
   ),
 })
 
@@ -109,12 +129,14 @@ const pull = createRoute({
   summary: 'Weights of one shard that differ from the versions held',
   tags,
   security: bearer,
-  middleware,
+  middleware: [...large],
   request: { params: shardParams, body: body(pullRequestSchema) },
   responses: withProblems(
     { 200: { description: 'safetensors; metadata `versions` is JSON', content: safetensors } },
     'forbidden',
     'not-found',
+    'too-large',
+    'unsupported-media-type',
   ),
 })
 
@@ -124,7 +146,7 @@ const push = createRoute({
   summary: 'Differences that a task made to the weights of one shard',
   tags,
   security: bearer,
-  middleware,
+  middleware: [ownSearchOnly, streamedBody('safetensors', MAX_WEIGHTS_BYTES)] as const,
   request: {
     params: shardParams,
     query: z.object({ agentId: agentIdSchema, taskId: z.coerce.number().int().min(1).max(Number.MAX_SAFE_INTEGER) }),
@@ -140,11 +162,6 @@ const push = createRoute({
     'overloaded',
   ),
 })
-
-/** Paths whose bodies are not held by the Worker. */
-function isPush(path: string): boolean {
-  return /^\/v1\/searches\/[^/]+\/weights\/[^/]+\/push$/.test(path)
-}
 
 /** A byte stream like that of a request with a body. */
 function emptyBody(): ReadableStream<Uint8Array> {
@@ -187,13 +204,8 @@ function addAgentRoutes(app: OpenAPIHono<RouteEnvironment>): void {
   app.openapi(push, async (context) => {
     const { searchId, shard } = context.req.valid('param')
     const { agentId, taskId } = context.req.valid('query')
-    const type = context.req.header('Content-Type')?.split(';')[0]?.trim()
-    if (type !== SAFETENSORS_TYPE) {
-      throw new ProblemError('unsupported-media-type', `expected Content-Type ${SAFETENSORS_TYPE}, got ${type ?? 'none'}`)
-    }
     const length = context.req.header('Content-Length')
     const bytes = length === undefined ? null : Number(length)
-    if (bytes !== null && bytes > MAX_WEIGHTS_BYTES) throw new ProblemError('too-large', `expected at most ${MAX_WEIGHTS_BYTES} bytes`)
     const file = context.req.raw.body ?? emptyBody()
     const outcome = await context.var.ports.shard(searchId, shard).push(callerOf(context), taskId, file, bytes)
     if (!outcome.ok && outcome.refusal.code === 'bad-numbers') await context.var.ports.search(searchId).countRefusedPush(agentId)
@@ -201,4 +213,4 @@ function addAgentRoutes(app: OpenAPIHono<RouteEnvironment>): void {
   })
 }
 
-export { addAgentRoutes, isPush }
+export { addAgentRoutes }

@@ -41,11 +41,16 @@ import type {
   UnreadableTable,
 } from '../../protocol/index.ts'
 
+import type { RefusalsPort } from './refusals.ts'
+import type { Signer } from './signatures.ts'
+
 type VersionedTable = LatencyTable & { version: string }
 type TokenSummary = { tokenId: string; label: string; createdAtMs: number }
 
 type SearchPort = {
   create(searchId: string, config: SearchConfig, table: VersionedTable, token: TokenRecord): Promise<Outcome<SearchStatus>>
+  /** Refuses `unauthorized` unless the token is good. */
+  checkToken(caller: Caller): Promise<Outcome<null>>
   register(caller: Caller, request: RegisterRequest): Promise<Outcome<RegisterResponse>>
   lease(caller: Caller, agentId: string): Promise<Outcome<LeaseResponse>>
   heartbeat(caller: Caller, ref: LeaseRef): Promise<Outcome<{ kind: 'extended' | 'lost' }>>
@@ -72,6 +77,8 @@ type ShardPort = {
 
 type ProfilePort = {
   create(profileId: string, request: ProfileRequest, codeHash: Uint8Array): Promise<Outcome<ProfileStatus>>
+  /** Refuses `unauthorized` unless the token is good. */
+  checkToken(caller: ProfileCaller): Promise<Outcome<null>>
   open(codeHash: Uint8Array, tokenHash: Uint8Array): Promise<Outcome<ProfileStatus>>
   status(caller: ProfileCaller): Promise<Outcome<ProfileStatus>>
   addBatch(caller: ProfileCaller, batch: ProfileBatch): Promise<Outcome<ProfileBatchResponse>>
@@ -83,6 +90,8 @@ type ProfilePort = {
 
 type TrainingPort = {
   create(trainingId: string, spec: TrainingSpec, token: TokenRecord): Promise<Outcome<{ parameters: number; checkpointBytes: number }>>
+  /** Refuses `unauthorized` unless the token is good. */
+  checkToken(caller: Caller): Promise<Outcome<null>>
   lease(caller: Caller, request: TrainingLeaseRequest): Promise<Outcome<TrainingLeaseResponse>>
   heartbeat(caller: Caller, heartbeat: TrainingHeartbeat): Promise<Outcome<{ kind: 'extended' | 'lost' }>>
   release(caller: Caller, leaseId: string): Promise<Outcome<{ kind: 'released' | 'lost' }>>
@@ -99,6 +108,8 @@ type TrainingPort = {
 type DirectoryPort = {
   add(id: string, createdAtMs: number): Promise<Outcome<null>>
   remove(id: string): Promise<Outcome<null>>
+  /** Of the list of searches: the coordinator's key. */
+  signingKey(): Promise<Outcome<Uint8Array>>
   list(beforeMs: number, limit: number): Promise<Outcome<{ readonly id: string; readonly createdAtMs: number }[]>>
 }
 
@@ -109,7 +120,11 @@ type TablesPort = {
 }
 
 type Ports = {
-  readonly adminToken: string
+  /** Those that are good: the present one, and the one before it while it is replaced. */
+  readonly adminTokens: readonly string[]
+  /** Signs under the coordinator's key. */
+  signer(): Promise<Signer>
+  readonly refusals: RefusalsPort
   search(searchId: string): SearchPort
   shard(searchId: string, shard: number): ShardPort
   profile(profileId: string): ProfilePort

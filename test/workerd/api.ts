@@ -28,7 +28,7 @@ import { shardName } from '../../coordinator/objects/shards.ts'
 import { createSpace, elementCount, type Space } from '../../search-space/index.ts'
 import { answerWork, makeConfigInput, makeRegistration, makeTable, resultsOf, type SearchOptions } from '../fixtures/searches.ts'
 
-const ADMIN_TOKEN = 'test-admin-token'
+const ADMIN_TOKEN = 'admin-token-of-the-tests-0123456789'
 const ORIGIN = 'http://gatehouse'
 
 type CallOptions = { token?: string | null; json?: unknown; body?: BodyInit; type?: string; headers?: Record<string, string> }
