@@ -117,6 +117,7 @@ export {
   problemSchema,
   readProblem,
 } from './problem.ts'
+export { parseOptions, printOptions, type PushRight, pushRightSchema } from './push-rights.ts'
 export {
   createProfileCode,
   createProfileResponseSchema,

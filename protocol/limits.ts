@@ -24,6 +24,8 @@ const MAX_TASK_STEPS = 1000
 const MAX_TASK_ATTEMPTS = 5
 /** Of what an agent says about a task that failed. */
 const MAX_FAILURE_MESSAGE = 300
+/** In one result: no data set of an agent has more. */
+const MAX_IMAGES = 1e9
 /** Threads of one agent. */
 const MAX_LANES = 256
 /** Decisions of a space, and options of one of them. */
@@ -80,6 +82,7 @@ export {
   MAX_JSON_BYTES,
   MAX_DECISIONS,
   MAX_FAILURE_MESSAGE,
+  MAX_IMAGES,
   MAX_LANES,
   MAX_LEASE_MS,
   MAX_OPTIONS,

@@ -36,6 +36,7 @@ type Architecture = z.infer<typeof architectureSchema>
 const agentStatusSchema = z
   .object({
     agentId: agentIdSchema,
+    tokenId: tokenIdSchema.nullable().describe('the token that it registered with; null: the admin token, or not known'),
     name: z.string(),
     device: z.string(),
     backend: z.string(),
@@ -204,7 +205,8 @@ type TableSummary = z.infer<typeof tableSummarySchema>
 const logFields = {
   seq: z.int().describe('order of application, from 1'),
   taskId: z.int(),
-  agentId: z.string().describe('of the agent that had it last'),
+  agentId: z.string().describe('of the agent that delivered it, or had it last'),
+  tokenId: z.string().optional().describe('the token of that agent, where it is known'),
   work: taskWorkSchema,
   private: z.unknown().optional().describe('what the strategy kept beside the work'),
 }

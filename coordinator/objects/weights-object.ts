@@ -2,20 +2,23 @@
 // comes late (protocol/round-shares.ts). A weight's velocity is a tensor like any other here, zero until somebody pushes it.
 
 import { DurableObject } from 'cloudflare:workers'
-import { createSpace, type WeightSpec } from '../../search-space/index.ts'
+import { createSpace, createWeightUse, type WeightSpec } from '../../search-space/index.ts'
 import {
   attemptLater,
   type ByteSource,
   type Caller,
+  isVelocityKey,
   latenessScale,
   MAX_MAGNITUDE,
   MAX_RECEIVING_BYTES,
   MAX_WEIGHTS_BYTES,
   type Outcome,
+  parseOptions,
   planShards,
   ProblemError,
   pushMetadataSchema,
   type PushResponse,
+  type PushRight,
   readSafetensorsLayout,
   readTensor,
   SafetensorsError,
@@ -27,6 +30,7 @@ import {
   velocityKey,
   versionsSchema,
   weightDtypes,
+  weightKeyOf,
 } from '../../protocol/index.ts'
 import { readStored } from '../../rules/stored/stored-form.ts'
 import { readBody, streamParts } from './body-streams.ts'
@@ -36,7 +40,15 @@ import { type ShardSetup, shardSetupSchema } from './stored-shard.ts'
 import { createTokenTable, type TokenTable } from './tokens.ts'
 import { createSegmentStore, type Segment, type SegmentStore, type Slot } from './weight-segments.ts'
 
-type OpenShard = { readonly setup: ShardSetup; readonly store: SegmentStore; readonly tokens: TokenTable }
+type OpenShard = {
+  readonly setup: ShardSetup
+  readonly store: SegmentStore
+  readonly tokens: TokenTable
+  /** Options of each decision of the space. */
+  readonly optionCounts: readonly number[]
+  /** Keys of weights that paths of such options read. */
+  readonly weightUse: ReturnType<typeof createWeightUse>
+}
 
 type Change = { readonly slot: Slot; readonly read: () => Tensor; readonly baseVersion: number }
 
@@ -58,7 +70,6 @@ type Pushed = {
   readonly source: ByteSource
   readonly layout: SafetensorsLayout
   readonly baseVersions: Record<string, number>
-  readonly members: number
 }
 
 /** The header of a push. Tensors are read one by one, since int8 takes four times the memory that it took on the wire. */
@@ -72,7 +83,9 @@ function openPush(bytes: Uint8Array): Pushed {
       const message = field === 'members' ? 'expected a whole number from 1' : 'required'
       throw new ProblemError('invalid-request', `expected __metadata__.${field}`, [{ path: `__metadata__.${field}`, message }])
     }
-    return { source, layout, baseVersions: parseVersions(metadata.data.baseVersions), members: Number(metadata.data.members ?? 1) }
+    if (layout.tensors.size === 0)
+      throw new ProblemError('invalid-request', 'expected at least one tensor', [{ path: 'body', message: 'no tensors' }])
+    return { source, layout, baseVersions: parseVersions(metadata.data.baseVersions) }
   } catch (error) {
     if (error instanceof SafetensorsError)
       throw new ProblemError('invalid-request', error.message, [{ path: 'body', message: error.message }])
@@ -100,7 +113,13 @@ function openStored({ sql }: DurableObjectStorage): OpenShard | null {
   const velocities = weights.map(({ key, shape }): WeightSpec => {
     return { key: velocityKey(key), shape, initialiser: { kind: 'zeros' }, decay: false }
   })
-  return { setup, store: createSegmentStore(sql, [weights, velocities], setup.seed), tokens: createTokenTable(sql) }
+  return {
+    setup,
+    store: createSegmentStore(sql, [weights, velocities], setup.seed),
+    tokens: createTokenTable(sql),
+    optionCounts: space.decisions.map(({ options }) => options.length),
+    weightUse: createWeightUse(space),
+  }
 }
 
 class WeightsObject extends DurableObject<object> {
@@ -156,10 +175,15 @@ class WeightsObject extends DurableObject<object> {
   }
 
   /**
-   * Adds the differences of one task, unless that task has been added before. `bytes` is the length of the body where the
-   * sender has said it.
+   * Adds the differences of one task, unless that task has been added before, or is none that the caller has a part in any more (`right` is
+   * null). `bytes` is the length of the body where the sender has said it.
    */
-  async push(caller: Caller, taskId: number, body: ReadableStream<Uint8Array>, bytes: number | null): Promise<Outcome<PushResponse>> {
+  async push(
+    caller: Caller,
+    right: PushRight | null,
+    body: ReadableStream<Uint8Array>,
+    bytes: number | null,
+  ): Promise<Outcome<PushResponse>> {
     return attemptLater(async () => {
       try {
         this.#stored.open().tokens.check(caller)
@@ -167,7 +191,7 @@ class WeightsObject extends DurableObject<object> {
         // Opened again: it may have been deleted, or the token revoked, while the body was on its way.
         const shard = this.#stored.open()
         shard.tokens.check(caller)
-        return this.#apply(shard, taskId, pushed)
+        return this.#apply(shard, right, pushed)
       } catch (error) {
         await body.cancel().catch(() => undefined)
         throw error
@@ -188,16 +212,17 @@ class WeightsObject extends DurableObject<object> {
     }
   }
 
-  #apply(shard: OpenShard, taskId: number, pushed: Pushed): PushResponse {
+  #apply(shard: OpenShard, right: PushRight | null, pushed: Pushed): PushResponse {
     const changes = checkChanges(shard.store, pushed)
     const { sql } = this.ctx.storage
-    if (sql.exec('SELECT 1 FROM applied WHERE task_id = ?', taskId).toArray().length > 0) {
+    if (right === null || sql.exec('SELECT 1 FROM applied WHERE task_id = ?', right.taskId).toArray().length > 0) {
       return { kind: 'duplicate', versions: currentVersions(shard.store, changes), scales: {} }
     }
-    const { updated, scales } = applyChanges(shard, changes, pushed.members)
+    checkRight(shard, right, changes)
+    const { updated, scales } = applyChanges(shard, changes, right.members)
     this.ctx.storage.transactionSync(() => {
       for (const [segment, content] of updated) shard.store.write(segment, content)
-      sql.exec('INSERT INTO applied (task_id) VALUES (?)', taskId)
+      sql.exec('INSERT INTO applied (task_id) VALUES (?)', right.taskId)
     })
     for (const [segment, content] of updated) shard.store.adopt(segment, content)
     return { kind: 'applied', versions: currentVersions(shard.store, changes), scales }
@@ -230,6 +255,16 @@ function checkChanges(store: SegmentStore, { source, layout, baseVersions }: Pus
     }
     return { slot, read, baseVersion }
   })
+}
+
+/** Throws ProblemError `bad-numbers` where a tensor is none that the task has trained. */
+function checkRight({ optionCounts, weightUse }: OpenShard, right: PushRight, changes: readonly Change[]): void {
+  const trained = weightUse(parseOptions(optionCounts, right.options))
+  for (const { slot } of changes) {
+    const { key } = slot.spec
+    if (!trained.has(weightKeyOf(key))) throw badTensor(key, `not a weight that task ${right.taskId} trains`)
+    if (isVelocityKey(key) && !right.velocities) throw badTensor(key, `task ${right.taskId} pushes no velocities`)
+  }
 }
 
 function versionOf(store: SegmentStore, slot: Slot): number {

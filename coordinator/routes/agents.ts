@@ -1,6 +1,7 @@
 // What agents call: register, lease, heartbeat, release, submit; and the shards' pull and push.
 
 import { createRoute, type OpenAPIHono } from '@hono/zod-openapi'
+import type { Context } from 'hono'
 import * as z from 'zod'
 import {
   agentIdSchema,
@@ -11,7 +12,9 @@ import {
   MAX_JSON_BYTES,
   MAX_SMALL_JSON_BYTES,
   MAX_WEIGHTS_BYTES,
+  ProblemError,
   pullRequestSchema,
+  type PushRight,
   pushResponseSchema,
   registerRequestSchema,
   registerResponseSchema,
@@ -24,6 +27,7 @@ import {
 import { callerOf, ownSearchOnly, type RouteEnvironment, spokenProtocolOnly } from './auth.ts'
 import { bodyOf, SAFETENSORS_TYPE, streamedBody } from './bodies.ts'
 import { withProblems } from './problems.ts'
+import { MAX_PUSH_RIGHT_CHARACTERS, readPushRight, signPushRight } from './push-rights.ts'
 import { bearer, json, searchParams } from './searches.ts'
 
 const tags = ['agents']
@@ -150,6 +154,13 @@ const push = createRoute({
   request: {
     params: shardParams,
     query: z.object({ agentId: agentIdSchema, taskId: z.coerce.number().int().min(1).max(Number.MAX_SAFE_INTEGER) }),
+    headers: z.object({
+      'push-right': z
+        .string()
+        .max(MAX_PUSH_RIGHT_CHARACTERS)
+        .optional()
+        .describe('the `pushRight` of the task; left out, as agents of version 0.1.0 do, the search is asked for it'),
+    }),
     body: { required: true, content: safetensors },
   },
   responses: withProblems(
@@ -162,6 +173,27 @@ const push = createRoute({
     'overloaded',
   ),
 })
+
+/** What the caller may push: what it shows, or, if it shows nothing, what the search says. Throws ProblemError `forbidden`. */
+async function findPushRight(
+  context: Context<RouteEnvironment>,
+  pushed: Pick<PushRight, 'searchId' | 'agentId' | 'taskId'>,
+  shown: string | undefined,
+): Promise<PushRight | null> {
+  const { ports } = context.var
+  const caller = callerOf(context)
+  if (shown === undefined) return unwrap(await ports.search(pushed.searchId).pushRight(caller, pushed.agentId, pushed.taskId))
+  const right = await readPushRight(await ports.signer(), shown)
+  const isOwn =
+    right?.searchId === pushed.searchId &&
+    right.agentId === pushed.agentId &&
+    right.taskId === pushed.taskId &&
+    (caller.kind === 'admin' || right.tokenId === caller.tokenId)
+  if (isOwn) return right
+  throw new ProblemError('forbidden', `this is no right to push differences of task ${pushed.taskId} of agent ${pushed.agentId}`, [
+    { path: 'Push-Right', message: 'not that of this task, agent and token' },
+  ])
+}
 
 /** A byte stream like that of a request with a body. */
 function emptyBody(): ReadableStream<Uint8Array> {
@@ -177,7 +209,10 @@ function addAgentRoutes(app: OpenAPIHono<RouteEnvironment>): void {
   app.openapi(lease, async (context) => {
     const { searchId } = context.req.valid('param')
     const { agentId } = context.req.valid('json')
-    return context.json(unwrap(await context.var.ports.search(searchId).lease(callerOf(context), agentId)), 200)
+    const { answer, right } = unwrap(await context.var.ports.search(searchId).lease(callerOf(context), agentId))
+    if (answer.kind !== 'task' || !right) return context.json(answer, 200)
+    const pushRight = await signPushRight(await context.var.ports.signer(), right)
+    return context.json({ ...answer, task: { ...answer.task, pushRight } }, 200)
   })
 
   app.openapi(heartbeat, async (context) => {
@@ -206,8 +241,10 @@ function addAgentRoutes(app: OpenAPIHono<RouteEnvironment>): void {
     const { agentId, taskId } = context.req.valid('query')
     const length = context.req.header('Content-Length')
     const bytes = length === undefined ? null : Number(length)
+    const shown = context.req.valid('header')['push-right']
+    const right = await findPushRight(context, { searchId, agentId, taskId }, shown)
     const file = context.req.raw.body ?? emptyBody()
-    const outcome = await context.var.ports.shard(searchId, shard).push(callerOf(context), taskId, file, bytes)
+    const outcome = await context.var.ports.shard(searchId, shard).push(callerOf(context), right, file, bytes)
     if (!outcome.ok && outcome.refusal.code === 'bad-numbers') await context.var.ports.search(searchId).countRefusedPush(agentId)
     return context.json(unwrap(outcome), 200)
   })

@@ -20,6 +20,7 @@ import type {
   ProfileStatus,
   ProfileTable,
   PushResponse,
+  PushRight,
   RegisterRequest,
   RegisterResponse,
   ReleaseRequest,
@@ -52,7 +53,8 @@ type SearchPort = {
   /** Refuses `unauthorized` unless the token is good. */
   checkToken(caller: Caller): Promise<Outcome<null>>
   register(caller: Caller, request: RegisterRequest): Promise<Outcome<RegisterResponse>>
-  lease(caller: Caller, agentId: string): Promise<Outcome<LeaseResponse>>
+  lease(caller: Caller, agentId: string): Promise<Outcome<{ readonly answer: LeaseResponse; readonly right: PushRight | null }>>
+  pushRight(caller: Caller, agentId: string, taskId: number): Promise<Outcome<PushRight | null>>
   heartbeat(caller: Caller, ref: LeaseRef): Promise<Outcome<{ kind: 'extended' | 'lost' }>>
   release(caller: Caller, request: ReleaseRequest): Promise<Outcome<{ kind: 'released' | 'lost' }>>
   submit(caller: Caller, request: SubmitRequest): Promise<Outcome<SubmitResponse>>
@@ -71,8 +73,8 @@ type SearchPort = {
 
 type ShardPort = {
   pull(caller: Caller, held: Record<string, number>): Promise<Outcome<ReadableStream<Uint8Array>>>
-  /** `bytes`: length of the body, if it is known. */
-  push(caller: Caller, taskId: number, body: ReadableStream<Uint8Array>, bytes: number | null): Promise<Outcome<PushResponse>>
+  /** `right`: null for a task that the caller has no part in any more. `bytes`: length of the body, if it is known. */
+  push(caller: Caller, right: PushRight | null, body: ReadableStream<Uint8Array>, bytes: number | null): Promise<Outcome<PushResponse>>
 }
 
 type ProfilePort = {

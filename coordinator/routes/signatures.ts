@@ -2,7 +2,7 @@
 // object: HMAC-SHA-256 (RFC 2104) under a key that never leaves the coordinator. Whether it was revoked since is for the objects to say.
 
 /** What is signed for one purpose is worth nothing for another. */
-type Purpose = 'agent token' | 'profile token'
+type Purpose = 'agent token' | 'profile token' | 'push right'
 
 type Signer = {
   /** 43 characters of base64url. */
@@ -15,6 +15,16 @@ function toBase64Url(bytes: Uint8Array): string {
     .replaceAll('+', '-')
     .replaceAll('/', '_')
     .replaceAll('=', '')
+}
+
+/** Null for text that is no base64url. */
+function fromBase64Url(text: string): Uint8Array | null {
+  if (!/^[A-Za-z0-9_-]*$/.test(text)) return null
+  try {
+    return Uint8Array.from(atob(text.replaceAll('-', '+').replaceAll('_', '/')), (character) => character.charCodeAt(0))
+  } catch {
+    return null
+  }
 }
 
 /** @param key at least 32 random bytes */
@@ -35,4 +45,4 @@ function isSameText(one: string, other: string): boolean {
   return bytes.byteLength === others.byteLength && crypto.subtle.timingSafeEqual(bytes, others)
 }
 
-export { createSigner, isSameText, type Signer, toBase64Url }
+export { createSigner, fromBase64Url, isSameText, type Signer, toBase64Url }

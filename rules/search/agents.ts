@@ -8,8 +8,18 @@ import type { AgentRecord } from './stored.ts'
 /** Weight of the newest task in an agent's throughput. */
 const THROUGHPUT_WEIGHT = 0.3
 
-/** Admits an agent. Throws ProblemError `dataset-mismatch`, naming both sides, or `conflict` when there are too many. */
-function registerAgent(search: OpenSearch, request: RegisterRequest, agentId: string, nowMs: number): AgentRecord {
+/**
+ * Admits an agent. Throws ProblemError `dataset-mismatch`, naming both sides, or `conflict` when there are too many.
+ *
+ * @param tokenId the token that it shows; null: the admin token
+ */
+function registerAgent(
+  search: OpenSearch,
+  request: RegisterRequest,
+  agentId: string,
+  nowMs: number,
+  tokenId: string | null = null,
+): AgentRecord {
   const { store, setup, context } = search
   return store.transaction(() => {
     const state = store.readState()
@@ -32,6 +42,7 @@ function registerAgent(search: OpenSearch, request: RegisterRequest, agentId: st
     if (state.counts.agents >= MAX_AGENTS) throw new ProblemError('conflict', `this search already has ${MAX_AGENTS} agents`)
     const agent: AgentRecord = {
       agentId,
+      tokenId,
       name: request.name,
       device: request.device,
       backend: request.backend,
@@ -61,6 +72,21 @@ function registerAgent(search: OpenSearch, request: RegisterRequest, agentId: st
     })
     return agent
   })
+}
+
+/**
+ * Throws ProblemError `forbidden` for an agent that registered with another token. One that an earlier version registered belongs to the
+ * token that it shows first.
+ */
+function checkToken({ store }: OpenSearch, agentId: string, tokenId: string | null): void {
+  const agent = store.readAgent(agentId)
+  if (!agent || tokenId === null || agent.tokenId === tokenId) return
+  if (agent.tokenId !== null) {
+    throw new ProblemError('forbidden', `agent ${agentId} registered with another token`, [
+      { path: 'agentId', message: 'of another token' },
+    ])
+  }
+  store.writeAgent({ ...agent, tokenId })
 }
 
 function knownAgent(store: SearchStore, agentId: string): AgentRecord {
@@ -105,4 +131,4 @@ function countRefusedPush(search: OpenSearch, agentId: string, nowMs: number): v
   if (agent) search.store.writeAgent({ ...agent, lastSeenAtMs: nowMs, refusedPushes: agent.refusedPushes + 1 })
 }
 
-export { countRefusedPush, knownAgent, registerAgent, withThroughput }
+export { checkToken, countRefusedPush, knownAgent, registerAgent, withThroughput }

@@ -68,12 +68,18 @@ function giveUp(search: OpenSearch, { item: task, lease, end, message }: Ended<O
   })
 }
 
+/** Whether an agent has the lease that it names, or had it before that ended. */
+function hasHeld({ lease, ended }: OutstandingTask, { agentId, leaseId }: Pick<SubmitRequest, 'agentId' | 'leaseId'>): boolean {
+  return [...ended, ...(lease ? [lease] : [])].some((held) => held.leaseId === leaseId && held.agentId === agentId)
+}
+
 /**
  * Applies a result exactly once. A late result counts if nobody else delivered; otherwise the answer is `duplicate`.
- * Throws ProblemError `bad-numbers` where the result does not fit its task; the task then stays outstanding.
+ * Throws ProblemError `forbidden` for an agent that has never had the task, `bad-numbers` where the result does not fit it; the task then
+ * stays outstanding.
  */
 function submitResult(search: OpenSearch, request: SubmitRequest, nowMs: number): SubmitResponse {
-  const { store, strategy, context } = search
+  const { store, strategy, context, setup } = search
   return store.transaction((): SubmitResponse => {
     const agent = knownAgent(store, request.agentId)
     const state = store.readState()
@@ -88,7 +94,13 @@ function submitResult(search: OpenSearch, request: SubmitRequest, nowMs: number)
       store.writeState({ ...state, counts: { ...state.counts, duplicates: state.counts.duplicates + 1 } })
       return { kind: 'duplicate' }
     }
-    const mismatch = resultMismatch(task.work, request.result, context.space)
+    if (!hasHeld(task, request)) {
+      throw new ProblemError('forbidden', `agent ${request.agentId} has had no lease ${request.leaseId} of task ${task.taskId}`, [
+        { path: 'leaseId', message: 'not given to this agent for this task' },
+      ])
+    }
+    const { decisions } = context.space
+    const mismatch = resultMismatch(task.work, request.result, { decisions, batchSize: setup.config.training.batchSize })
     if (mismatch) throw new ProblemError('bad-numbers', `${mismatch.path}: ${mismatch.message}`, [mismatch])
     const absorbed = strategy.absorb(state.strategy, task, { kind: 'result', result: request.result }, context)
     const applied = absorbed.kind === 'applied'
@@ -108,6 +120,7 @@ function submitResult(search: OpenSearch, request: SubmitRequest, nowMs: number)
       seq: lastSeq(counts),
       taskId: task.taskId,
       agentId: agent.agentId,
+      ...(agent.tokenId !== null && { tokenId: agent.tokenId }),
       outcome: applied ? 'applied' : 'stale',
       work: task.work,
       ...(task.private !== undefined && { private: task.private }),
@@ -131,4 +144,4 @@ function submitResult(search: OpenSearch, request: SubmitRequest, nowMs: number)
   })
 }
 
-export { giveUp, submitResult }
+export { giveUp, hasHeld, submitResult }

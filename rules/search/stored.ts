@@ -261,11 +261,15 @@ const outstandingTaskSchema = z.strictObject({
     .nullable(),
   /** Leases of it that came to nothing: they expired, or training failed. */
   attempts: count,
+  /** Those of its leases that ended last: their agents may still deliver. */
+  ended: z.array(z.strictObject({ leaseId: z.string(), agentId: z.string() })),
 })
 type OutstandingTask = z.infer<typeof outstandingTaskSchema>
 
 const agentRecordSchema = z.strictObject({
   agentId: z.string(),
+  /** The token that it registered with; null: the admin token, or not known since an earlier version registered it. */
+  tokenId: z.string().nullable(),
   name: z.string(),
   device: z.string(),
   backend: z.string(),
@@ -334,7 +338,14 @@ const storedMetricSchema = storedAs<Metric>()(
   }),
 )
 
-const logFields = { seq: z.int(), taskId: z.int(), agentId: z.string(), work: workSchema, private: z.unknown().optional() }
+const logFields = {
+  seq: z.int(),
+  taskId: z.int(),
+  agentId: z.string(),
+  tokenId: z.string().optional(),
+  work: workSchema,
+  private: z.unknown().optional(),
+}
 
 const storedLogEntrySchema = storedAs<LogEntry>()(
   z.discriminatedUnion('outcome', [

@@ -163,6 +163,7 @@ function createSimulatedSearch({ space: ref = 'proxyless-mobile' as SpaceRef, st
     const running = phase === 'searching' || phase === 'warmup'
     const agent = (index: number, name: string, device: string, backend: string, share: number, silentMs: number) => ({
       agentId: `a00000000000${index}`,
+      tokenId: 't00000000000a',
       name,
       device,
       backend,

@@ -60,6 +60,13 @@ const searchMigrations: readonly Migration[] = [
       sql.exec('CREATE TABLE IF NOT EXISTS strategy_rows (key TEXT PRIMARY KEY, json TEXT NOT NULL) WITHOUT ROWID')
     },
   },
+  {
+    title: 'tasks say who had them before, agents which token they registered with',
+    up(sql) {
+      rewriteJson(sql, { table: 'outstanding', key: 'task_id', column: 'json' }, (value) => ({ ...loose.parse(value), ended: [] }))
+      rewriteJson(sql, { table: 'agents', key: 'agent_id', column: 'json' }, (value) => ({ tokenId: null, ...loose.parse(value) }))
+    },
+  },
 ]
 
 export { searchMigrations }
