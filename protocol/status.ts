@@ -52,6 +52,8 @@ const agentStatusSchema = z
     tasksDone: z.int(),
     duplicates: z.int().describe('results that another agent had delivered before'),
     refusedPushes: z.int().describe('pushes refused for bad numbers'),
+    clipped: z.int().describe('tasks of which gradients or differences of weights were far larger than usual, and clipped'),
+    isSetAside: z.boolean().describe('whether it gets no more tasks, since that was so of more than a quarter of them'),
     steps: z.int().describe('weight steps of its tasks'),
     bytesSent: z.int().describe('of weights pushed, as they travelled'),
     bytesReceived: z.int().describe('of weights pulled, as they travelled'),
@@ -214,7 +216,13 @@ const logFields = {
 /** What became of a task, in the order in which the strategy heard of it: enough to replay the search. */
 const logEntrySchema = z
   .discriminatedUnion('outcome', [
-    z.object({ ...logFields, outcome: z.enum(['applied', 'stale']), result: taskResultSchema, metric: metricSchema }),
+    z.object({
+      ...logFields,
+      outcome: z.enum(['applied', 'stale']),
+      result: taskResultSchema.describe('as it was applied'),
+      clipped: z.int().optional().describe('steps whose gradients were far larger than usual, and clipped'),
+      metric: metricSchema,
+    }),
     z.object({ ...logFields, outcome: z.literal('failed'), atMs: z.int(), ...failureFields }),
   ])
   .meta({ id: 'LogEntry' })

@@ -29,6 +29,7 @@ import {
 import {
   checkToken,
   commandSearch,
+  countClipped,
   countRefusedPush,
   createSetup,
   currentArchitecture,
@@ -182,6 +183,12 @@ class SearchObject extends DurableObject<Bindings> {
   countRefusedPush(agentId: string): void {
     const opened = this.#stored.findReadable()
     if (opened) countRefusedPush(opened.search, agentId, Date.now())
+  }
+
+  /** A push of a task was far larger than usual, and clipped: counted against its agent. */
+  countClipped(agentId: string, taskId: number): void {
+    const opened = this.#stored.findReadable()
+    if (opened) countClipped(opened.search, agentId, taskId)
   }
 
   command(caller: Caller, command: 'pause' | 'resume' | 'stop'): Outcome<Phase> {

@@ -35,6 +35,7 @@ import {
 import { readStored } from '../../rules/stored/stored-form.ts'
 import { readBody, streamParts } from './body-streams.ts'
 import { weightsMigrations } from './migrations/weights.ts'
+import { createPushSizes, type PushedSizes, type PushSizes } from './push-sizes.ts'
 import { Stored } from './stored.ts'
 import { type ShardSetup, shardSetupSchema } from './stored-shard.ts'
 import { createTokenTable, type TokenTable } from './tokens.ts'
@@ -44,6 +45,7 @@ type OpenShard = {
   readonly setup: ShardSetup
   readonly store: SegmentStore
   readonly tokens: TokenTable
+  readonly sizes: PushSizes
   /** Options of each decision of the space. */
   readonly optionCounts: readonly number[]
   /** Keys of weights that paths of such options read. */
@@ -117,6 +119,7 @@ function openStored({ sql }: DurableObjectStorage): OpenShard | null {
     setup,
     store: createSegmentStore(sql, [weights, velocities], setup.seed),
     tokens: createTokenTable(sql),
+    sizes: createPushSizes(sql),
     optionCounts: space.decisions.map(({ options }) => options.length),
     weightUse: createWeightUse(space),
   }
@@ -219,13 +222,14 @@ class WeightsObject extends DurableObject<object> {
       return { kind: 'duplicate', versions: currentVersions(shard.store, changes), scales: {} }
     }
     checkRight(shard, right, changes)
-    const { updated, scales } = applyChanges(shard, changes, right.members)
+    const { updated, scales, pushed: sizes, clipped } = applyChanges(shard, changes, right.members)
     this.ctx.storage.transactionSync(() => {
       for (const [segment, content] of updated) shard.store.write(segment, content)
-      sql.exec('INSERT INTO applied (task_id) VALUES (?)', right.taskId)
+      sql.exec('INSERT INTO applied (task_id, size, velocity_size) VALUES (?, ?, ?)', right.taskId, sizes.weight, sizes.velocity)
     })
+    shard.sizes.add(sizes)
     for (const [segment, content] of updated) shard.store.adopt(segment, content)
-    return { kind: 'applied', versions: currentVersions(shard.store, changes), scales }
+    return { kind: 'applied', versions: currentVersions(shard.store, changes), scales, ...(clipped > 0 && { clipped }) }
   }
 
   /** Whether there was anything; also where it cannot be read. */
@@ -275,14 +279,16 @@ function currentVersions(store: SegmentStore, changes: readonly Change[]): Recor
   return Object.fromEntries(changes.map(({ slot }) => [slot.spec.key, versionOf(store, slot)]))
 }
 
-/** New contents of the segments that change. Throws ProblemError `bad-numbers` if a weight would overflow. */
+/** New contents of the segments that change; differences far larger than usual are clipped. Throws ProblemError `bad-numbers` if a weight would overflow. */
 function applyChanges(
-  { setup, store }: OpenShard,
+  { setup, store, sizes }: OpenShard,
   changes: readonly Change[],
   members: number,
-): { updated: Map<number, Segment>; scales: Record<string, number> } {
+): { updated: Map<number, Segment>; scales: Record<string, number>; pushed: PushedSizes; clipped: number } {
   const updated = new Map<number, { values: Float32Array<ArrayBuffer>; versions: number[] }>()
   const scales: Record<string, number> = {}
+  const pushed: PushedSizes = { weight: null, velocity: null }
+  let clipped = 0
   for (const { slot, read, baseVersion } of changes) {
     const { values } = read()
     let segment = updated.get(slot.segment)
@@ -292,7 +298,10 @@ function applyChanges(
       updated.set(slot.segment, segment)
     }
     const version = segment.versions[slot.position] ?? 0
-    const scale = setup.staleness === 'none' ? 1 : latenessScale(version - baseVersion, members)
+    const tensor = segment.values.subarray(slot.offset, slot.offset + slot.length)
+    const clip = sizes.clip(slot.spec.key, values, tensor, pushed)
+    if (clip < 1) clipped += 1
+    const scale = clip * (setup.staleness === 'none' ? 1 : latenessScale(version - baseVersion, members))
     if (scale !== 1) scales[slot.spec.key] = scale
     for (let i = 0; i < values.length; i++) {
       const at = slot.offset + i
@@ -302,7 +311,7 @@ function applyChanges(
     }
     segment.versions[slot.position] = version + 1
   }
-  return { updated, scales }
+  return { updated, scales, pushed, clipped }
 }
 
 export { WeightsObject }

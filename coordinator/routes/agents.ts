@@ -246,6 +246,7 @@ function addAgentRoutes(app: OpenAPIHono<RouteEnvironment>): void {
     const file = context.req.raw.body ?? emptyBody()
     const outcome = await context.var.ports.shard(searchId, shard).push(callerOf(context), right, file, bytes)
     if (!outcome.ok && outcome.refusal.code === 'bad-numbers') await context.var.ports.search(searchId).countRefusedPush(agentId)
+    if (outcome.ok && outcome.value.clipped) await context.var.ports.search(searchId).countClipped(agentId, taskId)
     return context.json(unwrap(outcome), 200)
   })
 }

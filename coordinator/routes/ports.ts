@@ -59,6 +59,7 @@ type SearchPort = {
   release(caller: Caller, request: ReleaseRequest): Promise<Outcome<{ kind: 'released' | 'lost' }>>
   submit(caller: Caller, request: SubmitRequest): Promise<Outcome<SubmitResponse>>
   countRefusedPush(agentId: string): Promise<void>
+  countClipped(agentId: string, taskId: number): Promise<void>
   command(caller: Caller, command: 'pause' | 'resume' | 'stop'): Promise<Outcome<Phase>>
   status(caller: Caller): Promise<Outcome<SearchStatus>>
   summary(): Promise<Outcome<SearchSummary>>

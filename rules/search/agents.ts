@@ -5,6 +5,9 @@ import type { OpenSearch } from './open.ts'
 import type { SearchStore } from './store.ts'
 import type { AgentRecord } from './stored.ts'
 
+/** An agent is set aside whose numbers were clipped in so many tasks, and in more than this share of its tasks. */
+const MIN_CLIPPED = 5
+const MOST_CLIPPED_SHARE = 0.25
 /** Weight of the newest task in an agent's throughput. */
 const THROUGHPUT_WEIGHT = 0.3
 
@@ -51,6 +54,8 @@ function registerAgent(
       tasksDone: 0,
       duplicates: 0,
       refusedPushes: 0,
+      clipped: 0,
+      lastClippedTaskId: null,
       trainMs: 0,
       idleMs: 0,
       peakBytes: null,
@@ -131,4 +136,19 @@ function countRefusedPush(search: OpenSearch, agentId: string, nowMs: number): v
   if (agent) search.store.writeAgent({ ...agent, lastSeenAtMs: nowMs, refusedPushes: agent.refusedPushes + 1 })
 }
 
-export { checkToken, countRefusedPush, knownAgent, registerAgent, withThroughput }
+/** Counts a task's numbers that were clipped against its agent, once. */
+function withClipped(agent: AgentRecord, taskId: number): AgentRecord {
+  return agent.lastClippedTaskId === taskId ? agent : { ...agent, clipped: agent.clipped + 1, lastClippedTaskId: taskId }
+}
+
+function countClipped({ store }: OpenSearch, agentId: string, taskId: number): void {
+  const agent = store.readAgent(agentId)
+  if (agent) store.writeAgent(withClipped(agent, taskId))
+}
+
+/** Whether what an agent delivered was far off time and again: it gets no more tasks. */
+function isSetAside({ clipped, tasksDone }: AgentRecord): boolean {
+  return clipped >= MIN_CLIPPED && clipped > MOST_CLIPPED_SHARE * tasksDone
+}
+
+export { checkToken, countClipped, countRefusedPush, isSetAside, withClipped, knownAgent, registerAgent, withThroughput }

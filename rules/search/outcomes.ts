@@ -12,7 +12,8 @@ import {
 } from '../../protocol/index.ts'
 import { draftOf } from '../../strategies/index.ts'
 import type { Ended } from '../leased-work/leased-work.ts'
-import { knownAgent, withThroughput } from './agents.ts'
+import { knownAgent, withClipped, withThroughput } from './agents.ts'
+import { boundResult } from './bounds.ts'
 import type { OpenSearch } from './open.ts'
 import type { OutstandingTask, Recent, SearchState } from './stored.ts'
 
@@ -102,7 +103,8 @@ function submitResult(search: OpenSearch, request: SubmitRequest, nowMs: number)
     const { decisions } = context.space
     const mismatch = resultMismatch(task.work, request.result, { decisions, batchSize: setup.config.training.batchSize })
     if (mismatch) throw new ProblemError('bad-numbers', `${mismatch.path}: ${mismatch.message}`, [mismatch])
-    const absorbed = strategy.absorb(state.strategy, task, { kind: 'result', result: request.result }, context)
+    const { result, sizes, clipped } = boundResult(request.result, state.gateSizes)
+    const absorbed = strategy.absorb(state.strategy, task, { kind: 'result', result }, context)
     const applied = absorbed.kind === 'applied'
     const metric = applied ? absorbed.metric : { loss: 0, correct: 0, images: 1 }
     const { kind } = request.result
@@ -114,8 +116,9 @@ function submitResult(search: OpenSearch, request: SubmitRequest, nowMs: number)
     const counts = { ...state.counts, [applied ? 'done' : 'stale']: state.counts[applied ? 'done' : 'stale'] + 1 }
     store.removeOutstanding(task.taskId)
     const finishedAtMs = isLast(search, absorbed.state) ? nowMs : state.finishedAtMs
-    store.writeState({ ...state, strategy: absorbed.state, recent, finishedAtMs, counts })
-    store.writeAgent(withThroughput(agent, request, { images: metric.images, steps: ownSteps ?? 0 }, nowMs))
+    store.writeState({ ...state, strategy: absorbed.state, gateSizes: [...sizes], recent, finishedAtMs, counts })
+    const worked = withThroughput(agent, request, { images: metric.images, steps: ownSteps ?? 0 }, nowMs)
+    store.writeAgent(clipped > 0 ? withClipped(worked, task.taskId) : worked)
     store.appendLog({
       seq: lastSeq(counts),
       taskId: task.taskId,
@@ -124,7 +127,8 @@ function submitResult(search: OpenSearch, request: SubmitRequest, nowMs: number)
       outcome: applied ? 'applied' : 'stale',
       work: task.work,
       ...(task.private !== undefined && { private: task.private }),
-      result: request.result,
+      result,
+      ...(clipped > 0 && { clipped }),
       metric: {
         seq: lastSeq(counts),
         atMs: nowMs,

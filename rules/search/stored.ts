@@ -174,6 +174,8 @@ const searchStateSchema = z.strictObject({
     agents: count,
   }),
   lastFailure: failureSchema.nullable(),
+  /** Of gate gradients that came last, oldest first: the root mean square of each step. */
+  gateSizes: z.array(z.number()),
   recent: z.strictObject({
     trainWeights: z.array(recentSchema),
     gateGradients: z.array(recentSchema),
@@ -284,6 +286,9 @@ const agentRecordSchema = z.strictObject({
   tasksDone: count,
   duplicates: count,
   refusedPushes: count,
+  /** Tasks of which numbers were clipped, and the last of them. */
+  clipped: count,
+  lastClippedTaskId: z.int().nullable(),
   trainMs: z.number(),
   idleMs: z.number(),
   /** Of its last weight tasks in rounds, smoothed; null before there was one. */
@@ -349,7 +354,13 @@ const logFields = {
 
 const storedLogEntrySchema = storedAs<LogEntry>()(
   z.discriminatedUnion('outcome', [
-    z.strictObject({ ...logFields, outcome: z.enum(['applied', 'stale']), result: resultSchema, metric: storedMetricSchema }),
+    z.strictObject({
+      ...logFields,
+      outcome: z.enum(['applied', 'stale']),
+      result: resultSchema,
+      clipped: count.optional(),
+      metric: storedMetricSchema,
+    }),
     z.strictObject({ ...logFields, outcome: z.literal('failed'), atMs, ...failureFields }),
   ]),
 )

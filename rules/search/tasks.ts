@@ -9,6 +9,7 @@ import {
   type LeaseResponse,
   MAX_TASK_ATTEMPTS,
   neededVersion,
+  ProblemError,
   ROUND_WAIT_MS,
   type ReleaseRequest,
   type TaskWork,
@@ -27,7 +28,7 @@ import {
   newLease,
   nextExpiry,
 } from '../leased-work/leased-work.ts'
-import { countRefusedPush, knownAgent } from './agents.ts'
+import { countRefusedPush, isSetAside, knownAgent } from './agents.ts'
 import { draftOf } from '../../strategies/index.ts'
 import { attendanceOf } from './attendance.ts'
 import type { OpenSearch } from './open.ts'
@@ -81,15 +82,25 @@ function knows({ kinds }: AgentRecord, work: TaskWork): boolean {
   return understands(kinds, work.kind, neededVersion(work))
 }
 
+function setAside({ name, clipped, tasksDone }: AgentRecord): ProblemError {
+  return new ProblemError(
+    'conflict',
+    `agent ${name} gets no more tasks: numbers of ${clipped} of its ${tasksDone} tasks were far larger than usual; look at its data and its backend (\`worker-agent doctor\`)`,
+    [{ path: 'agentId', message: 'set aside' }],
+  )
+}
+
 /**
  * Hands out a task that the agent knows: one that came back first, else a new one. Throws ProblemError `conflict`, which ends the agent,
- * where there are only others.
+ * where there are only others, or where its numbers were far off
+ * time and again.
  */
 function leaseTask(search: OpenSearch, agentId: string, leaseId: string, nowMs: number): LeaseResponse {
   const { store, setup, strategy, context } = search
   const { leaseMs, maxOutstanding } = setup.config.tasks
   return store.transaction((): LeaseResponse => {
     const agent = knownAgent(store, agentId)
+    if (isSetAside(agent)) throw setAside(agent)
     if (!agent.asked || nowMs - agent.lastSeenAtMs >= SEEN_EVERY_MS) store.writeAgent({ ...agent, asked: true, lastSeenAtMs: nowMs })
     expireLeases(search, nowMs)
     const state = store.readState()

@@ -176,6 +176,8 @@ function createSimulatedSearch({ space: ref = 'proxyless-mobile' as SpaceRef, st
       tasksDone: Math.floor(tasksDone * share),
       duplicates: index % 2,
       refusedPushes: index === 2 ? 3 : 0,
+      clipped: 0,
+      isSetAside: false,
       steps: Math.floor(done * share),
       bytesSent: Math.floor(done * share) * 210_000,
       bytesReceived: Math.floor(done * share) * 90_000,

@@ -25,6 +25,8 @@ function makeAgent(changes: Partial<SearchStatus['agents'][number]> = {}): Searc
     tasksDone: 41,
     duplicates: 0,
     refusedPushes: 0,
+    clipped: 0,
+    isSetAside: false,
     steps: 820,
     bytesSent: 164_000_000,
     bytesReceived: 82_000_000,

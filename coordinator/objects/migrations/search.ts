@@ -67,6 +67,17 @@ const searchMigrations: readonly Migration[] = [
       rewriteJson(sql, { table: 'agents', key: 'agent_id', column: 'json' }, (value) => ({ tokenId: null, ...loose.parse(value) }))
     },
   },
+  {
+    title: 'the state says how large gate gradients were, agents how often numbers of theirs were clipped',
+    up(sql) {
+      rewriteJson(sql, { table: 'state', key: 'id', column: 'json' }, (value) => ({ ...loose.parse(value), gateSizes: [] }))
+      rewriteJson(sql, { table: 'agents', key: 'agent_id', column: 'json' }, (value) => ({
+        ...loose.parse(value),
+        clipped: 0,
+        lastClippedTaskId: null,
+      }))
+    },
+  },
 ]
 
 export { searchMigrations }
