@@ -165,8 +165,10 @@ function addProfileRoutes(app: OpenAPIHono<RouteEnvironment>): void {
     const { ports } = context.var
     const code = createProfileCode(crypto.getRandomValues(new Uint8Array(CODE_BYTES)))
     const profileId = await idOfCode(code)
-    const status = unwrap(await ports.profile(profileId).create(profileId, context.req.valid('json'), await sha256(code)))
-    await enlist(ports.profiles, profileId, status.createdAtMs, () => ports.profile(profileId).destroy())
+    const codeHash = await sha256(code)
+    const status = await enlist(ports.profiles, profileId, Date.now(), () =>
+      ports.profile(profileId).create(profileId, context.req.valid('json'), codeHash),
+    )
     const printed = printProfileCode(code)
     const url = new URL(`/profile/${printed}`, context.req.url).href
     return context.json({ profileId, code: printed, url, expiresAtMs: status.expiresAtMs }, 201)

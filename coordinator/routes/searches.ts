@@ -215,8 +215,9 @@ function addSearchRoutes(app: OpenAPIHono<RouteEnvironment>): void {
     const table = await findTable(ports, config.latency.table)
     const searchId = createId('s', crypto.getRandomValues(new Uint8Array(ID_BYTES)))
     const { token, record } = await issueAgentToken(await ports.signer(), searchId, 'first')
-    const status = unwrap(await ports.search(searchId).create(searchId, config, table, record))
-    await enlist(ports.searches, searchId, record.createdAtMs, () => ports.search(searchId).destroy(searchId))
+    const status = await enlist(ports.searches, searchId, record.createdAtMs, () =>
+      ports.search(searchId).create(searchId, config, table, record),
+    )
     const answer = {
       searchId,
       agentToken: token,

@@ -295,8 +295,9 @@ function addTrainingRoutes(app: OpenAPIHono<RouteEnvironment>): void {
     const { ports } = context.var
     const trainingId = createId('r', crypto.getRandomValues(new Uint8Array(ID_BYTES)))
     const { token, record } = await issueAgentToken(await ports.signer(), trainingId, 'first')
-    const { parameters, checkpointBytes } = unwrap(await ports.training(trainingId).create(trainingId, context.req.valid('json'), record))
-    await enlist(ports.trainings, trainingId, record.createdAtMs, () => ports.training(trainingId).destroy())
+    const { parameters, checkpointBytes } = await enlist(ports.trainings, trainingId, record.createdAtMs, () =>
+      ports.training(trainingId).create(trainingId, context.req.valid('json'), record),
+    )
     return context.json({ trainingId, agentToken: token, tokenId: record.tokenId, parameters, checkpointBytes }, 201)
   })
 

@@ -90,7 +90,8 @@ function submitResult(search: OpenSearch, request: SubmitRequest, nowMs: number)
       ])
     }
     const task = store.outstandingTasks().find((candidate) => candidate.taskId === request.taskId)
-    if (!task) {
+    // What comes after a stop changes nothing any more: the search ended where it was.
+    if (!task || state.intent === 'stopped') {
       store.writeAgent({ ...agent, lastSeenAtMs: nowMs, duplicates: agent.duplicates + 1 })
       store.writeState({ ...state, counts: { ...state.counts, duplicates: state.counts.duplicates + 1 } })
       return { kind: 'duplicate' }
