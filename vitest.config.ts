@@ -4,8 +4,12 @@ import { defineConfig } from 'vitest/config'
 /** Tests with real processes: they start coordinators, agents and browsers. */
 const E2E_TIMEOUT_MS = 180_000
 const UNIT_TIMEOUT_MS = 60_000
+/** Requests of the short form of `npm run fuzz`, which says others by these names in the environment; a fixed seed, since a test is no lottery. */
+const FUZZ = { requests: Number(process.env['FUZZ_REQUESTS'] ?? 200), seed: Number(process.env['FUZZ_SEED'] ?? 1) }
 const WORKERD_TIMEOUT_MS = 30_000
-const TEST_ADMIN_TOKEN = 'test-admin-token'
+const TEST_ADMIN_TOKEN = 'admin-token-of-the-tests-0123456789'
+/** Tests are refused a lot. */
+const TEST_REFUSALS = { namespace_id: '1717', simple: { limit: 1_000_000, period: 60 } } as const
 
 // wrangler.toml names this secret as required, and the plugin looks for it here.
 process.env['ADMIN_TOKEN'] ??= TEST_ADMIN_TOKEN
@@ -20,16 +24,22 @@ export default defineConfig({
           globalSetup: ['test/build-kernels.ts'],
           testTimeout: UNIT_TIMEOUT_MS,
           hookTimeout: UNIT_TIMEOUT_MS,
+          provide: { fuzz: FUZZ },
         },
       },
       {
         plugins: [
           cloudflareTest({
             wrangler: { configPath: './wrangler.toml' },
-            miniflare: { bindings: { ADMIN_TOKEN: TEST_ADMIN_TOKEN } },
+            miniflare: { bindings: { ADMIN_TOKEN: TEST_ADMIN_TOKEN }, ratelimits: { REFUSALS: TEST_REFUSALS } },
           }),
         ],
-        test: { name: 'workerd', include: ['test/workerd/**/*.test.ts'], testTimeout: WORKERD_TIMEOUT_MS },
+        test: {
+          name: 'workerd',
+          include: ['test/workerd/**/*.test.ts'],
+          testTimeout: WORKERD_TIMEOUT_MS,
+          provide: { fuzz: FUZZ },
+        },
       },
       {
         test: {

@@ -88,6 +88,7 @@ const exitReasons = {
   'unsupported-media-type': 'failure',
   'missing-latencies': 'usage',
   'bad-numbers': 'usage',
+  'too-many-refusals': 'unauthorized',
   overloaded: 'unreachable',
   internal: 'failure',
   unreachable: 'unreachable',

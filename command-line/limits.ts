@@ -5,6 +5,8 @@ const DEFAULT_COORDINATOR_URL = `http://127.0.0.1:${DEFAULT_PORT}`
 const DEFAULT_STATE_FOLDER = '.gatehouse'
 /** In the state folder: the admin token that `gatehouse up` made. */
 const ADMIN_TOKEN_FILE = 'admin-token'
+/** The one before it, where somebody keeps it while it is replaced. */
+const PREVIOUS_ADMIN_TOKEN_FILE = 'admin-token-previous'
 
 /** Reads are tried this often: with the delays below a restart of the coordinator goes unnoticed. */
 const READ_ATTEMPTS = 4
@@ -17,6 +19,7 @@ const PARENT_POLL_MS = 500
 
 export {
   ADMIN_TOKEN_FILE,
+  PREVIOUS_ADMIN_TOKEN_FILE,
   DEFAULT_COORDINATOR_URL,
   DEFAULT_PORT,
   DEFAULT_STATE_FOLDER,

@@ -1,16 +1,28 @@
 // The composition root of the Worker: routes on one side, Durable Objects and KV on the other.
 
+import { unwrap } from '../protocol/index.ts'
 import { directoryNames } from './objects/directory-object.ts'
 import type { Environment } from './objects/environment.ts'
 import { createLatencyTables } from './objects/latency-tables.ts'
 import { shardName } from './objects/shards.ts'
 import { createApp } from './routes/app.ts'
+import { createSigner, type Signer } from './routes/signatures.ts'
 import type { DirectoryPort, Ports, ProfilePort, SearchPort, ShardPort, TrainingPort } from './routes/ports.ts'
+
+/** Kept for as long as the isolate lives: the key never changes. */
+let signer: Signer | null = null
+
+async function findSigner(directory: DirectoryPort): Promise<Signer> {
+  signer ??= await createSigner(unwrap(await directory.signingKey()))
+  return signer
+}
 
 function connect(environment: Environment): Ports {
   const directory = (list: keyof typeof directoryNames) => environment.DIRECTORY.getByName(directoryNames[list]) as unknown as DirectoryPort
   return {
-    adminToken: environment.ADMIN_TOKEN,
+    adminTokens: [environment.ADMIN_TOKEN, environment.ADMIN_TOKEN_PREVIOUS ?? ''],
+    signer: () => findSigner(directory('searches')),
+    refusals: async (key) => (await environment.REFUSALS?.limit({ key }))?.success ?? true,
     // A stub has its object's methods, made asynchronous; its own type says so in more depth than compilers like.
     search: (searchId) => environment.SEARCH.getByName(searchId) as unknown as SearchPort,
     shard: (searchId, shard) => environment.WEIGHTS.getByName(shardName(searchId, shard)) as unknown as ShardPort,

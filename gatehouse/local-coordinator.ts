@@ -16,7 +16,7 @@ import { FIRST_ANSWER_WAIT_MS, PROCESS_POLL_MS } from './limits.ts'
 import { identifyProcess } from './processes.ts'
 import { startWatchdog } from './runtime-watchdog.ts'
 import { readShippedWorker, type RunnableWorker } from './shipped-worker.ts'
-import { adminToken as keptAdminToken, holdStateFolder, type StateFolder } from './state-folder.ts'
+import { adminToken as keptAdminToken, holdStateFolder, previousAdminToken, type StateFolder } from './state-folder.ts'
 
 const LOOPBACK = '127.0.0.1'
 const EXIT_SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP', 'exit', 'message'] as const
@@ -163,11 +163,16 @@ async function startRuntime(options: RuntimeOptions): Promise<{ url: string; pid
   }
 }
 
-function workerOptions({ worker, port, host, adminToken }: RuntimeOptions): V4WorkerOptions {
+function workerOptions({ worker, port, host, adminToken, state }: RuntimeOptions): V4WorkerOptions {
+  const previous = previousAdminToken(state.folder)
   const { bindings, ...rest } = worker.workerOptions
   return {
     ...rest,
-    bindings: { ...(bindings as Record<string, string>), ADMIN_TOKEN: adminToken },
+    bindings: {
+      ...(bindings as Record<string, string>),
+      ADMIN_TOKEN: adminToken,
+      ...(previous !== null && { ADMIN_TOKEN_PREVIOUS: previous }),
+    },
     modules: worker.modules.map(({ name, type, base64 }) => ({
       type,
       path: name,

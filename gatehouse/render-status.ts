@@ -107,7 +107,14 @@ function networkText({ bytesPerStep, agents }: SearchStatus): string {
   return `${printBytes(bytesPerStep)} of weights per step; ${printBytes(pushed)} pushed, ${printBytes(pulled)} pulled`
 }
 
-function tasksText({ tasks }: SearchStatus): string {
+/** Of agents whose numbers were far off. */
+function clippedText(agents: SearchStatus['agents']): string {
+  const clipped = agents.reduce((sum, agent) => sum + agent.clipped, 0)
+  const names = agents.filter(({ isSetAside }) => isSetAside).map(({ name }) => printable(name))
+  return `${clipped > 0 ? `, ${printCount(clipped)} clipped` : ''}${names.length > 0 ? `; set aside: ${names.join(', ')}` : ''}`
+}
+
+function tasksText({ tasks, agents }: SearchStatus): string {
   const troubles = [
     [tasks.queued, 'to be handed out again'],
     [tasks.stale, 'stale'],
@@ -116,7 +123,7 @@ function tasksText({ tasks }: SearchStatus): string {
     [tasks.failed, 'given up'],
   ] as const
   const shown = troubles.filter(([count]) => count > 0).map(([count, word]) => `, ${printCount(count)} ${word}`)
-  return `${printCount(tasks.done)} done, ${printCount(tasks.leased)} with agents${shown.join('')}${failureText(tasks)}`
+  return `${printCount(tasks.done)} done, ${printCount(tasks.leased)} with agents${shown.join('')}${clippedText(agents)}${failureText(tasks)}`
 }
 
 const failureTexts = {

@@ -5,7 +5,7 @@ import { chmodSync, linkSync, mkdirSync, readFileSync, renameSync, rmSync } from
 import { join } from 'node:path'
 import * as z from 'zod'
 import { CliError } from '../command-line/exit-codes.ts'
-import { ADMIN_TOKEN_FILE } from '../command-line/limits.ts'
+import { ADMIN_TOKEN_FILE, PREVIOUS_ADMIN_TOKEN_FILE } from '../command-line/limits.ts'
 import { writeWholeFile } from '../command-line/whole-files.ts'
 import { ADMIN_TOKEN_BYTES } from './limits.ts'
 import { endProcess, identifyProcess, isRunning, type ProcessIdentity, processIdentitySchema } from './processes.ts'
@@ -128,4 +128,9 @@ function adminToken(folder: string): string {
   return token
 }
 
-export { adminToken, holdStateFolder, type StateFolder }
+/** The admin token before it, where somebody kept it while it is replaced. */
+function previousAdminToken(folder: string): string | null {
+  return readOrNull(join(folder, PREVIOUS_ADMIN_TOKEN_FILE))?.trim() ?? null
+}
+
+export { adminToken, holdStateFolder, previousAdminToken, type StateFolder }

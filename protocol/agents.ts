@@ -104,6 +104,7 @@ const pushResponseSchema = z
     kind: z.enum(['applied', 'duplicate']),
     versions: versionsSchema.describe('version of each pushed key, this push included'),
     scales: z.record(z.string(), z.number()).describe('factor that each difference was multiplied with, where it was not 1'),
+    clipped: z.int().optional().describe('tensors whose difference was far larger than usual, and is among the scaled ones'),
   })
   .meta({ id: 'PushResponse' })
 type PushResponse = z.infer<typeof pushResponseSchema>

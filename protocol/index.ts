@@ -75,6 +75,7 @@ export {
   MAX_REPORTS,
   MAX_ROW_BYTES,
   MAX_SHARD_BYTES,
+  MAX_SMALL_JSON_BYTES,
   MAX_SHARDS,
   MAX_TASK_ATTEMPTS,
   MAX_TASK_GATES,
@@ -116,6 +117,7 @@ export {
   problemSchema,
   readProblem,
 } from './problem.ts'
+export { parseOptions, printOptions, type PushRight, pushRightSchema } from './push-rights.ts'
 export {
   createProfileCode,
   createProfileResponseSchema,

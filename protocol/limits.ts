@@ -2,6 +2,8 @@
 
 /** Requests with JSON bodies above this are refused unread; the largest, a result of a long task, is far below. */
 const MAX_JSON_BYTES = 4 * 1024 * 1024
+/** All but results, pulls and what people create: a registration has the most, 256 kinds of task. */
+const MAX_SMALL_JSON_BYTES = 64 * 1024
 /** Weight payloads; they pass as streams, but a shard has one in memory while it adds it. */
 const MAX_WEIGHTS_BYTES = 30 * 1024 * 1024
 /** Pushes that one shard receives at a time, together: with its weights, velocities and a copy of what changes they fit an isolate (128 MB). */
@@ -22,6 +24,8 @@ const MAX_TASK_STEPS = 1000
 const MAX_TASK_ATTEMPTS = 5
 /** Of what an agent says about a task that failed. */
 const MAX_FAILURE_MESSAGE = 300
+/** In one result: no data set of an agent has more. */
+const MAX_IMAGES = 1e9
 /** Threads of one agent. */
 const MAX_LANES = 256
 /** Decisions of a space, and options of one of them. */
@@ -78,6 +82,7 @@ export {
   MAX_JSON_BYTES,
   MAX_DECISIONS,
   MAX_FAILURE_MESSAGE,
+  MAX_IMAGES,
   MAX_LANES,
   MAX_LEASE_MS,
   MAX_OPTIONS,
@@ -93,6 +98,7 @@ export {
   MAX_SAMPLE_MS,
   MAX_SHARDS,
   MAX_SHARD_BYTES,
+  MAX_SMALL_JSON_BYTES,
   MAX_TASK_ATTEMPTS,
   MAX_TASK_GATES,
   MAX_TASK_STEPS,

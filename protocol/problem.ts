@@ -17,6 +17,7 @@ const problemKinds = {
   'unsupported-media-type': { status: 415, title: 'The body has another type than expected' },
   'missing-latencies': { status: 422, title: 'The latency table does not cover the search space' },
   'bad-numbers': { status: 422, title: 'Numbers are not finite or have the wrong shape' },
+  'too-many-refusals': { status: 429, title: 'Too many requests of this caller were refused' },
   overloaded: { status: 503, title: 'The coordinator is busy' },
   internal: { status: 500, title: 'The coordinator failed' },
 } as const
@@ -60,7 +61,7 @@ const codeOfStatus: Readonly<Record<number, ProblemCode>> = {
   404: 'not-found',
   409: 'conflict',
   413: 'too-large',
-  429: 'overloaded',
+  429: 'too-many-refusals',
   503: 'overloaded',
 }
 const FIRST_SERVER_ERROR = 500

@@ -36,6 +36,7 @@ type Architecture = z.infer<typeof architectureSchema>
 const agentStatusSchema = z
   .object({
     agentId: agentIdSchema,
+    tokenId: tokenIdSchema.nullable().describe('the token that it registered with; null: the admin token, or not known'),
     name: z.string(),
     device: z.string(),
     backend: z.string(),
@@ -51,6 +52,8 @@ const agentStatusSchema = z
     tasksDone: z.int(),
     duplicates: z.int().describe('results that another agent had delivered before'),
     refusedPushes: z.int().describe('pushes refused for bad numbers'),
+    clipped: z.int().describe('tasks of which gradients or differences of weights were far larger than usual, and clipped'),
+    isSetAside: z.boolean().describe('whether it gets no more tasks, since that was so of more than a quarter of them'),
     steps: z.int().describe('weight steps of its tasks'),
     bytesSent: z.int().describe('of weights pushed, as they travelled'),
     bytesReceived: z.int().describe('of weights pulled, as they travelled'),
@@ -204,7 +207,8 @@ type TableSummary = z.infer<typeof tableSummarySchema>
 const logFields = {
   seq: z.int().describe('order of application, from 1'),
   taskId: z.int(),
-  agentId: z.string().describe('of the agent that had it last'),
+  agentId: z.string().describe('of the agent that delivered it, or had it last'),
+  tokenId: z.string().optional().describe('the token of that agent, where it is known'),
   work: taskWorkSchema,
   private: z.unknown().optional().describe('what the strategy kept beside the work'),
 }
@@ -212,7 +216,13 @@ const logFields = {
 /** What became of a task, in the order in which the strategy heard of it: enough to replay the search. */
 const logEntrySchema = z
   .discriminatedUnion('outcome', [
-    z.object({ ...logFields, outcome: z.enum(['applied', 'stale']), result: taskResultSchema, metric: metricSchema }),
+    z.object({
+      ...logFields,
+      outcome: z.enum(['applied', 'stale']),
+      result: taskResultSchema.describe('as it was applied'),
+      clipped: z.int().optional().describe('steps whose gradients were far larger than usual, and clipped'),
+      metric: metricSchema,
+    }),
     z.object({ ...logFields, outcome: z.literal('failed'), atMs: z.int(), ...failureFields }),
   ])
   .meta({ id: 'LogEntry' })

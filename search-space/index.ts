@@ -57,5 +57,6 @@ export {
 } from './space.ts'
 export { resolveSpaceConfig, type SpaceConfig, spaceConfigSchema, type SpaceRef, spaceRefSchema } from './space-ref.ts'
 export { isWhole, sliceBegin, sliceValues } from './weight-slices.ts'
+export { createWeightUse, type UsedOptions, usedOptions } from './weight-use.ts'
 export { networkWeights, weightKeys, type WeightOwner, weightOwners } from './weight-keys.ts'
 export { createSpace }

@@ -1,4 +1,5 @@
-// A list of ids, newest first, written only when what they name is created or deleted. One object for each kind of thing.
+// A list of ids, newest first, written only when what they name is created or deleted. One object for each kind of thing; that of the
+// searches has the coordinator's key as well.
 
 import { DurableObject } from 'cloudflare:workers'
 import { attempt, type Outcome } from '../../protocol/index.ts'
@@ -10,6 +11,9 @@ const directoryNames = { searches: 'directory', profiles: 'profiles', trainings:
 
 /** Something that was created at some time. */
 type Listed = { readonly id: string; readonly createdAtMs: number }
+
+/** As long as the hash that it is for. */
+const KEY_BYTES = 32
 
 class DirectoryObject extends DurableObject<object> {
   readonly #stored = new Stored(this.ctx.storage, {
@@ -31,6 +35,16 @@ class DirectoryObject extends DurableObject<object> {
     return attempt(() => {
       this.#stored.find()?.exec('DELETE FROM searches WHERE search_id = ?', id)
       return null
+    })
+  }
+
+  /** The key that tokens are signed with, made when first asked for. It leaves the object for the Worker alone. */
+  signingKey(): Outcome<Uint8Array> {
+    return attempt(() => {
+      this.#stored.prepare()
+      const sql = this.#stored.open()
+      sql.exec('INSERT OR IGNORE INTO signing_key (id, key) VALUES (1, ?)', crypto.getRandomValues(new Uint8Array(KEY_BYTES)).buffer)
+      return new Uint8Array(sql.exec<{ key: ArrayBuffer }>('SELECT key FROM signing_key').one().key)
     })
   }
 

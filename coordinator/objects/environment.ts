@@ -15,6 +15,10 @@ type Environment = {
   readonly LATENCY_TABLES: KVNamespace
   /** Secret. Who knows it may do everything. */
   readonly ADMIN_TOKEN: string
+  /** Secret: the admin token before it, good while it is replaced. */
+  readonly ADMIN_TOKEN_PREVIOUS?: string
+  /** Counts refusals by caller. */
+  readonly REFUSALS?: RateLimit
 }
 
 export type { Environment }

@@ -203,6 +203,13 @@ class ProfileObject extends DurableObject<Bindings> {
     throw new ProblemError('conflict', message, [{ path: 'rounds', message }])
   }
 
+  checkToken(caller: ProfileCaller): Outcome<null> {
+    return attempt(() => {
+      this.#check(caller)
+      return null
+    })
+  }
+
   /** All rounds of a backend in the order of their batches: a page that was reloaded goes on from them. */
   rounds(caller: ProfileCaller, backend: ProfileBackend): Outcome<number[][]> {
     return attempt(() => {

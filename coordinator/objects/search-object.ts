@@ -13,6 +13,7 @@ import {
   type Metric,
   type Outcome,
   type Phase,
+  type PushRight,
   planShards,
   ProblemError,
   type RegisterRequest,
@@ -26,7 +27,9 @@ import {
   type TokenRecord,
 } from '../../protocol/index.ts'
 import {
+  checkToken,
   commandSearch,
+  countClipped,
   countRefusedPush,
   createSetup,
   currentArchitecture,
@@ -36,6 +39,7 @@ import {
   nextExpiryMs,
   type OpenSearch,
   openSearch,
+  pushRightOf,
   registerAgent,
   releaseLease,
   searchStatus,
@@ -57,6 +61,11 @@ type Opened = { readonly search: OpenSearch; readonly tokens: TokenTable }
 /** What it uses of the environment. */
 type Bindings = { readonly WEIGHTS: DurableObjectNamespace<WeightsObject> }
 
+/** Null: the administrator's. */
+function tokenIdOf(caller: Caller): string | null {
+  return caller.kind === 'agent' ? caller.tokenId : null
+}
+
 function openStored(storage: DurableObjectStorage): Opened | null {
   const store = createSqlSearchStore(storage)
   const search = openSearch(store)
@@ -74,6 +83,14 @@ class SearchObject extends DurableObject<Bindings> {
   #answer<T>(caller: Caller, body: (search: OpenSearch) => T): Outcome<T> {
     return this.#stored.answer(({ search, tokens }) => {
       tokens.check(caller)
+      return body(search)
+    })
+  }
+
+  /** The same for an agent, which has to be one of the caller's token. */
+  #answerAgent<T>(caller: Caller, agentId: string, body: (search: OpenSearch) => T): Outcome<T> {
+    return this.#answer(caller, (search) => {
+      checkToken(search, agentId, tokenIdOf(caller))
       return body(search)
     })
   }
@@ -118,32 +135,46 @@ class SearchObject extends DurableObject<Bindings> {
     return created
   }
 
+  checkToken(caller: Caller): Outcome<null> {
+    return this.#answer(caller, () => null)
+  }
+
   register(caller: Caller, request: RegisterRequest): Outcome<RegisterResponse> {
     return this.#answer(caller, (search) => {
       const agentId = createId('a', crypto.getRandomValues(new Uint8Array(ID_BYTES)))
-      registerAgent(search, request, agentId, Date.now())
+      registerAgent(search, request, agentId, Date.now(), tokenIdOf(caller))
       const { searchId, config, space } = search.setup
       return { agentId, searchId, config, space, shards: planShards(search.context.space, config.weights.shardBytes).count }
     })
   }
 
-  async lease(caller: Caller, agentId: string): Promise<Outcome<LeaseResponse>> {
+  /** With what it lets the agent push, for the Worker to sign. */
+  async lease(caller: Caller, agentId: string): Promise<Outcome<{ answer: LeaseResponse; right: PushRight | null }>> {
     const leaseId = createId('l', crypto.getRandomValues(new Uint8Array(ID_BYTES)))
-    const outcome = this.#answer(caller, (search) => leaseTask(search, agentId, leaseId, Date.now()))
+    const outcome = this.#answerAgent(caller, agentId, (search) => {
+      const answer = leaseTask(search, agentId, leaseId, Date.now())
+      if (answer.kind !== 'task') return { answer, right: null }
+      return { answer, right: pushRightOf(search, { agentId, taskId: answer.task.taskId }, tokenIdOf(caller)) }
+    })
     await this.#armAlarm()
     return outcome
   }
 
+  /** What an agent may push that does not show its right, since it is of an earlier version. */
+  pushRight(caller: Caller, agentId: string, taskId: number): Outcome<PushRight | null> {
+    return this.#answerAgent(caller, agentId, (search) => pushRightOf(search, { agentId, taskId }, tokenIdOf(caller)))
+  }
+
   heartbeat(caller: Caller, ref: LeaseRef): Outcome<{ kind: 'extended' | 'lost' }> {
-    return this.#answer(caller, (search) => heartbeat(search, ref, Date.now()))
+    return this.#answerAgent(caller, ref.agentId, (search) => heartbeat(search, ref, Date.now()))
   }
 
   release(caller: Caller, request: ReleaseRequest): Outcome<{ kind: 'released' | 'lost' }> {
-    return this.#answer(caller, (search) => releaseLease(search, request, Date.now()))
+    return this.#answerAgent(caller, request.agentId, (search) => releaseLease(search, request, Date.now()))
   }
 
   submit(caller: Caller, request: SubmitRequest): Outcome<SubmitResponse> {
-    const outcome = this.#answer(caller, (search) => submitResult(search, request, Date.now()))
+    const outcome = this.#answerAgent(caller, request.agentId, (search) => submitResult(search, request, Date.now()))
     if (!outcome.ok && outcome.refusal.code === 'bad-numbers') this.countRefusedPush(request.agentId)
     return outcome
   }
@@ -152,6 +183,12 @@ class SearchObject extends DurableObject<Bindings> {
   countRefusedPush(agentId: string): void {
     const opened = this.#stored.findReadable()
     if (opened) countRefusedPush(opened.search, agentId, Date.now())
+  }
+
+  /** A push of a task was far larger than usual, and clipped: counted against its agent. */
+  countClipped(agentId: string, taskId: number): void {
+    const opened = this.#stored.findReadable()
+    if (opened) countClipped(opened.search, agentId, taskId)
   }
 
   command(caller: Caller, command: 'pause' | 'resume' | 'stop'): Outcome<Phase> {

@@ -2,7 +2,7 @@
 //
 // Rows written are what costs, so what changes together is one row, and a task that ends leaves the small table of
 // outstanding ones instead of being marked. What the rules read at every call is kept in memory too; a transaction
-// that fails drops that copy. Stored JSON is parsed with its schema when it is read from disk, never on the hot path; what does
+// that fails after it has written drops that copy. Stored JSON is parsed with its schema when it is read from disk, never on the hot path; what does
 // not fit it is ProblemError `unreadable`.
 
 import * as z from 'zod'
@@ -22,6 +22,7 @@ import {
 } from '../../rules/search/index.ts'
 import { AFTER_ALL, rowText } from '../../strategies/index.ts'
 import { readStored } from '../../rules/stored/stored-form.ts'
+import { createCachedTransactions } from './cached-transactions.ts'
 
 type Cache = {
   setup?: SearchSetup | null
@@ -38,6 +39,9 @@ const readRow = (key: string, text: string): unknown => readStored(z.unknown(), 
 function createSqlSearchStore(storage: DurableObjectStorage): SearchStore {
   const { sql } = storage
   let cache: Cache = {}
+  const { transaction, write } = createCachedTransactions(storage, () => {
+    cache = {}
+  })
 
   const outstanding = (): Map<number, OutstandingTask> => {
     cache.outstanding ??= new Map(
@@ -61,14 +65,7 @@ function createSqlSearchStore(storage: DurableObjectStorage): SearchStore {
   }
 
   return {
-    transaction(body) {
-      try {
-        return storage.transactionSync(body)
-      } catch (error) {
-        cache = {}
-        throw error
-      }
-    },
+    transaction,
     readSetup() {
       if (cache.setup === undefined) {
         const row = sql.exec<{ setup: string }>('SELECT setup FROM search').toArray()[0]
@@ -77,7 +74,7 @@ function createSqlSearchStore(storage: DurableObjectStorage): SearchStore {
       return cache.setup
     },
     writeSetup(setup) {
-      sql.exec('INSERT OR REPLACE INTO search (id, setup) VALUES (1, ?)', JSON.stringify(setup))
+      write('INSERT OR REPLACE INTO search (id, setup) VALUES (1, ?)', JSON.stringify(setup))
       cache.setup = setup
     },
     readState() {
@@ -85,26 +82,26 @@ function createSqlSearchStore(storage: DurableObjectStorage): SearchStore {
       return cache.state
     },
     writeState(state) {
-      sql.exec('INSERT OR REPLACE INTO state (id, json) VALUES (1, ?)', JSON.stringify(state))
+      write('INSERT OR REPLACE INTO state (id, json) VALUES (1, ?)', JSON.stringify(state))
       cache.state = state
     },
     outstandingTasks: () => [...outstanding().values()].toSorted((a, b) => a.taskId - b.taskId),
     writeOutstanding(task) {
-      sql.exec('INSERT OR REPLACE INTO outstanding (task_id, json) VALUES (?, ?)', task.taskId, JSON.stringify(task))
+      write('INSERT OR REPLACE INTO outstanding (task_id, json) VALUES (?, ?)', task.taskId, JSON.stringify(task))
       outstanding().set(task.taskId, task)
     },
     removeOutstanding(taskId) {
-      sql.exec('DELETE FROM outstanding WHERE task_id = ?', taskId)
+      write('DELETE FROM outstanding WHERE task_id = ?', taskId)
       outstanding().delete(taskId)
     },
     readAgent: (agentId) => agents().get(agentId) ?? null,
     writeAgent(agent) {
-      sql.exec('INSERT OR REPLACE INTO agents (agent_id, json) VALUES (?, ?)', agent.agentId, JSON.stringify(agent))
+      write('INSERT OR REPLACE INTO agents (agent_id, json) VALUES (?, ?)', agent.agentId, JSON.stringify(agent))
       agents().set(agent.agentId, agent)
     },
     agents: () => [...agents().values()].toSorted((a, b) => a.registeredAtMs - b.registeredAtMs),
     appendLog(entry) {
-      sql.exec('INSERT INTO log (seq, json) VALUES (?, ?)', entry.seq, JSON.stringify(entry))
+      write('INSERT INTO log (seq, json) VALUES (?, ?)', entry.seq, JSON.stringify(entry))
     },
     readLog(after, limit): LogEntry[] {
       const entries: LogEntry[] = []
@@ -123,10 +120,10 @@ function createSqlSearchStore(storage: DurableObjectStorage): SearchStore {
         return row && readRow(key, row.json)
       },
       put(key, value) {
-        sql.exec('INSERT OR REPLACE INTO strategy_rows (key, json) VALUES (?, ?)', key, rowText(key, value))
+        write('INSERT OR REPLACE INTO strategy_rows (key, json) VALUES (?, ?)', key, rowText(key, value))
       },
       delete(key) {
-        sql.exec('DELETE FROM strategy_rows WHERE key = ?', key)
+        write('DELETE FROM strategy_rows WHERE key = ?', key)
       },
       scan: (prefix, after, limit) =>
         sql

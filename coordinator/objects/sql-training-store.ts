@@ -11,6 +11,7 @@ import {
   type TrainingStore,
 } from '../../rules/training/index.ts'
 import { readStored } from '../../rules/stored/stored-form.ts'
+import { createCachedTransactions } from './cached-transactions.ts'
 
 /** Row id = blob · this + chunk; MAX_CHECKPOINT_BYTES are fewer chunks. */
 const MAX_CHUNKS = 1000
@@ -21,6 +22,9 @@ type Cache = { setup?: TrainingSetup | null; state?: TrainingState; reports?: Ep
 function createSqlTrainingStore(storage: DurableObjectStorage): TrainingStore {
   const { sql } = storage
   let cache: Cache = {}
+  const { transaction, write } = createCachedTransactions(storage, () => {
+    cache = {}
+  })
 
   const reports = (): EpochReport[] => {
     cache.reports ??= sql
@@ -31,14 +35,7 @@ function createSqlTrainingStore(storage: DurableObjectStorage): TrainingStore {
   }
 
   return {
-    transaction(body) {
-      try {
-        return storage.transactionSync(body)
-      } catch (error) {
-        cache = {}
-        throw error
-      }
-    },
+    transaction,
     readSetup() {
       if (cache.setup === undefined) {
         const row = sql.exec<{ setup: string }>('SELECT setup FROM training').toArray()[0]
@@ -47,7 +44,7 @@ function createSqlTrainingStore(storage: DurableObjectStorage): TrainingStore {
       return cache.setup
     },
     writeSetup(setup) {
-      sql.exec('INSERT OR REPLACE INTO training (id, setup) VALUES (1, ?)', JSON.stringify(setup))
+      write('INSERT OR REPLACE INTO training (id, setup) VALUES (1, ?)', JSON.stringify(setup))
       cache.setup = setup
     },
     readState() {
@@ -55,12 +52,12 @@ function createSqlTrainingStore(storage: DurableObjectStorage): TrainingStore {
       return cache.state
     },
     writeState(state) {
-      sql.exec('INSERT OR REPLACE INTO state (id, json) VALUES (1, ?)', JSON.stringify(state))
+      write('INSERT OR REPLACE INTO state (id, json) VALUES (1, ?)', JSON.stringify(state))
       cache.state = state
     },
     readReports: () => [...reports()],
     appendReport(seq, report) {
-      sql.exec('INSERT INTO reports (seq, json) VALUES (?, ?)', seq, JSON.stringify(report))
+      write('INSERT INTO reports (seq, json) VALUES (?, ?)', seq, JSON.stringify(report))
       cache.reports = [...reports().slice(0, seq - 1), report]
     },
     writeBlob(blob, begin, bytes) {
@@ -68,7 +65,7 @@ function createSqlTrainingStore(storage: DurableObjectStorage): TrainingStore {
       for (let chunk = 0; chunk * CHECKPOINT_CHUNK_BYTES < bytes.byteLength; chunk++) {
         const at = chunk * CHECKPOINT_CHUNK_BYTES
         const data = bytes.slice(at, at + CHECKPOINT_CHUNK_BYTES).buffer
-        sql.exec('INSERT INTO chunks (row, data) VALUES (?, ?)', first + chunk, data)
+        write('INSERT INTO chunks (row, data) VALUES (?, ?)', first + chunk, data)
       }
     },
     readBlob(blob, begin, end) {
@@ -90,7 +87,7 @@ function createSqlTrainingStore(storage: DurableObjectStorage): TrainingStore {
       return bytes
     },
     deleteBlob(blob) {
-      sql.exec('DELETE FROM chunks WHERE row >= ? AND row < ?', blob * MAX_CHUNKS, (blob + 1) * MAX_CHUNKS)
+      write('DELETE FROM chunks WHERE row >= ? AND row < ?', blob * MAX_CHUNKS, (blob + 1) * MAX_CHUNKS)
     },
   }
 }

@@ -92,6 +92,10 @@ class TrainingObject extends DurableObject<object> {
     })
   }
 
+  checkToken(caller: Caller): Outcome<null> {
+    return this.#answer(caller, () => null)
+  }
+
   async lease(caller: Caller, request: TrainingLeaseRequest): Promise<Outcome<TrainingLeaseResponse>> {
     const leaseId = createId('l', crypto.getRandomValues(new Uint8Array(ID_BYTES)))
     const outcome = this.#answer(caller, (training) => leaseTraining(training, request, leaseId, Date.now()))

@@ -2,20 +2,23 @@
 // comes late (protocol/round-shares.ts). A weight's velocity is a tensor like any other here, zero until somebody pushes it.
 
 import { DurableObject } from 'cloudflare:workers'
-import { createSpace, type WeightSpec } from '../../search-space/index.ts'
+import { createSpace, createWeightUse, type WeightSpec } from '../../search-space/index.ts'
 import {
   attemptLater,
   type ByteSource,
   type Caller,
+  isVelocityKey,
   latenessScale,
   MAX_MAGNITUDE,
   MAX_RECEIVING_BYTES,
   MAX_WEIGHTS_BYTES,
   type Outcome,
+  parseOptions,
   planShards,
   ProblemError,
   pushMetadataSchema,
   type PushResponse,
+  type PushRight,
   readSafetensorsLayout,
   readTensor,
   SafetensorsError,
@@ -27,16 +30,27 @@ import {
   velocityKey,
   versionsSchema,
   weightDtypes,
+  weightKeyOf,
 } from '../../protocol/index.ts'
 import { readStored } from '../../rules/stored/stored-form.ts'
 import { readBody, streamParts } from './body-streams.ts'
 import { weightsMigrations } from './migrations/weights.ts'
+import { createPushSizes, type PushedSizes, type PushSizes } from './push-sizes.ts'
 import { Stored } from './stored.ts'
 import { type ShardSetup, shardSetupSchema } from './stored-shard.ts'
 import { createTokenTable, type TokenTable } from './tokens.ts'
 import { createSegmentStore, type Segment, type SegmentStore, type Slot } from './weight-segments.ts'
 
-type OpenShard = { readonly setup: ShardSetup; readonly store: SegmentStore; readonly tokens: TokenTable }
+type OpenShard = {
+  readonly setup: ShardSetup
+  readonly store: SegmentStore
+  readonly tokens: TokenTable
+  readonly sizes: PushSizes
+  /** Options of each decision of the space. */
+  readonly optionCounts: readonly number[]
+  /** Keys of weights that paths of such options read. */
+  readonly weightUse: ReturnType<typeof createWeightUse>
+}
 
 type Change = { readonly slot: Slot; readonly read: () => Tensor; readonly baseVersion: number }
 
@@ -58,7 +72,6 @@ type Pushed = {
   readonly source: ByteSource
   readonly layout: SafetensorsLayout
   readonly baseVersions: Record<string, number>
-  readonly members: number
 }
 
 /** The header of a push. Tensors are read one by one, since int8 takes four times the memory that it took on the wire. */
@@ -72,7 +85,9 @@ function openPush(bytes: Uint8Array): Pushed {
       const message = field === 'members' ? 'expected a whole number from 1' : 'required'
       throw new ProblemError('invalid-request', `expected __metadata__.${field}`, [{ path: `__metadata__.${field}`, message }])
     }
-    return { source, layout, baseVersions: parseVersions(metadata.data.baseVersions), members: Number(metadata.data.members ?? 1) }
+    if (layout.tensors.size === 0)
+      throw new ProblemError('invalid-request', 'expected at least one tensor', [{ path: 'body', message: 'no tensors' }])
+    return { source, layout, baseVersions: parseVersions(metadata.data.baseVersions) }
   } catch (error) {
     if (error instanceof SafetensorsError)
       throw new ProblemError('invalid-request', error.message, [{ path: 'body', message: error.message }])
@@ -100,7 +115,14 @@ function openStored({ sql }: DurableObjectStorage): OpenShard | null {
   const velocities = weights.map(({ key, shape }): WeightSpec => {
     return { key: velocityKey(key), shape, initialiser: { kind: 'zeros' }, decay: false }
   })
-  return { setup, store: createSegmentStore(sql, [weights, velocities], setup.seed), tokens: createTokenTable(sql) }
+  return {
+    setup,
+    store: createSegmentStore(sql, [weights, velocities], setup.seed),
+    tokens: createTokenTable(sql),
+    sizes: createPushSizes(sql),
+    optionCounts: space.decisions.map(({ options }) => options.length),
+    weightUse: createWeightUse(space),
+  }
 }
 
 class WeightsObject extends DurableObject<object> {
@@ -156,10 +178,15 @@ class WeightsObject extends DurableObject<object> {
   }
 
   /**
-   * Adds the differences of one task, unless that task has been added before. `bytes` is the length of the body where the
-   * sender has said it.
+   * Adds the differences of one task, unless that task has been added before, or is none that the caller has a part in any more (`right` is
+   * null). `bytes` is the length of the body where the sender has said it.
    */
-  async push(caller: Caller, taskId: number, body: ReadableStream<Uint8Array>, bytes: number | null): Promise<Outcome<PushResponse>> {
+  async push(
+    caller: Caller,
+    right: PushRight | null,
+    body: ReadableStream<Uint8Array>,
+    bytes: number | null,
+  ): Promise<Outcome<PushResponse>> {
     return attemptLater(async () => {
       try {
         this.#stored.open().tokens.check(caller)
@@ -167,7 +194,7 @@ class WeightsObject extends DurableObject<object> {
         // Opened again: it may have been deleted, or the token revoked, while the body was on its way.
         const shard = this.#stored.open()
         shard.tokens.check(caller)
-        return this.#apply(shard, taskId, pushed)
+        return this.#apply(shard, right, pushed)
       } catch (error) {
         await body.cancel().catch(() => undefined)
         throw error
@@ -188,19 +215,21 @@ class WeightsObject extends DurableObject<object> {
     }
   }
 
-  #apply(shard: OpenShard, taskId: number, pushed: Pushed): PushResponse {
+  #apply(shard: OpenShard, right: PushRight | null, pushed: Pushed): PushResponse {
     const changes = checkChanges(shard.store, pushed)
     const { sql } = this.ctx.storage
-    if (sql.exec('SELECT 1 FROM applied WHERE task_id = ?', taskId).toArray().length > 0) {
+    if (right === null || sql.exec('SELECT 1 FROM applied WHERE task_id = ?', right.taskId).toArray().length > 0) {
       return { kind: 'duplicate', versions: currentVersions(shard.store, changes), scales: {} }
     }
-    const { updated, scales } = applyChanges(shard, changes, pushed.members)
+    checkRight(shard, right, changes)
+    const { updated, scales, pushed: sizes, clipped } = applyChanges(shard, changes, right.members)
     this.ctx.storage.transactionSync(() => {
       for (const [segment, content] of updated) shard.store.write(segment, content)
-      sql.exec('INSERT INTO applied (task_id) VALUES (?)', taskId)
+      sql.exec('INSERT INTO applied (task_id, size, velocity_size) VALUES (?, ?, ?)', right.taskId, sizes.weight, sizes.velocity)
     })
+    shard.sizes.add(sizes)
     for (const [segment, content] of updated) shard.store.adopt(segment, content)
-    return { kind: 'applied', versions: currentVersions(shard.store, changes), scales }
+    return { kind: 'applied', versions: currentVersions(shard.store, changes), scales, ...(clipped > 0 && { clipped }) }
   }
 
   /** Whether there was anything; also where it cannot be read. */
@@ -232,6 +261,16 @@ function checkChanges(store: SegmentStore, { source, layout, baseVersions }: Pus
   })
 }
 
+/** Throws ProblemError `bad-numbers` where a tensor is none that the task has trained. */
+function checkRight({ optionCounts, weightUse }: OpenShard, right: PushRight, changes: readonly Change[]): void {
+  const trained = weightUse(parseOptions(optionCounts, right.options))
+  for (const { slot } of changes) {
+    const { key } = slot.spec
+    if (!trained.has(weightKeyOf(key))) throw badTensor(key, `not a weight that task ${right.taskId} trains`)
+    if (isVelocityKey(key) && !right.velocities) throw badTensor(key, `task ${right.taskId} pushes no velocities`)
+  }
+}
+
 function versionOf(store: SegmentStore, slot: Slot): number {
   return store.read(slot.segment).versions[slot.position] ?? 0
 }
@@ -240,14 +279,16 @@ function currentVersions(store: SegmentStore, changes: readonly Change[]): Recor
   return Object.fromEntries(changes.map(({ slot }) => [slot.spec.key, versionOf(store, slot)]))
 }
 
-/** New contents of the segments that change. Throws ProblemError `bad-numbers` if a weight would overflow. */
+/** New contents of the segments that change; differences far larger than usual are clipped. Throws ProblemError `bad-numbers` if a weight would overflow. */
 function applyChanges(
-  { setup, store }: OpenShard,
+  { setup, store, sizes }: OpenShard,
   changes: readonly Change[],
   members: number,
-): { updated: Map<number, Segment>; scales: Record<string, number> } {
+): { updated: Map<number, Segment>; scales: Record<string, number>; pushed: PushedSizes; clipped: number } {
   const updated = new Map<number, { values: Float32Array<ArrayBuffer>; versions: number[] }>()
   const scales: Record<string, number> = {}
+  const pushed: PushedSizes = { weight: null, velocity: null }
+  let clipped = 0
   for (const { slot, read, baseVersion } of changes) {
     const { values } = read()
     let segment = updated.get(slot.segment)
@@ -257,7 +298,10 @@ function applyChanges(
       updated.set(slot.segment, segment)
     }
     const version = segment.versions[slot.position] ?? 0
-    const scale = setup.staleness === 'none' ? 1 : latenessScale(version - baseVersion, members)
+    const tensor = segment.values.subarray(slot.offset, slot.offset + slot.length)
+    const clip = sizes.clip(slot.spec.key, values, tensor, pushed)
+    if (clip < 1) clipped += 1
+    const scale = clip * (setup.staleness === 'none' ? 1 : latenessScale(version - baseVersion, members))
     if (scale !== 1) scales[slot.spec.key] = scale
     for (let i = 0; i < values.length; i++) {
       const at = slot.offset + i
@@ -267,7 +311,7 @@ function applyChanges(
     }
     segment.versions[slot.position] = version + 1
   }
-  return { updated, scales }
+  return { updated, scales, pushed, clipped }
 }
 
 export { WeightsObject }

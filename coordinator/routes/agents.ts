@@ -1,6 +1,7 @@
 // What agents call: register, lease, heartbeat, release, submit; and the shards' pull and push.
 
 import { createRoute, type OpenAPIHono } from '@hono/zod-openapi'
+import type { Context } from 'hono'
 import * as z from 'zod'
 import {
   agentIdSchema,
@@ -8,9 +9,12 @@ import {
   leaseRefSchema,
   leaseRequestSchema,
   leaseResponseSchema,
+  MAX_JSON_BYTES,
+  MAX_SMALL_JSON_BYTES,
   MAX_WEIGHTS_BYTES,
   ProblemError,
   pullRequestSchema,
+  type PushRight,
   pushResponseSchema,
   registerRequestSchema,
   registerResponseSchema,
@@ -21,12 +25,14 @@ import {
   unwrap,
 } from '../../protocol/index.ts'
 import { callerOf, ownSearchOnly, type RouteEnvironment, spokenProtocolOnly } from './auth.ts'
+import { bodyOf, SAFETENSORS_TYPE, streamedBody } from './bodies.ts'
 import { withProblems } from './problems.ts'
+import { MAX_PUSH_RIGHT_CHARACTERS, readPushRight, signPushRight } from './push-rights.ts'
 import { bearer, json, searchParams } from './searches.ts'
 
-const SAFETENSORS_TYPE = 'application/octet-stream'
 const tags = ['agents']
-const middleware = ownSearchOnly
+const small = [ownSearchOnly, bodyOf('json', MAX_SMALL_JSON_BYTES)] as const
+const large = [ownSearchOnly, bodyOf('json', MAX_JSON_BYTES)] as const
 const body = <S extends z.ZodType>(schema: S) => ({ required: true, content: { 'application/json': { schema } } })
 const safetensors = { [SAFETENSORS_TYPE]: { schema: { type: 'string' as const, format: 'binary', description: 'a safetensors file' } } }
 
@@ -36,7 +42,7 @@ const register = createRoute({
   summary: 'Register an agent',
   tags,
   security: bearer,
-  middleware: [ownSearchOnly, spokenProtocolOnly] as const,
+  middleware: [...small, spokenProtocolOnly],
   request: { params: searchParams, body: body(registerRequestSchema) },
   responses: withProblems(
     { 201: json(registerResponseSchema, 'Registered') },
@@ -44,6 +50,8 @@ const register = createRoute({
     'not-found',
     'dataset-mismatch',
     'version-mismatch',
+    'too-large',
+    'unsupported-media-type',
   ),
 })
 
@@ -53,13 +61,15 @@ const lease = createRoute({
   summary: 'Ask for a task',
   tags,
   security: bearer,
-  middleware,
+  middleware: [...small],
   request: { params: searchParams, body: body(leaseRequestSchema) },
   responses: withProblems(
     { 200: json(leaseResponseSchema, 'A task, or when to ask again, or that the search has ended') },
     'forbidden',
     'not-found',
     'conflict',
+    'too-large',
+    'unsupported-media-type',
   ),
 })
 
@@ -69,9 +79,15 @@ const heartbeat = createRoute({
   summary: 'Extend a lease',
   tags,
   security: bearer,
-  middleware,
+  middleware: [...small],
   request: { params: searchParams, body: body(leaseRefSchema) },
-  responses: withProblems({ 200: json(heartbeatResponseSchema, 'Whether the lease still holds') }, 'forbidden', 'not-found'),
+  responses: withProblems(
+    { 200: json(heartbeatResponseSchema, 'Whether the lease still holds') },
+    'forbidden',
+    'not-found',
+    'too-large',
+    'unsupported-media-type',
+  ),
 })
 
 const release = createRoute({
@@ -80,9 +96,15 @@ const release = createRoute({
   summary: 'Give a lease back',
   tags,
   security: bearer,
-  middleware,
+  middleware: [...small],
   request: { params: searchParams, body: body(releaseRequestSchema) },
-  responses: withProblems({ 200: json(releaseResponseSchema, 'The task is handed out again') }, 'forbidden', 'not-found'),
+  responses: withProblems(
+    { 200: json(releaseResponseSchema, 'The task is handed out again') },
+    'forbidden',
+    'not-found',
+    'too-large',
+    'unsupported-media-type',
+  ),
 })
 
 const submit = createRoute({
@@ -91,13 +113,15 @@ const submit = createRoute({
   summary: "Submit a task's result, after its differences were pushed",
   tags,
   security: bearer,
-  middleware,
+  middleware: [...large],
   request: { params: searchParams, body: body(submitRequestSchema) },
   responses: withProblems(
     { 200: json(submitResponseSchema, 'What became of it; never an error for being late') },
     'forbidden',
     'not-found',
     'bad-numbers',
+    'too-large',
+    'unsupported-media-type',
   ),
 })
 
@@ -109,12 +133,14 @@ const pull = createRoute({
   summary: 'Weights of one shard that differ from the versions held',
   tags,
   security: bearer,
-  middleware,
+  middleware: [...large],
   request: { params: shardParams, body: body(pullRequestSchema) },
   responses: withProblems(
     { 200: { description: 'safetensors; metadata `versions` is JSON', content: safetensors } },
     'forbidden',
     'not-found',
+    'too-large',
+    'unsupported-media-type',
   ),
 })
 
@@ -124,10 +150,17 @@ const push = createRoute({
   summary: 'Differences that a task made to the weights of one shard',
   tags,
   security: bearer,
-  middleware,
+  middleware: [ownSearchOnly, streamedBody('safetensors', MAX_WEIGHTS_BYTES)] as const,
   request: {
     params: shardParams,
     query: z.object({ agentId: agentIdSchema, taskId: z.coerce.number().int().min(1).max(Number.MAX_SAFE_INTEGER) }),
+    headers: z.object({
+      'push-right': z
+        .string()
+        .max(MAX_PUSH_RIGHT_CHARACTERS)
+        .optional()
+        .describe('the `pushRight` of the task; left out, as agents of version 0.1.0 do, the search is asked for it'),
+    }),
     body: { required: true, content: safetensors },
   },
   responses: withProblems(
@@ -141,9 +174,25 @@ const push = createRoute({
   ),
 })
 
-/** Paths whose bodies are not held by the Worker. */
-function isPush(path: string): boolean {
-  return /^\/v1\/searches\/[^/]+\/weights\/[^/]+\/push$/.test(path)
+/** What the caller may push: what it shows, or, if it shows nothing, what the search says. Throws ProblemError `forbidden`. */
+async function findPushRight(
+  context: Context<RouteEnvironment>,
+  pushed: Pick<PushRight, 'searchId' | 'agentId' | 'taskId'>,
+  shown: string | undefined,
+): Promise<PushRight | null> {
+  const { ports } = context.var
+  const caller = callerOf(context)
+  if (shown === undefined) return unwrap(await ports.search(pushed.searchId).pushRight(caller, pushed.agentId, pushed.taskId))
+  const right = await readPushRight(await ports.signer(), shown)
+  const isOwn =
+    right?.searchId === pushed.searchId &&
+    right.agentId === pushed.agentId &&
+    right.taskId === pushed.taskId &&
+    (caller.kind === 'admin' || right.tokenId === caller.tokenId)
+  if (isOwn) return right
+  throw new ProblemError('forbidden', `this is no right to push differences of task ${pushed.taskId} of agent ${pushed.agentId}`, [
+    { path: 'Push-Right', message: 'not that of this task, agent and token' },
+  ])
 }
 
 /** A byte stream like that of a request with a body. */
@@ -160,7 +209,10 @@ function addAgentRoutes(app: OpenAPIHono<RouteEnvironment>): void {
   app.openapi(lease, async (context) => {
     const { searchId } = context.req.valid('param')
     const { agentId } = context.req.valid('json')
-    return context.json(unwrap(await context.var.ports.search(searchId).lease(callerOf(context), agentId)), 200)
+    const { answer, right } = unwrap(await context.var.ports.search(searchId).lease(callerOf(context), agentId))
+    if (answer.kind !== 'task' || !right) return context.json(answer, 200)
+    const pushRight = await signPushRight(await context.var.ports.signer(), right)
+    return context.json({ ...answer, task: { ...answer.task, pushRight } }, 200)
   })
 
   app.openapi(heartbeat, async (context) => {
@@ -187,18 +239,16 @@ function addAgentRoutes(app: OpenAPIHono<RouteEnvironment>): void {
   app.openapi(push, async (context) => {
     const { searchId, shard } = context.req.valid('param')
     const { agentId, taskId } = context.req.valid('query')
-    const type = context.req.header('Content-Type')?.split(';')[0]?.trim()
-    if (type !== SAFETENSORS_TYPE) {
-      throw new ProblemError('unsupported-media-type', `expected Content-Type ${SAFETENSORS_TYPE}, got ${type ?? 'none'}`)
-    }
     const length = context.req.header('Content-Length')
     const bytes = length === undefined ? null : Number(length)
-    if (bytes !== null && bytes > MAX_WEIGHTS_BYTES) throw new ProblemError('too-large', `expected at most ${MAX_WEIGHTS_BYTES} bytes`)
+    const shown = context.req.valid('header')['push-right']
+    const right = await findPushRight(context, { searchId, agentId, taskId }, shown)
     const file = context.req.raw.body ?? emptyBody()
-    const outcome = await context.var.ports.shard(searchId, shard).push(callerOf(context), taskId, file, bytes)
+    const outcome = await context.var.ports.shard(searchId, shard).push(callerOf(context), right, file, bytes)
     if (!outcome.ok && outcome.refusal.code === 'bad-numbers') await context.var.ports.search(searchId).countRefusedPush(agentId)
+    if (outcome.ok && outcome.value.clipped) await context.var.ports.search(searchId).countClipped(agentId, taskId)
     return context.json(unwrap(outcome), 200)
   })
 }
 
-export { addAgentRoutes, isPush }
+export { addAgentRoutes }

@@ -1,16 +1,16 @@
 // The HTTP interface: validation, tokens, problem documents, and the OpenAPI document made from the same schemas.
 
 import { createRoute, OpenAPIHono } from '@hono/zod-openapi'
-import { bodyLimit } from 'hono/body-limit'
-import { healthSchema, MAX_JSON_BYTES, MAX_WEIGHTS_BYTES, ProblemError, spokenProtocols, VERSION } from '../../protocol/index.ts'
-import { addAgentRoutes, isPush } from './agents.ts'
+import { healthSchema, spokenProtocols, VERSION } from '../../protocol/index.ts'
+import { addAgentRoutes } from './agents.ts'
 import { authenticate, type RouteEnvironment } from './auth.ts'
 import { addLatencyTableRoutes } from './latency-tables.ts'
 import type { Ports } from './ports.ts'
 import { createNotFound, onError, validationHook } from './problems.ts'
 import { addProfileRoutes } from './profiles.ts'
+import { createRefusals } from './refusals.ts'
 import { addSearchRoutes, json } from './searches.ts'
-import { addTrainingRoutes, isTrainingUpload } from './trainings.ts'
+import { addTrainingRoutes } from './trainings.ts'
 
 const health = createRoute({
   method: 'get',
@@ -20,35 +20,20 @@ const health = createRoute({
   responses: { 200: json(healthSchema, 'It does') },
 })
 
-function limitBody(maxSize: number) {
-  return bodyLimit({
-    maxSize,
-    onError: () => {
-      throw new ProblemError('too-large', `expected at most ${maxSize} bytes`)
-    },
-  })
-}
-
 /** The application; `portsOf` connects it to an environment. */
 function createApp<Bindings extends object>(portsOf: (bindings: Bindings) => Ports): OpenAPIHono<RouteEnvironment<Bindings>> {
   const app = new OpenAPIHono<RouteEnvironment<Bindings>>({ defaultHook: validationHook })
   const routes = app as unknown as OpenAPIHono<RouteEnvironment>
-  app.onError(onError)
+  const refusals = createRefusals()
+  routes.onError(onError)
   app.openapi(health, (context) => context.json({ status: 'ok' as const, version: VERSION, protocols: [...spokenProtocols] }, 200))
 
   app.use('/v1/*', async (context, next) => {
     context.set('ports', portsOf(context.env))
+    context.set('refusals', refusals)
     await next()
   })
   routes.use('/v1/*', authenticate)
-  const jsonLimit = limitBody(MAX_JSON_BYTES)
-  const weightsLimit = limitBody(MAX_WEIGHTS_BYTES)
-  app.use('/v1/*', (context, next) => {
-    const { path } = context.req
-    // A push goes to its shard as a stream: its length is checked by the route, and what has none is counted by the shard.
-    if (isPush(path)) return next()
-    return (isTrainingUpload(path) ? weightsLimit : jsonLimit)(context, next)
-  })
 
   addSearchRoutes(routes)
   addAgentRoutes(routes)

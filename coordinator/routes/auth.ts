@@ -1,60 +1,92 @@
-// Who is calling. The admin token is compared here; any other is checked by the object that it is for, which stores its
-// hash. Comparison is of SHA-256 digests in constant time.
+// Who is calling. The admin token is compared here, in constant time; any other was signed by this coordinator (tokens.ts), or issued by an
+// earlier version, and then the object that it is for is asked. All this happens before anything of a request but its headers is looked at.
+// Whether a token was revoked is known to the objects, which store hashes of those that are good.
 
 import type { Context, MiddlewareHandler } from 'hono'
 import * as z from 'zod'
-import {
-  type Caller,
-  checkProtocol,
-  parseAgentToken,
-  parseProfileCode,
-  parseProfileToken,
-  parseTrainingToken,
-  ProblemError,
-  type ProfileCaller,
-} from '../../protocol/index.ts'
+import { type Caller, checkProtocol, parseProfileCode, ProblemError, type ProfileCaller, unwrap } from '../../protocol/index.ts'
 import type { Ports } from './ports.ts'
+import { networkOf, type Refusals } from './refusals.ts'
+import { isSigned, parseToken, sha256, type ShownToken } from './tokens.ts'
 
-/** As far as the token itself says; the object that it is for says whether it is good. */
+/** As far as the token itself says; the object that it is for says whether it was revoked. */
 type Shown =
   | { readonly kind: 'admin' }
-  | { readonly kind: 'agent'; readonly searchId: string; readonly tokenId: string; readonly hash: Uint8Array }
-  | { readonly kind: 'profile'; readonly profileId: string; readonly hash: Uint8Array }
   | { readonly kind: 'profile-code'; readonly code: string }
-  | { readonly kind: 'trainer'; readonly trainingId: string; readonly tokenId: string; readonly hash: Uint8Array }
+  | (ShownToken & { readonly hash: Uint8Array })
 
-type Variables = { caller: Shown; ports: Ports }
+type Variables = {
+  caller: Shown
+  ports: Ports
+  refusals: Refusals
+  /** Under which refusals of this caller are counted; null for the administrator. */
+  refusalKey: string | null
+}
 type RouteEnvironment<Bindings extends object = object> = { Bindings: Bindings; Variables: Variables }
 
-async function sha256(text: string): Promise<Uint8Array> {
-  return new Uint8Array(await crypto.subtle.digest('SHA-256', new TextEncoder().encode(text)))
-}
-
-/** Lower-case hexadecimal SHA-256. */
-async function sha256Hex(text: string): Promise<string> {
-  return [...(await sha256(text))].map((byte) => byte.toString(16).padStart(2, '0')).join('')
-}
-
 const BEARER = /^Bearer +([^ ]+) *$/i
+/** Beyond this nothing is a token; the longest that is issued has 75 characters. */
+const MAX_TOKEN_CHARACTERS = 512
+/** A shorter admin token may have been made up by people, and be guessed. */
+const MIN_ADMIN_TOKEN_CHARACTERS = 32
 
-/** Sets `caller`. Throws ProblemError `unauthorized` where there is no token, or one of no known form. */
+const tooManyRefusals = () => new ProblemError('too-many-refusals', 'too many of your requests were refused; try again in a while')
+
+/** Whether a token is the administrator's. Throws ProblemError `unauthorized` where it is, and is too short to be one. */
+async function isAdmin(hash: Uint8Array, adminTokens: readonly string[]): Promise<boolean> {
+  for (const adminToken of adminTokens) {
+    if (adminToken === '' || !crypto.subtle.timingSafeEqual(hash, await sha256(adminToken))) continue
+    if (adminToken.length >= MIN_ADMIN_TOKEN_CHARACTERS) return true
+    throw new ProblemError(
+      'unauthorized',
+      `this is the admin token, but it has ${adminToken.length} characters, and at least ${MIN_ADMIN_TOKEN_CHARACTERS} are needed: set another with \`openssl rand -hex 32 | npx wrangler secret put ADMIN_TOKEN\``,
+    )
+  }
+  return false
+}
+
+/** A token that this coordinator did not sign may be of an earlier version. Throws ProblemError `unauthorized` or `not-found`. */
+async function askOwner(ports: Ports, caller: ShownToken & { readonly hash: Uint8Array }): Promise<void> {
+  const { hash } = caller
+  switch (caller.kind) {
+    case 'agent':
+      return void unwrap(await ports.search(caller.searchId).checkToken({ kind: 'agent', tokenId: caller.tokenId, hash }))
+    case 'trainer':
+      return void unwrap(await ports.training(caller.trainingId).checkToken({ kind: 'agent', tokenId: caller.tokenId, hash }))
+    case 'profile':
+      return void unwrap(await ports.profile(caller.profileId).checkToken({ kind: 'profile', hash }))
+    default:
+      return caller satisfies never
+  }
+}
+
+/** Sets `caller`. Throws ProblemError `unauthorized` where there is no good token, `too-many-refusals` for who was refused too often. */
 const authenticate: MiddlewareHandler<RouteEnvironment> = async (context, next) => {
+  const { ports, refusals } = context.var
+  const network = `network ${networkOf(context.req.header('CF-Connecting-IP') ?? 'unknown')}`
+  context.set('refusalKey', network)
   const token = BEARER.exec(context.req.header('Authorization') ?? '')?.[1]
   if (token === undefined) throw new ProblemError('unauthorized', 'send a token as `Authorization: Bearer <token>`')
+  if (token.length > MAX_TOKEN_CHARACTERS)
+    throw new ProblemError('unauthorized', `expected a token of at most ${MAX_TOKEN_CHARACTERS} characters`)
   const hash = await sha256(token)
-  const adminToken = context.var.ports.adminToken
-  if (crypto.subtle.timingSafeEqual(hash, await sha256(adminToken)) && adminToken !== '') {
+  const shown = parseToken(token)
+  const code = parseProfileCode(token)
+  if (shown) {
+    const caller = { ...shown, hash }
+    const known = await isSigned(await ports.signer(), token, shown)
+    const key = known ? `token ${shown.kind === 'profile' ? shown.profileId : shown.tokenId}` : network
+    if (refusals.isTurnedAway(key)) throw tooManyRefusals()
+    if (!known) await askOwner(ports, caller)
+    context.set('refusalKey', key)
+    context.set('caller', caller)
+  } else if (await isAdmin(hash, ports.adminTokens)) {
+    context.set('refusalKey', null)
     context.set('caller', { kind: 'admin' })
   } else {
-    const agent = parseAgentToken(token)
-    const trainer = parseTrainingToken(token)
-    const profile = parseProfileToken(token)
-    const code = parseProfileCode(token)
-    if (agent) context.set('caller', { kind: 'agent', hash, ...agent })
-    else if (trainer) context.set('caller', { kind: 'trainer', hash, ...trainer })
-    else if (profile) context.set('caller', { kind: 'profile', hash, ...profile })
-    else if (code) context.set('caller', { kind: 'profile-code', code })
-    else throw new ProblemError('unauthorized', 'this token is neither the admin token nor one that was issued with it')
+    if (refusals.isTurnedAway(network)) throw tooManyRefusals()
+    if (!code) throw new ProblemError('unauthorized', 'this token is neither the admin token nor one that was issued with it')
+    context.set('caller', { kind: 'profile-code', code })
   }
   await next()
 }
@@ -153,7 +185,5 @@ export {
   ownTrainingOnly,
   profileCallerOf,
   type RouteEnvironment,
-  sha256,
-  sha256Hex,
   spokenProtocolOnly,
 }

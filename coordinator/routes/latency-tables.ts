@@ -3,11 +3,13 @@
 import { createRoute, type OpenAPIHono } from '@hono/zod-openapi'
 import * as z from 'zod'
 import { canonicalJson, type LatencyTable, latencyTableSchema, tableNameSchema, tableVersionSchema } from '../../latency-lut/table/table.ts'
-import { ProblemError, tableSummarySchema, unreadableTablesField } from '../../protocol/index.ts'
-import { adminOnly, type RouteEnvironment, sha256Hex } from './auth.ts'
+import { MAX_JSON_BYTES, ProblemError, tableSummarySchema, unreadableTablesField } from '../../protocol/index.ts'
+import { adminOnly, type RouteEnvironment } from './auth.ts'
+import { bodyOf } from './bodies.ts'
 import type { Ports, VersionedTable } from './ports.ts'
 import { withProblems } from './problems.ts'
 import { bearer, json } from './searches.ts'
+import { sha256Hex } from './tokens.ts'
 
 const tags = ['latency tables']
 const middleware = adminOnly
@@ -18,7 +20,7 @@ const publishTable = createRoute({
   summary: 'Publish a version of a latency table',
   tags,
   security: bearer,
-  middleware,
+  middleware: [adminOnly, bodyOf('json', MAX_JSON_BYTES)] as const,
   request: { body: { required: true, content: { 'application/json': { schema: latencyTableSchema } } } },
   responses: withProblems(
     {
@@ -28,6 +30,8 @@ const publishTable = createRoute({
       ),
     },
     'forbidden',
+    'too-large',
+    'unsupported-media-type',
   ),
 })
 

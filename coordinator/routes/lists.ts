@@ -40,11 +40,15 @@ async function readList<T>(
   return page
 }
 
-/** Lists what was just created; where that is refused, `undo` takes it away again, since nobody could find it. */
-async function enlist(directory: DirectoryPort, id: string, createdAtMs: number, undo: () => Promise<unknown>): Promise<void> {
-  const added = await directory.add(id, createdAtMs)
-  if (!added.ok) await undo()
-  unwrap(added)
+/**
+ * Lists something and makes it: in this order, so that what is cut short in between can be found and deleted. What is refused is taken off the
+ * list again; members that are not there are left out of it meanwhile.
+ */
+async function enlist<T>(directory: DirectoryPort, id: string, createdAtMs: number, make: () => Promise<Outcome<T>>): Promise<T> {
+  unwrap(await directory.add(id, createdAtMs))
+  const made = await make()
+  if (!made.ok) await directory.remove(id)
+  return unwrap(made)
 }
 
 export { enlist, pageQuery, readList }

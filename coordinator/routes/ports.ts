@@ -20,6 +20,7 @@ import type {
   ProfileStatus,
   ProfileTable,
   PushResponse,
+  PushRight,
   RegisterRequest,
   RegisterResponse,
   ReleaseRequest,
@@ -41,17 +42,24 @@ import type {
   UnreadableTable,
 } from '../../protocol/index.ts'
 
+import type { RefusalsPort } from './refusals.ts'
+import type { Signer } from './signatures.ts'
+
 type VersionedTable = LatencyTable & { version: string }
 type TokenSummary = { tokenId: string; label: string; createdAtMs: number }
 
 type SearchPort = {
   create(searchId: string, config: SearchConfig, table: VersionedTable, token: TokenRecord): Promise<Outcome<SearchStatus>>
+  /** Refuses `unauthorized` unless the token is good. */
+  checkToken(caller: Caller): Promise<Outcome<null>>
   register(caller: Caller, request: RegisterRequest): Promise<Outcome<RegisterResponse>>
-  lease(caller: Caller, agentId: string): Promise<Outcome<LeaseResponse>>
+  lease(caller: Caller, agentId: string): Promise<Outcome<{ readonly answer: LeaseResponse; readonly right: PushRight | null }>>
+  pushRight(caller: Caller, agentId: string, taskId: number): Promise<Outcome<PushRight | null>>
   heartbeat(caller: Caller, ref: LeaseRef): Promise<Outcome<{ kind: 'extended' | 'lost' }>>
   release(caller: Caller, request: ReleaseRequest): Promise<Outcome<{ kind: 'released' | 'lost' }>>
   submit(caller: Caller, request: SubmitRequest): Promise<Outcome<SubmitResponse>>
   countRefusedPush(agentId: string): Promise<void>
+  countClipped(agentId: string, taskId: number): Promise<void>
   command(caller: Caller, command: 'pause' | 'resume' | 'stop'): Promise<Outcome<Phase>>
   status(caller: Caller): Promise<Outcome<SearchStatus>>
   summary(): Promise<Outcome<SearchSummary>>
@@ -66,12 +74,14 @@ type SearchPort = {
 
 type ShardPort = {
   pull(caller: Caller, held: Record<string, number>): Promise<Outcome<ReadableStream<Uint8Array>>>
-  /** `bytes`: length of the body, if it is known. */
-  push(caller: Caller, taskId: number, body: ReadableStream<Uint8Array>, bytes: number | null): Promise<Outcome<PushResponse>>
+  /** `right`: null for a task that the caller has no part in any more. `bytes`: length of the body, if it is known. */
+  push(caller: Caller, right: PushRight | null, body: ReadableStream<Uint8Array>, bytes: number | null): Promise<Outcome<PushResponse>>
 }
 
 type ProfilePort = {
   create(profileId: string, request: ProfileRequest, codeHash: Uint8Array): Promise<Outcome<ProfileStatus>>
+  /** Refuses `unauthorized` unless the token is good. */
+  checkToken(caller: ProfileCaller): Promise<Outcome<null>>
   open(codeHash: Uint8Array, tokenHash: Uint8Array): Promise<Outcome<ProfileStatus>>
   status(caller: ProfileCaller): Promise<Outcome<ProfileStatus>>
   addBatch(caller: ProfileCaller, batch: ProfileBatch): Promise<Outcome<ProfileBatchResponse>>
@@ -83,6 +93,8 @@ type ProfilePort = {
 
 type TrainingPort = {
   create(trainingId: string, spec: TrainingSpec, token: TokenRecord): Promise<Outcome<{ parameters: number; checkpointBytes: number }>>
+  /** Refuses `unauthorized` unless the token is good. */
+  checkToken(caller: Caller): Promise<Outcome<null>>
   lease(caller: Caller, request: TrainingLeaseRequest): Promise<Outcome<TrainingLeaseResponse>>
   heartbeat(caller: Caller, heartbeat: TrainingHeartbeat): Promise<Outcome<{ kind: 'extended' | 'lost' }>>
   release(caller: Caller, leaseId: string): Promise<Outcome<{ kind: 'released' | 'lost' }>>
@@ -99,6 +111,8 @@ type TrainingPort = {
 type DirectoryPort = {
   add(id: string, createdAtMs: number): Promise<Outcome<null>>
   remove(id: string): Promise<Outcome<null>>
+  /** Of the list of searches: the coordinator's key. */
+  signingKey(): Promise<Outcome<Uint8Array>>
   list(beforeMs: number, limit: number): Promise<Outcome<{ readonly id: string; readonly createdAtMs: number }[]>>
 }
 
@@ -109,7 +123,11 @@ type TablesPort = {
 }
 
 type Ports = {
-  readonly adminToken: string
+  /** Those that are good: the present one, and the one before it while it is replaced. */
+  readonly adminTokens: readonly string[]
+  /** Signs under the coordinator's key. */
+  signer(): Promise<Signer>
+  readonly refusals: RefusalsPort
   search(searchId: string): SearchPort
   shard(searchId: string, shard: number): ShardPort
   profile(profileId: string): ProfilePort

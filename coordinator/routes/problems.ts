@@ -2,7 +2,7 @@
 
 import type { Context, ErrorHandler, NotFoundHandler } from 'hono'
 import { HTTPException } from 'hono/http-exception'
-import * as z from 'zod'
+import type * as z from 'zod'
 import {
   fieldErrors,
   type FieldError,
@@ -12,14 +12,20 @@ import {
   problemKinds,
   problemSchema,
 } from '../../protocol/index.ts'
+import type { RouteEnvironment } from './auth.ts'
+import { TURNED_AWAY_MS } from './refusals.ts'
 
 const PROBLEM_TYPE = 'application/problem+json'
 const RETRY_AFTER_S = '1'
+const FIRST_SERVER_ERROR = 500
+const TOO_MANY_REQUESTS = 429
+const MS_PER_S = 1000
 
 function problemResponse(context: Context, code: ProblemCode, detail: string, errors: readonly FieldError[] = []): Response {
   const { status } = problemKinds[code]
   if (status === 401) context.header('WWW-Authenticate', 'Bearer realm="gatehouse"')
   if (status === 503) context.header('Retry-After', RETRY_AFTER_S)
+  if (status === TOO_MANY_REQUESTS) context.header('Retry-After', String(TURNED_AWAY_MS / MS_PER_S))
   return context.body(JSON.stringify(problemDocument(code, detail, errors)), status, { 'Content-Type': PROBLEM_TYPE })
 }
 
@@ -36,22 +42,27 @@ function validationHook(result: { success: boolean; target?: string; error?: z.c
   if (!result.success && result.error) refuseInvalid(result.error, result.target ?? 'request')
 }
 
+const invalidBody = (detail: string) => new ProblemError('invalid-request', detail, [{ path: 'body', message: detail }])
+
 /** What nobody foresaw, for whoever runs the coordinator. */
 function logFailure(error: unknown): void {
   console.error(error)
 }
 
-const onError: ErrorHandler = (error, context) => {
-  if (error instanceof ProblemError) return problemResponse(context, error.code, error.message, error.errors)
-  if (error instanceof HTTPException && error.status === 400)
-    return problemResponse(context, 'invalid-request', error.message, [{ path: 'body', message: error.message }])
-  if (error instanceof HTTPException && error.status === 415) {
-    const type = context.req.header('Content-Type') ?? 'none'
-    return problemResponse(context, 'unsupported-media-type', `expected Content-Type application/json, got ${type}`)
-  }
+/** Answers a refusal. One too many of a caller's is answered as such; where the count cannot be kept, it is answered all the same. */
+async function refuse(context: Context<RouteEnvironment>, error: ProblemError): Promise<Response> {
+  const { refusalKey, refusals, ports } = context.var
+  const isCounted = problemKinds[error.code].status < FIRST_SERVER_ERROR && refusalKey
+  const isTooMany = isCounted && (await refusals.count(refusalKey, ports.refusals))
+  if (isTooMany) return problemResponse(context, 'too-many-refusals', `${error.message}; too many of your requests were refused`)
+  return problemResponse(context, error.code, error.message, error.errors)
+}
+
+const onError: ErrorHandler<RouteEnvironment> = (error, context) => {
+  if (error instanceof ProblemError) return refuse(context, error)
+  if (error instanceof HTTPException && error.status === 400) return refuse(context, invalidBody(error.message))
   // Only a body that is not JSON throws this: what is stored was written by JSON.stringify.
-  if (error instanceof SyntaxError)
-    return problemResponse(context, 'invalid-request', `the body is not JSON: ${error.message}`, [{ path: 'body', message: error.message }])
+  if (error instanceof SyntaxError) return refuse(context, invalidBody(`the body is not JSON: ${error.message}`))
   const { overloaded, retryable } = error as Error & { overloaded?: boolean; retryable?: boolean }
   if (overloaded || retryable) return problemResponse(context, 'overloaded', 'try again')
   logFailure(error)

@@ -7,10 +7,10 @@ import {
   createId,
   createProfileCode,
   createProfileResponseSchema,
+  MAX_JSON_BYTES,
   openProfileResponseSchema,
   parseProfileCode,
   printProfileCode,
-  printProfileToken,
   ProblemError,
   profileBackendSchema,
   profileBatchResponseSchema,
@@ -22,11 +22,13 @@ import {
   unreadableField,
   unwrap,
 } from '../../protocol/index.ts'
-import { adminOnly, ownProfileOnly, profileCallerOf, type RouteEnvironment, sha256 } from './auth.ts'
+import { adminOnly, ownProfileOnly, profileCallerOf, type RouteEnvironment } from './auth.ts'
+import { bodyOf } from './bodies.ts'
 import { publish } from './latency-tables.ts'
 import { enlist, readList } from './lists.ts'
 import { withProblems } from './problems.ts'
-import { bearer, createSecret, json } from './searches.ts'
+import { bearer, json } from './searches.ts'
+import { issueProfileToken, sha256 } from './tokens.ts'
 
 const CODE_BYTES = 10
 
@@ -45,9 +47,15 @@ const createProfile = createRoute({
   summary: 'Open a profile for a browser to take over',
   tags,
   security: bearer,
-  middleware: adminOnly,
+  middleware: [adminOnly, bodyOf('json', MAX_JSON_BYTES)] as const,
   request: { body: body(profileRequestSchema) },
-  responses: withProblems({ 201: json(createProfileResponseSchema, 'Opened; give the link to the device') }, 'forbidden', 'conflict'),
+  responses: withProblems(
+    { 201: json(createProfileResponseSchema, 'Opened; give the link to the device') },
+    'forbidden',
+    'conflict',
+    'too-large',
+    'unsupported-media-type',
+  ),
 })
 
 const listProfiles = createRoute({
@@ -100,7 +108,7 @@ const addBatch = createRoute({
   summary: 'Send rounds of timings; a batch that is known already changes nothing',
   tags,
   security: bearer,
-  middleware: ownProfileOnly,
+  middleware: [ownProfileOnly, bodyOf('json', MAX_JSON_BYTES)] as const,
   request: { params, body: body(profileBatchSchema) },
   responses: withProblems(
     { 200: json(profileBatchResponseSchema, 'Stored, or known already') },
@@ -108,6 +116,8 @@ const addBatch = createRoute({
     'not-found',
     'conflict',
     'bad-numbers',
+    'too-large',
+    'unsupported-media-type',
   ),
 })
 
@@ -155,8 +165,10 @@ function addProfileRoutes(app: OpenAPIHono<RouteEnvironment>): void {
     const { ports } = context.var
     const code = createProfileCode(crypto.getRandomValues(new Uint8Array(CODE_BYTES)))
     const profileId = await idOfCode(code)
-    const status = unwrap(await ports.profile(profileId).create(profileId, context.req.valid('json'), await sha256(code)))
-    await enlist(ports.profiles, profileId, status.createdAtMs, () => ports.profile(profileId).destroy())
+    const codeHash = await sha256(code)
+    const status = await enlist(ports.profiles, profileId, Date.now(), () =>
+      ports.profile(profileId).create(profileId, context.req.valid('json'), codeHash),
+    )
     const printed = printProfileCode(code)
     const url = new URL(`/profile/${printed}`, context.req.url).href
     return context.json({ profileId, code: printed, url, expiresAtMs: status.expiresAtMs }, 201)
@@ -173,7 +185,7 @@ function addProfileRoutes(app: OpenAPIHono<RouteEnvironment>): void {
     if (caller.kind !== 'profile-code')
       throw new ProblemError('forbidden', 'this needs the code of a profile as `Authorization: Bearer <code>`')
     const profileId = await idOfCode(caller.code)
-    const token = printProfileToken(profileId, createSecret())
+    const token = await issueProfileToken(await ports.signer(), profileId)
     const status = unwrap(await ports.profile(profileId).open(await sha256(caller.code), await sha256(token)))
     return context.json({ profileId, token, status }, 201)
   })

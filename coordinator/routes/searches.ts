@@ -7,52 +7,34 @@ import {
   createId,
   createSearchResponseSchema,
   logEntrySchema,
+  MAX_JSON_BYTES,
   MAX_METRICS_PAGE,
+  MAX_SMALL_JSON_BYTES,
   metricSchema,
   phaseSchema,
-  printAgentToken,
   ProblemError,
   type SearchConfig,
   searchConfigSchema,
   searchIdSchema,
   searchStatusSchema,
   searchSummarySchema,
-  type TokenRecord,
   tokenIdSchema,
   unreadableField,
   unwrap,
 } from '../../protocol/index.ts'
-import { adminOnly, callerOf, ownSearchOnly, type RouteEnvironment, sha256 } from './auth.ts'
+import { adminOnly, callerOf, ownSearchOnly, type RouteEnvironment } from './auth.ts'
+import { bodyOf } from './bodies.ts'
 import { enlist, pageQuery, readList } from './lists.ts'
 import type { Ports, VersionedTable } from './ports.ts'
 import { withProblems } from './problems.ts'
+import { issueAgentToken } from './tokens.ts'
 
 const ID_BYTES = 12
-const SECRET_BYTES = 32
 
 const searchParams = z.object({ searchId: searchIdSchema })
 const json = <S extends z.ZodType>(schema: S, description: string) => ({ description, content: { 'application/json': { schema } } })
 const bearer = [{ bearer: [] }]
 const tags = ['searches']
-
-function randomId(prefix: 's' | 't'): string {
-  return createId(prefix, crypto.getRandomValues(new Uint8Array(ID_BYTES)))
-}
-
-/** 32 random bytes in base64url, without padding. */
-function createSecret(): string {
-  const bytes = crypto.getRandomValues(new Uint8Array(SECRET_BYTES))
-  return btoa(String.fromCharCode(...bytes))
-    .replaceAll('+', '-')
-    .replaceAll('/', '_')
-    .replaceAll('=', '')
-}
-
-async function issueToken(searchId: string, label: string): Promise<{ token: string; record: TokenRecord }> {
-  const tokenId = randomId('t')
-  const token = printAgentToken(searchId, tokenId, createSecret())
-  return { token, record: { tokenId, label, createdAtMs: Date.now(), hash: await sha256(token) } }
-}
 
 async function findTable(ports: Ports, wanted: SearchConfig['latency']['table']): Promise<VersionedTable> {
   const table = await ports.tables.read(wanted.name, wanted.version)
@@ -68,13 +50,15 @@ const createSearch = createRoute({
   summary: 'Create a search',
   tags,
   security: bearer,
-  middleware: adminOnly,
+  middleware: [adminOnly, bodyOf('json', MAX_JSON_BYTES)] as const,
   request: { body: { required: true, content: { 'application/json': { schema: searchConfigSchema } } } },
   responses: withProblems(
     { 201: json(createSearchResponseSchema, 'Created; agents may start') },
     'forbidden',
     'not-found',
     'missing-latencies',
+    'too-large',
+    'unsupported-media-type',
   ),
 })
 
@@ -199,7 +183,7 @@ const addToken = createRoute({
   summary: 'Issue another agent token',
   tags,
   security: bearer,
-  middleware: adminOnly,
+  middleware: [adminOnly, bodyOf('json', MAX_SMALL_JSON_BYTES)] as const,
   request: {
     params: searchParams,
     body: { required: true, content: { 'application/json': { schema: z.strictObject({ label: z.string().min(1).max(100) }) } } },
@@ -208,6 +192,8 @@ const addToken = createRoute({
     { 201: json(z.object({ tokenId: tokenIdSchema, agentToken: z.string() }), 'The token, shown this once') },
     'forbidden',
     'not-found',
+    'too-large',
+    'unsupported-media-type',
   ),
 })
 
@@ -227,10 +213,11 @@ function addSearchRoutes(app: OpenAPIHono<RouteEnvironment>): void {
     const { ports } = context.var
     const config = context.req.valid('json')
     const table = await findTable(ports, config.latency.table)
-    const searchId = randomId('s')
-    const { token, record } = await issueToken(searchId, 'first')
-    const status = unwrap(await ports.search(searchId).create(searchId, config, table, record))
-    await enlist(ports.searches, searchId, record.createdAtMs, () => ports.search(searchId).destroy(searchId))
+    const searchId = createId('s', crypto.getRandomValues(new Uint8Array(ID_BYTES)))
+    const { token, record } = await issueAgentToken(await ports.signer(), searchId, 'first')
+    const status = await enlist(ports.searches, searchId, record.createdAtMs, () =>
+      ports.search(searchId).create(searchId, config, table, record),
+    )
     const answer = {
       searchId,
       agentToken: token,
@@ -292,7 +279,8 @@ function addSearchRoutes(app: OpenAPIHono<RouteEnvironment>): void {
 
   app.openapi(addToken, async (context) => {
     const { searchId } = context.req.valid('param')
-    const { token, record } = await issueToken(searchId, context.req.valid('json').label)
+    const { label } = context.req.valid('json')
+    const { token, record } = await issueAgentToken(await context.var.ports.signer(), searchId, label)
     unwrap(await context.var.ports.search(searchId).addToken(record))
     return context.json({ tokenId: record.tokenId, agentToken: token }, 201)
   })
@@ -304,4 +292,4 @@ function addSearchRoutes(app: OpenAPIHono<RouteEnvironment>): void {
   })
 }
 
-export { addSearchRoutes, bearer, createSecret, json, searchParams }
+export { addSearchRoutes, bearer, json, searchParams }

@@ -9,14 +9,15 @@ import {
   type Delivery,
   type FilePart,
   heartbeatResponseSchema,
+  MAX_JSON_BYTES,
+  MAX_SMALL_JSON_BYTES,
+  MAX_WEIGHTS_BYTES,
   type Outcome,
   parseContentRange,
   parseRangeBegin,
-  printAgentToken,
   printContentRange,
   ProblemError,
   releaseResponseSchema,
-  type TokenRecord,
   trainingHeartbeatSchema,
   trainingInputSchema,
   trainingIdSchema,
@@ -31,17 +32,20 @@ import {
   unreadableField,
   unwrap,
 } from '../../protocol/index.ts'
-import { adminOnly, callerOf, ownTrainingOnly, type RouteEnvironment, sha256, spokenProtocolOnly } from './auth.ts'
+import { adminOnly, callerOf, ownTrainingOnly, type RouteEnvironment, spokenProtocolOnly } from './auth.ts'
+import { bodyOf, SAFETENSORS_TYPE } from './bodies.ts'
 import { enlist, pageQuery, readList } from './lists.ts'
 import { withProblems } from './problems.ts'
-import { bearer, createSecret, json } from './searches.ts'
+import { bearer, json } from './searches.ts'
+import { issueAgentToken } from './tokens.ts'
 
 const ID_BYTES = 12
-const SAFETENSORS_TYPE = 'application/octet-stream'
 const tags = ['trainings']
 const params = z.object({ trainingId: trainingIdSchema })
 const body = <S extends z.ZodType>(schema: S) => ({ required: true, content: { 'application/json': { schema } } })
 const safetensors = { [SAFETENSORS_TYPE]: { schema: { type: 'string' as const, format: 'binary', description: 'a safetensors file' } } }
+const smallJson = bodyOf('json', MAX_SMALL_JSON_BYTES)
+const file = bodyOf('safetensors', MAX_WEIGHTS_BYTES)
 const upload = {
   params,
   query: trainingUploadQuerySchema,
@@ -68,9 +72,14 @@ const createTraining = createRoute({
   summary: 'Create a training from scratch, for agents to do',
   tags,
   security: bearer,
-  middleware: adminOnly,
+  middleware: [adminOnly, bodyOf('json', MAX_JSON_BYTES)] as const,
   request: { body: body(trainingSpecSchema) },
-  responses: withProblems({ 201: json(createTrainingResponseSchema, 'Created; agents may start') }, 'forbidden'),
+  responses: withProblems(
+    { 201: json(createTrainingResponseSchema, 'Created; agents may start') },
+    'forbidden',
+    'too-large',
+    'unsupported-media-type',
+  ),
 })
 
 const listTrainings = createRoute({
@@ -128,7 +137,7 @@ const lease = createRoute({
   summary: 'Ask for the training: one agent at a time has it',
   tags,
   security: bearer,
-  middleware: [ownTrainingOnly, spokenProtocolOnly] as const,
+  middleware: [ownTrainingOnly, smallJson, spokenProtocolOnly] as const,
   request: { params, body: body(trainingLeaseRequestSchema) },
   responses: withProblems(
     { 200: json(trainingLeaseResponseSchema, 'The lease, or when to ask again, or that the training has ended') },
@@ -137,6 +146,8 @@ const lease = createRoute({
     'dataset-mismatch',
     'version-mismatch',
     'conflict',
+    'too-large',
+    'unsupported-media-type',
   ),
 })
 
@@ -146,9 +157,15 @@ const heartbeat = createRoute({
   summary: 'Extend the lease, and say how far the training is',
   tags,
   security: bearer,
-  middleware: ownTrainingOnly,
+  middleware: [ownTrainingOnly, smallJson] as const,
   request: { params, body: body(trainingHeartbeatSchema) },
-  responses: withProblems({ 200: json(heartbeatResponseSchema, 'Whether the lease still holds') }, 'forbidden', 'not-found'),
+  responses: withProblems(
+    { 200: json(heartbeatResponseSchema, 'Whether the lease still holds') },
+    'forbidden',
+    'not-found',
+    'too-large',
+    'unsupported-media-type',
+  ),
 })
 
 const release = createRoute({
@@ -157,9 +174,15 @@ const release = createRoute({
   summary: 'Give the lease back',
   tags,
   security: bearer,
-  middleware: ownTrainingOnly,
+  middleware: [ownTrainingOnly, smallJson] as const,
   request: { params, body: body(trainingLeaseRefSchema) },
-  responses: withProblems({ 200: json(releaseResponseSchema, 'The next agent that asks gets it') }, 'forbidden', 'not-found'),
+  responses: withProblems(
+    { 200: json(releaseResponseSchema, 'The next agent that asks gets it') },
+    'forbidden',
+    'not-found',
+    'too-large',
+    'unsupported-media-type',
+  ),
 })
 
 const readCheckpoint = createRoute({
@@ -190,7 +213,7 @@ const storeCheckpoint = createRoute({
   summary: 'A checkpoint, or a part of one, in place of the last one',
   tags,
   security: bearer,
-  middleware: ownTrainingOnly,
+  middleware: [ownTrainingOnly, file] as const,
   request: upload,
   responses: uploadAnswers(),
 })
@@ -203,7 +226,7 @@ const storeInput = createRoute({
   summary: 'A file that the training begins with, or a part of it',
   tags,
   security: bearer,
-  middleware: adminOnly,
+  middleware: [adminOnly, file] as const,
   request: { ...upload, params: inputParams, query: trainingUploadQuerySchema.omit({ leaseId: true }) },
   responses: uploadAnswers(),
 })
@@ -225,25 +248,15 @@ const finish = createRoute({
   summary: 'The result and the trained network, or a part of them',
   tags,
   security: bearer,
-  middleware: ownTrainingOnly,
+  middleware: [ownTrainingOnly, file] as const,
   request: upload,
   responses: uploadAnswers(),
 })
 
-async function issueToken(trainingId: string): Promise<{ token: string; record: TokenRecord }> {
-  const tokenId = createId('t', crypto.getRandomValues(new Uint8Array(ID_BYTES)))
-  const token = printAgentToken(trainingId, tokenId, createSecret())
-  return { token, record: { tokenId, label: 'first', createdAtMs: Date.now(), hash: await sha256(token) } }
-}
-
 type UploadRequest = { header(name: string): string | undefined; arrayBuffer(): Promise<ArrayBuffer> }
 
-/** Throws ProblemError `unsupported-media-type`, or `invalid-request` where a range is none. */
+/** Throws ProblemError `invalid-request` where a range is none. */
 async function readDelivery(request: UploadRequest, uploadId: string | undefined): Promise<Delivery> {
-  const type = request.header('Content-Type')?.split(';')[0]?.trim()
-  if (type !== SAFETENSORS_TYPE) {
-    throw new ProblemError('unsupported-media-type', `expected Content-Type ${SAFETENSORS_TYPE}, got ${type ?? 'none'}`)
-  }
   const bytes = new Uint8Array(await request.arrayBuffer())
   const range = request.header('Content-Range')
   const part = range === undefined ? { begin: 0, end: bytes.byteLength, total: bytes.byteLength } : parseContentRange(range)
@@ -277,18 +290,14 @@ async function sendFile(range: string | undefined, read: (begin: number) => Prom
   return new Response(bytes, { status: 206, headers: { ...headers, 'Content-Range': contentRange } })
 }
 
-/** Paths whose bodies are safetensors, of at most MAX_WEIGHTS_BYTES. */
-function isTrainingUpload(path: string): boolean {
-  return /^\/v1\/trainings\/[^/]+\/(checkpoint|finish|inputs\/[^/]+)$/.test(path)
-}
-
 function addTrainingRoutes(app: OpenAPIHono<RouteEnvironment>): void {
   app.openapi(createTraining, async (context) => {
     const { ports } = context.var
     const trainingId = createId('r', crypto.getRandomValues(new Uint8Array(ID_BYTES)))
-    const { token, record } = await issueToken(trainingId)
-    const { parameters, checkpointBytes } = unwrap(await ports.training(trainingId).create(trainingId, context.req.valid('json'), record))
-    await enlist(ports.trainings, trainingId, record.createdAtMs, () => ports.training(trainingId).destroy())
+    const { token, record } = await issueAgentToken(await ports.signer(), trainingId, 'first')
+    const { parameters, checkpointBytes } = await enlist(ports.trainings, trainingId, record.createdAtMs, () =>
+      ports.training(trainingId).create(trainingId, context.req.valid('json'), record),
+    )
     return context.json({ trainingId, agentToken: token, tokenId: record.tokenId, parameters, checkpointBytes }, 201)
   })
 
@@ -367,4 +376,4 @@ function addTrainingRoutes(app: OpenAPIHono<RouteEnvironment>): void {
   })
 }
 
-export { addTrainingRoutes, isTrainingUpload }
+export { addTrainingRoutes }

@@ -1,6 +1,6 @@
 import * as z from 'zod'
 import { MAX_TASK_STEPS } from '../limits.ts'
-import { counts, finite, type Mismatch, moreThanImages, notMoreThanImages, pathSchema, step } from './parts.ts'
+import { counts, crossEntropyMismatch, finite, type Mismatch, moreThanImages, notMoreThanImages, pathSchema, step } from './parts.ts'
 
 const evaluatePathsSchema = z
   .strictObject({
@@ -33,9 +33,13 @@ const evaluatePathsResultSchema = z.strictObject({
     .max(MAX_TASK_STEPS),
 })
 
+/** How many images there were is not looked at: only the part of them that is right counts, and a share may have fewer than were asked for. */
 function evaluatePathsMismatch({ paths }: EvaluationWork, result: z.infer<typeof evaluatePathsResultSchema>): Mismatch | null {
-  if (result.paths.length === paths.length) return null
-  return { path: 'result.paths', message: `expected ${paths.length} paths, got ${result.paths.length}` }
+  if (result.paths.length !== paths.length) {
+    return { path: 'result.paths', message: `expected ${paths.length} paths, got ${result.paths.length}` }
+  }
+  const mismatches = result.paths.map(({ crossEntropy }, i) => crossEntropyMismatch(`result.paths[${i}].crossEntropy`, crossEntropy))
+  return mismatches.find((mismatch) => mismatch !== null) ?? null
 }
 
 export { evaluatePathsMismatch, evaluatePathsResultSchema, evaluatePathsSchema, type EvaluationWork }

@@ -1,7 +1,18 @@
 import * as z from 'zod'
 import type { Space } from '../../search-space/index.ts'
 import { MAX_DECISIONS, MAX_TASK_STEPS } from '../limits.ts'
-import { counts, finite, type Mismatch, moreThanImages, notMoreThanImages, operationIndex, step } from './parts.ts'
+import {
+  counts,
+  crossEntropyMismatch,
+  finite,
+  imagesMismatch,
+  type Mismatch,
+  moreThanImages,
+  notMoreThanImages,
+  operationIndex,
+  step,
+  type TaskSetting,
+} from './parts.ts'
 
 const gateChoiceSchema = z.strictObject({
   active: operationIndex.describe('gate 1'),
@@ -44,20 +55,20 @@ function hasGradients(
   return choice.inactive.length > 0 && space.decisions[block]?.options[choice.active]?.isZero === false
 }
 
-function gateGradientsMismatch(
-  work: GateWork,
-  result: z.infer<typeof gateGradientsResultSchema>,
-  space: Pick<Space, 'decisions'>,
-): Mismatch | null {
+function gateGradientsMismatch(work: GateWork, result: z.infer<typeof gateGradientsResultSchema>, setting: TaskSetting): Mismatch | null {
   if (result.steps.length !== work.steps.length) {
     return { path: 'result.steps', message: `expected ${work.steps.length} steps, got ${result.steps.length}` }
   }
   for (const [i, step] of work.steps.entries()) {
-    const gradients = result.steps[i]?.gateGradients ?? []
+    const { gateGradients: gradients, crossEntropy, images } = result.steps[i] as (typeof result.steps)[number]
     const path = `result.steps[${i}].gateGradients`
+    const mismatch =
+      crossEntropyMismatch(`result.steps[${i}].crossEntropy`, crossEntropy) ??
+      imagesMismatch(`result.steps[${i}].images`, images, setting.batchSize)
+    if (mismatch) return mismatch
     if (gradients.length !== step.length) return { path, message: `expected ${step.length} blocks, got ${gradients.length}` }
     for (const [block, choice] of step.entries()) {
-      const expected = hasGradients(space, block, choice) ? 1 + choice.inactive.length : null
+      const expected = hasGradients(setting, block, choice) ? 1 + choice.inactive.length : null
       const got = gradients[block]?.length ?? null
       if (got !== expected) {
         return {

@@ -4,7 +4,6 @@
 // Each kind is a file of its own: the work, its result, and what the two must have to do with each other.
 
 import * as z from 'zod'
-import type { Space } from '../../search-space/index.ts'
 import { leaseIdSchema, taskIdSchema } from '../ids.ts'
 import { evaluatePathsMismatch, evaluatePathsResultSchema, evaluatePathsSchema, type EvaluationWork } from './evaluate-paths.ts'
 import {
@@ -16,7 +15,7 @@ import {
   hasGradients,
 } from './gate-gradients.ts'
 import { mixtureGradientsMismatch, mixtureGradientsResultSchema, mixtureGradientsSchema, type MixtureWork } from './mixture-gradients.ts'
-import type { Mismatch } from './parts.ts'
+import type { Mismatch, TaskSetting } from './parts.ts'
 import { trainArchitectureMismatch, trainArchitectureResultSchema, trainArchitectureSchema } from './train-architecture.ts'
 import {
   keptOperations,
@@ -75,21 +74,20 @@ type TaskOutcome =
   | { readonly kind: 'failure'; readonly reason: FailureReason; readonly attempts: number }
 
 /** Checks of results that are of the right kind and form. */
-const mismatches: { readonly [K in TaskKind]: (work: WorkOf<K>, result: ResultOf<K>, space: Pick<Space, 'decisions'>) => Mismatch | null } =
-  {
-    trainWeights: trainWeightsMismatch,
-    trainMixtures: trainMixturesMismatch,
-    gateGradients: gateGradientsMismatch,
-    mixtureGradients: mixtureGradientsMismatch,
-    evaluatePaths: evaluatePathsMismatch,
-    trainArchitecture: trainArchitectureMismatch,
-  }
+const mismatches: { readonly [K in TaskKind]: (work: WorkOf<K>, result: ResultOf<K>, setting: TaskSetting) => Mismatch | null } = {
+  trainWeights: trainWeightsMismatch,
+  trainMixtures: trainMixturesMismatch,
+  gateGradients: gateGradientsMismatch,
+  mixtureGradients: mixtureGradientsMismatch,
+  evaluatePaths: evaluatePathsMismatch,
+  trainArchitecture: trainArchitectureMismatch,
+}
 
 /** What of a result does not answer the work, or null. */
-function resultMismatch(work: TaskWork, result: TaskResult, space: Pick<Space, 'decisions'>): Mismatch | null {
+function resultMismatch(work: TaskWork, result: TaskResult, setting: TaskSetting): Mismatch | null {
   if (work.kind !== result.kind) return { path: 'result.kind', message: `expected ${work.kind}, got ${result.kind}` }
-  const check = mismatches[work.kind] as (work: TaskWork, result: TaskResult, space: Pick<Space, 'decisions'>) => Mismatch | null
-  return check(work, result, space)
+  const check = mismatches[work.kind] as (work: TaskWork, result: TaskResult, setting: TaskSetting) => Mismatch | null
+  return check(work, result, setting)
 }
 
 const taskSchema = z
@@ -98,6 +96,7 @@ const taskSchema = z
     leaseId: leaseIdSchema,
     leaseMs: z.int().describe('the lease ends this long after the answer, or after the last heartbeat'),
     work: taskWorkSchema,
+    pushRight: z.string().optional().describe('to be sent as the header Push-Right with pushes of this task; there if it changes weights'),
   })
   .meta({ id: 'Task' })
 type Task = z.infer<typeof taskSchema>

@@ -1,7 +1,17 @@
 import * as z from 'zod'
-import type { Space } from '../../search-space/index.ts'
 import { MAX_DECISIONS, MAX_TASK_STEPS } from '../limits.ts'
-import { counts, finite, type Mismatch, mixtureSchema, moreThanImages, notMoreThanImages, step } from './parts.ts'
+import {
+  counts,
+  crossEntropyMismatch,
+  finite,
+  imagesMismatch,
+  type Mismatch,
+  mixtureSchema,
+  moreThanImages,
+  notMoreThanImages,
+  step,
+  type TaskSetting,
+} from './parts.ts'
 
 const mixtureGradientsSchema = z
   .strictObject({
@@ -40,11 +50,15 @@ const mixtureGradientsResultSchema = z.strictObject({
 function mixtureGradientsMismatch(
   work: MixtureWork,
   { steps }: z.infer<typeof mixtureGradientsResultSchema>,
-  { decisions }: Pick<Space, 'decisions'>,
+  { decisions, batchSize }: TaskSetting,
 ): Mismatch | null {
   if (steps.length !== work.steps) return { path: 'result.steps', message: `expected ${work.steps} steps, got ${steps.length}` }
-  for (const [i, { gradients }] of steps.entries()) {
+  for (const [i, { gradients, crossEntropy, images }] of steps.entries()) {
     const path = `result.steps[${i}].gradients`
+    const mismatch =
+      crossEntropyMismatch(`result.steps[${i}].crossEntropy`, crossEntropy) ??
+      imagesMismatch(`result.steps[${i}].images`, images, batchSize)
+    if (mismatch) return mismatch
     if (gradients.length !== decisions.length) return { path, message: `expected ${decisions.length} blocks, got ${gradients.length}` }
     const block = decisions.findIndex(({ options }, index) => options.length !== gradients[index]?.length)
     if (block === -1) continue

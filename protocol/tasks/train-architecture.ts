@@ -31,7 +31,11 @@ const trainArchitectureResultSchema = z.strictObject({
     .describe('at the end; null where it diverged'),
   curve: z
     .array(
-      z.strictObject({ step, loss: finite, accuracy: accuracy.nullable().describe('on the validation share, where that was looked at') }),
+      z.strictObject({
+        step,
+        loss: finite.min(0),
+        accuracy: accuracy.nullable().describe('on the validation share, where that was looked at'),
+      }),
     )
     .max(MAX_REPORTS)
     .describe('at the end of each epoch'),

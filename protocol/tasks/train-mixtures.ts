@@ -1,8 +1,8 @@
 import * as z from 'zod'
 import { MAX_DECISIONS, MAX_TASK_STEPS } from '../limits.ts'
 import type { Space } from '../../search-space/index.ts'
-import { type Mismatch, mixtureSchema, moreThanImages, notMoreThanImages, operationIndex } from './parts.ts'
-import { weightResultFields, weightStepFields } from './weight-steps.ts'
+import { type Mismatch, mixtureSchema, moreThanImages, notMoreThanImages, operationIndex, type TaskSetting } from './parts.ts'
+import { weightResultFields, weightStepFields, weightStepsMismatch } from './weight-steps.ts'
 
 const trainMixturesSchema = z
   .strictObject({
@@ -27,9 +27,13 @@ const trainMixturesResultSchema = z
   .strictObject({ kind: z.literal('trainMixtures'), ...weightResultFields })
   .refine(notMoreThanImages, moreThanImages)
 
-/** See parts.ts. Loss and counts are of the whole task. */
-function trainMixturesMismatch(): Mismatch | null {
-  return null
+/** Loss and counts are of the whole task. */
+function trainMixturesMismatch(
+  { steps }: WeightMixtures,
+  result: z.infer<typeof trainMixturesResultSchema>,
+  { batchSize }: TaskSetting,
+): Mismatch | null {
+  return weightStepsMismatch(result, steps * batchSize)
 }
 
 /** The operations of each block that run in a step. */

@@ -1,7 +1,7 @@
 import * as z from 'zod'
 import { MAX_TASK_STEPS } from '../limits.ts'
-import { type Mismatch, moreThanImages, notMoreThanImages, pathSchema } from './parts.ts'
-import { weightResultFields, weightStepFields } from './weight-steps.ts'
+import { type Mismatch, moreThanImages, notMoreThanImages, pathSchema, type TaskSetting } from './parts.ts'
+import { weightResultFields, weightStepFields, weightStepsMismatch } from './weight-steps.ts'
 
 const trainWeightsSchema = z
   .strictObject({
@@ -39,12 +39,21 @@ const trainWeightsResultSchema = z
   })
   .refine(notMoreThanImages, moreThanImages)
 
-function trainWeightsMismatch({ samples }: WeightPaths, { effectiveSamples }: z.infer<typeof trainWeightsResultSchema>): Mismatch | null {
+function samplesMismatch({ samples }: WeightPaths, { effectiveSamples }: z.infer<typeof trainWeightsResultSchema>): Mismatch | null {
   if (!samples)
     return effectiveSamples === undefined ? null : { path: 'result.effectiveSamples', message: 'expected none, without samples' }
   // Rounding may leave a little more than all of them.
   if (effectiveSamples !== undefined && effectiveSamples <= samples.count + 0.5) return null
   return { path: 'result.effectiveSamples', message: `expected 1 to ${samples.count}, got ${effectiveSamples ?? 'none'}` }
+}
+
+function trainWeightsMismatch(
+  work: WeightPaths,
+  result: z.infer<typeof trainWeightsResultSchema>,
+  { batchSize }: TaskSetting,
+): Mismatch | null {
+  const steps = work.paths.length / (work.samples?.count ?? 1)
+  return weightStepsMismatch(result, steps * batchSize) ?? samplesMismatch(work, result)
 }
 
 export { trainWeightsMismatch, trainWeightsResultSchema, trainWeightsSchema, type WeightPaths }

@@ -3,7 +3,7 @@
 
 import * as z from 'zod'
 import { MAX_LANES, MAX_TASK_STEPS } from '../limits.ts'
-import { counts, finite, operationIndex, step } from './parts.ts'
+import { counts, crossEntropyMismatch, finite, imagesMismatch, type Mismatch, operationIndex, step } from './parts.ts'
 
 /** Of what an agent has learnt in a round; see round-shares.ts. */
 const share = z.number().positive().max(1)
@@ -41,4 +41,9 @@ const weightStepFields = {
 /** Loss and counts of a whole task. */
 const weightResultFields = { loss: finite.describe('mean training loss, label smoothing included'), ...counts }
 
-export { weightResultFields, weightStepFields }
+/** @param images mini-batches trained, times the images of one */
+function weightStepsMismatch(result: { readonly loss: number; readonly images: number }, images: number): Mismatch | null {
+  return crossEntropyMismatch('result.loss', result.loss) ?? imagesMismatch('result.images', result.images, images)
+}
+
+export { weightResultFields, weightStepFields, weightStepsMismatch }

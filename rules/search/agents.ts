@@ -5,11 +5,24 @@ import type { OpenSearch } from './open.ts'
 import type { SearchStore } from './store.ts'
 import type { AgentRecord } from './stored.ts'
 
+/** An agent is set aside whose numbers were clipped in so many tasks, and in more than this share of its tasks. */
+const MIN_CLIPPED = 5
+const MOST_CLIPPED_SHARE = 0.25
 /** Weight of the newest task in an agent's throughput. */
 const THROUGHPUT_WEIGHT = 0.3
 
-/** Admits an agent. Throws ProblemError `dataset-mismatch`, naming both sides, or `conflict` when there are too many. */
-function registerAgent(search: OpenSearch, request: RegisterRequest, agentId: string, nowMs: number): AgentRecord {
+/**
+ * Admits an agent. Throws ProblemError `dataset-mismatch`, naming both sides, or `conflict` when there are too many.
+ *
+ * @param tokenId the token that it shows; null: the admin token
+ */
+function registerAgent(
+  search: OpenSearch,
+  request: RegisterRequest,
+  agentId: string,
+  nowMs: number,
+  tokenId: string | null = null,
+): AgentRecord {
   const { store, setup, context } = search
   return store.transaction(() => {
     const state = store.readState()
@@ -32,6 +45,7 @@ function registerAgent(search: OpenSearch, request: RegisterRequest, agentId: st
     if (state.counts.agents >= MAX_AGENTS) throw new ProblemError('conflict', `this search already has ${MAX_AGENTS} agents`)
     const agent: AgentRecord = {
       agentId,
+      tokenId,
       name: request.name,
       device: request.device,
       backend: request.backend,
@@ -40,6 +54,8 @@ function registerAgent(search: OpenSearch, request: RegisterRequest, agentId: st
       tasksDone: 0,
       duplicates: 0,
       refusedPushes: 0,
+      clipped: 0,
+      lastClippedTaskId: null,
       trainMs: 0,
       idleMs: 0,
       peakBytes: null,
@@ -61,6 +77,21 @@ function registerAgent(search: OpenSearch, request: RegisterRequest, agentId: st
     })
     return agent
   })
+}
+
+/**
+ * Throws ProblemError `forbidden` for an agent that registered with another token. One that an earlier version registered belongs to the
+ * token that it shows first.
+ */
+function checkToken({ store }: OpenSearch, agentId: string, tokenId: string | null): void {
+  const agent = store.readAgent(agentId)
+  if (!agent || tokenId === null || agent.tokenId === tokenId) return
+  if (agent.tokenId !== null) {
+    throw new ProblemError('forbidden', `agent ${agentId} registered with another token`, [
+      { path: 'agentId', message: 'of another token' },
+    ])
+  }
+  store.writeAgent({ ...agent, tokenId })
 }
 
 function knownAgent(store: SearchStore, agentId: string): AgentRecord {
@@ -105,4 +136,19 @@ function countRefusedPush(search: OpenSearch, agentId: string, nowMs: number): v
   if (agent) search.store.writeAgent({ ...agent, lastSeenAtMs: nowMs, refusedPushes: agent.refusedPushes + 1 })
 }
 
-export { countRefusedPush, knownAgent, registerAgent, withThroughput }
+/** Counts a task's numbers that were clipped against its agent, once. */
+function withClipped(agent: AgentRecord, taskId: number): AgentRecord {
+  return agent.lastClippedTaskId === taskId ? agent : { ...agent, clipped: agent.clipped + 1, lastClippedTaskId: taskId }
+}
+
+function countClipped({ store }: OpenSearch, agentId: string, taskId: number): void {
+  const agent = store.readAgent(agentId)
+  if (agent) store.writeAgent(withClipped(agent, taskId))
+}
+
+/** Whether what an agent delivered was far off time and again: it gets no more tasks. */
+function isSetAside({ clipped, tasksDone }: AgentRecord): boolean {
+  return clipped >= MIN_CLIPPED && clipped > MOST_CLIPPED_SHARE * tasksDone
+}
+
+export { checkToken, countClipped, countRefusedPush, isSetAside, withClipped, knownAgent, registerAgent, withThroughput }

@@ -127,6 +127,7 @@ function startSearch(openStore: () => SearchStore, setup: SearchSetup, given?: S
       datasetFingerprint: config.dataset.fingerprint ?? null,
       counts: { created: 0, done: 0, stale: 0, failed: 0, expiredLeases: 0, duplicates: 0, agents: 0 },
       lastFailure: null,
+      gateSizes: [],
       recent: { trainWeights: [], gateGradients: [], evaluatePaths: [] },
     })
   })

@@ -1,7 +1,8 @@
 export { createSetup, startSearch } from './create.ts'
-export { countRefusedPush, registerAgent } from './agents.ts'
+export { checkToken, countClipped, countRefusedPush, registerAgent } from './agents.ts'
 export { commandSearch, type OpenSearch, openSearch, phaseOf } from './open.ts'
 export { submitResult } from './outcomes.ts'
+export { pushRightOf } from './push-rights.ts'
 export { currentArchitecture, searchStatus, searchSummary } from './status.ts'
 export type { SearchStore } from './store.ts'
 export {

@@ -12,7 +12,8 @@ import {
 } from '../../protocol/index.ts'
 import { draftOf } from '../../strategies/index.ts'
 import type { Ended } from '../leased-work/leased-work.ts'
-import { knownAgent, withThroughput } from './agents.ts'
+import { knownAgent, withClipped, withThroughput } from './agents.ts'
+import { boundResult } from './bounds.ts'
 import type { OpenSearch } from './open.ts'
 import type { OutstandingTask, Recent, SearchState } from './stored.ts'
 
@@ -68,12 +69,18 @@ function giveUp(search: OpenSearch, { item: task, lease, end, message }: Ended<O
   })
 }
 
+/** Whether an agent has the lease that it names, or had it before that ended. */
+function hasHeld({ lease, ended }: OutstandingTask, { agentId, leaseId }: Pick<SubmitRequest, 'agentId' | 'leaseId'>): boolean {
+  return [...ended, ...(lease ? [lease] : [])].some((held) => held.leaseId === leaseId && held.agentId === agentId)
+}
+
 /**
  * Applies a result exactly once. A late result counts if nobody else delivered; otherwise the answer is `duplicate`.
- * Throws ProblemError `bad-numbers` where the result does not fit its task; the task then stays outstanding.
+ * Throws ProblemError `forbidden` for an agent that has never had the task, `bad-numbers` where the result does not fit it; the task then
+ * stays outstanding.
  */
 function submitResult(search: OpenSearch, request: SubmitRequest, nowMs: number): SubmitResponse {
-  const { store, strategy, context } = search
+  const { store, strategy, context, setup } = search
   return store.transaction((): SubmitResponse => {
     const agent = knownAgent(store, request.agentId)
     const state = store.readState()
@@ -83,14 +90,22 @@ function submitResult(search: OpenSearch, request: SubmitRequest, nowMs: number)
       ])
     }
     const task = store.outstandingTasks().find((candidate) => candidate.taskId === request.taskId)
-    if (!task) {
+    // What comes after a stop changes nothing any more: the search ended where it was.
+    if (!task || state.intent === 'stopped') {
       store.writeAgent({ ...agent, lastSeenAtMs: nowMs, duplicates: agent.duplicates + 1 })
       store.writeState({ ...state, counts: { ...state.counts, duplicates: state.counts.duplicates + 1 } })
       return { kind: 'duplicate' }
     }
-    const mismatch = resultMismatch(task.work, request.result, context.space)
+    if (!hasHeld(task, request)) {
+      throw new ProblemError('forbidden', `agent ${request.agentId} has had no lease ${request.leaseId} of task ${task.taskId}`, [
+        { path: 'leaseId', message: 'not given to this agent for this task' },
+      ])
+    }
+    const { decisions } = context.space
+    const mismatch = resultMismatch(task.work, request.result, { decisions, batchSize: setup.config.training.batchSize })
     if (mismatch) throw new ProblemError('bad-numbers', `${mismatch.path}: ${mismatch.message}`, [mismatch])
-    const absorbed = strategy.absorb(state.strategy, task, { kind: 'result', result: request.result }, context)
+    const { result, sizes, clipped } = boundResult(request.result, state.gateSizes)
+    const absorbed = strategy.absorb(state.strategy, task, { kind: 'result', result }, context)
     const applied = absorbed.kind === 'applied'
     const metric = applied ? absorbed.metric : { loss: 0, correct: 0, images: 1 }
     const { kind } = request.result
@@ -102,16 +117,19 @@ function submitResult(search: OpenSearch, request: SubmitRequest, nowMs: number)
     const counts = { ...state.counts, [applied ? 'done' : 'stale']: state.counts[applied ? 'done' : 'stale'] + 1 }
     store.removeOutstanding(task.taskId)
     const finishedAtMs = isLast(search, absorbed.state) ? nowMs : state.finishedAtMs
-    store.writeState({ ...state, strategy: absorbed.state, recent, finishedAtMs, counts })
-    store.writeAgent(withThroughput(agent, request, { images: metric.images, steps: ownSteps ?? 0 }, nowMs))
+    store.writeState({ ...state, strategy: absorbed.state, gateSizes: [...sizes], recent, finishedAtMs, counts })
+    const worked = withThroughput(agent, request, { images: metric.images, steps: ownSteps ?? 0 }, nowMs)
+    store.writeAgent(clipped > 0 ? withClipped(worked, task.taskId) : worked)
     store.appendLog({
       seq: lastSeq(counts),
       taskId: task.taskId,
       agentId: agent.agentId,
+      ...(agent.tokenId !== null && { tokenId: agent.tokenId }),
       outcome: applied ? 'applied' : 'stale',
       work: task.work,
       ...(task.private !== undefined && { private: task.private }),
-      result: request.result,
+      result,
+      ...(clipped > 0 && { clipped }),
       metric: {
         seq: lastSeq(counts),
         atMs: nowMs,
@@ -131,4 +149,4 @@ function submitResult(search: OpenSearch, request: SubmitRequest, nowMs: number)
   })
 }
 
-export { giveUp, submitResult }
+export { giveUp, hasHeld, submitResult }

@@ -3,6 +3,7 @@
 import { pathLatencyMs } from '../../latency-lut/table/coverage.ts'
 import { architectureCosts, printArchitecture } from '../../search-space/index.ts'
 import type { Architecture, DistributionView, SearchStatus, SearchSummary, SearchView } from '../../protocol/index.ts'
+import { isSetAside } from './agents.ts'
 import { type OpenSearch, phaseOf } from './open.ts'
 import { searchWarnings } from './warnings.ts'
 import type { AgentRecord, Recent, SearchSetup } from './stored.ts'
@@ -76,9 +77,9 @@ function bytesPerStep(agents: readonly AgentRecord[]): number | null {
 }
 
 function agentStatus(agent: AgentRecord): SearchStatus['agents'][number] {
-  const { trainMs, idleMs, asked: _, exchangeMs: __, protocol: ___, kinds: ____, ...shown } = agent
+  const { trainMs, idleMs, asked: _, exchangeMs: __, protocol: ___, kinds: ____, lastClippedTaskId: _____, ...shown } = agent
   const wallMs = trainMs + idleMs
-  return { ...shown, idleShare: wallMs > 0 ? idleMs / wallMs : null, bytesPerStep: bytesPerStep([agent]) }
+  return { ...shown, isSetAside: isSetAside(agent), idleShare: wallMs > 0 ? idleMs / wallMs : null, bytesPerStep: bytesPerStep([agent]) }
 }
 
 function searchSummary(search: OpenSearch): SearchSummary {

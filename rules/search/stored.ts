@@ -174,6 +174,8 @@ const searchStateSchema = z.strictObject({
     agents: count,
   }),
   lastFailure: failureSchema.nullable(),
+  /** Of gate gradients that came last, oldest first: the root mean square of each step. */
+  gateSizes: z.array(z.number()),
   recent: z.strictObject({
     trainWeights: z.array(recentSchema),
     gateGradients: z.array(recentSchema),
@@ -261,11 +263,15 @@ const outstandingTaskSchema = z.strictObject({
     .nullable(),
   /** Leases of it that came to nothing: they expired, or training failed. */
   attempts: count,
+  /** Those of its leases that ended last: their agents may still deliver. */
+  ended: z.array(z.strictObject({ leaseId: z.string(), agentId: z.string() })),
 })
 type OutstandingTask = z.infer<typeof outstandingTaskSchema>
 
 const agentRecordSchema = z.strictObject({
   agentId: z.string(),
+  /** The token that it registered with; null: the admin token, or not known since an earlier version registered it. */
+  tokenId: z.string().nullable(),
   name: z.string(),
   device: z.string(),
   backend: z.string(),
@@ -280,6 +286,9 @@ const agentRecordSchema = z.strictObject({
   tasksDone: count,
   duplicates: count,
   refusedPushes: count,
+  /** Tasks of which numbers were clipped, and the last of them. */
+  clipped: count,
+  lastClippedTaskId: z.int().nullable(),
   trainMs: z.number(),
   idleMs: z.number(),
   /** Of its last weight tasks in rounds, smoothed; null before there was one. */
@@ -334,11 +343,24 @@ const storedMetricSchema = storedAs<Metric>()(
   }),
 )
 
-const logFields = { seq: z.int(), taskId: z.int(), agentId: z.string(), work: workSchema, private: z.unknown().optional() }
+const logFields = {
+  seq: z.int(),
+  taskId: z.int(),
+  agentId: z.string(),
+  tokenId: z.string().optional(),
+  work: workSchema,
+  private: z.unknown().optional(),
+}
 
 const storedLogEntrySchema = storedAs<LogEntry>()(
   z.discriminatedUnion('outcome', [
-    z.strictObject({ ...logFields, outcome: z.enum(['applied', 'stale']), result: resultSchema, metric: storedMetricSchema }),
+    z.strictObject({
+      ...logFields,
+      outcome: z.enum(['applied', 'stale']),
+      result: resultSchema,
+      clipped: count.optional(),
+      metric: storedMetricSchema,
+    }),
     z.strictObject({ ...logFields, outcome: z.literal('failed'), atMs, ...failureFields }),
   ]),
 )

@@ -9,6 +9,7 @@ import {
   type LeaseResponse,
   MAX_TASK_ATTEMPTS,
   neededVersion,
+  ProblemError,
   ROUND_WAIT_MS,
   type ReleaseRequest,
   type TaskWork,
@@ -16,8 +17,18 @@ import {
   unknownKind,
   WAIT_MS,
 } from '../../protocol/index.ts'
-import { expire, extended, findHeld, giveBack, type Held, type LeasedWork, newLease, nextExpiry } from '../leased-work/leased-work.ts'
-import { countRefusedPush, knownAgent } from './agents.ts'
+import {
+  type Ended,
+  expire,
+  extended,
+  findHeld,
+  giveBack,
+  type Held,
+  type LeasedWork,
+  newLease,
+  nextExpiry,
+} from '../leased-work/leased-work.ts'
+import { countRefusedPush, isSetAside, knownAgent } from './agents.ts'
 import { draftOf } from '../../strategies/index.ts'
 import { attendanceOf } from './attendance.ts'
 import type { OpenSearch } from './open.ts'
@@ -25,6 +36,8 @@ import { giveUp } from './outcomes.ts'
 import type { AgentRecord, OutstandingTask } from './stored.ts'
 
 const PAUSED_WAIT_MS = 1000
+/** Of a task's leases that have ended: more than come to nothing, since agents that stop give theirs back. */
+const KEPT_LEASES = 8
 /** An agent that only waits is noted as seen this often: each note is a row written. */
 const SEEN_EVERY_MS = 10_000
 
@@ -39,7 +52,7 @@ function leasedTasks(search: OpenSearch): LeasedWork<OutstandingTask> {
     end(ended, nowMs) {
       for (const task of ended) {
         if (task.isSpent) giveUp(search, task, nowMs)
-        else store.writeOutstanding(task.item)
+        else store.writeOutstanding(withEnded(task))
       }
       const expired = ended.filter(({ end }) => end === 'expired').length
       if (expired === 0) return
@@ -47,6 +60,11 @@ function leasedTasks(search: OpenSearch): LeasedWork<OutstandingTask> {
       store.writeState({ ...state, counts: { ...state.counts, expiredLeases: state.counts.expiredLeases + expired } })
     },
   }
+}
+
+function withEnded({ item, lease }: Ended<OutstandingTask>): OutstandingTask {
+  const { leaseId, agentId } = lease
+  return { ...item, ended: [...item.ended, { leaseId, agentId }].slice(-KEPT_LEASES) }
 }
 
 /** Puts tasks whose lease has ended back into the queue, or gives them up; returns how many. */
@@ -64,15 +82,25 @@ function knows({ kinds }: AgentRecord, work: TaskWork): boolean {
   return understands(kinds, work.kind, neededVersion(work))
 }
 
+function setAside({ name, clipped, tasksDone }: AgentRecord): ProblemError {
+  return new ProblemError(
+    'conflict',
+    `agent ${name} gets no more tasks: numbers of ${clipped} of its ${tasksDone} tasks were far larger than usual; look at its data and its backend (\`worker-agent doctor\`)`,
+    [{ path: 'agentId', message: 'set aside' }],
+  )
+}
+
 /**
  * Hands out a task that the agent knows: one that came back first, else a new one. Throws ProblemError `conflict`, which ends the agent,
- * where there are only others.
+ * where there are only others, or where its numbers were far off
+ * time and again.
  */
 function leaseTask(search: OpenSearch, agentId: string, leaseId: string, nowMs: number): LeaseResponse {
   const { store, setup, strategy, context } = search
   const { leaseMs, maxOutstanding } = setup.config.tasks
   return store.transaction((): LeaseResponse => {
     const agent = knownAgent(store, agentId)
+    if (isSetAside(agent)) throw setAside(agent)
     if (!agent.asked || nowMs - agent.lastSeenAtMs >= SEEN_EVERY_MS) store.writeAgent({ ...agent, asked: true, lastSeenAtMs: nowMs })
     expireLeases(search, nowMs)
     const state = store.readState()
@@ -116,13 +144,14 @@ function leaseTask(search: OpenSearch, agentId: string, leaseId: string, nowMs: 
       ...(proposal.private !== undefined && { private: proposal.private }),
       lease,
       attempts: 0,
+      ended: [],
     })
   })
 }
 
-function findLease(search: OpenSearch, { taskId, leaseId }: LeaseRef, nowMs: number): Held<OutstandingTask> | null {
+function findLease(search: OpenSearch, { agentId, taskId, leaseId }: LeaseRef, nowMs: number): Held<OutstandingTask> | null {
   const task = findHeld(leasedTasks(search), leaseId, nowMs)
-  return task?.taskId === taskId ? task : null
+  return task?.taskId === taskId && task.lease.agentId === agentId ? task : null
 }
 
 /** Extends a lease, unless it has ended. */

@@ -163,6 +163,7 @@ function createSimulatedSearch({ space: ref = 'proxyless-mobile' as SpaceRef, st
     const running = phase === 'searching' || phase === 'warmup'
     const agent = (index: number, name: string, device: string, backend: string, share: number, silentMs: number) => ({
       agentId: `a00000000000${index}`,
+      tokenId: 't00000000000a',
       name,
       device,
       backend,
@@ -175,6 +176,8 @@ function createSimulatedSearch({ space: ref = 'proxyless-mobile' as SpaceRef, st
       tasksDone: Math.floor(tasksDone * share),
       duplicates: index % 2,
       refusedPushes: index === 2 ? 3 : 0,
+      clipped: 0,
+      isSetAside: false,
       steps: Math.floor(done * share),
       bytesSent: Math.floor(done * share) * 210_000,
       bytesReceived: Math.floor(done * share) * 90_000,

@@ -2,7 +2,7 @@
 
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import { existsSync, renameSync, mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { createServer } from 'node:net'
 import type { AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
@@ -31,7 +31,8 @@ export default {
     const { pathname, searchParams } = new URL(request.url)
     const search = env.SEARCH.get(env.SEARCH.idFromName('one'))
     if (pathname === '/health') return Response.json({ status: 'ok' })
-    if (request.headers.get('authorization') !== 'Bearer ' + env.ADMIN_TOKEN) return new Response(null, { status: 401 })
+    const good = [env.ADMIN_TOKEN, env.ADMIN_TOKEN_PREVIOUS].map((token) => 'Bearer ' + token)
+    if (!good.includes(request.headers.get('authorization'))) return new Response(null, { status: 401 })
     if (pathname === '/v1/add') return Response.json(await search.add('count'))
     if (pathname === '/v1/arm') return Response.json(await search.arm(Number(searchParams.get('ms'))) ?? null)
     if (pathname === '/v1/alarms') return Response.json(await search.read('alarms'))
@@ -169,6 +170,17 @@ describe('a local coordinator', () => {
     const { mode } = statSync(join(stateFolder, 'admin-token'))
     expect(mode & 0o777).toBe(0o600)
     await coordinator.stop()
+  })
+
+  test('takes the token before its own, where it is kept', async () => {
+    const coordinator = await start()
+    await coordinator.stop()
+    renameSync(join(stateFolder, 'admin-token'), join(stateFolder, 'admin-token-previous'))
+    const { url, adminToken, stop } = await start()
+    expect(adminToken).not.toBe(coordinator.adminToken)
+    expect(await ask({ url, adminToken }, '/v1/add')).toBe(1)
+    expect(await ask({ url, adminToken: coordinator.adminToken }, '/v1/add')).toBe(2)
+    await stop()
   })
 
   test('refuses a state folder that another one uses, and names that one', async () => {

@@ -12,6 +12,7 @@ const NOW_MS = 1_800_000_000_000
 function makeAgent(changes: Partial<SearchStatus['agents'][number]> = {}): SearchStatus['agents'][number] {
   return {
     agentId: 'a0123456789ab',
+    tokenId: 't0123456789ab',
     name: 'workstation',
     device: 'NVIDIA RTX 4090',
     backend: 'webgpu',
@@ -24,6 +25,8 @@ function makeAgent(changes: Partial<SearchStatus['agents'][number]> = {}): Searc
     tasksDone: 41,
     duplicates: 0,
     refusedPushes: 0,
+    clipped: 0,
+    isSetAside: false,
     steps: 820,
     bytesSent: 164_000_000,
     bytesReceived: 82_000_000,

@@ -14,7 +14,7 @@ import {
   weightStepsOf,
 } from '../../protocol/index.ts'
 import { type Assignment, findStrategy, rowsOver, type Strategy, type StrategyContext } from '../../strategies/index.ts'
-import { answerWork, makeContext, resultOutcome, type SearchOptions } from '../fixtures/searches.ts'
+import { answerWork, makeContext, resultOutcome, type SearchOptions, settingOf } from '../fixtures/searches.ts'
 import { createToyStrategy, sealed } from '../fixtures/toy-strategy.ts'
 
 const STEPS = 20
@@ -103,7 +103,7 @@ describe.each(cases)('$name', ({ strategy, options }) => {
       const [task] = outstanding.splice(pick % outstanding.length, 1)
       if (!task) continue
       const result = answer(task)
-      expect(resultMismatch(task.work, result, fixed.space)).toBeNull()
+      expect(resultMismatch(task.work, result, settingOf(fixed.space))).toBeNull()
       const outcome: TaskOutcome = act === 'failure' ? { kind: 'failure', reason: 'expired', attempts: 5 } : resultOutcome(result)
       const before = throughJson(state)
       const absorbed = strategy.absorb(state, task, outcome, context)

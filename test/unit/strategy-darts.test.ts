@@ -5,7 +5,7 @@ import { type ResultOf, resultMismatch, type TaskWork } from '../../protocol/ind
 import { darts } from '../../strategies/darts.ts'
 import { softmax } from '../../strategies/distribution.ts'
 import type { StrategyContext } from '../../strategies/index.ts'
-import { answerWork, makeContext, resultOutcome, type SearchOptions, START_MS } from '../fixtures/searches.ts'
+import { answerWork, makeContext, resultOutcome, type SearchOptions, settingOf, START_MS } from '../fixtures/searches.ts'
 
 type Gradients = Extract<TaskWork, { kind: 'mixtureGradients' }>
 
@@ -68,7 +68,7 @@ describe('an architecture step of DARTS', () => {
           alphaVersion: 0,
         }
         const result: ResultOf<'mixtureGradients'> = { kind: 'mixtureGradients', steps: some }
-        expect(resultMismatch(work, result, context.space)).toBeNull()
+        expect(resultMismatch(work, result, settingOf(context.space))).toBeNull()
         const absorbed = darts.absorb(state, { work }, resultOutcome(result), context)
         if (absorbed.kind !== 'applied') throw new Error(`expected it to be applied, got ${absorbed.kind}`)
         state = absorbed.state
@@ -150,6 +150,6 @@ describe('a result of mixture gradients that does not answer its task', () => {
   ])('is refused, %s named', (path, spoil) => {
     const result = answer()
     spoil(result)
-    expect(resultMismatch(work, result, context.space)).toMatchObject({ path })
+    expect(resultMismatch(work, result, settingOf(context.space))).toMatchObject({ path })
   })
 })

@@ -9,7 +9,7 @@ import { effectiveSamples, importanceWeights, scoreGradient } from '../../strate
 import type { Strategy, StrategyContext } from '../../strategies/index.ts'
 import { latencyMultipliers } from '../../strategies/latency-multipliers.ts'
 import { parsec } from '../../strategies/parsec.ts'
-import { makeContext, resultOutcome } from '../fixtures/searches.ts'
+import { makeContext, resultOutcome, settingOf } from '../fixtures/searches.ts'
 
 const losses = fc.array(fc.double({ min: 0, max: 9, noNaN: true }), { minLength: 1, maxLength: 12 })
 
@@ -179,9 +179,9 @@ describe('weight steps of importance', () => {
     expect(work.samples).toEqual({ count: 4, temper: context.config.training.batchSize })
     expect(neededVersion(work)).toBe(3)
     const result: ResultOf<'trainWeights'> = { kind: 'trainWeights', loss: 1, correct: 1, images: 320, effectiveSamples: 2.5 }
-    expect(resultMismatch(work, result, context.space)).toBeNull()
+    expect(resultMismatch(work, result, settingOf(context.space))).toBeNull()
     for (const effectiveSamples of [undefined, 5]) {
-      expect(resultMismatch(work, { ...result, effectiveSamples }, context.space)).toMatchObject({ path: 'result.effectiveSamples' })
+      expect(resultMismatch(work, { ...result, effectiveSamples }, settingOf(context.space))).toMatchObject({ path: 'result.effectiveSamples' })
     }
     const absorbed = parsec.absorb(proposal.state, proposal, resultOutcome(result), context)
     expect(absorbed.state.weightStepsDone).toBe(5)

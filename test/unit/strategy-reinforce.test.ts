@@ -4,7 +4,7 @@ import { softmax } from '../../strategies/distribution.ts'
 import { proxylessReinforce } from '../../strategies/proxyless-reinforce.ts'
 import { scoreGradient } from '../../strategies/importance.ts'
 import { baselinesOf, rewardOf } from '../../strategies/reinforce.ts'
-import { makeContext, resultOutcome, type SearchOptions } from '../fixtures/searches.ts'
+import { makeContext, resultOutcome, type SearchOptions, settingOf } from '../fixtures/searches.ts'
 
 describe('a reward', () => {
   it.each([
@@ -129,7 +129,7 @@ describe('an architecture step', () => {
   it('is refused where it does not answer for every sample', () => {
     const { context, assignment } = setUp()
     const result = answer(assignment.work, [1, 2, 3, 4])
-    expect(resultMismatch(assignment.work, { ...result, paths: result.paths.slice(1) }, context.space)).toEqual({
+    expect(resultMismatch(assignment.work, { ...result, paths: result.paths.slice(1) }, settingOf(context.space))).toEqual({
       path: 'result.paths',
       message: 'expected 4 paths, got 3',
     })

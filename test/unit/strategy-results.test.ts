@@ -10,7 +10,7 @@ import {
 } from '../../protocol/index.ts'
 import type { StrategyContext } from '../../strategies/index.ts'
 import { proxylessGradient } from '../../strategies/proxyless-gradient.ts'
-import { answerWork, makeContext, resultOutcome, type SearchOptions } from '../fixtures/searches.ts'
+import { answerWork, makeContext, resultOutcome, type SearchOptions, settingOf } from '../fixtures/searches.ts'
 
 const { init, propose, absorb } = proxylessGradient
 
@@ -55,7 +55,7 @@ describe('a result that does not answer its task', () => {
     (asked, answered) => {
       const { context } = gateCase()
       const { work } = firstWork(context, asked)
-      expect(resultMismatch(work, ofKind(answered), context.space)).toEqual({
+      expect(resultMismatch(work, ofKind(answered), settingOf(context.space))).toEqual({
         path: 'result.kind',
         message: `expected ${asked}, got ${answered}`,
       })
@@ -64,7 +64,7 @@ describe('a result that does not answer its task', () => {
 
   it('is refused: another number of steps', () => {
     const { context, work, result } = gateCase()
-    expect(resultMismatch(work, { ...result, steps: result.steps.slice(1) }, context.space)).toEqual({
+    expect(resultMismatch(work, { ...result, steps: result.steps.slice(1) }, settingOf(context.space))).toEqual({
       path: 'result.steps',
       message: 'expected 2 steps, got 1',
     })
@@ -73,7 +73,7 @@ describe('a result that does not answer its task', () => {
   it('is refused: another number of blocks', () => {
     const { context, work, result } = gateCase()
     result.steps[1]?.gateGradients.pop()
-    expect(resultMismatch(work, result, context.space)).toEqual({
+    expect(resultMismatch(work, result, settingOf(context.space))).toEqual({
       path: 'result.steps[1].gateGradients',
       message: 'expected 2 blocks, got 1',
     })
@@ -82,7 +82,7 @@ describe('a result that does not answer its task', () => {
   it('is refused: another number of gates', () => {
     const { context, work, result } = gateCase({ zero: false })
     result.steps[0]?.gateGradients[1]?.push(0)
-    expect(resultMismatch(work, result, context.space)).toEqual({
+    expect(resultMismatch(work, result, settingOf(context.space))).toEqual({
       path: 'result.steps[0].gateGradients[1]',
       message: 'expected 2 numbers, got 3 numbers',
     })
@@ -103,13 +103,13 @@ describe('a result that does not answer its task', () => {
     expect(result.steps[0]?.gateGradients[0]).toBeNull()
     const missing = structuredClone(result)
     missing.steps[0]!.gateGradients[1] = null
-    expect(resultMismatch(work, missing, context.space)).toEqual({
+    expect(resultMismatch(work, missing, settingOf(context.space))).toEqual({
       path: 'result.steps[0].gateGradients[1]',
       message: 'expected 2 numbers, got null',
     })
     const extra = structuredClone(result)
     extra.steps[0]!.gateGradients[0] = [0, 0]
-    expect(resultMismatch(work, extra, context.space)).toEqual({
+    expect(resultMismatch(work, extra, settingOf(context.space))).toEqual({
       path: 'result.steps[0].gateGradients[0]',
       message: 'expected null, got 2 numbers',
     })
@@ -119,7 +119,7 @@ describe('a result that does not answer its task', () => {
     const { context } = gateCase()
     const { work } = firstWork(context, 'evaluatePaths')
     const one = { crossEntropy: 1, correct: 1, images: 2 }
-    expect(resultMismatch(work, { kind: 'evaluatePaths', paths: [one, one] }, context.space)).toMatchObject({
+    expect(resultMismatch(work, { kind: 'evaluatePaths', paths: [one, one] }, settingOf(context.space))).toMatchObject({
       path: 'result.paths',
     })
   })
@@ -206,7 +206,7 @@ describe('a gate gradient', () => {
     const { context, state, work, result } = gateCase()
     const absorbed = absorb(state, { work }, resultOutcome(result), context)
     const mean = ((result.steps[0]?.crossEntropy as number) + (result.steps[1]?.crossEntropy as number)) / 2
-    expect(absorbed.kind === 'applied' && absorbed.metric).toEqual({ loss: expect.closeTo(mean, 12) as number, correct: 6, images: 16 })
+    expect(absorbed.kind === 'applied' && absorbed.metric).toEqual({ loss: expect.closeTo(mean, 12) as number, correct: 6, images: 128 })
   })
 })
 

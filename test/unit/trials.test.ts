@@ -38,7 +38,7 @@ import { createHeartbeats } from '../../worker-agent/agent/heartbeats.ts'
 import { createSharedWork, localState } from '../../worker-agent/agent/shared-work.ts'
 import { createWeightExchange } from '../../worker-agent/agent/weight-exchange.ts'
 import type { CoordinatorClient } from '../../worker-agent/client/coordinator-client.ts'
-import { makeRegistration, makeSetup, makeTable, START_MS } from '../fixtures/searches.ts'
+import { makeRegistration, makeSetup, makeTable, settingOf, START_MS } from '../fixtures/searches.ts'
 import { createToyStrategy, sealed } from '../fixtures/toy-strategy.ts'
 import { path, SMALL_SPACE, smallDataset, space } from './training-images.ts'
 
@@ -111,7 +111,7 @@ describe('what an agent computes of a trial', () => {
     })
     expect((result as ResultOf<'trainArchitecture'>).seconds).toBeGreaterThan(0)
     expect(left).toEqual(Array.from({ length: 18 }, (_, i) => 17 - i))
-    expect(resultMismatch(trial(), result, space)).toBeNull()
+    expect(resultMismatch(trial(), result, settingOf(space))).toBeNull()
     expect(trainer.keysOf(trial())).toEqual([])
   })
 
@@ -150,7 +150,7 @@ describe('what an agent computes of a trial', () => {
     const { trainer } = await makeTrainer(makeConfig(1))
     const { result } = await trainer.run(trial({ recipe: { ...recipe, learningRate: 1e30 } }), nothing)
     expect(result).toMatchObject({ kind: 'trainArchitecture', end: 'diverged', validation: null })
-    expect(resultMismatch(trial(), result, space)).toBeNull()
+    expect(resultMismatch(trial(), result, settingOf(space))).toBeNull()
   })
 })
 
@@ -177,8 +177,8 @@ describe('a result of a trial', () => {
     ['a curve that goes back', { curve: sound.curve.toReversed() }, 'result.curve[1].step'],
     ['a curve beyond the end', { curve: [{ step: 21, loss: 1, accuracy: null }] }, 'result.curve[0].step'],
   ])('is refused: %s', (_, changes, at) => {
-    expect(resultMismatch(work, sound, space)).toBeNull()
-    expect(resultMismatch(work, { ...sound, ...changes }, space)?.path).toBe(at)
+    expect(resultMismatch(work, sound, settingOf(space))).toBeNull()
+    expect(resultMismatch(work, { ...sound, ...changes }, settingOf(space))?.path).toBe(at)
   })
 })
 

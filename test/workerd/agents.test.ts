@@ -105,14 +105,14 @@ describe('an agent', () => {
     const agentId = await registerTestAgent(search, 'gpu-box')
     await submitTask(search, agentId, await leaseTask(search, agentId))
     const [agent] = (await readStatus(search)).agents
-    // 16 images in 10 ms of training, after 1 ms of waiting.
+    // 128 images in 10 ms of training, after 1 ms of waiting.
     expect(agent).toMatchObject({
       agentId,
       name: 'gpu-box',
       device: 'test device',
       backend: 'cpu',
       tasksDone: 1,
-      imagesPerSecond: 1600,
+      imagesPerSecond: 12_800,
       idleShare: 1 / 11,
     })
   })
@@ -145,6 +145,7 @@ describe('bad numbers', () => {
       ['bad', 2],
       ['good', 0],
     ])
-    expect(await submitTask(search, good, task)).toEqual({ kind: 'accepted' })
+    expect(await submitTask(search, bad, task)).toEqual({ kind: 'accepted' })
+    expect((await readStatus(search)).agents.find(({ agentId }) => agentId === good)?.tasksDone).toBe(0)
   })
 })

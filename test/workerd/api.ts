@@ -11,6 +11,7 @@ import {
   leaseResponseSchema,
   logEntrySchema,
   planShards,
+  printOptions,
   type Problem,
   problemSchema,
   type PushResponse,
@@ -23,12 +24,16 @@ import {
   submitResponseSchema,
   type Task,
   type TaskResult,
+  unwrap,
 } from '../../protocol/index.ts'
+import { directoryNames } from '../../coordinator/objects/directory-object.ts'
+import { signPushRight } from '../../coordinator/routes/push-rights.ts'
+import { createSigner, type Signer } from '../../coordinator/routes/signatures.ts'
 import { shardName } from '../../coordinator/objects/shards.ts'
 import { createSpace, elementCount, type Space } from '../../search-space/index.ts'
 import { answerWork, makeConfigInput, makeRegistration, makeTable, resultsOf, type SearchOptions } from '../fixtures/searches.ts'
 
-const ADMIN_TOKEN = 'test-admin-token'
+const ADMIN_TOKEN = 'admin-token-of-the-tests-0123456789'
 const ORIGIN = 'http://gatehouse'
 
 type CallOptions = { token?: string | null; json?: unknown; body?: BodyInit; type?: string; headers?: Record<string, string> }
@@ -190,20 +195,54 @@ function encodePush(
   return encodeSafetensors({ metadata: { baseVersions: JSON.stringify(baseVersions) }, tensors }, dtype)
 }
 
-type PushOptions = { shard?: number; token?: string; type?: string }
+/** A right such as a lease gives; by default to push all weights of the search, velocities too. */
+type RightOptions = { options?: string; members?: number; velocities?: boolean; taskId?: number; agentId?: string; tokenId?: string | null }
 
-function callPush(
+let signer: Signer | null = null
+
+async function makePushRight(search: TestSearch, agentId: string, taskId: number, given: RightOptions = {}): Promise<string> {
+  signer ??= await createSigner(unwrap(await env.DIRECTORY.getByName(directoryNames.searches).signingKey()))
+  const counts = search.space.decisions.map(({ options }) => options.length)
+  return signPushRight(signer, {
+    searchId: search.searchId,
+    taskId,
+    agentId,
+    tokenId: search.tokenId,
+    leaseId: 'l000000000000',
+    options: printOptions(
+      counts,
+      counts.map((count) => Array.from({ length: count }, (_, option) => option)),
+    ),
+    members: 1,
+    velocities: true,
+    ...given,
+  })
+}
+
+/** `right`: what is shown; null shows nothing. */
+type PushOptions = { shard?: number; token?: string; type?: string; right?: RightOptions | string | null }
+
+async function callPush(
   search: TestSearch,
   agentId: string,
   taskId: number | string,
   body: BodyInit,
-  { shard = 0, token = search.agentToken, type = 'application/octet-stream' }: PushOptions = {},
+  { shard = 0, token = search.agentToken, type = 'application/octet-stream', right = {} }: PushOptions = {},
 ) {
-  return call('POST', `${search.path}/weights/${shard}/push?agentId=${agentId}&taskId=${taskId}`, { token, body, type })
+  const shown = right === null || typeof right === 'string' ? right : await makePushRight(search, agentId, Number(taskId), right)
+  const headers: Record<string, string> = shown === null ? {} : { 'Push-Right': shown }
+  return call('POST', `${search.path}/weights/${shard}/push?agentId=${agentId}&taskId=${taskId}`, { token, body, type, headers })
 }
 
-async function push(search: TestSearch, agentId: string, taskId: number, body: BodyInit, shard = 0): Promise<PushResponse> {
-  return pushResponseSchema.strict().parse(await expectJson(callPush(search, agentId, taskId, body, { shard })))
+async function push(
+  search: TestSearch,
+  agentId: string,
+  taskId: number,
+  body: BodyInit,
+  shard = 0,
+  right: PushOptions['right'] = {},
+): Promise<PushResponse> {
+  return pushResponseSchema.strict().parse(await expectJson(callPush(search, agentId, taskId, body, { shard, right })))
 }
 
 const readStatus = async (search: TestSearch) => searchStatusSchema.strict().parse(await expectJson(call('GET', search.path)))
@@ -244,6 +283,7 @@ export {
   keysOf,
   leaseTask,
   leaseUntil,
+  makePushRight,
   observe,
   publishTableFor,
   pullShard,

@@ -6,9 +6,12 @@ import {
   runInDurableObject,
 } from 'cloudflare:test'
 import { env } from 'cloudflare:workers'
+import worker from '../../coordinator/index.ts'
+import type { SearchObject } from '../../coordinator/objects/search-object.ts'
 import { describe, expect, it } from 'vitest'
 import { leaseResponseSchema } from '../../protocol/index.ts'
 import {
+  ADMIN_TOKEN,
   call,
   createTestSearch,
   encodePush,
@@ -262,6 +265,34 @@ describe('storage', () => {
 })
 
 describe('work cut short', () => {
+  it('after a search was made leaves one that is listed and can be deleted', async () => {
+    const { config } = await createTestSearch({ name: 'before' })
+    const made: string[] = []
+    const searches = {
+      getByName: (name: string) => ({
+        async create(...request: Parameters<DurableObjectStub<SearchObject>['create']>) {
+          made.push(name)
+          await env.SEARCH.getByName(name).create(...request)
+          throw new Error('the connection to the object was lost')
+        },
+      }),
+    } as unknown as typeof env.SEARCH
+    const response = await worker.fetch(
+      new Request('http://gatehouse/v1/searches', {
+        method: 'POST',
+        headers: { Authorization: `Bearer ${ADMIN_TOKEN}`, 'Content-Type': 'application/json' },
+        body: JSON.stringify(config),
+      }),
+      { ...env, SEARCH: searches },
+      {} as ExecutionContext,
+    )
+    expect(response.status).toBe(500)
+    const listed = async () => ((await expectJson(call('GET', '/v1/searches'))) as { searches: { searchId: string }[] }).searches
+    expect((await listed()).map(({ searchId }) => searchId)).toContain(made[0])
+    expect((await call('DELETE', `/v1/searches/${made[0]}`)).status).toBe(204)
+    expect((await listed()).map(({ searchId }) => searchId)).not.toContain(made[0])
+  })
+
   /** An object's class, with shards that cannot be reached. */
   type Unreachable = { env: typeof env; removeToken(tokenId: string): Promise<unknown>; destroy(): Promise<unknown> }
 

@@ -179,7 +179,7 @@ const bodies: Refusal[] = [
   { title: 'an empty body', send: (scene) => raw(scene, 'lease', ''), status: 400, code: 'invalid-request', paths: ['body'] },
   { title: 'JSON that is no object', send: (scene) => raw(scene, 'lease', '[1]'), status: 400, code: 'invalid-request', paths: [''] },
   { title: 'JSON that is null', send: (scene) => raw(scene, 'results', 'null'), status: 400, code: 'invalid-request', paths: [''] },
-  { title: 'deep JSON', send: (scene) => raw(scene, 'lease', '['.repeat(100_000)), status: 400, code: 'invalid-request', paths: ['body'] },
+  { title: 'deep JSON', send: (scene) => raw(scene, 'lease', '['.repeat(60_000)), status: 400, code: 'invalid-request', paths: ['body'] },
   {
     title: 'bytes that are no UTF-8',
     send: ({ search }) =>
@@ -257,8 +257,8 @@ const bodies: Refusal[] = [
     paths: ['dataset.shape'],
   },
   {
-    title: 'a name of megabytes',
-    send: (scene) => post(scene, 'agents', { ...makeRegistration(scene.search.space), name: 'x'.repeat(MIB) }),
+    title: 'a name of kilobytes',
+    send: (scene) => post(scene, 'agents', { ...makeRegistration(scene.search.space), name: 'x'.repeat(60 * KIB) }),
     status: 400,
     code: 'invalid-request',
     paths: ['name'],

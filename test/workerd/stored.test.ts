@@ -22,7 +22,7 @@ import {
   unwrap,
 } from '../../protocol/index.ts'
 import { latencyTableSchema } from '../../latency-lut/table/table.ts'
-import { createSpace } from '../../search-space/index.ts'
+import { createSpace, weightKeys } from '../../search-space/index.ts'
 import { decodeCheckpoint, encodeCheckpoint } from '../../engine/training/checkpoint.ts'
 import { makeConfigInput, makeRegistration, resultsOf } from '../fixtures/searches.ts'
 import version010 from '../fixtures/stored/0.1.0.json'
@@ -101,12 +101,14 @@ describe.each([storedStateSchema.parse(version010)])('what version $version stor
       if (answer.kind === 'finished') return
       if (answer.kind === 'wait') continue
       if (answer.task.work.kind === 'trainWeights') {
+        const trained = new Set(answer.task.work.paths.flatMap((path) => weightKeys(search.space.network(path))))
         for (let shard = 0; shard < search.shards; shard++) {
-          const key = keysOf(search, shard)[0] as string
+          const key = keysOf(search, shard).find((candidate) => trained.has(candidate))
+          if (key === undefined) continue
           const { versions } = await pullShard(search, shard, { [key]: -1 })
-          expect((await push(search, agentId, answer.task.taskId, encodePush(search, versions, 1e-3), shard)).kind).toMatch(
-            /applied|duplicate/,
-          )
+          const { taskId, pushRight } = answer.task
+          const body = encodePush(search, versions, 1e-3)
+          expect((await push(search, agentId, taskId, body, shard, pushRight ?? null)).kind).toMatch(/applied|duplicate/)
         }
       }
       expect(await submitTask(search, agentId, answer.task)).toEqual({ kind: 'accepted' })

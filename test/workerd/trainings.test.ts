@@ -99,7 +99,7 @@ describe('a training', () => {
     await putStep(training, next, 20)
     const model = encodeTrainingResult(training.spec, makeResult(20))
     expect(await kindOf(finish(training, next, model))).toBe('stored')
-    expect(await readBytes(training, 'model', 'test-admin-token')).toEqual(model)
+    expect(await readBytes(training, 'model', 'admin-token-of-the-tests-0123456789')).toEqual(model)
     expect(await listed()).toMatchObject({ phase: 'finished', epoch: 2, accuracy: 0.51 })
     expect(await askLease(training)).toEqual({ kind: 'ended', end: 'finished' })
     expect((await readStatus(training)).reports).toEqual(makeReports(20))

@@ -1,3 +1,4 @@
+import { evictDurableObject } from 'cloudflare:test'
 import { describe, expect, it } from 'vitest'
 import { decodeSafetensors, encodeSafetensors, velocityKey } from '../../protocol/index.ts'
 import { fromBfloat16, roundToBfloat16, roundToInt8, toBfloat16 } from '../../protocol/rounding.ts'
@@ -11,7 +12,9 @@ import {
   keysOf,
   pullShard,
   push,
+  readStatus,
   registerTestAgent,
+  shardObject,
   type TestSearch,
 } from './api.ts'
 
@@ -282,9 +285,61 @@ describe('a push', () => {
   it('that would bring a weight out of bounds is refused, though its own numbers are fine', async () => {
     const search = await createTestSearch()
     const agentId = await registerTestAgent(search)
-    await push(search, agentId, 1, encodePush(search, { [BIAS]: 0 }, 9e19))
-    const problem = await expectProblem(callPush(search, agentId, 2, encodePush(search, { [BIAS]: 1 }, 9e19)), 422, 'bad-numbers')
+    // Clipped each time, a tensor still grows by a factor each time.
+    const send = (taskId: number) => callPush(search, agentId, taskId, encodePush(search, { [BIAS]: taskId - 1 }, 9e19))
+    let taskId = 1
+    while ((await send(taskId)).status === 200) {
+      taskId += 1
+      expect(taskId).toBeLessThan(100)
+    }
+    const before = await weightsOf(search, BIAS)
+    const problem = await expectProblem(send(taskId), 422, 'bad-numbers')
     expect(problem.errors[0]?.path).toBe(BIAS)
-    expect(await weightsOf(search, BIAS)).toEqual(Float32Array.of(9e19, 9e19, 9e19, 9e19))
+    expect(await weightsOf(search, BIAS)).toEqual(before)
+    expect(Math.max(...before)).toBeLessThanOrEqual(1e20)
+  })
+})
+
+describe('a difference far larger than usual', () => {
+  it('is clipped, counted and shown; what comes after it is not', async () => {
+    const search = await createTestSearch()
+    const agentId = await registerTestAgent(search)
+    for (let taskId = 1; taskId <= 8; taskId++) {
+      const answer = await push(
+        search,
+        agentId,
+        taskId,
+        encodePush(search, { [STEM]: taskId - 1 }, (i) => Math.sin(i * taskId) / 20),
+      )
+      expect(answer).toMatchObject({ kind: 'applied', scales: {} })
+    }
+    const before = await weightsOf(search, STEM)
+    const size = (values: Float32Array) => Math.sqrt(values.reduce((sum, value) => sum + value * value, 0) / values.length)
+    const answer = await push(search, agentId, 9, encodePush(search, { [STEM]: 8 }, 1e19))
+    expect(answer).toMatchObject({ kind: 'applied', clipped: 1 })
+    const changed = (await weightsOf(search, STEM)).map((value, i) => value - (before[i] as number))
+    // Ten times a usual one, which is at least a twentieth of the tensor.
+    const usual = Math.max(0.05, Math.SQRT1_2 / 20 / (size(before) + 0.1))
+    expect(size(changed)).toBeLessThan(12 * usual * (size(before) + 0.1))
+    expect(answer.scales[STEM]).toBeCloseTo(size(changed) / 1e19, 20)
+    const honest = await push(search, agentId, 10, encodePush(search, { [STEM]: 9 }, 0.05))
+    expect(honest).toEqual({ kind: 'applied', versions: { [STEM]: 10 }, scales: {} })
+    expect((await readStatus(search)).agents).toMatchObject([{ agentId, clipped: 1, isSetAside: false }])
+  })
+
+  it('is still one after a restart: what is usual is stored with the pushes', async () => {
+    const search = await createTestSearch()
+    const agentId = await registerTestAgent(search)
+    for (let taskId = 1; taskId <= 8; taskId++) {
+      await push(
+        search,
+        agentId,
+        taskId,
+        encodePush(search, { [STEM]: taskId - 1 }, (i) => Math.sin(i * taskId) / 20),
+      )
+    }
+    await evictDurableObject(shardObject(search, 0))
+    // Within the bound that holds before anything is known.
+    expect(await push(search, agentId, 9, encodePush(search, { [STEM]: 8 }, 6))).toMatchObject({ clipped: 1 })
   })
 })

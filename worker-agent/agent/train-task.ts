@@ -120,7 +120,7 @@ async function trainTask(input: TaskInput): Promise<TaskEnd> {
 
     if (isTainted()) return { kind: 'tainted' }
     if (!hasFiniteNumbers(result)) return { kind: 'not-finite', what: 'a result' }
-    const pushed = { taskId: task.taskId, members: sharedWork.membersOf(task.work) }
+    const pushed = { taskId: task.taskId, members: sharedWork.membersOf(task.work), pushRight: task.pushRight }
     const made = changes ? await exchange.finish(pushed, keys, (key) => sharedWork.shareOf(task.work, key)) : null
     if (made?.kind === 'tainted') return made
     if (made?.kind === 'not-finite') return { kind: 'not-finite', what: `weight ${made.key}` }

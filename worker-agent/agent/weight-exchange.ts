@@ -18,8 +18,8 @@ type Encoding = SearchConfig['weights']['encoding']
 
 type Pulled = ReadonlyMap<string, PulledWeight>
 
-/** `members`: agents in the task's round; a shard tells from it what is late. */
-type PushedTask = { readonly taskId: number; readonly members: number }
+/** `members`: agents in the task's round; a shard tells from it what is late. `pushRight`: what came with the task, to be shown. */
+type PushedTask = { readonly taskId: number; readonly members: number; readonly pushRight?: string | undefined }
 
 /** What one task has learnt, to be pushed. */
 type Differences = {

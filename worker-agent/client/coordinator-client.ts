@@ -66,7 +66,7 @@ type CoordinatorClient = {
   pull(shard: number, held: Readonly<Record<string, number>>): Promise<ReadonlyMap<string, PulledTensor>>
   push(
     shard: number,
-    task: { agentId: string; taskId: number; members: number },
+    task: { agentId: string; taskId: number; members: number; pushRight?: string | undefined },
     differences: ReadonlyMap<string, Tensor>,
     baseVersions: Readonly<Record<string, number>>,
     encoding: WeightEncoding,
@@ -122,12 +122,13 @@ function createCoordinatorClient(options: ClientOptions): CoordinatorClient {
           return new Map([...file.tensors].map(([key, { values }]) => [key, { values, version: versions[key] ?? 0 }]))
         }),
       ),
-    push: (shard, { agentId, taskId, members }, tensors, baseVersions, encoding) =>
+    push: (shard, { agentId, taskId, members, pushRight }, tensors, baseVersions, encoding) =>
       limited(() => {
         const metadata = { baseVersions: JSON.stringify(baseVersions), ...(members > 1 && { members: String(members) }) }
         const body = encodeSafetensors({ metadata, tensors }, differenceDtypes[encoding])
         const query = new URLSearchParams({ agentId, taskId: String(taskId) })
-        return sendJson({ method: 'POST', path: `/weights/${shard}/push?${query}`, body, onSent }, pushResponseSchema)
+        const headers: Record<string, string> = pushRight === undefined ? {} : { 'Push-Right': pushRight }
+        return sendJson({ method: 'POST', path: `/weights/${shard}/push?${query}`, body, headers, onSent }, pushResponseSchema)
       }),
   }
 }

@@ -7,6 +7,12 @@ const directoryMigrations: readonly Migration[] = [
       sql.exec('CREATE TABLE IF NOT EXISTS searches (search_id TEXT PRIMARY KEY, created_at_ms INTEGER NOT NULL) WITHOUT ROWID')
     },
   },
+  {
+    title: 'a table for the key that tokens are signed with',
+    up(sql) {
+      sql.exec('CREATE TABLE IF NOT EXISTS signing_key (id INTEGER PRIMARY KEY CHECK (id = 1), key BLOB NOT NULL)')
+    },
+  },
 ]
 
 export { directoryMigrations }

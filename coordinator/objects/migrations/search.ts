@@ -60,6 +60,24 @@ const searchMigrations: readonly Migration[] = [
       sql.exec('CREATE TABLE IF NOT EXISTS strategy_rows (key TEXT PRIMARY KEY, json TEXT NOT NULL) WITHOUT ROWID')
     },
   },
+  {
+    title: 'tasks say who had them before, agents which token they registered with',
+    up(sql) {
+      rewriteJson(sql, { table: 'outstanding', key: 'task_id', column: 'json' }, (value) => ({ ...loose.parse(value), ended: [] }))
+      rewriteJson(sql, { table: 'agents', key: 'agent_id', column: 'json' }, (value) => ({ tokenId: null, ...loose.parse(value) }))
+    },
+  },
+  {
+    title: 'the state says how large gate gradients were, agents how often numbers of theirs were clipped',
+    up(sql) {
+      rewriteJson(sql, { table: 'state', key: 'id', column: 'json' }, (value) => ({ ...loose.parse(value), gateSizes: [] }))
+      rewriteJson(sql, { table: 'agents', key: 'agent_id', column: 'json' }, (value) => ({
+        ...loose.parse(value),
+        clipped: 0,
+        lastClippedTaskId: null,
+      }))
+    },
+  },
 ]
 
 export { searchMigrations }

@@ -14,6 +14,13 @@ const weightsMigrations: readonly Migration[] = [
       `)
     },
   },
+  {
+    title: 'pushes say how large they were',
+    up(sql) {
+      sql.exec('ALTER TABLE applied ADD COLUMN size REAL')
+      sql.exec('ALTER TABLE applied ADD COLUMN velocity_size REAL')
+    },
+  },
 ]
 
 export { weightsMigrations }
