@@ -148,7 +148,8 @@ describe('a trainer in threads', () => {
     ]
     const [inOne, inMany] = [await runAll(await inThisThread(), works), await runAll(await inThreads(threads), works)]
     expect(inMany).toEqual(inOne)
-    for (const [i, work] of works.entries()) expect(resultMismatch(work, inOne.results[i] as TaskResult, { ...space, ...config.training })).toBeNull()
+    for (const [i, work] of works.entries())
+      expect(resultMismatch(work, inOne.results[i] as TaskResult, { ...space, ...config.training })).toBeNull()
   })
 
   test('begins with what was said to come next, and with anything else as well', async () => {

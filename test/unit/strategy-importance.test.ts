@@ -181,7 +181,9 @@ describe('weight steps of importance', () => {
     const result: ResultOf<'trainWeights'> = { kind: 'trainWeights', loss: 1, correct: 1, images: 320, effectiveSamples: 2.5 }
     expect(resultMismatch(work, result, settingOf(context.space))).toBeNull()
     for (const effectiveSamples of [undefined, 5]) {
-      expect(resultMismatch(work, { ...result, effectiveSamples }, settingOf(context.space))).toMatchObject({ path: 'result.effectiveSamples' })
+      expect(resultMismatch(work, { ...result, effectiveSamples }, settingOf(context.space))).toMatchObject({
+        path: 'result.effectiveSamples',
+      })
     }
     const absorbed = parsec.absorb(proposal.state, proposal, resultOutcome(result), context)
     expect(absorbed.state.weightStepsDone).toBe(5)
