@@ -2,7 +2,7 @@
 // middle lightness on no background, so that it is readable on white and on black pages.
 
 import { createScale, type Range, rangeOf, type Scale } from './axis.ts'
-import { type Better, paretoFront, type Point } from './pareto.ts'
+import { type Better, paretoFront, type Point } from '../search-space/index.ts'
 
 const DEFAULT_WIDTH = 720
 const DEFAULT_HEIGHT = 540

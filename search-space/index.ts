@@ -9,6 +9,7 @@ function createSpace(ref: SpaceRef): Space {
 
 export { type ArchitectureDocument, type ArchitecturePart, describeArchitecture } from './architecture-document.ts'
 export { peakActivationBytes } from './activation-bytes.ts'
+export { costRange, costsOfParts, type DecisionCosts, expectedCost, expectedCostSlopes, pathCost } from './decision-costs.ts'
 export { parseArchitecture, printArchitecture } from './encoding.ts'
 export { type FixedArchitecture, fixArchitecture, onlyPath, type WeightPrefixes } from './families/fixed/fix-architecture.ts'
 export { type FixedNetwork, fixedNetworkSchema } from './families/fixed/config.ts'
@@ -55,6 +56,7 @@ export {
   type Space,
   SpaceError,
 } from './space.ts'
+export { type Better, paretoFront, type Point } from './pareto-front.ts'
 export { resolveSpaceConfig, type SpaceConfig, spaceConfigSchema, type SpaceRef, spaceRefSchema } from './space-ref.ts'
 export { isWhole, sliceBegin, sliceValues } from './weight-slices.ts'
 export { createWeightUse, type UsedOptions, usedOptions } from './weight-use.ts'

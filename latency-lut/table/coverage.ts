@@ -1,6 +1,16 @@
 // Latency of a space's operations by a table. A missing entry is never taken for zero: it is named.
 
-import { combinationAt, combinationIndex, optionCounts, type Path, type Space } from '../../search-space/index.ts'
+import {
+  combinationAt,
+  costRange,
+  type DecisionCosts,
+  expectedCost,
+  expectedCostSlopes,
+  optionCounts,
+  type Path,
+  pathCost,
+  type Space,
+} from '../../search-space/index.ts'
 import { variantKey } from './keys.ts'
 import type { Correction, LatencyEntry, LatencyTable } from './table.ts'
 
@@ -115,75 +125,30 @@ function predictedPart(space: Space, table: LatencyTable): PredictedPart | null 
   }
 }
 
+/** The same, as costs of decisions. */
+function latencyCosts({ fixedMs, operationMs, joint = [] }: SpaceLatency): DecisionCosts {
+  return { fixed: fixedMs, options: operationMs, joint: joint.map(({ decisions, ms }) => ({ decisions, values: ms })) }
+}
+
 /** Latency of one architecture, milliseconds for one batch. */
-function pathLatencyMs({ fixedMs, operationMs, joint = [] }: SpaceLatency, path: Path): number {
-  const single = path.reduce((sum, option, decision) => sum + (operationMs[decision]?.[option] ?? Number.NaN), fixedMs)
-  return joint.reduce((sum, { decisions, ms }) => {
-    const counts = decisions.map((decision) => (operationMs[decision] as readonly number[]).length)
-    const options = decisions.map((decision) => path[decision] as number)
-    return sum + (ms[combinationIndex(counts, options)] ?? Number.NaN)
-  }, single)
+function pathLatencyMs(latency: SpaceLatency, path: Path): number {
+  return pathCost(latencyCosts(latency), path)
 }
 
-/**
- * Sums of a joint term over all combinations of its options, each weighted by the probabilities of all but one of them.
- * `visit` gets the position of that one in `decisions`, its option, and the weighted milliseconds.
- */
-function visitJoint(
-  { decisions, ms }: JointLatency,
-  probabilities: readonly (readonly number[])[],
-  visit: (position: number, option: number, weightedMs: number) => void,
-): void {
-  const rows = decisions.map((decision) => probabilities[decision] ?? [])
-  const counts = rows.map(({ length }) => length)
-  for (const [index, value] of ms.entries()) {
-    const options = combinationAt(counts, index)
-    for (const [position, option] of options.entries()) {
-      const weight = options.reduce((product, other, at) => (at === position ? product : product * (rows[at]?.[other] ?? Number.NaN)), 1)
-      visit(position, option, weight * value)
-    }
-  }
-}
-
-/**
- * Latency expected when decision b takes option j with probability `probabilities[b][j]`, each by itself, milliseconds:
- * E = fixed + Σ_b Σ_j p_bj F_bj + Σ_(a,b) Σ_ij p_ai p_bj F_ab(i,j).
- */
+/** Latency expected when decision b takes option j with probability `probabilities[b][j]`, each by itself, milliseconds. */
 function expectedLatencyMs(latency: SpaceLatency, probabilities: readonly (readonly number[])[]): number {
-  const single = probabilities.reduce(
-    (sum, row, decision) => sum + row.reduce((part, p, option) => part + p * (latency.operationMs[decision]?.[option] ?? Number.NaN), 0),
-    latency.fixedMs,
-  )
-  let sum = single
-  for (const term of latency.joint ?? []) {
-    const first = probabilities[term.decisions[0] as number] ?? []
-    visitJoint(term, probabilities, (position, option, ms) => {
-      if (position === 0) sum += (first[option] ?? Number.NaN) * ms
-    })
-  }
-  return sum
+  return expectedCost(latencyCosts(latency), probabilities)
 }
 
 /** dE/dp of `expectedLatencyMs`, [decision][option], milliseconds. */
 function expectedLatencySlopes(latency: SpaceLatency, probabilities: readonly (readonly number[])[]): readonly (readonly number[])[] {
-  if (!latency.joint) return latency.operationMs
-  const slopes = latency.operationMs.map((row) => [...row])
-  for (const term of latency.joint) {
-    visitJoint(term, probabilities, (position, option, ms) => {
-      const row = slopes[term.decisions[position] as number] as number[]
-      row[option] = (row[option] as number) + ms
-    })
-  }
-  return slopes
+  return expectedCostSlopes(latencyCosts(latency), probabilities)
 }
 
 /** Milliseconds that no architecture goes below, and none above. Exact where latency is a sum over single decisions. */
-function latencyBounds({ fixedMs, operationMs, joint = [] }: SpaceLatency): { leastMs: number; mostMs: number } {
-  const rows = [...operationMs, ...joint.map(({ ms }) => ms)]
-  return {
-    leastMs: rows.reduce((sum, row) => sum + Math.min(...row), fixedMs),
-    mostMs: rows.reduce((sum, row) => sum + Math.max(...row), fixedMs),
-  }
+function latencyBounds(latency: SpaceLatency): { leastMs: number; mostMs: number } {
+  const { least, most } = costRange(latencyCosts(latency))
+  return { leastMs: least, mostMs: most }
 }
 
 export {
@@ -194,6 +159,7 @@ export {
   findEntry,
   type JointLatency,
   latencyBounds,
+  latencyCosts,
   pathLatencyMs,
   predictedPart,
   type SpaceLatency,

@@ -1,6 +1,6 @@
 // What trainings with several seeds and a measured latency come to.
 
-import { paretoFront } from '../../plots/pareto.ts'
+import { paretoFront } from '../../search-space/index.ts'
 import { median } from '../../latency-lut/table/robust.ts'
 import { compared, type ExperimentResult } from './run-experiment.ts'
 

@@ -3,7 +3,7 @@ import sharp from 'sharp'
 import { describe, expect, test } from 'vitest'
 
 import { createScale, rangeOf } from '../../plots/axis.ts'
-import { paretoFront } from '../../plots/pareto.ts'
+import { paretoFront } from '../../search-space/index.ts'
 import { pngOf } from '../../plots/png.ts'
 import { type ScatterPlot, scatterSvg } from '../../plots/scatter.ts'
 
