@@ -196,7 +196,8 @@ function renderSearchConfigPage(): string {
   const operations = member(spaceWith('operations'), 'operations')
   const { items } = follow(member(spaceWith('blocks'), 'blocks'))
   const blocks = items ? (follow(items).anyOf ?? []).filter(objectWithin) : []
-  const own = { ...follow(root), properties: Object.fromEntries([...simple, ['space', member(root, 'space')]]) }
+  const listed = ['space', 'bounds'].map((name) => [name, member(root, name)] as const)
+  const own = { ...follow(root), properties: Object.fromEntries([...simple, ...listed]) }
   return [
     GENERATED,
     '',
@@ -214,6 +215,7 @@ function renderSearchConfigPage(): string {
     '- The three numbers of `training.shares` are above 0 and sum to 1; an agent whose data leaves a share smaller than one',
     '  mini-batch ends with an error.',
     '- The latency table has an entry for every operation of the space.',
+    '- Each of `bounds` is on another cost, and leaves an architecture that keeps it.',
     '- With the loss `mul#log`, the target and the fastest architecture of the space are above 1 ms.',
     '- `strategy.initialAlpha` has a row per block and a number per operation.',
     '- No tensor of the space, no number of shards and no task is too large to be stored or sent; the refusal names the limit.',

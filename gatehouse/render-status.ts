@@ -3,6 +3,7 @@
 import type { FailureReason, Phase, SearchStatus } from '../protocol/index.ts'
 import { printBytes, printCount, printDecimal, printDuration, printShare } from '../command-line/quantities.ts'
 import { cutText, printable, renderEntry, renderTable, wrapText } from '../command-line/text-layout.ts'
+import { boundEntries, frontEntries } from './render-costs.ts'
 import { renderView } from './render-view.ts'
 
 const LABEL_WIDTH = 10
@@ -33,7 +34,7 @@ function renderStatus(status: SearchStatus, width: number, nowMs: number = Date.
     '',
     ...renderLosses(status),
     '',
-    ...entries.map(([label, text]) => entry(label, text)),
+    ...[...entries, ...boundEntries(status), ...frontEntries(status)].map(([label, text]) => entry(label, text)),
     entry('speed', speedText(status)),
     entry('network', networkText(status)),
     entry('tasks', tasksText(status)),

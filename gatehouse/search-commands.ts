@@ -57,7 +57,12 @@ function createCommand(terminal: Terminal): CommandDef {
     async run({ args: given, rawArgs }) {
       const file = given.config === undefined ? undefined : await readJsonFile(resolve(terminal.folder, given.config))
       const space = given.space === undefined ? undefined : await textOrFile(terminal.folder, given.space)
-      const settings = buildSearchConfig(file, { ...given, space }, repeatedValues(rawArgs, args, 'set'))
+      const settings = buildSearchConfig(
+        file,
+        { ...given, space },
+        repeatedValues(rawArgs, args, 'set'),
+        repeatedValues(rawArgs, args, 'bound'),
+      )
       const fitted = given.preset === 'paper' ? [] : fitToBudget(settings)
       let client: CoordinatorClient | undefined
       const abbreviated = abbreviatedTable(settings)

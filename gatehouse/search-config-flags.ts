@@ -6,6 +6,7 @@ import * as z from 'zod'
 import { tableNameSchema, tableVersionSchema } from '../latency-lut/table/table.ts'
 import { createSpace, presetNames, SpaceError } from '../search-space/index.ts'
 import { fieldErrors, type SearchConfig, searchConfigSchema, strategyNames } from '../protocol/index.ts'
+import { boundFlag, parseBound } from '../command-line/bound-flag.ts'
 import { REPEATABLE_HINT } from '../command-line/dispatch.ts'
 import { CliError } from '../command-line/exit-codes.ts'
 import { assignFields, isRecord, numberFlag, readField, setField } from '../command-line/fields.ts'
@@ -30,6 +31,11 @@ const searchConfigFlags = {
     type: 'enum',
     options: ['refuse', 'predict'],
     description: 'operations that the table lacks: refuse the search and name them, or predict their latency (default: refuse)',
+  },
+  bound: {
+    ...boundFlag,
+    valueHint: `${boundFlag.valueHint}${REPEATABLE_HINT}`,
+    description: `${boundFlag.description}; beside the wanted latency`,
   },
   name: { type: 'string', valueHint: 'TEXT', description: 'name of the search, for people (default: search)' },
   seed: { type: 'string', valueHint: 'N', description: 'seed of everything random (default: 0)' },
@@ -65,7 +71,7 @@ const searchConfigFlags = {
   },
 } as const satisfies ArgsDef
 
-type SearchConfigArgs = { readonly [K in Exclude<keyof typeof searchConfigFlags, 'config' | 'set'>]?: string | undefined }
+type SearchConfigArgs = { readonly [K in Exclude<keyof typeof searchConfigFlags, 'config' | 'bound' | 'set'>]?: string | undefined }
 
 /** Fields that have a flag of their own, to name it beside the field. */
 const flagOfField: Record<string, keyof typeof searchConfigFlags> = {
@@ -78,6 +84,7 @@ const flagOfField: Record<string, keyof typeof searchConfigFlags> = {
   'latency.table.version': 'table',
   'latency.missing': 'missing',
   'latency.loss.kind': 'loss',
+  bounds: 'bound',
   seed: 'seed',
   'training.steps': 'steps',
   'training.hours': 'hours',
@@ -86,8 +93,17 @@ const flagOfField: Record<string, keyof typeof searchConfigFlags> = {
   'strategy.form': 'form',
 }
 
-/** Settings of a search: the file's, changed by flags, changed by `sets`. Not yet validated. Throws CliError `usage`. */
-function buildSearchConfig(file: unknown, args: SearchConfigArgs, sets: readonly string[]): Record<string, unknown> {
+/**
+ * Settings of a search: the file's, changed by flags, changed by `sets`. Not yet validated. Throws CliError `usage`.
+ *
+ * @param bounds values of --bound, in place of the file's for the same cost
+ */
+function buildSearchConfig(
+  file: unknown,
+  args: SearchConfigArgs,
+  sets: readonly string[],
+  bounds: readonly string[] = [],
+): Record<string, unknown> {
   if (file !== undefined && !isRecord(file)) throw new CliError('usage', 'expected the file of --config to hold a JSON object')
   const config = structuredClone(file ?? {}) as Record<string, unknown>
   // These have no default: with them in place a missing field is reported by its own path.
@@ -105,6 +121,11 @@ function buildSearchConfig(file: unknown, args: SearchConfigArgs, sets: readonly
   put('latency.targetMs', numberFlag('--target-ms', args['target-ms']))
   put('latency.table', args.table === undefined ? undefined : parseTableRef(args.table))
   put('latency.missing', args.missing)
+  if (bounds.length > 0) {
+    const given = bounds.map(parseBound)
+    const own = Array.isArray(config['bounds']) ? config['bounds'] : []
+    put('bounds', [...own.filter((bound) => !given.some(({ cost }) => isRecord(bound) && bound['cost'] === cost)), ...given])
+  }
   put('seed', numberFlag('--seed', args.seed))
   put('training.steps', numberFlag('--steps', args.steps))
   put('training.hours', numberFlag('--hours', args.hours))

@@ -1,15 +1,14 @@
 // `gatehouse simulate`: a strategy on trainings that somebody has recorded, through the coordinator's own rules, with many seeds.
 
-import { readFileSync } from 'node:fs'
 import { resolve } from 'node:path'
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import { type ArgsDef, type CommandDef, defineCommand } from 'citty'
-import * as z from 'zod'
+import { boundFlag, parseBound } from '../command-line/bound-flag.ts'
 import { REPEATABLE_HINT, repeatedValues } from '../command-line/dispatch.ts'
 import { CliError } from '../command-line/exit-codes.ts'
 import { assignFields } from '../command-line/fields.ts'
-import { jsonOrName } from '../command-line/json-file.ts'
 import { numberIn } from '../command-line/number-flags.ts'
+import { openRecorded, recordedFlags } from '../command-line/recorded-flags.ts'
 import { printResult, type Terminal } from '../command-line/terminal.ts'
 import { renderTable } from '../command-line/text-layout.ts'
 import { writeWholeFile } from '../command-line/whole-files.ts'
@@ -24,29 +23,23 @@ import {
 } from '../protocol/index.ts'
 import { badPlotFile, drawPlot } from '../plots/plot-file.ts'
 import type { ScatterPlot } from '../plots/scatter.ts'
-import { resolveSpaceConfig, SpaceError, type SpaceRef, spaceRefSchema } from '../search-space/index.ts'
-import { createNasBenchMacro } from '../simulation/nas-bench-macro.ts'
+import { resolveSpaceConfig } from '../search-space/index.ts'
 import type { RecordedBenchmark } from '../simulation/recorded-benchmark.ts'
-import { readRecordedTable, RecordedTableError } from '../simulation/recorded-table.ts'
-import { SimulationError } from '../simulation/simulate-search.ts'
+import { UnansweredError } from '../simulation/recorded-answers.ts'
 import { type Simulated, simulateSeeds } from '../simulation/simulate-seeds.ts'
 
 const PERCENT = 100
 const MAX_SEEDS = 10_000
 const MAX_BUDGET = 1_000_000
 const MAX_AGENTS = 256
+/** No architecture takes so long: what bounds latency in a simulation is a bound on a recorded column. */
+const NO_TARGET_MS = 1e9
 /** A curve has about so many points where nobody says at which numbers of evaluations. */
 const DEFAULT_MARKS = 10
 
 const simulateFlags = {
-  recorded: {
-    type: 'string',
-    required: true,
-    valueHint: 'FILE',
-    description: 'recorded trainings: nas-bench-macro.json as published, or a table as CSV (docs/simulation.md)',
-  },
-  space: { type: 'string', valueHint: 'PRESET|JSON', description: 'search space of a table; nas-bench-macro.json has its own' },
-  metric: { type: 'string', valueHint: 'NAME', description: 'of a table: columns NAME_valid and NAME_test, or NAME', default: 'accuracy' },
+  ...recordedFlags,
+  recorded: { ...recordedFlags.recorded, required: true },
   strategy: { type: 'enum', options: [...strategyNames], description: 'search algorithm', default: 'proxyless-r' },
   seeds: { type: 'string', valueHint: 'COUNT', description: 'searches, each with a seed of its own: 1 and up', default: '20' },
   budget: { type: 'string', valueHint: 'COUNT', description: 'evaluations of each search', default: '300' },
@@ -56,6 +49,12 @@ const simulateFlags = {
     description: 'evaluations to look at, with commas between them (default: ten, up to the budget)',
   },
   agents: { type: 'string', valueHint: 'COUNT', description: 'agents that work side by side, on a clock of their own', default: '1' },
+  bound: {
+    ...boundFlag,
+    valueHint: `${boundFlag.valueHint}${REPEATABLE_HINT}`,
+    description: `${boundFlag.description}, recorded:COLUMN=… of the table or of --costs`,
+  },
+  costs: { type: 'string', valueHint: 'FILE', description: 'another table of the same architectures, whose columns are costs' },
   set: {
     type: 'string',
     valueHint: `FIELD=VALUE${REPEATABLE_HINT}`,
@@ -64,43 +63,14 @@ const simulateFlags = {
   plot: { type: 'string', valueHint: 'FILE', description: 'also draw the curve, as .svg or .png' },
 } as const satisfies ArgsDef
 
-/** Throws CliError `usage`. */
-function parseSpace(text: string): SpaceRef {
-  const parsed = spaceRefSchema.safeParse(jsonOrName('--space', text))
-  if (parsed.success) return parsed.data
-  throw new CliError(
-    'usage',
-    'the space is not valid',
-    fieldErrors(parsed.error).map(({ path, message }) => ({ path: path === '' ? '--space' : `space.${path}`, message })),
-  )
-}
-
-/** Throws CliError `usage` for a file that is none of those that can be read. */
-function openBenchmark(path: string, space: string | undefined, metric: string): RecordedBenchmark {
-  let text: string
-  try {
-    text = readFileSync(path, 'utf8')
-  } catch (error) {
-    throw new CliError('usage', `cannot read ${path}: ${error instanceof Error ? error.message : String(error)}`)
-  }
-  try {
-    if (/^\s*\{/.test(text)) return createNasBenchMacro(JSON.parse(text))
-    if (space === undefined)
-      throw new CliError('usage', 'a table of recorded trainings wants --space, the search space of its architectures')
-    return readRecordedTable(text, { space: parseSpace(space), metric, name: path })
-  } catch (error) {
-    if (error instanceof z.core.$ZodError) {
-      const [first] = fieldErrors(error)
-      throw new CliError('usage', `${path}: ${first?.path ?? ''}: ${first?.message ?? 'not as NAS-Bench-Macro is published'}`)
-    }
-    if (error instanceof RecordedTableError || error instanceof SpaceError || error instanceof SyntaxError)
-      throw new CliError('usage', `${path}: ${error.message}`)
-    throw error
-  }
-}
-
 /** One architecture step after each weight step, until the budget is spent: a benchmark has no weights to train. */
-function createConfig(benchmark: RecordedBenchmark, strategy: StrategyName, budget: number, sets: readonly string[]) {
+function createConfig(
+  benchmark: RecordedBenchmark,
+  strategy: StrategyName,
+  budget: number,
+  bounds: readonly string[],
+  sets: readonly string[],
+) {
   const { space } = benchmark
   const fields = strategyFields(strategy)
   const hasSteps = fields.includes('archEvery')
@@ -116,7 +86,8 @@ function createConfig(benchmark: RecordedBenchmark, strategy: StrategyName, budg
     const config: Record<string, unknown> = {
       space: structuredClone(resolveSpaceConfig(space)),
       dataset: { name: 'recorded' },
-      latency: { targetMs: 1, table: { name: 'macs' }, loss: { kind: 'none' } },
+      latency: { targetMs: NO_TARGET_MS, table: { name: 'macs' }, loss: { kind: 'none' } },
+      ...(bounds.length > 0 && { bounds: bounds.map(parseBound) }),
       seed,
       strategy: { name: strategy, ...Object.fromEntries(Object.entries(defaults).filter(([field]) => fields.includes(field))) },
       training: { steps: hasSteps ? budget : 1 },
@@ -169,6 +140,11 @@ function renderSimulated(result: Simulated): string {
     ),
     '',
     `regret of the derived architecture ${percent(result.regret)} (mean); ${optimum}`,
+    ...(result.bounds.length === 0
+      ? []
+      : [
+          `${Math.round(result.keptShare * result.seeds)} of ${result.seeds} keep ${result.bounds.map(({ cost, atMost }) => `${cost} ≤ ${atMost}`).join(' and ')}; all figures are among the ${result.of} architectures that do`,
+        ]),
   ].join('\n')
 }
 
@@ -212,8 +188,17 @@ function createSimulateCommand(terminal: Terminal): CommandDef {
       const { plot } = args
       const badPlot = plot === undefined ? null : badPlotFile(plot)
       if (badPlot !== null) throw new CliError('usage', badPlot)
-      const benchmark = openBenchmark(resolve(terminal.folder, args.recorded), args.space, args.metric)
-      const configOf = createConfig(benchmark, args.strategy as StrategyName, budget, repeatedValues(rawArgs, simulateFlags, 'set'))
+      const benchmark = openRecorded(resolve(terminal.folder, args.recorded), {
+        ...args,
+        costs: args.costs === undefined ? undefined : resolve(terminal.folder, args.costs),
+      })
+      const configOf = createConfig(
+        benchmark,
+        args.strategy as StrategyName,
+        budget,
+        repeatedValues(rawArgs, simulateFlags, 'bound'),
+        repeatedValues(rawArgs, simulateFlags, 'set'),
+      )
       const startMs = performance.now()
       try {
         const result = await simulateSeeds({
@@ -234,7 +219,7 @@ function createSimulateCommand(terminal: Terminal): CommandDef {
         if (plot !== undefined) writeWholeFile(resolve(terminal.folder, plot), await drawPlot(plot, plotOf(result)))
         printResult(terminal, args.json === true, result, () => renderSimulated(result))
       } catch (error) {
-        if (error instanceof SimulationError) throw new CliError('conflict', error.message)
+        if (error instanceof UnansweredError) throw new CliError('conflict', error.message)
         if (error instanceof ProblemError) throw new CliError('usage', error.message, error.errors)
         throw error
       }

@@ -40,6 +40,7 @@ export {
 } from './compatibility.ts'
 export { type Unreadable, unreadableField, type UnreadableTable, unreadableTablesField } from './listed.ts'
 export { VERSION } from './version.ts'
+export { type BoundConfig, costNames, costNameSchema, type KnownCost, RECORDED_COST } from './bounds.ts'
 export { type Caller, parseAgentToken, parseTrainingToken, printAgentToken, type ProfileCaller, type TokenRecord } from './caller.ts'
 export {
   CHECKPOINT_FORMAT,
@@ -180,11 +181,12 @@ export {
   type StrategyName,
   strategyNames,
 } from './strategy-settings/index.ts'
-export { type Candidate, distributionOf, type DistributionView, knownView, type SearchView } from './views.ts'
+export { type Candidate, distributionOf, type DistributionView, type Front, knownView, type SearchView } from './views.ts'
 export { isVelocityKey, velocityKey, weightKeyOf } from './velocities.ts'
 export {
   type Architecture,
   architectureSchema,
+  type BoundStatus,
   createSearchResponseSchema,
   type LogEntry,
   logEntrySchema,

@@ -3,6 +3,7 @@
 import * as z from 'zod'
 import { tableNameSchema, tableVersionSchema } from '../latency-lut/table/table.ts'
 import { spaceRefSchema } from '../search-space/index.ts'
+import { boundsSchema } from './bounds.ts'
 import { DEFAULT_SHARD_BYTES, MAX_LEASE_MS, MAX_SHARD_BYTES, MAX_TASK_STEPS, MIN_LEASE_MS } from './limits.ts'
 import { weightEncodingSchema } from './rounding.ts'
 import { strategyConfigSchema } from './strategy-settings/index.ts'
@@ -108,6 +109,7 @@ const searchConfigSchema = z
         .prefault({ kind: 'mul#log' })
         .describe('how the expected latency E enters the loss; proxyless-r has strategy.reward instead'),
     }),
+    bounds: boundsSchema.optional().describe('bounds on costs of the architecture, beside the target latency; left out: none'),
     seed: z.int().min(0).max(0xffffffff).default(0).describe('seed of everything random'),
     strategy: strategyConfigSchema.prefault({ name: 'proxyless-g' }),
     training: trainingConfigSchema.prefault({}),

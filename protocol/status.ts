@@ -4,8 +4,9 @@ import * as z from 'zod'
 import { spaceConfigSchema } from '../search-space/index.ts'
 import { tableNameSchema, tableVersionSchema } from '../latency-lut/table/table.ts'
 import { agentIdSchema, searchIdSchema, tokenIdSchema } from './ids.ts'
+import { costNameSchema } from './bounds.ts'
 import { searchConfigSchema } from './search-config.ts'
-import { anyViewSchema, candidateSchema, distributionFields } from './views.ts'
+import { anyViewSchema, candidateSchema, distributionFields, frontSchema } from './views.ts'
 import { failureReasonSchema, type TaskOutcome, taskResultSchema, taskWorkSchema } from './tasks/index.ts'
 
 const phaseSchema = z
@@ -87,6 +88,17 @@ const taskCountsSchema = z
   .meta({ id: 'TaskCounts' })
 type TaskCounts = z.infer<typeof taskCountsSchema>
 
+const boundStatusSchema = z
+  .object({
+    cost: costNameSchema,
+    atMost: z.number(),
+    value: z.number().describe('of the architecture that the search would end with now'),
+    expected: z.number().optional().describe('of the distribution, where there is one and the cost is a sum over decisions'),
+    isMet: z.boolean(),
+  })
+  .meta({ id: 'BoundStatus' })
+type BoundStatus = z.infer<typeof boundStatusSchema>
+
 const lossSummarySchema = z.object({
   loss: z.number().nullable(),
   accuracy: z.number().nullable().describe('0 to 1'),
@@ -128,7 +140,15 @@ const searchStatusSchema = z
       .object({ bound: z.number(), value: z.number(), isMet: z.boolean() })
       .describe('the target latency, and that of the architecture that the search would end with now, in milliseconds'),
     warnings: z.array(searchWarningSchema).default([]).describe('what will spoil the result if it stays so, or has'),
+    bounds: z
+      .array(boundStatusSchema)
+      .optional()
+      .describe('how the search keeps each of its bounds, the target latency first; left out by older coordinators'),
     best: z.array(candidateSchema).describe('the best candidates so far, best first'),
+    fronts: z
+      .array(frontSchema)
+      .optional()
+      .describe('of what was evaluated, for each cost; left out where nothing was, and by older coordinators'),
     current: architectureSchema.describe('what the search would end with now'),
     space: spaceConfigSchema,
     blocks: z.array(z.object({ name: z.string(), operations: z.array(z.string()) })),
@@ -237,6 +257,7 @@ function outcomeOf(entry: LogEntry): TaskOutcome {
 export {
   type Architecture,
   architectureSchema,
+  type BoundStatus,
   createSearchResponseSchema,
   type LogEntry,
   logEntrySchema,

@@ -2,6 +2,7 @@
 // of them have in common (phase, progress, the best candidates, the constraint) is beside it in the status.
 
 import * as z from 'zod'
+import { costNameSchema } from './bounds.ts'
 
 /** An architecture with what is known of it. */
 const candidateSchema = z
@@ -13,10 +14,27 @@ const candidateSchema = z
     parameters: z.int(),
     score: z.number().nullable().describe('what the strategy compares candidates by, more is better; null before it is known'),
     parent: z.string().optional().describe('encoding of the candidate that it was made from'),
-    meetsConstraint: z.boolean().describe('whether it is within the target latency'),
+    meetsConstraint: z.boolean().describe('whether it is within the target latency and all other bounds'),
   })
   .meta({ id: 'Candidate' })
 type Candidate = z.infer<typeof candidateSchema>
+
+const frontSchema = z
+  .object({
+    cost: costNameSchema,
+    points: z
+      .array(
+        z.object({
+          encoding: z.string(),
+          path: z.array(z.int()),
+          value: z.number().describe('of the cost'),
+          score: z.number().describe('accuracy as it was measured, 0 to 1'),
+        }),
+      )
+      .describe('by rising cost; at most 20, evenly spread'),
+  })
+  .meta({ id: 'Front', description: 'Of what was evaluated, the candidates that no other beats in accuracy and this cost.' })
+type Front = z.infer<typeof frontSchema>
 
 /** Fields that version 0.1.0 had beside the rest of the status; they are there still, and the same. */
 const distributionFields = {
@@ -102,6 +120,8 @@ export {
   distributionFields,
   distributionOf,
   type DistributionView,
+  type Front,
+  frontSchema,
   knownView,
   type SearchView,
 }

@@ -1,6 +1,7 @@
 // Trainings that somebody has done and written down, to run searches on without training anything.
 
 import type { Path, SpaceConfig } from '../search-space/index.ts'
+import type { RecordedCosts } from '../strategies/index.ts'
 
 type Recorded = {
   /** What a search is shown, 0 to 1: of each training of the architecture, or their mean. */
@@ -21,6 +22,8 @@ type RecordedBenchmark = {
   /** All architectures that have a record. */
   paths(): Iterable<Path>
   read(path: Path): Recorded | 'not-recorded'
+  /** What else was measured of them; left out: nothing. */
+  readonly costs?: RecordedCosts
 }
 
 const mean = (values: readonly number[]) => values.reduce((sum, value) => sum + value, 0) / values.length
@@ -28,13 +31,17 @@ const mean = (values: readonly number[]) => values.reduce((sum, value) => sum + 
 /** The best that a search can find, and the place of any architecture among all that have a record: rank 1 is the best. */
 type Ranking = { readonly best: number; readonly count: number; rankOf(path: Path): number }
 
-/** By the mean of what a search is shown. An architecture without a record comes last. */
-function createRanking(benchmark: RecordedBenchmark): Ranking {
+/**
+ * By the mean of what a search is shown. An architecture without a record comes last, as one does that a search must not end with.
+ *
+ * @param counts whether an architecture is one that a search may end with
+ */
+function createRanking(benchmark: RecordedBenchmark, counts: (path: Path) => boolean = () => true): Ranking {
   const meanOf = (path: Path): number => {
     const recorded = benchmark.read(path)
-    return recorded === 'not-recorded' ? Number.NEGATIVE_INFINITY : mean(recorded.accuracies)
+    return recorded === 'not-recorded' || !counts(path) ? Number.NEGATIVE_INFINITY : mean(recorded.accuracies)
   }
-  const all = Float64Array.from([...benchmark.paths()].map(meanOf)).sort()
+  const all = Float64Array.from([...benchmark.paths()].filter(counts).map(meanOf)).sort()
   return {
     best: all.at(-1) ?? Number.NaN,
     count: all.length,

@@ -1,87 +1,66 @@
-// Recorded trainings as a table in text: a header, then a row for each architecture, fields with commas between them and quotes
-// around those that hold commas.
+// Recorded trainings as a table in text (recorded-text.ts):
 //
-//   architecture        as `gatehouse derive` prints it, with or without the space's name and colon
-//   ops                 instead of it: one digit for each decision, its option (as NAS-Bench-201 is carried around)
+//   architecture, ops   one of both
 //   METRIC_valid        accuracy that a search is shown, percent; or a column that is called METRIC alone
 //   METRIC_test         accuracy on images that no search is shown, percent; may be missing
-//   seconds             of the training; may be missing
+//   seconds             of the training, or a column of another name; may be missing
+//
+// All its other columns, and those of a second table, may be asked for as costs.
 
-import { createSpace, parseArchitecture, type Path, resolveSpaceConfig, type SpaceRef, SpaceError } from '../search-space/index.ts'
+import { createSpace, type Path, resolveSpaceConfig, type SpaceRef } from '../search-space/index.ts'
 import type { Recorded, RecordedBenchmark } from './recorded-benchmark.ts'
+import { createRecordedCosts } from './recorded-costs.ts'
+import { findColumn, numberAt, pathReader, readTextTable, RecordedTableError } from './recorded-text.ts'
 
 /** Accuracies come as percentages with up to four places, which counts of so many images hold. */
 const IMAGES = 1_000_000
 const MAX_PERCENT = 100
 
-/** A file that is no such table. The message names line and column. */
-class RecordedTableError extends Error {
-  override readonly name = 'RecordedTableError'
-  readonly code = 'recorded-table'
+type Options = {
+  readonly space: SpaceRef
+  readonly metric: string
+  readonly seconds?: string
+  readonly name: string
+  /** Text of a table of costs of the same architectures. */
+  readonly costs?: string | undefined
 }
-
-function splitRow(line: string): string[] {
-  const fields: string[] = []
-  for (const match of line.matchAll(/(?:^|,)(?:"((?:[^"]|"")*)"|([^,]*))/g))
-    fields.push((match[1]?.replaceAll('""', '"') ?? match[2] ?? '').trim())
-  return fields
-}
-
-type Options = { readonly space: SpaceRef; readonly metric: string; readonly name: string }
 
 /** Throws RecordedTableError, and SpaceError where the space's settings contradict each other. */
-function readRecordedTable(text: string, { space: ref, metric, name }: Options): RecordedBenchmark {
+function readRecordedTable(text: string, options: Options): RecordedBenchmark {
+  const { space: ref, metric, seconds: secondsColumn = 'seconds', name, costs } = options
   const space = createSpace(ref)
-  const [header = '', ...rows] = text.replace(/^\uFEFF/, '').split(/\r?\n/)
-  const columns = splitRow(header)
-  const find = (wanted: string): number | null => (columns.includes(wanted) ? columns.indexOf(wanted) : null)
-  const named = columns.join(', ')
-  const [architecture, ops] = [find('architecture'), find('ops')]
-  if (architecture === null && ops === null) {
-    throw new RecordedTableError(`expected a column called architecture or ops, got ${named}`)
+  const table = readTextTable(text)
+  const pathOf = pathReader(table, space)
+  const valid = findColumn(table, `${metric}_valid`) ?? findColumn(table, metric)
+  if (valid === null) {
+    throw new RecordedTableError(`expected a column called ${metric}_valid or ${metric}, got ${table.columns.join(', ')}`)
   }
-  const valid = find(`${metric}_valid`) ?? find(metric)
-  if (valid === null) throw new RecordedTableError(`expected a column called ${metric}_valid or ${metric}, got ${named}`)
-  const test = find(`${metric}_test`)
-  const seconds = find('seconds')
+  const test = findColumn(table, `${metric}_test`)
+  const seconds = findColumn(table, secondsColumn)
+  const index = findColumn(table, 'index')
 
-  const pathOf = (field: string): Path => {
-    if (architecture !== null) return parseArchitecture(space, field.startsWith(`${space.name}:`) ? field : `${space.name}:${field}`)
-    const path = [...field].map(Number)
-    const fits = path.length === space.decisions.length && path.every((option, index) => space.decisions[index]?.options[option])
-    if (!fits) throw new SpaceError('encoding', 'ops', `expected a digit for each of ${space.decisions.length} decisions, got "${field}"`)
-    return path
-  }
   const records = new Map<string, Recorded>()
   const paths: Path[] = []
-  for (const [index, line] of rows.entries()) {
-    if (line.trim() === '') continue
-    const at = `line ${index + 2}`
-    const fields = splitRow(line)
-    if (fields.length !== columns.length) throw new RecordedTableError(`${at}: expected ${columns.length} fields, got ${fields.length}`)
-    const numberAt = (column: number, most: number): number => {
-      const value = Number(fields[column])
-      if (fields[column] !== '' && value >= 0 && value <= most) return value
-      const expected = most === MAX_PERCENT ? 'a percentage from 0 to 100' : 'a number of seconds, 0 or more'
-      throw new RecordedTableError(`${at}, ${columns[column]}: expected ${expected}, got "${fields[column]}"`)
-    }
-    let path: Path
-    try {
-      path = pathOf(fields[(architecture ?? ops) as number] as string)
-    } catch (error) {
-      if (error instanceof SpaceError) throw new RecordedTableError(`${at}: ${error.message}`, { cause: error })
-      throw error
-    }
+  const byIndex = new Map<string, Path>()
+  for (const row of table.rows) {
+    const path = pathOf(row) as Path
     const key = path.join()
-    if (records.has(key)) throw new RecordedTableError(`${at}: this architecture has a row before`)
+    if (records.has(key)) throw new RecordedTableError(`${row.at}: this architecture has a row before`)
+    const percentAt = (column: number) => numberAt(table, row, column, MAX_PERCENT, 'a percentage from 0 to 100') / MAX_PERCENT
     paths.push(path)
+    if (index !== null) byIndex.set(row.fields[index] as string, path)
     records.set(key, {
-      accuracies: [numberAt(valid, MAX_PERCENT) / MAX_PERCENT],
-      test: test === null ? null : numberAt(test, MAX_PERCENT) / MAX_PERCENT,
-      seconds: seconds === null ? null : numberAt(seconds, Number.MAX_VALUE),
+      accuracies: [percentAt(valid)],
+      test: test === null ? null : percentAt(test),
+      seconds: seconds === null ? null : numberAt(table, row, seconds, Number.MAX_VALUE, 'a number of seconds, 0 or more'),
     })
   }
   if (records.size === 0) throw new RecordedTableError('expected a row for each architecture, got none')
+  const costTables = [{ table, pathOf }]
+  if (costs !== undefined) {
+    const second = readTextTable(costs)
+    costTables.unshift({ table: second, pathOf: pathReader(second, space, byIndex) })
+  }
   return {
     name,
     citation: name,
@@ -89,7 +68,8 @@ function readRecordedTable(text: string, { space: ref, metric, name }: Options):
     images: IMAGES,
     paths: () => paths,
     read: (path) => records.get(path.join()) ?? 'not-recorded',
+    costs: createRecordedCosts(costTables),
   }
 }
 
-export { readRecordedTable, RecordedTableError }
+export { readRecordedTable }

@@ -1,19 +1,30 @@
 // A whole search through the coordinator's own rules, on a clock that only moves when something happens, with agents that look
 // results up in a recorded benchmark instead of training. One agent is the plain loop; the same seed gives the same log.
 
-import { PROTOCOL, type SearchConfig, taskKinds, type TaskResult, type TaskWork, weightStepsOf } from '../protocol/index.ts'
+import { PROTOCOL, type SearchConfig, taskKinds, type TaskWork } from '../protocol/index.ts'
 import { createMemoryStore } from '../rules/search/memory-store.ts'
-import { createSetup, leaseTask, type OpenSearch, openSearch, registerAgent, startSearch, submitResult } from '../rules/search/index.ts'
-import { createRandom, createSpace, type Path, type Random, seedState } from '../search-space/index.ts'
-import type { Strategy } from '../strategies/index.ts'
+import {
+  createSetup,
+  leaseTask,
+  type OpenSearch,
+  openSearch,
+  registerAgent,
+  type SearchSetup,
+  startSearch,
+  submitResult,
+} from '../rules/search/index.ts'
+import { createRandom, createSpace, type Path, seedState, type Space } from '../search-space/index.ts'
+import type { BoundContext, Strategy } from '../strategies/index.ts'
 import { createEvents } from './events.ts'
 import { macsTable } from './macs-table.ts'
+import { answerFromRecord } from './recorded-answers.ts'
 import type { RecordedBenchmark } from './recorded-benchmark.ts'
 
 const START_MS = 1_800_000_000_000
+const SEARCH_ID = 's000000000000'
 const TABLE_VERSION = '0'.repeat(64)
 const FINGERPRINT = '0'.repeat(64)
-/** What a task takes on the clock, milliseconds; nothing but the order of events depends on it. */
+/** What a task takes on the clock whose time nobody recorded, milliseconds; nothing but the order of events depends on it. */
 const TASK_MS = {
   trainWeights: 20,
   trainMixtures: 60,
@@ -23,15 +34,13 @@ const TASK_MS = {
   trainArchitecture: 1000,
 } as const satisfies Record<TaskWork['kind'], number>
 
-/** The benchmark has no training of an architecture that was asked for, or the strategy asks for what no record holds. */
-class SimulationError extends Error {
-  override readonly name = 'SimulationError'
-  readonly code: 'not-recorded' | 'not-recordable'
+/** Simulated agents never die, and a recorded training may take longer than any lease: no task comes back. */
+const LEASE_MS = 1e15
 
-  constructor(code: SimulationError['code'], message: string) {
-    super(message)
-    this.code = code
-  }
+function setupOf(config: SearchConfig, space: Space): SearchSetup {
+  const { tasks } = config
+  const patient = { ...config, tasks: { ...tasks, leaseMs: LEASE_MS } }
+  return createSetup(SEARCH_ID, patient, { ...macsTable(space), version: TABLE_VERSION }, START_MS)
 }
 
 type SimulatedSearch = {
@@ -54,57 +63,22 @@ type SimulationOptions = {
   readonly onStep?: (evaluated: readonly Path[], derive: () => number[]) => void
 }
 
-function createAnswers({ benchmark, config }: SimulationOptions) {
-  const random: Random = createRandom(seedState('recorded', config.seed))
-  const { images } = benchmark
-  const correctOf = (path: Path): number => {
-    const recorded = benchmark.read(path)
-    if (recorded === 'not-recorded') throw new SimulationError('not-recorded', `${benchmark.name} has no training of ${path.join(' ')}`)
-    const accuracy = recorded.accuracies[random.integer(recorded.accuracies.length)] as number
-    return Math.round(accuracy * images)
-  }
-  return (work: TaskWork): TaskResult => {
-    switch (work.kind) {
-      case 'trainWeights':
-      case 'trainMixtures':
-        return {
-          kind: work.kind,
-          loss: 1,
-          correct: 0,
-          images: weightStepsOf(work) * config.training.batchSize,
-          ...(work.kind === 'trainWeights' && work.samples && { effectiveSamples: 1 }),
-        }
-      case 'evaluatePaths':
-        return {
-          kind: 'evaluatePaths',
-          paths: work.paths.map((path) => {
-            const correct = correctOf(path)
-            return { crossEntropy: 1 - correct / images, correct, images }
-          }),
-        }
-      case 'trainArchitecture': {
-        const correct = correctOf(work.path)
-        const validation = { crossEntropy: 1 - correct / images, correct, images }
-        return { kind: 'trainArchitecture', end: 'finished', steps: work.recipe.steps ?? 0, seconds: 1, validation, curve: [] }
-      }
-      case 'gateGradients':
-      case 'mixtureGradients':
-        throw new SimulationError('not-recordable', 'gradients of gates and mixtures are of weights, and a recorded benchmark has none')
-      default:
-        return work satisfies never
-    }
-  }
+/** What the bounds of a search are bounds on. */
+function boundContext({ space: ref, costs }: RecordedBenchmark, config: SearchConfig): BoundContext {
+  const space = createSpace(ref)
+  const { latency } = setupOf(config, space)
+  return { space, latency, config, ...(costs && { recordedCosts: costs }) }
 }
 
-/** Runs a search to its end. Throws SimulationError, and ProblemError where the configuration does not fit. */
+/** Runs a search to its end. Throws UnansweredError, and ProblemError where the configuration does not fit. */
 function simulateSearch(options: SimulationOptions): SimulatedSearch {
   const { benchmark, config, agents = 1, budget = Number.POSITIVE_INFINITY, strategy, onStep } = options
   const space = createSpace(benchmark.space)
   const events = createEvents(START_MS)
   const store = createMemoryStore({ copies: false })
-  startSearch(() => store, createSetup('s000000000000', config, { ...macsTable(space), version: TABLE_VERSION }, START_MS), strategy)
-  const search = openSearch(store, strategy) as OpenSearch
-  const answer = createAnswers(options)
+  startSearch(() => store, setupOf(config, space), strategy, benchmark.costs)
+  const search = openSearch(store, strategy, benchmark.costs) as OpenSearch
+  const random = createRandom(seedState('recorded', config.seed))
   const evaluated: Path[] = []
   const derive = () => search.strategy.derive(store.readState().strategy, search.context)
   let leases = 0
@@ -118,8 +92,8 @@ function simulateSearch(options: SimulationOptions): SimulatedSearch {
       return
     }
     const { taskId, leaseId, work: given } = leased.task
-    const result = answer(given)
-    const trainMs = TASK_MS[given.kind]
+    const { result, seconds } = answerFromRecord(benchmark, given, config.training.batchSize, random)
+    const trainMs = seconds === null ? TASK_MS[given.kind] : seconds * 1000
     events.after(trainMs, () => {
       submitResult(search, { agentId, taskId, leaseId, result, timing: { trainMs, idleMs: 0 } }, events.nowMs())
       if (given.kind === 'trainArchitecture') {
@@ -156,4 +130,4 @@ function simulateSearch(options: SimulationOptions): SimulatedSearch {
   return { search, evaluated, derive }
 }
 
-export { simulateSearch, SimulationError, type SimulationOptions }
+export { boundContext, simulateSearch, type SimulationOptions }

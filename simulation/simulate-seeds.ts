@@ -1,10 +1,11 @@
 // The same search on the same recorded trainings with many seeds: how good what it has found is, by how much was evaluated.
 
 import { median, quantile } from '../latency-lut/table/robust.ts'
-import type { SearchConfig } from '../protocol/index.ts'
+import type { BoundConfig, SearchConfig } from '../protocol/index.ts'
 import type { Path } from '../search-space/index.ts'
+import { addedBounds, keeps } from '../strategies/index.ts'
 import { createRanking, mean, type Recorded, type RecordedBenchmark } from './recorded-benchmark.ts'
-import { simulateSearch } from './simulate-search.ts'
+import { boundContext, simulateSearch } from './simulate-search.ts'
 
 type SeedsOptions = {
   readonly benchmark: RecordedBenchmark
@@ -30,7 +31,13 @@ type Found = {
   readonly derivedValid: number
 }
 
-type SeedResult = { readonly found: readonly Found[]; readonly evaluations: number; readonly toOptimum: number | null }
+type SeedResult = {
+  readonly found: readonly Found[]
+  readonly evaluations: number
+  readonly toOptimum: number | null
+  /** Whether what the search derives keeps its bounds. */
+  readonly isKept: boolean
+}
 
 type CurvePoint = {
   readonly evaluations: number
@@ -64,6 +71,10 @@ type Simulated = {
   /** Share of the seeds that evaluated the best, and the median number of evaluations of those until then. */
   readonly optimumShare: number
   readonly evaluationsToOptimum: number | null
+  /** Beside the target latency; ranks, regret and the best are then among the architectures that keep them. */
+  readonly bounds: readonly Pick<BoundConfig, 'cost' | 'atMost'>[]
+  /** Share of the seeds whose derived architecture keeps them. */
+  readonly keptShare: number
 }
 
 function recordOf(benchmark: RecordedBenchmark, path: Path): Recorded {
@@ -72,10 +83,13 @@ function recordOf(benchmark: RecordedBenchmark, path: Path): Recorded {
   return recorded
 }
 
-/** Throws SimulationError, and ProblemError where the configuration does not fit. */
+/** Throws UnansweredError, and ProblemError where the configuration does not fit. */
 async function simulateSeeds(options: SeedsOptions): Promise<Simulated> {
   const { benchmark, configOf, seeds, agents, budget, marks, onSeed } = options
-  const ranking = createRanking(benchmark)
+  const config = configOf(seeds[0] as number)
+  const bounds = addedBounds(boundContext(benchmark, config))
+  const counts = (path: Path) => keeps(bounds, path)
+  const ranking = createRanking(benchmark, counts)
   const simulate = (seed: number): SeedResult => {
     const left = [...marks]
     const found: Found[] = []
@@ -91,7 +105,7 @@ async function simulateSeeds(options: SeedsOptions): Promise<Simulated> {
         valid: mean(best.accuracies),
         test: best.test,
         rank: ranking.rankOf(path),
-        derivedValid: derived === 'not-recorded' ? 0 : mean(derived.accuracies),
+        derivedValid: derived === 'not-recorded' || !counts(path) ? 0 : mean(derived.accuracies),
       })
     }
     const { evaluated, derive } = simulateSearch({
@@ -101,7 +115,10 @@ async function simulateSeeds(options: SeedsOptions): Promise<Simulated> {
       budget,
       onStep(paths, deriveNow) {
         for (; looked < paths.length; looked++) {
-          const recorded = recordOf(benchmark, paths[looked] as Path)
+          const path = paths[looked] as Path
+          // What breaks a bound is no result, however good it is.
+          if (!counts(path)) continue
+          const recorded = recordOf(benchmark, path)
           if (!best || mean(recorded.accuracies) > mean(best.accuracies)) best = recorded
           if (toOptimum === null && mean(recorded.accuracies) === ranking.best) toOptimum = looked + 1
         }
@@ -110,7 +127,7 @@ async function simulateSeeds(options: SeedsOptions): Promise<Simulated> {
     })
     // A search that ended early has found what it has found.
     for (const mark of left) lookAt(mark, derive)
-    return { found, evaluations: evaluated.length, toOptimum }
+    return { found, evaluations: evaluated.length, toOptimum, isKept: counts(derive()) }
   }
   const results: SeedResult[] = []
   for (const seed of seeds) {
@@ -137,7 +154,7 @@ async function simulateSeeds(options: SeedsOptions): Promise<Simulated> {
   const optima = results.flatMap(({ toOptimum }) => toOptimum ?? [])
   return {
     benchmark: benchmark.name,
-    strategy: configOf(seeds[0] as number).strategy.name,
+    strategy: config.strategy.name,
     budget,
     seeds: seeds.length,
     agents,
@@ -149,6 +166,8 @@ async function simulateSeeds(options: SeedsOptions): Promise<Simulated> {
     regret: mean(last.map(({ derivedValid }) => ranking.best - derivedValid)),
     optimumShare: optima.length / results.length,
     evaluationsToOptimum: optima.length > 0 ? median(optima) : null,
+    bounds: bounds.map(({ cost, atMost }) => ({ cost, atMost })),
+    keptShare: mean(results.map(({ isKept }) => (isKept ? 1 : 0))),
   }
 }
 

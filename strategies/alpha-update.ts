@@ -7,14 +7,16 @@
 //   dL/dalpha_i = Σ_j dL/dg_j · prob_j · (δ_ij − prob_i)  +  dL/dE · prob_i · (F_i − Σ_j prob_j F_j)
 //
 // where F_i is dE/dprob_i: the latency of operation i, and where latency depends on several blocks at once, that expected over the
-// other blocks.
+// other blocks. Each further bound adds a term of the same form with its cost for F and the slope of its penalty (bounds.ts) for dL/dE.
 //
 // with, where entropy has a schedule (entropy-schedule.ts), its gradient added; then one Adam step; in form "two" the pair is shifted by −ln(Σ e^new / Σ e^old), so that every other operation keeps its
 // probability. A block whose active operation is Zero takes no update: neither alpha nor Adam's state.
 
 import { expectedLatencyMs, expectedLatencySlopes, type SpaceLatency } from '../latency-lut/table/coverage.ts'
 import type { LatencyLoss } from '../protocol/index.ts'
+import { expectedCost, expectedCostSlopes } from '../search-space/index.ts'
 import { type AdamSettings, adamStep, type AlphaState, type BlockState, isSound, withBlocks } from './adam.ts'
+import { type Penalty, penaltySlope } from './bounds.ts'
 import { logSumExp, softmax } from './distribution.ts'
 import { entropyGradient } from './entropy-schedule.ts'
 import { latencyGradient } from './latency-loss.ts'
@@ -54,9 +56,10 @@ function updateAlpha(
     targetMs: number
     latency: SpaceLatency
     entropyPull?: number
+    penalties?: readonly Penalty[]
   },
 ): AlphaUpdate {
-  const { form, adam, loss, targetMs, latency, entropyPull = 0 } = settings
+  const { form, adam, loss, targetMs, latency, entropyPull = 0, penalties = [] } = settings
   const probabilities = samples.map((sample, block) => softmax(sample.operations.map((operation) => state.alpha[block]?.[operation] ?? 0)))
   const sampled = samples.map(({ operations }, block) => spread(operations, probabilities[block] ?? [], state.alpha[block]?.length ?? 0))
   const sampledMs = expectedLatencyMs(latency, sampled)
@@ -64,21 +67,31 @@ function updateAlpha(
   const slopes = expectedLatencySlopes(latency, sampled)
   const { crossEntropyFactor, latencyFactor } = latencyGradient(loss, crossEntropy, expectedMs, targetMs)
 
+  const pulls = [
+    { factor: latencyFactor, slopes },
+    ...penalties.map(({ terms, ...bound }) => ({
+      factor: penaltySlope(bound, expectedCost(terms, state.alpha.map(softmax))),
+      slopes: expectedCostSlopes(terms, sampled),
+    })),
+  ]
+
   const changed = new Map<number, BlockState>()
   for (const [block, sample] of samples.entries()) {
     if (sample.gateGradients === null) continue
     const prob = probabilities[block] as number[]
-    const milliseconds = sample.operations.map((operation) => slopes[block]?.[operation] ?? 0)
     const meanGate = prob.reduce((sum, p, j) => sum + p * (sample.gateGradients?.[j] ?? 0), 0)
-    const meanMs = prob.reduce((sum, p, j) => sum + p * (milliseconds[j] as number), 0)
     const ofEntropy = entropyPull > 0 ? entropyGradient(softmax(state.alpha[block] ?? [])) : []
+    const costs = pulls.map(({ factor, slopes: all }) => {
+      const own = sample.operations.map((operation) => all[block]?.[operation] ?? 0)
+      return { factor, own, mean: prob.reduce((sum, p, j) => sum + p * (own[j] as number), 0) }
+    })
     const gradient = new Map(
       sample.operations.map((operation, i) => {
         const p = prob[i] as number
         // Σ_j G_j p_j (δ_ij − p_i) = p_i (G_i − Σ_j p_j G_j)
         const ofCrossEntropy = p * ((sample.gateGradients?.[i] as number) - meanGate)
-        const ofLatency = p * ((milliseconds[i] as number) - meanMs)
-        return [operation, crossEntropyFactor * ofCrossEntropy + latencyFactor * ofLatency + entropyPull * (ofEntropy[operation] ?? 0)]
+        const ofCosts = costs.reduce((sum, { factor, own, mean }) => sum + factor * (p * ((own[i] as number) - mean)), 0)
+        return [operation, crossEntropyFactor * ofCrossEntropy + ofCosts + entropyPull * (ofEntropy[operation] ?? 0)]
       }),
     )
     const updated = adamStep(state, block, gradient, adam)

@@ -2,26 +2,25 @@
 
 import { pathLatencyMs } from '../latency-lut/table/coverage.ts'
 import type { Candidate } from '../protocol/index.ts'
-import { architectureCosts, printArchitecture } from '../search-space/index.ts'
+import { printArchitecture } from '../search-space/index.ts'
+import { allBounds, keeps } from './bounds.ts'
+import { costOf } from './costs.ts'
 import type { StrategyContext } from './strategy.ts'
 
 /** Candidates that a status shows. */
 const SHOWN = 10
 
 /** @param known `score`: more is better; `parent`: encoding of the candidate that it was made from */
-function candidateOf(
-  { space, latency, config }: StrategyContext,
-  path: readonly number[],
-  known: Pick<Candidate, 'score' | 'parent'>,
-): Candidate {
-  const latencyMs = pathLatencyMs(latency, path)
+function candidateOf(context: StrategyContext, path: readonly number[], known: Pick<Candidate, 'score' | 'parent'>): Candidate {
+  const { space, latency } = context
   return {
     encoding: printArchitecture(space, path),
     path: [...path],
-    latencyMs,
-    ...architectureCosts(space, path),
+    latencyMs: pathLatencyMs(latency, path),
+    macs: costOf(context, 'macs').of(path),
+    parameters: costOf(context, 'parameters').of(path),
     ...known,
-    meetsConstraint: latencyMs <= config.latency.targetMs,
+    meetsConstraint: keeps(allBounds(context), path),
   }
 }
 

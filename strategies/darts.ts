@@ -9,6 +9,7 @@
 
 import { invalidField, MAX_TASK_GATES, type ResultOf } from '../protocol/index.ts'
 import { type BlockSample, updateAlpha } from './alpha-update.ts'
+import { penaltiesOf } from './bounds.ts'
 import { softmax } from './distribution.ts'
 import { checkLoss } from './latency-loss.ts'
 import { fillWithMixtures } from './seat-steps.ts'
@@ -39,6 +40,7 @@ const darts: Strategy<State> = createSupernetSearch<State>({
   start(base, context) {
     checkGradients(context)
     checkLoss(context)
+    penaltiesOf(context)
     return base
   },
   stepsOfTask: (_, { config }) => config.tasks.architectureSteps,
@@ -62,7 +64,8 @@ const darts: Strategy<State> = createSupernetSearch<State>({
     if (state.alphaVersion - work.alphaVersion > maxStaleness) return { kind: 'stale' }
     const { loss, targetMs } = context.config.latency
     const adam = { learningRate, beta1, beta2, epsilon, decay: alphaDecay }
-    const update = { form: 'full', adam, loss, targetMs, latency: context.latency } as const
+    const penalties = penaltiesOf(context)
+    const update = { form: 'full', adam, loss, targetMs, latency: context.latency, penalties } as const
     let current: Pick<State, 'alpha' | 'firstMoment' | 'secondMoment' | 'steps'> = state
     const sum = { loss: 0, correct: 0, images: 0 }
     for (const { crossEntropy, correct, images, gradients } of steps) {

@@ -1,54 +1,67 @@
-// Making architectures out of others, within a bound on latency: what evolutionary strategies have in common. Nothing here searches
-// without end: after a number of tries a candidate is made that is known to be within the bound, or none is.
+// Making architectures out of others, within bounds on their costs: what evolutionary strategies have in common. Nothing here searches
+// without end: after a number of tries a candidate is made that is known to be within the bounds, or none is.
 
-import { latencyBounds, pathLatencyMs, type SpaceLatency } from '../latency-lut/table/coverage.ts'
-import { invalidField } from '../protocol/index.ts'
 import { type Random, randomPath, type Space } from '../search-space/index.ts'
+import { allBounds, type Bound, checkBounds, keeps } from './bounds.ts'
 import type { StrategyContext } from './strategy.ts'
 
 /** Architectures drawn or made before one is made by other means, or given up. */
 const MAX_TRIES = 100
 
-type Bounded = { readonly space: Space; readonly latency: SpaceLatency; readonly targetMs: number }
+type Bounded = { readonly space: Space; readonly bounds: readonly Bound[] }
 
-/** The target latency as a hard bound. */
-function boundedBy({ space, latency, config }: StrategyContext): Bounded {
-  return { space, latency, targetMs: config.latency.targetMs }
+/** All bounds of a search as hard ones. */
+function boundedBy(context: StrategyContext): Bounded {
+  return { space: context.space, bounds: allBounds(context) }
 }
 
-/** Throws ProblemError `invalid-request` where no architecture is within the bound. */
-function checkBound({ latency, targetMs }: Bounded): void {
-  const { leastMs } = latencyBounds(latency)
-  if (leastMs <= targetMs) return
-  throw invalidField('latency.targetMs', `expected at least ${leastMs} ms, what the fastest architecture takes, got ${targetMs}`)
+/** Throws ProblemError `invalid-request` where no architecture is within one of the bounds. */
+function checkBound({ bounds }: Bounded): void {
+  checkBounds(bounds)
 }
 
-const isWithin = ({ latency, targetMs }: Bounded, path: readonly number[]) => pathLatencyMs(latency, path) <= targetMs
+const isWithin = ({ bounds }: Bounded, path: readonly number[]) => keeps(bounds, path)
 
-/** The path that no other option of a single decision makes faster. */
-function fastestPath({ space, latency }: Bounded): number[] {
-  let path = space.decisions.map(() => 0)
+/** What an architecture lacks to be within the bounds, and, of two that are, what it leaves of them: less is better, in this order. */
+function strain(bounds: readonly Bound[], path: readonly number[]): readonly [excess: number, ratio: number] {
+  let [excess, sum] = [0, 0]
+  for (const { of, atMost } of bounds) {
+    const ratio = of.of(path) / atMost
+    excess += Math.max(0, ratio - 1)
+    sum += ratio
+  }
+  return [excess, sum]
+}
+
+const isLess = ([a, b]: readonly [number, number], [c, d]: readonly [number, number]) => a < c || (a === c && b < d)
+
+/** The path that no other option of a single decision brings further within the bounds. */
+function cheapestPath({ space, bounds }: Bounded): number[] {
+  let best = space.decisions.map(() => 0)
+  let least = strain(bounds, best)
   for (;;) {
-    let next = path
+    const before = least
     for (const [decision, { options }] of space.decisions.entries()) {
-      const times = options.map((_, option) => pathLatencyMs(latency, next.with(decision, option)))
-      next = next.with(decision, times.indexOf(Math.min(...times)))
+      for (const option of options.keys()) {
+        const path = best.with(decision, option)
+        const own = strain(bounds, path)
+        if (isLess(own, least)) [best, least] = [path, own]
+      }
     }
-    if (pathLatencyMs(latency, next) >= pathLatencyMs(latency, path)) return path
-    path = next
+    if (!isLess(least, before)) return best
   }
 }
 
 /**
- * An architecture within the bound: drawn uniformly until one is, and after MAX_TRIES the fastest one with as much changed at random
- * as the bound allows. Null where the fastest is beyond the bound.
+ * An architecture within the bounds: drawn uniformly until one is, and after MAX_TRIES the cheapest one with as much changed at random
+ * as the bounds allow. Null where the cheapest is beyond one of them.
  */
 function randomWithin(bounded: Bounded, random: Random): number[] | null {
   for (let i = 0; i < MAX_TRIES; i++) {
     const path = randomPath(bounded.space, random)
     if (isWithin(bounded, path)) return path
   }
-  let path = fastestPath(bounded)
+  let path = cheapestPath(bounded)
   if (!isWithin(bounded, path)) return null
   for (const decision of random.shuffle(path.map((_, index) => index))) {
     const changed = path.with(decision, random.integer(bounded.space.decisions[decision]?.options.length ?? 1))
@@ -69,13 +82,30 @@ function cross(one: readonly number[], other: readonly number[], random: Random)
   return one.map((option, decision) => (random.uniform() < 0.5 ? option : (other[decision] as number)))
 }
 
-/** The first of what `make` gives that is within the bound and not yet known; null after MAX_TRIES. */
-function tryFor(bounded: Bounded, known: { has(path: readonly number[]): boolean }, make: () => number[]): number[] | null {
+/** All architectures that differ in one decision, in random order. */
+function neighboursOf({ decisions }: Space, path: readonly number[], random: Random): number[][] {
+  const all = decisions.flatMap(({ options }, decision) =>
+    options.flatMap((_, option) => (option === path[decision] ? [] : [path.with(decision, option)])),
+  )
+  return random.shuffle(all.map((_, index) => index)).map((index) => all[index] as number[])
+}
+
+/**
+ * A changed architecture if it is within the bounds; else with one decision more changed so that it is, null where none does that. What is
+ * better within a bound is often an exchange, neither half of which could be made alone.
+ */
+function broughtWithin(bounded: Bounded, path: readonly number[], random: Random): number[] | null {
+  if (isWithin(bounded, path)) return [...path]
+  return neighboursOf(bounded.space, path, random).find((other) => isWithin(bounded, other)) ?? null
+}
+
+/** The first of what `make` gives that is within the bounds and not yet known; null after MAX_TRIES. */
+function tryFor(bounded: Bounded, known: { has(path: readonly number[]): boolean }, make: () => number[] | null): number[] | null {
   for (let i = 0; i < MAX_TRIES; i++) {
     const path = make()
-    if (!known.has(path) && isWithin(bounded, path)) return path
+    if (path && !known.has(path) && isWithin(bounded, path)) return path
   }
   return null
 }
 
-export { type Bounded, boundedBy, checkBound, cross, fastestPath, isWithin, mutate, randomWithin, tryFor }
+export { type Bounded, boundedBy, broughtWithin, checkBound, cheapestPath, cross, isWithin, mutate, neighboursOf, randomWithin, tryFor }

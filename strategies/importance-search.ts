@@ -1,17 +1,16 @@
 // Searches whose samples are weighed by the likelihood of the same held-out images (importance.ts), less what latency beyond the target
-// costs (latency-multipliers.ts). How many samples a step has is each strategy's own.
+// and other costs beyond their bounds cost (cost-multipliers.ts). How many samples a step has is each strategy's own.
 
 import * as z from 'zod'
 import { MAX_TASK_STEPS } from '../protocol/index.ts'
 import { effectiveSamples, importanceWeights } from './importance.ts'
-import { latencyMultipliers } from './latency-multipliers.ts'
-import { createSampledSearch, type SampledSettings } from './sampled-search.ts'
+import { costMultipliers } from './cost-multipliers.ts'
+import { createSampledSearch, sampledShape, type SampledSettings } from './sampled-search.ts'
 import { fillWithPaths } from './seat-steps.ts'
 import type { Strategy, StrategyContext } from './strategy.ts'
-import { supernetShape } from './supernet-search.ts'
 
 const stateSchema = z.strictObject({
-  ...supernetShape,
+  ...sampledShape,
   /** Of the last step; null before the first one. */
   effectiveSamples: z.number().nullable(),
   /** Of the last weight task that had samples. */
@@ -47,7 +46,7 @@ function createImportanceSearch({ settings, check, samplesOf, learnt }: Importan
       const { temper, images, latencyWeight } = settings(context)
       const losses = samples.map(({ crossEntropy }) => crossEntropy)
       const weights = importanceWeights(losses, temper ?? images)
-      const costs = latencyMultipliers(samples, latencyWeight, context)
+      const costs = costMultipliers(samples, latencyWeight, context)
       return {
         multipliers: weights.map((weight, k) => weight - (costs[k] as number)),
         state: { ...state, effectiveSamples: effectiveSamples(weights) },

@@ -29,7 +29,9 @@ function findStrategy(name: StrategyName): Strategy<unknown> {
   return strategies[name]
 }
 
+export { addedBounds, type BoundContext, boundStatus, keeps } from './bounds.ts'
 export { candidateOf } from './candidates.ts'
+export type { RecordedCosts } from './costs.ts'
 export { findStrategy }
 export type { Attendance, Member, Outstanding } from './rounds.ts'
 export { AFTER_ALL, draftOf, rowsOver, rowText, type StrategyRow, type StrategyRows } from './rows.ts'

@@ -54,6 +54,11 @@ function combinationsOf(groups: readonly Group[], path: readonly number[]): numb
   )
 }
 
+/** The path that has these combinations, one of each group. */
+function pathOfCombinations(groups: readonly Group[], combinations: readonly number[]): number[] {
+  return pathOf(groups, (group) => combinations[groups.indexOf(group)] as number)
+}
+
 function drawArchitecture(groups: readonly Group[], random: Random): number[] {
   return pathOf(groups, ({ probabilities }) => random.weighted(probabilities))
 }
@@ -142,5 +147,6 @@ export {
   joinAlpha,
   marginals,
   mostProbable,
+  pathOfCombinations,
   totalEntropy,
 }

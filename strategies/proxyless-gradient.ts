@@ -4,6 +4,7 @@
 import { type GateChoice, MAX_TASK_GATES, MAX_TASK_STEPS, invalidField, type ResultOf, type TaskWork } from '../protocol/index.ts'
 import type { Random } from '../search-space/index.ts'
 import { type BlockSample, updateAlpha } from './alpha-update.ts'
+import { penaltiesOf } from './bounds.ts'
 import { softmax } from './distribution.ts'
 import { checkLoss } from './latency-loss.ts'
 import { type Attendance, sharedSteps } from './rounds.ts'
@@ -72,7 +73,14 @@ function absorb(
   if (state.alphaVersion - work.alphaVersion > maxStaleness) return { kind: 'stale' }
 
   const { loss, targetMs } = context.config.latency
-  const update = { form, adam: { learningRate, beta1, beta2, epsilon }, loss, targetMs, latency: context.latency }
+  const update = {
+    form,
+    adam: { learningRate, beta1, beta2, epsilon },
+    loss,
+    targetMs,
+    latency: context.latency,
+    penalties: penaltiesOf(context),
+  }
   const pull = (at: typeof current) => entropyPullOf({ ...state, ...at }, context, settings(context))
   let current: Pick<State, 'alpha' | 'firstMoment' | 'secondMoment' | 'steps'> = state
   let skippedBlocks = state.skippedBlocks
@@ -100,6 +108,7 @@ const proxylessGradient: Strategy<State> = createSupernetSearch<State>({
   start(base, context) {
     checkGates(context)
     checkLoss(context)
+    penaltiesOf(context)
     return base
   },
   stepsOfTask,

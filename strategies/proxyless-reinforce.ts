@@ -3,14 +3,14 @@
 
 import * as z from 'zod'
 import { pathLatencyMs } from '../latency-lut/table/coverage.ts'
-import { baselinesOf, rewardOf } from './reinforce.ts'
-import { createSampledSearch } from './sampled-search.ts'
+import { addedBounds } from './bounds.ts'
+import { baselinesOf, boundFactor, rewardOf } from './reinforce.ts'
+import { createSampledSearch, sampledShape } from './sampled-search.ts'
 import { settingsOf } from './settings.ts'
 import type { Strategy, StrategyContext } from './strategy.ts'
-import { supernetShape } from './supernet-search.ts'
 
 const stateSchema = z.strictObject({
-  ...supernetShape,
+  ...sampledShape,
   /** Moving average of the rewards; null before the first one, and without such a baseline. */
   averageReward: z.number().nullable(),
 })
@@ -27,7 +27,10 @@ const proxylessReinforce: Strategy<State> = createSampledSearch<State>({
   weigh(state, samples, context) {
     const { reward, baseline } = settings(context)
     const { targetMs } = context.config.latency
-    const rewards = samples.map(({ accuracy, path }) => rewardOf(reward, accuracy, pathLatencyMs(context.latency, path), targetMs))
+    const bounds = addedBounds(context)
+    const rewards = samples.map(({ accuracy, path }) => {
+      return rewardOf(reward, accuracy, pathLatencyMs(context.latency, path), targetMs) * boundFactor(bounds, path)
+    })
     const { baselines, average } = baselinesOf(baseline, rewards, state.averageReward)
     const multipliers = rewards.map((value, k) => (value - (baselines[k] as number)) / samples.length)
     return { multipliers, state: { ...state, averageReward: average } }

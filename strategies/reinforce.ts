@@ -6,6 +6,7 @@
 // is the gradient of −E[R].
 
 import type { Baseline, Reward } from '../protocol/index.ts'
+import type { Bound } from './bounds.ts'
 
 /** @param accuracy 0 to 1 */
 function rewardOf(reward: Reward, accuracy: number, latencyMs: number, targetMs: number): number {
@@ -19,6 +20,11 @@ function rewardOf(reward: Reward, accuracy: number, latencyMs: number, targetMs:
     default:
       return reward satisfies never
   }
+}
+
+/** Π min(1, bound / cost)^weight over the bounds beside the target latency, as the reward of kind `bound` has it for latency. */
+function boundFactor(bounds: readonly Bound[], path: readonly number[]): number {
+  return bounds.reduce((product, { of, atMost, weight }) => product * Math.min(1, atMost / of.of(path)) ** weight, 1)
 }
 
 /**
@@ -40,4 +46,4 @@ function baselinesOf(
   return { baselines: rewards.map(() => next), average: next }
 }
 
-export { baselinesOf, rewardOf }
+export { baselinesOf, boundFactor, rewardOf }

@@ -1,13 +1,18 @@
 // What supernet searches have in common whose architecture step evaluates K sampled architectures on the same images, with shared
 // weights, and follows −Σ_k m_k ∇ log p(A_k): REINFORCE with rewards as multipliers, PARSEC and FP-NAS with importance weights.
-// Nothing needs to be differentiable but log p, so costs are those of the samples and not expectations.
+// Nothing needs to be differentiable but log p, so costs are those of the samples and not expectations. Where there are bounds beside the
+// target latency, samples are drawn from p given that they are kept: with importance weights the gradient is then that of the likelihood
+// summed over these architectures alone.
 
 import * as z from 'zod'
 import { invalidField, MAX_TASK_STEPS, type ResultOf } from '../protocol/index.ts'
+import type { Random } from '../search-space/index.ts'
 import { type AdamSettings, adamStep, type BlockState, isSound, withBlocks } from './adam.ts'
+import { addedBounds, type Bound, keeps } from './bounds.ts'
 import { batchesOf, metricOf } from './evaluations.ts'
 import { scoreGradient } from './importance.ts'
-import { combinationsOf, drawArchitecture, groupsOf } from './joint-distribution.ts'
+import { combinationsOf, drawArchitecture, type Group, groupsOf } from './joint-distribution.ts'
+import { type Fronts, frontsSchema, withCandidates } from './pareto-fronts.ts'
 import type { Strategy, StrategyContext } from './strategy.ts'
 import { entropyGradient } from './entropy-schedule.ts'
 import {
@@ -15,16 +20,25 @@ import {
   createSupernetSearch,
   entropyPullOf,
   type SupernetSettings,
+  supernetShape,
   type SupernetState,
 } from './supernet-search.ts'
 
 type SampledSettings = SupernetSettings & AdamSettings & { readonly images: number; readonly maxStaleness: number }
 
+/** Fields of the state of every such strategy. */
+const sampledShape = {
+  ...supernetShape,
+  /** Of the samples, by the accuracies of their own mini-batches; left out by versions that did not keep them. */
+  fronts: frontsSchema.optional(),
+}
+type SampledState = SupernetState & { readonly fronts?: Fronts | undefined }
+
 /** One sample's answer. */
 type Sample = { readonly path: readonly number[]; readonly crossEntropy: number; readonly accuracy: number }
 
 /** What a strategy adds to its samples. */
-type SampledSearch<State extends SupernetState> = Pick<ArchitectureSteps<State>, 'weights' | 'learnt' | 'shows'> & {
+type SampledSearch<State extends SampledState> = Pick<ArchitectureSteps<State>, 'weights' | 'learnt' | 'shows'> & {
   readonly stateSchema: z.ZodType<State>
   settings(context: StrategyContext): SampledSettings
   start(base: SupernetState, context: StrategyContext): State
@@ -38,10 +52,21 @@ type SampledSearch<State extends SupernetState> = Pick<ArchitectureSteps<State>,
   ): { readonly multipliers: readonly number[]; readonly state: State }
 }
 
+/** Draws until one keeps the bounds. */
+const MAX_DRAWS = 100
+
+/** An architecture drawn from the distribution given that it keeps the bounds; after MAX_DRAWS one that does not, which its cost counts against. */
+function drawKeeping(bounds: readonly Bound[], groups: readonly Group[], random: Random): number[] {
+  for (let draws = 1; ; draws++) {
+    const path = drawArchitecture(groups, random)
+    if (draws === MAX_DRAWS || keeps(bounds, path)) return path
+  }
+}
+
 /** What the coordinator keeps of a task. */
 const privateSchema = z.strictObject({ alphaVersion: z.int().min(0) })
 
-function createSampledSearch<State extends SupernetState>(strategy: SampledSearch<State>): Strategy<State> {
+function createSampledSearch<State extends SampledState>(strategy: SampledSearch<State>): Strategy<State> {
   /** Mini-batches that each sample is evaluated on. */
   const batchesOfSample = (context: StrategyContext) => batchesOf(context, strategy.settings(context).images)
   return createSupernetSearch<State>({
@@ -59,11 +84,12 @@ function createSampledSearch<State extends SupernetState>(strategy: SampledSearc
     stepsOfTask: () => 1,
     propose(state, context, { firstStep, random }) {
       const groups = groupsOf(state, context.space)
+      const bounds = addedBounds(context)
       const count = batchesOfSample(context)
       return {
         work: {
           kind: 'evaluatePaths',
-          paths: Array.from({ length: strategy.samplesOf(state, context) }, () => drawArchitecture(groups, random)),
+          paths: Array.from({ length: strategy.samplesOf(state, context) }, () => drawKeeping(bounds, groups, random)),
           batches: { first: firstStep * count, count },
         },
         private: { alphaVersion: state.alphaVersion } satisfies z.infer<typeof privateSchema>,
@@ -91,8 +117,11 @@ function createSampledSearch<State extends SupernetState>(strategy: SampledSearc
         if (isSound(next)) changed.set(row, next)
       }
       const updated = withBlocks(state, changed) as Pick<State, 'alpha' | 'firstMoment' | 'secondMoment' | 'steps'>
-      return { kind: 'applied', ...metricOf(answers), state: { ...weighed, ...updated } }
+      const scored = samples.map(({ path, accuracy }) => ({ path, score: accuracy }))
+      const fronts = withCandidates(state.fronts ?? [], scored, context)
+      return { kind: 'applied', ...metricOf(answers), state: { ...weighed, ...updated, fronts } }
     },
+    frontsOf: (state) => state.fronts ?? [],
     stepsOf: (work) => (work.kind === 'evaluatePaths' && work.batches ? 1 : null),
     ...(strategy.weights && { weights: strategy.weights }),
     ...(strategy.learnt && { learnt: strategy.learnt }),
@@ -100,4 +129,4 @@ function createSampledSearch<State extends SupernetState>(strategy: SampledSearc
   })
 }
 
-export { createSampledSearch, type Sample, type SampledSearch, type SampledSettings }
+export { createSampledSearch, sampledShape, type Sample, type SampledSearch, type SampledSettings }

@@ -1,6 +1,6 @@
 // What searches have in common that train the weights of a supernet first, and then evaluate architectures with them: SPOS, One-Shot. How
-// the weights are trained, and which architectures are evaluated, is each strategy's own. The target latency is a hard bound: an
-// architecture beyond it is never evaluated. Evaluations use the statistics of their own mini-batches in batch-norms, which is what
+// the weights are trained, and which architectures are evaluated, is each strategy's own. The target latency and all other bounds are hard: an
+// architecture beyond one is never evaluated. Evaluations use the statistics of their own mini-batches in batch-norms, which is what
 // re-estimating them for each candidate comes to.
 
 import * as z from 'zod'
@@ -18,7 +18,8 @@ import { createRandom, type Random, type RandomState, seedState } from '../searc
 import { refuseHours } from './budget.ts'
 import { candidateOf, SHOWN } from './candidates.ts'
 import { batchesOf, metricOf } from './evaluations.ts'
-import { boundedBy, checkBound, fastestPath, randomWithin, tryFor } from './evolution.ts'
+import { boundedBy, checkBound, cheapestPath, randomWithin, tryFor } from './evolution.ts'
+import { describeFronts, withCandidates } from './pareto-fronts.ts'
 import { ALONE, type Attendance, type FillSeat, untakenPlaces } from './rounds.ts'
 import type { Absorbed, Assignment, Description, Proposal, Strategy, StrategyContext } from './strategy.ts'
 import { absorbWeights, type PathPlan, proposeWeights, weightPhaseShape } from './weight-phase.ts'
@@ -115,7 +116,7 @@ function createSharedWeightSearch(strategy: SharedWeightSearch): Strategy<Shared
       return true
     }
     strategy.breed?.({ best: ranked(state), random, add }, context)
-    while (made.length < population && add(() => randomWithin(bounded, random) ?? fastestPath(bounded)));
+    while (made.length < population && add(() => randomWithin(bounded, random) ?? cheapestPath(bounded)));
     return made
   }
 
@@ -197,14 +198,13 @@ function createSharedWeightSearch(strategy: SharedWeightSearch): Strategy<Shared
       if (outcome.kind === 'failure') return { kind: 'given-up', series: 'validation', state: next }
       return { kind: 'applied', series: 'validation', metric: metricOf(answers), state: next }
     },
-    derive: (state, context) => ranked(state)[0]?.path ?? fastestPath(boundedBy(context)),
+    derive: (state, context) => ranked(state)[0]?.path ?? cheapestPath(boundedBy(context)),
     describe(state, context): Description {
       const { steps } = context.config.training
       const { population, generations } = settings(context)
       const isTraining = state.evaluated.length === 0
-      const candidates = ranked(state)
-        .slice(0, SHOWN)
-        .map(({ path: found, score }) => candidateOf(context, found, { score }))
+      const scored = ranked(state).map(({ path: found, score }) => ({ path: found, score: score as number }))
+      const candidates = scored.slice(0, SHOWN).map(({ path: found, score }) => candidateOf(context, found, { score }))
       return {
         phase: state.weightStepsDone + state.evaluated.length === 0 ? 'waiting' : isTraining ? 'warmup' : 'searching',
         steps: isTraining
@@ -212,6 +212,9 @@ function createSharedWeightSearch(strategy: SharedWeightSearch): Strategy<Shared
           : { done: state.evaluated.length, total: population * generations, unit: 'architectures' },
         best: candidates,
         view: strategy.view(state, candidates),
+        get fronts() {
+          return describeFronts(withCandidates([], scored, context), context)
+        },
       }
     },
   }

@@ -4,15 +4,18 @@
 import type * as z from 'zod'
 import type { SpaceLatency } from '../latency-lut/table/coverage.ts'
 import type { Space } from '../search-space/index.ts'
+import type { RecordedCosts } from './costs.ts'
 import type { Attendance } from './rounds.ts'
 import type { StrategyRows } from './rows.ts'
-import type { Candidate, MetricSeries, Phase, SearchConfig, SearchView, TaskOutcome, TaskWork } from '../protocol/index.ts'
+import type { Candidate, Front, MetricSeries, Phase, SearchConfig, SearchView, TaskOutcome, TaskWork } from '../protocol/index.ts'
 
 /** What stays the same during a search, and the strategy's own rows. */
 type StrategyContext = {
   readonly space: Space
   readonly latency: SpaceLatency
   readonly config: SearchConfig
+  /** Where recorded trainings are simulated: what else has been measured of the architectures. */
+  readonly recordedCosts?: RecordedCosts | undefined
   /**
    * Stored together with the state: what `init` and `absorb` write is kept with the state that they answer, what `propose` writes only
    * where it answers work. `derive` and `describe` read only.
@@ -53,6 +56,8 @@ type Description = {
   /** Best first; empty while nothing is known of any. */
   readonly best: readonly Candidate[]
   readonly view: SearchView
+  /** Of a strategy that evaluates candidates; made when it is read. */
+  readonly fronts?: readonly Front[] | undefined
 }
 
 type Strategy<State> = {

@@ -18,11 +18,13 @@ import {
   type WeightWork,
 } from '../protocol/index.ts'
 import { createRandom, type Random, type RandomState, seedState } from '../search-space/index.ts'
+import { addedBounds, checkBounds, mostProbableKeeping } from './bounds.ts'
 import { clockSchema, millisecondsLeft, readClock, shareOfHours } from './budget.ts'
 import { candidateOf } from './candidates.ts'
 import { entropy, softmax } from './distribution.ts'
 import { entropyPull, type EntropySchedule } from './entropy-schedule.ts'
 import { drawWithin, groupsOf, marginals, mostProbable, totalEntropy } from './joint-distribution.ts'
+import { describeFronts, type Fronts } from './pareto-fronts.ts'
 import { drawPath } from './parts.ts'
 import { ALONE, type Attendance, type FillSeat, untakenPlaces } from './rounds.ts'
 import { type DrawPath, fillWithPaths } from './seat-steps.ts'
@@ -96,6 +98,8 @@ type ArchitectureSteps<State extends SupernetState> = {
   learnt?(state: State, result: ResultOf<WeightWork['kind']>, context: StrategyContext): State
   /** What its view of the distribution has beside the rest. */
   shows?(state: State): Pick<DistributionView, 'effectiveSamples' | 'effectiveWeightSamples'>
+  /** Of a strategy that evaluates candidates. */
+  frontsOf?(state: State): Fronts
   /** Architecture steps that an assignment stands for; null where it is none. */
   stepsOf(work: TaskWork): number | null
 }
@@ -202,8 +206,11 @@ function entropyPullOf(state: SupernetState, context: StrategyContext, settings:
   return entropyPull(settings.entropy, { mean, start: state.entropyStart, progress })
 }
 
-function derive(state: SupernetState, { space }: StrategyContext): number[] {
-  return mostProbable(groupsOf(state, space))
+/** The most probable architecture; the most probable that keeps the bounds, where there are any beside the target latency. */
+function derive(state: SupernetState, context: StrategyContext): number[] {
+  const groups = groupsOf(state, context.space)
+  const bounds = addedBounds(context)
+  return bounds.length === 0 ? mostProbable(groups) : mostProbableKeeping(bounds, groups)
 }
 
 function createSupernetSearch<State extends SupernetState>(architecture: ArchitectureSteps<State>): Strategy<State> {
@@ -330,12 +337,18 @@ function createSupernetSearch<State extends SupernetState>(architecture: Archite
         architectureSteps: { done: state.architectureStepsDone, skippedBlocks: state.skippedBlocks },
         ...architecture.shows?.(state),
       },
+      get fronts() {
+        return architecture.frontsOf && describeFronts(architecture.frontsOf(state), context)
+      },
     }
   }
 
   return {
     stateSchema: architecture.stateSchema,
-    init: (context) => architecture.start(startingState(context, architecture.settings(context)), context),
+    init(context) {
+      checkBounds(addedBounds(context))
+      return architecture.start(startingState(context, architecture.settings(context)), context)
+    },
     propose,
     absorb,
     derive,

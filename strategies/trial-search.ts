@@ -7,7 +7,8 @@ import type { Recipe, ResultOf } from '../protocol/index.ts'
 import { createRandom, hashText, type Random, type RandomState, randomStateSchema, seedState } from '../search-space/index.ts'
 import { refuseHours } from './budget.ts'
 import { candidateOf, SHOWN } from './candidates.ts'
-import { type Bounded, boundedBy, checkBound, fastestPath, randomWithin, tryFor } from './evolution.ts'
+import { type Bounded, boundedBy, checkBound, cheapestPath, randomWithin, tryFor } from './evolution.ts'
+import { describeFronts, type Fronts, frontsSchema, withCandidates } from './pareto-fronts.ts'
 import type { Strategy, StrategyContext } from './strategy.ts'
 
 /** Keys of rows have 200 characters at most. */
@@ -28,6 +29,8 @@ const trialShape = {
   scored: z.int().min(0),
   /** The best of them, best first. */
   best: z.array(trialSchema),
+  /** Left out by versions that did not keep them. */
+  fronts: frontsSchema.optional(),
 }
 type TrialState = {
   readonly random: RandomState
@@ -36,6 +39,7 @@ type TrialState = {
   readonly inFlight: number[][]
   readonly scored: number
   readonly best: Trial[]
+  readonly fronts?: Fronts | undefined
 }
 
 type Known = { has(path: readonly number[]): boolean }
@@ -81,7 +85,7 @@ function createTrialSearch<State extends TrialState>(search: TrialSearch<State>)
       const inFlight = new Set(state.inFlight.map((path) => path.join()))
       const known: Known = { has: (path) => inFlight.has(path.join()) || rows.get(knownKey(path)) !== undefined }
       const chosen = search.next(state, context, { bounded, known, random })
-      const path = chosen?.path ?? tryFor(bounded, known, () => randomWithin(bounded, random) ?? fastestPath(bounded))
+      const path = chosen?.path ?? tryFor(bounded, known, () => randomWithin(bounded, random) ?? cheapestPath(bounded))
       // A space may have fewer architectures within the bound than trials were asked for.
       if (!path) return { kind: 'done' }
       const next = {
@@ -112,10 +116,11 @@ function createTrialSearch<State extends TrialState>(search: TrialSearch<State>)
       // Of equals the one that came first stays in front.
       const best = [...state.best, trial].toSorted((a, b) => b.score - a.score).slice(0, SHOWN)
       const random = createRandom(state.random)
-      const learnt = search.learn({ ...ended, scored: state.scored + 1, best }, trial, context, random)
+      const fronts = withCandidates(state.fronts ?? [], [trial], context)
+      const learnt = search.learn({ ...ended, scored: state.scored + 1, best, fronts }, trial, context, random)
       return { kind: 'applied', series: 'validation', metric: { loss, correct, images }, state: { ...learnt, random: random.state() } }
     },
-    derive: (state, context) => [...(state.best[0]?.path ?? fastestPath(boundedBy(context)))],
+    derive: (state, context) => [...(state.best[0]?.path ?? cheapestPath(boundedBy(context)))],
     describe(state, context) {
       const { trials } = search.settings(context)
       const candidates = state.best.map(({ path, score }) => candidateOf(context, path, { score }))
@@ -124,9 +129,12 @@ function createTrialSearch<State extends TrialState>(search: TrialSearch<State>)
         steps: { done: state.ended, total: trials, unit: 'trainings' },
         best: candidates,
         view: { kind: 'ranking', score: 'accuracy', scored: state.scored, candidates },
+        get fronts() {
+          return describeFronts(state.fronts ?? [], context)
+        },
       }
     },
   }
 }
 
-export { type Choosing, createTrialSearch, type Trial, trialSchema, trialShape, type TrialState }
+export { type Choosing, createTrialSearch, pathSchema, type Trial, trialSchema, trialShape, type TrialState }

@@ -36,7 +36,7 @@ function update(row, { encoding, score, latencyMs, macs, parameters, parent, mee
   row.title = parent === undefined ? '' : `made from ${parent}`
   const texts = [
     formatFigure(score),
-    `${formatMs(latencyMs)}${meetsConstraint ? '' : ' (above target)'}`,
+    `${formatMs(latencyMs)}${meetsConstraint ? '' : ' (beyond a bound)'}`,
     formatCompact(macs),
     formatCompact(parameters),
   ]

@@ -3,6 +3,7 @@
 import { renderAgents } from './agent-table.js'
 import { renderBlocks } from './block-table.js'
 import { renderCandidates } from './candidate-table.js'
+import { renderBounds, renderFronts } from './cost-tables.js'
 import { find, keepChildren, make, setText } from './dom.js'
 import {
   formatBytes,
@@ -101,6 +102,8 @@ export function renderSearch(status, nowMs) {
   renderWarnings(status)
   renderProgress(status)
   renderView(status)
+  renderBounds(status)
+  renderFronts(status)
   renderAgents(status, nowMs)
   setText(find('#config'), JSON.stringify(status.config, null, 2))
   setText(find('#space'), JSON.stringify(status.space, null, 2))

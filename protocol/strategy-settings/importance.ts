@@ -27,7 +27,9 @@ const importanceFields = {
     .min(0)
     .max(100)
     .default(1)
-    .describe('how much latency beyond the target weighs against the likelihood; takes the place of latency.loss'),
+    .describe(
+      'how much latency beyond the target weighs against the likelihood; takes the place of latency.loss (other bounds have weights of their own)',
+    ),
   maxStaleness: z.int().min(0).default(4).describe('samples drawn more alpha versions ago than this are dropped and counted'),
   ...warmup,
   archEvery: z.int().min(1).max(10_000).default(10).describe('weight steps per architecture step'),

@@ -5,7 +5,14 @@ import { fillMissing, type Refused } from '../../latency-lut/table/prediction.ts
 import type { LatencyTable } from '../../latency-lut/table/table.ts'
 import { createSpace, elementCount, resolveSpaceConfig, type Space, SpaceError } from '../../search-space/index.ts'
 import { MAX_SHARD_BYTES, MAX_SHARDS, invalidField, planShards, ProblemError, type SearchConfig } from '../../protocol/index.ts'
-import { findStrategy, rowsOver, type Strategy, type StrategyContext, type StrategyRows } from '../../strategies/index.ts'
+import {
+  findStrategy,
+  type RecordedCosts,
+  rowsOver,
+  type Strategy,
+  type StrategyContext,
+  type StrategyRows,
+} from '../../strategies/index.ts'
 import type { SearchStore } from './store.ts'
 import type { SearchSetup } from './stored.ts'
 
@@ -101,8 +108,8 @@ function createSetup(searchId: string, config: SearchConfig, table: LatencyTable
   }
 }
 
-function strategyContext(setup: SearchSetup, rows: StrategyRows): StrategyContext {
-  return { space: createSpace(setup.space), latency: setup.latency, config: setup.config, rows }
+function strategyContext(setup: SearchSetup, rows: StrategyRows, recordedCosts?: RecordedCosts): StrategyContext {
+  return { space: createSpace(setup.space), latency: setup.latency, config: setup.config, rows, ...(recordedCosts && { recordedCosts }) }
 }
 
 /**
@@ -110,11 +117,12 @@ function strategyContext(setup: SearchSetup, rows: StrategyRows): StrategyContex
  *
  * @param openStore called once nothing can be refused any more, so that a refusal leaves no storage behind
  * @param given the strategy, where it is not the one that the settings name
+ * @param recordedCosts where recorded trainings are simulated
  */
-function startSearch(openStore: () => SearchStore, setup: SearchSetup, given?: Strategy<unknown>): void {
+function startSearch(openStore: () => SearchStore, setup: SearchSetup, given?: Strategy<unknown>, recordedCosts?: RecordedCosts): void {
   const { config } = setup
   const texts = new Map<string, string>()
-  const strategy = (given ?? findStrategy(config.strategy.name)).init(strategyContext(setup, rowsOver(texts)))
+  const strategy = (given ?? findStrategy(config.strategy.name)).init(strategyContext(setup, rowsOver(texts), recordedCosts))
   const store = openStore()
   store.transaction(() => {
     store.writeSetup(setup)

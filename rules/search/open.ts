@@ -1,7 +1,7 @@
 // A search opened for use, and what people may tell it.
 
 import { type Phase, ProblemError } from '../../protocol/index.ts'
-import { findStrategy, type Strategy, type StrategyContext } from '../../strategies/index.ts'
+import { findStrategy, type RecordedCosts, type Strategy, type StrategyContext } from '../../strategies/index.ts'
 import { describeFirst, unreadable } from '../stored/stored-form.ts'
 import { strategyContext } from './create.ts'
 import type { SearchStore } from './store.ts'
@@ -19,14 +19,15 @@ type OpenSearch = {
  * Null where no search has been created in this store. Throws ProblemError `unreadable`.
  *
  * @param given the strategy, where it is not the one that the settings name
+ * @param recordedCosts where recorded trainings are simulated
  */
-function openSearch(store: SearchStore, given?: Strategy<unknown>): OpenSearch | null {
+function openSearch(store: SearchStore, given?: Strategy<unknown>, recordedCosts?: RecordedCosts): OpenSearch | null {
   const setup = store.readSetup()
   if (!setup) return null
   const strategy = given ?? findStrategy(setup.config.strategy.name)
   const state = strategy.stateSchema.safeParse(store.readState().strategy)
   if (!state.success) throw unreadable('state, strategy', describeFirst(state.error))
-  return { store, setup, context: strategyContext(setup, store.rows), strategy }
+  return { store, setup, context: strategyContext(setup, store.rows, recordedCosts), strategy }
 }
 
 function phaseOf(search: OpenSearch, state: SearchState): Phase {

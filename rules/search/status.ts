@@ -3,6 +3,7 @@
 import { pathLatencyMs } from '../../latency-lut/table/coverage.ts'
 import { architectureCosts, printArchitecture } from '../../search-space/index.ts'
 import type { Architecture, DistributionView, SearchStatus, SearchSummary, SearchView } from '../../protocol/index.ts'
+import { boundStatus } from '../../strategies/index.ts'
 import { isSetAside } from './agents.ts'
 import { type OpenSearch, phaseOf } from './open.ts'
 import { searchWarnings } from './warnings.ts'
@@ -104,7 +105,7 @@ function fieldsOfDistribution(view: SearchView): Partial<Omit<DistributionView, 
 function searchStatus(search: OpenSearch): SearchStatus {
   const { store, setup, strategy, context } = search
   const state = store.readState()
-  const { steps, leftMs, best, view } = strategy.describe(state.strategy, context)
+  const { steps, leftMs, best, view, fronts = [] } = strategy.describe(state.strategy, context)
   const summary = searchSummary(search)
   const { phase } = summary
   const { done, total } = steps
@@ -137,7 +138,9 @@ function searchStatus(search: OpenSearch): SearchStatus {
     targetLatencyMs: targetMs,
     constraint: { bound: targetMs, value: current.latencyMs, isMet: current.latencyMs <= targetMs },
     warnings: started ? searchWarnings({ view, progress, ended: phase === 'finished', currentMs: current.latencyMs, targetMs }) : [],
+    bounds: boundStatus(context, current.path, view.kind === 'distribution' ? view.probabilities : null),
     best: [...best],
+    ...(fronts.some(({ points }) => points.length > 0) && { fronts: [...fronts] }),
     current,
     space: setup.space,
     blocks: context.space.decisions.map(({ name, options }) => ({ name, operations: options.map((option) => option.name) })),

@@ -59,6 +59,7 @@ const configSchema = storedAs<SearchConfig>()(
         z.strictObject({ kind: z.literal('add#abs'), lambda: z.number(), margin: z.number() }),
       ]),
     }),
+    bounds: z.array(z.strictObject({ cost: z.string(), atMost: z.number(), weight: z.number() })).optional(),
     seed: z.int(),
     strategy: z.discriminatedUnion('name', [
       z.strictObject({
@@ -67,7 +68,14 @@ const configSchema = storedAs<SearchConfig>()(
         ...alphaFields,
       }),
       z.strictObject({ name: z.literal('random'), ...trialFields }),
-      z.strictObject({ name: z.literal('aging-evolution'), ...trialFields, population: z.int(), sample: z.int() }),
+      z.strictObject({
+        name: z.literal('aging-evolution'),
+        ...trialFields,
+        population: z.int(),
+        sample: z.int(),
+        selection: z.enum(['age', 'nsga-2']).optional(),
+        costs: z.array(z.string()).optional(),
+      }),
       z.strictObject({ name: z.literal('local-search'), ...trialFields, starts: z.int() }),
       z.strictObject({
         name: z.literal('spos'),

@@ -93,6 +93,7 @@ function createSimulatedSearch({ space: ref = 'proxyless-mobile' as SpaceRef, st
   let phase: Phase = 'waiting'
   /** Shown in place of the distribution. */
   let view: SearchStatus['view'] | null = null
+  let costs: Pick<SearchStatus, 'bounds' | 'fronts'> = {}
 
   const latencyOf = (macs: number) => macs / 4.2e6
   const fixedMs = latencyOf(fixedParts(space).reduce((sum, part) => sum + part.macs, 0))
@@ -204,6 +205,7 @@ function createSimulatedSearch({ space: ref = 'proxyless-mobile' as SpaceRef, st
       targetLatencyMs: targetMs,
       constraint: { bound: targetMs, value: description.expectedLatencyMs, isMet: description.expectedLatencyMs <= targetMs },
       best: [],
+      ...costs,
       current: {
         encoding: printArchitecture(space, path),
         path,
@@ -245,6 +247,9 @@ function createSimulatedSearch({ space: ref = 'proxyless-mobile' as SpaceRef, st
     status,
     show(other: SearchStatus['view']) {
       view = other
+    },
+    showCosts(other: typeof costs) {
+      costs = other
     },
     metrics: (after: number, limit: number) => metrics.filter((metric) => metric.seq > after).slice(0, limit),
     summary: (): SearchSummary =>

@@ -138,6 +138,37 @@ describe.skipIf(!hasBrowser)('one search', () => {
     )
   })
 
+  it('shows how bounds are kept, and the fronts of what was evaluated, only where there are any', async () => {
+    await openSearch()
+    expect(await page.isVisible('#fronts')).toBe(false)
+    fixture.search.showCosts({
+      bounds: [
+        { cost: 'latencyMs', atMost: 80, value: 81, isMet: false },
+        { cost: 'macs', atMost: 3e6, value: 2_950_000, isMet: true },
+        { cost: 'recorded:<i>x</i>', atMost: 3, value: 4, isMet: false },
+      ],
+      fronts: [
+        {
+          cost: 'macs',
+          points: [
+            { encoding: 'x:a', path: [0], value: 1e6, score: 0.5 },
+            { encoding: '<b>x</b>:b', path: [1], value: 2e6, score: 0.75 },
+          ],
+        },
+      ],
+    })
+    await page.waitForSelector('#front-rows tr', { timeout: UPDATE_MS })
+    expect(await page.$$eval('#bounds li', (items) => items.map(({ textContent }) => textContent))).toEqual([
+      'multiply-accumulates 2.95M, at most 3M: kept',
+      'recorded:<i>x</i> 4.00, at most 3.00: not kept',
+    ])
+    expect(await page.$$eval('#front-rows tr', (rows) => rows.map((row) => [...row.children].map((cell) => cell.textContent)))).toEqual([
+      ['multiply-accumulates', '1M', '50.0 %', 'x:a'],
+      ['multiply-accumulates', '2M', '75.0 %', '<b>x</b>:b'],
+    ])
+    expect(complaints).toEqual([])
+  })
+
   it('shows candidates where the strategy has no distribution, and says so of a view that it does not know', async () => {
     const candidate = { path: [0], latencyMs: 70, macs: 3_000_000, parameters: 55_000, score: 0.5, meetsConstraint: true }
     const candidates = [
@@ -155,7 +186,7 @@ describe.skipIf(!hasBrowser)('one search', () => {
     expect(await page.textContent('#candidates-note')).toBe('12 candidates have a score')
     const rows = () => page.$$eval('#candidate-rows tr', (found) => found.map((row) => [...row.children].map((cell) => cell.textContent)))
     expect(await rows()).toEqual([
-      ['x:a', '0.750', '90.0 ms (above target)', '3M', '55K'],
+      ['x:a', '0.750', '90.0 ms (beyond a bound)', '3M', '55K'],
       ['<b>x</b>:b', '0.500', '70.0 ms', '3M', '55K'],
     ])
     expect(await page.textContent('#search')).not.toContain('NaN')

@@ -88,6 +88,36 @@ function makeStatus(changes: Partial<SearchStatus> = {}): SearchStatus {
   })
 }
 
+describe('costs', () => {
+  test('are shown with their bounds, and as fronts of what was evaluated', () => {
+    const text = renderStatus(
+      makeStatus({
+        bounds: [
+          { cost: 'latencyMs', atMost: 2, value: 2.2, expected: 2.31, isMet: false },
+          { cost: 'macs', atMost: 3e6, value: 3_240_000, expected: 3_500_000, isMet: false },
+          { cost: 'weightBytes', atMost: 250_000, value: 220_400, isMet: true },
+        ],
+        fronts: [
+          {
+            cost: 'latencyMs',
+            points: [
+              { encoding: 'x:a', path: [0], value: 1.25, score: 0.5 },
+              { encoding: 'x:b', path: [1], value: 2.5, score: 0.625 },
+            ],
+          },
+          { cost: 'recorded:energy', points: [{ encoding: 'x:a', path: [0], value: 31, score: 0.5 }] },
+        ],
+      }),
+      200,
+      NOW_MS,
+    )
+    expect(text).toContain('bound     MACs 3.24 M now, at most 3.00 M (+8.0 %, not kept); 3.50 M expected')
+    expect(text).toContain('bound     weights 220 kB now, at most 250 kB (−11.8 %, kept)')
+    expect(text).toContain('front     accuracy by latency: 50.0 % at 1.25 ms, 62.5 % at 2.50 ms')
+    expect(text).toContain('front     accuracy by recorded:energy: 50.0 % at 31.0')
+  })
+})
+
 describe('the screen of a search', () => {
   test('shows phase, progress, time left, losses, entropy, latency, tasks and agents', () => {
     const text = renderStatus(makeStatus(), 100, NOW_MS)

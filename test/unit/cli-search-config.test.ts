@@ -29,6 +29,27 @@ describe('settings from flags', () => {
     )
   })
 
+  test('bounds land beside those of the file, and take the place of those on the same cost', () => {
+    const file = {
+      bounds: [
+        { cost: 'macs', atMost: 1e9 },
+        { cost: 'parameters', atMost: 2e6, weight: 3 },
+      ],
+    }
+    const config = checkSearchConfig(buildSearchConfig(file, enough, [], ['macs=60e6', 'weightBytes=4e6']))
+    expect(config.bounds).toEqual([
+      { cost: 'parameters', atMost: 2e6, weight: 3 },
+      { cost: 'macs', atMost: 60e6, weight: 1 },
+      { cost: 'weightBytes', atMost: 4e6, weight: 1 },
+    ])
+    expect(checkSearchConfig(buildSearchConfig(undefined, enough, [])).bounds).toBeUndefined()
+    expect(failure(() => buildSearchConfig(undefined, enough, [], ['macs'])).message).toContain('expected --bound as COST=VALUE')
+    const watts = failure(() => checkSearchConfig(buildSearchConfig(undefined, enough, [], ['watts=3'])))
+    expect(watts.errors).toEqual([
+      { path: 'bounds[0].cost', message: 'expected latencyMs, macs, parameters, weightBytes or recorded:COLUMN' },
+    ])
+  })
+
   test('every flag lands in its field', () => {
     const version = 'a'.repeat(64)
     const config = checkSearchConfig(

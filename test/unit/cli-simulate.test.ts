@@ -56,6 +56,28 @@ describe('gatehouse simulate', () => {
     expect(result.curve).toHaveLength(10)
   })
 
+  test('within a bound on a column of another table, among the architectures that keep it', async () => {
+    const costs = join(folder, 'costs.csv')
+    // The best of all, 101, is beyond the bound; of the others 111 is the best.
+    const rows = Array.from({ length: 8 }, (_, i) => `${i.toString(2).padStart(3, '0')},${i === 5 ? 9 : 1 + i / 10}`)
+    writeFileSync(costs, ['ops,phone', ...rows].join('\n'))
+    for (const strategy of ['local-search', 'parsec', 'proxyless-r']) {
+      const bound = ['--costs', costs, '--bound', 'recorded:phone=5', '--strategy', strategy, '--budget', '300']
+      const { code, stdout, stderr } = await onTable(...bound, '--json')
+      expect(code, stderr).toBe(0)
+      expect(JSON.parse(stdout), strategy).toMatchObject({
+        of: 7,
+        bounds: [{ cost: 'recorded:phone', atMost: 5 }],
+        keptShare: 1,
+        medianRank: 1,
+        regret: 0,
+        optimumShare: 1,
+      })
+    }
+    const { stdout } = await onTable('--costs', costs, '--bound', 'recorded:phone=5', '--strategy', 'random', '--budget', '7')
+    expect(stdout).toContain('3 of 3 keep recorded:phone ≤ 5; all figures are among the 7 architectures that do')
+  })
+
   test('draws the curve', async () => {
     for (const name of ['curve.svg', 'curve.png']) {
       const path = join(folder, name)
@@ -75,6 +97,13 @@ describe('gatehouse simulate', () => {
     [['--recorded', 'TABLE', '--space', 'SPACE', '--metric', 'acc', '--at', '999'], 'expected --at to be a whole number from 1 to 300'],
     [['--recorded', 'TABLE', '--space', 'SPACE', '--metric', 'acc', '--plot', 'x.gif'], 'expected --plot to end in .svg or .png'],
     [['--recorded', 'TABLE', '--space', 'SPACE', '--metric', 'acc', '--set', 'strategy.samples=0'], 'strategy.samples'],
+    [['--recorded', 'TABLE', '--space', 'SPACE', '--metric', 'acc', '--bound', 'macs'], 'expected --bound as COST=VALUE'],
+    [
+      ['--recorded', 'TABLE', '--space', 'SPACE', '--metric', 'acc', '--bound', 'recorded:phone=1'],
+      'expected one of acc_valid, acc_test, got phone',
+    ],
+    [['--recorded', 'TABLE', '--space', 'SPACE', '--metric', 'acc', '--bound', 'macs=1'], 'expected at least'],
+    [['--recorded', 'TABLE', '--space', 'SPACE', '--metric', 'acc', '--costs', 'absent.csv'], 'absent.csv'],
   ])('refuses %j', async (args, message) => {
     const { code, stderr } = await run(...args.map((arg) => (arg === 'TABLE' ? table : arg === 'SPACE' ? SPACE : arg)))
     expect(code).toBe(2)

@@ -6,7 +6,8 @@ import { searchConfigSchema, type SearchConfigInput, strategyFields } from '../.
 import type { SpaceRef } from '../../search-space/index.ts'
 import { createNasBenchMacro } from '../../simulation/nas-bench-macro.ts'
 import { createRanking, type RecordedBenchmark } from '../../simulation/recorded-benchmark.ts'
-import { readRecordedTable, RecordedTableError } from '../../simulation/recorded-table.ts'
+import { readRecordedTable } from '../../simulation/recorded-table.ts'
+import { RecordedTableError } from '../../simulation/recorded-text.ts'
 import { simulateSeeds } from '../../simulation/simulate-seeds.ts'
 
 const space: SpaceRef = { preset: 'cell-mini', nodes: 3, operations: ['none', 'nor_conv_3x3'] }
@@ -49,6 +50,27 @@ describe('a table of recorded trainings', () => {
     expect(() => readRecordedTable(text, options)).toThrow(message)
   })
 
+  it('has its other columns, and those of a second table by index, as costs', () => {
+    const trainings = ['index,ops,acc,joules', '7,000,50,1.5', '8,101,75,2.5', '9,111,60,2', ''].join('\n')
+    const costs = ['index,phone ms,joules', '8,30,99', '7,10,98', '404,1,1', '']
+    const { costs: read } = readRecordedTable(trainings, { ...options, costs: costs.join('\n') })
+    expect(read?.columns).toEqual(['phone ms', 'joules', 'acc'])
+    expect(
+      [
+        [0, 0, 0],
+        [1, 0, 1],
+        [1, 1, 1],
+      ].map((path) => read?.read('phone ms', path)),
+    ).toEqual([10, 30, null])
+    // Of two columns of one name that of the second table counts.
+    expect([read?.read('joules', [1, 0, 1]), read?.least('joules'), read?.least('phone ms')]).toEqual([99, 98, 10])
+    const bad = readRecordedTable(trainings, { ...options, costs: 'index,phone\n7,fast' })
+    expect(() => bad.costs?.least('phone')).toThrow('line 2, phone: expected a number, 0 or more, got "fast"')
+    expect(() => readRecordedTable(trainings, { ...options, costs: 'device,phone\n7,1' })).toThrow(
+      'expected a column called architecture, ops or index, got device, phone',
+    )
+  })
+
   it('ranks what it has, equals alike, and what it lacks last', () => {
     const table = readRecordedTable('ops,acc\n000,50\n101,75\n111,75\n011,60', options)
     const { best, count, rankOf } = createRanking(table)
@@ -62,6 +84,9 @@ describe('a table of recorded trainings', () => {
         [1, 0, 0],
       ].map(rankOf),
     ).toEqual([1, 1, 3, 4, 5])
+    // Among those that start with 0; the others come after all of them.
+    const some = createRanking(table, ([first]) => first === 0)
+    expect([some.best, some.count, some.rankOf([0, 1, 1]), some.rankOf([1, 0, 1])]).toEqual([0.6, 2, 1, 3])
   })
 })
 
@@ -157,5 +182,28 @@ describe.skipIf(!existsSync(nasBench201) || !existsSync(nasBenchMacro))('on reco
     const [early, late] = result.curve.map(({ medianRank }) => medianRank)
     expect(early).toBeLessThanOrEqual(21)
     expect(late).toBeLessThanOrEqual(11)
+  })
+
+  const latencies = new URL('nas-bench-201-latency.csv', folder)
+  const within = async (strategy: Strategy, budget: number, column: string, atMost: number) => {
+    const options = { space: 'nas-bench-201', metric: 'c100', name: 'NAS-Bench-201', costs: readFileSync(latencies, 'utf8') } as const
+    const benchmark = readRecordedTable(readFileSync(nasBench201, 'utf8'), options)
+    const own = configOf(benchmark, strategy, budget)
+    const bounds = [{ cost: `recorded:${column}`, atMost, weight: 1 }]
+    const simulated = { benchmark, configOf: (seed: number) => ({ ...own(seed), bounds }), agents: 1, budget, marks: [budget] }
+    return { ranking: createRanking(benchmark), result: await simulateSeeds({ ...simulated, seeds: seeds.slice(0, 5) }) }
+  }
+
+  it.each([4.14, 5.31, 6.14])('parsec ends within half a point of the best that an edge GPU runs in %d ms', async (atMost) => {
+    const column = 'hwnas_cifar10_edgegpu_latency'
+    const { result } = await within({ name: 'parsec', samples: 16, temper: 256, learningRate: 0.1 }, 2000, column, atMost)
+    expect(result.keptShare).toBe(1)
+    expect(result.regret).toBeLessThan(0.005)
+  })
+
+  it('local search finds the best that an edge GPU runs in the time of three quarters of all, in 300 trainings', async () => {
+    const { result, ranking } = await within({ name: 'local-search', trials: 300 }, 300, 'hwnas_cifar10_edgegpu_latency', 6.14)
+    expect(result.of).toBeLessThan(ranking.count)
+    expect(result.optimumShare).toBeGreaterThanOrEqual(0.8)
   })
 })

@@ -3,7 +3,8 @@ import { searchConfigSchema } from '../../protocol/index.ts'
 import { createSpace, type Path, spaceConfigSchema } from '../../search-space/index.ts'
 import { createEvents } from '../../simulation/events.ts'
 import { createRanking, type RecordedBenchmark } from '../../simulation/recorded-benchmark.ts'
-import { simulateSearch, SimulationError } from '../../simulation/simulate-search.ts'
+import { UnansweredError } from '../../simulation/recorded-answers.ts'
+import { simulateSearch } from '../../simulation/simulate-search.ts'
 
 /** Five blocks of three operations, the best of which is 0, 1, 2, 0, 1; every architecture was trained three times. */
 const best = [0, 1, 2, 0, 1]
@@ -73,7 +74,7 @@ describe('a search on recorded trainings', () => {
 
   it('says which architecture has no record', () => {
     const holes = { ...benchmark, read: () => 'not-recorded' as const }
-    expect(() => simulateSearch({ benchmark: holes, config: config(1, 4) })).toThrow(SimulationError)
+    expect(() => simulateSearch({ benchmark: holes, config: config(1, 4) })).toThrow(UnansweredError)
   })
 })
 

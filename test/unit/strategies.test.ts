@@ -134,6 +134,13 @@ describe.each(cases)('$name', ({ strategy, options }) => {
         const found = run(steps)
         const description = strategy.describe(found.state, found.context)
         expect(description.steps.done).toBe(description.steps.total)
+        for (const { points } of description.fronts ?? []) {
+          expect(points.length).toBeGreaterThan(0)
+          for (const [i, point] of points.entries()) {
+            const before = points[i - 1]
+            if (before) expect(point.value > before.value && point.score > before.score).toBe(true)
+          }
+        }
         if (description.view.kind === 'distribution') {
           const { weightSteps, architectureSteps, probabilities } = description.view
           expect(weightSteps).toEqual({ done: STEPS, total: STEPS })

@@ -7,7 +7,7 @@ import { entropy, softmax } from '../../strategies/distribution.ts'
 import { adaptiveSamples, fpNas } from '../../strategies/fp-nas.ts'
 import { effectiveSamples, importanceWeights, scoreGradient } from '../../strategies/importance.ts'
 import type { Strategy, StrategyContext } from '../../strategies/index.ts'
-import { latencyMultipliers } from '../../strategies/latency-multipliers.ts'
+import { costMultipliers } from '../../strategies/cost-multipliers.ts'
 import { parsec } from '../../strategies/parsec.ts'
 import { makeContext, resultOutcome, settingOf } from '../fixtures/searches.ts'
 
@@ -67,8 +67,8 @@ describe('latency beyond the target', () => {
   it('is taken from the multipliers in proportion, and nothing where all are within it', () => {
     const samples = [[0], [1], [2]].map((path) => ({ path }))
     // 1, 2 and 4 ms of 2: costs 0, 0 and 1.
-    expect(latencyMultipliers(samples, 0.5, context)).toEqual([0, 0, 0.5])
-    expect(latencyMultipliers([{ path: [0] }, { path: [1] }], 0.5, context)).toEqual([0, 0])
+    expect(costMultipliers(samples, 0.5, context)).toEqual([0, 0, 0.5])
+    expect(costMultipliers([{ path: [0] }, { path: [1] }], 0.5, context)).toEqual([0, 0])
   })
 })
 

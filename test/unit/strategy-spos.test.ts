@@ -3,7 +3,7 @@ import { describe, expect, it } from 'vitest'
 import { latencyBounds, pathLatencyMs } from '../../latency-lut/table/coverage.ts'
 import type { ResultOf, TaskWork } from '../../protocol/index.ts'
 import { createRandom, seedState } from '../../search-space/index.ts'
-import { type Bounded, cross, fastestPath, isWithin, mutate, randomWithin, tryFor } from '../../strategies/evolution.ts'
+import { boundedBy, cheapestPath, cross, isWithin, mutate, randomWithin, tryFor } from '../../strategies/evolution.ts'
 import type { Attendance } from '../../strategies/index.ts'
 import { spos } from '../../strategies/spos.ts'
 import { makeContext, resultOutcome, type SearchOptions } from '../fixtures/searches.ts'
@@ -133,14 +133,14 @@ describe('architectures made of others', () => {
   it('are within a bound that leaves any, and there are none where it leaves none', () => {
     fc.assert(
       fc.property(fc.double({ min: 0, max: 1, noNaN: true }), fc.nat(), (share, seed) => {
-        const bounded: Bounded = { space, latency, targetMs: bounds.leastMs + share ** 4 * (bounds.mostMs - bounds.leastMs) + 1e-9 }
+        const bounded = boundedBy(contextWith({}, bounds.leastMs + share ** 4 * (bounds.mostMs - bounds.leastMs) + 1e-9))
         const found = randomWithin(bounded, random(seed))
         expect(found && isWithin(bounded, found)).toBe(true)
       }),
     )
-    const nothing: Bounded = { space, latency, targetMs: bounds.leastMs - 0.01 }
+    const nothing = boundedBy(contextWith({}, bounds.leastMs - 0.01))
     expect(randomWithin(nothing, random(1))).toBeNull()
-    expect(pathLatencyMs(latency, fastestPath(nothing))).toBeCloseTo(bounds.leastMs, 9)
-    expect(tryFor(nothing, { has: () => false }, () => fastestPath(nothing))).toBeNull()
+    expect(pathLatencyMs(latency, cheapestPath(nothing))).toBeCloseTo(bounds.leastMs, 9)
+    expect(tryFor(nothing, { has: () => false }, () => cheapestPath(nothing))).toBeNull()
   })
 })
