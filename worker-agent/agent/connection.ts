@@ -1,7 +1,6 @@
 // What every agent, whatever it works for, says of itself and does about a coordinator that is away.
 
 import { PROTOCOL, type RegisterRequest, taskKinds, versionNote } from '../../protocol/index.ts'
-import type { Backend } from '../../engine/backends/backends.ts'
 import type { Dataset } from '../../engine/datasets/index.ts'
 
 /** After a stop, requests under way get this long before they are cut off. */
@@ -41,7 +40,13 @@ async function noteVersion(client: { coordinatorVersion(): Promise<string> }, on
 }
 
 /** As agents of searches register, which train so many paths side by side, and those of trainings ask for a lease. */
-function describeAgent(name: string, device: string, backend: Backend, dataset: Dataset, lanes?: number): RegisterRequest {
+function describeAgent(
+  name: string,
+  device: string,
+  backend: { readonly name: string },
+  dataset: Pick<Dataset, 'name' | 'fingerprint' | 'shape' | 'classes'> & { readonly train: { readonly count: number } },
+  lanes?: number,
+): RegisterRequest {
   return {
     name: name.slice(0, MAX_NAME),
     device,

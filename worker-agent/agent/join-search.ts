@@ -1,6 +1,6 @@
 // One agent from registration to the end of its search: picks the parts and passes them to each other.
 
-import { planShards, type RegisterResponse, trainsWeights } from '../../protocol/index.ts'
+import { planShards, type RegisterResponse } from '../../protocol/index.ts'
 import { createSpace } from '../../search-space/index.ts'
 import { type Backend, runsInThread } from '../../engine/backends/backend.ts'
 import { createCoordinatorClient } from '../client/coordinator-client.ts'
@@ -13,6 +13,7 @@ import { type AgentEvent, runAgent } from './agent.ts'
 import { describeAgent, noteVersion, watchConnection } from './connection.ts'
 import { startHeartbeatThread } from './heartbeats.ts'
 import { createSharedWork, localState } from './shared-work.ts'
+import { type AgentSummary, createTally } from './tally.ts'
 import { createWeightExchange } from './weight-exchange.ts'
 
 type JoinOptions = {
@@ -32,30 +33,6 @@ type JoinOptions = {
   readonly stop: AbortSignal
   readonly onNote: (line: string) => void
   readonly onEvent: (event: AgentEvent) => void
-}
-
-type AgentSummary = {
-  readonly agentId: string
-  readonly end: 'finished' | 'stopped' | 'interrupted'
-  tasks: number
-  duplicates: number
-  stale: number
-  refused: number
-  /** Training images, repeats included. */
-  images: number
-  trainMs: number
-  idleMs: number
-}
-
-function count(summary: Omit<AgentSummary, 'agentId' | 'end'>, event: AgentEvent): void {
-  if (event.kind === 'refused') summary.refused += 1
-  if (event.kind !== 'task') return
-  summary.tasks += 1
-  summary.duplicates += event.outcome === 'duplicate' ? 1 : 0
-  summary.stale += event.outcome === 'stale' ? 1 : 0
-  summary.trainMs += event.trainMs
-  summary.idleMs += event.idleMs
-  summary.images += trainsWeights(event.result) ? event.result.images : 0
 }
 
 /**
@@ -88,7 +65,7 @@ async function joinSearch(options: JoinOptions): Promise<AgentSummary> {
   const plan = planShards(space, config.weights.shardBytes)
   const weights = localState(trainer)
   const exchange = createWeightExchange({ client, agent: registration, encoding: config.weights.encoding, plan, weights })
-  const tally = { tasks: 0, duplicates: 0, stale: 0, refused: 0, images: 0, trainMs: 0, idleMs: 0 }
+  const tally = createTally()
   const end = await runAgent({
     client,
     registration,
@@ -99,13 +76,13 @@ async function joinSearch(options: JoinOptions): Promise<AgentSummary> {
     stop,
     onEvent: (event) => {
       connection.reached()
-      count(tally, event)
+      tally.count(event)
       onEvent(event)
     },
   }).finally(() => trainer.close())
   const broken = trainer.brokenFiles()
   if (broken.length > 0) onNote(`data     ${describeBroken(broken)}`)
-  return { agentId, end: end.kind === 'finished' ? end.phase : 'interrupted', ...tally }
+  return tally.summary(agentId, end)
 }
 
-export { type AgentSummary, joinSearch }
+export { joinSearch }

@@ -1,14 +1,19 @@
 // `worker-agent run`: joins a search, or a training from scratch, and works until it has ended.
 
 import { hostname } from 'node:os'
+import { resolve } from 'node:path'
 import { type CommandDef, defineCommand } from 'citty'
 import { CliError, type ExitReason } from '../../command-line/exit-codes.ts'
+import { numberIn } from '../../command-line/number-flags.ts'
+import { openRecorded, recordedFlags } from '../../command-line/recorded-flags.ts'
 import { printResult, type Terminal } from '../../command-line/terminal.ts'
 import { MAX_LANES, parseTrainingToken, type ProblemCode, trainsWeights } from '../../protocol/index.ts'
-import { createSpace } from '../../search-space/index.ts'
+import { createSpace, type SpaceConfig } from '../../search-space/index.ts'
 import type { AgentEvent } from '../agent/agent.ts'
-import { type AgentSummary, joinSearch } from '../agent/join-search.ts'
+import { joinRecorded, RecordedSpaceError } from '../agent/join-recorded.ts'
+import { joinSearch } from '../agent/join-search.ts'
 import { joinTraining } from '../agent/join-training.ts'
+import type { AgentSummary } from '../agent/tally.ts'
 import type { Backend } from '../../engine/backends/backends.ts'
 import { createCoordinatorClient } from '../client/coordinator-client.ts'
 import { CoordinatorError } from '../client/requests.ts'
@@ -33,7 +38,12 @@ import {
 
 const DEFAULT_COORDINATOR = 'http://127.0.0.1:8787'
 
-const reasons: Partial<Record<ProblemCode | 'bad-token' | 'bad-answer' | 'unknown-answer' | 'share-too-small', ExitReason>> = {
+/** Times as fast as it was recorded, at most: a year in a second. */
+const MAX_SPEED = 31_536_000
+
+const reasons: Partial<
+  Record<ProblemCode | 'bad-token' | 'bad-answer' | 'unknown-answer' | 'share-too-small' | 'space-mismatch', ExitReason>
+> = {
   unauthorized: 'unauthorized',
   forbidden: 'unauthorized',
   'bad-token': 'usage',
@@ -44,13 +54,20 @@ const reasons: Partial<Record<ProblemCode | 'bad-token' | 'bad-answer' | 'unknow
   'version-mismatch': 'version',
   'unknown-answer': 'version',
   'share-too-small': 'usage',
+  'space-mismatch': 'conflict',
 }
 
 /** A failure of the agent as the command line reports it. */
 function cliError(error: unknown): unknown {
-  const known = [CoordinatorError, TrainerError, DatasetError, CheckpointError, LaneThreadError, TrainingThreadError].some(
-    (type) => error instanceof type,
-  )
+  const known = [
+    CoordinatorError,
+    TrainerError,
+    DatasetError,
+    CheckpointError,
+    LaneThreadError,
+    TrainingThreadError,
+    RecordedSpaceError,
+  ].some((type) => error instanceof type)
   if (!known) return error
   const { code, message } = error as Error & { code: string | null }
   return new CliError(reasons[code as keyof typeof reasons] ?? 'failure', message, error instanceof CheckpointError ? error.errors : [])
@@ -110,6 +127,7 @@ function createRunCommand(terminal: Terminal): CommandDef {
       },
       token: { type: 'string', valueHint: 'TOKEN', description: 'agent token of the search or training (env GATEHOUSE_AGENT_TOKEN)' },
       ...dataArgs,
+      data: { ...dataArgs.data, required: false },
       ...backendArgs,
       concurrency: {
         type: 'string',
@@ -118,6 +136,14 @@ function createRunCommand(terminal: Terminal): CommandDef {
           'threads of this agent, each trains paths of its own (of a training: its part of each mini-batch); they share one lease, one copy of the weights and of the data (default: as many as physical cores on the wasm backend, else 1)',
       },
       ...accumulateArg,
+      ...recordedFlags,
+      recorded: { ...recordedFlags.recorded, description: `instead of data, ${recordedFlags.recorded.description}: nothing is trained` },
+      space: { ...recordedFlags.space, description: `${recordedFlags.space.description} (default: that of the search)` },
+      speed: {
+        type: 'string',
+        valueHint: 'N',
+        description: 'of recorded trainings: wait for their recorded seconds, N times as fast (default: no waiting)',
+      },
       name: { type: 'string', valueHint: 'NAME', description: 'shown in the status', default: hostname() },
       quiet: { type: 'boolean', description: 'no line per task', default: false },
       json: { type: 'boolean', description: 'at the end, print one JSON object to standard output', default: false },
@@ -132,18 +158,36 @@ function createRunCommand(terminal: Terminal): CommandDef {
         )
       }
       terminal.interrupted.addEventListener('abort', () => terminal.note('stopping: leases are given back …'))
+      const stop = terminal.interrupted
+      const isTraining = parseTrainingToken(token) !== null
+      const onEvent = (event: AgentEvent) => {
+        if (!args.quiet) terminal.note(describeEvent(event))
+      }
+      const { data, recorded } = args
       try {
+        if (recorded !== undefined) {
+          if (data !== undefined) throw new CliError('usage', 'expected either --data or --recorded')
+          if (isTraining) throw new CliError('usage', 'recorded trainings answer searches; this is the token of a training')
+          const speed = args.speed === undefined ? Number.POSITIVE_INFINITY : numberIn('speed', args.speed, 1e-3, MAX_SPEED, false)
+          const open = (searched: SpaceConfig) =>
+            openRecorded(resolve(terminal.folder, recorded), { ...args, space: args.space ?? searched })
+          const summary = summarise(
+            await joinRecorded({ coordinator, token, name: args.name, open, speed, stop, onNote: terminal.note, onEvent }),
+          )
+          printResult(terminal, args.json, summary, () => `${summary.end} after ${summary.tasks} tasks, looked up`)
+          if (summary.end === 'interrupted') throw stop.reason
+          return
+        }
+        if (data === undefined) throw new CliError('usage', 'no data: pass --data, or --recorded for trainings that others have done')
         const backend = await openChosenBackend(terminal, args)
         const connection = { coordinator, token, signal: terminal.interrupted }
-        const isTraining = parseTrainingToken(token) !== null
-        const dataset = await openChosenDataset(terminal, args, async () =>
+        const dataset = await openChosenDataset(terminal, { data, cache: args.cache }, async () =>
           isTraining
             ? createSpace(await createTrainingClient(connection).readSpace()).input
             : (await createCoordinatorClient(connection).readSpace()).input,
         )
         const accumulate = parseAccumulate(args.accumulate)
         const common = { coordinator, token, name: args.name, device: deviceName(backend), dataset, accumulate } as const
-        const stop = terminal.interrupted
         if (isTraining) {
           const threads = parseThreads(args.concurrency ?? 'auto', '--concurrency')
           const onNote = (line: string) => (args.quiet ? undefined : terminal.note(line))
@@ -151,9 +195,6 @@ function createRunCommand(terminal: Terminal): CommandDef {
           printResult(terminal, args.json, summary, () => `${summary.end}; ${summary.steps} mini-batches were trained here`)
           if (summary.end === 'interrupted') throw stop.reason
           return
-        }
-        const onEvent = (event: AgentEvent) => {
-          if (!args.quiet) terminal.note(describeEvent(event))
         }
         const threads = chooseThreads(args.concurrency, backend)
         const options = { ...common, backend, allowSoftwareAdapter: args['software-gpu'], threads, stop, onNote: terminal.note, onEvent }
