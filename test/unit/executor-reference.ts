@@ -73,6 +73,13 @@ function referenceLayer(
       return referenceActivation(layer.activation, read(layer.input))
     case 'add':
       return tf.add(read(layer.inputs[0]), read(layer.inputs[1]))
+    case 'multiply':
+      return tf.mul(read(layer.inputs[0]), read(layer.inputs[1]))
+    case 'splitAttention': {
+      const splits = layer.inputs.length / 2
+      const shares = tf.softmax(tf.stack(layer.inputs.slice(splits).map(read), 4))
+      return tf.sum(tf.mul(tf.stack(layer.inputs.slice(0, splits).map(read), 4), shares), 4)
+    }
     case 'concat':
       return tf.concat(layer.inputs.map(read), 3)
     case 'pool':
