@@ -27,7 +27,7 @@ export {
   layerWeights,
   type WeightName,
 } from './layers/index.ts'
-export type { Activation } from './layers/activation.ts'
+export { type Activation, activations } from './layers/activation.ts'
 export { LayerGraphError } from './layers/layer.ts'
 export { poolPadding } from './layers/pool.ts'
 export { RefusedLayerError } from './layers/refusal.ts'
@@ -56,6 +56,6 @@ export {
   SpaceError,
 } from './space.ts'
 export { resolveSpaceConfig, type SpaceConfig, spaceConfigSchema, type SpaceRef, spaceRefSchema } from './space-ref.ts'
-export { isWhole, sliceBegin, sliceValues } from './weight-slices.ts'
-export { networkWeights, weightKeys, type WeightOwner, weightOwners } from './weight-keys.ts'
+export { type Box, boxOf, cellsOf, isWhole, joinParts, sliceBegin, sliceValues, visitRows } from './weight-slices.ts'
+export { commonWeights, joinWeights, networkWeights, weightKeys, type WeightOwner, weightOwners } from './weight-keys.ts'
 export { createSpace }

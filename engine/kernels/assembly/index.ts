@@ -15,5 +15,4 @@ export {
 export { finishMoments } from './moments';
 export { finishGradient, prepareNorm } from './normalised';
 export { maxPool, maxPoolGradient } from './pooling';
-export { maxPoolGradient } from './pooling';
 export { swish, swishGradient } from './swish';
