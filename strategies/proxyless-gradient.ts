@@ -18,6 +18,11 @@ const settings = (context: StrategyContext) => settingsOf(context, 'proxyless-g'
 
 /** A task's gates and gradients are one row of the log. */
 function checkGates(context: StrategyContext): void {
+  const { name, gateRefusal } = context.space
+  if (gateRefusal) {
+    const message = `expected a strategy without gates, such as fp-nas, parsec or proxyless-r, for space ${name}: ${gateRefusal}`
+    throw invalidField('strategy.name', message)
+  }
   const { form } = settings(context)
   const gates = context.space.decisions.reduce(
     (sum, { options }) => sum + (form === 'two' ? Math.min(2, options.length) : options.length),
