@@ -56,6 +56,6 @@ export {
   SpaceError,
 } from './space.ts'
 export { resolveSpaceConfig, type SpaceConfig, spaceConfigSchema, type SpaceRef, spaceRefSchema } from './space-ref.ts'
-export { type Box, boxOf, cellsOf, isWhole, joinParts, sliceBegin, sliceValues, visitRows } from './weight-slices.ts'
+export { type Box, boxOf, cellsOf, isWhole, sliceBegin, sliceValues, visitRows } from './weight-slices.ts'
 export { commonWeights, joinWeights, networkWeights, weightKeys, type WeightOwner, weightOwners } from './weight-keys.ts'
 export { createSpace }

@@ -31,6 +31,9 @@ type Part = {
   /** Multiply-accumulates for one image. */
   readonly macs: number
   readonly parameters: number
+  /** Where the family says them. */
+  readonly input?: Shape
+  readonly output?: Shape
 }
 
 /**

@@ -91,7 +91,7 @@ function referenceLayer(
     case 'linear': {
       const x = read(layer.input)
       const rows = tf.reshape(x, [x.shape[0], x.size / x.shape[0]])
-      return tf.add(tf.matMul(rows, weight(layer.weights)), weight(layer.bias))
+      return tf.reshape(tf.add(tf.matMul(rows, weight(layer.weights)), weight(layer.bias)), [x.shape[0], ...layer.shape])
     }
     case 'zero':
       return tf.zeros([read(layer.input).shape[0], ...layer.shape])

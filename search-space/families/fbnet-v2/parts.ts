@@ -103,14 +103,26 @@ function graphOf({ from, write }: Piece): LayerGraph & { readonly layers: readon
   return { layers: [{ kind: 'input', id: 'input', shape: from }, ...write('input').layers] }
 }
 
-/** Costs by latency key: pieces of one key compute the same. */
+function costsOf(piece: Piece): Omit<Part, 'name' | 'operation' | 'latencyKey'> {
+  const { layers } = graphOf(piece)
+  return { ...totalCosts(layers), input: piece.from, output: layers.at(-1)?.shape ?? piece.from }
+}
+
+/** The parts that pieces are: many combinations of options have the same. */
 function createPartCosts(): (piece: Piece) => Part {
-  const known = new Map<string, Pick<Part, 'macs' | 'parameters'>>()
+  const costs = new Map<string, Omit<Part, 'name' | 'operation' | 'latencyKey'>>()
+  const parts = new Map<string, Part>()
   return (piece) => {
+    const { name, operation } = piece
     const key = latencyKey(piece.key)
-    const costs = known.get(key) ?? totalCosts(graphOf(piece).layers)
-    known.set(key, costs)
-    return { name: piece.name, operation: piece.operation, latencyKey: key, ...costs }
+    const known = parts.get(`${name} ${key}`)
+    if (known) return known
+    // Pieces of one key compute the same.
+    const own = costs.get(key) ?? costsOf(piece)
+    costs.set(key, own)
+    const part = { name, operation, latencyKey: key, ...own }
+    parts.set(`${name} ${key}`, part)
+    return part
   }
 }
 

@@ -63,8 +63,9 @@ function* combinationsOf(values: BlockValues, choices: readonly Choice[], rest: 
   const counts = choices.map((choice) => values[choice].length)
   const total = counts.reduce((product, count) => product * count, 1)
   for (let index = 0; index < total; index++) {
-    const options = combinationAt(counts, index)
-    yield { ...rest, ...Object.fromEntries(choices.map((choice, i) => [choice, values[choice][options[i] as number]])) }
+    const settings: Record<string, unknown> = { ...rest }
+    for (const [i, option] of combinationAt(counts, index).entries()) settings[choices[i] as Choice] = values[choices[i] as Choice][option]
+    yield settings as BlockSettings
   }
 }
 
@@ -158,8 +159,15 @@ function createFbnetV2Space(config: FbnetV2Config): Space {
   }
 
   const settingsOf = ({ values, decisions: by }: Block, path: Path): BlockSettings => {
-    const valueOf = (choice: Choice) => values[choice][by[choice] === null ? 0 : (path[by[choice]] as number)]
-    return Object.fromEntries((Object.keys(values) as Choice[]).map((choice) => [choice, valueOf(choice)])) as BlockSettings
+    const optionOf = (choice: Choice) => (by[choice] === null ? 0 : (path[by[choice]] as number))
+    return {
+      kernel: values.kernel[optionOf('kernel')] as BlockSettings['kernel'],
+      activation: values.activation[optionOf('activation')] as BlockSettings['activation'],
+      splits: values.splits[optionOf('splits')] as BlockSettings['splits'],
+      expansion: values.expansion[optionOf('expansion')] as number,
+      from: values.from[optionOf('from')] as number,
+      width: values.width[optionOf('width')] as number,
+    }
   }
 
   const valuesWithin = ({ values, decisions: by }: Block, options: readonly (readonly number[])[]): BlockValues => {
@@ -222,8 +230,8 @@ function createFbnetV2Space(config: FbnetV2Config): Space {
     }
     const addTerm = (on: readonly number[], piecesAt: (path: Path) => readonly (Piece | null)[]) => {
       const counts = on.map((decision) => (decisions[decision] as Decision).options.length)
+      const path: number[] = decisions.map(() => 0)
       for (const [index, parts] of termOf(on).entries()) {
-        const path: number[] = decisions.map(() => 0)
         for (const [i, option] of combinationAt(counts, index).entries()) path[on[i] as number] = option
         for (const piece of piecesAt(path)) if (piece) parts.push(costOf(piece))
       }
@@ -245,7 +253,9 @@ function createFbnetV2Space(config: FbnetV2Config): Space {
       if (piece && !pieces.has(latencyKey(piece.key))) pieces.set(latencyKey(piece.key), piece)
     }
     add(stemPiece)
-    for (const block of blocks) {
+    // Blocks of one shape, stride and values have the same.
+    const shapeOf = ({ input: from, stride, values, decisions: by }: Block) => JSON.stringify([from, stride, values, by.from === by.width])
+    for (const block of new Map(blocks.map((each) => [shapeOf(each), each])).values()) {
       const isTied = block.decisions.from === block.decisions.width
       for (const part of blockParts) {
         const choices = isTied ? part.choices.filter((choice) => choice !== 'width') : part.choices
