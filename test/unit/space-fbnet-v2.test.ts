@@ -24,6 +24,7 @@ import {
   type SpaceRef,
 } from '../../search-space/index.ts'
 import { findStrategy } from '../../strategies/index.ts'
+import { groupsByPlace } from '../../strategies/joint-distribution.ts'
 import { totalCosts } from '../../search-space/layer-costs.ts'
 import type { PrimitiveLayer } from '../../search-space/layer-graph.ts'
 import { makeContext, makeTable } from '../fixtures/searches.ts'
@@ -141,14 +142,21 @@ describe('a block', () => {
     expect(kinds('skip-swish-s0-e2-c12', 'row1.2/')).toEqual([])
   })
 
-  it('has no gates, and a search that needs them is refused', () => {
+  it('has no gates', () => {
     const choices = space.decisions.map((_, index) => (index === 0 ? { active: 1, inactive: [0] } : 0))
     expect(() => space.network(choices)).toThrow('decision row1.kernel has no gates: its options change the shapes of what follows')
-    const context = makeContext({ space: SLICED_SPACE })
-    expect(() => findStrategy('proxyless-g').init(context)).toThrow(
-      'expected a strategy without gates, such as fp-nas, parsec or proxyless-r',
-    )
-    expect(() => findStrategy('fp-nas').init(makeContext({ space: SLICED_SPACE, strategy: { name: 'fp-nas' } }))).not.toThrow()
+  })
+
+  it.each(['proxyless-g', 'darts', 'one-shot'] as const)('cannot run its options side by side: %s is refused', (name) => {
+    const context = makeContext({ space: SLICED_SPACE, strategy: { name } })
+    expect(() => findStrategy(name).init(context)).toThrow('expected a strategy that takes one option of each decision')
+  })
+
+  it('can be searched by strategies that take one option of each decision, those of a place together as well', () => {
+    const context = makeContext({ space: SLICED_SPACE, strategy: { name: 'fp-nas', jointFrom: 0.5 } })
+    expect(() => findStrategy('fp-nas').init(context)).not.toThrow()
+    const groups = groupsByPlace(createSpace('fbnetv2-f'), 'strategy.jointFrom')
+    expect(groups).toHaveLength(10)
   })
 })
 

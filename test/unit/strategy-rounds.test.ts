@@ -5,6 +5,7 @@ import type { Attendance, Member } from '../../strategies/index.ts'
 import { proxylessGradient } from '../../strategies/proxyless-gradient.ts'
 import { createRandom, seedState } from '../../search-space/index.ts'
 import { effectiveSteps, openRound, workOf } from '../../strategies/rounds.ts'
+import { fillWithPaths } from '../../strategies/seat-steps.ts'
 import { answerWork, makeContext, resultOutcome, type SearchOptions } from '../fixtures/searches.ts'
 
 type State = ReturnType<typeof proxylessGradient.init>
@@ -83,10 +84,10 @@ describe('a round', () => {
     const plan = { probabilities, uniform: true, members: makeMembers(2), weightSteps: 20, from: 0, end: 1000, firstBatch: 0 }
     const round = openRound(plan, random)
     const worksWith = (optionsShareWeights: boolean) =>
-      round.seats.map((seat) => workOf(round, seat, { weightSteps: 20, momentum: 0.9, optionsShareWeights }, random))
+      round.seats.map((seat) => workOf(round, seat, { weightSteps: 20, momentum: 0.9, fill: fillWithPaths(), optionsShareWeights }, random))
     for (const [seat, work] of worksWith(true).entries()) {
       expect(work.round?.parts).toEqual(round.seats.map(({ part }) => part.map(({ operations }) => operations)))
-      for (const path of work.paths) {
+      for (const path of work.kind === 'trainWeights' ? work.paths : []) {
         for (const [decision, option] of path.entries()) expect(work.round?.parts?.[seat]?.[decision]).toContain(option)
       }
     }
