@@ -66,7 +66,12 @@ function drawWork(space: Space, lanes: number, steps: number, firstBatch: number
   const probabilities = space.decisions.map(({ options }) => options.map(() => 1 / options.length))
   const plan = { probabilities, uniform: true, members, weightSteps: steps, from: firstBatch, end: 1e9, firstBatch }
   const round = openRound(plan, random)
-  return workOf(round, round.seats[0] as (typeof round.seats)[number], { weightSteps: steps, momentum: 0.9, fill: fillWithPaths() }, random)
+  return workOf(
+    round,
+    round.seats[0] as (typeof round.seats)[number],
+    { weightSteps: steps, momentum: 0.9, fill: fillWithPaths(), optionsShareWeights: false },
+    random,
+  )
 }
 
 /** The same paths one after another, each in all lanes. */

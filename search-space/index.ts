@@ -28,7 +28,7 @@ export {
   layerWeights,
   type WeightName,
 } from './layers/index.ts'
-export type { Activation } from './layers/activation.ts'
+export { type Activation, activations } from './layers/activation.ts'
 export { LayerGraphError } from './layers/layer.ts'
 export { poolPadding } from './layers/pool.ts'
 export { RefusedLayerError } from './layers/refusal.ts'
@@ -58,7 +58,7 @@ export {
 } from './space.ts'
 export { type Better, paretoFront, type Point } from './pareto-front.ts'
 export { resolveSpaceConfig, type SpaceConfig, spaceConfigSchema, type SpaceRef, spaceRefSchema } from './space-ref.ts'
-export { isWhole, sliceBegin, sliceValues } from './weight-slices.ts'
+export { type Box, boxOf, cellsOf, isWhole, sliceBegin, sliceValues, visitRows } from './weight-slices.ts'
 export { createWeightUse, type UsedOptions, usedOptions } from './weight-use.ts'
-export { networkWeights, weightKeys, type WeightOwner, weightOwners } from './weight-keys.ts'
+export { commonWeights, joinWeights, networkWeights, weightKeys, type WeightOwner, weightOwners } from './weight-keys.ts'
 export { createSpace }

@@ -3,6 +3,7 @@
 // convolution with batch-norm and without activation, is a type that the published tables lack.
 
 import type { Shape } from './layer-graph.ts'
+import type { Activation } from './layers/activation.ts'
 
 /** What cells and what is between them are made of: convolutions with batch-norm, with ReLU before them or without; means; residual blocks. */
 type CellLatencyOperation =
@@ -15,6 +16,32 @@ type CellLatencyOperation =
     }
   | { readonly type: 'ResidualBlock'; readonly input: Shape; readonly output: Shape }
   | { readonly type: 'NormLogits'; readonly input: Shape; readonly classes: number }
+
+/** What the blocks of FBNetV2 and FP-NAS are made of, each with its batch-norm. */
+type SplitLatencyOperation =
+  | {
+      readonly type: 'ConvActivation'
+      readonly input: Shape
+      readonly output: Shape
+      readonly kernel: number
+      readonly stride: number
+      readonly activation: Activation
+    }
+  | {
+      /** One depthwise convolution with its activation, or several, and attention over their channels. */
+      readonly type: 'SplitDepthwise'
+      readonly input: Shape
+      readonly output: Shape
+      readonly kernel: number
+      readonly stride: number
+      /** 0 without attention. */
+      readonly splits: number
+      /** Channels within the attention; 0 without it. */
+      readonly hidden: number
+      readonly activation: Activation
+    }
+  /** 1×1, without activation; `shortcut`: something of its size is added. */
+  | { readonly type: 'ConvLinear'; readonly input: Shape; readonly output: Shape; readonly shortcut: boolean }
 
 /** An operation that a latency table has, or should have, an entry for. */
 type LatencyOperation =
@@ -33,6 +60,7 @@ type LatencyOperation =
       readonly shortcut: boolean
     }
   | CellLatencyOperation
+  | SplitLatencyOperation
 
 function printShape(shape: Shape): string {
   return shape.join('x')
@@ -70,6 +98,28 @@ function latencyKey(operation: LatencyOperation): string {
         `stride:${operation.stride}`,
         `idskip:${operation.shortcut ? 1 : 0}`,
       ].join('-')
+    case 'ConvActivation':
+      return [
+        'ConvActivation',
+        `input:${printShape(operation.input)}`,
+        `output:${printShape(operation.output)}`,
+        `kernel:${operation.kernel}`,
+        `stride:${operation.stride}`,
+        `act:${operation.activation}`,
+      ].join('-')
+    case 'SplitDepthwise':
+      return [
+        'SplitDepthwise',
+        `input:${printShape(operation.input)}`,
+        `output:${printShape(operation.output)}`,
+        `kernel:${operation.kernel}`,
+        `stride:${operation.stride}`,
+        `splits:${operation.splits}`,
+        `hidden:${operation.hidden}`,
+        `act:${operation.activation}`,
+      ].join('-')
+    case 'ConvLinear':
+      return `ConvLinear-input:${printShape(operation.input)}-output:${printShape(operation.output)}-idskip:${operation.shortcut ? 1 : 0}`
     default:
       return operation satisfies never
   }

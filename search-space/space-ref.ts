@@ -1,12 +1,11 @@
 // How a space is named, and all the settings that a name stands for.
 
 import * as z from 'zod'
-import { cellConfigSchema } from './families/cell/config.ts'
-import { changedPresetSchemas, configSchemas, presetNames, presets, type SpaceConfig } from './families/index.ts'
+import { changedPresetSchemas, configSchemas, presetNames, presets, type SpaceConfig, taggedConfigSchema } from './families/index.ts'
 import { gridConfigSchema, listConfigSchema } from './families/mbconv/config.ts'
 import { SpaceError } from './space.ts'
 
-/** All settings of a space: a stage plan with operations to choose from, a fixed network, or a cell. */
+/** All settings of a space of any family. */
 const spaceConfigSchema = z.union(configSchemas).meta({ id: 'SpaceConfig', description: 'All settings of a space, or of a fixed network.' })
 
 /** A space as a user names it: a preset, a preset with some settings changed, or all settings. */
@@ -27,7 +26,7 @@ function resolveSpaceConfig(ref: SpaceRef): SpaceConfig {
   if (!('preset' in ref)) return ref
   const { preset, ...changes } = ref
   const config = { ...presets[preset], name: `${preset}-custom`, ...changes }
-  if ('family' in config) return cellConfigSchema.parse(config)
+  if ('family' in config) return taggedConfigSchema.parse(config)
   if (!('operations' in config)) return gridConfigSchema.parse(config)
   const field = gridFields.find((name) => name in changes)
   if (field) throw new SpaceError('config', `space.${field}`, `expected no ${field} where operations are listed`)

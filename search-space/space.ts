@@ -31,6 +31,9 @@ type Part = {
   /** Multiply-accumulates for one image. */
   readonly macs: number
   readonly parameters: number
+  /** Where the family says them. */
+  readonly input?: Shape
+  readonly output?: Shape
 }
 
 /**
@@ -70,6 +73,14 @@ type Space = {
   readonly weightSpecs: readonly WeightSpec[]
   /** The network in which each decision is taken as its choice says. Throws SpaceError `choices` for choices not of this space. */
   network(choices: readonly Choice[]): LayerGraph
+  /** Why decisions have no gates, where they have none: `network` then takes options alone. */
+  readonly gateRefusal?: string
+  /**
+   * Where options share weights, whole or in part: the weights of networks whose decisions take these options alone, by
+   * [decision][option index], each as large as the largest part of it that one of them reads. Left out where each weight belongs to one
+   * option of one decision, or to all networks.
+   */
+  weightsWithin?(options: readonly (readonly number[])[]): WeightSpec[]
   /** Every operation that a latency table of this space must hold, each key once. */
   measurableOperations(): MeasurableOperation[]
 }

@@ -4,6 +4,7 @@ import type { Layer, LayerGraph } from './layer-graph.ts'
 import { layerInputs, layerWeights } from './layers/index.ts'
 import type { Shape, WeightSpec } from './layers/layer.ts'
 import type { Space } from './space.ts'
+import { joinParts } from './weight-slices.ts'
 
 /** What layers read, in their order, those of mixed layers' branches included; `shapes` of what is made before them. */
 function weightsOf(layers: readonly Layer[], shapes: Map<string, Shape>): WeightSpec[] {
@@ -20,15 +21,28 @@ function weightKeys(graph: LayerGraph): string[] {
   return weightsOf(graph.layers, new Map()).map(({ key }) => key)
 }
 
+/** Weights by key, each as large as the smallest part of it that has in it all of those given. */
+function joinWeights(specs: Iterable<WeightSpec>): Map<string, WeightSpec> {
+  const joined = new Map<string, WeightSpec>()
+  for (const spec of specs) {
+    const known = joined.get(spec.key)
+    joined.set(spec.key, known ? { ...known, shape: joinParts(known.shape, spec.shape) } : spec)
+  }
+  return joined
+}
+
 /** The weights that a network reads, by key, in the shapes in which it reads them: parts of those of its space, or the whole. */
 function networkWeights(graph: LayerGraph): Map<string, WeightSpec> {
-  return new Map(weightsOf(graph.layers, new Map()).map((spec) => [spec.key, spec]))
+  return joinWeights(weightsOf(graph.layers, new Map()))
 }
 
 /** The operation that a weight belongs to. */
 type WeightOwner = { readonly block: number; readonly operation: number }
 
-/** Owners by key; a weight that is not in it is common: every path has it. */
+/**
+ * Owners by key, in a space whose options share no weights (`weightsWithin`); a weight that is not in it is common: every path has
+ * it.
+ */
 function weightOwners(space: Space): Map<string, WeightOwner> {
   const owners = new Map<string, WeightOwner>()
   const first = space.decisions.map(() => 0)
@@ -44,4 +58,22 @@ function weightOwners(space: Space): Map<string, WeightOwner> {
   return owners
 }
 
-export { networkWeights, weightKeys, type WeightOwner, weightOwners }
+/** Keys of weights that every network of a space reads, the whole or a part. */
+function commonWeights(space: Space): Set<string> {
+  const common = new Set(space.weightSpecs.map(({ key }) => key))
+  const { weightsWithin, decisions } = space
+  if (!weightsWithin) {
+    for (const key of weightOwners(space).keys()) common.delete(key)
+    return common
+  }
+  const all = decisions.map(({ options }) => options.map((_, option) => option))
+  for (const [decision, options] of all.entries()) {
+    for (const option of options) {
+      const read = new Set(weightsWithin(all.with(decision, [option])).map(({ key }) => key))
+      for (const key of common) if (!read.has(key)) common.delete(key)
+    }
+  }
+  return common
+}
+
+export { commonWeights, joinWeights, networkWeights, weightKeys, type WeightOwner, weightOwners }

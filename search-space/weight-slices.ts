@@ -27,24 +27,74 @@ function sliceBegin(whole: Dimensions, part: Dimensions): number[] | null {
   return begin.some(Number.isNaN) ? null : begin
 }
 
-/** The values of a part, row-major. Throws RangeError where the weight has no such part. */
-function sliceValues(values: Float32Array, whole: Dimensions, part: Dimensions): Float32Array {
+/** A box of a weight: where it begins on each axis, and its sizes. */
+type Box = { readonly begin: Dimensions; readonly size: Dimensions }
+
+const product = (sizes: Dimensions) => sizes.reduce((sum, size) => sum * size, 1)
+
+/** The box that a part is. Throws RangeError where the weight has no such part. */
+function boxOf(whole: Dimensions, part: Dimensions): Box {
   const begin = sliceBegin(whole, part)
   if (!begin) throw new RangeError(`a weight of shape [${whole}] has no part of shape [${part}]`)
-  const strides = whole.map((_, axis) => whole.slice(axis + 1).reduce((product, size) => product * size, 1))
-  const out = new Float32Array(part.reduce((product, size) => product * size, 1))
-  const last = part.at(-1) ?? 1
-  for (let row = 0; row < out.length; row += last) {
+  return { begin, size: part }
+}
+
+/** Calls `visit` for each row of a box, in order: where it begins among the values of the weight, row-major, and its length. */
+function visitRows(whole: Dimensions, { begin, size }: Box, visit: (from: number, length: number) => void): void {
+  const length = size.at(-1) ?? 1
+  const rows = product(size) / Math.max(1, length)
+  const strides = whole.map((_, axis) => product(whole.slice(axis + 1)))
+  const last = size.length - 1
+  for (let row = 0; row < rows; row++) {
     let rest = row
-    let from = 0
-    for (let axis = part.length - 1; axis >= 0; axis--) {
-      const size = part[axis] as number
-      from += ((rest % size) + (begin[axis] as number)) * (strides[axis] as number)
-      rest = Math.floor(rest / size)
+    let from = begin[last] ?? 0
+    for (let axis = last - 1; axis >= 0; axis--) {
+      const extent = size[axis] as number
+      from += ((rest % extent) + (begin[axis] as number)) * (strides[axis] as number)
+      rest = Math.floor(rest / extent)
     }
-    out.set(values.subarray(from, from + last), row)
+    visit(from, length)
   }
+}
+
+/** The values of a part, row-major. Throws RangeError where the weight has no such part. */
+function sliceValues(values: Float32Array, whole: Dimensions, part: Dimensions): Float32Array<ArrayBuffer> {
+  const out = new Float32Array(product(part))
+  let at = 0
+  visitRows(whole, boxOf(whole, part), (from, length) => {
+    out.set(values.subarray(from, from + length), at)
+    at += length
+  })
   return out
 }
 
-export { isWhole, sliceBegin, sliceValues }
+/** The smallest part that has both of two parts in it. */
+function joinParts(one: Dimensions, other: Dimensions): number[] {
+  return one.map((size, axis) => Math.max(size, other[axis] as number))
+}
+
+/** Where the same parts lie, `within`, by their indices: at least one. */
+type Cell = Box & { readonly within: readonly number[] }
+
+/** Cuts a weight at the borders of its parts. What lies in no part is left out. */
+function cellsOf(whole: Dimensions, parts: readonly Dimensions[]): Cell[] {
+  const boxes = parts.map((part) => boxOf(whole, part))
+  let cells: Cell[] = [{ begin: [], size: [], within: boxes.map((_, index) => index) }]
+  for (const axis of whole.keys()) {
+    const borders = boxes.flatMap(({ begin, size }) => [begin[axis] as number, (begin[axis] as number) + (size[axis] as number)])
+    const cuts = [...new Set(borders)].sort((a, b) => a - b)
+    cells = cells.flatMap(({ begin, size, within }) =>
+      cuts.slice(1).flatMap((end, i): Cell[] => {
+        const from = cuts[i] as number
+        const inside = within.filter((index) => {
+          const box = boxes[index] as Box
+          return (box.begin[axis] as number) <= from && end <= (box.begin[axis] as number) + (box.size[axis] as number)
+        })
+        return inside.length > 0 ? [{ begin: [...begin, from], size: [...size, end - from], within: inside }] : []
+      }),
+    )
+  }
+  return cells
+}
+
+export { type Box, boxOf, type Cell, cellsOf, type Dimensions, isWhole, joinParts, sliceBegin, sliceValues, visitRows }

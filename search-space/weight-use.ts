@@ -11,9 +11,12 @@ type Exchange = { readonly gained: readonly string[]; readonly lost: readonly st
 
 /**
  * For options that are used, the keys of all weights that a path of them may read: exactly those of the path where there is but one of
- * each decision. The network of an option is made when it is first asked about, and once.
+ * each decision. A space that knows which weights options have together is asked; of others, the network of an option is made when it is
+ * first asked about, and once.
  */
 function createWeightUse(space: Space): (used: UsedOptions) => ReadonlySet<string> {
+  const { weightsWithin } = space
+  if (weightsWithin) return (used) => new Set(weightsWithin(used).map(({ key }) => key))
   const first = space.decisions.map(() => 0)
   const exchanges = new Map<string, Exchange>()
   let firstKeys: ReadonlySet<string> | null = null

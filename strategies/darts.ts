@@ -14,6 +14,7 @@ import { softmax } from './distribution.ts'
 import { checkLoss } from './latency-loss.ts'
 import { fillWithMixtures } from './seat-steps.ts'
 import { settingsOf } from './settings.ts'
+import { requireSideBySide } from './side-by-side.ts'
 import type { Strategy, StrategyContext } from './strategy.ts'
 import { createSupernetSearch, entropyPullOf, positionNow, type SupernetState, supernetStateSchema } from './supernet-search.ts'
 
@@ -38,6 +39,7 @@ const darts: Strategy<State> = createSupernetSearch<State>({
   stateSchema: supernetStateSchema,
   settings,
   start(base, context) {
+    requireSideBySide(context)
     checkGradients(context)
     checkLoss(context)
     penaltiesOf(context)

@@ -10,6 +10,7 @@ import { invalidField, MAX_TASK_GATES } from '../protocol/index.ts'
 import type { Random } from '../search-space/index.ts'
 import { fillWithMixtures } from './seat-steps.ts'
 import { settingsOf } from './settings.ts'
+import { requireSideBySide } from './side-by-side.ts'
 import { createSharedWeightSearch, type SharedWeightState } from './shared-weight-search.ts'
 import type { Strategy, StrategyContext } from './strategy.ts'
 
@@ -41,6 +42,7 @@ const oneShot: Strategy<SharedWeightState> = createSharedWeightSearch({
     return { ...rest, population: candidates, generations: 1 }
   },
   check(context) {
+    requireSideBySide(context)
     const most = mostSteps(context)
     const { weightSteps } = context.config.tasks
     if (weightSteps > most) throw invalidField('tasks.weightSteps', `expected at most ${most} for a space of this size, got ${weightSteps}`)

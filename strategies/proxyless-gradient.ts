@@ -9,6 +9,7 @@ import { softmax } from './distribution.ts'
 import { checkLoss } from './latency-loss.ts'
 import { type Attendance, sharedSteps } from './rounds.ts'
 import { settingsOf } from './settings.ts'
+import { requireSideBySide } from './side-by-side.ts'
 import type { Assignment, Strategy, StrategyContext } from './strategy.ts'
 import { type ArchitectureSteps, createSupernetSearch, entropyPullOf, type SupernetState, supernetStateSchema } from './supernet-search.ts'
 
@@ -19,6 +20,7 @@ const settings = (context: StrategyContext) => settingsOf(context, 'proxyless-g'
 
 /** A task's gates and gradients are one row of the log. */
 function checkGates(context: StrategyContext): void {
+  requireSideBySide(context)
   const { form } = settings(context)
   const gates = context.space.decisions.reduce(
     (sum, { options }) => sum + (form === 'two' ? Math.min(2, options.length) : options.length),

@@ -188,18 +188,22 @@ type WithoutPlace<Work> = Work extends WeightWork ? Omit<Work, 'firstStep' | 'la
 /** What the steps of a seat train. */
 type FillSeat = (seat: Seat, place: { readonly round: Round; readonly mergeEvery: number; readonly random: Random }) => SeatSteps
 
+type WorkSettings = {
+  /** Local steps of an agent that is alone. */
+  readonly weightSteps: number
+  readonly momentum: number
+  readonly fill: FillSeat
+  /** Whether options of the space share weights, so that agents with different ones may collide. */
+  readonly optionsShareWeights: boolean
+}
+
 /**
  * The work of a seat. Velocities move with their operations where an agent uses these so seldom that its own would not be formed anew:
  * a velocity remembers 1 / (1 − momentum) steps.
  *
  * An agent that is alone and has one lane gets the plain form, in which everything follows from the step's number.
  */
-function workOf(
-  round: Round,
-  seat: Seat,
-  { weightSteps, momentum, fill }: { weightSteps: number; momentum: number; fill: FillSeat },
-  random: Random,
-): WeightWork {
+function workOf(round: Round, seat: Seat, { weightSteps, momentum, fill, optionsShareWeights }: WorkSettings, random: Random): WeightWork {
   const learners = sum(round.seats.map(({ lanes }) => lanes))
   const mergeEvery = mixingSteps(weightSteps, learners)
   const members = round.seats.length
@@ -221,6 +225,7 @@ function workOf(
         members,
         commonShare: roundShare(members, COMMON_EXPONENT),
         sharedOperations: round.sharedOperations.filter(({ block, operation }) => mine.has(`${block}/${operation}`)),
+        ...(optionsShareWeights && { parts: round.seats.map(({ part: own }) => own.map(({ operations }) => [...operations])) }),
         // Who trains all operations at every step has velocities of its own for all of them.
         velocities: plain.kind === 'trainWeights' && usesOf(round) < 1 / (1 - momentum),
       },

@@ -71,7 +71,8 @@ function proposeWeights<State extends WeightPhase>(
   const place = turn.kind === 'seat' ? turn : untakenPlaces(opened ? [opened] : []).find(({ seat }) => seat.agentId === asker.agentId)
   if (!place) throw new Error(`no seat for agent ${asker.agentId} in the round that it opened`)
   const { round, seat } = place
-  const work = workOf(round, seat, { weightSteps: tasks.weightSteps, momentum: training.momentum, fill }, random)
+  const optionsShareWeights = context.space.weightsWithin !== undefined
+  const work = workOf(round, seat, { weightSteps: tasks.weightSteps, momentum: training.momentum, fill, optionsShareWeights }, random)
   const taken = { ...seat, agentId: asker.agentId, taskId: nextTaskId }
   const seated: Round = { ...round, seats: round.seats.map((other) => (other === seat ? taken : other)) }
   const all = opened ? [...rounds, seated] : rounds.map((other) => (other === round ? seated : other))

@@ -1,8 +1,9 @@
 // One shard of a search's supernet weights: W ← W + s · Δ, a version per key, each task applied once. s is below 1 for what
-// comes late (protocol/round-shares.ts). A weight's velocity is a tensor like any other here, zero until somebody pushes it.
+// comes late (protocol/round-shares.ts). Δ may be of a part of a weight that networks read by parts. A weight's velocity is a tensor
+// like any other here, zero until somebody pushes it.
 
 import { DurableObject } from 'cloudflare:workers'
-import { createSpace, createWeightUse, type WeightSpec } from '../../search-space/index.ts'
+import { boxOf, createSpace, createWeightUse, isWhole, sliceBegin, visitRows, type WeightSpec } from '../../search-space/index.ts'
 import {
   attemptLater,
   type ByteSource,
@@ -112,8 +113,8 @@ function openStored({ sql }: DurableObjectStorage): OpenShard | null {
   const { shardOf } = planShards(space, setup.shardBytes)
   const weights = space.weightSpecs.filter((spec) => shardOf.get(spec.key) === setup.shard)
   // Behind the weights, so that these stay in the segments that they have without.
-  const velocities = weights.map(({ key, shape }): WeightSpec => {
-    return { key: velocityKey(key), shape, initialiser: { kind: 'zeros' }, decay: false }
+  const velocities = weights.map(({ key, ...spec }): WeightSpec => {
+    return { ...spec, key: velocityKey(key), initialiser: { kind: 'zeros' }, decay: false }
   })
   return {
     setup,
@@ -245,9 +246,9 @@ function checkChanges(store: SegmentStore, { source, layout, baseVersions }: Pus
   return [...layout.tensors].map(([key, tensor]) => {
     const slot = store.slots.get(key)
     if (!slot) throw badTensor(key, 'not a weight of this shard')
-    const { shape } = slot.spec
-    if (shape.length !== tensor.shape.length || shape.some((size, axis) => size !== tensor.shape[axis])) {
-      throw badTensor(key, `expected shape ${shape.join('×')}, got ${tensor.shape.join('×')}`)
+    const { shape, sliced } = slot.spec
+    if (!isWhole(shape, tensor.shape) && !(sliced && sliceBegin(shape, tensor.shape))) {
+      throw badTensor(key, `expected shape ${shape.join('×')}${sliced ? ' or a part of it' : ''}, got ${tensor.shape.join('×')}`)
     }
     const read = () => readTensor(source, tensor)
     checkNumbers(key, read())
@@ -290,7 +291,7 @@ function applyChanges(
   const pushed: PushedSizes = { weight: null, velocity: null }
   let clipped = 0
   for (const { slot, read, baseVersion } of changes) {
-    const { values } = read()
+    const { values, shape } = read()
     let segment = updated.get(slot.segment)
     if (!segment) {
       const before = store.read(slot.segment)
@@ -303,12 +304,14 @@ function applyChanges(
     if (clip < 1) clipped += 1
     const scale = clip * (setup.staleness === 'none' ? 1 : latenessScale(version - baseVersion, members))
     if (scale !== 1) scales[slot.spec.key] = scale
-    for (let i = 0; i < values.length; i++) {
-      const at = slot.offset + i
-      const sum = (segment.values[at] as number) + scale * (values[i] as number)
-      if (!(Math.abs(sum) <= MAX_MAGNITUDE)) throw badTensor(slot.spec.key, `element ${i} would become ${sum}`)
-      segment.values[at] = sum
-    }
+    let i = 0
+    visitRows(slot.spec.shape, boxOf(slot.spec.shape, shape), (from, length) => {
+      for (let at = from; at < from + length; at++, i++) {
+        const sum = (tensor[at] as number) + scale * (values[i] as number)
+        if (!(Math.abs(sum) <= MAX_MAGNITUDE)) throw badTensor(slot.spec.key, `element ${at} would become ${sum}`)
+        tensor[at] = sum
+      }
+    })
     segment.versions[slot.position] = version + 1
   }
   return { updated, scales, pushed, clipped }

@@ -119,6 +119,22 @@ function describeKey(key: string): { readonly title: string; readonly detail: st
       return { title: 'Residual block', detail: `${shape(operation.input)} → ${shape(operation.output)}` }
     case 'NormLogits':
       return { title: 'Normalised classifier', detail: `${shape(operation.input)} → ${operation.classes}` }
+    case 'ConvActivation': {
+      const { kernel, stride, activation, input, output } = operation
+      const notes = [activation, ...(stride > 1 ? [`stride ${stride}`] : [])]
+      return { title: `Convolution ${kernel}×${kernel}`, detail: [`${shape(input)} → ${shape(output)}`, ...notes].join(', ') }
+    }
+    case 'SplitDepthwise': {
+      const { kernel, stride, splits, activation, input, output } = operation
+      const attention = splits === 0 ? [] : [splits === 1 ? 'squeeze-and-excitation' : `attention over ${splits}`]
+      const notes = [activation, ...attention, ...(stride > 1 ? [`stride ${stride}`] : [])]
+      return { title: `Depthwise ${kernel}×${kernel}`, detail: [`${shape(input)} → ${shape(output)}`, ...notes].join(', ') }
+    }
+    case 'ConvLinear':
+      return {
+        title: 'Projection within a block',
+        detail: `${shape(operation.input)} → ${shape(operation.output)}${operation.shortcut ? ', shortcut' : ''}`,
+      }
     default:
       return operation satisfies never
   }

@@ -11,7 +11,8 @@ import { type ChannelStatistics, type InferenceStep, ruleOf } from './layers/ind
 import { compilePlan } from './plan.ts'
 import type { LayerStep, Plan, PrimitiveStep, Step, StepKind } from './step.ts'
 
-type WeightValues = (key: string) => Float32Array
+/** Values of a weight, row-major, in the shape in which the network reads it. */
+type WeightValues = (key: string, shape: readonly number[]) => Float32Array
 
 type AnyInferenceStep = { readonly [Kind in StepKind]: InferenceStep<Kind> }[StepKind]
 
@@ -92,7 +93,8 @@ function foldBatchNorm(
   function unfolded<Kind extends StepKind>(step: LayerStep<Kind>): InferenceStep<Kind> {
     const { kind, id, layer, inputs, inputShapes, shape, activation } = step
     const specs = Object.entries(layerWeights(layer, inputShapes))
-    const constants = Object.fromEntries(specs.map(([name, { key }]) => [name, weights(key)])) as InferenceStep<Kind>['constants']
+    const values = specs.map(([name, { key, shape: of }]) => [name, weights(key, of)])
+    const constants = Object.fromEntries(values) as InferenceStep<Kind>['constants']
     return { kind, id, layer, inputs, inputShapes, shape, constants, bias: null, statistics: null, activation }
   }
 

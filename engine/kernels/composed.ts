@@ -164,6 +164,23 @@ function clampGrad({ x, dy }: { x: tf.Tensor; dy: tf.Tensor }, { activation }: {
   return throughActivation(dy, x, activation)
 }
 
+function swish({ x }: { x: tf.Tensor }): tf.Tensor {
+  return tf.mul(x, tf.sigmoid(x))
+}
+
+function swishGrad({ x, dy }: { x: tf.Tensor; dy: tf.Tensor }): tf.Tensor {
+  const share = tf.sigmoid(x)
+  return tf.mul(dy, tf.mul(share, tf.add(1, tf.mul(x, tf.sub(1, share)))))
+}
+
+function scaleChannels({ x, scale }: { x: tf.Tensor; scale: tf.Tensor }): tf.Tensor {
+  return tf.mul(x, scale)
+}
+
+function scaleGrad({ x, dy }: { x: tf.Tensor; dy: tf.Tensor }): tf.Tensor {
+  return tf.sum(tf.mul(x, dy), [1, 2], true)
+}
+
 function globalAveragePool({ x }: { x: tf.Tensor }): tf.Tensor {
   return tf.mean(x, [1, 2], true)
 }
@@ -220,9 +237,13 @@ const composedKernels = {
   dot,
   globalAveragePool,
   globalAveragePoolGrad,
+  scaleChannels,
+  scaleGrad,
   sgdStep,
   softmaxCrossEntropy,
   sum,
+  swish,
+  swishGrad,
 } satisfies Record<keyof typeof kernelNames, ComposedKernel>
 
 /** Registers every kernel of ours for a backend as a composition; a name that it already has is left as it is. */

@@ -24,6 +24,14 @@ const kernelNames = {
   convolveDepthwiseGrad: 'GatehouseConvolveDepthwiseGrad',
   /** x, dy; { activation } -> dy where the ReLU or ReLU6 of x lets it through, otherwise 0. */
   clampGrad: 'GatehouseClampGrad',
+  /** x -> x σ(x). */
+  swish: 'GatehouseSwish',
+  /** x, dy -> dy times the slope of the swish at x. */
+  swishGrad: 'GatehouseSwishGrad',
+  /** x [batch, h, w, c], scale [batch, 1, 1, c] -> x · scale. */
+  scaleChannels: 'GatehouseScaleChannels',
+  /** x, dy [batch, h, w, c] -> [batch, 1, 1, c], sums of x · dy over height and width. */
+  scaleGrad: 'GatehouseScaleGrad',
   /** x [batch, h, w, c] -> [batch, 1, 1, c]. */
   globalAveragePool: 'GatehouseGlobalAveragePool',
   /** dy [batch, 1, 1, c]; { height, width } -> dx [batch, h, w, c]. */
@@ -261,6 +269,25 @@ function clampGradient(x: tf.Tensor, dy: tf.Tensor, activation: ClampActivation)
   return runOne(kernelNames.clampGrad, { x, dy }, { activation })
 }
 
+/** x σ(x), σ(x) = 1 / (1 + exp(-x)) (Ramachandran et al. 2017; SiLU elsewhere). */
+function swish(x: tf.Tensor): tf.Tensor4D {
+  return runOne(kernelNames.swish, { x })
+}
+
+function swishGradient(x: tf.Tensor, dy: tf.Tensor): tf.Tensor4D {
+  return runOne(kernelNames.swishGrad, { x, dy })
+}
+
+/** x [batch, h, w, c] with every channel of every image multiplied by its number of `scale` [batch, 1, 1, c]. */
+function scaleChannels(x: tf.Tensor, scale: tf.Tensor): tf.Tensor4D {
+  return runOne(kernelNames.scaleChannels, { x, scale })
+}
+
+/** Gradient of `scaleChannels` in `scale`; that in x is `scaleChannels(dy, scale)`. */
+function scaleGradient(x: tf.Tensor, dy: tf.Tensor): tf.Tensor4D {
+  return runOne(kernelNames.scaleGrad, { x, dy })
+}
+
 function globalAveragePool(x: tf.Tensor): tf.Tensor4D {
   return runOne(kernelNames.globalAveragePool, { x })
 }
@@ -325,8 +352,12 @@ export {
   type NormaliseAttributes,
   type NormaliseGradAttributes,
   type NormGradients,
+  scaleChannels,
+  scaleGradient,
   type SgdAttributes,
   sgdStep,
   softmaxCrossEntropy,
   sum,
+  swish,
+  swishGradient,
 }

@@ -34,11 +34,15 @@ const kernelSignatures = {
     ...(['rows', 'channels', 'epsilon', 'activation'] as const),
   ],
   prepareNorm: [...normAddresses, 'norm', 'channels', 'epsilon'],
+  scaleChannels: ['x', 'scale', 'y', 'batch', 'positions', 'channels'],
+  scaleGradient: ['x', 'dy', 'dscale', 'batch', 'positions', 'channels'],
   sgdStep: [
     ...(['weight', 'velocity', 'gradient', 'newWeight', 'newVelocity', 'count'] as const),
     ...(['learningRate', 'momentum', 'nesterov', 'weightDecay'] as const),
   ],
   sum: ['a', 'b', 'out', 'count'],
+  swish: ['x', 'y', 'count'],
+  swishGradient: ['x', 'dy', 'dx', 'count'],
 } as const satisfies Record<string, readonly string[]>
 
 type KernelSignatures = typeof kernelSignatures

@@ -424,10 +424,53 @@ function clampGrad(
   return dx
 }
 
-function globalAveragePool({ x }: { x: tf.TensorInfo }, _attributes: object, { module, at, make }: Workspace): tf.TensorInfo {
+function swish({ x }: { x: tf.TensorInfo }, _attributes: object, { module, at, make }: Workspace): tf.TensorInfo {
+  const y = make(x.shape)
+  module.swish({ x: at(x), y: at(y), count: elementCount(x) })
+  return y
+}
+
+function swishGrad(
+  { x, dy }: { x: tf.TensorInfo; dy: tf.TensorInfo },
+  _attributes: object,
+  { module, at, make }: Workspace,
+): tf.TensorInfo {
+  const dx = make(x.shape)
+  module.swishGradient({ x: at(x), dy: at(dy), dx: at(dx), count: elementCount(x) })
+  return dx
+}
+
+/** Of the kernels over images whose channels have a number each. */
+function positionsOf(x: tf.TensorInfo) {
   const [batch, height, width, channels] = x.shape as Shape4
-  const y = make([batch, 1, 1, channels])
-  module.averagePositions({ x: at(x), y: at(y), batch, positions: height * width, channels })
+  return { batch, positions: height * width, channels }
+}
+
+function scaleChannels(
+  { x, scale }: { x: tf.TensorInfo; scale: tf.TensorInfo },
+  _attributes: object,
+  { module, at, make }: Workspace,
+): tf.TensorInfo {
+  const y = make(x.shape)
+  module.scaleChannels({ x: at(x), scale: at(scale), y: at(y), ...positionsOf(x) })
+  return y
+}
+
+function scaleGrad(
+  { x, dy }: { x: tf.TensorInfo; dy: tf.TensorInfo },
+  _attributes: object,
+  { module, at, make }: Workspace,
+): tf.TensorInfo {
+  const size = positionsOf(x)
+  const dscale = make([size.batch, 1, 1, size.channels])
+  module.scaleGradient({ x: at(x), dy: at(dy), dscale: at(dscale), ...size })
+  return dscale
+}
+
+function globalAveragePool({ x }: { x: tf.TensorInfo }, _attributes: object, { module, at, make }: Workspace): tf.TensorInfo {
+  const size = positionsOf(x)
+  const y = make([size.batch, 1, 1, size.channels])
+  module.averagePositions({ x: at(x), y: at(y), ...size })
   return y
 }
 
@@ -552,9 +595,13 @@ const wasmKernels: Record<string, WasmKernel> = {
     [kernelNames.dot]: dot,
     [kernelNames.globalAveragePool]: globalAveragePool,
     [kernelNames.globalAveragePoolGrad]: globalAveragePoolGrad,
+    [kernelNames.scaleChannels]: scaleChannels,
+    [kernelNames.scaleGrad]: scaleGrad,
     [kernelNames.sgdStep]: sgdStep,
     [kernelNames.softmaxCrossEntropy]: softmaxCrossEntropy,
     [kernelNames.sum]: sum,
+    [kernelNames.swish]: swish,
+    [kernelNames.swishGrad]: swishGrad,
   } satisfies Record<(typeof kernelNames)[keyof typeof kernelNames], WasmKernel>),
 }
 

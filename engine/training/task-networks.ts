@@ -1,8 +1,16 @@
 // The networks of a task's steps, and the weights that they read.
 
 import type { StepWork } from '../../protocol/index.ts'
-import { combineBranches, type LayerGraph, type Space, weightKeys } from '../../search-space/index.ts'
-import type { Uses } from './merge-lanes.ts'
+import {
+  combineBranches,
+  isWhole,
+  joinWeights,
+  type LayerGraph,
+  networkWeights,
+  type Space,
+  type WeightSpec,
+} from '../../search-space/index.ts'
+import type { PartUse, Uses } from './merge-lanes.ts'
 import { runnerOf, type TaskNetwork } from './runners/index.ts'
 
 /** Graphs kept by path: late in a search the same few paths come again and again. */
@@ -14,22 +22,24 @@ type TaskNetworks = {
   graphOf(network: TaskNetwork): LayerGraph
   /** Keys of the weights that the work reads. */
   keysOf(work: StepWork): string[]
-  /** How many of these steps read each weight. */
+  /** The smallest part of each of these weights that has in it all that the work reads. */
+  partsOf(work: StepWork): ReadonlyMap<string, readonly number[]>
+  /** How many of these steps read each part of each weight. */
   usesOf(work: StepWork, steps: readonly number[], batchesPerNetwork: number): Uses
 }
 
-type Built = { readonly graph: LayerGraph; readonly keys: readonly string[] }
+type Built = { readonly graph: LayerGraph; readonly weights: ReadonlyMap<string, WeightSpec> }
 
 function build(space: Space, { choices, mixture }: TaskNetwork): Built {
   const gated = space.network(choices)
-  const keys = weightKeys(gated)
-  if (!mixture) return { graph: gated, keys }
-  if (mixture === 'sum') return { graph: combineBranches(gated, () => ({ kind: 'sum' })), keys }
+  const weights = networkWeights(gated)
+  if (!mixture) return { graph: gated, weights }
+  if (mixture === 'sum') return { graph: combineBranches(gated, () => ({ kind: 'sum' })), weights }
   const graph = combineBranches(gated, ({ block, branches }) => ({
     kind: 'weighted',
     weights: branches.map(({ operation }) => mixture[block]?.[operation] ?? 0),
   }))
-  return { graph, keys }
+  return { graph, weights }
 }
 
 function createTaskNetworks(space: Space): TaskNetworks {
@@ -49,23 +59,30 @@ function createTaskNetworks(space: Space): TaskNetworks {
     paths.set(name, built)
     return built
   }
-  const keysOfNetworks = (networks: readonly TaskNetwork[]) => new Set(networks.flatMap((network) => builtOf(network).keys))
+  const weightsOf = (networks: readonly TaskNetwork[]) => joinWeights(networks.flatMap((network) => [...builtOf(network).weights.values()]))
   const networksOf = (work: StepWork, step: number, batchesPerNetwork: number) =>
     runnerOf(work).networks(work, Math.floor(step / batchesPerNetwork), space.decisions)
+
+  const weightsOfWork = (work: StepWork) => {
+    const count = runnerOf(work).networkCount(work)
+    const all = Array.from({ length: count }, (_, index) => weightsOf(networksOf(work, index, 1)))
+    return joinWeights(all.flatMap((weights) => [...weights.values()]))
+  }
 
   return {
     networksOf,
     graphOf: (network) => builtOf(network).graph,
-    keysOf(work) {
-      const count = runnerOf(work).networkCount(work)
-      const keys = new Set<string>()
-      for (let index = 0; index < count; index++) for (const key of keysOfNetworks(networksOf(work, index, 1))) keys.add(key)
-      return [...keys]
-    },
+    keysOf: (work) => [...weightsOfWork(work).keys()],
+    partsOf: (work) => new Map([...weightsOfWork(work)].map(([key, { shape }]) => [key, shape])),
     usesOf(work, steps, batchesPerNetwork) {
-      const uses = new Map<string, number>()
+      const uses = new Map<string, PartUse[]>()
       for (const step of steps) {
-        for (const key of keysOfNetworks(networksOf(work, step, batchesPerNetwork))) uses.set(key, (uses.get(key) ?? 0) + 1)
+        for (const [key, { shape }] of weightsOf(networksOf(work, step, batchesPerNetwork))) {
+          const known = uses.get(key) ?? []
+          const at = known.findIndex(({ part }) => isWhole(part, shape))
+          if (at === -1) uses.set(key, [...known, { part: shape, uses: 1 }])
+          else known[at] = { part: shape, uses: (known[at] as PartUse).uses + 1 }
+        }
       }
       return uses
     },

@@ -12,11 +12,11 @@ import {
   type StepWork,
   trainsWeights,
 } from '../../protocol/index.ts'
-import { elementCount, type Space, weightOwners } from '../../search-space/index.ts'
+import { commonWeights, elementCount, type Space } from '../../search-space/index.ts'
 import type { Backend } from '../backends/backends.ts'
 import type { BatchRequest, BatchSource, BatchStream, Dataset, Shares } from '../datasets/index.ts'
 import { createSgd, createWeights, type Weights } from '../executor/index.ts'
-import { learnersByKey, type Learnt, mergeVelocities, mergeWeights } from './merge-lanes.ts'
+import { contestedBy, hasTrained, mergeContested, type Trained } from './merge-lanes.ts'
 import type { Accumulate } from './micro-batches.ts'
 import { createTaskData } from './task-data.ts'
 import { createTaskNetworks } from './task-networks.ts'
@@ -39,6 +39,8 @@ type Trainer = {
   readonly velocities: Pick<Weights, 'read' | 'write'>
   /** Keys of the weights that the work reads. */
   keysOf(work: StepWork): string[]
+  /** The smallest part of each of these weights that has in it all that the work reads. */
+  partsOf(work: StepWork): ReadonlyMap<string, readonly number[]>
   /** Says what will be run next, so that its first batches are ready. Only the last one said is kept. */
   prefetch(work: StepWork): void
   /**
@@ -72,8 +74,8 @@ function checkShares(shares: Shares, batchSize: number): void {
 
 /** γ of merge-lanes.ts. Steps on mixtures train operations as they train stem and head: in all lanes, all the time. */
 function mergeExponents(space: Space): (work: StepWork, key: string) => number {
-  const owners = weightOwners(space)
-  return ({ kind }, key) => (kind === 'trainWeights' && owners.has(key) ? OPERATION_EXPONENT : COMMON_EXPONENT)
+  const common = commonWeights(space)
+  return ({ kind }, key) => (kind === 'trainWeights' && !common.has(key) ? OPERATION_EXPONENT : COMMON_EXPONENT)
 }
 
 /** Throws TrainerError where a share of the data cannot fill one mini-batch. */
@@ -104,6 +106,10 @@ function createTrainer({
   const optimiser = createSgd({ momentum, nesterov: true, weightDecay })
   const steps = createTaskSteps({ space, config, data, networks, weights, optimiser, accumulate, onNote })
   const exponentOf = mergeExponents(space)
+  const ruleOf = (work: StepWork) => ({
+    shapeOf: (key: string) => weights.spec(key).shape,
+    exponentOf: (key: string) => exponentOf(work, key),
+  })
 
   const planOf = (work: StepWork) => planWaves(work, 1, data.batchesPerPath(work))
 
@@ -126,11 +132,11 @@ function createTrainer({
 
   const readVelocity = async (key: string) => (await optimiser.readVelocity(key)) ?? new Float32Array(elementCount(weights.spec(key).shape))
 
-  const readBoth = async (key: string) => ({ weight: await weights.read(key), velocity: await readVelocity(key) })
+  const readBoth = async (key: string): Promise<Trained> => ({ weight: await weights.read(key), velocity: await readVelocity(key) })
 
   const writeVelocity = (key: string, values: Float32Array) => optimiser.writeVelocity(key, weights.spec(key).shape, values)
 
-  const writeBoth = (key: string, { weight, velocity }: { weight: Float32Array; velocity: Float32Array }) => {
+  const writeBoth = (key: string, { weight, velocity }: Trained) => {
     weights.write(key, weight)
     writeVelocity(key, velocity)
   }
@@ -138,26 +144,22 @@ function createTrainer({
   /** Lets each lane train from the same weights, and merges what they have learnt. */
   const runLanes = async (work: StepWork, { turns }: Wave, runTurn: (turn: Turn) => Promise<void>) => {
     const uses = turns.map((turn) => networks.usesOf(work, turn, 1))
-    const contested = [...learnersByKey(uses)].filter(([, learners]) => learners.length > 1)
-    const starts = new Map<string, Awaited<ReturnType<typeof readBoth>>>()
-    for (const [key] of contested) starts.set(key, await readBoth(key))
-    const learnt = new Map(contested.map(([key]) => [key, { weights: [] as Learnt[], velocities: [] as Learnt[] }]))
+    const contested = contestedBy(uses, ruleOf(work))
+    const starts = new Map<string, Trained>()
+    for (const { key } of contested) starts.set(key, await readBoth(key))
+    const startOf = (key: string) => starts.get(key) as Trained
+    const learnt = turns.map(() => new Map<string, Trained>())
     for (const [lane, turn] of turns.entries()) {
-      const own = contested.flatMap(([key, learners]) =>
-        learners.filter((learner) => learner.lane === lane).map(({ uses }) => [key, uses] as const),
-      )
-      for (const [key] of own) writeBoth(key, starts.get(key) as NonNullable<ReturnType<typeof starts.get>>)
+      const own = contested.filter((weight) => hasTrained(weight, lane))
+      for (const { key } of own) writeBoth(key, startOf(key))
       await runTurn(turn)
-      for (const [key, uses] of own) {
-        const { weight, velocity } = await readBoth(key)
-        learnt.get(key)?.weights.push({ values: weight, uses })
-        learnt.get(key)?.velocities.push({ values: velocity, uses })
-      }
+      for (const { key } of own) learnt[lane]?.set(key, await readBoth(key))
     }
-    for (const [key, { weight, velocity }] of starts) {
-      mergeWeights(weight, learnt.get(key)?.weights ?? [], exponentOf(work, key))
-      mergeVelocities(velocity, learnt.get(key)?.velocities ?? [])
-      writeBoth(key, { weight, velocity })
+    for (const weight of contested) {
+      const { key } = weight
+      const merged = startOf(key)
+      mergeContested(weight, merged, (lane) => learnt[lane]?.get(key) as Trained, 0, merged.weight.length)
+      writeBoth(key, merged)
     }
   }
 
@@ -178,6 +180,7 @@ function createTrainer({
     weights,
     velocities: { read: readVelocity, write: writeVelocity },
     keysOf: networks.keysOf,
+    partsOf: networks.partsOf,
     prefetch(work) {
       dropExpected()
       expected = { work, stream: source.batches(requestsOf(work)) }

@@ -22,8 +22,8 @@ type Workbench = {
 type WorkbenchOptions = {
   /** Images in one run. */
   readonly batch: number
-  /** Values by weight key, row-major. */
-  readonly weights: (key: string) => Float32Array
+  /** Values by weight key, row-major, in the shape that the network reads. */
+  readonly weights: (key: string, shape: readonly number[]) => Float32Array
   /** A batch of images of a shape: batch × height × width × channels values. */
   readonly images: (shape: Shape) => Float32Array
 }

@@ -3,14 +3,14 @@
 //
 //   key     = type "-" field *( "-" field )        fields in the order given below
 //   field   = name ":" value
-//   value   = number | number "x" number "x" number | "0" | "1"
-//   number  = a whole number from 1, without leading zeros
+//   value   = number | number "x" number "x" number | "0" | "1" | count | activation
+//   number  = a whole number from 1, without leading zeros; a count may be 0
 //
 // Tables from elsewhere hold more than a space asks for. Tables for MobileNetV3 spaces add `-se:0|1-hs:0|1` (squeeze and
 // excite, hard swish) to expanded_conv and give the expanded width in channels under `expand` instead of the ratio. Other
 // types (`AvgPool2D-input:…-output:…`) are kept as they are; only their outer form is checked.
 
-import { latencyKey, type LatencyOperation, type Shape } from '../../search-space/index.ts'
+import { type Activation, activations, latencyKey, type LatencyOperation, type Shape } from '../../search-space/index.ts'
 
 type Mbconv = Extract<LatencyOperation, { type: 'expanded_conv' }>
 
@@ -40,8 +40,8 @@ class LatencyKeyError extends Error {
 
 type OperationType = LatencyOperation['type']
 
-/** What a field's value looks like: height×width×channels, a whole number from 1, or 0 and 1 for no and yes. */
-type FieldKind = 'shape' | 'number' | 'flag'
+/** What a field's value looks like: height×width×channels, a whole number from 1 or from 0, 0 and 1 for no and yes, or an activation. */
+type FieldKind = 'shape' | 'number' | 'count' | 'flag' | 'activation'
 
 /** Fields of every type, in the order in which keys have them. */
 const grammar = {
@@ -55,6 +55,12 @@ const grammar = {
   AvgPool: { input: 'shape', output: 'shape', kernel: 'number', stride: 'number' },
   ResidualBlock: { input: 'shape', output: 'shape' },
   NormLogits: { input: 'shape', output: 'number' },
+  ConvActivation: { input: 'shape', output: 'shape', kernel: 'number', stride: 'number', act: 'activation' },
+  SplitDepthwise: {
+    ...({ input: 'shape', output: 'shape', kernel: 'number', stride: 'number' } as const),
+    ...({ splits: 'count', hidden: 'count', act: 'activation' } as const),
+  },
+  ConvLinear: { input: 'shape', output: 'shape', idskip: 'flag' },
 } as const satisfies Record<OperationType, Record<string, FieldKind>>
 
 /** Fields of an expanded_conv as tables for MobileNetV3 spaces have them. */
@@ -66,17 +72,30 @@ const OTHER_KEY = /^([A-Za-z]\w*)(-[A-Za-z]\w*:[A-Za-z0-9_.]+)+$/
 const expectations = {
   shape: 'height x width x channels such as 112x112x16',
   number: 'a whole number from 1',
+  count: 'a whole number from 0',
   flag: '0 or 1',
+  activation: activations.join(', '),
 } as const satisfies Record<FieldKind, string>
 
 /** The values of one key's fields, already of their kind. */
-type Values = { shape(field: string): Shape; number(field: string): number; flag(field: string): boolean }
+type Values = {
+  shape(field: string): Shape
+  number(field: string): number
+  flag(field: string): boolean
+  activation(field: string): Activation
+}
 
 function readNumber(text: string): number | null {
   if (!/^[1-9]\d*$/.test(text)) return null
   const value = Number(text)
   return Number.isSafeInteger(value) ? value : null
 }
+
+const numberReaders = {
+  number: readNumber,
+  count: (text: string) => (text === '0' ? 0 : readNumber(text)),
+  flag: (text: string) => (text === '0' || text === '1' ? Number(text) : null),
+} as const satisfies Record<Exclude<FieldKind, 'shape' | 'activation'>, (text: string) => number | null>
 
 function readShape(text: string): Shape | null {
   const sizes = text.split('x').map(readNumber)
@@ -92,15 +111,18 @@ function readValues(key: string, type: OperationType, parts: readonly string[], 
   const fields = Object.entries<FieldKind>(expected)
   const numbers = new Map<string, number>()
   const shapes = new Map<string, Shape>()
+  const names = new Map<string, Activation>()
   for (const [index, [name, kind]] of fields.entries()) {
     const part = parts[index]
     if (part === undefined) throw new LatencyKeyError(key, `expected "${name}:…" as field ${index + 1} of ${type}, got the end of the key`)
     if (!part.startsWith(`${name}:`)) throw new LatencyKeyError(key, `expected "${name}:…" as field ${index + 1} of ${type}, got "${part}"`)
     const text = part.slice(name.length + 1)
     const shape = kind === 'shape' ? readShape(text) : null
-    const number = kind === 'number' ? readNumber(text) : text === '0' || text === '1' ? Number(text) : null
+    const number = kind === 'shape' || kind === 'activation' ? null : numberReaders[kind](text)
+    const activation = kind === 'activation' ? activations.find((known) => known === text) : undefined
     if (shape) shapes.set(name, shape)
-    else if (kind !== 'shape' && number !== null) numbers.set(name, number)
+    else if (number !== null) numbers.set(name, number)
+    else if (activation) names.set(name, activation)
     else throw new LatencyKeyError(key, `expected ${name} to be ${expectations[kind]}, got "${text}"`)
   }
   const surplus = parts[fields.length]
@@ -109,6 +131,7 @@ function readValues(key: string, type: OperationType, parts: readonly string[], 
     shape: (field) => shapes.get(field) as Shape,
     number: (field) => numbers.get(field) as number,
     flag: (field) => numbers.get(field) === 1,
+    activation: (field) => names.get(field) as Activation,
   }
 }
 
@@ -147,6 +170,20 @@ function parseLatencyKey(key: string): LatencyOperation {
         stride: values.number('stride'),
         shortcut: values.flag('idskip'),
       }
+    case 'ConvActivation':
+    case 'SplitDepthwise': {
+      const convolution = {
+        input: values.shape('input'),
+        output: values.shape('output'),
+        kernel: values.number('kernel'),
+        stride: values.number('stride'),
+        activation: values.activation('act'),
+      }
+      if (type === 'ConvActivation') return { type, ...convolution }
+      return { type, ...convolution, splits: values.number('splits'), hidden: values.number('hidden') }
+    }
+    case 'ConvLinear':
+      return { type, input: values.shape('input'), output: values.shape('output'), shortcut: values.flag('idskip') }
     default:
       return type satisfies never
   }

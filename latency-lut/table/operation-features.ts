@@ -33,6 +33,9 @@ function predictable(operation: TableOperation): Predictable | null {
     case 'AvgPool':
     case 'ResidualBlock':
     case 'NormLogits':
+    case 'ConvActivation':
+    case 'SplitDepthwise':
+    case 'ConvLinear':
       return operation
     case 'expanded_conv': {
       const { expand, ...rest } = operation
@@ -55,12 +58,7 @@ function mbconvFeatures(operation: Extract<Predictable, { type: 'expanded_conv' 
   const pixels = height * width
   const outputPixels = output[0] * output[1]
   const hasExpand = expandedWidth !== channels
-  const steps = kernels
-    .filter((size) => size <= kernel)
-    .flatMap((size): [string, number][] => [
-      [`depthwise outputs, kernel from ${size}`, outputPixels * expandedWidth],
-      [`depthwise channels, kernel from ${size}`, expandedWidth],
-    ])
+  const steps = depthwiseFeatures(outputPixels * expandedWidth, expandedWidth, kernel, kernels)
   return {
     calls: 1,
     'expand calls': hasExpand ? 1 : 0,
@@ -71,6 +69,33 @@ function mbconvFeatures(operation: Extract<Predictable, { type: 'expanded_conv' 
     'input and output values': pixels * channels + outputPixels * output[2],
     'pointwise weights': (hasExpand ? channels * expandedWidth : 0) + expandedWidth * output[2],
     'shortcut values': shortcut ? outputPixels * output[2] : 0,
+  }
+}
+
+/** Costs per output and per channel of depthwise convolutions, in steps from one kernel size to the next. */
+function depthwiseFeatures(outputs: number, channels: number, kernel: number, kernels: readonly number[]): [string, number][] {
+  return kernels
+    .filter((size) => size <= kernel)
+    .flatMap((size): [string, number][] => [
+      [`depthwise outputs, kernel from ${size}`, outputs],
+      [`depthwise channels, kernel from ${size}`, channels],
+    ])
+}
+
+/** Several depthwise convolutions side by side, and what attention adds: it reads all that they make once more and has small linear layers. */
+function splitFeatures(operation: Extract<Predictable, { type: 'SplitDepthwise' }>, kernels: readonly number[]): Features {
+  const { input, output, kernel, splits, hidden, activation } = operation
+  const branches = Math.max(1, splits)
+  const outputs = output[0] * output[1] * output[2]
+  return {
+    calls: 1,
+    'depthwise calls': branches,
+    ...Object.fromEntries(depthwiseFeatures(branches * outputs, branches * output[2], kernel, kernels)),
+    'input values': branches * input[0] * input[1] * input[2],
+    [`values through ${activation}`]: branches * outputs,
+    'attention calls': splits > 0 ? 1 : 0,
+    'values with attention': splits * outputs,
+    'attention weights': splits > 0 ? output[2] * hidden * (1 + splits) : 0,
   }
 }
 
@@ -126,6 +151,32 @@ function operationFeatures(operation: Predictable, kernels: readonly number[]): 
     }
     case 'expanded_conv':
       return mbconvFeatures(operation, kernels)
+    case 'ConvActivation': {
+      const { input, output, kernel, activation } = operation
+      const outputs = output[0] * output[1] * output[2]
+      return {
+        calls: 1,
+        // Kernels of 1 are plain products of matrices.
+        [`MACs, kernel of ${kernel}`]: outputs * input[2] * kernel ** 2,
+        'input values': input[0] * input[1] * input[2],
+        [`values through ${activation}`]: outputs,
+        weights: input[2] * output[2] * kernel ** 2,
+      }
+    }
+    case 'SplitDepthwise':
+      return splitFeatures(operation, kernels)
+    case 'ConvLinear': {
+      const { input, output, shortcut } = operation
+      const outputs = output[0] * output[1] * output[2]
+      return {
+        calls: 1,
+        MACs: outputs * input[2],
+        'input values': input[0] * input[1] * input[2],
+        'output values': outputs,
+        weights: input[2] * output[2],
+        'shortcut values': shortcut ? outputs : 0,
+      }
+    }
     default:
       return operation satisfies never
   }

@@ -30,6 +30,9 @@ const MIN_ENTRIES = {
   AvgPool: 5,
   ResidualBlock: 5,
   NormLogits: 5,
+  ConvActivation: 8,
+  SplitDepthwise: 12,
+  ConvLinear: 8,
 } as const satisfies Record<PredictableType, number>
 /** A kernel size that a table hardly knows cannot be told from the others: some runtimes lack fast code for just one. */
 const MIN_ENTRIES_OF_KERNEL = 2
@@ -88,10 +91,14 @@ function readPredictable(key: string): Predictable | null {
   }
 }
 
+function hasDepthwise(operation: Predictable): operation is Extract<Predictable, { type: 'expanded_conv' | 'SplitDepthwise' }> {
+  return operation.type === 'expanded_conv' || operation.type === 'SplitDepthwise'
+}
+
 function kernelsOf(samples: readonly Sample[]): Map<number, number> {
   const counts = new Map<number, number>()
   for (const { operation } of samples) {
-    if (operation.type === 'expanded_conv') counts.set(operation.kernel, (counts.get(operation.kernel) ?? 0) + 1)
+    if (hasDepthwise(operation)) counts.set(operation.kernel, (counts.get(operation.kernel) ?? 0) + 1)
   }
   return counts
 }
@@ -158,7 +165,7 @@ function fitPredictor({ entries }: Pick<LatencyTable, 'entries'>): Predictor {
       const { type } = operation
       const part = parts.get(type)
       if (!part) return refused(`the table has ${countOf(type)} measured entries of type ${type}; expected ${MIN_ENTRIES[type]} at least`)
-      if (operation.type === 'expanded_conv') {
+      if (hasDepthwise(operation)) {
         const count = kernelCounts.get(operation.kernel) ?? 0
         if (count < MIN_ENTRIES_OF_KERNEL) {
           return refused(

@@ -30,7 +30,9 @@ const stateDictRules: { readonly [Kind in LayerKind]: StateDictRule<Kind> } = {
   globalAveragePool: NO_STATE,
   input: NO_STATE,
   linear: { module: 'linear', weights: { weights: { name: 'weight', order: [1, 0] }, bias: { name: 'bias' } } },
+  multiply: NO_STATE,
   pool: NO_STATE,
+  splitAttention: NO_STATE,
   zero: NO_STATE,
 }
 

@@ -32,6 +32,12 @@ const weightStepFields = {
       sharedOperations: z
         .array(z.object({ block: z.int().min(0), operation: operationIndex, share }))
         .describe('operations that more than one agent trains in this round, each with the share of its difference that is pushed'),
+      parts: z
+        .array(z.array(z.array(operationIndex)))
+        .optional()
+        .describe(
+          'the options of each decision that each agent of the round may train; there where options share weights, to tell which elements more than one agent trains',
+        ),
       velocities: z.boolean().optional().describe('whether the velocities of operations are pulled and pushed with them'),
     })
     .optional()

@@ -202,6 +202,7 @@ const weightStepFields = {
       members: z.int(),
       commonShare: z.number(),
       sharedOperations: z.array(z.strictObject({ block: z.int(), operation: z.int(), share: z.number() })),
+      parts: z.array(z.array(z.array(z.int()))).optional(),
       velocities: z.boolean().optional(),
     })
     .optional(),

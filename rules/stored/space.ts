@@ -55,20 +55,44 @@ const cellSettings = {
 }
 const cellSpace = z.strictObject({ ...cellSettings, family: z.literal('cell') })
 
+const fbnetV2Preset = z.enum(['fbnetv2-f', 'fbnetv2-f-fine', 'fp-nas-l0', 'fbnetv2-mini'])
+const range = z.strictObject({ from: z.number(), to: z.number(), step: z.number() })
+const activation = z.enum(['relu', 'swish'])
+const fbnetV2Settings = {
+  name: z.string(),
+  input,
+  classes: z.int(),
+  stem,
+  rows: z.array(z.strictObject({ expansions: range, widths: range, blocks: z.int(), stride })),
+  choices: z.enum(['row', 'block']),
+  kernels: z.array(z.literal([0, 3, 5, 7])),
+  activations: z.array(activation),
+  splits: z.array(z.literal([0, 1, 2, 4])),
+  outerActivation: activation,
+  attentionRatio: z.number(),
+  widthDivisor: z.int(),
+  headWidth: z.int().nullable(),
+  batchNormEpsilon: z.number(),
+}
+const fbnetV2Space = z.strictObject({ ...fbnetV2Settings, family: z.literal('fbnet-v2') })
+
 const storedSpaceSchema = storedAs<SpaceConfig>()(
-  z.union([z.strictObject(gridFields), z.strictObject(listFields), fixedNetwork, cellSpace]),
+  z.union([z.strictObject(gridFields), z.strictObject(listFields), fixedNetwork, cellSpace, fbnetV2Space]),
 )
 
 const storedSpaceRefSchema = storedAs<SpaceRef>()(
   z.union([
     mbconvPreset,
     cellPreset,
+    fbnetV2Preset,
     z.strictObject({ ...z.object({ ...gridFields, ...listFields }).partial().shape, preset: mbconvPreset }),
     z.strictObject({ ...z.object(cellSettings).partial().shape, preset: cellPreset }),
+    z.strictObject({ ...z.object(fbnetV2Settings).partial().shape, preset: fbnetV2Preset }),
     z.strictObject(gridFields),
     z.strictObject(listFields),
     fixedNetwork,
     cellSpace,
+    fbnetV2Space,
   ]),
 )
 

@@ -9,7 +9,7 @@ import {
   resolveSpaceConfig,
   type Space,
   SpaceError,
-  weightKeys,
+  networkWeights,
 } from '../../search-space/index.ts'
 import {
   MAX_CHECKPOINT_BYTES,
@@ -70,10 +70,9 @@ function openNetwork(spec: Pick<TrainingSpec, 'space' | 'architecture'>, within 
 }
 
 function networkShapes(space: Space, path: Path): NetworkShapes {
-  const shapes = new Map(space.weightSpecs.map(({ key, shape }) => [key, shape]))
   const graph = space.network(path)
   return {
-    weights: new Map(weightKeys(graph).map((key) => [key, shapes.get(key) ?? []])),
+    weights: new Map([...networkWeights(graph)].map(([key, { shape }]) => [key, shape])),
     gammas: graph.layers.flatMap((layer) => (layer.kind === 'batchNorm' ? [layer.gamma] : [])),
   }
 }

@@ -4,6 +4,8 @@ import * as z from 'zod'
 import type { Space } from '../space.ts'
 import { type CellConfig, cellConfigSchema, cellFields, cellPresets } from './cell/config.ts'
 import { createCellSpace } from './cell/space.ts'
+import { type FbnetV2Config, fbnetV2ConfigSchema, fbnetV2Fields, fbnetV2Presets } from './fbnet-v2/config.ts'
+import { createFbnetV2Space } from './fbnet-v2/space.ts'
 import { type FixedNetwork, fixedNetworkSchema } from './fixed/config.ts'
 import { gridConfigSchema, listConfigSchema, type MbconvConfig, mbconvFields, mbconvPresets } from './mbconv/config.ts'
 import { createMbconvSpace } from './mbconv/space.ts'
@@ -11,30 +13,42 @@ import { planNetwork } from './plan-network.ts'
 
 /** Stem, places in a row, head: what `planNetwork` makes a plan of. */
 type PlannedConfig = MbconvConfig | FixedNetwork
-type TaggedConfig = CellConfig
+type TaggedConfig = CellConfig | FbnetV2Config
 type SpaceConfig = PlannedConfig | TaggedConfig
 /** Those that have something to choose: fixed networks have not. */
 type SearchedFamily = 'mbconv' | TaggedConfig['family']
 
+type Tag = TaggedConfig['family']
+type Creator<Of extends Tag> = (config: Extract<TaggedConfig, { family: Of }>) => Space
+
 /** Families that are tagged, by their tag. */
-const taggedFamilies: { readonly [Tag in TaggedConfig['family']]: (config: Extract<TaggedConfig, { family: Tag }>) => Space } = {
+const taggedFamilies: { readonly [Of in Tag]: Creator<Of> } = {
   cell: createCellSpace,
+  'fbnet-v2': createFbnetV2Space,
 }
 
-const configSchemas = [gridConfigSchema, listConfigSchema, fixedNetworkSchema, cellConfigSchema] as const
+const taggedConfigSchema = z.discriminatedUnion('family', [cellConfigSchema, fbnetV2ConfigSchema])
+const configSchemas = [gridConfigSchema, listConfigSchema, fixedNetworkSchema, ...taggedConfigSchema.options] as const
 
-const presets = { ...mbconvPresets, ...cellPresets }
+const presets = { ...mbconvPresets, ...cellPresets, ...fbnetV2Presets }
 type PresetName = keyof typeof presets
 const presetNames = Object.keys(presets) as [PresetName, ...PresetName[]]
 
 const names = <Name extends string>(of: Readonly<Record<Name, unknown>>) => Object.keys(of) as [Name, ...Name[]]
-const { family: _, ...cellSettings } = cellFields
+const { family: _cell, ...cellSettings } = cellFields
+const { family: _fbnetV2, ...fbnetV2Settings } = fbnetV2Fields
 
 /** A preset with some of its settings changed, family by family. */
 const changedPresetSchemas = [
   z.strictObject({ ...z.object(mbconvFields).partial().shape, preset: z.enum(names(mbconvPresets)) }),
   z.strictObject({ ...z.object(cellSettings).partial().shape, preset: z.enum(names(cellPresets)) }),
+  z.strictObject({ ...z.object(fbnetV2Settings).partial().shape, preset: z.enum(names(fbnetV2Presets)) }),
 ] as const
+
+/** Typed by the tag alone: for settings of any family, it takes settings of any family. */
+function creatorOf<Of extends Tag>(family: Of): Creator<Of> {
+  return taggedFamilies[family]
+}
 
 function isPlanned(config: SpaceConfig): config is PlannedConfig {
   return !('family' in config)
@@ -42,7 +56,7 @@ function isPlanned(config: SpaceConfig): config is PlannedConfig {
 
 /** Throws SpaceError `config` where settings contradict each other. */
 function spaceOf(config: SpaceConfig): Space {
-  return isPlanned(config) ? createMbconvSpace(planNetwork(config)) : taggedFamilies[config.family](config)
+  return isPlanned(config) ? createMbconvSpace(planNetwork(config)) : creatorOf(config.family)(config)
 }
 
 export {
@@ -56,4 +70,5 @@ export {
   type SearchedFamily,
   type SpaceConfig,
   spaceOf,
+  taggedConfigSchema,
 }

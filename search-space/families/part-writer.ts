@@ -1,5 +1,6 @@
 // Layers and weights of one part of a network, in the names that all families have: below the part's prefix each layer is called by its
-// own name, a convolution's filter `name.filter`, its batch-norm `name.norm` with `name.gamma` and `name.beta`, its activation `name.relu`.
+// own name, a convolution's filter `name.filter`, its batch-norm `name.norm` with `name.gamma` and `name.beta`, its activation `name.relu`
+// for ReLU and ReLU6, else `name.` and what it is called, a linear layer's matrix `name.weights` and `name.bias`.
 
 import type { PrimitiveLayer, Shape, WeightSpec } from '../layer-graph.ts'
 import type { Activation } from '../layers/activation.ts'
@@ -26,6 +27,15 @@ function createPartWriter(prefix: string, from: Shape, epsilon: number) {
     shapes.set(layer.id, layer.shape)
     return layer.id
   }
+  const linear = (name: string, input: string, outputs: number) =>
+    push({
+      kind: 'linear',
+      id: named(name),
+      input,
+      weights: named(`${name}.weights`),
+      bias: named(`${name}.bias`),
+      shape: [1, 1, outputs],
+    })
   return {
     push,
     named,
@@ -45,12 +55,19 @@ function createPartWriter(prefix: string, from: Shape, epsilon: number) {
         shape: shapeOf(input),
       }),
     activate: (name: string, input: string, activation: Activation) =>
-      push({ kind: 'activation', id: named(`${name}.relu`), input, activation, shape: shapeOf(input) }),
+      push({
+        kind: 'activation',
+        id: named(`${name}.${activation === 'relu6' ? 'relu' : activation}`),
+        input,
+        activation,
+        shape: shapeOf(input),
+      }),
+    pool: (name: string, input: string) => push({ kind: 'globalAveragePool', id: named(name), input, shape: [1, 1, shapeOf(input)[2]] }),
+    linear,
     /** The mean over each channel, and a linear layer. */
     classifier(input: string, classes: number): string {
       const pooled = push({ kind: 'globalAveragePool', id: named('pool'), input, shape: [1, 1, shapeOf(input)[2]] })
-      const [weights, bias] = [named('linear.weights'), named('linear.bias')]
-      return push({ kind: 'linear', id: named('linear'), input: pooled, weights, bias, shape: [1, 1, classes] })
+      return linear('linear', pooled, classes)
     },
     done: (output: string): Written => ({ layers, weightSpecs, output, shape: shapeOf(output) }),
   }

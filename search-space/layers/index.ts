@@ -11,7 +11,9 @@ import { globalAveragePool, type GlobalAveragePoolLayer } from './global-average
 import { input, type InputLayer } from './input.ts'
 import type { LayerDefinition, LayerExample, Shape, WeightSpec } from './layer.ts'
 import { linear, type LinearLayer } from './linear.ts'
+import { multiply, type MultiplyLayer } from './multiply.ts'
 import { pool, type PoolLayer } from './pool.ts'
+import { splitAttention, type SplitAttentionLayer } from './split-attention.ts'
 import { zero, type ZeroLayer } from './zero.ts'
 
 type LayerTypes = {
@@ -24,7 +26,9 @@ type LayerTypes = {
   readonly globalAveragePool: GlobalAveragePoolLayer
   readonly input: InputLayer
   readonly linear: LinearLayer
+  readonly multiply: MultiplyLayer
   readonly pool: PoolLayer
+  readonly splitAttention: SplitAttentionLayer
   readonly zero: ZeroLayer
 }
 
@@ -44,7 +48,9 @@ const definitions = {
   globalAveragePool,
   input,
   linear,
+  multiply,
   pool,
+  splitAttention,
   zero,
 } satisfies LayerDefinitions
 

@@ -26,13 +26,15 @@ type WeightSpec = {
   readonly initialiser: Initialiser
   /** False for batch-norm parameters and biases. */
   readonly decay: boolean
+  /** Networks of its space may read parts of it; left out where all of them read the whole. See weight-slices.ts. */
+  readonly sliced?: true
 }
 
 /** A small layer of a kind, for suites that run over all kinds. */
 type LayerExample<L> = {
   /** What it shows; unique within its kind. */
   readonly name: string
-  /** Of its inputs, in their order; all of one height and width. */
+  /** Of its inputs, in their order; all of one height and width, or 1×1. */
   readonly inputs: readonly Shape[]
   /** Reads `x0`, `x1`, …; its id is `layer`. */
   readonly layer: L

@@ -8,6 +8,7 @@ import { latencyTableSchema } from '../../latency-lut/table/table.ts'
 import { distributionOf, type SearchConfigInput } from '../../protocol/index.ts'
 import type { SearchedFamily } from '../../search-space/families/index.ts'
 import { createSpace, parseArchitecture, type SpaceRef } from '../../search-space/index.ts'
+import { SLICED_SPACE } from '../fixtures/sliced-space.ts'
 import {
   type Coordinator,
   freePort,
@@ -59,6 +60,10 @@ const members: { readonly [Family in SearchedFamily]: Member } = {
   cell: {
     space: { preset: 'cell-mini', name: 'families-cell', input: [8, 8, 1], classes: 4, width: 8 },
     strategy: { name: 'proxyless-g', form: 'full', ...learning },
+  },
+  'fbnet-v2': {
+    space: { ...SLICED_SPACE, name: 'families-fbnet-v2' },
+    strategy: { name: 'fp-nas', leastSamples: 4, ...learning },
   },
 }
 

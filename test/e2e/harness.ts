@@ -72,8 +72,8 @@ function writeTinyDataset(folder: string, seed = 1): string {
 }
 
 /** A table that covers the tiny space: latency grows with the multiply-accumulates. */
-function tinyTable(): LatencyTable {
-  const operations = createSpace(TINY_SPACE).measurableOperations()
+function tinyTable(space: SpaceRef = TINY_SPACE): LatencyTable {
+  const operations = createSpace(space).measurableOperations()
   const entries = Object.fromEntries(
     operations.map(({ latencyKey, macs }) => [latencyKey, { meanMs: 1 + macs / 20_000, stdMs: 0.1, count: 5 }]),
   )

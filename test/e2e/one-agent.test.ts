@@ -1,12 +1,12 @@
 import { readFileSync, writeFileSync } from 'node:fs'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import * as z from 'zod'
-import { decodeSafetensors, planShards, searchConfigSchema, type Tensor } from '../../protocol/index.ts'
+import { decodeSafetensors, planShards, type SearchConfig, searchConfigSchema, type Tensor } from '../../protocol/index.ts'
 import { createSpace, initialWeights } from '../../search-space/index.ts'
 import { openBackend } from '../../engine/backends/backends.ts'
 import { createCoordinatorClient } from '../../worker-agent/client/coordinator-client.ts'
 import { openBatchSource, openDataset } from '../../engine/datasets/index.ts'
-import { createTrainer } from '../../engine/training/trainer.ts'
+import { createTrainer, type Trainer } from '../../engine/training/trainer.ts'
 import {
   type Coordinator,
   freePort,
@@ -24,6 +24,7 @@ import {
   writeTinyDataset,
 } from './harness.ts'
 import { resultsOf } from '../fixtures/searches.ts'
+import { SLICED_SPACE } from '../fixtures/sliced-space.ts'
 
 const state = temporaryFolder()
 const data = temporaryFolder()
@@ -55,6 +56,40 @@ async function writeWeights(searchId: string): Promise<ReadonlyMap<string, Tenso
   return decodeSafetensors(new Uint8Array(readFileSync(out))).tensors
 }
 
+/** Those of a search and of a trainer in this process that did the same; how many the search has moved. */
+async function expectSameWeights(
+  created: { searchId: string; agentToken: string },
+  config: SearchConfig,
+  trainer: Trainer,
+): Promise<number> {
+  const space = createSpace(config.space)
+  const client = createCoordinatorClient({
+    coordinator: coordinator.url,
+    token: created.agentToken,
+    signal: new AbortController().signal,
+  })
+  const plan = planShards(space, config.weights.shardBytes)
+  expect(plan.count).toBeGreaterThan(1)
+  let moved = 0
+  for (let shard = 0; shard < plan.count; shard++) {
+    const keys = space.weightSpecs.map((spec) => spec.key).filter((key) => plan.shardOf.get(key) === shard)
+    const pulled = await client.pull(shard, Object.fromEntries(keys.map((key) => [key, -1])))
+    for (const key of keys) {
+      const remote = pulled.get(key)
+      expect(remote, key).toBeDefined()
+      if (remote && remote.version > 0) moved += 1
+      expect(relativeDifference(remote?.values ?? new Float32Array(), await trainer.weights.read(key)), key).toBeLessThan(1e-5)
+    }
+  }
+  return moved
+}
+
+async function trainerOf(config: SearchConfig): Promise<Trainer> {
+  const { chosen: backend } = await openBackend('wasm')
+  const dataset = await openDataset(data.path, { cacheFolder: `${data.path}/cache` })
+  return createTrainer({ backend, dataset, source: await openBatchSource(dataset), space: createSpace(config.space), config })
+}
+
 describe('one agent alone', () => {
   it('gets with fp32 exactly the training that a single process would do, over several shards', async () => {
     const input = tinySearch({ weights: { shardBytes: 8192 } })
@@ -67,9 +102,7 @@ describe('one agent alone', () => {
     // The same steps once more, in this process, from the result log and the seed alone.
     const config = searchConfigSchema.parse(input)
     const space = createSpace(config.space)
-    const { chosen: backend } = await openBackend('wasm')
-    const dataset = await openDataset(data.path, { cacheFolder: `${data.path}/cache` })
-    const trainer = createTrainer({ backend, dataset, source: await openBatchSource(dataset), space, config })
+    const trainer = await trainerOf(config)
     const entries = resultsOf(await readLog(coordinator, created.searchId))
     for (const { work, result } of entries) {
       if (work.kind === 'trainArchitecture') throw new Error('expected steps on the supernet')
@@ -84,24 +117,7 @@ describe('one agent alone', () => {
     const trained = entries.filter((entry) => entry.work.kind === 'trainWeights').length
     expect(trained).toBe(20)
 
-    const client = createCoordinatorClient({
-      coordinator: coordinator.url,
-      token: created.agentToken,
-      signal: new AbortController().signal,
-    })
-    const plan = planShards(space, config.weights.shardBytes)
-    expect(plan.count).toBeGreaterThan(1)
-    let moved = 0
-    for (let shard = 0; shard < plan.count; shard++) {
-      const keys = space.weightSpecs.map((spec) => spec.key).filter((key) => plan.shardOf.get(key) === shard)
-      const pulled = await client.pull(shard, Object.fromEntries(keys.map((key) => [key, -1])))
-      for (const key of keys) {
-        const remote = pulled.get(key)
-        expect(remote, key).toBeDefined()
-        if (remote && remote.version > 0) moved += 1
-        expect(relativeDifference(remote?.values ?? new Float32Array(), await trainer.weights.read(key)), key).toBeLessThan(1e-5)
-      }
-    }
+    const moved = await expectSameWeights(created, config, trainer)
     expect(moved).toBe(space.weightSpecs.length)
 
     // And as a file for trainings to begin with.
@@ -116,6 +132,29 @@ describe('one agent alone', () => {
     expect(await again.ended, again.output()).toBe(0)
     // Far above chance, 0.25, after ten steps.
     expect(z.object({ accuracy: z.number() }).parse(JSON.parse(again.result())).accuracy).toBeGreaterThan(0.6)
+  })
+
+  it('does so where paths read parts of weights', async () => {
+    const input = tinySearch({
+      name: 'sliced',
+      space: SLICED_SPACE,
+      latency: { targetMs: 20, table: { name: 'sliced' } },
+      strategy: { name: 'fp-nas', evaluateEvery: 60, images: 64 },
+      training: { steps: 120, batchSize: 16, augmentation: NO_AUGMENTATION },
+      weights: { shardBytes: 8192 },
+    })
+    await coordinator.client.publishTable({ ...tinyTable(SLICED_SPACE), name: 'sliced' })
+    const created = await coordinator.client.createSearch(input)
+    const agent = startAgent(coordinator, created.agentToken, data.path)
+    await waitForPhase(coordinator.client, created.searchId, 'finished')
+    expect(await agent.ended).toBe(0)
+    const config = searchConfigSchema.parse(input)
+    const trainer = await trainerOf(config)
+    for (const { work, result } of resultsOf(await readLog(coordinator, created.searchId))) {
+      if (work.kind === 'trainArchitecture') throw new Error('expected steps on the supernet')
+      expect((await trainer.run(work, async () => undefined)).result).toEqual(result)
+    }
+    expect(await expectSameWeights(created, config, trainer)).toBeGreaterThan(0)
   })
 
   it('has not begun: the file of weights has those that every agent begins with', async () => {

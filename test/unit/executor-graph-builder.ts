@@ -11,7 +11,7 @@ import {
   layerShape,
   seedState,
   type Space,
-  weightKeys,
+  networkWeights,
 } from '../../search-space/index.ts'
 
 type Built = { readonly graph: LayerGraph; readonly specs: readonly WeightSpec[] }
@@ -150,8 +150,7 @@ function createBuilder(inputShape: Shape, inputId = 'input'): Builder {
 /** The network of a space's choices, with the weights that it reads. */
 function buildOf(space: Space, choices: readonly Choice[]): Built {
   const graph = space.network(choices)
-  const keys = new Set(weightKeys(graph))
-  return { graph, specs: space.weightSpecs.filter(({ key }) => keys.has(key)) }
+  return { graph, specs: [...networkWeights(graph).values()] }
 }
 
 /** Images of 9×9×3; Identity projects with stride 2 in block 0, skips block 1 and projects with stride 1 in block 2. */

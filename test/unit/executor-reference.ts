@@ -73,6 +73,13 @@ function referenceLayer(
       return referenceActivation(layer.activation, read(layer.input))
     case 'add':
       return tf.add(read(layer.inputs[0]), read(layer.inputs[1]))
+    case 'multiply':
+      return tf.mul(read(layer.inputs[0]), read(layer.inputs[1]))
+    case 'splitAttention': {
+      const splits = layer.inputs.length / 2
+      const shares = tf.softmax(tf.stack(layer.inputs.slice(splits).map(read), 4))
+      return tf.sum(tf.mul(tf.stack(layer.inputs.slice(0, splits).map(read), 4), shares), 4)
+    }
     case 'concat':
       return tf.concat(layer.inputs.map(read), 3)
     case 'pool':
@@ -84,7 +91,7 @@ function referenceLayer(
     case 'linear': {
       const x = read(layer.input)
       const rows = tf.reshape(x, [x.shape[0], x.size / x.shape[0]])
-      return tf.add(tf.matMul(rows, weight(layer.weights)), weight(layer.bias))
+      return tf.reshape(tf.add(tf.matMul(rows, weight(layer.weights)), weight(layer.bias)), [x.shape[0], ...layer.shape])
     }
     case 'zero':
       return tf.zeros([read(layer.input).shape[0], ...layer.shape])

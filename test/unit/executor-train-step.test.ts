@@ -1,11 +1,25 @@
 import * as tf from '@tensorflow/tfjs-core'
 import { describe, expect, test } from 'vitest'
 
+import { createSpace, parseArchitecture } from '../../search-space/index.ts'
 import { openBackend } from '../../engine/backends/backends.ts'
 import { createWeights, trainStep } from '../../engine/executor/index.ts'
+import { SLICED_SPACE } from '../fixtures/sliced-space.ts'
 import { buildOf, type Built, createBuilder, identitySpace, randomBatch } from './executor-graph-builder.ts'
 import { referenceGradients } from './executor-reference.ts'
 import { relativeError } from './kernels-relative-error.ts'
+
+const attentionSpace = createSpace({
+  ...SLICED_SPACE,
+  name: 'attention',
+  input: [9, 9, 3],
+  kernels: [0, 3, 5],
+  rows: [
+    { expansions: { from: 2, to: 2, step: 1 }, widths: { from: 8, to: 12, step: 4 }, blocks: 1, stride: 1 },
+    { expansions: { from: 1.5, to: 2, step: 0.5 }, widths: { from: 8, to: 12, step: 4 }, blocks: 2, stride: 2 },
+    { expansions: { from: 2, to: 2, step: 1 }, widths: { from: 8, to: 12, step: 4 }, blocks: 1, stride: 1 },
+  ],
+})
 
 const networks: Record<string, () => Built> = {
   'strided MBConv blocks with a residual': () =>
@@ -34,6 +48,8 @@ const networks: Record<string, () => Built> = {
       .pool('average', 'average', 2, 2)
       .linear('head', 3)
       .build(),
+  'blocks with squeeze-and-excitation, Split-Attention and the swish': () =>
+    buildOf(attentionSpace, parseArchitecture(attentionSpace, 'attention:k3-swish-s1-e2-c8,k5-swish-s2-e1.5-c12,skip-relu-s0-e2-c8')),
   'a batch-norm output that is read twice': () => {
     const builder = createBuilder([4, 4, 3]).conv('a', 4).norm('a-bn').relu6('a-relu')
     return builder.add('sum', 'a-bn', 'a-relu').globalPool('pool').linear('head', 3).build()

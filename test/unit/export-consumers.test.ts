@@ -59,6 +59,11 @@ const spaces: readonly (readonly [string, SpaceRef, string | undefined])[] = [
     { preset: 'cell-mini', input: [18, 22, 3] },
     'cell-mini-custom:|nor_conv_3x3~0|+|skip_connect~0|avg_pool_3x3~1|+|nor_conv_1x1~0|none~1|avg_pool_3x3~2|',
   ],
+  [
+    'blocks with squeeze-and-excitation, with Split-Attention, and one that is skipped',
+    { preset: 'fbnetv2-mini', input: [18, 22, 3] },
+    'fbnetv2-mini-custom:k3-swish-s1-e1-c12,k5-relu-s2-e1.5-c24,skip-relu-s2-e1.5-c32,k3-swish-s0-e3-c32',
+  ],
 ]
 
 let folder: string
@@ -201,7 +206,7 @@ describe.each(spaces.filter((one) => !isFixable(one)))('%s, whose family has no 
     const options = { fold: true, withPreprocessing: false }
     const refused = join(folder, 'no-form')
     expect(() => writeExport(model, 'proxylessnas', refused, options)).toThrow(
-      'networks of the family cell have no form as a fixed network of MBConvs',
+      /networks of the family [a-z0-9-]+ have no form as a fixed network of MBConvs/,
     )
     expect(existsSync(refused)).toBe(false)
     const out = join(folder, 'no-form.json')

@@ -189,6 +189,47 @@ describe.each(['simd', 'relaxed-simd'] as const satisfies readonly KernelVariant
     )
   })
 
+  test('the swish and its gradient, over all that float32 has', () => {
+    const extremes = Float32Array.from([0, -0, 1e-30, -1e-30, 20, -20, 87, -87, 88, -88, 1000, -1000, 3e38, -3e38])
+    fc.assert(
+      fc.property(fc.nat(1000), fc.integer({ min: 1, max: 70 }), fc.constantFrom(0.1, 3, 30), (seed, count, scale) => {
+        const drawn = normal(seed, count).values.map((value) => value * scale)
+        const x = { shape: [count + extremes.length], values: Float32Array.from([...drawn, ...extremes]) }
+        const dy = normal(seed + 1, count + extremes.length)
+        tf.setBackend('wasm')
+        const [y, dx] = run([x, dy], ([tx, tdy]) => [operations.swish(tx!), operations.swishGradient(tx!, tdy!)]) as [
+          Float32Array,
+          Float32Array,
+        ]
+        for (const [i, value] of x.values.entries()) {
+          // In float64, each to a few units of float32's last place.
+          const share = 1 / (1 + Math.exp(-value))
+          const slope = share * (1 + value * (1 - share)) * (dy.values[i] as number)
+          expect(Math.abs((y[i] as number) - value * share), `swish of ${value}`).toBeLessThanOrEqual(5e-7 * Math.abs(value) + 1e-35)
+          expect(Math.abs((dx[i] as number) - slope), `slope at ${value}`).toBeLessThanOrEqual(2e-6 * Math.abs(dy.values[i] as number))
+        }
+      }),
+      settings,
+    )
+    expect(run([{ shape: [1], values: Float32Array.of(Number.NaN) }], ([x]) => [operations.swish(x!)])[0]?.[0]).toBeNaN()
+  })
+
+  test('a number for each channel of each image, and its gradient', () => {
+    fc.assert(
+      fc.property(geometry, ({ seed, batch, height, width, channels }) => {
+        const [x, dy] = [normal(seed, batch, height, width, channels), normal(seed + 1, batch, height, width, channels)]
+        const scale = normal(seed + 2, batch, 1, 1, channels)
+        expect(
+          disagreement([x, dy, scale], ([tx, tdy, tscale]) => [
+            operations.scaleChannels(tx!, tscale!),
+            operations.scaleGradient(tx!, tdy!),
+          ]),
+        ).toBeLessThan(TOLERANCE)
+      }),
+      settings,
+    )
+  })
+
   test('batch normalisation with and without an activation, and its gradient', () => {
     fc.assert(
       fc.property(

@@ -11,11 +11,22 @@ import {
   type WeightMixtures,
   type WeightPaths,
 } from '../../protocol/index.ts'
-import { createRandom, elementCount, randomPath, resolveSpaceConfig, seedState } from '../../search-space/index.ts'
+import {
+  boxOf,
+  createRandom,
+  createSpace,
+  elementCount,
+  randomPath,
+  resolveSpaceConfig,
+  seedState,
+  type SpaceRef,
+  visitRows,
+} from '../../search-space/index.ts'
 import { openBackend } from '../../engine/backends/backends.ts'
 import { openBatchSource } from '../../engine/datasets/index.ts'
 import { createThreadsTrainer } from '../../engine/training/lanes/threads-trainer.ts'
 import { createTrainer, type Trainer } from '../../engine/training/trainer.ts'
+import { SLICED_SPACE } from '../fixtures/sliced-space.ts'
 import { smallDataset, SMALL_SPACE, space } from './training-images.ts'
 
 const config = searchConfigSchema.parse({
@@ -43,13 +54,13 @@ const keep = (trainer: Trainer): Trainer => {
   return trainer
 }
 
-async function inThisThread(): Promise<Trainer> {
+async function inThisThread(of = space): Promise<Trainer> {
   const { chosen: backend } = await openBackend('wasm')
   const dataset = smallDataset()
-  return keep(createTrainer({ backend, dataset, source: await openBatchSource(dataset), space, config }))
+  return keep(createTrainer({ backend, dataset, source: await openBatchSource(dataset), space: of, config }))
 }
 
-async function inThreads(threads: number, stop: AbortSignal = new AbortController().signal): Promise<Trainer> {
+async function inThreads(threads: number, stop: AbortSignal = new AbortController().signal, ref: SpaceRef = SMALL_SPACE): Promise<Trainer> {
   const { chosen: backend } = await openBackend('wasm')
   return keep(
     createThreadsTrainer({
@@ -57,7 +68,7 @@ async function inThreads(threads: number, stop: AbortSignal = new AbortControlle
       backend,
       allowSoftwareAdapter: false,
       dataset: smallDataset(),
-      space: resolveSpaceConfig(SMALL_SPACE),
+      space: resolveSpaceConfig(ref),
       config,
       accumulate: 'auto',
       stop,
@@ -103,11 +114,11 @@ const evaluation = (count: number): StepWork => ({ kind: 'evaluatePaths', paths:
 const nothing = async () => undefined
 
 /** Runs all of it, and gives the results and the bits of all weights. */
-async function runAll(trainer: Trainer, works: readonly StepWork[]) {
+async function runAll(trainer: Trainer, works: readonly StepWork[], of = space) {
   const results = []
   for (const work of works) results.push((await trainer.run(work, nothing)).result)
   const weights: [string, number[]][] = []
-  for (const { key } of space.weightSpecs) weights.push([key, [...new Uint32Array((await trainer.weights.read(key)).buffer)]])
+  for (const { key } of of.weightSpecs) weights.push([key, [...new Uint32Array((await trainer.weights.read(key)).buffer)]])
   return { results, weights }
 }
 
@@ -150,6 +161,41 @@ describe('a trainer in threads', () => {
     expect(inMany).toEqual(inOne)
     for (const [i, work] of works.entries())
       expect(resultMismatch(work, inOne.results[i] as TaskResult, { ...space, ...config.training })).toBeNull()
+  })
+
+  test('does so where paths read parts of weights, and leaves alone what none of them reads', async () => {
+    const ref = { ...SLICED_SPACE, input: SMALL_SPACE.input, classes: SMALL_SPACE.classes, splits: [0, 2] as const } satisfies SpaceRef
+    const sliced = createSpace({ ...ref, splits: [...ref.splits] })
+    // The second lane has narrow blocks alone, none of them the widest.
+    const [wide, narrow] = [1, 0].map((option) => sliced.decisions.map(({ name }) => (/width|expansion/.test(name) ? option : 1)))
+    const pathsOf = (count: number, other = narrow) =>
+      Array.from({ length: count }, (_, i) => [...((i % 2 === 0 ? wide : other) as number[])])
+    const lanes = { count: 2, mergeEvery: 2 }
+    const works = [
+      training(0, 8, { lanes, paths: pathsOf(8) }),
+      training(8, 2, { paths: pathsOf(2) }),
+      training(10, 4, { lanes, paths: pathsOf(4, wide) }),
+    ]
+    const inOne = await runAll(await inThisThread(sliced), works, sliced)
+    expect(await runAll(await inThreads(2, undefined, { ...ref, splits: [...ref.splits] }), works, sliced)).toEqual(inOne)
+
+    const alone = await inThisThread(sliced)
+    const before = new Map<string, Float32Array>()
+    for (const { key } of sliced.weightSpecs) before.set(key, await alone.weights.read(key))
+    const work = training(0, 4, { lanes, paths: Array.from({ length: 4 }, () => [...(narrow as number[])]) })
+    const parts = alone.partsOf(work)
+    await alone.run(work, nothing)
+    for (const { key, shape } of sliced.weightSpecs) {
+      const after = await alone.weights.read(key)
+      const part = parts.get(key)
+      const trained = new Set<number>()
+      if (part) visitRows(shape, boxOf(shape, part), (from, length) => Array.from({ length }, (_, i) => trained.add(from + i)))
+      const moved = [...after.keys()].filter((i) => after[i] !== before.get(key)?.[i])
+      expect(
+        moved.filter((i) => !trained.has(i)),
+        key,
+      ).toEqual([])
+    }
   })
 
   test('begins with what was said to come next, and with anything else as well', async () => {

@@ -7,7 +7,7 @@ import { solveNonNegative } from '../../latency-lut/table/non-negative-least-squ
 import { fillMissing, holdOut } from '../../latency-lut/table/prediction.ts'
 import { fitPredictor } from '../../latency-lut/table/predictor.ts'
 import { type LatencyTable, latencyTableSchema } from '../../latency-lut/table/table.ts'
-import { createSpace, latencyKey } from '../../search-space/index.ts'
+import { createSpace, latencyKey, type MeasurableOperation, type PrimitiveLayer } from '../../search-space/index.ts'
 import { mbconvBlocks } from '../fixtures/mbconv-blocks.ts'
 
 const space = createSpace('proxyless-mobile')
@@ -258,5 +258,65 @@ describe('an entry of a table', () => {
     expect(refusedAt({ meanMs: 1, stdMs: 0, count: 0, predicted })).toEqual([])
     expect(refusedAt({ meanMs: 1, stdMs: 0, count: 0 })).toEqual(['entries.key.count'])
     expect(refusedAt({ meanMs: 1, stdMs: 0, count: 3, predicted })).toEqual(['entries.key.count'])
+  })
+})
+
+describe('F for blocks that choose their widths', () => {
+  const coarse = { from: 1.5, to: 3, step: 1.5 }
+  const rows = (step: number) => [
+    { expansions: { from: 1, to: 1, step: 1 }, widths: { from: 8, to: 16, step }, blocks: 1, stride: 1 as const },
+    {
+      expansions: step === 8 ? coarse : { ...coarse, step: 0.5 },
+      widths: { from: 16, to: 32, step: 2 * step },
+      blocks: 2,
+      stride: 2 as const,
+    },
+    {
+      expansions: step === 8 ? coarse : { ...coarse, step: 0.5 },
+      widths: { from: 24, to: 40, step: 2 * step },
+      blocks: 2,
+      stride: 2 as const,
+    },
+  ]
+  const spaceOf = (step: number) => createSpace({ preset: 'fbnetv2-mini', input: [32, 32, 3], rows: rows(step) })
+
+  /** Of what is counted in the layers themselves, not read off keys. */
+  const device = ({ graph, macs }: MeasurableOperation) => {
+    const layers = graph.layers as readonly PrimitiveLayer[]
+    const values = (kind: string) =>
+      layers
+        .filter((layer) => layer.kind === kind)
+        .reduce((sum, { shape: [height, width, channels] }) => sum + height * width * channels, 0)
+    const kernel = Math.max(0, ...layers.map((layer) => (layer.kind === 'depthwiseConv2d' ? layer.kernel : 0)))
+    const isSwish = layers.some((layer) => layer.kind === 'activation' && layer.activation === 'swish')
+    return (
+      0.01 +
+      3e-8 * macs +
+      (kernel === 5 ? 4e-7 : 2e-7) * values('depthwiseConv2d') +
+      (isSwish ? 2e-7 : 5e-8) * values('activation') +
+      2e-7 * (values('multiply') + values('splitAttention') + values('add'))
+    )
+  }
+  const tableOf = (of: ReturnType<typeof createSpace>) =>
+    latencyTableSchema.parse({
+      name: 'widths',
+      device: { name: 'paper' },
+      runtime: { name: 'pencil' },
+      inputShape: [...of.input],
+      entries: Object.fromEntries(
+        of.measurableOperations().map((operation) => [operation.latencyKey, { meanMs: device(operation), stdMs: 0, count: 9 }]),
+      ),
+    })
+
+  test('completes a table that was measured for every second width and the outer expansions', () => {
+    const [few, all] = [spaceOf(8), spaceOf(4)]
+    const measured = tableOf(few)
+    const { table, refused } = fillMissing(all, measured)
+    expect(refused).toEqual([])
+    const operations = all.measurableOperations()
+    expect(operations.length).toBeGreaterThan(2 * Object.keys(measured.entries).length)
+    const errors = operations.map((operation) => Math.abs((table.entries[operation.latencyKey]?.meanMs ?? 0) / device(operation) - 1))
+    expect(errors.reduce((sum, error) => sum + error, 0) / errors.length).toBeLessThan(0.03)
+    expect(Math.max(...errors)).toBeLessThan(0.25)
   })
 })

@@ -65,6 +65,12 @@ function convolution(
   })
 }
 
+/** The value of an image, or of one pixel for all of them. */
+function spread(x: Images, image: number, y: number, column: number, c: number): number {
+  const isOne = x.shape[0] === 1 && x.shape[1] === 1
+  return inside(x, image, isOne ? 0 : y, isOne ? 0 : column, c)
+}
+
 const sigmoid = (x: number) => 1 / (1 + Math.exp(-x))
 const hardSigmoid = (x: number) => (x <= -3 ? 0 : x >= 3 ? 1 : x / 6 + 0.5)
 
@@ -109,6 +115,18 @@ const references: ReferenceTable = {
       return ((value - mean) / Math.sqrt(variance + layer.epsilon)) * (gamma[c] as number) + (beta[c] as number)
     })
     return { ...x, values }
+  },
+  multiply({ shape }, inputs) {
+    const [a, b] = inputs as [Images, Images]
+    return make(a.batch, shape, (image, y, x, c) => inside(a, image, y, x, c) * spread(b, image, y, x, c))
+  },
+  splitAttention({ shape }, inputs) {
+    const splits = inputs.length / 2
+    return make(first(inputs).batch, shape, (image, y, x, c) => {
+      const powers = inputs.slice(splits).map((logits) => Math.exp(inside(logits, image, 0, 0, c)))
+      const total = powers.reduce((sum, power) => sum + power, 0)
+      return powers.reduce((sum, power, split) => sum + (power / total) * inside(inputs[split] as Images, image, y, x, c), 0)
+    })
   },
   concat(_layer, inputs) {
     const { batch, shape } = first(inputs)

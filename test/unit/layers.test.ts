@@ -114,9 +114,16 @@ function makeCase(name: string, layer: RunningLayer, inputs: readonly Shape[], i
   const [height, width, channels] = inputs[0] as Shape
   const shape: Shape = [height, width, isAlone ? channels : IMAGE_CHANNELS]
   const fed = isAlone ? [] : inputs
-  const feeders = fed.map((of, index): RunningLayer => {
+  const feeders = fed.flatMap((of, index): RunningLayer[] => {
     const id = `x${index}`
-    return { kind: 'conv2d', id, input: 'image', kernel: 1, stride: 1, filter: `${id}/filter`, shape: of }
+    const isPooled = of[0] !== height || of[1] !== width
+    const conv = { kind: 'conv2d', input: 'image', kernel: 1, stride: 1, filter: `${id}/filter` } as const
+    if (!isPooled) return [{ ...conv, id, shape: of }]
+    const full = `${id}/full`
+    return [
+      { ...conv, id: full, shape: [height, width, of[2]] },
+      { kind: 'globalAveragePool', id, input: full, shape: of },
+    ]
   })
   return finishCase(name, { kind: 'input', id: isAlone ? 'x0' : 'image', shape }, [...feeders, layer], inputs)
 }

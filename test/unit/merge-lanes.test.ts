@@ -2,7 +2,7 @@ import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 
 import { roundShare } from '../../protocol/index.ts'
-import { learnersByKey, mergeVelocities, mergeWeights } from '../../engine/training/merge-lanes.ts'
+import { contestedBy, hasTrained, mergeContested, mergeVelocities, mergeWeights } from '../../engine/training/merge-lanes.ts'
 
 const of = (uses: number, ...values: number[]) => ({ uses, values: Float32Array.from(values) })
 
@@ -70,33 +70,67 @@ describe('what lanes have learnt about a weight', () => {
   })
 })
 
-test('the learners of a weight are the lanes that used it, in their order', () => {
-  const learners = learnersByKey([
-    new Map([
-      ['stem', 2],
-      ['a', 1],
-    ]),
-    new Map([['stem', 1]]),
-    new Map([
-      ['a', 2],
-      ['b', 2],
-    ]),
-  ])
-  expect([...learners]).toEqual([
+const RULE = { shapeOf: () => [3, 4], exponentOf: () => 0.5 }
+
+test('only what several lanes have trained is contested, with how often each has', () => {
+  const whole = (uses: number) => [{ part: [3, 4], uses }]
+  const contested = contestedBy(
     [
-      'stem',
-      [
-        { lane: 0, uses: 2 },
-        { lane: 1, uses: 1 },
-      ],
+      new Map([
+        ['stem', whole(2)],
+        ['a', whole(1)],
+      ]),
+      new Map([['stem', whole(1)]]),
+      new Map([
+        ['a', whole(2)],
+        ['b', whole(2)],
+      ]),
     ],
-    [
-      'a',
-      [
-        { lane: 0, uses: 1 },
-        { lane: 2, uses: 2 },
-      ],
-    ],
-    ['b', [{ lane: 2, uses: 2 }]],
+    RULE,
+  )
+  const box = { begin: [0, 0], size: [3, 4] }
+  const of = (...learners: [lane: number, uses: number][]) => [{ ...box, learners: learners.map(([lane, uses]) => ({ lane, uses })) }]
+  expect(contested.map(({ key, boxes }) => [key, boxes])).toEqual([
+    ['stem', of([0, 2], [1, 1])],
+    ['a', of([0, 1], [2, 2])],
   ])
+  expect(contested.map((weight) => [0, 1, 2].filter((lane) => hasTrained(weight, lane)))).toEqual([
+    [0, 1],
+    [0, 2],
+  ])
+})
+
+test('of a weight that is trained by parts, each element is merged by those that have trained it', () => {
+  const use = fc.record({
+    part: fc.tuple(fc.integer({ min: 1, max: 3 }), fc.integer({ min: 1, max: 4 })),
+    uses: fc.integer({ min: 1, max: 3 }),
+  })
+  const lanes = fc.array(fc.array(use, { minLength: 1, maxLength: 3 }), { minLength: 2, maxLength: 4 })
+  const isIn = ([rows, columns]: readonly [number, number], index: number) => Math.floor(index / 4) < rows && index % 4 < columns
+  fc.assert(
+    fc.property(lanes, fc.integer({ min: 0, max: 12 }), (uses, cut) => {
+      const [contested] = contestedBy(
+        uses.map((own) => new Map([['w', own]])),
+        RULE,
+      )
+      if (!contested) throw new Error('two lanes use it')
+      const start = Float32Array.from({ length: 12 }, (_, i) => i / 8)
+      // A lane leaves alone what it does not train.
+      const ends = uses.map((own, lane) =>
+        start.map((value, i) => (own.some(({ part }) => isIn(part, i)) ? value + (lane + 1) / 4 : value)),
+      )
+      const merged = { weight: start.slice(), velocity: start.slice() }
+      const laneOf = (lane: number) => ({ weight: ends[lane] as Float32Array, velocity: ends[lane] as Float32Array })
+      mergeContested(contested, merged, laneOf, 0, cut)
+      mergeContested(contested, merged, laneOf, cut, 12)
+      for (const [i, from] of start.entries()) {
+        const counts = uses.map((own) => own.reduce((sum, { part, uses: times }) => sum + (isIn(part, i) ? times : 0), 0))
+        const total = counts.reduce((sum, count) => sum + count, 0)
+        const learners = counts.filter((count) => count > 0).length
+        const mean = counts.reduce((sum, count, lane) => sum + (total > 0 ? count / total : 0) * ((ends[lane]?.[i] as number) - from), 0)
+        expect(merged.weight[i]).toBeCloseTo(from + learners ** 0.5 * mean, 5)
+        expect(merged.velocity[i]).toBeCloseTo(from + mean, 5)
+      }
+    }),
+  )
 })

@@ -3,7 +3,9 @@ import { describe, expect, it } from 'vitest'
 import { distributionOf, type TaskWork } from '../../protocol/index.ts'
 import type { Attendance, Member } from '../../strategies/index.ts'
 import { proxylessGradient } from '../../strategies/proxyless-gradient.ts'
-import { effectiveSteps } from '../../strategies/rounds.ts'
+import { createRandom, seedState } from '../../search-space/index.ts'
+import { effectiveSteps, openRound, workOf } from '../../strategies/rounds.ts'
+import { fillWithPaths } from '../../strategies/seat-steps.ts'
 import { answerWork, makeContext, resultOutcome, type SearchOptions } from '../fixtures/searches.ts'
 
 type State = ReturnType<typeof proxylessGradient.init>
@@ -71,6 +73,25 @@ describe('a round', () => {
     expect([a.work.firstStep, b.work.firstStep].toSorted((x, y) => x - y)).toEqual([0, 20])
     expect(a.work.round).toEqual({ members: 2, commonShare: 2 ** -0.5, sharedOperations: [], velocities: false })
     expect(a.work.schedule).toEqual(b.work.schedule)
+  })
+
+  it('tells each agent what the others may train, where options share weights', () => {
+    const random = createRandom(seedState('parts'))
+    const probabilities = [
+      [0.5, 0.5],
+      [0.2, 0.3, 0.5],
+    ]
+    const plan = { probabilities, uniform: true, members: makeMembers(2), weightSteps: 20, from: 0, end: 1000, firstBatch: 0 }
+    const round = openRound(plan, random)
+    const worksWith = (optionsShareWeights: boolean) =>
+      round.seats.map((seat) => workOf(round, seat, { weightSteps: 20, momentum: 0.9, fill: fillWithPaths(), optionsShareWeights }, random))
+    for (const [seat, work] of worksWith(true).entries()) {
+      expect(work.round?.parts).toEqual(round.seats.map(({ part }) => part.map(({ operations }) => operations)))
+      for (const path of work.kind === 'trainWeights' ? work.paths : []) {
+        for (const [decision, option] of path.entries()) expect(work.round?.parts?.[seat]?.[decision]).toContain(option)
+      }
+    }
+    expect(worksWith(false).map((work) => work.round?.parts)).toEqual([undefined, undefined])
   })
 
   it('counts effective steps: what one agent alone would need for the same', () => {

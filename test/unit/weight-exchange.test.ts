@@ -8,21 +8,39 @@ import { CoordinatorError } from '../../worker-agent/client/requests.ts'
 import { createLocalWeights, createModelShards } from '../fixtures/model-shards.ts'
 
 const AGENT = { agentId: 'a0123456789ab' }
-const SHARD_OF = { stem: 0, left: 0, right: 1, head: 2 } as const
+const SHARD_OF = { stem: 0, left: 0, right: 1, wide: 1, head: 2 } as const
 const KEYS = Object.keys(SHARD_OF)
 const PLAN: ShardPlan = { count: 3, shardOf: new Map(Object.entries(SHARD_OF)) }
-const START = new Map(KEYS.map((key, i) => [key, Float32Array.from([i - 1.3, 0.1 * i, 3 ** -i])]))
+/** A weight that tasks train by parts. */
+const SLICED = new Map([['wide', [3, 2]]]) as ReadonlyMap<string, readonly [number, number]>
+const sizeOf = (key: string) => SLICED.get(key)?.reduce((product, size) => product * size, 1) ?? 3
+const START = new Map(
+  KEYS.map((key, i) => [key, Float32Array.from({ length: sizeOf(key) }, (_, at) => [i - 1.3, 0.1 * i, 3 ** -i][at % 3] as number)]),
+)
 /** Other agents number their tasks from here. */
 const OTHERS = 1000
+const OTHERS_STEPS = [1, -1, 0.5]
 
-type Encoding = 'fp32' | 'bf16'
+type Encoding = 'fp32' | 'bf16' | 'int8'
 type Settings = { encoding: Encoding; staleness: 'inverse' | 'none'; share: number }
 type Command = { kind: string; n: number; keys: string[]; step: number }
 
+/** The part of a weight that a task trains, by a number: the whole where weights are not sliced. */
+function partOf(key: string, n: number): readonly number[] {
+  const [rows, columns] = SLICED.get(key) ?? []
+  return rows && columns ? [1 + (n % rows), 1 + (Math.floor(n / rows) % columns)] : [sizeOf(key)]
+}
+
+/** Whether an element is in a part. */
+function isInside(key: string, part: readonly number[], index: number): boolean {
+  const [, columns] = SLICED.get(key) ?? []
+  return columns === undefined || (Math.floor(index / columns) < (part[0] as number) && index % columns < (part[1] as number))
+}
+
 /** One agent, its shards, and a network whose messages arrive when the test says so. */
 function createWorld({ encoding, staleness, share }: Settings) {
-  const shards = createModelShards({ plan: PLAN, start: START, encoding, staleness })
-  const weights = createLocalWeights(START)
+  const shards = createModelShards({ plan: PLAN, start: START, sliced: SLICED, encoding, staleness })
+  const weights = createLocalWeights(START, SLICED)
   const messages: (() => void)[] = []
   const inbox: Pulled[] = []
   const unsent: Differences[] = []
@@ -30,11 +48,11 @@ function createWorld({ encoding, staleness, share }: Settings) {
   const answers: PushResponse[] = []
   const failures: unknown[] = []
   /** What training changed, times its share, of the tasks that finished. */
-  const learnt = new Map(KEYS.map((key) => [key, new Float64Array(3)]))
+  const learnt = new Map(KEYS.map((key) => [key, new Float64Array(sizeOf(key))]))
   /** The largest number in any difference. */
   let largest = 0
   const moods = { refuse: false, loseAnswer: false }
-  let task: { keys: string[]; learnt: Map<string, Float64Array> } | null = null
+  let task: { keys: string[]; n: number; learnt: Map<string, Float64Array> } | null = null
   let tasks = 0
   let others = OTHERS
   let openPulls = 0
@@ -68,12 +86,18 @@ function createWorld({ encoding, staleness, share }: Settings) {
     },
   }
   const exchange = createWeightExchange({ client, agent: AGENT, encoding, plan: PLAN, weights })
-  // 'right' is trained by this agent alone, the others are shared.
-  const shareOf = (key: string) => (key === 'right' ? 1 : share)
+  // 'right' is trained by this agent alone, the others are shared; of 'wide' the first column by all, the second by this agent.
+  const shareAt = (key: string, index: number) => (key === 'right' || (key === 'wide' && index % 2 === 1) ? 1 : share)
+  const shareOf = (key: string, part: readonly number[]) => {
+    if (!SLICED.has(key)) return shareAt(key, 0)
+    return { part, ofElements: Float64Array.from({ length: sizeOf(key) }, (_, i) => (isInside(key, part, i) ? shareAt(key, i) : 0)) }
+  }
 
   const change = (key: string, step: number) => {
     const values = weights.values(key)
+    const part = partOf(key, task?.n ?? 0)
     for (const [i, before] of values.entries()) {
+      if (!isInside(key, part, i)) continue
       values[i] = before + step * (i + 1)
       const sum = task?.learnt.get(key)
       if (sum) sum[i] = (sum[i] as number) + (values[i] as number) - before
@@ -108,10 +132,10 @@ function createWorld({ encoding, staleness, share }: Settings) {
   }
   const finish = async () => {
     if (!task) return
-    const { keys, learnt: sums } = task
+    const { keys, n, learnt: sums } = task
     task = null
     tasks += 1
-    const finished = await exchange.finish({ taskId: tasks, members: 1 }, keys, shareOf)
+    const finished = await exchange.finish({ taskId: tasks, members: 1 }, keys, (key) => shareOf(key, partOf(key, n)))
     if (finished.kind !== 'made') {
       exchange.discard(keys)
       return
@@ -119,13 +143,16 @@ function createWorld({ encoding, staleness, share }: Settings) {
     unsent.push(finished.differences)
     for (const [key, sum] of sums) {
       const total = learnt.get(key) as Float64Array
-      for (const [i, value] of sum.entries()) total[i] = (total[i] as number) + shareOf(key) * value
+      for (const [i, value] of sum.entries()) total[i] = (total[i] as number) + shareAt(key, i) * value
     }
   }
   const pushOthers = (keys: string[], n: number, step: number, taskId: number) => {
     for (const key of keys) {
       const shard = PLAN.shardOf.get(key) as number
-      const tensors = new Map([[key, { shape: [3], values: Float32Array.from([step, -step, step / 2]) }]])
+      const part = partOf(key, n)
+      const length = part.reduce((product, size) => product * size, 1)
+      const values = Float32Array.from({ length }, (_, i) => step * (OTHERS_STEPS[i % 3] as number))
+      const tensors = new Map([[key, { shape: part, values }]])
       shards.push(shard, taskId + shard * OTHERS, tensors, { [key]: Math.max(0, shards.version(key) - (n % 3)) })
     }
   }
@@ -136,7 +163,7 @@ function createWorld({ encoding, staleness, share }: Settings) {
         if (task) {
           for (const key of task.keys) change(key, step)
         } else if (exchange.discarded(keys).length === 0) {
-          task = { keys, learnt: new Map(keys.map((key) => [key, new Float64Array(3)])) }
+          task = { keys, n, learnt: new Map(keys.map((key) => [key, new Float64Array(sizeOf(key))])) }
           await exchange.begin(keys)
         }
         break
@@ -181,7 +208,10 @@ function createWorld({ encoding, staleness, share }: Settings) {
         // Somebody else delivers the task that this agent is about to push, to one of its shards.
         for (const key of [...(unsent[0]?.byKey.keys() ?? [])].slice(0, 1)) {
           const shard = PLAN.shardOf.get(key) as number
-          const tensors = new Map([[key, { shape: [3], values: Float32Array.of(step, 0, -step) }]])
+          const part = SLICED.has(key) ? [1, 1] : [3]
+          const tensors = new Map([
+            [key, { shape: part, values: SLICED.has(key) ? Float32Array.of(step) : Float32Array.of(step, 0, -step) }],
+          ])
           shards.push(shard, unsent[0]?.task.taskId as number, tensors, { [key]: shards.version(key) })
         }
         break
@@ -241,7 +271,7 @@ const commandOf = (...kinds: string[]): fc.Arbitrary<Command> =>
   })
 
 const settings = fc.record<Settings>({
-  encoding: fc.constantFrom<Encoding>('fp32', 'bf16'),
+  encoding: fc.constantFrom<Encoding>('fp32', 'bf16', 'int8'),
   staleness: fc.constantFrom<'inverse' | 'none'>('inverse', 'none'),
   share: fc.constantFrom(1, 0.5, 1 / 3),
 })
@@ -308,13 +338,17 @@ describe('the exchange of weights, whatever overlaps', () => {
         fc.array(commandOf(...ORDINARY, ...ORDINARY, 'others', 'others'), LONG),
         async ({ encoding, share }, commands) => {
           const world = createWorld({ encoding, share, staleness: 'none' })
-          const others = new Map(KEYS.map((key) => [key, new Float64Array(3)]))
+          const others = new Map(KEYS.map((key) => [key, new Float64Array(sizeOf(key))]))
           for (const command of commands) {
             await world.run(command)
             const [key] = command.keys
             if (command.kind !== 'others' || key === undefined) continue
             const sum = others.get(key) as Float64Array
-            for (const [i, factor] of [1, -1, 0.5].entries()) sum[i] = (sum[i] as number) + Math.fround(command.step * factor)
+            let at = 0
+            for (const i of sum.keys()) {
+              if (isInside(key, partOf(key, command.n), i))
+                sum[i] = (sum[i] as number) + Math.fround(command.step * (OTHERS_STEPS[at++ % 3] as number))
+            }
           }
           await world.quiesce()
           for (const key of KEYS) {
@@ -335,18 +369,18 @@ describe('the exchange of weights, whatever overlaps', () => {
       fc.asyncProperty(fc.array(commandOf(...ORDINARY), LONG), async (commands) => {
         const world = createWorld({ encoding: 'fp32', staleness: 'inverse', share: 1 })
         const plain = new Map([...START].map(([key, values]) => [key, values.slice()]))
-        let task: string[] | null = null
+        let task: Command | null = null
         for (const command of commands) {
           await world.run(command)
           if (command.kind === 'finish') task = null
           if (command.kind !== 'train') continue
           if (!task) {
-            task = command.keys
+            task = command
             continue
           }
-          for (const key of task) {
+          for (const key of task.keys) {
             const values = plain.get(key) as Float32Array
-            for (const [i, value] of values.entries()) values[i] = value + command.step * (i + 1)
+            for (const [i, value] of values.entries()) if (isInside(key, partOf(key, task.n), i)) values[i] = value + command.step * (i + 1)
           }
         }
         for (const key of KEYS) expect(world.weights.values(key), key).toEqual(plain.get(key))
@@ -526,6 +560,64 @@ describe('the exchange of one weight', () => {
   })
 })
 
+describe('the exchange of a weight that tasks train by parts', () => {
+  const KEY = 'wide'
+  const count = sizeOf(KEY)
+  const inPart = (part: readonly number[]) => Float64Array.from({ length: count }, (_, i) => (isInside(KEY, part, i) ? 1 : 0))
+
+  function createPartWorld(encoding: Encoding) {
+    const shards = createModelShards({ plan: PLAN, start: START, sliced: SLICED, encoding })
+    const weights = createLocalWeights(START, SLICED)
+    const pushed: { shape: readonly number[]; length: number }[] = []
+    const client: Pick<CoordinatorClient, 'pull' | 'push'> = {
+      pull: async (shard, held) => shards.pull(shard, held),
+      async push(shard, { taskId }, tensors, baseVersions) {
+        for (const { shape, values } of tensors.values()) pushed.push({ shape, length: values.length })
+        return shards.push(shard, taskId, tensors, baseVersions)
+      },
+    }
+    const exchange = createWeightExchange({ client, agent: AGENT, encoding, plan: PLAN, weights })
+    let tasks = 0
+    const task = async (part: readonly number[], change: (i: number) => number) => {
+      tasks += 1
+      await exchange.begin([KEY])
+      const values = weights.values(KEY)
+      for (const [i, value] of values.entries()) if (isInside(KEY, part, i)) values[i] = value + change(i)
+      const finished = await exchange.finish({ taskId: tasks, members: 1 }, [KEY], () => ({ part, ofElements: inPart(part) }))
+      if (finished.kind !== 'made') throw new Error(finished.kind)
+      await exchange.push(finished.differences)
+    }
+    return { shards, weights, pushed, task }
+  }
+
+  it.each(['fp32', 'bf16', 'int8'] as const)(
+    'sends the part alone, and what no task has trained does not move, in %s',
+    async (encoding) => {
+      const { shards, weights, pushed, task } = createPartWorld(encoding)
+      // Rounding keeps something back of every element; the next tasks train the first one alone.
+      await task([3, 2], (i) => 0.1 + i / 7)
+      const after = shards.value(KEY).slice()
+      const local = weights.values(KEY).slice()
+      for (let i = 0; i < 3; i++) await task([1, 1], () => 0.001)
+      expect(pushed.map(({ shape, length }) => [...shape, length])).toEqual([[3, 2, 6], ...Array.from({ length: 3 }, () => [1, 1, 1])])
+      expect([...shards.value(KEY).subarray(1)]).toEqual([...after.subarray(1)])
+      expect([...weights.values(KEY).subarray(1)]).toEqual([...local.subarray(1)])
+      expect(shards.value(KEY)[0]).not.toBe(after[0])
+    },
+  )
+
+  it('gives what int8 kept back of an element with the next difference that has it in its part', async () => {
+    const { shards, task } = createPartWorld('int8')
+    const step = (i: number) => 0.013 * (i + 1)
+    for (let i = 0; i < 40; i++) await task(i % 2 === 0 ? [3, 2] : [2, 1], step)
+    for (const [i, value] of shards.applied(KEY).entries()) {
+      const times = isInside(KEY, [2, 1], i) ? 40 : 20
+      // Half a step of the last scale, 0.078 / 127, and float32 sums.
+      expect(Math.abs(value - times * step(i))).toBeLessThan(0.078 / 127)
+    }
+  })
+})
+
 describe('velocities', () => {
   const VELOCITY = velocityKey('left')
   const start = new Map([...START, [VELOCITY, Float32Array.of(0, 0, 0)]])
@@ -562,6 +654,19 @@ describe('velocities', () => {
     shards.push(0, 1001, new Map([[VELOCITY, { shape: [3], values: Float32Array.of(1, 1, 1) }]]), { [VELOCITY]: shards.version(VELOCITY) })
     expect([...shards.value(VELOCITY)]).toEqual([3, 3, 3])
     expect([...weights.values(VELOCITY)]).toEqual([2, 2, 2])
+  })
+
+  it('that the task under way has used stay, element by element, and the others become the shard’s', async () => {
+    const { shards, weights, exchange } = createVelocityWorld()
+    await exchange.begin([VELOCITY])
+    weights.values(VELOCITY)[0] = 7
+    shards.push(0, 1001, new Map([[VELOCITY, { shape: [3], values: Float32Array.of(1, 2, 3) }]]), { [VELOCITY]: 0 })
+    await exchange.adopt(await exchange.pull([VELOCITY]))
+    expect([...weights.values(VELOCITY)]).toEqual([7, 2, 3])
+    // A second pull finds the same elements unused.
+    shards.push(0, 1002, new Map([[VELOCITY, { shape: [3], values: Float32Array.of(1, 1, 1) }]]), { [VELOCITY]: 1 })
+    await exchange.adopt(await exchange.pull([VELOCITY]))
+    expect([...weights.values(VELOCITY)]).toEqual([7, 3, 4])
   })
 
   it('that were given up are pulled anew, weights are kept', async () => {

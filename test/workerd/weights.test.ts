@@ -3,6 +3,7 @@ import { describe, expect, it } from 'vitest'
 import { decodeSafetensors, encodeSafetensors, velocityKey } from '../../protocol/index.ts'
 import { fromBfloat16, roundToBfloat16, roundToInt8, toBfloat16 } from '../../protocol/rounding.ts'
 import { elementCount, initialWeights } from '../../search-space/index.ts'
+import { SLICED_SPACE } from '../fixtures/sliced-space.ts'
 import {
   call,
   callPush,
@@ -189,6 +190,54 @@ describe('bodies on their way', () => {
     await push(search, agentId, 1, encodePush(search, { [STEM]: 0, [BIAS]: 0 }, 1))
     const { tensors } = decodeSafetensors(new Uint8Array(await response.arrayBuffer()))
     for (const key of [STEM, BIAS]) expect(tensors.get(key)?.values).toEqual(start(search, key))
+  })
+})
+
+describe('a push of a part', () => {
+  const KEY = 'row1.1/project.filter'
+  const createSliced = (encoding: 'fp32' | 'int8' = 'fp32') =>
+    createTestSearch({ space: SLICED_SPACE, strategy: { name: 'fp-nas' }, weights: { encoding } })
+  const encodePart = (shape: readonly number[], version: number, value: number, dtype: 'F32' | 'I8' = 'F32', key = KEY) => {
+    const tensors = new Map([[key, { shape, values: new Float32Array(elementCount(shape)).fill(value) }]])
+    return encodeSafetensors({ metadata: { baseVersions: JSON.stringify({ [key]: version }) }, tensors }, dtype)
+  }
+  /** The first 8 of 16 channels going in and the first 8 of 12 coming out. */
+  const part = [1, 1, 8, 8]
+  const moved = (weights: Float32Array, by: number) =>
+    weights.map((weight, i) => (i < 8 * 12 && i % 12 < 8 ? Math.fround(weight + Math.fround(by)) : weight))
+
+  it.each(['fp32', 'int8'] as const)(
+    'moves that part of a weight which networks read by parts, once for each task, in %s',
+    async (encoding) => {
+      const search = await createSliced(encoding)
+      const agentId = await registerTestAgent(search)
+      const dtype = encoding === 'fp32' ? 'F32' : 'I8'
+      const delta = encoding === 'fp32' ? 0.1 : (roundToInt8(Float32Array.of(0.1))[0] as number)
+      expect(await push(search, agentId, 1, encodePart(part, 0, 0.1, dtype))).toEqual({
+        kind: 'applied',
+        versions: { [KEY]: 1 },
+        scales: {},
+      })
+      expect((await push(search, agentId, 1, encodePart(part, 0, 0.1, dtype))).kind).toBe('duplicate')
+      const seen = encoding === 'fp32' ? (values: Float32Array) => values : roundToBfloat16
+      expect(await weightsOf(search, KEY)).toEqual(seen(moved(start(search, KEY), delta)))
+      // The whole, by a task that trains all of it, is a part as well.
+      const shape = [1, 1, 16, 12]
+      expect((await push(search, agentId, 2, encodePart(shape, 1, 0.1, dtype))).versions).toEqual({ [KEY]: 2 })
+      expect(await weightsOf(search, KEY)).toEqual(seen(added(moved(start(search, KEY), delta), () => delta)))
+    },
+  )
+
+  it.each([
+    ['larger than the weight', KEY, [1, 1, 8, 13], 'expected shape 1×1×16×12 or a part of it, got 1×1×8×13'],
+    ['of another rank', KEY, [8, 8], 'expected shape 1×1×16×12 or a part of it, got 8×8'],
+    ['of a weight that all networks read whole', 'stem/conv.filter', [1, 1, 1, 8], 'expected shape 3×3×1×8, got 1×1×1×8'],
+  ])('that is %s is refused and changes nothing', async (_, key, shape, message) => {
+    const search = await createSliced()
+    const agentId = await registerTestAgent(search)
+    const problem = await expectProblem(callPush(search, agentId, 1, encodePart(shape, 0, 1, 'F32', key)), 422, 'bad-numbers')
+    expect(problem.errors).toEqual([{ path: key, message }])
+    expect(await weightsOf(search, key)).toEqual(start(search, key))
   })
 })
 

@@ -10,8 +10,11 @@
 // E is what rounding kept back. It is part of W − M and goes with the next difference: error feedback (Seide et al. 2014).
 // With share 1, T = W − M and W is left alone, bit for bit; with less, W ← M + T, since the rest comes from others.
 //
-// A velocity is not summed up but replaced, since it forgets: the last one to use an operation knows it best. So `adopt` leaves one
-// alone that the task under way has used, and its difference makes the shard's what this agent has; any other becomes the shard's.
+// Of a weight that networks read by parts, all of this is about the part that the task has trained: each element has a share of its own,
+// and outside of the part D is 0, W and M stay, and E waits until the element is trained again.
+//
+// A velocity is not summed up but replaced, since it forgets: the last one to use an operation knows it best. So `adopt` leaves those
+// elements alone that the task under way has used, and its difference makes the shard's what this agent has; others become the shard's.
 //
 // The shard counts versions: a pull of version v contains the pushes 1 to v and no others. So whether a pull contains an
 // own difference needs no clock: an acknowledged one has its version, and one without acknowledgement is contained in no pull
@@ -27,7 +30,10 @@ const ANY_VERSION = -1
 type Difference = {
   /** Differences are numbered in the order in which tasks finish. */
   readonly ordinal: number
+  /** Of the whole weight. */
   readonly values: Float32Array<ArrayBuffer>
+  /** Shape of the part outside of which `values` are 0; null for the whole. */
+  readonly part: readonly number[] | null
   /** Version that it was made from; one's own pushes that come in between raise it, since they are no staleness. */
   baseVersion: number
   /** Given up before it was sent, because the weight that it was made from was. */
@@ -51,10 +57,15 @@ type Finish = {
   commit(): void
 }
 
+/**
+ * How much of what a task has learnt counts: 1 where nobody else trains the same at the same time. Of a weight that the task may have
+ * trained in part, one number for each element, row-major of the whole, 0 outside of the part.
+ */
+type Share = number | { readonly part: readonly number[]; readonly ofElements: Float64Array }
+
 type FinishOptions = {
   readonly ordinal: number
-  /** How much of what was learnt counts: 1 where nobody else trains the weight at the same time. */
-  readonly share: number
+  readonly share: Share
   /** What the encoding of the wire keeps. */
   readonly round: (values: Float32Array<ArrayBuffer>) => Float32Array<ArrayBuffer>
 }
@@ -127,9 +138,12 @@ class MirroredWeight {
     if (!before || !local) return next.slice()
     if (this.#kind === 'weight') return moved(local, before, next)
     this.#kept = null
-    if (this.#begunAt !== null && !isSame(local, this.#unused)) return null
-    if (this.#unused) this.#unused = next.slice()
-    return next.slice()
+    if (this.#begunAt === null) return next.slice()
+    const unused = this.#unused
+    if (!unused) return null
+    const after = next.map((value, i) => (local[i] === unused[i] ? value : (local[i] as number)))
+    this.#unused = unused.map((value, i) => (local[i] === value ? (next[i] as number) : value))
+    return after
   }
 
   /** A task is about to change the weight; `read` gives W, which is version 0 of a weight before the first use. */
@@ -159,25 +173,30 @@ class MirroredWeight {
     if (!before) throw new Error('a weight was changed without begin()')
     const { length } = local
     const kept = this.#kept
+    const shareOf = typeof share === 'number' ? () => share : (i: number) => share.ofElements[i] as number
+    const isAll = share === 1
     const exact = new Float64Array(length)
     for (let i = 0; i < length; i++) {
+      const own = shareOf(i)
       const keptBack = kept?.[i] ?? 0
-      exact[i] = share * ((local[i] as number) - (before[i] as number) - keptBack) + keptBack
+      exact[i] = own === 0 ? 0 : own * ((local[i] as number) - (before[i] as number) - keptBack) + keptBack
     }
     const values = round(Float32Array.from(exact))
     const mirror = before.slice()
     addScaled(mirror, 1, values)
-    const isWhole = share === 1
-    const needsKept = !isWhole || values.some((value, i) => value !== Math.fround(exact[i] as number))
+    const isShared = typeof share === 'number' ? !isAll : share.ofElements.some((own) => own !== 0 && own !== 1)
+    const needsKept = isShared || (kept !== null && !isAll) || values.some((value, i) => value !== Math.fround(exact[i] as number))
     const nextKept = needsKept ? new Float32Array(length) : null
-    const nextLocal = isWhole ? null : new Float32Array(length)
+    const nextLocal = isAll ? null : new Float32Array(length)
     for (let i = 0; i < length; i++) {
+      const own = shareOf(i)
       const target = (before[i] as number) + (exact[i] as number)
-      if (nextKept) nextKept[i] = target - (mirror[i] as number)
-      if (nextLocal) nextLocal[i] = target
+      if (nextKept) nextKept[i] = own === 0 ? (kept?.[i] ?? 0) : target - (mirror[i] as number)
+      if (nextLocal) nextLocal[i] = own === 0 || own === 1 ? (local[i] as number) : target
     }
     // Pushes that the shard has beyond `#version` are others' as well as own ones; own ones are no staleness.
-    const difference: Difference = { ordinal, values, baseVersion: this.#version + this.#applied.length, isDropped: false }
+    const part = typeof share === 'number' ? null : share.part
+    const difference: Difference = { ordinal, values, part, baseVersion: this.#version + this.#applied.length, isDropped: false }
     return {
       difference,
       local: nextLocal,
@@ -224,10 +243,6 @@ class MirroredWeight {
   }
 }
 
-function isSame(a: Float32Array, b: Float32Array | null): boolean {
-  return b !== null && a.every((value, i) => value === b[i])
-}
-
 /** W + (after − before), or null where nothing moves. An element whose mirror stays keeps its bits. */
 function moved(local: Float32Array, before: Float32Array, after: Float32Array): Float32Array<ArrayBuffer> | null {
   let result: Float32Array<ArrayBuffer> | null = null
@@ -239,4 +254,4 @@ function moved(local: Float32Array, before: Float32Array, after: Float32Array): 
   return result
 }
 
-export { type Difference, type Finish, MirroredWeight, type PulledWeight }
+export { type Difference, type Finish, MirroredWeight, type PulledWeight, type Share }

@@ -6,13 +6,14 @@
 //
 // With one agent nothing is ever scaled or pulled: it trains exactly as a single process would, bit for bit.
 //
-// A velocity is pulled and pushed as a weight is.
+// A velocity is pulled and pushed as a weight is. Pulls bring whole weights; of one that a task has trained in part, that part is pushed.
 
 import { isVelocityKey, type RegisterResponse, rounded, type SearchConfig, type ShardPlan, weightKeyOf } from '../../protocol/index.ts'
 import type { CoordinatorClient } from '../client/coordinator-client.ts'
 import { CoordinatorError } from '../client/requests.ts'
+import { sliceValues } from '../../search-space/index.ts'
 import type { Weights } from '../../engine/executor/index.ts'
-import { type Difference, MirroredWeight, type PulledWeight } from './mirrored-weight.ts'
+import { type Difference, MirroredWeight, type PulledWeight, type Share } from './mirrored-weight.ts'
 
 type Encoding = SearchConfig['weights']['encoding']
 
@@ -52,7 +53,7 @@ type WeightExchange = {
   /** To be called before a task changes these weights. */
   begin(keys: readonly string[]): Promise<void>
   /** Ends what `begin` began: `shareOf` each weight's change is to be pushed. */
-  finish(task: PushedTask, keys: readonly string[], shareOf: (key: string) => number): Promise<Finished>
+  finish(task: PushedTask, keys: readonly string[], shareOf: (key: string) => Share): Promise<Finished>
   /**
    * Sends differences, in the order in which they were made. Throws what the client throws; the keys of a shard that did not
    * take them are discarded then, and differences that were made from them dropped.
@@ -147,7 +148,12 @@ function createWeightExchange({ client, agent, encoding, plan, weights }: Exchan
       return difference && !difference.isDropped ? [[key, difference] as const] : []
     })
     if (members.length === 0) return
-    const tensors = new Map(members.map(([key, { values }]) => [key, { shape: weights.spec(key).shape, values }]))
+    const tensors = new Map(
+      members.map(([key, { values, part }]) => {
+        const { shape } = weights.spec(key)
+        return [key, part ? { shape: part, values: sliceValues(values, shape, part) } : { shape, values }]
+      }),
+    )
     const baseVersions = Object.fromEntries(members.map(([key, { baseVersion }]) => [key, baseVersion]))
     try {
       const task = { agentId: agent.agentId, ...differences.task }

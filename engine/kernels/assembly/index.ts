@@ -1,6 +1,7 @@
 // Everything that kernels/wasm.ts calls.
 
 export { channelStatistics, normalise, normaliseGradient } from './batch-norm';
+export { scaleChannels, scaleGradient } from './channels';
 export { convolutionScratchBytes, convolve, convolveGradient } from './convolution';
 export { depthwise, depthwiseGradient, depthwiseScratchBytes } from './depthwise';
 export {
@@ -14,3 +15,4 @@ export {
 export { finishMoments } from './moments';
 export { finishGradient, prepareNorm } from './normalised';
 export { maxPool, maxPoolGradient } from './pooling';
+export { swish, swishGradient } from './swish';

@@ -10,12 +10,12 @@ import { createSpace } from '../../../search-space/index.ts'
 import { openBackend } from '../../backends/backends.ts'
 import { type BatchRequest, type BatchStream, openBatchSource } from '../../datasets/index.ts'
 import { createSgd } from '../../executor/index.ts'
-import { mergeVelocities, mergeWeights } from '../merge-lanes.ts'
+import { hasTrained, mergeContested, type Trained } from '../merge-lanes.ts'
 import { createTaskData } from '../task-data.ts'
 import { createTaskNetworks } from '../task-networks.ts'
 import { readsVelocities, type StepOutcome } from '../task-plan.ts'
 import { createTaskSteps } from '../task-steps.ts'
-import type { Exchange, ThreadAnswer, ThreadMessage, ThreadRequest, ThreadSetup } from './messages.ts'
+import type { Exchange, Placed, ThreadAnswer, ThreadMessage, ThreadRequest, ThreadSetup } from './messages.ts'
 import { openSharedWeights } from './shared-weights.ts'
 
 const port = parentPort
@@ -39,18 +39,13 @@ async function createWorker({ backend: name, allowSoftwareAdapter, dataset, spac
     for (const step of steps) yield* data.requests(work, step)
   }
 
-  /** What a lane has in its own memory of each contested weight that it has trained. */
-  const placesOf = ({ contested, lanes }: Exchange, lane: number) => {
-    const own = new Float32Array(lanes[lane] as SharedArrayBuffer)
+  /** What a lane has in its own memory of a contested weight. */
+  const placeIn = (memory: SharedArrayBuffer, { from, length }: Placed): Trained => {
+    const own = new Float32Array(memory)
     const middle = own.length / 2
-    const parts = contested
-      .filter(({ learners }) => learners.some((learner) => learner.lane === lane))
-      .map(({ key, from, length }) => {
-        const weight = own.subarray(from, from + length)
-        return [key, { weight, velocity: own.subarray(middle + from, middle + from + length) }] as const
-      })
-    return new Map(parts)
+    return { weight: own.subarray(from, from + length), velocity: own.subarray(middle + from, middle + from + length) }
   }
+  const memoryOf = ({ lanes }: Exchange, lane: number) => lanes[lane] as SharedArrayBuffer
 
   const runTurns = async ({ taskId, turns, exchange }: Extract<ThreadRequest, { kind: 'turns' }>): Promise<ThreadAnswer> => {
     const { work, stream } = tasks.get(taskId) as NonNullable<ReturnType<typeof tasks.get>>
@@ -61,7 +56,8 @@ async function createWorker({ backend: name, allowSoftwareAdapter, dataset, spac
       weights.hold(keys, readsVelocities(work) ? optimiser : null)
       for (const step of steps) outcomes.push([step, await taskSteps.run(work, step, stream)])
       if (!trainsWeights(work)) continue
-      const places = placesOf(exchange, lane)
+      const own = exchange.contested.filter((weight) => hasTrained(weight, lane))
+      const places = new Map(own.map((weight) => [weight.key, placeIn(memoryOf(exchange, lane), weight)]))
       for (const key of keys) {
         const place = places.get(key)
         if (place) weights.moveTo(key, optimiser, place.weight, place.velocity)
@@ -72,25 +68,11 @@ async function createWorker({ backend: name, allowSoftwareAdapter, dataset, spac
   }
 
   const merge = ({ exchange, from, to }: Extract<ThreadRequest, { kind: 'merge' }>): ThreadAnswer => {
-    const lanes = exchange.lanes.map((memory) => new Float32Array(memory))
-    for (const { key, from: first, length, learners, exponent } of exchange.contested) {
-      const begin = Math.max(from, first)
-      const end = Math.min(to, first + length)
-      if (begin >= end) continue
-      const learnt = (middle: (values: Float32Array) => number) =>
-        learners.map(({ lane, uses }) => {
-          const values = lanes[lane] as Float32Array
-          return { values: values.subarray(middle(values) + begin, middle(values) + end), uses }
-        })
-      mergeWeights(
-        weights.master(key).subarray(begin - first, end - first),
-        learnt(() => 0),
-        exponent,
-      )
-      mergeVelocities(
-        weights.masterVelocity(key).subarray(begin - first, end - first),
-        learnt((values) => values.length / 2),
-      )
+    for (const weight of exchange.contested) {
+      const { key, from: first, length } = weight
+      if (from >= first + length || to <= first) continue
+      const master = { weight: weights.master(key), velocity: weights.masterVelocity(key) }
+      mergeContested(weight, master, (lane) => placeIn(memoryOf(exchange, lane), weight), from - first, to - first)
     }
     return { kind: 'merged' }
   }

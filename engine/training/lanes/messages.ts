@@ -4,7 +4,7 @@ import type { SearchConfig, StepWork } from '../../../protocol/index.ts'
 import type { SpaceConfig } from '../../../search-space/index.ts'
 import type { BackendName } from '../../backends/backends.ts'
 import type { Dataset } from '../../datasets/index.ts'
-import type { Learner } from '../merge-lanes.ts'
+import type { Contested } from '../merge-lanes.ts'
 import type { Accumulate } from '../micro-batches.ts'
 import type { StepOutcome, Turn } from '../task-plan.ts'
 import type { WeightMemory } from './shared-weights.ts'
@@ -20,20 +20,16 @@ type ThreadSetup = {
   readonly memory: WeightMemory
 }
 
-/** A weight that several lanes of a wave train: each leaves what it has learnt in memory of its own. */
-type Contested = {
-  readonly key: string
+/** A weight that several lanes of a wave train: each leaves what it has made of all of it in memory of its own. */
+type Placed = Contested & {
   /** First number of it in the lanes' memory, and how many there are. */
   readonly from: number
   readonly length: number
-  readonly learners: readonly Learner[]
-  /** γ of merge-lanes.ts. */
-  readonly exponent: number
 }
 
 /** Where lanes leave what they have learnt of contested weights. */
 type Exchange = {
-  readonly contested: readonly Contested[]
+  readonly contested: readonly Placed[]
   /** float32, one for each lane: weights, and from the middle on their velocities. */
   readonly lanes: readonly SharedArrayBuffer[]
 }
@@ -64,4 +60,4 @@ type ThreadAnswer =
 /** Notes, and the failure that a thread ends with, come at any time. */
 type ThreadMessage = ThreadAnswer | { readonly kind: 'note'; readonly line: string } | { readonly kind: 'failed'; readonly message: string }
 
-export type { Contested, Exchange, ThreadAnswer, ThreadMessage, ThreadRequest, ThreadSetup }
+export type { Exchange, Placed, ThreadAnswer, ThreadMessage, ThreadRequest, ThreadSetup }

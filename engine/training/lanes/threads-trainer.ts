@@ -18,14 +18,14 @@ import { createSpace, elementCount, type SpaceConfig } from '../../../search-spa
 import type { Backend } from '../../backends/backends.ts'
 import { type Dataset, shareDataset } from '../../datasets/index.ts'
 import type { Weights } from '../../executor/index.ts'
-import { learnersByKey } from '../merge-lanes.ts'
+import { contestedBy } from '../merge-lanes.ts'
 import type { Accumulate } from '../micro-batches.ts'
 import { createTaskData } from '../task-data.ts'
 import { createTaskNetworks } from '../task-networks.ts'
 import { planWaves, resultOf, type StepOutcome, turnsOf, type Wave } from '../task-plan.ts'
 import { checkShares, mergeExponents, type Trainer } from '../trainer.ts'
 import { type LaneThread, startLaneThread } from './lane-threads.ts'
-import type { Contested, Exchange, ThreadAnswer, ThreadSetup } from './messages.ts'
+import type { Exchange, Placed, ThreadAnswer, ThreadSetup } from './messages.ts'
 import { createWeightMemory, openSharedWeights } from './shared-weights.ts'
 
 type ThreadsTrainerOptions = {
@@ -56,9 +56,13 @@ function createThreadsTrainer(options: ThreadsTrainerOptions): Trainer {
   checkShares(data.shares, batchSize)
   const space = createSpace(options.space)
   const networks = createTaskNetworks(space)
-  const exponentOf = mergeExponents(space)
   const memory = createWeightMemory(space.weightSpecs)
   const master = openSharedWeights(backend, space.weightSpecs, config.seed, memory)
+  const exponentOf = mergeExponents(space)
+  const ruleOf = (work: StepWork) => ({
+    shapeOf: (key: string) => master.spec(key).shape,
+    exponentOf: (key: string) => exponentOf(work, key),
+  })
   const setup: ThreadSetup = { backend: backend.name, allowSoftwareAdapter, dataset, space: options.space, config, accumulate, memory }
 
   const threads: (LaneThread | null)[] = Array.from({ length: count }, () => null)
@@ -124,13 +128,12 @@ function createThreadsTrainer(options: ThreadsTrainerOptions): Trainer {
   /** Which weights of a wave several lanes train, and the memory for what each learns. */
   const exchangeOf = (work: StepWork, { turns }: Wave): Exchange => {
     if (!trainsWeights(work) || turns.length === 1) return NOTHING
-    const learners = learnersByKey(turns.map((turn) => networks.usesOf(work, turn, 1)))
-    const contested: Contested[] = []
+    const uses = turns.map((turn) => networks.usesOf(work, turn, 1))
+    const contested: Placed[] = []
     let end = 0
-    for (const [key, those] of learners) {
-      if (those.length === 1) continue
-      const length = elementCount(master.spec(key).shape)
-      contested.push({ key, from: end, length, learners: those, exponent: exponentOf(work, key) })
+    for (const weight of contestedBy(uses, ruleOf(work))) {
+      const length = elementCount(weight.shape)
+      contested.push({ ...weight, from: end, length })
       end += length
     }
     // A weight and its velocity for each number.
@@ -217,6 +220,7 @@ function createThreadsTrainer(options: ThreadsTrainerOptions): Trainer {
     weights,
     velocities,
     keysOf: networks.keysOf,
+    partsOf: networks.partsOf,
     prefetch(work) {
       if (expected) closeTask(expected)
       expected = expect(work)

@@ -90,8 +90,10 @@ function rebase(layer: PrimitiveLayer, input: string): PrimitiveLayer {
     case 'input':
       return layer
     case 'add':
+    case 'multiply':
       return { ...layer, inputs: [rename(layer.inputs[0]), rename(layer.inputs[1])] }
     case 'concat':
+    case 'splitAttention':
       return { ...layer, inputs: layer.inputs.map(rename) }
     default:
       return { ...layer, input: rename(layer.input) }

@@ -78,8 +78,8 @@ type MeasureSettings = {
 /** What is to be run, and what its samples say: a list of samples for each result, from one list for each graph. */
 type Experiment = {
   readonly graphs: readonly LayerGraph[]
-  /** Values by weight key, row-major. */
-  readonly weights: (key: string) => Float32Array
+  /** Values by weight key, row-major, in the shape that the network reads. */
+  readonly weights: (key: string, shape: readonly number[]) => Float32Array
   readonly interpret: (samples: Samples) => Samples
 }
 

@@ -86,7 +86,7 @@ async function profileAndCheck(options: ProfileOptions, paths: readonly Path[]):
   const { samples, quality } = await measure(
     {
       graphs: [...plan.graphs, ...paths.map((path) => space.network(path))],
-      weights: (key) => plan.weights(key) ?? ownWeights(key),
+      weights: (key, shape) => plan.weights(key) ?? ownWeights(key, shape),
       interpret: (all) => [...plan.interpret(all).operations, ...all.slice(plan.graphs.length)],
     },
     options,

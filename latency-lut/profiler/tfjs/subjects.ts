@@ -52,7 +52,7 @@ function createSubject(network: PreparedNetwork, queued: boolean, minSampleMs: n
 /** Uploads the graphs' weights, and images that graphs with inputs of one shape share. `weights`: values by key, row-major. */
 async function createSubjects(
   graphs: readonly LayerGraph[],
-  weights: (key: string) => Float32Array,
+  weights: (key: string, shape: readonly number[]) => Float32Array,
   settings: SubjectSettings,
 ): Promise<Subjects> {
   const { batch, seed, queued, minSampleMs = queued ? QUEUED_SAMPLE_MS : 0 } = settings

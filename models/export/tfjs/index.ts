@@ -9,8 +9,10 @@ import { conv2d } from './conv2d.ts'
 import { depthwiseConv2d } from './depthwise-conv2d.ts'
 import { globalAveragePool } from './global-average-pool.ts'
 import { linear } from './linear.ts'
+import { multiply } from './multiply.ts'
 import { pool } from './pool.ts'
 import type { TfjsRule } from './rule.ts'
+import { splitAttention } from './split-attention.ts'
 import { zero } from './zero.ts'
 
 const tfjsRules: { readonly [Kind in StepKind]: TfjsRule<Kind> } = {
@@ -22,7 +24,9 @@ const tfjsRules: { readonly [Kind in StepKind]: TfjsRule<Kind> } = {
   depthwiseConv2d,
   globalAveragePool,
   linear,
+  multiply,
   pool,
+  splitAttention,
   zero,
 }
 

@@ -164,6 +164,7 @@ export {
   MAX_INPUT_CHANNELS,
   MAX_OPERATIONS,
   MAX_SIDE,
+  MAX_WIDTH,
   type MbconvConfig,
   mbconvFields,
   type MbconvOption,

@@ -66,12 +66,15 @@ function cellsOf(key: string): Cells {
   if (!operation || latencyKey(operation) !== key) return { op: key }
   const shape = (sizes: Shape) => sizes.join('x')
   const { type, input } = operation
+  // They have fields that the table has no columns for.
+  if (type === 'ConvActivation' || type === 'SplitDepthwise') return { op: key }
   if (type === 'Logits' || type === 'NormLogits') return { op: type, input_shape: shape(input), output_shape: String(operation.classes) }
   const shapes = { op: type, input_shape: shape(input), output_shape: shape(operation.output) }
   if (type === 'Projection') return { ...shapes, stride: String(operation.stride) }
   if (type === 'ConvNorm' || type === 'ReluConvNorm' || type === 'AvgPool') {
     return { ...shapes, kernel: String(operation.kernel), stride: String(operation.stride) }
   }
+  if (type === 'ConvLinear') return { ...shapes, idskip: operation.shortcut ? '1' : '0' }
   if (type !== 'expanded_conv') return shapes
   const { expand, kernel, stride, shortcut } = operation
   return { ...shapes, expand: String(expand), kernel: String(kernel), stride: String(stride), idskip: shortcut ? '1' : '0' }
