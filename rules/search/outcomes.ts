@@ -149,4 +149,4 @@ function submitResult(search: OpenSearch, request: SubmitRequest, nowMs: number)
   })
 }
 
-export { giveUp, hasHeld, submitResult }
+export { giveUp, submitResult }

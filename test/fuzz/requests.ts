@@ -120,4 +120,4 @@ function arbitraryRequest(document: OpenApiDocument): fc.Arbitrary<FuzzRequest> 
   return fc.oneof(...operations)
 }
 
-export { arbitraryRequest, type Body, documentSchema, type FuzzRequest, type OpenApiDocument, type Operation, operationsOf, type Sender }
+export { arbitraryRequest, type Body, documentSchema, type FuzzRequest, type OpenApiDocument, type Operation, type Sender }

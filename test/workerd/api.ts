@@ -283,7 +283,6 @@ export {
   keysOf,
   leaseTask,
   leaseUntil,
-  makePushRight,
   observe,
   publishTableFor,
   pullShard,

@@ -44,7 +44,7 @@ async function send(scene: Scene, request: FuzzRequest, before: Record<string, s
   return after
 }
 
-it('nothing fails, and what is refused is a problem document and changes nothing', { timeout: 60_000 + 200 * requests }, async () => {
+it('nothing fails, and what is refused is a problem document and changes nothing', { timeout: 240_000 + 200 * requests }, async () => {
   const document = documentSchema.parse(await expectJson(call('GET', '/openapi.json', { token: null })))
   const sequences = fc.array(arbitraryRequest(document), { minLength: 1, maxLength: REQUESTS_IN_A_ROW, size: 'max' })
   const runs = Math.max(1, Math.ceil((2 * requests) / REQUESTS_IN_A_ROW))
