@@ -25,6 +25,7 @@ import {
 import { badPlotFile, drawPlot } from '../plots/plot-file.ts'
 import type { ScatterPlot } from '../plots/scatter.ts'
 import { resolveSpaceConfig, SpaceError, type SpaceRef, spaceRefSchema } from '../search-space/index.ts'
+import { createRecordedScores } from '../simulation/recorded-scores.ts'
 import { createNasBenchMacro } from '../simulation/nas-bench-macro.ts'
 import type { RecordedBenchmark } from '../simulation/recorded-benchmark.ts'
 import { readRecordedTable, RecordedTableError } from '../simulation/recorded-table.ts'
@@ -47,6 +48,11 @@ const simulateFlags = {
   },
   space: { type: 'string', valueHint: 'PRESET|JSON', description: 'search space of a table; nas-bench-macro.json has its own' },
   metric: { type: 'string', valueHint: 'NAME', description: 'of a table: columns NAME_valid and NAME_test, or NAME', default: 'accuracy' },
+  scores: {
+    type: 'string',
+    valueHint: 'FILE',
+    description: 'recorded scores without training, for strategies that ask for them: a table as CSV (docs/simulation.md)',
+  },
   strategy: { type: 'enum', options: [...strategyNames], description: 'search algorithm', default: 'proxyless-r' },
   seeds: { type: 'string', valueHint: 'COUNT', description: 'searches, each with a seed of its own: 1 and up', default: '20' },
   budget: { type: 'string', valueHint: 'COUNT', description: 'evaluations of each search', default: '300' },
@@ -75,14 +81,18 @@ function parseSpace(text: string): SpaceRef {
   )
 }
 
-/** Throws CliError `usage` for a file that is none of those that can be read. */
-function openBenchmark(path: string, space: string | undefined, metric: string): RecordedBenchmark {
-  let text: string
+/** Throws CliError `usage`. */
+function readText(path: string): string {
   try {
-    text = readFileSync(path, 'utf8')
+    return readFileSync(path, 'utf8')
   } catch (error) {
     throw new CliError('usage', `cannot read ${path}: ${error instanceof Error ? error.message : String(error)}`)
   }
+}
+
+/** Throws CliError `usage` for a file that is none of those that can be read. */
+function openBenchmark(path: string, space: string | undefined, metric: string): RecordedBenchmark {
+  const text = readText(path)
   try {
     if (/^\s*\{/.test(text)) return createNasBenchMacro(JSON.parse(text))
     if (space === undefined)
@@ -95,6 +105,16 @@ function openBenchmark(path: string, space: string | undefined, metric: string):
     }
     if (error instanceof RecordedTableError || error instanceof SpaceError || error instanceof SyntaxError)
       throw new CliError('usage', `${path}: ${error.message}`)
+    throw error
+  }
+}
+
+/** The benchmark with the scores of a file. Throws CliError `usage`. */
+function withScores(benchmark: RecordedBenchmark, path: string | undefined, metric: string): RecordedBenchmark {
+  try {
+    return { ...benchmark, scores: createRecordedScores(path === undefined ? null : readText(path), benchmark, metric) }
+  } catch (error) {
+    if (error instanceof RecordedTableError) throw new CliError('usage', `${path}: ${error.message}`)
     throw error
   }
 }
@@ -212,7 +232,8 @@ function createSimulateCommand(terminal: Terminal): CommandDef {
       const { plot } = args
       const badPlot = plot === undefined ? null : badPlotFile(plot)
       if (badPlot !== null) throw new CliError('usage', badPlot)
-      const benchmark = openBenchmark(resolve(terminal.folder, args.recorded), args.space, args.metric)
+      const scores = args.scores === undefined ? undefined : resolve(terminal.folder, args.scores)
+      const benchmark = withScores(openBenchmark(resolve(terminal.folder, args.recorded), args.space, args.metric), scores, args.metric)
       const configOf = createConfig(benchmark, args.strategy as StrategyName, budget, repeatedValues(rawArgs, simulateFlags, 'set'))
       const startMs = performance.now()
       try {
@@ -242,4 +263,4 @@ function createSimulateCommand(terminal: Terminal): CommandDef {
   }) as CommandDef
 }
 
-export { createSimulateCommand }
+export { createSimulateCommand, openBenchmark }

@@ -24,6 +24,7 @@ const taskKinds = {
   mixtureGradients: 1,
   /** 2: batches. */
   evaluatePaths: 2,
+  score: 1,
   /** 1: a training from scratch by itself; 2: also as a task of a search. */
   trainArchitecture: 2,
 } as const satisfies Record<TaskKind, number>

@@ -175,7 +175,7 @@ const metricSchema = z
     seq: z.int().describe('order of application, from 1'),
     atMs: z.int(),
     taskId: z.int(),
-    kind: z.enum(['trainWeights', 'trainMixtures', 'gateGradients', 'mixtureGradients', 'evaluatePaths', 'trainArchitecture']),
+    kind: z.enum(['trainWeights', 'trainMixtures', 'gateGradients', 'mixtureGradients', 'evaluatePaths', 'score', 'trainArchitecture']),
     series: metricSeriesSchema
       .optional()
       .describe('curve that it belongs to; absent in what version 0.1.0 stored, where it follows from `kind`'),
@@ -212,7 +212,12 @@ const logFields = {
 /** What became of a task, in the order in which the strategy heard of it: enough to replay the search. */
 const logEntrySchema = z
   .discriminatedUnion('outcome', [
-    z.object({ ...logFields, outcome: z.enum(['applied', 'stale']), result: taskResultSchema, metric: metricSchema }),
+    z.object({
+      ...logFields,
+      outcome: z.enum(['applied', 'stale']),
+      result: taskResultSchema,
+      metric: metricSchema.optional().describe('absent where the result is on no curve'),
+    }),
     z.object({ ...logFields, outcome: z.literal('failed'), atMs: z.int(), ...failureFields }),
   ])
   .meta({ id: 'LogEntry' })

@@ -1,5 +1,6 @@
 // Trainings that somebody has done and written down, to run searches on without training anything.
 
+import type { ScoreName } from '../protocol/index.ts'
 import type { Path, SpaceConfig } from '../search-space/index.ts'
 
 type Recorded = {
@@ -9,6 +10,11 @@ type Recorded = {
   readonly test: number | null
   /** What the training took; null where nobody wrote it down. */
   readonly seconds: number | null
+}
+
+type RecordedScores = {
+  /** Null for an architecture that has none, which is worse than any number. */
+  read(name: ScoreName, path: Path): number | null | 'not-recorded'
 }
 
 type RecordedBenchmark = {
@@ -21,6 +27,10 @@ type RecordedBenchmark = {
   /** All architectures that have a record. */
   paths(): Iterable<Path>
   read(path: Path): Recorded | 'not-recorded'
+  /** The architecture of a row, where rows are numbered: other tables refer to them. */
+  pathOfIndex?(index: string): Path | undefined
+  /** Without training; default: none. */
+  readonly scores?: RecordedScores
 }
 
 const mean = (values: readonly number[]) => values.reduce((sum, value) => sum + value, 0) / values.length
@@ -51,4 +61,4 @@ function createRanking(benchmark: RecordedBenchmark): Ranking {
   }
 }
 
-export { createRanking, mean, type Ranking, type Recorded, type RecordedBenchmark }
+export { createRanking, mean, type Ranking, type Recorded, type RecordedBenchmark, type RecordedScores }

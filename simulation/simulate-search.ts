@@ -8,6 +8,7 @@ import { createRandom, createSpace, type Path, type Random, seedState } from '..
 import type { Strategy } from '../strategies/index.ts'
 import { createEvents } from './events.ts'
 import { macsTable } from './macs-table.ts'
+import { answerScores } from './recorded-scores.ts'
 import type { RecordedBenchmark } from './recorded-benchmark.ts'
 
 const START_MS = 1_800_000_000_000
@@ -20,6 +21,7 @@ const TASK_MS = {
   gateGradients: 50,
   mixtureGradients: 100,
   evaluatePaths: 100,
+  score: 10,
   trainArchitecture: 1000,
 } as const satisfies Record<TaskWork['kind'], number>
 
@@ -86,6 +88,14 @@ function createAnswers({ benchmark, config }: SimulationOptions) {
         const correct = correctOf(work.path)
         const validation = { crossEntropy: 1 - correct / images, correct, images }
         return { kind: 'trainArchitecture', end: 'finished', steps: work.recipe.steps ?? 0, seconds: 1, validation, curve: [] }
+      }
+      case 'score': {
+        const result = answerScores(benchmark, work)
+        if (result) return result
+        throw new SimulationError(
+          'not-recorded',
+          `${benchmark.name} has no ${work.scores.join(' and ')} of an architecture that was asked for`,
+        )
       }
       case 'gateGradients':
       case 'mixtureGradients':

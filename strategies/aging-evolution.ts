@@ -34,19 +34,24 @@ function bestOfSample(population: readonly Trial[], size: number, random: Random
     .reduce<Trial | undefined>((best, trial) => (best && best.score >= trial.score ? best : trial), undefined)
 }
 
+/** Whether the next architecture is made from another, and is no random one. */
+const hasParents = (state: State, context: StrategyContext) => state.proposed >= settings(context).population && state.population.length > 0
+
+function drawParent(state: State, context: StrategyContext, random: Random): readonly number[] {
+  return (bestOfSample(state.population, settings(context).sample, random) as Trial).path
+}
+
 /** See strategy.ts and trial-search.ts. */
 const agingEvolution: Strategy<State> = createTrialSearch<State>({
   stateSchema,
   settings,
   start: (base) => ({ ...base, population: [] }),
   next(state, context, { bounded, known, random }) {
-    const { population, sample } = settings(context)
-    if (state.proposed < population || state.population.length === 0) return null
-    const path = tryFor(bounded, known, () => {
-      return changeOne(context.space, (bestOfSample(state.population, sample, random) as Trial).path, random)
-    })
+    if (!hasParents(state, context)) return null
+    const path = tryFor(bounded, known, () => changeOne(context.space, drawParent(state, context, random), random))
     return path && { path, state }
   },
+  source: (state, context, random) => (hasParents(state, context) ? drawParent(state, context, random) : null),
   learn: (state, trial, context) => ({ ...state, population: [...state.population, trial].slice(-settings(context).population) }),
 })
 

@@ -3,11 +3,17 @@
 
 import { latencyBounds, pathLatencyMs, type SpaceLatency } from '../latency-lut/table/coverage.ts'
 import { invalidField } from '../protocol/index.ts'
-import { type Random, randomPath, type Space } from '../search-space/index.ts'
+import { hashText, type Random, randomPath, type Space } from '../search-space/index.ts'
 import type { StrategyContext } from './strategy.ts'
 
 /** Architectures drawn or made before one is made by other means, or given up. */
 const MAX_TRIES = 100
+
+/** Keys of rows have 200 characters at most. */
+const MAX_KEY_LENGTH = 180
+
+/** What was proposed before. */
+type Known = { has(path: readonly number[]): boolean }
 
 type Bounded = { readonly space: Space; readonly latency: SpaceLatency; readonly targetMs: number }
 
@@ -57,6 +63,20 @@ function randomWithin(bounded: Bounded, random: Random): number[] | null {
   return path
 }
 
+/** An architecture as part of a row's key. */
+function pathKey(path: readonly number[]): string {
+  const text = path.join('.')
+  return text.length <= MAX_KEY_LENGTH ? text : `${text.slice(0, MAX_KEY_LENGTH - 20)} ${hashText(text).toString(16)} ${text.length}`
+}
+
+/** All architectures that differ in one decision, in random order. */
+function neighboursOf({ decisions }: Space, path: readonly number[], random: Random): number[][] {
+  const all = decisions.flatMap(({ options }, decision) =>
+    options.flatMap((_, option) => (option === path[decision] ? [] : [path.with(decision, option)])),
+  )
+  return random.shuffle(all.map((_, index) => index)).map((index) => all[index] as number[])
+}
+
 /** Each decision drawn anew with this probability. */
 function mutate(space: Space, path: readonly number[], probability: number, random: Random): number[] {
   return path.map((option, decision) =>
@@ -70,7 +90,7 @@ function cross(one: readonly number[], other: readonly number[], random: Random)
 }
 
 /** The first of what `make` gives that is within the bound and not yet known; null after MAX_TRIES. */
-function tryFor(bounded: Bounded, known: { has(path: readonly number[]): boolean }, make: () => number[]): number[] | null {
+function tryFor(bounded: Bounded, known: Known, make: () => number[]): number[] | null {
   for (let i = 0; i < MAX_TRIES; i++) {
     const path = make()
     if (!known.has(path) && isWithin(bounded, path)) return path
@@ -78,4 +98,17 @@ function tryFor(bounded: Bounded, known: { has(path: readonly number[]): boolean
   return null
 }
 
-export { type Bounded, boundedBy, checkBound, cross, fastestPath, isWithin, mutate, randomWithin, tryFor }
+export {
+  type Bounded,
+  boundedBy,
+  checkBound,
+  cross,
+  fastestPath,
+  isWithin,
+  type Known,
+  mutate,
+  neighboursOf,
+  pathKey,
+  randomWithin,
+  tryFor,
+}

@@ -2,11 +2,10 @@
 // better, as soon as it is found; where none is left, from another random one. The best of all is kept apart.
 
 import * as z from 'zod'
-import type { Random, Space } from '../search-space/index.ts'
-import { isWithin } from './evolution.ts'
+import { boundedBy, isWithin, neighboursOf } from './evolution.ts'
 import { settingsOf } from './settings.ts'
 import type { Strategy, StrategyContext } from './strategy.ts'
-import { createTrialSearch, trialSchema, trialShape } from './trial-search.ts'
+import { createTrialSearch, knownKey, trialSchema, trialShape } from './trial-search.ts'
 
 const stateSchema = z.strictObject({
   ...trialShape,
@@ -18,14 +17,6 @@ const stateSchema = z.strictObject({
 type State = z.infer<typeof stateSchema>
 
 const settings = (context: StrategyContext) => settingsOf(context, 'local-search')
-
-/** All architectures that differ in one decision, in random order. */
-function neighboursOf({ decisions }: Space, path: readonly number[], random: Random): number[][] {
-  const all = decisions.flatMap(({ options }, decision) =>
-    options.flatMap((_, option) => (option === path[decision] ? [] : [path.with(decision, option)])),
-  )
-  return random.shuffle(all.map((_, index) => index)).map((index) => all[index] as number[])
-}
 
 /** See strategy.ts and trial-search.ts. */
 const localSearch: Strategy<State> = createTrialSearch<State>({
@@ -39,9 +30,12 @@ const localSearch: Strategy<State> = createTrialSearch<State>({
     if (path) return { path, state: { ...state, neighbours: state.neighbours.slice(index + 1) } }
     return null
   },
+  source: (state, context) => (state.proposed < settings(context).starts ? null : (state.current?.path ?? null)),
   learn(state, trial, context, random) {
     const { current } = state
-    const isStuck = current !== null && state.neighbours.length === 0 && state.proposed > settings(context).starts
+    const bounded = boundedBy(context)
+    const isLeft = (path: readonly number[]) => context.rows.get(knownKey(path)) === undefined && isWithin(bounded, path)
+    const isStuck = current !== null && state.proposed > settings(context).starts && !state.neighbours.some(isLeft)
     if (current !== null && !isStuck && trial.score <= current.score) return state
     return { ...state, current: trial, neighbours: neighboursOf(context.space, trial.path, random) }
   },

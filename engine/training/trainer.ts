@@ -102,7 +102,7 @@ function createTrainer({
   const networks = createTaskNetworks(space)
   const weights = createWeights(backend, space.weightSpecs, seed)
   const optimiser = createSgd({ momentum, nesterov: true, weightDecay })
-  const steps = createTaskSteps({ space, config, data, networks, weights, optimiser, accumulate, onNote })
+  const steps = createTaskSteps({ backend, space, config, data, networks, weights, optimiser, accumulate, onNote })
   const exponentOf = mergeExponents(space)
 
   const planOf = (work: StepWork) => planWaves(work, 1, data.batchesPerPath(work))

@@ -2,7 +2,7 @@
 
 import * as z from 'zod'
 import type { LatencyTable } from '../../latency-lut/table/table.ts'
-import type { FailureReason, LogEntry, Metric, SearchConfig, TaskFailure, TaskResult, TaskWork } from '../../protocol/index.ts'
+import type { FailureReason, LogEntry, Metric, ScoreName, SearchConfig, TaskFailure, TaskResult, TaskWork } from '../../protocol/index.ts'
 import { storedRecipeSchema } from '../stored/recipe.ts'
 import { storedSpaceRefSchema, storedSpaceSchema } from '../stored/space.ts'
 import { storedAs } from '../stored/stored-form.ts'
@@ -11,6 +11,24 @@ import { storedTableFields } from '../stored/table.ts'
 const count = z.int().min(0)
 const atMs = z.int()
 const path = z.array(z.int())
+
+const scoreName = storedAs<ScoreName>()(
+  z.enum([
+    'params',
+    'macs',
+    'l2_norm',
+    'grad_norm',
+    'plain',
+    'snip',
+    'grasp',
+    'fisher',
+    'synflow',
+    'logsynflow',
+    'jacob_cov',
+    'naswot',
+    'swap',
+  ]),
+)
 
 /** Settings of every strategy that has a distribution over the operations of each block. */
 const alphaFields = {
@@ -30,7 +48,9 @@ const alphaFields = {
 }
 
 /** Of strategies that train architectures one by one. */
-const trialFields = { trials: z.int(), recipe: storedRecipeSchema }
+const scoreSettings = { names: z.array(scoreName), warmup: z.int(), perTask: z.int() }
+const trialFields = { trials: z.int(), recipe: storedRecipeSchema, scores: z.strictObject(scoreSettings).optional() }
+const moveFields = { ...trialFields, scores: z.strictObject({ ...scoreSettings, moves: z.number() }).optional() }
 
 /** Of strategies that weigh samples by their likelihood. */
 const importanceFields = {
@@ -67,8 +87,8 @@ const configSchema = storedAs<SearchConfig>()(
         ...alphaFields,
       }),
       z.strictObject({ name: z.literal('random'), ...trialFields }),
-      z.strictObject({ name: z.literal('aging-evolution'), ...trialFields, population: z.int(), sample: z.int() }),
-      z.strictObject({ name: z.literal('local-search'), ...trialFields, starts: z.int() }),
+      z.strictObject({ name: z.literal('aging-evolution'), ...moveFields, population: z.int(), sample: z.int() }),
+      z.strictObject({ name: z.literal('local-search'), ...moveFields, starts: z.int() }),
       z.strictObject({
         name: z.literal('spos'),
         population: z.int(),
@@ -234,6 +254,7 @@ const workSchema = storedAs<TaskWork>()(
       images: z.int().optional(),
       batches: z.strictObject({ first: z.int(), count: z.int() }).optional(),
     }),
+    z.strictObject({ kind: z.literal('score'), paths: z.array(path), scores: z.array(scoreName), batch: z.int() }),
     z.strictObject({
       kind: z.literal('trainArchitecture'),
       path,
@@ -308,6 +329,10 @@ const resultSchema = storedAs<TaskResult>()(
     }),
     z.strictObject({ kind: z.literal('evaluatePaths'), paths: z.array(z.strictObject({ crossEntropy: z.number(), ...counts })) }),
     z.strictObject({
+      kind: z.literal('score'),
+      paths: z.array(z.strictObject({ values: z.array(z.number().nullable()), seconds: z.array(z.number()) })),
+    }),
+    z.strictObject({
       kind: z.literal('trainArchitecture'),
       end: z.enum(['finished', 'stopped', 'diverged']),
       steps: z.int(),
@@ -324,7 +349,7 @@ const storedMetricSchema = storedAs<Metric>()(
     seq: z.int(),
     atMs,
     taskId: z.int(),
-    kind: z.enum(['trainWeights', 'trainMixtures', 'gateGradients', 'mixtureGradients', 'evaluatePaths', 'trainArchitecture']),
+    kind: z.enum(['trainWeights', 'trainMixtures', 'gateGradients', 'mixtureGradients', 'evaluatePaths', 'score', 'trainArchitecture']),
     series: z.enum(['training', 'architecture', 'validation']).optional(),
     weightSteps: z.number(),
     loss: z.number(),
@@ -338,7 +363,7 @@ const logFields = { seq: z.int(), taskId: z.int(), agentId: z.string(), work: wo
 
 const storedLogEntrySchema = storedAs<LogEntry>()(
   z.discriminatedUnion('outcome', [
-    z.strictObject({ ...logFields, outcome: z.enum(['applied', 'stale']), result: resultSchema, metric: storedMetricSchema }),
+    z.strictObject({ ...logFields, outcome: z.enum(['applied', 'stale']), result: resultSchema, metric: storedMetricSchema.optional() }),
     z.strictObject({ ...logFields, outcome: z.literal('failed'), atMs, ...failureFields }),
   ]),
 )

@@ -27,7 +27,7 @@ describe('a kind of task', () => {
 
 describe('a strategy', () => {
   it('has a file with its settings, and every file there is one', () => {
-    const files = filesOf('protocol/strategy-settings', ['alpha.ts', 'importance.ts', 'shared-weights.ts', 'trials.ts'])
+    const files = filesOf('protocol/strategy-settings', ['alpha.ts', 'importance.ts', 'scores.ts', 'shared-weights.ts', 'trials.ts'])
     expect(files).toHaveLength(strategyNames.length)
     for (const file of files) expect(filesOf('strategies', [])).toContain(file)
   })
