@@ -56,6 +56,7 @@ function createGatehouse(terminal: Terminal, version: string): CommandDef {
       // TensorFlow.js, which takes most of a second to load, comes with these.
       train: async () => (await import('../models/cli/train-command.ts')).createTrainCommand(terminal),
       compare: async () => (await import('../models/cli/compare-command.ts')).createCompareCommand(terminal),
+      score: async () => (await import('./score-command.ts')).createScoreCommand(terminal),
       export: async () => (await import('../models/cli/export-command.ts')).createExportCommand(terminal),
       import: async () => (await import('../models/cli/import-command.ts')).createImportCommand(terminal),
       data: async () => (await import('../models/cli/data-command.ts')).createDataCommands(terminal),
