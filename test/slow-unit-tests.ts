@@ -22,6 +22,7 @@ const slowUnitTests: Readonly<Record<string, readonly string[]>> = {
     'executor-conformance',
     'executor-gate-step',
     'kernels-simd',
+    'scores',
     'training-from-scratch',
   ],
   'play whole searches, many random cases, or a whole data set': [

@@ -3,7 +3,7 @@
 
 import { readdirSync, readFileSync } from 'node:fs'
 import { describe, expect, it } from 'vitest'
-import { strategyNames, taskWorkSchema } from '../../protocol/index.ts'
+import { scoreNames, strategyNames, taskWorkSchema } from '../../protocol/index.ts'
 
 const root = new URL('../../', import.meta.url)
 const filesOf = (folder: string, shared: readonly string[]) =>
@@ -22,6 +22,13 @@ describe('a kind of task', () => {
   ])('is a file in %s/, and every file there is one', (folder, shared) => {
     expect(filesOf(folder, shared)).toEqual(kinds.map(kebab).toSorted())
     expect(architecturePage).toContain(`\`${folder}/\``)
+  })
+})
+
+describe('a score', () => {
+  it.each(scoreNames)('has a file and a row of the page: %s', (name) => {
+    expect(filesOf('engine/scores', [])).toContain(name.replaceAll('_', '-'))
+    expect(readFileSync(new URL('docs/scores.md', root), 'utf8')).toMatch(new RegExp(`^\\| \`${name}\` \\|`, 'm'))
   })
 })
 
