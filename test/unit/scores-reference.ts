@@ -164,10 +164,10 @@ function overFlow(given: ReferenceNetwork, term: (weight: number, gradient: numb
 
 /** Patterns of the units of all rectifiers, [unit][image]. */
 function patternsOf(network: ReferenceNetwork): boolean[][] {
-  const rectifiers: readonly Activation[] = ['relu', 'relu6', 'swish', 'hardSwish']
+  const rectifiers: ReadonlySet<Activation> = new Set(['relu', 'relu6', 'swish', 'hardSwish'])
   const units: boolean[][] = []
   run(network, (layer, output) => {
-    if (layer.kind !== 'activation' || !rectifiers.includes(layer.activation)) return output
+    if (layer.kind !== 'activation' || !rectifiers.has(layer.activation)) return output
     const perImage = output.values.length / output.batch
     for (let unit = 0; unit < perImage; unit++) {
       units.push(Array.from({ length: output.batch }, (_, image) => (output.values[image * perImage + unit] as number) > 0))
