@@ -27,8 +27,9 @@ function blankAnswer(work: TaskWork, { decisions }: Pick<Space, 'decisions'>, ba
       }
     case 'evaluatePaths':
       return { kind: 'evaluatePaths', paths: work.paths.map(() => step) }
+    case 'score':
     case 'trainArchitecture':
-      throw new Error('expected steps on a supernet, got a trial')
+      throw new Error(`expected steps on a supernet, got ${work.kind}`)
     default:
       return work satisfies never
   }

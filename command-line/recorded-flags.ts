@@ -7,6 +7,7 @@ import { fieldErrors } from '../protocol/index.ts'
 import { SpaceError, type SpaceRef, spaceRefSchema } from '../search-space/index.ts'
 import { createNasBenchMacro } from '../simulation/nas-bench-macro.ts'
 import type { RecordedBenchmark } from '../simulation/recorded-benchmark.ts'
+import { createRecordedScores } from '../simulation/recorded-scores.ts'
 import { readRecordedTable } from '../simulation/recorded-table.ts'
 import { RecordedTableError } from '../simulation/recorded-text.ts'
 import { CliError } from './exit-codes.ts'
@@ -29,6 +30,8 @@ type RecordedArgs = {
   readonly seconds: string
   /** File of costs of the same architectures. */
   readonly costs?: string | undefined
+  /** File of scores without training of the same architectures. */
+  readonly scores?: string | undefined
 }
 
 /** Throws CliError `usage`. */
@@ -52,22 +55,24 @@ function readText(path: string): string {
 }
 
 /** Throws CliError `usage` for a file that is none of those that can be read. */
-function openRecorded(path: string, { space, metric, seconds, costs: costsFile }: RecordedArgs): RecordedBenchmark {
+function openRecorded(path: string, { space, metric, seconds, costs: costsFile, scores: scoresFile }: RecordedArgs): RecordedBenchmark {
   const text = readText(path)
   const costs = costsFile === undefined ? undefined : readText(costsFile)
+  const scores = scoresFile === undefined ? null : readText(scoresFile)
+  const withScores = (benchmark: RecordedBenchmark) => ({ ...benchmark, scores: createRecordedScores(scores, benchmark, metric) })
   try {
-    if (/^\s*\{/.test(text)) return createNasBenchMacro(JSON.parse(text))
+    if (/^\s*\{/.test(text)) return withScores(createNasBenchMacro(JSON.parse(text)))
     if (space === undefined)
       throw new CliError('usage', 'a table of recorded trainings wants --space, the search space of its architectures')
     const ref = typeof space === 'string' ? parseSpace(space) : space
-    return readRecordedTable(text, { space: ref, metric, seconds, name: path, costs })
+    return withScores(readRecordedTable(text, { space: ref, metric, seconds, name: path, costs }))
   } catch (error) {
     if (error instanceof z.core.$ZodError) {
       const [first] = fieldErrors(error)
       throw new CliError('usage', `${path}: ${first?.path ?? ''}: ${first?.message ?? 'not as NAS-Bench-Macro is published'}`)
     }
     if (error instanceof RecordedTableError || error instanceof SpaceError || error instanceof SyntaxError)
-      throw new CliError('usage', `${costsFile === undefined ? path : `${path} with ${costsFile}`}: ${error.message}`)
+      throw new CliError('usage', `${[path, costsFile, scoresFile].filter((name) => name !== undefined).join(' with ')}: ${error.message}`)
     throw error
   }
 }

@@ -58,6 +58,7 @@ function createGatehouse(terminal: Terminal, version: string): CommandDef {
       evaluate: async () => (await import('../models/cli/evaluate-command.ts')).createEvaluateCommand(terminal),
       predict: async () => (await import('../models/cli/predict-command.ts')).createPredictCommand(terminal),
       compare: async () => (await import('../models/cli/compare-command.ts')).createCompareCommand(terminal),
+      score: async () => (await import('./score-command.ts')).createScoreCommand(terminal),
       export: async () => (await import('../models/cli/export-command.ts')).createExportCommand(terminal),
       import: async () => (await import('../models/cli/import-command.ts')).createImportCommand(terminal),
       data: async () => (await import('../models/cli/data-command.ts')).createDataCommands(terminal),

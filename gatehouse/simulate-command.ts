@@ -40,6 +40,11 @@ const DEFAULT_MARKS = 10
 const simulateFlags = {
   ...recordedFlags,
   recorded: { ...recordedFlags.recorded, required: true },
+  scores: {
+    type: 'string',
+    valueHint: 'FILE',
+    description: 'recorded scores without training, for strategies that ask for them: a table as CSV (docs/simulation.md)',
+  },
   strategy: { type: 'enum', options: [...strategyNames], description: 'search algorithm', default: 'proxyless-r' },
   seeds: { type: 'string', valueHint: 'COUNT', description: 'searches, each with a seed of its own: 1 and up', default: '20' },
   budget: { type: 'string', valueHint: 'COUNT', description: 'evaluations of each search', default: '300' },
@@ -188,9 +193,11 @@ function createSimulateCommand(terminal: Terminal): CommandDef {
       const { plot } = args
       const badPlot = plot === undefined ? null : badPlotFile(plot)
       if (badPlot !== null) throw new CliError('usage', badPlot)
+      const fileOf = (name: string | undefined) => (name === undefined ? undefined : resolve(terminal.folder, name))
       const benchmark = openRecorded(resolve(terminal.folder, args.recorded), {
         ...args,
-        costs: args.costs === undefined ? undefined : resolve(terminal.folder, args.costs),
+        costs: fileOf(args.costs),
+        scores: fileOf(args.scores),
       })
       const configOf = createConfig(
         benchmark,

@@ -25,6 +25,7 @@ const taskKinds = {
   mixtureGradients: 1,
   /** 2: batches. */
   evaluatePaths: 2,
+  score: 1,
   /** 1: a training from scratch by itself; 2: also as a task of a search; 3: recipes with fields that version 0.1.0 lacks. */
   trainArchitecture: 3,
 } as const satisfies Record<TaskKind, number>

@@ -163,6 +163,7 @@ export {
   type Tensor,
 } from './safetensors.ts'
 export { COMMON_EXPONENT, latenessScale, OPERATION_EXPONENT, roundShare } from './round-shares.ts'
+export { type ScoreName, scoreNames, scoreNamesSchema } from './scores.ts'
 export { type LatencyLoss, type SearchConfig, type SearchConfigInput, searchConfigSchema, type TrainingConfig } from './search-config.ts'
 export { planShards, type ShardPlan } from './shards.ts'
 export {
@@ -231,6 +232,7 @@ export {
   type WeightPaths,
   weightStepsOf,
   type WeightWork,
+  type WorkOf,
 } from './tasks/index.ts'
 export {
   createTrainingResponseSchema,

@@ -198,7 +198,7 @@ const metricSchema = z
     seq: z.int().describe('order of application, from 1'),
     atMs: z.int(),
     taskId: z.int(),
-    kind: z.enum(['trainWeights', 'trainMixtures', 'gateGradients', 'mixtureGradients', 'evaluatePaths', 'trainArchitecture']),
+    kind: z.enum(['trainWeights', 'trainMixtures', 'gateGradients', 'mixtureGradients', 'evaluatePaths', 'score', 'trainArchitecture']),
     series: metricSeriesSchema
       .optional()
       .describe('curve that it belongs to; absent in what version 0.1.0 stored, where it follows from `kind`'),
@@ -241,7 +241,7 @@ const logEntrySchema = z
       outcome: z.enum(['applied', 'stale']),
       result: taskResultSchema.describe('as it was applied'),
       clipped: z.int().optional().describe('steps whose gradients were far larger than usual, and clipped'),
-      metric: metricSchema,
+      metric: metricSchema.optional().describe('absent where the result is on no curve'),
     }),
     z.object({ ...logFields, outcome: z.literal('failed'), atMs: z.int(), ...failureFields }),
   ])

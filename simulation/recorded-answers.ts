@@ -3,6 +3,7 @@
 
 import { taskKinds, type TaskKind, type TaskResult, type TaskWork, weightStepsOf } from '../protocol/index.ts'
 import type { Path, Random } from '../search-space/index.ts'
+import { answerScores } from './recorded-scores.ts'
 import type { RecordedBenchmark } from './recorded-benchmark.ts'
 
 /** The record has no training of an architecture that was asked for, or none of what the task wants. */
@@ -21,6 +22,7 @@ const recordedKinds = {
   trainWeights: taskKinds.trainWeights,
   trainMixtures: taskKinds.trainMixtures,
   evaluatePaths: taskKinds.evaluatePaths,
+  score: taskKinds.score,
   trainArchitecture: taskKinds.trainArchitecture,
 } as const satisfies Partial<Record<TaskKind, number>>
 
@@ -58,6 +60,12 @@ function answerFromRecord(benchmark: RecordedBenchmark, work: TaskWork, batchSiz
       const { counts: validation, seconds } = measured(work.path)
       const steps = work.recipe.steps ?? 0
       return { result: { kind: 'trainArchitecture', end: 'finished', steps, seconds: seconds ?? 0, validation, curve: [] }, seconds }
+    }
+    case 'score': {
+      const result = answerScores(benchmark, work)
+      if (result) return { result, seconds: null }
+      const wanted = work.scores.join(' and ')
+      throw new UnansweredError('not-recorded', `${benchmark.name} has no ${wanted} of an architecture that was asked for`)
     }
     case 'gateGradients':
     case 'mixtureGradients':

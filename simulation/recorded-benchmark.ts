@@ -1,5 +1,6 @@
 // Trainings that somebody has done and written down, to run searches on without training anything.
 
+import type { ScoreName } from '../protocol/index.ts'
 import type { Path, SpaceConfig } from '../search-space/index.ts'
 import type { RecordedCosts } from '../strategies/index.ts'
 
@@ -10,6 +11,11 @@ type Recorded = {
   readonly test: number | null
   /** What the training took; null where nobody wrote it down. */
   readonly seconds: number | null
+}
+
+type RecordedScores = {
+  /** Null for an architecture that has none, which is worse than any number. */
+  read(name: ScoreName, path: Path): number | null | 'not-recorded'
 }
 
 type RecordedBenchmark = {
@@ -24,6 +30,10 @@ type RecordedBenchmark = {
   read(path: Path): Recorded | 'not-recorded'
   /** What else was measured of them; left out: nothing. */
   readonly costs?: RecordedCosts
+  /** The architecture of a row, where rows are numbered: other tables refer to them. */
+  readonly byIndex?: ReadonlyMap<string, Path>
+  /** Without training; default: none. */
+  readonly scores?: RecordedScores
 }
 
 const mean = (values: readonly number[]) => values.reduce((sum, value) => sum + value, 0) / values.length
@@ -58,4 +68,4 @@ function createRanking(benchmark: RecordedBenchmark, counts: (path: Path) => boo
   }
 }
 
-export { createRanking, mean, type Ranking, type Recorded, type RecordedBenchmark }
+export { createRanking, mean, type Ranking, type Recorded, type RecordedBenchmark, type RecordedScores }

@@ -67,6 +67,7 @@ function readRecordedTable(text: string, options: Options): RecordedBenchmark {
     space: resolveSpaceConfig(ref),
     images: IMAGES,
     paths: () => paths,
+    byIndex,
     read: (path) => records.get(path.join()) ?? 'not-recorded',
     costs: createRecordedCosts(costTables),
   }

@@ -57,6 +57,9 @@ function livingOn(context: StrategyContext, trials: readonly Trial[]): Trial[] {
   return survivors(objectivesOf(context, trials), population).map((index) => trials[index] as Trial)
 }
 
+/** Whether the next architecture is made from another, and is no random one. */
+const hasParents = (state: State, context: StrategyContext) => state.proposed >= settings(context).population && state.population.length > 0
+
 /** See strategy.ts and trial-search.ts. */
 const agingEvolution: Strategy<State> = createTrialSearch<State>({
   stateSchema,
@@ -66,14 +69,18 @@ const agingEvolution: Strategy<State> = createTrialSearch<State>({
     return { ...base, population: [] }
   },
   next(state, context, { bounded, known, random }) {
-    const { population, sample } = settings(context)
-    if (state.proposed < population || state.population.length === 0) return null
+    if (!hasParents(state, context)) return null
     const compare = comparison(context, state.population)
+    const { sample } = settings(context)
     const path = tryFor(bounded, known, () => {
       const child = changeOne(context.space, bestOfSample(state.population, sample, compare, random).path, random)
       return broughtWithin(bounded, child, random)
     })
     return path && { path, state }
+  },
+  source(state, context, random) {
+    if (!hasParents(state, context)) return null
+    return bestOfSample(state.population, settings(context).sample, comparison(context, state.population), random).path
   },
   learn: (state, trial, context) => ({ ...state, population: livingOn(context, [...state.population, trial]) }),
 })

@@ -1,12 +1,18 @@
 // Making architectures out of others, within bounds on their costs: what evolutionary strategies have in common. Nothing here searches
 // without end: after a number of tries a candidate is made that is known to be within the bounds, or none is.
 
-import { type Random, randomPath, type Space } from '../search-space/index.ts'
+import { hashText, type Random, randomPath, type Space } from '../search-space/index.ts'
 import { allBounds, type Bound, checkBounds, keeps } from './bounds.ts'
 import type { StrategyContext } from './strategy.ts'
 
 /** Architectures drawn or made before one is made by other means, or given up. */
 const MAX_TRIES = 100
+
+/** Keys of rows have 200 characters at most. */
+const MAX_KEY_LENGTH = 180
+
+/** What was proposed before. */
+type Known = { has(path: readonly number[]): boolean }
 
 type Bounded = { readonly space: Space; readonly bounds: readonly Bound[] }
 
@@ -70,6 +76,20 @@ function randomWithin(bounded: Bounded, random: Random): number[] | null {
   return path
 }
 
+/** An architecture as part of a row's key. */
+function pathKey(path: readonly number[]): string {
+  const text = path.join('.')
+  return text.length <= MAX_KEY_LENGTH ? text : `${text.slice(0, MAX_KEY_LENGTH - 20)} ${hashText(text).toString(16)} ${text.length}`
+}
+
+/** All architectures that differ in one decision, in random order. */
+function neighboursOf({ decisions }: Space, path: readonly number[], random: Random): number[][] {
+  const all = decisions.flatMap(({ options }, decision) =>
+    options.flatMap((_, option) => (option === path[decision] ? [] : [path.with(decision, option)])),
+  )
+  return random.shuffle(all.map((_, index) => index)).map((index) => all[index] as number[])
+}
+
 /** Each decision drawn anew with this probability. */
 function mutate(space: Space, path: readonly number[], probability: number, random: Random): number[] {
   return path.map((option, decision) =>
@@ -82,14 +102,6 @@ function cross(one: readonly number[], other: readonly number[], random: Random)
   return one.map((option, decision) => (random.uniform() < 0.5 ? option : (other[decision] as number)))
 }
 
-/** All architectures that differ in one decision, in random order. */
-function neighboursOf({ decisions }: Space, path: readonly number[], random: Random): number[][] {
-  const all = decisions.flatMap(({ options }, decision) =>
-    options.flatMap((_, option) => (option === path[decision] ? [] : [path.with(decision, option)])),
-  )
-  return random.shuffle(all.map((_, index) => index)).map((index) => all[index] as number[])
-}
-
 /**
  * A changed architecture if it is within the bounds; else with one decision more changed so that it is, null where none does that. What is
  * better within a bound is often an exchange, neither half of which could be made alone.
@@ -100,7 +112,7 @@ function broughtWithin(bounded: Bounded, path: readonly number[], random: Random
 }
 
 /** The first of what `make` gives that is within the bounds and not yet known; null after MAX_TRIES. */
-function tryFor(bounded: Bounded, known: { has(path: readonly number[]): boolean }, make: () => number[] | null): number[] | null {
+function tryFor(bounded: Bounded, known: Known, make: () => number[] | null): number[] | null {
   for (let i = 0; i < MAX_TRIES; i++) {
     const path = make()
     if (path && !known.has(path) && isWithin(bounded, path)) return path
@@ -108,4 +120,18 @@ function tryFor(bounded: Bounded, known: { has(path: readonly number[]): boolean
   return null
 }
 
-export { type Bounded, boundedBy, broughtWithin, checkBound, cheapestPath, cross, isWithin, mutate, neighboursOf, randomWithin, tryFor }
+export {
+  type Bounded,
+  boundedBy,
+  broughtWithin,
+  checkBound,
+  cheapestPath,
+  cross,
+  isWithin,
+  type Known,
+  mutate,
+  neighboursOf,
+  pathKey,
+  randomWithin,
+  tryFor,
+}

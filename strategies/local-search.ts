@@ -63,6 +63,7 @@ const localSearch: Strategy<State> = createTrialSearch<State>({
     }
     return null
   },
+  source: (state, context) => (state.proposed < settings(context).starts ? null : (state.current?.path ?? null)),
   learn(state, trial, context, random) {
     const { current } = state
     if (current && trial.score <= current.score) return state

@@ -40,6 +40,8 @@ type Proposal<State> =
 /** `series`: which of the search's curves the task belongs to. */
 type Absorbed<State> =
   | { readonly kind: 'applied'; readonly series: MetricSeries; readonly state: State; readonly metric: AbsorbedMetric }
+  /** Applied as well, and no number of a curve. */
+  | { readonly kind: 'noted'; readonly state: State }
   /** Too old to be used; counted, not applied. */
   | { readonly kind: 'stale'; readonly series: MetricSeries; readonly state: State }
   /** The answer to a failure: it is known that no result will come. */

@@ -4,15 +4,23 @@
 
 import * as z from 'zod'
 import type { Recipe, ResultOf } from '../protocol/index.ts'
-import { createRandom, hashText, type Random, type RandomState, randomStateSchema, seedState } from '../search-space/index.ts'
+import { createRandom, type Random, type RandomState, randomStateSchema, seedState } from '../search-space/index.ts'
 import { refuseHours } from './budget.ts'
 import { candidateOf, SHOWN } from './candidates.ts'
-import { type Bounded, boundedBy, checkBound, cheapestPath, randomWithin, tryFor } from './evolution.ts'
+import { boundedBy, checkBound, cheapestPath, type Known, pathKey, randomWithin, tryFor } from './evolution.ts'
 import { describeFronts, type Fronts, frontsSchema, withCandidates } from './pareto-fronts.ts'
+import {
+  absorbScores,
+  type Choosing,
+  proposeMove,
+  proposeWarmup,
+  type ScoreSettings,
+  type Scoring,
+  scoringSchema,
+  startScoring,
+  takeWarm,
+} from './scored-choice.ts'
 import type { Strategy, StrategyContext } from './strategy.ts'
-
-/** Keys of rows have 200 characters at most. */
-const MAX_KEY_LENGTH = 180
 
 const pathSchema = z.array(z.int().min(0))
 const trialSchema = z.strictObject({ path: pathSchema, score: z.number() })
@@ -31,6 +39,8 @@ const trialShape = {
   best: z.array(trialSchema),
   /** Left out by versions that did not keep them. */
   fronts: frontsSchema.optional(),
+  /** Where the settings have scores. */
+  scoring: scoringSchema.optional(),
 }
 type TrialState = {
   readonly random: RandomState
@@ -40,28 +50,23 @@ type TrialState = {
   readonly scored: number
   readonly best: Trial[]
   readonly fronts?: Fronts | undefined
+  readonly scoring?: Scoring | undefined
 }
-
-type Known = { has(path: readonly number[]): boolean }
-
-/** What a strategy has to choose from: the bound, and what has been tried. */
-type Choosing = { readonly bounded: Bounded; readonly known: Known; readonly random: Random }
 
 /** What a strategy adds. */
 type TrialSearch<State extends TrialState> = {
   readonly stateSchema: z.ZodType<State>
-  settings(context: StrategyContext): { readonly trials: number; readonly recipe: Recipe }
+  settings(context: StrategyContext): { readonly trials: number; readonly recipe: Recipe; readonly scores?: ScoreSettings | undefined }
   start(base: TrialState, context: StrategyContext): State
   /** The next architecture, within the bound and not tried before; null where the strategy knows none: then it is a random one. */
   next(state: State, context: StrategyContext, choosing: Choosing): { readonly path: readonly number[]; readonly state: State } | null
+  /** An architecture whose best-scored neighbour may be the next one (`scores.moves`); null where the strategy wants another. Default: null. */
+  source?(state: State, context: StrategyContext, random: Random): readonly number[] | null
   /** Takes in what became of one. */
   learn(state: State, trial: Trial, context: StrategyContext, random: Random): State
 }
 
-function knownKey(path: readonly number[]): string {
-  const text = path.join('.')
-  return `known/${text.length <= MAX_KEY_LENGTH ? text : `${text.slice(0, MAX_KEY_LENGTH - 20)} ${hashText(text).toString(16)} ${text.length}`}`
-}
+const knownKey = (path: readonly number[]) => `known/${pathKey(path)}`
 
 const trialKey = (number: number) => `trial/${String(number).padStart(6, '0')}`
 
@@ -71,21 +76,39 @@ function createTrialSearch<State extends TrialState>(search: TrialSearch<State>)
     init(context) {
       refuseHours(context)
       checkBound(boundedBy(context))
-      return search.start(
-        { random: seedState('strategy', context.config.seed), proposed: 0, ended: 0, inFlight: [], scored: 0, best: [] },
-        context,
-      )
+      const { scores } = search.settings(context)
+      const base = { random: seedState('strategy', context.config.seed), proposed: 0, ended: 0, inFlight: [], scored: 0, best: [] }
+      return search.start({ ...base, ...(scores && { scoring: startScoring(scores) }) }, context)
     },
     propose(state, context) {
-      const { trials, recipe } = search.settings(context)
+      const { trials, recipe, scores } = search.settings(context)
       if (state.proposed >= trials) return { kind: 'done' }
       const { rows } = context
       const random = createRandom(state.random)
       const bounded = boundedBy(context)
       const inFlight = new Set(state.inFlight.map((path) => path.join()))
       const known: Known = { has: (path) => inFlight.has(path.join()) || rows.get(knownKey(path)) !== undefined }
-      const chosen = search.next(state, context, { bounded, known, random })
-      const path = chosen?.path ?? tryFor(bounded, known, () => randomWithin(bounded, random) ?? cheapestPath(bounded))
+      const choosing = { bounded, known, random }
+      let { scoring } = state
+      let moved: readonly number[] | null = null
+      if (scores && scoring) {
+        const warm = proposeWarmup(scoring, scores, rows, choosing)
+        const choice =
+          warm.kind !== 'go'
+            ? warm
+            : proposeMove(warm.scoring, scores, rows, choosing, () => search.source?.(state, context, random) ?? null)
+        if (choice.kind === 'wait') return choice
+        if (choice.kind === 'ask') {
+          const { work, private: kept } = choice
+          return { kind: 'work', work, private: kept, state: { ...state, random: random.state(), scoring: choice.scoring } }
+        }
+        scoring = choice.scoring
+        moved = choice.path
+      }
+      const chosen = moved ? { path: moved, state } : search.next(state, context, choosing)
+      let path = chosen?.path ?? null
+      if (!path && scoring) ({ path, scoring } = takeWarm(scoring, choosing))
+      path ??= tryFor(bounded, known, () => randomWithin(bounded, random) ?? cheapestPath(bounded))
       // A space may have fewer architectures within the bound than trials were asked for.
       if (!path) return { kind: 'done' }
       const next = {
@@ -93,6 +116,7 @@ function createTrialSearch<State extends TrialState>(search: TrialSearch<State>)
         random: random.state(),
         proposed: state.proposed + 1,
         inFlight: [...state.inFlight, [...path]],
+        ...(scoring && { scoring }),
       }
       return {
         kind: 'work',
@@ -101,7 +125,14 @@ function createTrialSearch<State extends TrialState>(search: TrialSearch<State>)
         state: next,
       }
     },
-    absorb(state, { work, private: kept }, outcome, context) {
+    absorb(state, assignment, outcome, context) {
+      const { work, private: kept } = assignment
+      if (work.kind === 'score') {
+        const result = outcome.kind === 'failure' ? null : (outcome.result as ResultOf<'score'>)
+        const { scoring } = state
+        const scored = scoring ? { ...state, scoring: absorbScores(scoring, assignment, result, context.rows) } : state
+        return result ? { kind: 'noted', state: scored } : { kind: 'given-up', series: 'validation', state: scored }
+      }
       const { path } = work as Extract<typeof work, { kind: 'trainArchitecture' }>
       const ended = { ...state, ended: state.ended + 1, inFlight: state.inFlight.filter((other) => other.join() !== path.join()) }
       const { number } = z.strictObject({ number: z.int() }).parse(kept)
@@ -122,11 +153,14 @@ function createTrialSearch<State extends TrialState>(search: TrialSearch<State>)
     },
     derive: (state, context) => [...(state.best[0]?.path ?? cheapestPath(boundedBy(context)))],
     describe(state, context) {
-      const { trials } = search.settings(context)
+      const { trials, scores } = search.settings(context)
+      const warmup = scores?.warmup ?? 0
+      const scored = state.scoring?.scored ?? 0
+      const isWarmup = state.ended === 0 && scored < warmup
       const candidates = state.best.map(({ path, score }) => candidateOf(context, path, { score }))
       return {
-        phase: state.ended === 0 ? 'waiting' : 'searching',
-        steps: { done: state.ended, total: trials, unit: 'trainings' },
+        phase: state.ended + scored === 0 ? 'waiting' : isWarmup ? 'warmup' : 'searching',
+        steps: isWarmup ? { done: scored, total: warmup, unit: 'scores' } : { done: state.ended, total: trials, unit: 'trainings' },
         best: candidates,
         view: { kind: 'ranking', score: 'accuracy', scored: state.scored, candidates },
         get fronts() {
@@ -137,4 +171,4 @@ function createTrialSearch<State extends TrialState>(search: TrialSearch<State>)
   }
 }
 
-export { type Choosing, createTrialSearch, pathSchema, type Trial, trialSchema, trialShape, type TrialState }
+export { createTrialSearch, pathSchema, type Trial, trialSchema, trialShape, type TrialState }

@@ -25,6 +25,7 @@ const slowUnitTests: Readonly<Record<string, readonly string[]>> = {
     'kernels-simd',
     'models-evaluate',
     'models-fine-tune',
+    'scores',
     'training-from-scratch',
     'training-later-fields',
   ],

@@ -140,7 +140,7 @@ function createSqlSearchStore(storage: DurableObjectStorage): SearchStore {
     readMetrics: (after, limit): Metric[] =>
       sql
         .exec<JsonRow & { seq: number }>(
-          "SELECT seq, json_extract(json, '$.metric') AS json FROM log WHERE seq > ? AND json_extract(json, '$.outcome') = 'applied' ORDER BY seq LIMIT ?",
+          "SELECT seq, json_extract(json, '$.metric') AS json FROM log WHERE seq > ? AND json_extract(json, '$.outcome') = 'applied' AND json_extract(json, '$.metric') IS NOT NULL ORDER BY seq LIMIT ?",
           after,
           limit,
         )

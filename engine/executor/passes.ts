@@ -18,6 +18,12 @@ type PassContext = Omit<LayerContext, 'weights'> & {
   readonly mode: GradientMode
   /** Whether gradients by the weights of weighted sums are wanted; default false. */
   readonly wantsMixture?: boolean
+  /** Told of each layer as it runs, those within mixed layers included; the tensors stay the executor's. */
+  readonly watch?: {
+    output(step: PrimitiveStep, output: tf.Tensor): void
+    /** Of the loss by the output. */
+    gradient?(step: PrimitiveStep, gradient: tf.Tensor): void
+  }
 }
 
 /** What the reverse of one step reads; every tensor in it is held once. */
@@ -89,6 +95,7 @@ function forwardPrimitive(step: PrimitiveStep, inputs: readonly tf.Tensor[], kee
   const { holdings, mode } = context
   const rule = ruleOf(step)
   const { outputs, made = [] } = rule.forward(step, inputs, { ...context, weights: context.slices.sourceOf(step) })
+  context.watch?.output(step, outputs[0] as tf.Tensor)
   if (!keep) {
     for (const tensor of made) tensor.dispose()
     return { outputs, held: false, kept: undefined }
@@ -195,6 +202,7 @@ function reversePrimitive(
   const { holdings, mode } = context
   const wantInput = step.inputs.some((id) => wanted.has(id))
   const wantWeights = mode === 'weights'
+  context.watch?.gradient?.(step, dy)
   const result = ruleOf(step).reverse({
     step,
     inputs,

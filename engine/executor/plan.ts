@@ -12,8 +12,11 @@ import { fusedForm } from './layers/activation.ts'
 import { ruleOf } from './layers/index.ts'
 import type { MixedStep, NormFields, Plan, PrimitiveStep, Step } from './step.ts'
 
-/** `weights`: gradients of every weight. `gates`: only of the mixed layers' gates. `none`: forward only. */
-type GradientMode = 'weights' | 'gates' | 'none'
+/**
+ * `weights`: gradients of every weight. `gates`: only of the mixed layers' gates. `inputs`: only of activations and, if that is wanted,
+ * of the plan's input. `none`: forward only.
+ */
+type GradientMode = 'weights' | 'gates' | 'inputs' | 'none'
 
 function countReads(layers: readonly Layer[], output: string): Map<string, number> {
   const reads = new Map<string, number>([[output, 1]])
@@ -184,6 +187,7 @@ function compilePlan(graph: LayerGraph, { mergeNorms = true }: PlanOptions = {})
 }
 
 function startsGradients(step: Step, mode: GradientMode): boolean {
+  if (mode === 'inputs') return false
   if (mode === 'gates') return step.kind === 'mixed'
   if (step.kind === 'mixed') {
     return runningBranches(step).some(({ plan }) => plan.steps.some((inner) => startsGradients(inner, mode)))

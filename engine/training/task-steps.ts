@@ -3,6 +3,7 @@
 import * as tf from '@tensorflow/tfjs-core'
 import type { SearchConfig, StepWork } from '../../protocol/index.ts'
 import type { Space } from '../../search-space/index.ts'
+import type { Backend } from '../backends/backend.ts'
 import type { Batch, BatchStream } from '../datasets/index.ts'
 import type { Batch as ImageBatch, Sgd, Weights } from '../executor/index.ts'
 import { type Accumulate, createMicroBatches } from './micro-batches.ts'
@@ -19,6 +20,7 @@ type TaskSteps = {
 }
 
 type StepsOptions = {
+  readonly backend: Backend
   readonly space: Space
   readonly config: SearchConfig
   readonly data: TaskData
@@ -29,7 +31,7 @@ type StepsOptions = {
   readonly onNote: (line: string) => void
 }
 
-function createTaskSteps({ space, config, data, networks, weights, optimiser, accumulate, onNote }: StepsOptions): TaskSteps {
+function createTaskSteps({ backend, space, config, data, networks, weights, optimiser, accumulate, onNote }: StepsOptions): TaskSteps {
   const { training } = config
   const microBatches = createMicroBatches(accumulate, (parts, reason) =>
     onNote(`mini-batches are split into ${parts} from now on: ${reason}`),
@@ -44,6 +46,7 @@ function createTaskSteps({ space, config, data, networks, weights, optimiser, ac
       weights,
       optimiser,
       training,
+      fresh: { backend, space, seed: config.seed },
       async measured(runParts) {
         const done = await microBatches.run(training.batchSize, runParts)
         peakBytes = Math.max(peakBytes, done.peakBytes)

@@ -104,7 +104,7 @@ function createTrainer({
   const networks = createTaskNetworks(space)
   const weights = createWeights(backend, space.weightSpecs, seed)
   const optimiser = createSgd({ momentum, nesterov: true, weightDecay })
-  const steps = createTaskSteps({ space, config, data, networks, weights, optimiser, accumulate, onNote })
+  const steps = createTaskSteps({ backend, space, config, data, networks, weights, optimiser, accumulate, onNote })
   const exponentOf = mergeExponents(space)
   const ruleOf = (work: StepWork) => ({
     shapeOf: (key: string) => weights.spec(key).shape,

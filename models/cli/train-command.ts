@@ -31,6 +31,7 @@ import { readInitialWeights } from '../initial-weights.ts'
 import { DESCRIPTION_FILE, ModelFolderError, writeModelFolder } from '../model-folder.ts'
 import { openTeacher } from '../teacher.ts'
 import { numberIn } from '../../command-line/number-flags.ts'
+import { checkData } from './check-data.ts'
 import { exceptFlag, parseExcept } from './except-flag.ts'
 import { buildRecipe, recipeFlags } from './recipe-flags.ts'
 import { type Network, networkFlags, readNetwork } from './space-flags.ts'
@@ -83,15 +84,6 @@ function cliError(error: unknown): unknown {
   const isUsage = [TrainerError, ModelFolderError, NetworkWeightsError, TeacherError, DatasetError].some((type) => error instanceof type)
   if (isUsage) return new CliError('usage', (error as Error).message)
   return error instanceof TrainingDivergedError || error instanceof TrainingThreadError ? new CliError('failure', error.message) : error
-}
-
-/** Throws CliError `usage`, with both named, where the network takes other images than there are. */
-function checkData({ space }: Network, { shape, classes }: Dataset): void {
-  if (space.input.join() === shape.join() && space.classes === classes) return
-  throw new CliError(
-    'usage',
-    `the space ${space.name} takes images of ${space.input.join('×')} in ${space.classes} classes, the data are ${shape.join('×')} in ${classes}`,
-  )
 }
 
 /** Where checkpoints are kept. Throws CliError where the flags contradict each other or the folder. */
@@ -174,7 +166,7 @@ function createTrainCommand(terminal: Terminal): CommandDef {
             : readInitialWeights(resolve(terminal.folder, args.weights), network.space, network.path, except)
         const backend = await openChosenBackend(terminal, args)
         const dataset = withNormalisation(await openChosenDataset(terminal, args, () => network.space.input), recipe)
-        checkData(network, dataset)
+        checkData(network.space, dataset)
         if (args.teacher !== undefined) teacher = openTeacher(resolve(terminal.folder, args.teacher), dataset)
         if (checkpoints?.found) terminal.note(`resume   from step ${checkpoints.found.step}`)
         const startMs = performance.now()

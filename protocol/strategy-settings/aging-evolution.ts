@@ -1,5 +1,6 @@
 import * as z from 'zod'
 import { costNameSchema } from '../bounds.ts'
+import { scoresOfMovesSchema } from './scores.ts'
 import { trialFields } from './trials.ts'
 
 /** With more, hardly any candidate is dominated by another, and selection says nothing. */
@@ -9,6 +10,7 @@ const agingEvolutionSchema = z
   .strictObject({
     name: z.literal('aging-evolution'),
     ...trialFields,
+    scores: scoresOfMovesSchema,
     population: z.int().min(1).max(10_000).default(20).describe('architectures that are alive'),
     sample: z.int().min(1).max(10_000).default(10).describe('drawn from them; the best of the sample is the parent of the next one'),
     selection: z

@@ -16,6 +16,7 @@ import {
 } from './gate-gradients.ts'
 import { mixtureGradientsMismatch, mixtureGradientsResultSchema, mixtureGradientsSchema, type MixtureWork } from './mixture-gradients.ts'
 import type { Mismatch, TaskSetting } from './parts.ts'
+import { scoreMismatch, scoreResultSchema, scoreSchema } from './score.ts'
 import { trainArchitectureMismatch, trainArchitectureResultSchema, trainArchitectureSchema } from './train-architecture.ts'
 import {
   keptOperations,
@@ -32,12 +33,13 @@ const taskWorkSchema = z.discriminatedUnion('kind', [
   gateGradientsSchema,
   mixtureGradientsSchema,
   evaluatePathsSchema,
+  scoreSchema,
   trainArchitectureSchema,
 ])
 type TaskWork = z.infer<typeof taskWorkSchema>
 type TaskKind = TaskWork['kind']
 type WorkOf<K extends TaskKind> = Extract<TaskWork, { kind: K }>
-/** One architecture by itself; all other work is steps on the supernet. */
+/** One architecture trained by itself; all other work is steps, each on one mini-batch. */
 type TrialWork = WorkOf<'trainArchitecture'>
 type StepWork = Exclude<TaskWork, TrialWork>
 /** What trains the weights of the supernet; all other work leaves them alone. */
@@ -49,6 +51,7 @@ const taskResultSchema = z.discriminatedUnion('kind', [
   gateGradientsResultSchema,
   mixtureGradientsResultSchema,
   evaluatePathsResultSchema,
+  scoreResultSchema,
   trainArchitectureResultSchema,
 ])
 type TaskResult = z.infer<typeof taskResultSchema>
@@ -80,6 +83,7 @@ const mismatches: { readonly [K in TaskKind]: (work: WorkOf<K>, result: ResultOf
   gateGradients: gateGradientsMismatch,
   mixtureGradients: mixtureGradientsMismatch,
   evaluatePaths: evaluatePathsMismatch,
+  score: scoreMismatch,
   trainArchitecture: trainArchitectureMismatch,
 }
 
@@ -151,4 +155,5 @@ export {
   type WeightPaths,
   weightStepsOf,
   type WeightWork,
+  type WorkOf,
 }

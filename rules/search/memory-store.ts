@@ -74,7 +74,9 @@ function createMemoryStore({ copies = true } = {}): SearchStore {
       scan: (prefix, after, limit) => rows().scan(prefix, after, limit),
     },
     readMetrics: (after, limit) =>
-      content.log.flatMap((entry) => (entry.seq > after && entry.outcome === 'applied' ? [copy(entry.metric)] : [])).slice(0, limit),
+      content.log
+        .flatMap((entry) => (entry.seq > after && entry.outcome === 'applied' && entry.metric ? [copy(entry.metric)] : []))
+        .slice(0, limit),
   }
 }
 

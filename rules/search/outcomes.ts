@@ -106,14 +106,15 @@ function submitResult(search: OpenSearch, request: SubmitRequest, nowMs: number)
     if (mismatch) throw new ProblemError('bad-numbers', `${mismatch.path}: ${mismatch.message}`, [mismatch])
     const { result, sizes, clipped } = boundResult(request.result, state.gateSizes)
     const absorbed = strategy.absorb(state.strategy, task, { kind: 'result', result }, context)
-    const applied = absorbed.kind === 'applied'
-    const metric = applied ? absorbed.metric : { loss: 0, correct: 0, images: 1 }
+    const applied = absorbed.kind === 'applied' || absorbed.kind === 'noted'
+    const metric = absorbed.kind === 'applied' ? absorbed.metric : { loss: 0, correct: 0, images: 1 }
     const { kind } = request.result
     const description = strategy.describe(absorbed.state, context)
     const ownSteps = trainsWeights(task.work) ? weightStepsOf(task.work) : null
     const steps = ownSteps ?? description.steps.done
-    const list = recentOf[absorbed.series]
-    const recent = applied ? { ...state.recent, [list]: addRecent(state.recent[list], { atMs: nowMs, ...metric, steps }) } : state.recent
+    const series = absorbed.kind === 'noted' ? null : absorbed.series
+    const list = absorbed.kind === 'applied' ? recentOf[absorbed.series] : null
+    const recent = list ? { ...state.recent, [list]: addRecent(state.recent[list], { atMs: nowMs, ...metric, steps }) } : state.recent
     const counts = { ...state.counts, [applied ? 'done' : 'stale']: state.counts[applied ? 'done' : 'stale'] + 1 }
     store.removeOutstanding(task.taskId)
     const finishedAtMs = isLast(search, absorbed.state) ? nowMs : state.finishedAtMs
@@ -130,20 +131,22 @@ function submitResult(search: OpenSearch, request: SubmitRequest, nowMs: number)
       ...(task.private !== undefined && { private: task.private }),
       result,
       ...(clipped > 0 && { clipped }),
-      metric: {
-        seq: lastSeq(counts),
-        atMs: nowMs,
-        taskId: task.taskId,
-        kind,
-        series: absorbed.series,
-        weightSteps: description.steps.done,
-        loss: metric.loss,
-        accuracy: metric.correct / metric.images,
-        ...(description.view.kind === 'distribution' && {
-          entropy: description.view.entropy.mean,
-          expectedLatencyMs: description.view.expectedLatencyMs,
-        }),
-      },
+      ...(series && {
+        metric: {
+          seq: lastSeq(counts),
+          atMs: nowMs,
+          taskId: task.taskId,
+          kind,
+          series,
+          weightSteps: description.steps.done,
+          loss: metric.loss,
+          accuracy: metric.correct / metric.images,
+          ...(description.view.kind === 'distribution' && {
+            entropy: description.view.entropy.mean,
+            expectedLatencyMs: description.view.expectedLatencyMs,
+          }),
+        },
+      }),
     })
     return { kind: applied ? 'accepted' : 'stale' }
   })

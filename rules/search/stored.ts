@@ -2,7 +2,7 @@
 
 import * as z from 'zod'
 import type { LatencyTable } from '../../latency-lut/table/table.ts'
-import type { FailureReason, LogEntry, Metric, SearchConfig, TaskFailure, TaskResult, TaskWork } from '../../protocol/index.ts'
+import type { FailureReason, LogEntry, Metric, ScoreName, SearchConfig, TaskFailure, TaskResult, TaskWork } from '../../protocol/index.ts'
 import { storedRecipeSchema } from '../stored/recipe.ts'
 import { storedSpaceRefSchema, storedSpaceSchema } from '../stored/space.ts'
 import { storedAs } from '../stored/stored-form.ts'
@@ -11,6 +11,24 @@ import { storedTableFields } from '../stored/table.ts'
 const count = z.int().min(0)
 const atMs = z.int()
 const path = z.array(z.int())
+
+const scoreName = storedAs<ScoreName>()(
+  z.enum([
+    'params',
+    'macs',
+    'l2_norm',
+    'grad_norm',
+    'plain',
+    'snip',
+    'grasp',
+    'fisher',
+    'synflow',
+    'logsynflow',
+    'jacob_cov',
+    'naswot',
+    'swap',
+  ]),
+)
 
 /** Settings of every strategy that has a distribution over the operations of each block. */
 const alphaFields = {
@@ -30,7 +48,9 @@ const alphaFields = {
 }
 
 /** Of strategies that train architectures one by one. */
-const trialFields = { trials: z.int(), recipe: storedRecipeSchema }
+const scoreSettings = { names: z.array(scoreName), warmup: z.int(), perTask: z.int() }
+const trialFields = { trials: z.int(), recipe: storedRecipeSchema, scores: z.strictObject(scoreSettings).optional() }
+const moveFields = { ...trialFields, scores: z.strictObject({ ...scoreSettings, moves: z.number() }).optional() }
 
 /** Of strategies that weigh samples by their likelihood. */
 const importanceFields = {
@@ -70,13 +90,13 @@ const configSchema = storedAs<SearchConfig>()(
       z.strictObject({ name: z.literal('random'), ...trialFields }),
       z.strictObject({
         name: z.literal('aging-evolution'),
-        ...trialFields,
+        ...moveFields,
         population: z.int(),
         sample: z.int(),
         selection: z.enum(['age', 'nsga-2']).optional(),
         costs: z.array(z.string()).optional(),
       }),
-      z.strictObject({ name: z.literal('local-search'), ...trialFields, starts: z.int() }),
+      z.strictObject({ name: z.literal('local-search'), ...moveFields, starts: z.int() }),
       z.strictObject({
         name: z.literal('spos'),
         population: z.int(),
@@ -245,6 +265,7 @@ const workSchema = storedAs<TaskWork>()(
       images: z.int().optional(),
       batches: z.strictObject({ first: z.int(), count: z.int() }).optional(),
     }),
+    z.strictObject({ kind: z.literal('score'), paths: z.array(path), scores: z.array(scoreName), batch: z.int() }),
     z.strictObject({
       kind: z.literal('trainArchitecture'),
       path,
@@ -326,6 +347,10 @@ const resultSchema = storedAs<TaskResult>()(
     }),
     z.strictObject({ kind: z.literal('evaluatePaths'), paths: z.array(z.strictObject({ crossEntropy: z.number(), ...counts })) }),
     z.strictObject({
+      kind: z.literal('score'),
+      paths: z.array(z.strictObject({ values: z.array(z.number().nullable()), seconds: z.array(z.number()) })),
+    }),
+    z.strictObject({
       kind: z.literal('trainArchitecture'),
       end: z.enum(['finished', 'stopped', 'diverged']),
       steps: z.int(),
@@ -342,7 +367,7 @@ const storedMetricSchema = storedAs<Metric>()(
     seq: z.int(),
     atMs,
     taskId: z.int(),
-    kind: z.enum(['trainWeights', 'trainMixtures', 'gateGradients', 'mixtureGradients', 'evaluatePaths', 'trainArchitecture']),
+    kind: z.enum(['trainWeights', 'trainMixtures', 'gateGradients', 'mixtureGradients', 'evaluatePaths', 'score', 'trainArchitecture']),
     series: z.enum(['training', 'architecture', 'validation']).optional(),
     weightSteps: z.number(),
     loss: z.number(),
@@ -368,7 +393,7 @@ const storedLogEntrySchema = storedAs<LogEntry>()(
       outcome: z.enum(['applied', 'stale']),
       result: resultSchema,
       clipped: count.optional(),
-      metric: storedMetricSchema,
+      metric: storedMetricSchema.optional(),
     }),
     z.strictObject({ ...logFields, outcome: z.literal('failed'), atMs, ...failureFields }),
   ]),

@@ -95,3 +95,37 @@ describe.each([{ name: 'aging-evolution', population: 4, sample: 3 } as const, {
     })
   },
 )
+
+describe('scores without training', () => {
+  it('are computed by agents first, and say what is trained', async () => {
+    const scores = { names: ['synflow' as const, 'naswot' as const], warmup: 8, perTask: 3, moves: 1 }
+    const recipe = { steps: 20, batchSize: 32, augmentation: { flip: false, shift: 0 } }
+    const search = tinySearch({
+      latency: { targetMs: 40, table: { name: 'tiny' } },
+      strategy: { name: 'aging-evolution', trials: 6, population: 2, sample: 2, recipe, scores },
+      tasks: { leaseMs: LEASE_MS },
+    })
+    const { searchId, agentToken } = await coordinator.client.createSearch(search)
+    const agents = ['one', 'two'].map((name) => startAgent(coordinator, agentToken, folder.path, ['--name', name]))
+    expect(await Promise.all(agents.map(({ ended }) => ended))).toEqual([0, 0])
+
+    const end = await coordinator.client.searchStatus(searchId)
+    expect(end).toMatchObject({ phase: 'finished', steps: { done: 6, total: 6, unit: 'trainings' }, tasks: { failed: 0 } })
+    const log = await readLog(coordinator, searchId)
+    const warm = log.flatMap((entry) => {
+      if (entry.outcome !== 'applied' || entry.work.kind !== 'score' || entry.result.kind !== 'score') return []
+      const { paths } = entry.result
+      return entry.work.paths.map((path, i) => ({ path: path.join(), scored: paths[i] }))
+    })
+    expect(warm.length).toBeGreaterThanOrEqual(8)
+    expect(new Set(warm.slice(0, 8).map(({ path }) => path)).size).toBe(8)
+    for (const { scored } of warm) expect(scored).toMatchObject({ seconds: [expect.any(Number), expect.any(Number)] })
+    const trained = log.flatMap(({ work }) => (work.kind === 'trainArchitecture' ? [work.path.join()] : []))
+    const firstEight = new Set(warm.slice(0, 8).map(({ path }) => path))
+    for (const path of trained.slice(0, 2)) expect(firstEight).toContain(path)
+    // Moves have their neighbours scored.
+    expect(log.filter(({ work }) => work.kind === 'score').length).toBeGreaterThan(3)
+    const metrics = await coordinator.client.metrics(searchId)
+    expect(metrics.map(({ kind }) => kind)).toEqual(Array.from({ length: 6 }, () => 'trainArchitecture'))
+  })
+})

@@ -78,6 +78,33 @@ describe('gatehouse simulate', () => {
     expect(stdout).toContain('3 of 3 keep recorded:phone ≤ 5; all figures are among the 7 architectures that do')
   })
 
+  test('takes recorded scores, by the index of a row too', async () => {
+    const rows = readFileSync(table, 'utf8').split('\n')
+    const numbered = join(folder, 'numbered.csv')
+    writeFileSync(numbered, rows.map((row, i) => `${i === 0 ? 'index' : i},${row}`).join('\n'))
+    // The best by score is row 3, 010: 55 %.
+    const scores = join(folder, 'scores.csv')
+    writeFileSync(
+      scores,
+      ['index,naswot_acc,naswot_other', ...rows.slice(1).map((_, i) => `${i + 1},${i === 2 ? 9 : '-inf'},${i}`)].join('\n'),
+    )
+    const search = ['--strategy', 'random', '--budget', '1', '--set', 'latency.targetMs=1000']
+    const warm = (name: string) => ['--set', `strategy.scores={"names":["${name}"],"warmup":8}`]
+    const args = ['--recorded', numbered, '--space', SPACE, '--metric', 'acc', '--seeds', '3', ...search, '--json']
+    const { code, stdout, stderr } = await run(...args, '--scores', scores, ...warm('naswot'))
+    expect(code, stderr).toBe(0)
+    expect((JSON.parse(stdout) as { curve: unknown[] }).curve).toMatchObject([{ evaluations: 1, validMean: 0.55 }])
+    // Parameters follow from the space: all edges are convolutions in 111.
+    const byParams = await run(...args, ...warm('params'))
+    expect((JSON.parse(byParams.stdout) as { curve: unknown[] }).curve).toMatchObject([{ validMean: 0.65 }])
+    const missing = await run(...args, '--scores', scores, ...warm('synflow'))
+    expect([missing.code, missing.stderr]).toEqual([6, expect.stringContaining('synflow')])
+    writeFileSync(scores, 'index,naswot\n99,1')
+    expect((await run(...args, '--scores', scores, ...warm('naswot'))).stderr).toContain('line 2')
+    writeFileSync(scores, 'index,other\n1,1')
+    expect((await run(...args, '--scores', scores, ...warm('naswot'))).stderr).toContain('expected a column for one of')
+  })
+
   test('draws the curve', async () => {
     for (const name of ['curve.svg', 'curve.png']) {
       const path = join(folder, name)

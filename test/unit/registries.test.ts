@@ -3,7 +3,7 @@
 
 import { readdirSync, readFileSync } from 'node:fs'
 import { describe, expect, it } from 'vitest'
-import { strategyNames, taskWorkSchema } from '../../protocol/index.ts'
+import { scoreNames, strategyNames, taskWorkSchema } from '../../protocol/index.ts'
 
 const root = new URL('../../', import.meta.url)
 const filesOf = (folder: string, shared: readonly string[]) =>
@@ -25,9 +25,16 @@ describe('a kind of task', () => {
   })
 })
 
+describe('a score', () => {
+  it.each(scoreNames)('has a file and a row of the page: %s', (name) => {
+    expect(filesOf('engine/scores', [])).toContain(name.replaceAll('_', '-'))
+    expect(readFileSync(new URL('docs/scores.md', root), 'utf8')).toMatch(new RegExp(`^\\| \`${name}\` \\|`, 'm'))
+  })
+})
+
 describe('a strategy', () => {
   it('has a file with its settings, and every file there is one', () => {
-    const files = filesOf('protocol/strategy-settings', ['alpha.ts', 'importance.ts', 'shared-weights.ts', 'trials.ts'])
+    const files = filesOf('protocol/strategy-settings', ['alpha.ts', 'importance.ts', 'scores.ts', 'shared-weights.ts', 'trials.ts'])
     expect(files).toHaveLength(strategyNames.length)
     for (const file of files) expect(filesOf('strategies', [])).toContain(file)
   })

@@ -55,6 +55,8 @@ function hasFiniteNumbers(result: TaskResult): boolean {
       return sound([result.loss])
     case 'evaluatePaths':
       return sound(result.paths.map((path) => path.crossEntropy))
+    case 'score':
+      return result.paths.every(({ values }) => sound(values.filter((value) => value !== null)))
     case 'trainArchitecture':
       return sound([result.validation?.crossEntropy ?? 0, ...result.curve.map(({ loss }) => loss)])
     case 'gateGradients':

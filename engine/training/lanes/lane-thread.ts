@@ -32,7 +32,7 @@ async function createWorker({ backend: name, allowSoftwareAdapter, dataset, spac
   const weights = openSharedWeights(backend, space.weightSpecs, config.seed, memory)
   const optimiser = createSgd({ momentum, nesterov: true, weightDecay })
   const onNote = (line: string) => say({ kind: 'note', line })
-  const taskSteps = createTaskSteps({ space, config, data, networks, weights, optimiser, accumulate, onNote })
+  const taskSteps = createTaskSteps({ backend, space, config, data, networks, weights, optimiser, accumulate, onNote })
   const tasks = new Map<number, { readonly work: StepWork; readonly stream: BatchStream }>()
 
   function* requestsOf(work: StepWork, steps: readonly number[]): Generator<BatchRequest> {

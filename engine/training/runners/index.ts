@@ -6,10 +6,11 @@ import { evaluatePaths } from './evaluate-paths.ts'
 import { gateGradients } from './gate-gradients.ts'
 import { mixtureGradients } from './mixture-gradients.ts'
 import type { AnyRunner, TaskRunner } from './runner.ts'
+import { score } from './score.ts'
 import { trainMixtures } from './train-mixtures.ts'
 import { trainWeights } from './train-weights.ts'
 
-const runners = { trainWeights, trainMixtures, gateGradients, mixtureGradients, evaluatePaths } satisfies {
+const runners = { trainWeights, trainMixtures, gateGradients, mixtureGradients, evaluatePaths, score } satisfies {
   readonly [K in StepWork['kind']]: TaskRunner<K>
 }
 

@@ -6,6 +6,7 @@
 
 import type { ResultOf, SearchConfig, StepWork, TaskResult } from '../../../protocol/index.ts'
 import type { Choice, LayerGraph, Space } from '../../../search-space/index.ts'
+import type { Backend } from '../../backends/backend.ts'
 import type { BatchRequest } from '../../datasets/index.ts'
 import type { Batch, Sgd, Weights } from '../../executor/index.ts'
 import type { Wave } from './waves.ts'
@@ -16,6 +17,8 @@ type StepOutcome = {
   readonly correct: number
   /** [block][0 = active, then inactive]; of `gateGradients` only. */
   readonly gateGradients?: (number[] | null)[]
+  /** Of `score` only. */
+  readonly scores?: ResultOf<'score'>['paths'][number]
   /** [block][operation]; of `mixtureGradients` only. */
   readonly mixtureGradients?: number[][]
   /** Of weight steps with samples. */
@@ -42,7 +45,7 @@ type SharesInBatches = { readonly batchSize: number; readonly validationImages: 
 
 /** What one step has to work with: its networks and mini-batches, and this thread's weights and optimiser. */
 type StepInput = {
-  /** At least one, in the order of `networks`. */
+  /** In the order of `networks`. */
   readonly graphs: readonly LayerGraph[]
   /** At least one, in the order of `requests`. */
   readonly batches: readonly Batch[]
@@ -50,6 +53,8 @@ type StepInput = {
   readonly weights: Weights
   readonly optimiser: Sgd
   readonly training: SearchConfig['training']
+  /** What a network with weights of its own is made of. */
+  readonly fresh: { readonly backend: Backend; readonly space: Space; readonly seed: number }
   /** Runs a step in as many parts as fit into memory; notes what it took. */
   measured<T extends { readonly peakBytes: number }>(run: (parts: number) => Promise<T>): Promise<T>
 }
