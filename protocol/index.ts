@@ -144,7 +144,7 @@ export {
   profileTableName,
   profileTableSchema,
 } from './profiles.ts'
-export { DEFAULT_EPOCHS, hasLaterFields, type Recipe, recipeSchema } from './recipe.ts'
+export { DEFAULT_EPOCHS, type Recipe, recipeSchema } from './recipe.ts'
 export { differenceDtypes, type Dtype, rounded, weightDtypes, type WeightEncoding, weightEncodingSchema } from './rounding.ts'
 export {
   type ByteSource,

@@ -110,4 +110,4 @@ class GraphWriter {
   }
 }
 
-export { attribute, type Attributes, dimensions, type GraphNode, GraphWriter, nodeName }
+export { attribute, dimensions, GraphWriter }
