@@ -145,7 +145,7 @@ else {
   console.table(rows)
   const [constant, adaptive] = rows
   if (constant && adaptive) {
-    const fewer = (pick: (row: typeof constant) => number) => `${(100 * (1 - pick(adaptive) / pick(constant))).toFixed(0)} %`
+    const fewer = (pick: (row: (typeof rows)[number]) => number) => `${(100 * (1 - pick(adaptive) / pick(constant))).toFixed(0)} %`
     console.log(`fp-nas evaluates ${fewer(({ samples }) => samples)} fewer architectures in ${STEPS} steps`)
     console.log(`and ${fewer(({ samplesToEnough }) => samplesToEnough)} fewer until ${100 * ENOUGH} % of the way to the best are gone`)
   }
