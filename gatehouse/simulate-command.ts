@@ -15,6 +15,7 @@ import { renderTable } from '../command-line/text-layout.ts'
 import { writeWholeFile } from '../command-line/whole-files.ts'
 import {
   fieldErrors,
+  MAX_LEASE_MS,
   ProblemError,
   type SearchConfig,
   searchConfigSchema,
@@ -32,9 +33,11 @@ import { SimulationError } from '../simulation/simulate-search.ts'
 import { type Simulated, simulateSeeds } from '../simulation/simulate-seeds.ts'
 
 const PERCENT = 100
+const HOURS_PLACES = 2
 const MAX_SEEDS = 10_000
 const MAX_BUDGET = 1_000_000
 const MAX_AGENTS = 256
+const MAX_EPOCHS = 100_000
 /** A curve has about so many points where nobody says at which numbers of evaluations. */
 const DEFAULT_MARKS = 10
 
@@ -47,6 +50,7 @@ const simulateFlags = {
   },
   space: { type: 'string', valueHint: 'PRESET|JSON', description: 'search space of a table; nas-bench-macro.json has its own' },
   metric: { type: 'string', valueHint: 'NAME', description: 'of a table: columns NAME_valid and NAME_test, or NAME', default: 'accuracy' },
+  epochs: { type: 'string', valueHint: 'COUNT', description: 'of a table: epochs of the trainings in NAME_valid (docs/simulation.md)' },
   strategy: { type: 'enum', options: [...strategyNames], description: 'search algorithm', default: 'proxyless-r' },
   seeds: { type: 'string', valueHint: 'COUNT', description: 'searches, each with a seed of its own: 1 and up', default: '20' },
   budget: { type: 'string', valueHint: 'COUNT', description: 'evaluations of each search', default: '300' },
@@ -76,7 +80,7 @@ function parseSpace(text: string): SpaceRef {
 }
 
 /** Throws CliError `usage` for a file that is none of those that can be read. */
-function openBenchmark(path: string, space: string | undefined, metric: string): RecordedBenchmark {
+function openBenchmark(path: string, space: string | undefined, metric: string, epochs: number | null): RecordedBenchmark {
   let text: string
   try {
     text = readFileSync(path, 'utf8')
@@ -87,7 +91,7 @@ function openBenchmark(path: string, space: string | undefined, metric: string):
     if (/^\s*\{/.test(text)) return createNasBenchMacro(JSON.parse(text))
     if (space === undefined)
       throw new CliError('usage', 'a table of recorded trainings wants --space, the search space of its architectures')
-    return readRecordedTable(text, { space: parseSpace(space), metric, name: path })
+    return readRecordedTable(text, { space: parseSpace(space), metric, name: path, epochs })
   } catch (error) {
     if (error instanceof z.core.$ZodError) {
       const [first] = fieldErrors(error)
@@ -111,6 +115,7 @@ function createConfig(benchmark: RecordedBenchmark, strategy: StrategyName, budg
     ...(strategy === 'proxyless-r' && { reward: { kind: 'accuracy' }, learningRate: 0.1 }),
     candidatesPerTask: 1,
     trials: budget,
+    ...(benchmark.epochs !== null && { recipe: { epochs: benchmark.epochs } }),
   }
   return (seed: number): SearchConfig => {
     const config: Record<string, unknown> = {
@@ -120,7 +125,8 @@ function createConfig(benchmark: RecordedBenchmark, strategy: StrategyName, budg
       seed,
       strategy: { name: strategy, ...Object.fromEntries(Object.entries(defaults).filter(([field]) => fields.includes(field))) },
       training: { steps: hasSteps ? budget : 1 },
-      tasks: { weightSteps: 1, architectureSteps: 1 },
+      // Agents here never vanish, and recorded trainings are long.
+      tasks: { weightSteps: 1, architectureSteps: 1, leaseMs: MAX_LEASE_MS },
     }
     assignFields(config, sets, 'strategy.learningRate=0.1')
     const parsed = searchConfigSchema.safeParse(config)
@@ -143,8 +149,9 @@ function parseMarks(text: string | undefined, budget: number): number[] {
 const percent = (share: number | null) => (share === null ? '–' : `${(share * PERCENT).toFixed(2)} %`)
 
 function renderSimulated(result: Simulated): string {
-  const rows = result.curve.map(({ evaluations, valid, test, testQ1, testQ3, medianRank }) => [
+  const rows = result.curve.map(({ evaluations, hours, valid, test, testQ1, testQ3, medianRank }) => [
     String(evaluations),
+    hours.toFixed(HOURS_PLACES),
     percent(valid),
     percent(test),
     test === null ? '' : `${percent(testQ1)} to ${percent(testQ3)}`,
@@ -160,6 +167,7 @@ function renderSimulated(result: Simulated): string {
     renderTable(
       [
         { title: 'evaluations', align: 'right' },
+        { title: 'hours', align: 'right' },
         { title: 'best evaluated', align: 'right' },
         { title: 'its test', align: 'right' },
         { title: 'quartiles' },
@@ -169,6 +177,9 @@ function renderSimulated(result: Simulated): string {
     ),
     '',
     `regret of the derived architecture ${percent(result.regret)} (mean); ${optimum}`,
+    ...(result.samplesPerAgentHour === null
+      ? []
+      : [`${result.samplesPerAgentHour.toFixed(HOURS_PLACES)} evaluations in an hour of each agent`]),
   ].join('\n')
 }
 
@@ -212,7 +223,8 @@ function createSimulateCommand(terminal: Terminal): CommandDef {
       const { plot } = args
       const badPlot = plot === undefined ? null : badPlotFile(plot)
       if (badPlot !== null) throw new CliError('usage', badPlot)
-      const benchmark = openBenchmark(resolve(terminal.folder, args.recorded), args.space, args.metric)
+      const epochs = args.epochs === undefined ? null : numberIn('epochs', args.epochs, 1, MAX_EPOCHS, true)
+      const benchmark = openBenchmark(resolve(terminal.folder, args.recorded), args.space, args.metric, epochs)
       const configOf = createConfig(benchmark, args.strategy as StrategyName, budget, repeatedValues(rawArgs, simulateFlags, 'set'))
       const startMs = performance.now()
       try {

@@ -24,8 +24,8 @@ const taskKinds = {
   mixtureGradients: 1,
   /** 2: batches. */
   evaluatePaths: 2,
-  /** 1: a training from scratch by itself; 2: also as a task of a search. */
-  trainArchitecture: 2,
+  /** 1: a training from scratch by itself; 2: also as a task of a search; 3: for some of its epochs. */
+  trainArchitecture: 3,
 } as const satisfies Record<TaskKind, number>
 type KindName = keyof typeof taskKinds
 type KnownKinds = Readonly<Record<string, number>>
@@ -54,7 +54,7 @@ function knownKinds({ kinds }: { readonly kinds?: KnownKinds | undefined }): Kno
 /** Version of its kind that a piece of work needs. */
 function neededVersion(work: TaskWork): number {
   if (work.kind === 'evaluatePaths') return work.batches ? 2 : 1
-  if (work.kind === 'trainArchitecture') return 2
+  if (work.kind === 'trainArchitecture') return work.epochs === undefined ? 2 : 3
   if (work.kind !== 'trainWeights') return 1
   if (work.samples) return 3
   return (work.lanes ?? work.schedule ?? work.round) ? 2 : 1

@@ -68,6 +68,7 @@ export {
   MAX_CHECKPOINT_BYTES,
   MAX_JSON_BYTES,
   MAX_LOG_PAGE_BYTES,
+  MAX_LEASE_MS,
   MAX_MAGNITUDE,
   MAX_METRICS_PAGE,
   MAX_PROFILE_SAMPLES,
@@ -177,7 +178,7 @@ export {
   type StrategyName,
   strategyNames,
 } from './strategy-settings/index.ts'
-export { type Candidate, distributionOf, type DistributionView, knownView, type SearchView } from './views.ts'
+export { type Candidate, distributionOf, type DistributionView, knownView, type RankingView, type SearchView } from './views.ts'
 export { isVelocityKey, velocityKey, weightKeyOf } from './velocities.ts'
 export {
   type Architecture,

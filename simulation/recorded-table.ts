@@ -6,9 +6,11 @@
 //   METRIC_valid        accuracy that a search is shown, percent; or a column that is called METRIC alone
 //   METRIC_test         accuracy on images that no search is shown, percent; may be missing
 //   seconds             of the training; may be missing
+//   METRIC_valid_Nep    accuracy that a search is shown after a training of N epochs; may be missing, as may
+//   METRIC_cost_Nep_s   the seconds of that training
 
 import { createSpace, parseArchitecture, type Path, resolveSpaceConfig, type SpaceRef, SpaceError } from '../search-space/index.ts'
-import type { Recorded, RecordedBenchmark } from './recorded-benchmark.ts'
+import type { EarlyRecord, Recorded, RecordedBenchmark } from './recorded-benchmark.ts'
 
 /** Accuracies come as percentages with up to four places, which counts of so many images hold. */
 const IMAGES = 1_000_000
@@ -27,10 +29,28 @@ function splitRow(line: string): string[] {
   return fields
 }
 
-type Options = { readonly space: SpaceRef; readonly metric: string; readonly name: string }
+type Options = {
+  readonly space: SpaceRef
+  readonly metric: string
+  readonly name: string
+  /** Of the trainings, where it is known; default: null. */
+  readonly epochs?: number | null
+}
+
+/** Columns of trainings of fewer epochs, by these. */
+function earlyColumns(columns: readonly string[], metric: string): { epochs: number; valid: number; seconds: number | null }[] {
+  return columns
+    .flatMap((name, valid) => {
+      const text = name.startsWith(`${metric}_valid_`) ? /^(\d+)ep$/.exec(name.slice(`${metric}_valid_`.length))?.[1] : undefined
+      if (text === undefined) return []
+      const seconds = columns.indexOf(`${metric}_cost_${text}ep_s`)
+      return [{ epochs: Number(text), valid, seconds: seconds === -1 ? null : seconds }]
+    })
+    .toSorted((a, b) => a.epochs - b.epochs)
+}
 
 /** Throws RecordedTableError, and SpaceError where the space's settings contradict each other. */
-function readRecordedTable(text: string, { space: ref, metric, name }: Options): RecordedBenchmark {
+function readRecordedTable(text: string, { space: ref, metric, name, epochs = null }: Options): RecordedBenchmark {
   const space = createSpace(ref)
   const [header = '', ...rows] = text.replace(/^\uFEFF/, '').split(/\r?\n/)
   const columns = splitRow(header)
@@ -44,6 +64,7 @@ function readRecordedTable(text: string, { space: ref, metric, name }: Options):
   if (valid === null) throw new RecordedTableError(`expected a column called ${metric}_valid or ${metric}, got ${named}`)
   const test = find(`${metric}_test`)
   const seconds = find('seconds')
+  const earlier = earlyColumns(columns, metric)
 
   const pathOf = (field: string): Path => {
     if (architecture !== null) return parseArchitecture(space, field.startsWith(`${space.name}:`) ? field : `${space.name}:${field}`)
@@ -75,10 +96,16 @@ function readRecordedTable(text: string, { space: ref, metric, name }: Options):
     const key = path.join()
     if (records.has(key)) throw new RecordedTableError(`${at}: this architecture has a row before`)
     paths.push(path)
+    const early = earlier.map((column): EarlyRecord => ({
+      epochs: column.epochs,
+      accuracy: numberAt(column.valid, MAX_PERCENT) / MAX_PERCENT,
+      seconds: column.seconds === null ? null : numberAt(column.seconds, Number.MAX_VALUE),
+    }))
     records.set(key, {
       accuracies: [numberAt(valid, MAX_PERCENT) / MAX_PERCENT],
       test: test === null ? null : numberAt(test, MAX_PERCENT) / MAX_PERCENT,
       seconds: seconds === null ? null : numberAt(seconds, Number.MAX_VALUE),
+      ...(early.length > 0 && { early }),
     })
   }
   if (records.size === 0) throw new RecordedTableError('expected a row for each architecture, got none')
@@ -87,6 +114,7 @@ function readRecordedTable(text: string, { space: ref, metric, name }: Options):
     citation: name,
     space: resolveSpaceConfig(ref),
     images: IMAGES,
+    epochs,
     paths: () => paths,
     read: (path) => records.get(path.join()) ?? 'not-recorded',
   }

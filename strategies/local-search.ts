@@ -47,4 +47,4 @@ const localSearch: Strategy<State> = createTrialSearch<State>({
   },
 })
 
-export { localSearch }
+export { localSearch, neighboursOf }

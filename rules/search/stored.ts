@@ -32,6 +32,33 @@ const alphaFields = {
 /** Of strategies that train architectures one by one. */
 const trialFields = { trials: z.int(), recipe: storedRecipeSchema }
 
+/** Settings of their own, of those that train architectures one by one; a halving has one of them within. */
+const proposers = {
+  random: { name: z.literal('random') },
+  agingEvolution: { name: z.literal('aging-evolution'), population: z.int(), sample: z.int() },
+  localSearch: { name: z.literal('local-search'), starts: z.int() },
+  reinforce: {
+    name: z.literal('reinforce'),
+    baselineRate: z.number(),
+    entropyWeight: z.number(),
+    learningRate: z.number(),
+    beta1: z.number(),
+    beta2: z.number(),
+    epsilon: z.number(),
+  },
+  predictor: {
+    name: z.literal('predictor'),
+    starts: z.int(),
+    every: z.int(),
+    randomShare: z.number(),
+    pool: z.int(),
+    hidden: z.int(),
+    epochs: z.int(),
+    learningRate: z.number(),
+    weightDecay: z.number(),
+  },
+}
+
 /** Of strategies that weigh samples by their likelihood. */
 const importanceFields = {
   images: z.int(),
@@ -66,9 +93,24 @@ const configSchema = storedAs<SearchConfig>()(
         form: z.enum(['two', 'full']),
         ...alphaFields,
       }),
-      z.strictObject({ name: z.literal('random'), ...trialFields }),
-      z.strictObject({ name: z.literal('aging-evolution'), ...trialFields, population: z.int(), sample: z.int() }),
-      z.strictObject({ name: z.literal('local-search'), ...trialFields, starts: z.int() }),
+      z.strictObject({ ...trialFields, ...proposers.random }),
+      z.strictObject({ ...trialFields, ...proposers.agingEvolution }),
+      z.strictObject({ ...trialFields, ...proposers.localSearch }),
+      z.strictObject({ ...trialFields, ...proposers.reinforce }),
+      z.strictObject({ ...trialFields, ...proposers.predictor }),
+      z.strictObject({
+        name: z.literal('successive-halving'),
+        ...trialFields,
+        leastEpochs: z.number(),
+        eta: z.int(),
+        proposer: z.discriminatedUnion('name', [
+          z.strictObject(proposers.random),
+          z.strictObject(proposers.agingEvolution),
+          z.strictObject(proposers.localSearch),
+          z.strictObject(proposers.reinforce),
+          z.strictObject(proposers.predictor),
+        ]),
+      }),
       z.strictObject({
         name: z.literal('spos'),
         population: z.int(),
@@ -240,6 +282,8 @@ const workSchema = storedAs<TaskWork>()(
       start: z.enum(['scratch', 'supernet']),
       recipe: storedRecipeSchema,
       seed: z.int(),
+      trial: z.int().optional(),
+      epochs: z.number().optional(),
     }),
   ]),
 )

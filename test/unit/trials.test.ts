@@ -188,6 +188,7 @@ const benchmark: RecordedBenchmark = {
   citation: 'made up here',
   space: makeConfig(1).space as RecordedBenchmark['space'],
   images: 10_000,
+  epochs: null,
   paths: () => [],
   read: (found) => ({
     test: null,
@@ -199,7 +200,8 @@ const benchmark: RecordedBenchmark = {
 describe('a strategy that trains each architecture by itself', () => {
   it.each([1, 3])('ends in the simulation with the best of what was trained, with %d agents', (agents) => {
     const strategy = sealed(createToyStrategy('ranking', recipe))
-    const { search, evaluated, derive } = simulateSearch({ benchmark, config: makeConfig(12), agents, strategy })
+    const { search, evaluations, derive } = simulateSearch({ benchmark, config: makeConfig(12), agents, strategy })
+    const evaluated = evaluations.map((evaluation) => evaluation.path)
     expect(evaluated).toHaveLength(12)
     const scores = evaluated.map((found) => Math.round((benchmark.read(found) as Recorded).accuracies[0]! * 10_000) / 10_000)
     const status = searchStatus(search)
