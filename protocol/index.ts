@@ -58,6 +58,7 @@ export {
   taskIdSchema,
   tokenIdSchema,
   trainingIdSchema,
+  uploadIdSchema,
 } from './ids.ts'
 export {
   CHECKPOINT_CHUNK_BYTES,
@@ -66,6 +67,7 @@ export {
   MAX_LANES,
   MAX_ALPHA,
   MAX_CHECKPOINT_BYTES,
+  MAX_TRIAL_CHECKPOINT_BYTES,
   MAX_JSON_BYTES,
   MAX_LOG_PAGE_BYTES,
   MAX_LEASE_MS,

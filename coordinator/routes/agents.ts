@@ -5,6 +5,7 @@ import * as z from 'zod'
 import {
   agentIdSchema,
   heartbeatResponseSchema,
+  leaseIdSchema,
   leaseRefSchema,
   leaseRequestSchema,
   leaseResponseSchema,
@@ -18,9 +19,11 @@ import {
   releaseResponseSchema,
   submitRequestSchema,
   submitResponseSchema,
+  uploadIdSchema,
   unwrap,
 } from '../../protocol/index.ts'
 import { callerOf, ownSearchOnly, type RouteEnvironment, spokenProtocolOnly } from './auth.ts'
+import { downloadAnswers, downloadHeaders, readDelivery, sendFile, uploadAnswers, uploadRequest } from './files.ts'
 import { withProblems } from './problems.ts'
 import { bearer, json, searchParams } from './searches.ts'
 
@@ -101,6 +104,34 @@ const submit = createRoute({
   ),
 })
 
+const taskParams = searchParams.extend({ taskId: z.coerce.number().int().min(1).max(Number.MAX_SAFE_INTEGER) })
+
+const storeCheckpoint = createRoute({
+  method: 'put',
+  path: '/v1/searches/{searchId}/tasks/{taskId}/checkpoint',
+  summary: 'A checkpoint of the trial that a task trains, or a part of one, in place of the last one',
+  tags,
+  security: bearer,
+  middleware,
+  request: {
+    params: taskParams,
+    query: z.object({ agentId: agentIdSchema, leaseId: leaseIdSchema, upload: uploadIdSchema.optional() }),
+    ...uploadRequest,
+  },
+  responses: uploadAnswers(),
+})
+
+const readCheckpoint = createRoute({
+  method: 'get',
+  path: '/v1/searches/{searchId}/tasks/{taskId}/checkpoint',
+  summary: 'The checkpoint that a task goes on from',
+  tags,
+  security: bearer,
+  middleware,
+  request: { params: taskParams, headers: downloadHeaders },
+  responses: downloadAnswers(),
+})
+
 const shardParams = searchParams.extend({ shard: z.coerce.number().int().min(0).max(65_535) })
 
 const pull = createRoute({
@@ -141,6 +172,11 @@ const push = createRoute({
   ),
 })
 
+/** Paths whose bodies are checkpoints, or parts of them, of at most MAX_WEIGHTS_BYTES. */
+function isTrialUpload(path: string): boolean {
+  return /^\/v1\/searches\/[^/]+\/tasks\/[^/]+\/checkpoint$/.test(path)
+}
+
 /** Paths whose bodies are not held by the Worker. */
 function isPush(path: string): boolean {
   return /^\/v1\/searches\/[^/]+\/weights\/[^/]+\/push$/.test(path)
@@ -178,6 +214,22 @@ function addAgentRoutes(app: OpenAPIHono<RouteEnvironment>): void {
     return context.json(unwrap(await context.var.ports.search(searchId).submit(callerOf(context), context.req.valid('json'))), 200)
   })
 
+  app.openapi(storeCheckpoint, async (context) => {
+    const { searchId, taskId } = context.req.valid('param')
+    const { upload, ...holder } = context.req.valid('query')
+    const delivery = await readDelivery(context.req, upload)
+    return context.json(
+      unwrap(await context.var.ports.search(searchId).storeCheckpoint(callerOf(context), { taskId, ...holder }, delivery)),
+      200,
+    )
+  })
+
+  app.openapi(readCheckpoint, async (context) => {
+    const { searchId, taskId } = context.req.valid('param')
+    const { range } = context.req.valid('header')
+    return sendFile(range, (begin) => context.var.ports.search(searchId).readCheckpoint(callerOf(context), taskId, begin))
+  })
+
   app.openapi(pull, async (context) => {
     const { searchId, shard } = context.req.valid('param')
     const file = unwrap(await context.var.ports.shard(searchId, shard).pull(callerOf(context), context.req.valid('json').held))
@@ -201,4 +253,4 @@ function addAgentRoutes(app: OpenAPIHono<RouteEnvironment>): void {
   })
 }
 
-export { addAgentRoutes, isPush }
+export { addAgentRoutes, isPush, isTrialUpload }

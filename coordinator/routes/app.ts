@@ -3,7 +3,7 @@
 import { createRoute, OpenAPIHono } from '@hono/zod-openapi'
 import { bodyLimit } from 'hono/body-limit'
 import { healthSchema, MAX_JSON_BYTES, MAX_WEIGHTS_BYTES, ProblemError, spokenProtocols, VERSION } from '../../protocol/index.ts'
-import { addAgentRoutes, isPush } from './agents.ts'
+import { addAgentRoutes, isPush, isTrialUpload } from './agents.ts'
 import { authenticate, type RouteEnvironment } from './auth.ts'
 import { addLatencyTableRoutes } from './latency-tables.ts'
 import type { Ports } from './ports.ts'
@@ -47,7 +47,7 @@ function createApp<Bindings extends object>(portsOf: (bindings: Bindings) => Por
     const { path } = context.req
     // A push goes to its shard as a stream: its length is checked by the route, and what has none is counted by the shard.
     if (isPush(path)) return next()
-    return (isTrainingUpload(path) ? weightsLimit : jsonLimit)(context, next)
+    return (isTrainingUpload(path) || isTrialUpload(path) ? weightsLimit : jsonLimit)(context, next)
   })
 
   addSearchRoutes(routes)

@@ -25,6 +25,5 @@ const predictorSchema = z
     weightDecay: z.number().min(0).max(1).default(0.01).describe('decoupled, as in AdamW'),
   })
   .meta({ id: 'Predictor', description: 'Trains what a small network ranks first that has learnt to order pairs of what was trained.' })
-type PredictorConfig = z.infer<typeof predictorSchema>
 
-export { type PredictorConfig, predictorSchema }
+export { predictorSchema }

@@ -23,6 +23,5 @@ const reinforceSchema = z
     beta1: adam.beta1.unwrap().default(0.9).describe("Adam's decay of the first moment"),
   })
   .meta({ id: 'Reinforce', description: 'A policy over the decisions that follows the accuracy of what it samples.' })
-type ReinforceConfig = z.infer<typeof reinforceSchema>
 
-export { type ReinforceConfig, reinforceSchema }
+export { reinforceSchema }

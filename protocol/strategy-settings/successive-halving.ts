@@ -29,6 +29,5 @@ const successiveHalvingSchema = z
       .describe('who says which architecture is begun next: a strategy, with its settings'),
   })
   .meta({ id: 'SuccessiveHalving', description: 'Trains many architectures for a few epochs, and goes on with the best of them.' })
-type SuccessiveHalvingConfig = z.infer<typeof successiveHalvingSchema>
 
-export { type SuccessiveHalvingConfig, successiveHalvingSchema }
+export { successiveHalvingSchema }

@@ -98,6 +98,13 @@ const taskSchema = z
     leaseId: leaseIdSchema,
     leaseMs: z.int().describe('the lease ends this long after the answer, or after the last heartbeat'),
     work: taskWorkSchema,
+    checkpoint: z
+      .object({
+        step: z.int().min(0).nullable().describe('mini-batches done in the checkpoint to go on from; null: there is none'),
+        everyMs: z.int().min(0).describe('time between two that are to be kept'),
+      })
+      .optional()
+      .describe('of trials; left out where the coordinator keeps none'),
   })
   .meta({ id: 'Task' })
 type Task = z.infer<typeof taskSchema>

@@ -163,7 +163,13 @@ const configSchema = storedAs<SearchConfig>()(
       augmentation: z.strictObject({ flip: z.boolean(), shift: z.int(), minArea: z.number() }),
       shares: z.strictObject({ weights: z.number(), architecture: z.number(), validation: z.number() }),
     }),
-    tasks: z.strictObject({ weightSteps: z.int(), architectureSteps: z.int(), leaseMs: z.int(), maxOutstanding: z.int() }),
+    tasks: z.strictObject({
+      weightSteps: z.int(),
+      architectureSteps: z.int(),
+      leaseMs: z.int(),
+      maxOutstanding: z.int(),
+      checkpointMs: z.int(),
+    }),
     weights: z.strictObject({ encoding: z.enum(['fp32', 'bf16', 'int8']), staleness: z.enum(['inverse', 'none']), shardBytes: z.int() }),
   }),
 )
@@ -336,6 +342,17 @@ const agentRecordSchema = z.strictObject({
 })
 type AgentRecord = z.infer<typeof agentRecordSchema>
 
+/** Of a trial: bytes in the store, named by a number. */
+const trialFilesSchema = z.strictObject({
+  trial: count,
+  checkpoint: z.strictObject({ blob: z.int().min(1), bytes: count, step: count, atMs }).nullable(),
+  /** What is being sent in parts. */
+  upload: z
+    .strictObject({ uploadId: z.string(), what: z.literal('checkpoint'), blob: z.int().min(1), bytes: count, receivedBytes: count })
+    .nullable(),
+})
+type TrialFiles = z.infer<typeof trialFilesSchema>
+
 const counts = { correct: z.int(), images: z.int() }
 
 const resultSchema = storedAs<TaskResult>()(
@@ -399,4 +416,6 @@ export {
   searchStateSchema,
   storedLogEntrySchema,
   storedMetricSchema,
+  type TrialFiles,
+  trialFilesSchema,
 }

@@ -23,6 +23,7 @@ import { attendanceOf } from './attendance.ts'
 import type { OpenSearch } from './open.ts'
 import { giveUp } from './outcomes.ts'
 import type { AgentRecord, OutstandingTask } from './stored.ts'
+import { checkpointOf } from './trial-checkpoints.ts'
 
 const PAUSED_WAIT_MS = 1000
 /** An agent that only waits is noted as seen this often: each note is a row written. */
@@ -83,7 +84,8 @@ function leaseTask(search: OpenSearch, agentId: string, leaseId: string, nowMs: 
     const lease = { ...newLease({ leaseMs }, leaseId, agentId, nowMs), leasedAtMs: nowMs }
     const hand = (task: OutstandingTask): LeaseResponse => {
       store.writeOutstanding(task)
-      return { kind: 'task', task: { taskId: task.taskId, leaseId, leaseMs, work: task.work } }
+      const checkpoint = checkpointOf(search, task.work)
+      return { kind: 'task', task: { taskId: task.taskId, leaseId, leaseMs, work: task.work, ...(checkpoint && { checkpoint }) } }
     }
     const refuse = (work: TaskWork): never => {
       throw unknownKind(agent.name, agent.kinds, work.kind, neededVersion(work))
