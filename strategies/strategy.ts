@@ -29,8 +29,8 @@ type Assignment = {
 
 type Proposal<State> =
   | ({ readonly kind: 'work'; readonly state: State } & Assignment)
-  /** Nothing to hand out until more results arrive. */
-  | { readonly kind: 'wait' }
+  /** Nothing to hand out until more results arrive; `isLong`: of whole trainings, so that it is no use to ask again soon. */
+  | { readonly kind: 'wait'; readonly isLong?: true }
   /** All work has been proposed; the search ends with its last outstanding task. */
   | { readonly kind: 'done' }
 

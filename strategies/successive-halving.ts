@@ -183,7 +183,7 @@ function createSuccessiveHalving(strategyOf: (name: StrategyName) => Strategy<un
       }
       const proposal = proposerOf(context).propose(state.proposer, proposerContext(context), attendance)
       if (proposal.kind === 'wait') return proposal
-      if (proposal.kind === 'done') return state.rungs.some(({ out }) => out > 0) ? { kind: 'wait' } : proposal
+      if (proposal.kind === 'done') return state.rungs.some(({ out }) => out > 0) ? { kind: 'wait', isLong: true } : proposal
       const { work } = proposal
       return {
         kind: 'work',

@@ -101,7 +101,7 @@ function leaseTask(search: OpenSearch, agentId: string, leaseId: string, nowMs: 
     const attendance = attendanceOf(search, outstanding, agent, taskId, nowMs)
     const rows = draftOf(store.rows)
     const proposal = strategy.propose(state.strategy, { ...context, rows }, attendance)
-    if (proposal.kind === 'wait' && attendance.members.length > 1)
+    if (proposal.kind === 'wait' && !proposal.isLong && attendance.members.length > 1)
       return wait({ kind: 'wait', reason: 'round', retryAfterMs: ROUND_WAIT_MS })
     if (proposal.kind !== 'work') return wait({ kind: 'wait', reason: 'all-handed-out', retryAfterMs: WAIT_MS })
     if (!knows(agent, proposal.work)) refuse(proposal.work)
