@@ -3,12 +3,13 @@
 // result changes about that, is each strategy's own.
 
 import * as z from 'zod'
-import type { Recipe, ResultOf } from '../protocol/index.ts'
+import type { RankingView, Recipe, ResultOf } from '../protocol/index.ts'
 import { createRandom, hashText, type Random, type RandomState, randomStateSchema, seedState } from '../search-space/index.ts'
 import { refuseHours } from './budget.ts'
 import { candidateOf, SHOWN } from './candidates.ts'
 import { type Bounded, boundedBy, checkBound, cheapestPath, randomWithin, tryFor } from './evolution.ts'
 import { describeFronts, type Fronts, frontsSchema, withCandidates } from './pareto-fronts.ts'
+import type { StrategyRows } from './rows.ts'
 import type { Strategy, StrategyContext } from './strategy.ts'
 
 /** Keys of rows have 200 characters at most. */
@@ -56,6 +57,8 @@ type TrialSearch<State extends TrialState> = {
   next(state: State, context: StrategyContext, choosing: Choosing): { readonly path: readonly number[]; readonly state: State } | null
   /** Takes in what became of one. */
   learn(state: State, trial: Trial, context: StrategyContext, random: Random): State
+  /** What it shows beside the ranking: a function of results alone, so that a search can be replayed from its log. */
+  figures?(state: State, context: StrategyContext): Pick<RankingView, 'policy' | 'predictions'>
 }
 
 function knownKey(path: readonly number[]): string {
@@ -63,7 +66,26 @@ function knownKey(path: readonly number[]): string {
   return `known/${text.length <= MAX_KEY_LENGTH ? text : `${text.slice(0, MAX_KEY_LENGTH - 20)} ${hashText(text).toString(16)} ${text.length}`}`
 }
 
-const trialKey = (number: number) => `trial/${String(number).padStart(6, '0')}`
+const TRIALS = 'trial/'
+const trialKey = (number: number) => `${TRIALS}${String(number).padStart(6, '0')}`
+const trialRowSchema = z.strictObject({ ...trialSchema.shape, seconds: z.number() })
+
+/** Score of an architecture that has been trained; undefined where it has not, or where that came to nothing. */
+function scoreOfKnown(rows: StrategyRows, path: readonly number[]): number | undefined {
+  const number = rows.get(knownKey(path))
+  const row = typeof number === 'number' ? rows.get(trialKey(number)) : undefined
+  return row === undefined ? undefined : trialRowSchema.parse(row).score
+}
+
+/** The last of the trials that have a score, at most `most`, in the order in which they were proposed. */
+function lastTrials(rows: StrategyRows, { ended }: Pick<TrialState, 'ended'>, most: number): Trial[] {
+  // Of so many that have ended, the last ones have higher numbers than this.
+  const after = ended > most ? trialKey(ended - most - 1) : ''
+  return rows
+    .scan(TRIALS, after, 2 * most)
+    .slice(-most)
+    .map(({ value }) => trialRowSchema.parse(value))
+}
 
 function createTrialSearch<State extends TrialState>(search: TrialSearch<State>): Strategy<State> {
   return {
@@ -96,7 +118,7 @@ function createTrialSearch<State extends TrialState>(search: TrialSearch<State>)
       }
       return {
         kind: 'work',
-        work: { kind: 'trainArchitecture', path: [...path], start: 'scratch', recipe, seed: context.config.seed },
+        work: { kind: 'trainArchitecture', path: [...path], start: 'scratch', recipe, seed: context.config.seed, trial: state.proposed },
         private: { number: state.proposed },
         state: next,
       }
@@ -128,7 +150,7 @@ function createTrialSearch<State extends TrialState>(search: TrialSearch<State>)
         phase: state.ended === 0 ? 'waiting' : 'searching',
         steps: { done: state.ended, total: trials, unit: 'trainings' },
         best: candidates,
-        view: { kind: 'ranking', score: 'accuracy', scored: state.scored, candidates },
+        view: { kind: 'ranking', score: 'accuracy', scored: state.scored, candidates, ...search.figures?.(state, context) },
         get fronts() {
           return describeFronts(state.fronts ?? [], context)
         },
@@ -137,4 +159,4 @@ function createTrialSearch<State extends TrialState>(search: TrialSearch<State>)
   }
 }
 
-export { type Choosing, createTrialSearch, pathSchema, type Trial, trialSchema, trialShape, type TrialState }
+export { type Choosing, createTrialSearch, lastTrials, pathSchema, scoreOfKnown, type Trial, trialSchema, trialShape, type TrialState }
