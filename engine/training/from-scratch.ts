@@ -249,7 +249,7 @@ async function trainFromScratch(options: FromScratchOptions): Promise<FromScratc
   const isReportDue = () => step > (reports.at(-1)?.step ?? 0) && (step % stepsPerEpoch === 0 || step === lastStep)
 
   const isEvaluated = (epoch: number) =>
-    step === lastStep || epoch === stopBelow?.epoch || (recipe.evaluateEvery > 0 && epoch % recipe.evaluateEvery === 0)
+    step === steps || epoch === stopBelow?.epoch || (recipe.evaluateEvery > 0 && epoch % recipe.evaluateEvery === 0)
 
   /** What is said at the end of an epoch, and of the training. */
   const report = async (): Promise<Evaluation | null> => {

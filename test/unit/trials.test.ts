@@ -182,6 +182,29 @@ describe('what an agent computes of a trial', () => {
     expect(saved).toHaveLength(2)
   })
 
+  it('comes to the same best weights in rungs as in one go: a rung is no evaluation of the recipe', async () => {
+    const { trainer } = await makeTrainer(makeConfig(1))
+    const keeping = recipeSchema.parse({
+      ...recipe,
+      epochs: 4,
+      evaluateEvery: 2,
+      keep: 'best',
+      patience: 2,
+      optimiser: 'adamw',
+      learningRate: 0.01,
+    })
+    const { result: whole } = await trainer.run(trial({ recipe: keeping }), nothing)
+    let kept: Checkpoint | null = null
+    const save = async (checkpoint: Checkpoint) => void (kept = decodeCheckpoint(encodeCheckpoint(checkpoint)))
+    const plan = { everyMs: Number.POSITIVE_INFINITY, read: async () => kept, save }
+    for (const epochs of [1, 3]) {
+      const { result } = await trainer.run(trial({ recipe: keeping, trial: 0, epochs }), nothing, plan)
+      expect((result as ResultOf<'trainArchitecture'>).validation?.images).toBeGreaterThan(0)
+    }
+    const { result: last } = await trainer.run(trial({ recipe: keeping, trial: 0 }), nothing, plan)
+    expect({ ...last, seconds: 0 }).toEqual({ ...whole, seconds: 0 })
+  })
+
   it('begins anew from a checkpoint of another network', async () => {
     const { trainer } = await makeTrainer(makeConfig(1))
     let kept: Checkpoint | null = null
@@ -266,7 +289,8 @@ describe('a strategy that trains each architecture by itself', () => {
     const search = openSearch(store, strategy) as OpenSearch
     const { space: other } = search.context
     expect(neededVersion(trial({ trial: 4 }))).toBe(2)
-    expect(neededVersion(trial({ epochs: 1 }))).toBe(3)
+    expect(neededVersion(trial({ recipe: { ...recipe, keep: 'best' } }))).toBe(3)
+    expect(neededVersion(trial({ epochs: 1 }))).toBe(4)
     registerAgent(search, { ...makeRegistration(other), kinds: { ...taskKinds, trainArchitecture: 1 } }, AGENT, START_MS)
     expect(() => leaseTask(search, AGENT, 'l000000000001', START_MS)).toThrow(
       /kind trainArchitecture, version 2, and agent .* knows version 1/,
