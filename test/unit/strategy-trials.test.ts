@@ -149,11 +149,16 @@ describe('successive halving', () => {
       const result = { kind: 'trainArchitecture' as const, end: 'finished' as const, steps: 1, seconds: 1, validation, curve: [] }
       state = strategy.absorb(state, first, resultOutcome(result), own).state
     }
-    const { steps, best } = strategy.describe(state, own)
+    const { steps, best, fronts } = strategy.describe(state, own)
     expect(steps).toMatchObject({ done: handedOut, total: handedOut })
     const top = [...(scored[2] as Map<number, number>).values()]
     expect(top.length).toBeGreaterThanOrEqual(2)
     expect(best[0]?.score).toBe(Math.max(...top) / 2000)
+    // Accuracies of fewer epochs are on no front.
+    const onFronts = (fronts ?? []).flatMap(({ points }) => points.map(({ score }) => Math.round(score * 2000)))
+    expect(fronts).toHaveLength(3)
+    expect(onFronts).toContain(Math.max(...top))
+    expect(onFronts.filter((score) => !top.includes(score))).toEqual([])
   })
 
   it('wants a recipe that rungs fit into', () => {
