@@ -12,6 +12,9 @@ import { readRecordedTable } from '../simulation/recorded-table.ts'
 import { RecordedTableError } from '../simulation/recorded-text.ts'
 import { CliError } from './exit-codes.ts'
 import { jsonOrName } from './json-file.ts'
+import { numberIn } from './number-flags.ts'
+
+const MAX_EPOCHS = 100_000
 
 const recordedFlags = {
   recorded: {
@@ -22,12 +25,14 @@ const recordedFlags = {
   space: { type: 'string', valueHint: 'PRESET|JSON', description: 'search space of a table; nas-bench-macro.json has its own' },
   metric: { type: 'string', valueHint: 'NAME', description: 'of a table: columns NAME_valid and NAME_test, or NAME', default: 'accuracy' },
   seconds: { type: 'string', valueHint: 'NAME', description: 'of a table: column of the seconds that a training took', default: 'seconds' },
+  epochs: { type: 'string', valueHint: 'COUNT', description: 'of a table: epochs of the trainings in NAME_valid (docs/simulation.md)' },
 } as const satisfies ArgsDef
 
 type RecordedArgs = {
   readonly space?: string | SpaceRef | undefined
   readonly metric: string
   readonly seconds: string
+  readonly epochs?: string | undefined
   /** File of costs of the same architectures. */
   readonly costs?: string | undefined
   /** File of scores without training of the same architectures. */
@@ -55,7 +60,9 @@ function readText(path: string): string {
 }
 
 /** Throws CliError `usage` for a file that is none of those that can be read. */
-function openRecorded(path: string, { space, metric, seconds, costs: costsFile, scores: scoresFile }: RecordedArgs): RecordedBenchmark {
+function openRecorded(path: string, { space, metric, seconds, ...more }: RecordedArgs): RecordedBenchmark {
+  const { epochs: epochsText, costs: costsFile, scores: scoresFile } = more
+  const epochs = epochsText === undefined ? null : numberIn('epochs', epochsText, 1, MAX_EPOCHS, true)
   const text = readText(path)
   const costs = costsFile === undefined ? undefined : readText(costsFile)
   const scores = scoresFile === undefined ? null : readText(scoresFile)
@@ -65,7 +72,7 @@ function openRecorded(path: string, { space, metric, seconds, costs: costsFile, 
     if (space === undefined)
       throw new CliError('usage', 'a table of recorded trainings wants --space, the search space of its architectures')
     const ref = typeof space === 'string' ? parseSpace(space) : space
-    return withScores(readRecordedTable(text, { space: ref, metric, seconds, name: path, costs }))
+    return withScores(readRecordedTable(text, { space: ref, metric, seconds, name: path, epochs, costs }))
   } catch (error) {
     if (error instanceof z.core.$ZodError) {
       const [first] = fieldErrors(error)

@@ -1,7 +1,14 @@
 // What a search has found, as lines of text: one way for each kind of view that a strategy may have, and one for those of a newer
 // version.
 
-import { type Candidate, type DistributionView, knownView, type SearchStatus, type SearchView } from '../protocol/index.ts'
+import {
+  type Candidate,
+  type DistributionView,
+  knownView,
+  type RankingView,
+  type SearchStatus,
+  type SearchView,
+} from '../protocol/index.ts'
 import { printCount, printDecimal, printLarge, printLatency, printShare } from '../command-line/quantities.ts'
 import { printable, renderTable } from '../command-line/text-layout.ts'
 
@@ -70,7 +77,7 @@ function renderCandidates(candidates: readonly Candidate[], score: string): stri
     candidates
       .slice(0, MAX_CANDIDATES)
       .map((candidate) => [
-        candidate.score === null ? '–' : printDecimal(candidate.score),
+        `${candidate.score === null ? '–' : printDecimal(candidate.score)}${candidate.epochs === undefined ? '' : ` after ${printCount(candidate.epochs)} epochs`}`,
         `${printLatency(candidate.latencyMs)}${candidate.meetsConstraint ? '' : ' !'}`,
         printLarge(candidate.macs),
         printLarge(candidate.parameters),
@@ -99,6 +106,31 @@ function candidateFigures({ best, constraint }: SearchStatus, score: string): st
   ]
 }
 
+/** What some strategies know beside the ranking. */
+function rankingEntries({ policy, predictions, rungs }: RankingView): (readonly [string, string])[] {
+  const entries: (readonly [string, string])[] = []
+  if (rungs) {
+    const each = rungs.map(({ epochs, scored, promoted, failed, bestScore }, index) => {
+      const best = bestScore === null ? '' : `, best ${printDecimal(bestScore)}`
+      const on = index < rungs.length - 1 ? `, ${printCount(promoted)} on` : ''
+      return `${printDecimal(epochs)} epochs: ${printCount(scored)}${on}${failed > 0 ? `, ${printCount(failed)} failed` : ''}${best}`
+    })
+    entries.push(['rungs', each.join('; ')])
+  }
+  if (policy) {
+    entries.push(['policy', `entropy ${printDecimal(policy.entropy)} nats per decision, ${printDecimal(policy.startEntropy)} at the start`])
+  }
+  if (predictions) {
+    const { fits, examples, agreement } = predictions
+    const told = agreement === null ? '' : `; ${printShare(agreement)} of pairs foretold in their order`
+    entries.push([
+      'predictor',
+      fits === 0 ? 'not fitted yet' : `${printCount(fits)} fits, the last on ${printCount(examples)} results${told}`,
+    ])
+  }
+  return entries
+}
+
 function renderKnown(status: SearchStatus, view: SearchView): RenderedView {
   switch (view.kind) {
     case 'distribution':
@@ -114,7 +146,11 @@ function renderKnown(status: SearchStatus, view: SearchView): RenderedView {
       }
     case 'ranking':
       return {
-        entries: [['ranking', `${printCount(view.scored)} scored by ${printable(view.score)}`], latencyEntry(status)],
+        entries: [
+          ['ranking', `${printCount(view.scored)} scored by ${printable(view.score)}`],
+          ...rankingEntries(view),
+          latencyEntry(status),
+        ],
         table: renderCandidates(view.candidates, view.score),
         figures: [`${printCount(view.scored)} scored`, ...candidateFigures(status, view.score)],
       }

@@ -29,6 +29,7 @@ import { UnansweredError } from '../simulation/recorded-answers.ts'
 import { type Simulated, simulateSeeds } from '../simulation/simulate-seeds.ts'
 
 const PERCENT = 100
+const HOURS_PLACES = 2
 const MAX_SEEDS = 10_000
 const MAX_BUDGET = 1_000_000
 const MAX_AGENTS = 256
@@ -86,6 +87,7 @@ function createConfig(
     ...(strategy === 'proxyless-r' && { reward: { kind: 'accuracy' }, learningRate: 0.1 }),
     candidatesPerTask: 1,
     trials: budget,
+    ...(benchmark.epochs !== null && { recipe: { epochs: benchmark.epochs } }),
   }
   return (seed: number): SearchConfig => {
     const config: Record<string, unknown> = {
@@ -119,8 +121,9 @@ function parseMarks(text: string | undefined, budget: number): number[] {
 const percent = (share: number | null) => (share === null ? '–' : `${(share * PERCENT).toFixed(2)} %`)
 
 function renderSimulated(result: Simulated): string {
-  const rows = result.curve.map(({ evaluations, valid, test, testQ1, testQ3, medianRank }) => [
+  const rows = result.curve.map(({ evaluations, hours, valid, test, testQ1, testQ3, medianRank }) => [
     String(evaluations),
+    hours.toFixed(HOURS_PLACES),
     percent(valid),
     percent(test),
     test === null ? '' : `${percent(testQ1)} to ${percent(testQ3)}`,
@@ -136,6 +139,7 @@ function renderSimulated(result: Simulated): string {
     renderTable(
       [
         { title: 'evaluations', align: 'right' },
+        { title: 'hours', align: 'right' },
         { title: 'best evaluated', align: 'right' },
         { title: 'its test', align: 'right' },
         { title: 'quartiles' },
@@ -150,6 +154,9 @@ function renderSimulated(result: Simulated): string {
       : [
           `${Math.round(result.keptShare * result.seeds)} of ${result.seeds} keep ${result.bounds.map(({ cost, atMost }) => `${cost} ≤ ${atMost}`).join(' and ')}; all figures are among the ${result.of} architectures that do`,
         ]),
+    ...(result.samplesPerAgentHour === null
+      ? []
+      : [`${result.samplesPerAgentHour.toFixed(HOURS_PLACES)} evaluations in an hour of each agent`]),
   ].join('\n')
 }
 

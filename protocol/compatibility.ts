@@ -26,8 +26,11 @@ const taskKinds = {
   /** 2: batches. */
   evaluatePaths: 2,
   score: 1,
-  /** 1: a training from scratch by itself; 2: also as a task of a search; 3: recipes with fields that version 0.1.0 lacks. */
-  trainArchitecture: 3,
+  /**
+   * 1: a training from scratch by itself; 2: also as a task of a search; 3: recipes with fields that version 0.1.0 lacks; 4: for some of
+   * its epochs.
+   */
+  trainArchitecture: 4,
 } as const satisfies Record<TaskKind, number>
 type KindName = keyof typeof taskKinds
 type KnownKinds = Readonly<Record<string, number>>
@@ -61,7 +64,7 @@ function trainingVersion(recipe: Recipe): number {
 /** Version of its kind that a piece of work needs. */
 function neededVersion(work: TaskWork): number {
   if (work.kind === 'evaluatePaths') return work.batches ? 2 : 1
-  if (work.kind === 'trainArchitecture') return Math.max(2, trainingVersion(work.recipe))
+  if (work.kind === 'trainArchitecture') return work.epochs === undefined ? Math.max(2, trainingVersion(work.recipe)) : 4
   if (work.kind !== 'trainWeights') return 1
   if (work.samples) return 3
   return (work.lanes ?? work.schedule ?? work.round) ? 2 : 1

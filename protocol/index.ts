@@ -60,6 +60,7 @@ export {
   taskIdSchema,
   tokenIdSchema,
   trainingIdSchema,
+  uploadIdSchema,
 } from './ids.ts'
 export {
   CHECKPOINT_CHUNK_BYTES,
@@ -68,8 +69,10 @@ export {
   MAX_LANES,
   MAX_ALPHA,
   MAX_CHECKPOINT_BYTES,
+  MAX_TRIAL_CHECKPOINT_BYTES,
   MAX_JSON_BYTES,
   MAX_LOG_PAGE_BYTES,
+  MAX_LEASE_MS,
   MAX_MAGNITUDE,
   MAX_METRICS_PAGE,
   MAX_PROFILE_SAMPLES,
@@ -182,7 +185,7 @@ export {
   type StrategyName,
   strategyNames,
 } from './strategy-settings/index.ts'
-export { type Candidate, distributionOf, type DistributionView, type Front, knownView, type SearchView } from './views.ts'
+export { type Candidate, distributionOf, type DistributionView, type Front, knownView, type RankingView, type SearchView } from './views.ts'
 export { isVelocityKey, velocityKey, weightKeyOf } from './velocities.ts'
 export {
   type Architecture,

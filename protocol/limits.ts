@@ -54,6 +54,11 @@ const CHECKPOINT_CHUNK_BYTES = 1024 * 1024
 const PART_BYTES = 8 * CHECKPOINT_CHUNK_BYTES
 /** Of one training: 44 million parameters with a moving average, 67 million without. An object may store 10 GB. */
 const MAX_CHECKPOINT_BYTES = 512 * 1024 * 1024
+/** Checkpoints of trials that a search keeps to go on from later; those of tasks that are handed out may take as much again. An object has 10 GB. */
+const MAX_TRIAL_CHECKPOINT_BYTES = 4 * 1024 * 1024 * 1024
+/** Between two checkpoints of a training, in milliseconds, where nobody says. */
+const DEFAULT_CHECKPOINT_MS = 300_000
+const MAX_CHECKPOINT_MS = 86_400_000
 /** Reports of one training, at most 250 bytes of JSON each: they all are in its status and in every checkpoint. */
 const MAX_REPORTS = 10_000
 
@@ -78,7 +83,10 @@ export {
   MAX_AGENTS,
   MAX_ALPHA,
   MAX_BATCH_SAMPLES,
+  DEFAULT_CHECKPOINT_MS,
   MAX_CHECKPOINT_BYTES,
+  MAX_CHECKPOINT_MS,
+  MAX_TRIAL_CHECKPOINT_BYTES,
   MAX_JSON_BYTES,
   MAX_DECISIONS,
   MAX_FAILURE_MESSAGE,

@@ -4,7 +4,15 @@ import * as z from 'zod'
 import { tableNameSchema, tableVersionSchema } from '../latency-lut/table/table.ts'
 import { spaceRefSchema } from '../search-space/index.ts'
 import { boundsSchema } from './bounds.ts'
-import { DEFAULT_SHARD_BYTES, MAX_LEASE_MS, MAX_SHARD_BYTES, MAX_TASK_STEPS, MIN_LEASE_MS } from './limits.ts'
+import {
+  DEFAULT_CHECKPOINT_MS,
+  DEFAULT_SHARD_BYTES,
+  MAX_CHECKPOINT_MS,
+  MAX_LEASE_MS,
+  MAX_SHARD_BYTES,
+  MAX_TASK_STEPS,
+  MIN_LEASE_MS,
+} from './limits.ts'
 import { weightEncodingSchema } from './rounding.ts'
 import { strategyConfigSchema } from './strategy-settings/index.ts'
 
@@ -124,6 +132,12 @@ const searchConfigSchema = z
           .default(60_000)
           .describe('an agent that is silent for this long loses its task'),
         maxOutstanding: z.int().min(1).max(65_536).default(256).describe('tasks handed out at one time'),
+        checkpointMs: z
+          .int()
+          .min(0)
+          .max(MAX_CHECKPOINT_MS)
+          .default(DEFAULT_CHECKPOINT_MS)
+          .describe('time between two checkpoints of a trial, from which another agent goes on where the one that has it is lost'),
       })
       .prefault({}),
     weights: z

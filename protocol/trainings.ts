@@ -6,12 +6,10 @@ import { spaceConfigSchema, spaceRefSchema } from '../search-space/index.ts'
 import { registerRequestSchema } from './agents.ts'
 import { epochReportSchema, scoreSchema } from './checkpoint-state.ts'
 import { agentIdSchema, leaseIdSchema, tokenIdSchema, trainingIdSchema, uploadIdSchema } from './ids.ts'
-import { MAX_LEASE_MS, MIN_LEASE_MS } from './limits.ts'
+import { DEFAULT_CHECKPOINT_MS, MAX_CHECKPOINT_MS, MAX_LEASE_MS, MIN_LEASE_MS } from './limits.ts'
 import { recipeSchema } from './recipe.ts'
 
 const DEFAULT_LEASE_MS = 60_000
-const DEFAULT_CHECKPOINT_MS = 300_000
-const MAX_CHECKPOINT_MS = 86_400_000
 /** A space of a few hundred blocks has shorter encodings. */
 const MAX_ENCODING = 20_000
 

@@ -14,6 +14,7 @@ const candidateSchema = z
     parameters: z.int(),
     score: z.number().nullable().describe('what the strategy compares candidates by, more is better; null before it is known'),
     parent: z.string().optional().describe('encoding of the candidate that it was made from'),
+    epochs: z.number().optional().describe('that it has been trained for so far; left out: in full'),
     meetsConstraint: z.boolean().describe('whether it is within the target latency and all other bounds'),
   })
   .meta({ id: 'Candidate' })
@@ -79,18 +80,54 @@ const populationViewSchema = z
   })
   .meta({ id: 'PopulationView', description: 'Candidates that others are made from.' })
 
+const policySchema = z
+  .object({
+    probabilities: z.array(z.array(z.number())).describe('[decision][option]'),
+    entropy: z.number().describe('nats per decision'),
+    startEntropy: z.number().describe('the same at the start'),
+  })
+  .meta({ id: 'PolicyFigures', description: 'What candidates are drawn from.' })
+
+const predictionsSchema = z
+  .object({
+    fits: z.int().min(0),
+    examples: z.int().min(0).describe('candidates that the last fit was on'),
+    agreement: z
+      .number()
+      .nullable()
+      .describe(
+        'share of pairs, of the candidates proposed by the fit before the last, whose order it had foretold; null before there are any',
+      ),
+  })
+  .meta({ id: 'PredictionFigures', description: 'How well a predictor has foretold the order of what it proposed.' })
+
+const rungSchema = z
+  .object({
+    epochs: z.number().describe('that candidates have been trained for here'),
+    scored: z.int().min(0),
+    failed: z.int().min(0).describe('diverged or given up'),
+    promoted: z.int().min(0).describe('of the scored, those that went on'),
+    bestScore: z.number().nullable(),
+  })
+  .meta({ id: 'Rung', description: 'Candidates that have been trained for as many epochs.' })
+
+/** Beside candidates by their scores, what some strategies know. */
 const rankingViewSchema = z
   .object({
     kind: z.literal('ranking'),
     score: scoreName,
     scored: z.int().min(0).describe('candidates that have a score'),
-    candidates: z.array(candidateSchema).describe('the best of them, best first'),
+    candidates: z.array(candidateSchema).describe('the best of them, best first; those trained for more epochs before the others'),
+    policy: policySchema.optional(),
+    predictions: predictionsSchema.optional(),
+    rungs: z.array(rungSchema).optional().describe('by epochs, the fewest first'),
   })
   .meta({ id: 'RankingView', description: 'Candidates by their scores.' })
 
 const views = [distributionViewSchema, populationViewSchema, rankingViewSchema] as const
 const searchViewSchema = z.discriminatedUnion('kind', views)
 type SearchView = z.infer<typeof searchViewSchema>
+type RankingView = z.infer<typeof rankingViewSchema>
 
 /** Views of a newer version are let through, so that who reads a status can show the rest of it. */
 const anyViewSchema = z.union([
@@ -123,5 +160,6 @@ export {
   type Front,
   frontSchema,
   knownView,
+  type RankingView,
   type SearchView,
 }

@@ -27,6 +27,7 @@ function createNasBenchMacro(file: unknown): RecordedBenchmark {
     citation: 'Su et al. 2021, github.com/xiusu/NAS-Bench-Macro, Apache-2.0',
     space: resolveSpaceConfig({ preset: 'nas-bench-macro' }),
     images: TEST_IMAGES,
+    epochs: null,
     paths: () => [...records.keys()].map((name) => [...name].map(Number)),
     read: (path) => records.get(path.join('')) ?? 'not-recorded',
   }

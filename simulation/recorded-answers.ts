@@ -4,7 +4,7 @@
 import { taskKinds, type TaskKind, type TaskResult, type TaskWork, weightStepsOf } from '../protocol/index.ts'
 import type { Path, Random } from '../search-space/index.ts'
 import { answerScores } from './recorded-scores.ts'
-import type { RecordedBenchmark } from './recorded-benchmark.ts'
+import { type RecordedBenchmark, recordedTraining } from './recorded-benchmark.ts'
 
 /** The record has no training of an architecture that was asked for, or none of what the task wants. */
 class UnansweredError extends Error {
@@ -30,6 +30,8 @@ type RecordedAnswer = {
   readonly result: TaskResult
   /** What the training took when it was recorded; null for what is no training, or where nobody wrote it down. */
   readonly seconds: number | null
+  /** That the architecture of a trial has been trained for; null: as far as the record goes. */
+  readonly epochs: number | null
 }
 
 /**
@@ -37,33 +39,46 @@ type RecordedAnswer = {
  *
  * @param random chooses among several trainings of one architecture
  * @param batchSize images of a weight step
+ * @param before seconds that have gone into the trial, by whomever: who goes on from its checkpoint takes those that are left
  */
-function answerFromRecord(benchmark: RecordedBenchmark, work: TaskWork, batchSize: number, random: Random): RecordedAnswer {
+function answerFromRecord(benchmark: RecordedBenchmark, work: TaskWork, batchSize: number, random: Random, before = 0): RecordedAnswer {
   const { images } = benchmark
-  const measured = (path: Path) => {
-    const recorded = benchmark.read(path)
-    if (recorded === 'not-recorded') throw new UnansweredError('not-recorded', `${benchmark.name} has no training of ${path.join(' ')}`)
-    const accuracy = recorded.accuracies[random.integer(recorded.accuracies.length)] as number
-    const correct = Math.round(accuracy * images)
-    return { counts: { crossEntropy: 1 - correct / images, correct, images }, seconds: recorded.seconds }
+  const measured = (path: Path, asked?: number) => {
+    const recorded = recordedTraining(benchmark, path, asked)
+    if (recorded === 'not-recorded') {
+      const after = asked === undefined ? '' : ` after ${asked} epochs`
+      throw new UnansweredError('not-recorded', `${benchmark.name} has no training of ${path.join(' ')}${after}`)
+    }
+    const { accuracies, seconds, epochs } = recorded
+    const correct = Math.round((accuracies[random.integer(accuracies.length)] as number) * images)
+    return { counts: { crossEntropy: 1 - correct / images, correct, images }, seconds, epochs }
   }
   switch (work.kind) {
     case 'trainWeights':
     case 'trainMixtures': {
       const images = weightStepsOf(work) * batchSize
       const samples = work.kind === 'trainWeights' && work.samples ? { effectiveSamples: 1 } : {}
-      return { result: { kind: work.kind, loss: 1, correct: 0, images, ...samples }, seconds: null }
+      return { result: { kind: work.kind, loss: 1, correct: 0, images, ...samples }, seconds: null, epochs: null }
     }
     case 'evaluatePaths':
-      return { result: { kind: 'evaluatePaths', paths: work.paths.map((path) => measured(path).counts) }, seconds: null }
+      return { result: { kind: 'evaluatePaths', paths: work.paths.map((path) => measured(path).counts) }, seconds: null, epochs: null }
     case 'trainArchitecture': {
-      const { counts: validation, seconds } = measured(work.path)
+      const { counts: validation, seconds: all, epochs } = measured(work.path, work.epochs ?? work.recipe.epochs)
+      if (work.epochs !== undefined && epochs !== work.epochs) {
+        const message = `${benchmark.name} does not say what trainings come to after ${work.epochs} epochs`
+        throw new UnansweredError('not-recorded', message)
+      }
+      const seconds = all === null ? null : Math.max(0, all - before)
       const steps = work.recipe.steps ?? 0
-      return { result: { kind: 'trainArchitecture', end: 'finished', steps, seconds: seconds ?? 0, validation, curve: [] }, seconds }
+      return {
+        result: { kind: 'trainArchitecture', end: 'finished', steps, seconds: seconds ?? 0, validation, curve: [] },
+        seconds,
+        epochs,
+      }
     }
     case 'score': {
       const result = answerScores(benchmark, work)
-      if (result) return { result, seconds: null }
+      if (result) return { result, seconds: null, epochs: null }
       const wanted = work.scores.join(' and ')
       throw new UnansweredError('not-recorded', `${benchmark.name} has no ${wanted} of an architecture that was asked for`)
     }

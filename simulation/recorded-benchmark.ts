@@ -4,6 +4,9 @@ import type { ScoreName } from '../protocol/index.ts'
 import type { Path, SpaceConfig } from '../search-space/index.ts'
 import type { RecordedCosts } from '../strategies/index.ts'
 
+/** Of a training that was shorter, with a schedule of its own. */
+type EarlyRecord = { readonly epochs: number; readonly accuracy: number; readonly seconds: number | null }
+
 type Recorded = {
   /** What a search is shown, 0 to 1: of each training of the architecture, or their mean. */
   readonly accuracies: readonly number[]
@@ -11,6 +14,8 @@ type Recorded = {
   readonly test: number | null
   /** What the training took; null where nobody wrote it down. */
   readonly seconds: number | null
+  /** Left out where there are none. */
+  readonly early?: readonly EarlyRecord[]
 }
 
 type RecordedScores = {
@@ -25,6 +30,8 @@ type RecordedBenchmark = {
   readonly space: SpaceConfig
   /** Images that accuracies were measured on, or as many as their precision wants. */
   readonly images: number
+  /** Of the trainings; null where nobody says. */
+  readonly epochs: number | null
   /** All architectures that have a record. */
   paths(): Iterable<Path>
   read(path: Path): Recorded | 'not-recorded'
@@ -34,6 +41,30 @@ type RecordedBenchmark = {
   readonly byIndex?: ReadonlyMap<string, Path>
   /** Without training; default: none. */
   readonly scores?: RecordedScores
+}
+
+/** What an architecture came to after so many epochs, and in how many seconds; `epochs` null: in full. */
+type RecordedTraining = { readonly accuracies: readonly number[]; readonly seconds: number | null; readonly epochs: number | null }
+
+/**
+ * The record of a training of an architecture. Seconds that nobody wrote down are in proportion to the epochs of a training whose seconds
+ * are there.
+ *
+ * @param asked epochs; undefined: those of the recorded trainings
+ */
+function recordedTraining(
+  { epochs: all, read }: Pick<RecordedBenchmark, 'epochs' | 'read'>,
+  path: Path,
+  asked: number | undefined,
+): RecordedTraining | 'not-recorded' {
+  const recorded = read(path)
+  if (recorded === 'not-recorded') return recorded
+  const early = recorded.early?.find(({ epochs }) => epochs === asked)
+  if (early) return { accuracies: [early.accuracy], seconds: early.seconds, epochs: early.epochs }
+  if (asked !== undefined && all !== null && asked !== all) return 'not-recorded'
+  const longest = recorded.early?.findLast(({ seconds }) => seconds !== null)
+  const scaled = longest?.seconds != null && all !== null ? (longest.seconds * all) / longest.epochs : null
+  return { accuracies: recorded.accuracies, seconds: recorded.seconds ?? scaled, epochs: null }
 }
 
 const mean = (values: readonly number[]) => values.reduce((sum, value) => sum + value, 0) / values.length
@@ -68,4 +99,14 @@ function createRanking(benchmark: RecordedBenchmark, counts: (path: Path) => boo
   }
 }
 
-export { createRanking, mean, type Ranking, type Recorded, type RecordedBenchmark, type RecordedScores }
+export {
+  createRanking,
+  type EarlyRecord,
+  mean,
+  type Ranking,
+  type Recorded,
+  type RecordedBenchmark,
+  type RecordedScores,
+  recordedTraining,
+  type RecordedTraining,
+}

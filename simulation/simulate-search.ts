@@ -1,7 +1,7 @@
 // A whole search through the coordinator's own rules, on a clock that only moves when something happens, with agents that look
 // results up in a recorded benchmark instead of training. One agent is the plain loop; the same seed gives the same log.
 
-import { PROTOCOL, type SearchConfig, taskKinds, type TaskWork } from '../protocol/index.ts'
+import { PROTOCOL, type SearchConfig, taskKinds, type TaskWork, WAIT_MS } from '../protocol/index.ts'
 import { createMemoryStore } from '../rules/search/memory-store.ts'
 import {
   createSetup,
@@ -44,10 +44,13 @@ function setupOf(config: SearchConfig, space: Space): SearchSetup {
   return createSetup(SEARCH_ID, patient, { ...macsTable(space), version: TABLE_VERSION }, START_MS)
 }
 
+/** An architecture evaluated or trained for the strategy; `epochs` null: as far as the record goes. */
+type Evaluation = { readonly path: Path; readonly epochs: number | null; readonly atMs: number }
+
 type SimulatedSearch = {
   readonly search: OpenSearch
-  /** Architectures evaluated or trained for the strategy, in the order in which their results came back. */
-  readonly evaluated: readonly Path[]
+  /** In the order in which their results came back. */
+  readonly evaluations: readonly Evaluation[]
   /** The most probable architecture now. */
   derive(): number[]
 }
@@ -61,7 +64,7 @@ type SimulationOptions = {
   /** Evaluations after which the search is left; default: it goes on to its end. */
   readonly budget?: number
   /** Called after each architecture step, with everything that was evaluated so far. */
-  readonly onStep?: (evaluated: readonly Path[], derive: () => number[]) => void
+  readonly onStep?: (evaluations: readonly Evaluation[], derive: () => number[]) => void
 }
 
 /** What the bounds of a search are bounds on. */
@@ -80,32 +83,43 @@ function simulateSearch(options: SimulationOptions): SimulatedSearch {
   startSearch(() => store, setupOf(config, space), strategy, benchmark.costs)
   const search = openSearch(store, strategy, benchmark.costs) as OpenSearch
   const random = createRandom(seedState('recorded', config.seed))
-  const evaluated: Path[] = []
+  const evaluations: Evaluation[] = []
+  /** Seconds that have gone into each trial so far: whoever goes on with one does so from its checkpoint. */
+  const spent = new Map<number, number>()
   const derive = () => search.strategy.derive(store.readState().strategy, search.context)
   let leases = 0
+  /** Agents that have nothing to do until a result comes in: asking again and again before that would change nothing. */
+  let idle: string[] = []
 
   const work = (agentId: string) => {
     leases += 1
     const leased = leaseTask(search, agentId, `l${String(leases).padStart(12, '0')}`, events.nowMs())
     if (leased.kind === 'finished') return
     if (leased.kind === 'wait') {
-      events.after(leased.retryAfterMs, () => work(agentId))
+      if (leased.reason === 'all-handed-out') idle.push(agentId)
+      else events.after(leased.retryAfterMs, () => work(agentId))
       return
     }
     const { taskId, leaseId, work: given } = leased.task
-    const { result, seconds } = answerFromRecord(benchmark, given, config.training.batchSize, random)
+    const trial = given.kind === 'trainArchitecture' ? given.trial : undefined
+    const before = trial === undefined ? 0 : (spent.get(trial) ?? 0)
+    const { result, seconds, epochs } = answerFromRecord(benchmark, given, config.training.batchSize, random, before)
+    if (trial !== undefined && seconds !== null) spent.set(trial, before + seconds)
     const trainMs = seconds === null ? TASK_MS[given.kind] : seconds * 1000
     events.after(trainMs, () => {
       submitResult(search, { agentId, taskId, leaseId, result, timing: { trainMs, idleMs: 0 } }, events.nowMs())
       if (given.kind === 'trainArchitecture') {
-        evaluated.push(given.path)
-        onStep?.(evaluated, derive)
+        evaluations.push({ path: given.path, epochs, atMs: events.nowMs() - START_MS })
+        onStep?.(evaluations, derive)
       }
       if (given.kind === 'evaluatePaths' && given.batches) {
-        evaluated.push(...given.paths)
-        onStep?.(evaluated, derive)
+        for (const path of given.paths) evaluations.push({ path, epochs, atMs: events.nowMs() - START_MS })
+        onStep?.(evaluations, derive)
       }
       work(agentId)
+      const woken = idle
+      idle = []
+      for (const other of woken) events.after(WAIT_MS, () => work(other))
     })
   }
   for (let i = 0; i < agents; i++) {
@@ -127,8 +141,8 @@ function simulateSearch(options: SimulationOptions): SimulatedSearch {
     const { agentId } = registerAgent(search, request, `a${String(i + 1).padStart(12, '0')}`, START_MS)
     events.after(0, () => work(agentId))
   }
-  while (evaluated.length < budget && events.step());
-  return { search, evaluated, derive }
+  while (evaluations.length < budget && events.step());
+  return { search, evaluations, derive }
 }
 
-export { boundContext, simulateSearch, type SimulationOptions }
+export { boundContext, type Evaluation, simulateSearch, type SimulationOptions }

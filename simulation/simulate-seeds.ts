@@ -4,8 +4,10 @@ import { median, quantile } from '../latency-lut/table/robust.ts'
 import type { BoundConfig, SearchConfig } from '../protocol/index.ts'
 import type { Path } from '../search-space/index.ts'
 import { addedBounds, keeps } from '../strategies/index.ts'
-import { createRanking, mean, type Recorded, type RecordedBenchmark } from './recorded-benchmark.ts'
-import { boundContext, simulateSearch } from './simulate-search.ts'
+import { createRanking, mean, type RecordedBenchmark, recordedTraining } from './recorded-benchmark.ts'
+import { boundContext, type Evaluation, simulateSearch } from './simulate-search.ts'
+
+const MS_PER_HOUR = 3_600_000
 
 type SeedsOptions = {
   readonly benchmark: RecordedBenchmark
@@ -26,6 +28,8 @@ type Found = {
   /** Of the best that was evaluated, by what the search was shown; 0 to 1. */
   readonly valid: number
   readonly test: number | null
+  /** On the clock of the search. */
+  readonly hours: number
   /** Of what the search would derive. */
   readonly rank: number
   readonly derivedValid: number
@@ -34,6 +38,8 @@ type Found = {
 type SeedResult = {
   readonly found: readonly Found[]
   readonly evaluations: number
+  /** Until the last of them. */
+  readonly hours: number
   readonly toOptimum: number | null
   /** Whether what the search derives keeps its bounds. */
   readonly isKept: boolean
@@ -49,6 +55,8 @@ type CurvePoint = {
   /** Means over the seeds, of the same. */
   readonly validMean: number
   readonly testMean: number | null
+  /** Mean over the seeds, on the clock of the search: recorded seconds where there are any. */
+  readonly hours: number
   /** Of what the search would derive, among all that have a record; the best has rank 1. */
   readonly medianRank: number
 }
@@ -61,6 +69,9 @@ type Simulated = {
   readonly agents: number
   /** Evaluations that the searches made, on average: a strategy may end before its budget is spent. */
   readonly samples: number
+  /** Mean over the seeds until the last of them, on the clock of the search, and evaluations in an hour of each agent. */
+  readonly hours: number
+  readonly samplesPerAgentHour: number | null
   readonly of: number
   readonly curve: readonly CurvePoint[]
   /** At the end. */
@@ -77,11 +88,17 @@ type Simulated = {
   readonly keptShare: number
 }
 
-function recordOf(benchmark: RecordedBenchmark, path: Path): Recorded {
+/** What was shown of an architecture, 0 to 1; of two the one that was trained for more epochs counts, then the more accurate one. */
+type Shown = { readonly epochs: number; readonly valid: number; readonly test: number | null }
+
+function shownOf(benchmark: RecordedBenchmark, { path, epochs }: Evaluation): Shown {
   const recorded = benchmark.read(path)
-  if (recorded === 'not-recorded') throw new Error(`no record of ${path.join(' ')}, which was evaluated`)
-  return recorded
+  const training = recordedTraining(benchmark, path, epochs ?? undefined)
+  if (recorded === 'not-recorded' || training === 'not-recorded') throw new Error(`no record of ${path.join(' ')}, which was evaluated`)
+  return { epochs: epochs ?? Number.POSITIVE_INFINITY, valid: mean(training.accuracies), test: recorded.test }
 }
+
+const isBetter = (one: Shown, other: Shown) => (one.epochs === other.epochs ? one.valid > other.valid : one.epochs > other.epochs)
 
 /** Throws UnansweredError, and ProblemError where the configuration does not fit. */
 async function simulateSeeds(options: SeedsOptions): Promise<Simulated> {
@@ -93,41 +110,43 @@ async function simulateSeeds(options: SeedsOptions): Promise<Simulated> {
   const simulate = (seed: number): SeedResult => {
     const left = [...marks]
     const found: Found[] = []
-    let best: Recorded | null = null
+    let best: Shown | null = null
     let looked = 0
     let toOptimum: number | null = null
-    const lookAt = (evaluations: number, derive: () => number[]) => {
+    const lookAt = (evaluations: number, hours: number, derive: () => number[]) => {
       if (!best) return
       const path = derive()
       const derived = benchmark.read(path)
       found.push({
         evaluations,
-        valid: mean(best.accuracies),
+        valid: best.valid,
         test: best.test,
+        hours,
         rank: ranking.rankOf(path),
         derivedValid: derived === 'not-recorded' || !counts(path) ? 0 : mean(derived.accuracies),
       })
     }
-    const { evaluated, derive } = simulateSearch({
+    const hoursOf = (made: readonly Evaluation[]) => (made.at(-1)?.atMs ?? 0) / MS_PER_HOUR
+    const { evaluations, derive } = simulateSearch({
       benchmark,
       config: configOf(seed),
       agents,
       budget,
-      onStep(paths, deriveNow) {
-        for (; looked < paths.length; looked++) {
-          const path = paths[looked] as Path
+      onStep(made, deriveNow) {
+        for (; looked < made.length; looked++) {
+          const evaluation = made[looked] as Evaluation
           // What breaks a bound is no result, however good it is.
-          if (!counts(path)) continue
-          const recorded = recordOf(benchmark, path)
-          if (!best || mean(recorded.accuracies) > mean(best.accuracies)) best = recorded
-          if (toOptimum === null && mean(recorded.accuracies) === ranking.best) toOptimum = looked + 1
+          if (!counts(evaluation.path)) continue
+          const shown = shownOf(benchmark, evaluation)
+          if (!best || isBetter(shown, best)) best = shown
+          if (toOptimum === null && evaluation.epochs === null && shown.valid === ranking.best) toOptimum = looked + 1
         }
-        while (left[0] !== undefined && paths.length >= left[0]) lookAt(left.shift() as number, deriveNow)
+        while (left[0] !== undefined && made.length >= left[0]) lookAt(left.shift() as number, hoursOf(made), deriveNow)
       },
     })
     // A search that ended early has found what it has found.
-    for (const mark of left) lookAt(mark, derive)
-    return { found, evaluations: evaluated.length, toOptimum, isKept: counts(derive()) }
+    for (const mark of left) lookAt(mark, hoursOf(evaluations), derive)
+    return { found, evaluations: evaluations.length, hours: hoursOf(evaluations), toOptimum, isKept: counts(derive()) }
   }
   const results: SeedResult[] = []
   for (const seed of seeds) {
@@ -147,10 +166,13 @@ async function simulateSeeds(options: SeedsOptions): Promise<Simulated> {
       testQ3: hasTests ? quantile(tests, 0.75) : null,
       validMean: mean(at.map(({ valid }) => valid)),
       testMean: hasTests ? mean(tests) : null,
+      hours: mean(at.map(({ hours }) => hours)),
       medianRank: median(at.map(({ rank }) => rank)),
     }
   })
   const last = results.map(({ found }) => found.at(-1) as Found)
+  const samples = mean(results.map(({ evaluations }) => evaluations))
+  const hours = mean(results.map((result) => result.hours))
   const optima = results.flatMap(({ toOptimum }) => toOptimum ?? [])
   return {
     benchmark: benchmark.name,
@@ -158,7 +180,9 @@ async function simulateSeeds(options: SeedsOptions): Promise<Simulated> {
     budget,
     seeds: seeds.length,
     agents,
-    samples: mean(results.map(({ evaluations }) => evaluations)),
+    samples,
+    hours,
+    samplesPerAgentHour: hours > 0 ? samples / hours / agents : null,
     of: ranking.count,
     curve,
     medianRank: median(last.map(({ rank }) => rank)),

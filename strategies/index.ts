@@ -5,11 +5,14 @@ import { fpNas } from './fp-nas.ts'
 import { localSearch } from './local-search.ts'
 import { oneShot } from './one-shot.ts'
 import { parsec } from './parsec.ts'
+import { predictor } from './predictor.ts'
 import { proxylessGradient } from './proxyless-gradient.ts'
 import { proxylessReinforce } from './proxyless-reinforce.ts'
 import { randomTrials } from './random-trials.ts'
+import { reinforce } from './reinforce.ts'
 import { spos } from './spos.ts'
 import type { Strategy } from './strategy.ts'
+import { createSuccessiveHalving } from './successive-halving.ts'
 
 /** Of each, nothing is known but the interface: its state is parsed by `stateSchema` and passed back as it came. */
 const strategies: { readonly [Name in StrategyName]: Strategy<unknown> } = {
@@ -23,6 +26,9 @@ const strategies: { readonly [Name in StrategyName]: Strategy<unknown> } = {
   random: randomTrials,
   'aging-evolution': agingEvolution,
   'local-search': localSearch,
+  reinforce,
+  predictor,
+  'successive-halving': createSuccessiveHalving(findStrategy),
 }
 
 function findStrategy(name: StrategyName): Strategy<unknown> {

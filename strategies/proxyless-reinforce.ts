@@ -1,10 +1,10 @@
 // ProxylessNAS in REINFORCE form: an architecture step evaluates K sampled architectures on the same images, with shared
-// weights, and follows their rewards (reinforce.ts).
+// weights, and follows their rewards (rewards.ts).
 
 import * as z from 'zod'
 import { pathLatencyMs } from '../latency-lut/table/coverage.ts'
 import { addedBounds } from './bounds.ts'
-import { baselinesOf, boundFactor, rewardOf } from './reinforce.ts'
+import { baselinesOf, boundFactor, rewardOf } from './rewards.ts'
 import { createSampledSearch, sampledShape } from './sampled-search.ts'
 import { settingsOf } from './settings.ts'
 import type { Strategy, StrategyContext } from './strategy.ts'

@@ -1,49 +1,108 @@
-// REINFORCE on independent softmaxes (Williams 1992), as ProxylessNAS's second form uses it (Cai, Zhu and Han 2019, section
-// 3.3.2 and their code): of K architectures sampled from p, with rewards R_k and baselines b_k,
+// REINFORCE over trainings (Williams 1992; Zoph and Le 2017; on benchmarks as in Dong and Yang 2020 and Abdelfattah et al. 2021): a policy
+// of one softmax for each decision, and a step of Adam with every result,
 //
-//   dL/dalpha^l_i = 1/K Σ_k (R_k − b_k) (p^l_i − [architecture k has operation i in block l])
+//   dL/dalpha^d_i = (A − b) (p^d_i − [a_d = i])  −  β dH^d/dalpha^d_i        dH/dalpha_i = −p_i (ln p_i + H)
 //
-// is the gradient of −E[R].
+// the gradient of −(A − b) ln p(a) − β H(p), where A is the accuracy of architecture a, b a moving average of accuracies, and p the policy
+// as it is when the result comes: with agents side by side it may have moved since a was drawn.
+//
+// Nothing is trained twice. What the policy draws again it has the accuracy of, and takes the step without a training.
 
-import type { Baseline, Reward } from '../protocol/index.ts'
-import type { Bound } from './bounds.ts'
+import * as z from 'zod'
+import { createRandom, type Random, seedState } from '../search-space/index.ts'
+import { adamStep, isSound, withBlocks } from './adam.ts'
+import { entropy, softmax } from './distribution.ts'
+import { tryFor } from './evolution.ts'
+import { baselinesOf } from './rewards.ts'
+import { settingsOf } from './settings.ts'
+import type { Strategy, StrategyContext } from './strategy.ts'
+import { createTrialSearch, scoreOfKnown, type Trial, trialShape } from './trial-search.ts'
 
-/** @param accuracy 0 to 1 */
-function rewardOf(reward: Reward, accuracy: number, latencyMs: number, targetMs: number): number {
-  switch (reward.kind) {
-    case 'accuracy':
-      return accuracy
-    case 'product':
-      return accuracy * (targetMs / latencyMs) ** reward.exponent
-    case 'bound':
-      return accuracy * Math.min(1, targetMs / latencyMs) ** reward.exponent
-    default:
-      return reward satisfies never
+/** Architectures drawn again between two results, at most. */
+const MAX_REPEATS = 10
+
+const rows = z.array(z.array(z.number()))
+const stateSchema = z.strictObject({
+  ...trialShape,
+  /** [decision][option], and Adam's state of it. */
+  alpha: rows,
+  firstMoment: rows,
+  secondMoment: rows,
+  steps: z.array(z.int().min(0)),
+  /** Null before the first result. */
+  averageAccuracy: z.number().nullable(),
+})
+type State = z.infer<typeof stateSchema>
+
+const settings = (context: StrategyContext) => settingsOf(context, 'reinforce')
+
+const draw = (alpha: readonly (readonly number[])[], random: Random) => alpha.map((row) => random.weighted(softmax(row)))
+
+/** d(−advantage · ln p(option) − weight · H)/dalpha of one decision. */
+function policyGradient(probabilities: readonly number[], option: number, advantage: number, entropyWeight: number): number[] {
+  const h = entropy(probabilities)
+  return probabilities.map((p, i) => {
+    const pull = advantage * (p - (i === option ? 1 : 0))
+    return pull + (p > 0 ? entropyWeight * p * (Math.log(p) + h) : 0)
+  })
+}
+
+/** One step along the gradient of one architecture. */
+function follow(state: State, { path, score }: Trial, context: StrategyContext): State {
+  const { baselineRate, entropyWeight, ...adam } = settings(context)
+  const { baselines, average } = baselinesOf({ kind: 'moving-average', rate: baselineRate }, [score], state.averageAccuracy)
+  const advantage = score - (baselines[0] as number)
+  const moved = state.alpha.map((row, decision) => {
+    const gradient = policyGradient(softmax(row), path[decision] as number, advantage, entropyWeight)
+    return adamStep(state, decision, new Map(gradient.entries()), adam)
+  })
+  const sound = new Map([...moved.entries()].filter(([, block]) => isSound(block)))
+  const { alpha, firstMoment, secondMoment, steps } = withBlocks(state, sound)
+  const copy = (values: readonly (readonly number[])[]) => values.map((row) => [...row])
+  return {
+    ...state,
+    alpha: copy(alpha),
+    firstMoment: copy(firstMoment),
+    secondMoment: copy(secondMoment),
+    steps: [...steps],
+    averageAccuracy: average,
   }
 }
 
-/** Π min(1, bound / cost)^weight over the bounds beside the target latency, as the reward of kind `bound` has it for latency. */
-function boundFactor(bounds: readonly Bound[], path: readonly number[]): number {
-  return bounds.reduce((product, { of, atMost, weight }) => product * Math.min(1, atMost / of.of(path)) ** weight, 1)
-}
+const meanEntropy = (alpha: readonly (readonly number[])[]) => alpha.reduce((sum, row) => sum + entropy(softmax(row)), 0) / alpha.length
 
-/**
- * What is taken from each of the rewards, and the moving average afterwards.
- *
- * @param average before this step; null before the first one
- */
-function baselinesOf(
-  baseline: Baseline,
-  rewards: readonly number[],
-  average: number | null,
-): { baselines: number[]; average: number | null } {
-  const sum = rewards.reduce((total, reward) => total + reward, 0)
-  if (baseline.kind === 'leave-one-out') {
-    return { baselines: rewards.map((reward) => (sum - reward) / (rewards.length - 1)), average }
-  }
-  const mean = sum / rewards.length
-  const next = average === null ? mean : average + baseline.rate * (mean - average)
-  return { baselines: rewards.map(() => next), average: next }
-}
+/** See strategy.ts and trial-search.ts. */
+const reinforce: Strategy<State> = createTrialSearch<State>({
+  stateSchema,
+  settings,
+  start(base, { space }) {
+    const zeros = () => space.decisions.map(({ options }) => options.map(() => 0))
+    const steps = space.decisions.map(() => 0)
+    return { ...base, alpha: zeros(), firstMoment: zeros(), secondMoment: zeros(), steps, averageAccuracy: null }
+  },
+  next(state, _context, { bounded, known, random }) {
+    const path = tryFor(bounded, known, () => draw(state.alpha, random))
+    return path && { path, state }
+  },
+  learn(state, trial, context) {
+    let next = follow(state, trial, context)
+    // Of the results alone, whatever was proposed meanwhile.
+    const random = createRandom(seedState(`reinforce ${state.ended}`, context.config.seed))
+    for (let repeats = 0; repeats < MAX_REPEATS; repeats++) {
+      const path = draw(next.alpha, random)
+      const score = scoreOfKnown(context.rows, path)
+      if (score === undefined) break
+      next = follow(next, { path, score }, context)
+    }
+    return next
+  },
+  figures: ({ alpha }) => ({
+    policy: {
+      probabilities: alpha.map((row) => softmax(row)),
+      entropy: meanEntropy(alpha),
+      startEntropy: meanEntropy(alpha.map((row) => row.map(() => 0))),
+    },
+  }),
+})
 
-export { baselinesOf, boundFactor, rewardOf }
+export { policyGradient, reinforce }

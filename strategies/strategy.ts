@@ -32,20 +32,29 @@ type Assignment = {
 
 type Proposal<State> =
   | ({ readonly kind: 'work'; readonly state: State } & Assignment)
-  /** Nothing to hand out until more results arrive. */
-  | { readonly kind: 'wait' }
+  /** Nothing to hand out until more results arrive; `isLong`: of whole trainings, so that it is no use to ask again soon. */
+  | { readonly kind: 'wait'; readonly isLong?: true }
   /** All work has been proposed; the search ends with its last outstanding task. */
   | { readonly kind: 'done' }
 
-/** `series`: which of the search's curves the task belongs to. */
-type Absorbed<State> =
-  | { readonly kind: 'applied'; readonly series: MetricSeries; readonly state: State; readonly metric: AbsorbedMetric }
-  /** Applied as well, and no number of a curve. */
-  | { readonly kind: 'noted'; readonly state: State }
-  /** Too old to be used; counted, not applied. */
-  | { readonly kind: 'stale'; readonly series: MetricSeries; readonly state: State }
-  /** The answer to a failure: it is known that no result will come. */
-  | { readonly kind: 'given-up'; readonly series: MetricSeries; readonly state: State }
+type Absorbed<State> = {
+  readonly state: State
+  /**
+   * Numbers of trials whose checkpoints it may go on from, those that it would miss most first. Checkpoints of others are deleted, but for
+   * those of outstanding tasks. One that is not there any more costs time and changes no number: its trial begins anew.
+   */
+  readonly keeps?: readonly number[]
+} &
+  /** `series`: which of the search's curves the task belongs to. */
+  (
+    | { readonly kind: 'applied'; readonly series: MetricSeries; readonly metric: AbsorbedMetric }
+    /** Applied as well, and no number of a curve. */
+    | { readonly kind: 'noted' }
+    /** Too old to be used; counted, not applied. */
+    | { readonly kind: 'stale'; readonly series: MetricSeries }
+    /** The answer to a failure: it is known that no result will come. */
+    | { readonly kind: 'given-up'; readonly series: MetricSeries }
+  )
 
 type AbsorbedMetric = { readonly loss: number; readonly correct: number; readonly images: number }
 

@@ -3,12 +3,13 @@
 // result changes about that, is each strategy's own.
 
 import * as z from 'zod'
-import type { Recipe, ResultOf } from '../protocol/index.ts'
+import type { RankingView, Recipe, ResultOf } from '../protocol/index.ts'
 import { createRandom, type Random, type RandomState, randomStateSchema, seedState } from '../search-space/index.ts'
 import { refuseHours } from './budget.ts'
 import { candidateOf, SHOWN } from './candidates.ts'
 import { boundedBy, checkBound, cheapestPath, type Known, pathKey, randomWithin, tryFor } from './evolution.ts'
 import { describeFronts, type Fronts, frontsSchema, withCandidates } from './pareto-fronts.ts'
+import type { StrategyRows } from './rows.ts'
 import {
   absorbScores,
   type Choosing,
@@ -64,11 +65,32 @@ type TrialSearch<State extends TrialState> = {
   source?(state: State, context: StrategyContext, random: Random): readonly number[] | null
   /** Takes in what became of one. */
   learn(state: State, trial: Trial, context: StrategyContext, random: Random): State
+  /** What it shows beside the ranking: a function of results alone, so that a search can be replayed from its log. */
+  figures?(state: State, context: StrategyContext): Pick<RankingView, 'policy' | 'predictions'>
 }
 
 const knownKey = (path: readonly number[]) => `known/${pathKey(path)}`
 
-const trialKey = (number: number) => `trial/${String(number).padStart(6, '0')}`
+const TRIALS = 'trial/'
+const trialKey = (number: number) => `${TRIALS}${String(number).padStart(6, '0')}`
+const trialRowSchema = z.strictObject({ ...trialSchema.shape, seconds: z.number() })
+
+/** Score of an architecture that has been trained; undefined where it has not, or where that came to nothing. */
+function scoreOfKnown(rows: StrategyRows, path: readonly number[]): number | undefined {
+  const number = rows.get(knownKey(path))
+  const row = typeof number === 'number' ? rows.get(trialKey(number)) : undefined
+  return row === undefined ? undefined : trialRowSchema.parse(row).score
+}
+
+/** The last of the trials that have a score, at most `most`, in the order in which they were proposed. */
+function lastTrials(rows: StrategyRows, { ended }: Pick<TrialState, 'ended'>, most: number): Trial[] {
+  // Of so many that have ended, the last ones have higher numbers than this.
+  const after = ended > most ? trialKey(ended - most - 1) : ''
+  return rows
+    .scan(TRIALS, after, 2 * most)
+    .slice(-most)
+    .map(({ value }) => trialRowSchema.parse(value))
+}
 
 function createTrialSearch<State extends TrialState>(search: TrialSearch<State>): Strategy<State> {
   return {
@@ -120,7 +142,7 @@ function createTrialSearch<State extends TrialState>(search: TrialSearch<State>)
       }
       return {
         kind: 'work',
-        work: { kind: 'trainArchitecture', path: [...path], start: 'scratch', recipe, seed: context.config.seed },
+        work: { kind: 'trainArchitecture', path: [...path], start: 'scratch', recipe, seed: context.config.seed, trial: state.proposed },
         private: { number: state.proposed },
         state: next,
       }
@@ -162,7 +184,7 @@ function createTrialSearch<State extends TrialState>(search: TrialSearch<State>)
         phase: state.ended + scored === 0 ? 'waiting' : isWarmup ? 'warmup' : 'searching',
         steps: isWarmup ? { done: scored, total: warmup, unit: 'scores' } : { done: state.ended, total: trials, unit: 'trainings' },
         best: candidates,
-        view: { kind: 'ranking', score: 'accuracy', scored: state.scored, candidates },
+        view: { kind: 'ranking', score: 'accuracy', scored: state.scored, candidates, ...search.figures?.(state, context) },
         get fronts() {
           return describeFronts(state.fronts ?? [], context)
         },
@@ -171,4 +193,4 @@ function createTrialSearch<State extends TrialState>(search: TrialSearch<State>)
   }
 }
 
-export { createTrialSearch, pathSchema, type Trial, trialSchema, trialShape, type TrialState }
+export { createTrialSearch, lastTrials, pathSchema, scoreOfKnown, type Trial, trialSchema, trialShape, type TrialState }

@@ -103,6 +103,8 @@ function createVirtualCoordinator(config: SearchConfig, dataset: Dataset, clock:
         await ask(() => releaseLease(search, { ...ref, ...why }, clock.nowMs()))
       },
       submit: (request) => ask(() => submitResult(search, request, clock.nowMs())),
+      readCheckpoint: () => Promise.reject(new Error('not asked for')),
+      storeCheckpoint: () => Promise.reject(new Error('not asked for')),
       pull: (_, held) =>
         ask(
           () =>

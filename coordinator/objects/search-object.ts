@@ -7,6 +7,8 @@ import {
   attempt,
   type Caller,
   createId,
+  type Delivery,
+  type FilePart,
   type LeaseRef,
   type LeaseResponse,
   type LogEntry,
@@ -25,6 +27,7 @@ import {
   type SubmitRequest,
   type SubmitResponse,
   type TokenRecord,
+  type TrainingUpload,
 } from '../../protocol/index.ts'
 import {
   checkToken,
@@ -40,11 +43,13 @@ import {
   type OpenSearch,
   openSearch,
   pushRightOf,
+  readTrialCheckpoint,
   registerAgent,
   releaseLease,
   searchStatus,
   searchSummary,
   startSearch,
+  storeTrialCheckpoint,
   submitResult,
 } from '../../rules/search/index.ts'
 import { searchMigrations } from './migrations/search.ts'
@@ -72,6 +77,7 @@ function openStored(storage: DurableObjectStorage): Opened | null {
   // Read now, so that a search can be read as a whole or not at all.
   store.outstandingTasks()
   store.agents()
+  store.trialFiles()
   return search && { search, tokens: createTokenTable(storage.sql) }
 }
 
@@ -177,6 +183,14 @@ class SearchObject extends DurableObject<Bindings> {
     const outcome = this.#answerAgent(caller, request.agentId, (search) => submitResult(search, request, Date.now()))
     if (!outcome.ok && outcome.refusal.code === 'bad-numbers') this.countRefusedPush(request.agentId)
     return outcome
+  }
+
+  storeCheckpoint(caller: Caller, ref: LeaseRef, delivery: Delivery): Outcome<TrainingUpload> {
+    return this.#answerAgent(caller, ref.agentId, (search) => storeTrialCheckpoint(search, ref, delivery, Date.now()))
+  }
+
+  readCheckpoint(caller: Caller, taskId: number, begin: number): Outcome<FilePart> {
+    return this.#answer(caller, (search) => readTrialCheckpoint(search, taskId, begin))
   }
 
   /** A push of weights or a result with bad numbers was refused: counted against its agent. */

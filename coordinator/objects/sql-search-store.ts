@@ -19,16 +19,20 @@ import {
   type SearchStore,
   storedLogEntrySchema,
   storedMetricSchema,
+  type TrialFiles,
+  trialFilesSchema,
 } from '../../rules/search/index.ts'
 import { AFTER_ALL, rowText } from '../../strategies/index.ts'
 import { readStored } from '../../rules/stored/stored-form.ts'
 import { createCachedTransactions } from './cached-transactions.ts'
+import { createSqlBlobs } from './sql-blobs.ts'
 
 type Cache = {
   setup?: SearchSetup | null
   state?: SearchState
   outstanding?: Map<number, OutstandingTask>
   agents?: Map<string, AgentRecord>
+  trialFiles?: Map<number, TrialFiles>
 }
 
 type JsonRow = { json: string }
@@ -63,9 +67,20 @@ function createSqlSearchStore(storage: DurableObjectStorage): SearchStore {
     )
     return cache.agents
   }
+  const trialFiles = (): Map<number, TrialFiles> => {
+    cache.trialFiles ??= new Map(
+      sql
+        .exec<JsonRow & { trial: number }>('SELECT trial, json FROM trial_files ORDER BY trial')
+        .toArray()
+        .map((row) => readStored(trialFilesSchema, row.json, `files of trial ${row.trial}`))
+        .map((files) => [files.trial, files]),
+    )
+    return cache.trialFiles
+  }
 
   return {
     transaction,
+    ...createSqlBlobs(sql, write),
     readSetup() {
       if (cache.setup === undefined) {
         const row = sql.exec<{ setup: string }>('SELECT setup FROM search').toArray()[0]
@@ -93,6 +108,15 @@ function createSqlSearchStore(storage: DurableObjectStorage): SearchStore {
     removeOutstanding(taskId) {
       write('DELETE FROM outstanding WHERE task_id = ?', taskId)
       outstanding().delete(taskId)
+    },
+    trialFiles: () => [...trialFiles().values()].toSorted((a, b) => a.trial - b.trial),
+    writeTrialFiles(files) {
+      write('INSERT OR REPLACE INTO trial_files (trial, json) VALUES (?, ?)', files.trial, JSON.stringify(files))
+      trialFiles().set(files.trial, files)
+    },
+    removeTrialFiles(trial) {
+      write('DELETE FROM trial_files WHERE trial = ?', trial)
+      trialFiles().delete(trial)
     },
     readAgent: (agentId) => agents().get(agentId) ?? null,
     writeAgent(agent) {

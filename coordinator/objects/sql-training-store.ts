@@ -1,7 +1,7 @@
 // A training's store in a Durable Object's SQLite. docs/storage.md lists the tables. What the rules read at every call is
 // kept in memory too; a transaction that fails drops that copy.
 
-import { CHECKPOINT_CHUNK_BYTES, type EpochReport } from '../../protocol/index.ts'
+import type { EpochReport } from '../../protocol/index.ts'
 import {
   storedReportSchema,
   type TrainingSetup,
@@ -12,9 +12,7 @@ import {
 } from '../../rules/training/index.ts'
 import { readStored } from '../../rules/stored/stored-form.ts'
 import { createCachedTransactions } from './cached-transactions.ts'
-
-/** Row id = blob · this + chunk; MAX_CHECKPOINT_BYTES are fewer chunks. */
-const MAX_CHUNKS = 1000
+import { createSqlBlobs } from './sql-blobs.ts'
 
 type Cache = { setup?: TrainingSetup | null; state?: TrainingState; reports?: EpochReport[] }
 
@@ -60,35 +58,7 @@ function createSqlTrainingStore(storage: DurableObjectStorage): TrainingStore {
       write('INSERT INTO reports (seq, json) VALUES (?, ?)', seq, JSON.stringify(report))
       cache.reports = [...reports().slice(0, seq - 1), report]
     },
-    writeBlob(blob, begin, bytes) {
-      const first = blob * MAX_CHUNKS + begin / CHECKPOINT_CHUNK_BYTES
-      for (let chunk = 0; chunk * CHECKPOINT_CHUNK_BYTES < bytes.byteLength; chunk++) {
-        const at = chunk * CHECKPOINT_CHUNK_BYTES
-        const data = bytes.slice(at, at + CHECKPOINT_CHUNK_BYTES).buffer
-        write('INSERT INTO chunks (row, data) VALUES (?, ?)', first + chunk, data)
-      }
-    },
-    readBlob(blob, begin, end) {
-      const bytes = new Uint8Array(end - begin)
-      const firstChunk = Math.floor(begin / CHECKPOINT_CHUNK_BYTES)
-      const rows = sql.exec<{ data: ArrayBuffer }>(
-        'SELECT data FROM chunks WHERE row >= ? AND row < ? ORDER BY row',
-        blob * MAX_CHUNKS + firstChunk,
-        blob * MAX_CHUNKS + Math.ceil(end / CHECKPOINT_CHUNK_BYTES),
-      )
-      let at = firstChunk * CHECKPOINT_CHUNK_BYTES
-      for (const { data } of rows) {
-        const from = Math.max(begin, at)
-        const part = new Uint8Array(data, from - at, Math.min(data.byteLength, end - at) - (from - at))
-        bytes.set(part, from - begin)
-        at += data.byteLength
-      }
-      if (at < end) throw new Error(`blob ${blob} has no bytes ${begin} to ${end}`)
-      return bytes
-    },
-    deleteBlob(blob) {
-      write('DELETE FROM chunks WHERE row >= ? AND row < ?', blob * MAX_CHUNKS, (blob + 1) * MAX_CHUNKS)
-    },
+    ...createSqlBlobs(sql, write),
   }
 }
 

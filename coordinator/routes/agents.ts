@@ -6,6 +6,7 @@ import * as z from 'zod'
 import {
   agentIdSchema,
   heartbeatResponseSchema,
+  leaseIdSchema,
   leaseRefSchema,
   leaseRequestSchema,
   leaseResponseSchema,
@@ -22,10 +23,12 @@ import {
   releaseResponseSchema,
   submitRequestSchema,
   submitResponseSchema,
+  uploadIdSchema,
   unwrap,
 } from '../../protocol/index.ts'
 import { callerOf, ownSearchOnly, type RouteEnvironment, spokenProtocolOnly } from './auth.ts'
 import { bodyOf, SAFETENSORS_TYPE, streamedBody } from './bodies.ts'
+import { downloadAnswers, downloadHeaders, readDelivery, sendFile, uploadAnswers, uploadRequest } from './files.ts'
 import { withProblems } from './problems.ts'
 import { MAX_PUSH_RIGHT_CHARACTERS, readPushRight, signPushRight } from './push-rights.ts'
 import { bearer, json, searchParams } from './searches.ts'
@@ -123,6 +126,34 @@ const submit = createRoute({
     'too-large',
     'unsupported-media-type',
   ),
+})
+
+const taskParams = searchParams.extend({ taskId: z.coerce.number().int().min(1).max(Number.MAX_SAFE_INTEGER) })
+
+const storeCheckpoint = createRoute({
+  method: 'put',
+  path: '/v1/searches/{searchId}/tasks/{taskId}/checkpoint',
+  summary: 'A checkpoint of the trial that a task trains, or a part of one, in place of the last one',
+  tags,
+  security: bearer,
+  middleware: [ownSearchOnly, bodyOf('safetensors', MAX_WEIGHTS_BYTES)] as const,
+  request: {
+    params: taskParams,
+    query: z.object({ agentId: agentIdSchema, leaseId: leaseIdSchema, upload: uploadIdSchema.optional() }),
+    ...uploadRequest,
+  },
+  responses: uploadAnswers(),
+})
+
+const readCheckpoint = createRoute({
+  method: 'get',
+  path: '/v1/searches/{searchId}/tasks/{taskId}/checkpoint',
+  summary: 'The checkpoint that a task goes on from',
+  tags,
+  security: bearer,
+  middleware: ownSearchOnly,
+  request: { params: taskParams, headers: downloadHeaders },
+  responses: downloadAnswers(),
 })
 
 const shardParams = searchParams.extend({ shard: z.coerce.number().int().min(0).max(65_535) })
@@ -228,6 +259,22 @@ function addAgentRoutes(app: OpenAPIHono<RouteEnvironment>): void {
   app.openapi(submit, async (context) => {
     const { searchId } = context.req.valid('param')
     return context.json(unwrap(await context.var.ports.search(searchId).submit(callerOf(context), context.req.valid('json'))), 200)
+  })
+
+  app.openapi(storeCheckpoint, async (context) => {
+    const { searchId, taskId } = context.req.valid('param')
+    const { upload, ...holder } = context.req.valid('query')
+    const delivery = await readDelivery(context.req, upload)
+    return context.json(
+      unwrap(await context.var.ports.search(searchId).storeCheckpoint(callerOf(context), { taskId, ...holder }, delivery)),
+      200,
+    )
+  })
+
+  app.openapi(readCheckpoint, async (context) => {
+    const { searchId, taskId } = context.req.valid('param')
+    const { range } = context.req.valid('header')
+    return sendFile(range, (begin) => context.var.ports.search(searchId).readCheckpoint(callerOf(context), taskId, begin))
   })
 
   app.openapi(pull, async (context) => {

@@ -58,6 +58,9 @@ type SearchPort = {
   heartbeat(caller: Caller, ref: LeaseRef): Promise<Outcome<{ kind: 'extended' | 'lost' }>>
   release(caller: Caller, request: ReleaseRequest): Promise<Outcome<{ kind: 'released' | 'lost' }>>
   submit(caller: Caller, request: SubmitRequest): Promise<Outcome<SubmitResponse>>
+  /** Of a trial. */
+  storeCheckpoint(caller: Caller, ref: LeaseRef, delivery: Delivery): Promise<Outcome<TrainingUpload>>
+  readCheckpoint(caller: Caller, taskId: number, begin: number): Promise<Outcome<FilePart>>
   countRefusedPush(agentId: string): Promise<void>
   countClipped(agentId: string, taskId: number): Promise<void>
   command(caller: Caller, command: 'pause' | 'resume' | 'stop'): Promise<Outcome<Phase>>

@@ -6,17 +6,10 @@ import * as z from 'zod'
 import {
   createId,
   createTrainingResponseSchema,
-  type Delivery,
-  type FilePart,
   heartbeatResponseSchema,
   MAX_JSON_BYTES,
   MAX_SMALL_JSON_BYTES,
   MAX_WEIGHTS_BYTES,
-  type Outcome,
-  parseContentRange,
-  parseRangeBegin,
-  printContentRange,
-  ProblemError,
   releaseResponseSchema,
   trainingHeartbeatSchema,
   trainingInputSchema,
@@ -28,12 +21,12 @@ import {
   trainingStatusSchema,
   trainingSummarySchema,
   trainingUploadQuerySchema,
-  trainingUploadSchema,
   unreadableField,
   unwrap,
 } from '../../protocol/index.ts'
 import { adminOnly, callerOf, ownTrainingOnly, type RouteEnvironment, spokenProtocolOnly } from './auth.ts'
-import { bodyOf, SAFETENSORS_TYPE } from './bodies.ts'
+import { bodyOf } from './bodies.ts'
+import { downloadAnswers, downloadHeaders, readDelivery, sendFile, uploadAnswers, uploadRequest } from './files.ts'
 import { enlist, pageQuery, readList } from './lists.ts'
 import { withProblems } from './problems.ts'
 import { bearer, json } from './searches.ts'
@@ -43,28 +36,10 @@ const ID_BYTES = 12
 const tags = ['trainings']
 const params = z.object({ trainingId: trainingIdSchema })
 const body = <S extends z.ZodType>(schema: S) => ({ required: true, content: { 'application/json': { schema } } })
-const safetensors = { [SAFETENSORS_TYPE]: { schema: { type: 'string' as const, format: 'binary', description: 'a safetensors file' } } }
 const smallJson = bodyOf('json', MAX_SMALL_JSON_BYTES)
 const file = bodyOf('safetensors', MAX_WEIGHTS_BYTES)
-const upload = {
-  params,
-  query: trainingUploadQuerySchema,
-  headers: z.object({ 'content-range': z.string().optional().describe('which bytes of the file the body is; without it, the whole') }),
-  body: { required: true, content: safetensors },
-}
-const download = {
-  params,
-  headers: z.object({ range: z.string().optional().describe('the answer has at most 8 MiB from its first byte on') }),
-}
-const downloadAnswers = () =>
-  withProblems(
-    {
-      200: { description: 'A safetensors file', content: safetensors },
-      206: { description: 'Some of its bytes; Content-Range says which, and ETag of which version', content: safetensors },
-    },
-    'forbidden',
-    'not-found',
-  )
+const upload = { params, query: trainingUploadQuerySchema, ...uploadRequest }
+const download = { params, headers: downloadHeaders }
 
 const createTraining = createRoute({
   method: 'post',
@@ -196,17 +171,6 @@ const readCheckpoint = createRoute({
   responses: downloadAnswers(),
 })
 
-const uploadAnswers = () =>
-  withProblems(
-    { 200: json(trainingUploadSchema, 'What became of it; never an error for being late or repeated') },
-    'forbidden',
-    'not-found',
-    'conflict',
-    'bad-numbers',
-    'too-large',
-    'unsupported-media-type',
-  )
-
 const storeCheckpoint = createRoute({
   method: 'put',
   path: '/v1/trainings/{trainingId}/checkpoint',
@@ -252,43 +216,6 @@ const finish = createRoute({
   request: upload,
   responses: uploadAnswers(),
 })
-
-type UploadRequest = { header(name: string): string | undefined; arrayBuffer(): Promise<ArrayBuffer> }
-
-/** Throws ProblemError `invalid-request` where a range is none. */
-async function readDelivery(request: UploadRequest, uploadId: string | undefined): Promise<Delivery> {
-  const bytes = new Uint8Array(await request.arrayBuffer())
-  const range = request.header('Content-Range')
-  const part = range === undefined ? { begin: 0, end: bytes.byteLength, total: bytes.byteLength } : parseContentRange(range)
-  if (part) return { bytes, part, uploadId: uploadId ?? null }
-  const message = `expected a range such as bytes 0-8388607/50331648, got ${range}`
-  throw new ProblemError('invalid-request', `Content-Range: ${message}`, [{ path: 'Content-Range', message }])
-}
-
-/** The rest of a file behind its first part. It breaks off where the file is replaced meanwhile. */
-function streamRest(first: FilePart, read: (begin: number) => Promise<Outcome<FilePart>>): ReadableStream<Uint8Array> {
-  let sent = 0
-  return new ReadableStream({
-    async pull(controller) {
-      const { bytes, version } = sent === 0 ? first : unwrap(await read(sent))
-      if (version !== first.version) throw new Error('the file was replaced by a newer one while it was read')
-      controller.enqueue(bytes)
-      sent += bytes.byteLength
-      if (sent === first.total) controller.close()
-    },
-  })
-}
-
-/** A file, or the part of it that is asked for. */
-async function sendFile(range: string | undefined, read: (begin: number) => Promise<Outcome<FilePart>>): Promise<Response> {
-  const begin = parseRangeBegin(range)
-  const part = unwrap(await read(begin ?? 0))
-  const { bytes, total, version } = part
-  const headers = { 'Content-Type': SAFETENSORS_TYPE, 'Accept-Ranges': 'bytes', ETag: `"${version}"` }
-  if (begin === null) return new Response(bytes.byteLength === total ? bytes : streamRest(part, read), { headers })
-  const contentRange = printContentRange({ begin, end: begin + bytes.byteLength, total })
-  return new Response(bytes, { status: 206, headers: { ...headers, 'Content-Range': contentRange } })
-}
 
 function addTrainingRoutes(app: OpenAPIHono<RouteEnvironment>): void {
   app.openapi(createTraining, async (context) => {

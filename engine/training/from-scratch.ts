@@ -60,6 +60,8 @@ type FromScratchOptions = {
   readonly shareSeed?: number
   readonly initial?: InitialWeights
   readonly teacher?: Teacher
+  /** To end after, for now: the network is measured, and a checkpoint kept. Default: all epochs of the recipe. */
+  readonly untilEpoch?: number
   /** To go on from. */
   readonly checkpoint?: Checkpoint
   /** When to keep one; the last is made when the training ends or `signal` is aborted. Default: never. */
@@ -155,6 +157,7 @@ async function trainFromScratch(options: FromScratchOptions): Promise<FromScratc
   const shares = sharesOf(options)
   const schedule = scheduleOf(recipe, shares.train.length)
   const { stepsPerEpoch, steps } = schedule
+  const lastStep = Math.min(steps, Math.max(1, Math.round((options.untilEpoch ?? Number.POSITIVE_INFINITY) * stepsPerEpoch)))
   const identity = identityOf(options)
   if (checkpoint) checkFits(checkpoint.identity, identity)
   const threads = chooseThreads(options.threads ?? 1, { backend, batchSize: recipe.batchSize, teacher, onNote })
@@ -216,7 +219,7 @@ async function trainFromScratch(options: FromScratchOptions): Promise<FromScratc
 
   const train = async () => {
     if (team && step === announced) {
-      announced = Math.min(steps, (Math.floor(step / stepsPerEpoch) + 1) * stepsPerEpoch)
+      announced = Math.min(lastStep, (Math.floor(step / stepsPerEpoch) + 1) * stepsPerEpoch)
       team.train(announced - step)
     }
     const own = await replica.gradients()
@@ -243,7 +246,7 @@ async function trainFromScratch(options: FromScratchOptions): Promise<FromScratc
   }
   type Evaluation = Awaited<ReturnType<typeof evaluate>>
 
-  const isReportDue = () => step > (reports.at(-1)?.step ?? 0) && (step % stepsPerEpoch === 0 || step === steps)
+  const isReportDue = () => step > (reports.at(-1)?.step ?? 0) && (step % stepsPerEpoch === 0 || step === lastStep)
 
   const isEvaluated = (epoch: number) =>
     step === steps || epoch === stopBelow?.epoch || (recipe.evaluateEvery > 0 && epoch % recipe.evaluateEvery === 0)
@@ -298,7 +301,7 @@ async function trainFromScratch(options: FromScratchOptions): Promise<FromScratc
       // Due at once, too, where a training was broken off before it had evaluated.
       if (isReportDue()) last = await report()
       if (checkpoints && isCheckpointDue(checkpoints)) await save()
-      if (step >= steps || isHopeless() || isOutOfPatience()) break
+      if (step >= lastStep || isHopeless() || isOutOfPatience()) break
       signal?.throwIfAborted()
       await train()
       await nextTurn()

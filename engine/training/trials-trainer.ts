@@ -2,7 +2,7 @@
 
 import type { ResultOf, StepWork, TaskWork, Tensor } from '../../protocol/index.ts'
 import { networkWeights, sliceValues } from '../../search-space/index.ts'
-import { trainArchitecture, type TrialOptions } from './runners/train-architecture.ts'
+import { trainArchitecture, type TrialCheckpoints, type TrialOptions } from './runners/train-architecture.ts'
 import type { Trainer } from './trainer.ts'
 
 type AnyTrainer = Omit<Trainer, 'keysOf' | 'partsOf' | 'prefetch' | 'run'> & {
@@ -12,6 +12,7 @@ type AnyTrainer = Omit<Trainer, 'keysOf' | 'partsOf' | 'prefetch' | 'run'> & {
   run(
     work: TaskWork,
     betweenSteps: (stepsLeft: number) => Promise<void>,
+    checkpoints?: TrialCheckpoints,
   ): Promise<{ result: ResultOf<TaskWork['kind']>; peakBytes: number }>
 }
 
@@ -43,9 +44,9 @@ function withTrials(trainer: Trainer, options: Omit<TrialOptions, 'readWeights'>
       // A trial opens its data itself.
       if (!isTrial(work)) trainer.prefetch(work)
     },
-    run: async (work, betweenSteps) =>
+    run: async (work, betweenSteps, checkpoints) =>
       isTrial(work)
-        ? { result: await trainArchitecture(work, { ...options, readWeights }, betweenSteps), peakBytes: 0 }
+        ? { result: await trainArchitecture(work, { ...options, readWeights }, betweenSteps, checkpoints), peakBytes: 0 }
         : trainer.run(work, betweenSteps),
   }
 }

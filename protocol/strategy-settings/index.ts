@@ -9,8 +9,11 @@ import { type OneShotConfig, oneShotSchema } from './one-shot.ts'
 import { type ParsecConfig, parsecSchema } from './parsec.ts'
 import { type ProxylessGradientConfig, proxylessGradientSchema } from './proxyless-gradient.ts'
 import { type Baseline, type ProxylessReinforceConfig, proxylessReinforceSchema, type Reward } from './proxyless-reinforce.ts'
+import { predictorSchema } from './predictor.ts'
 import { type RandomTrialsConfig, randomTrialsSchema } from './random-trials.ts'
+import { reinforceSchema } from './reinforce.ts'
 import { type SposConfig, sposSchema } from './spos.ts'
+import { successiveHalvingSchema } from './successive-halving.ts'
 
 const strategyConfigSchema = z
   .discriminatedUnion('name', [
@@ -24,6 +27,9 @@ const strategyConfigSchema = z
     randomTrialsSchema,
     agingEvolutionSchema,
     localSearchSchema,
+    reinforceSchema,
+    predictorSchema,
+    successiveHalvingSchema,
   ])
   .meta({ id: 'StrategyConfig' })
 type StrategyConfig = z.infer<typeof strategyConfigSchema>

@@ -4,10 +4,11 @@ import * as z from 'zod'
 import { recipeSchema } from '../recipe.ts'
 import { scoresSchema } from './scores.ts'
 
-const trialFields = {
+const recipeOfTrials = {
   trials: z.int().min(1).max(100_000).default(100).describe('architectures that are trained'),
   recipe: recipeSchema.prefault({}).describe('how each of them is trained, as `gatehouse train` would'),
-  scores: scoresSchema,
 }
 
-export { trialFields }
+const trialFields = { ...recipeOfTrials, scores: scoresSchema }
+
+export { recipeOfTrials, trialFields }

@@ -101,6 +101,13 @@ const taskSchema = z
     leaseMs: z.int().describe('the lease ends this long after the answer, or after the last heartbeat'),
     work: taskWorkSchema,
     pushRight: z.string().optional().describe('to be sent as the header Push-Right with pushes of this task; there if it changes weights'),
+    checkpoint: z
+      .object({
+        step: z.int().min(0).nullable().describe('mini-batches done in the checkpoint to go on from; null: there is none'),
+        everyMs: z.int().min(0).describe('time between two that are to be kept'),
+      })
+      .optional()
+      .describe('of trials; left out where the coordinator keeps none'),
   })
   .meta({ id: 'Task' })
 type Task = z.infer<typeof taskSchema>

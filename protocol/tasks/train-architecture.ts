@@ -12,6 +12,17 @@ const trainArchitectureSchema = z
       .describe('weights to begin with: random ones of the seed, or those of the supernet, which stay as they are'),
     recipe: recipeSchema,
     seed: z.int().min(0).max(0xff_ff_ff_ff).describe('of weights, order and augmentation; the shares are those of the seed of the search'),
+    trial: z
+      .int()
+      .min(0)
+      .optional()
+      .describe('number of the trial within its search: its checkpoint is kept under it, and tasks of one trial go on from each other'),
+    epochs: z
+      .number()
+      .positive()
+      .max(100_000)
+      .optional()
+      .describe("of the recipe's, after which the network is measured and left for now, with a checkpoint; left out: all of them"),
   })
   .meta({ id: 'TrainArchitecture', description: 'Train one architecture by a recipe of its own, and measure it on the validation share.' })
 
@@ -22,8 +33,8 @@ const trainArchitectureResultSchema = z.strictObject({
   end: z
     .enum(['finished', 'stopped', 'diverged'])
     .describe("stopped: by the recipe's stopBelow; diverged: the loss was no number any more, whoever trains it"),
-  steps: step.describe('mini-batches trained'),
-  seconds: z.number().min(0).max(1e12),
+  steps: step.describe('mini-batches that the network has been trained for, by whomever'),
+  seconds: z.number().min(0).max(1e12).describe('that the agent spent which delivers it'),
   validation: z
     .strictObject({ crossEntropy: finite.min(0), ...counts })
     .refine(notMoreThanImages, moreThanImages)
@@ -42,14 +53,14 @@ const trainArchitectureResultSchema = z.strictObject({
 })
 
 function trainArchitectureMismatch(
-  { recipe }: z.infer<typeof trainArchitectureSchema>,
+  { recipe, epochs }: z.infer<typeof trainArchitectureSchema>,
   { end, steps, validation, curve }: z.infer<typeof trainArchitectureResultSchema>,
 ): Mismatch | null {
   if ((validation === null) !== (end === 'diverged')) {
     return { path: 'result.validation', message: end === 'diverged' ? 'expected null, since it diverged' : 'expected what was measured' }
   }
   if (end === 'stopped' && !recipe.stopBelow) return { path: 'result.end', message: 'expected no stop: the recipe has no stopBelow' }
-  const mayEndEarly = end !== 'finished' || recipe.patience !== undefined
+  const mayEndEarly = end !== 'finished' || recipe.patience !== undefined || epochs !== undefined
   if (recipe.steps !== undefined && (steps > recipe.steps || (!mayEndEarly && steps < recipe.steps))) {
     return { path: 'result.steps', message: `expected ${recipe.steps}, got ${steps}` }
   }

@@ -16,5 +16,8 @@ export {
   searchStateSchema,
   storedLogEntrySchema,
   storedMetricSchema,
+  type TrialFiles,
+  trialFilesSchema,
 } from './stored.ts'
+export { readTrialCheckpoint, storeTrialCheckpoint } from './trial-checkpoints.ts'
 export { expireLeases, heartbeat, leaseTask, nextExpiryMs, releaseLease } from './tasks.ts'

@@ -2,8 +2,9 @@
 
 import type { LogEntry } from '../../protocol/index.ts'
 import { rowsOver, type StrategyRows } from '../../strategies/index.ts'
+import { blobsOver } from '../network-files/memory-blobs.ts'
 import type { SearchStore } from './store.ts'
-import type { AgentRecord, OutstandingTask, SearchSetup, SearchState } from './stored.ts'
+import type { AgentRecord, OutstandingTask, SearchSetup, SearchState, TrialFiles } from './stored.ts'
 
 type Content = {
   setup: SearchSetup | null
@@ -13,12 +14,23 @@ type Content = {
   log: LogEntry[]
   /** JSON texts. */
   rows: Map<string, string>
+  trialFiles: Map<number, TrialFiles>
+  blobs: Map<number, Uint8Array<ArrayBuffer>>
 }
 
 /** @param copies whether values are copied in and out: simulations, which change none, do without */
 function createMemoryStore({ copies = true } = {}): SearchStore {
   const copy = <T>(value: T): T => (copies ? structuredClone(value) : value)
-  let content: Content = { setup: null, state: null, outstanding: new Map(), agents: new Map(), log: [], rows: new Map() }
+  let content: Content = {
+    setup: null,
+    state: null,
+    outstanding: new Map(),
+    agents: new Map(),
+    log: [],
+    rows: new Map(),
+    trialFiles: new Map(),
+    blobs: new Map(),
+  }
   const rows = (): StrategyRows => rowsOver(content.rows)
   return {
     transaction(body) {
@@ -30,6 +42,8 @@ function createMemoryStore({ copies = true } = {}): SearchStore {
         outstanding: new Map(content.outstanding),
         agents: new Map(content.agents),
         rows: new Map(content.rows),
+        trialFiles: new Map(content.trialFiles),
+        blobs: new Map(content.blobs),
       }
       const logged = log.length
       try {
@@ -58,6 +72,16 @@ function createMemoryStore({ copies = true } = {}): SearchStore {
     removeOutstanding(taskId) {
       content.outstanding.delete(taskId)
     },
+    trialFiles: () => copy([...content.trialFiles.values()].toSorted((a, b) => a.trial - b.trial)),
+    writeTrialFiles(files) {
+      content.trialFiles.set(files.trial, copy(files))
+    },
+    removeTrialFiles(trial) {
+      content.trialFiles.delete(trial)
+    },
+    writeBlob: (...blob) => blobsOver(content.blobs).writeBlob(...blob),
+    readBlob: (...blob) => blobsOver(content.blobs).readBlob(...blob),
+    deleteBlob: (...blob) => blobsOver(content.blobs).deleteBlob(...blob),
     readAgent: (agentId) => copy(content.agents.get(agentId) ?? null),
     writeAgent(agent) {
       content.agents.set(agent.agentId, copy(agent))

@@ -6,6 +6,7 @@ import { describeFirst, unreadable } from '../stored/stored-form.ts'
 import { strategyContext } from './create.ts'
 import type { SearchStore } from './store.ts'
 import type { SearchSetup, SearchState } from './stored.ts'
+import { dropAllCheckpoints } from './trial-files.ts'
 
 /** A search opened for use: its fixed parts, computed once. */
 type OpenSearch = {
@@ -53,6 +54,7 @@ function commandSearch(search: OpenSearch, command: 'pause' | 'resume' | 'stop',
       finishedAtMs: command === 'stop' ? nowMs : state.finishedAtMs,
     }
     store.writeState(next)
+    if (command === 'stop') dropAllCheckpoints(store)
     return phaseOf(search, next)
   })
 }

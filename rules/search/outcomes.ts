@@ -16,6 +16,7 @@ import { knownAgent, withClipped, withThroughput } from './agents.ts'
 import { boundResult } from './bounds.ts'
 import type { OpenSearch } from './open.ts'
 import type { OutstandingTask, Recent, SearchState } from './stored.ts'
+import { dropAllCheckpoints, dropCheckpoints } from './trial-files.ts'
 
 /** Results whose means make up the figures of the status. */
 const RECENT_RESULTS = 16
@@ -50,11 +51,13 @@ function giveUp(search: OpenSearch, { item: task, lease, end, message }: Ended<O
   const { store, strategy, context } = search
   const { taskId, work, attempts } = task
   const state = store.readState()
-  const { state: next } = strategy.absorb(state.strategy, task, { kind: 'failure', reason: end, attempts }, context)
+  const { state: next, keeps = [] } = strategy.absorb(state.strategy, task, { kind: 'failure', reason: end, attempts }, context)
   const counts = { ...state.counts, failed: state.counts.failed + 1 }
   const failure = { reason: end, ...(message !== undefined && { message }), attempts }
   store.removeOutstanding(taskId)
   const finishedAtMs = isLast(search, next) ? (state.finishedAtMs ?? nowMs) : state.finishedAtMs
+  if (finishedAtMs === null) dropCheckpoints(store, keeps)
+  else dropAllCheckpoints(store)
   const lastFailure = { taskId, kind: work.kind, atMs: nowMs, ...failure }
   store.writeState({ ...state, strategy: next, finishedAtMs, counts, lastFailure })
   store.appendLog({
@@ -118,6 +121,8 @@ function submitResult(search: OpenSearch, request: SubmitRequest, nowMs: number)
     const counts = { ...state.counts, [applied ? 'done' : 'stale']: state.counts[applied ? 'done' : 'stale'] + 1 }
     store.removeOutstanding(task.taskId)
     const finishedAtMs = isLast(search, absorbed.state) ? nowMs : state.finishedAtMs
+    if (finishedAtMs === null) dropCheckpoints(store, absorbed.keeps ?? [])
+    else dropAllCheckpoints(store)
     store.writeState({ ...state, strategy: absorbed.state, gateSizes: [...sizes], recent, finishedAtMs, counts })
     const worked = withThroughput(agent, request, { images: metric.images, steps: ownSteps ?? 0 }, nowMs)
     store.writeAgent(clipped > 0 ? withClipped(worked, task.taskId) : worked)

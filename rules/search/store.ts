@@ -3,9 +3,10 @@
 
 import type { LogEntry, Metric } from '../../protocol/index.ts'
 import type { StrategyRows } from '../../strategies/index.ts'
-import type { AgentRecord, OutstandingTask, SearchSetup, SearchState } from './stored.ts'
+import type { BlobStore } from '../network-files/parts.ts'
+import type { AgentRecord, OutstandingTask, SearchSetup, SearchState, TrialFiles } from './stored.ts'
 
-type SearchStore = {
+type SearchStore = BlobStore & {
   /** Runs `body`; if it throws, nothing that it wrote remains. */
   transaction<T>(body: () => T): T
   readSetup(): SearchSetup | null
@@ -16,6 +17,10 @@ type SearchStore = {
   outstandingTasks(): readonly OutstandingTask[]
   writeOutstanding(task: OutstandingTask): void
   removeOutstanding(taskId: number): void
+  /** Of trials that have any, by number. */
+  trialFiles(): readonly TrialFiles[]
+  writeTrialFiles(files: TrialFiles): void
+  removeTrialFiles(trial: number): void
   readAgent(agentId: string): AgentRecord | null
   writeAgent(agent: AgentRecord): void
   agents(): readonly AgentRecord[]

@@ -49,8 +49,45 @@ const alphaFields = {
 
 /** Of strategies that train architectures one by one. */
 const scoreSettings = { names: z.array(scoreName), warmup: z.int(), perTask: z.int() }
-const trialFields = { trials: z.int(), recipe: storedRecipeSchema, scores: z.strictObject(scoreSettings).optional() }
-const moveFields = { ...trialFields, scores: z.strictObject({ ...scoreSettings, moves: z.number() }).optional() }
+const trialFields = { trials: z.int(), recipe: storedRecipeSchema }
+const scoresField = z.strictObject(scoreSettings).optional()
+const scoresOfMoves = z.strictObject({ ...scoreSettings, moves: z.number() }).optional()
+
+/** Settings of their own, of those that train architectures one by one; a halving has one of them within. */
+const proposers = {
+  random: { name: z.literal('random'), scores: scoresField },
+  agingEvolution: {
+    name: z.literal('aging-evolution'),
+    scores: scoresOfMoves,
+    population: z.int(),
+    sample: z.int(),
+    selection: z.enum(['age', 'nsga-2']).optional(),
+    costs: z.array(z.string()).optional(),
+  },
+  localSearch: { name: z.literal('local-search'), scores: scoresOfMoves, starts: z.int() },
+  reinforce: {
+    name: z.literal('reinforce'),
+    scores: scoresField,
+    baselineRate: z.number(),
+    entropyWeight: z.number(),
+    learningRate: z.number(),
+    beta1: z.number(),
+    beta2: z.number(),
+    epsilon: z.number(),
+  },
+  predictor: {
+    name: z.literal('predictor'),
+    scores: scoresField,
+    starts: z.int(),
+    every: z.int(),
+    randomShare: z.number(),
+    pool: z.int(),
+    hidden: z.int(),
+    epochs: z.int(),
+    learningRate: z.number(),
+    weightDecay: z.number(),
+  },
+}
 
 /** Of strategies that weigh samples by their likelihood. */
 const importanceFields = {
@@ -87,16 +124,24 @@ const configSchema = storedAs<SearchConfig>()(
         form: z.enum(['two', 'full']),
         ...alphaFields,
       }),
-      z.strictObject({ name: z.literal('random'), ...trialFields }),
+      z.strictObject({ ...trialFields, ...proposers.random }),
+      z.strictObject({ ...trialFields, ...proposers.agingEvolution }),
+      z.strictObject({ ...trialFields, ...proposers.localSearch }),
+      z.strictObject({ ...trialFields, ...proposers.reinforce }),
+      z.strictObject({ ...trialFields, ...proposers.predictor }),
       z.strictObject({
-        name: z.literal('aging-evolution'),
-        ...moveFields,
-        population: z.int(),
-        sample: z.int(),
-        selection: z.enum(['age', 'nsga-2']).optional(),
-        costs: z.array(z.string()).optional(),
+        name: z.literal('successive-halving'),
+        ...trialFields,
+        leastEpochs: z.number(),
+        eta: z.int(),
+        proposer: z.discriminatedUnion('name', [
+          z.strictObject(proposers.random),
+          z.strictObject(proposers.agingEvolution),
+          z.strictObject(proposers.localSearch),
+          z.strictObject(proposers.reinforce),
+          z.strictObject(proposers.predictor),
+        ]),
       }),
-      z.strictObject({ name: z.literal('local-search'), ...moveFields, starts: z.int() }),
       z.strictObject({
         name: z.literal('spos'),
         population: z.int(),
@@ -149,7 +194,13 @@ const configSchema = storedAs<SearchConfig>()(
       augmentation: z.strictObject({ flip: z.boolean(), shift: z.int(), minArea: z.number() }),
       shares: z.strictObject({ weights: z.number(), architecture: z.number(), validation: z.number() }),
     }),
-    tasks: z.strictObject({ weightSteps: z.int(), architectureSteps: z.int(), leaseMs: z.int(), maxOutstanding: z.int() }),
+    tasks: z.strictObject({
+      weightSteps: z.int(),
+      architectureSteps: z.int(),
+      leaseMs: z.int(),
+      maxOutstanding: z.int(),
+      checkpointMs: z.int(),
+    }),
     weights: z.strictObject({ encoding: z.enum(['fp32', 'bf16', 'int8']), staleness: z.enum(['inverse', 'none']), shardBytes: z.int() }),
   }),
 )
@@ -272,6 +323,8 @@ const workSchema = storedAs<TaskWork>()(
       start: z.enum(['scratch', 'supernet']),
       recipe: storedRecipeSchema,
       seed: z.int(),
+      trial: z.int().optional(),
+      epochs: z.number().optional(),
     }),
   ]),
 )
@@ -330,6 +383,17 @@ const agentRecordSchema = z.strictObject({
   bytesReceived: count,
 })
 type AgentRecord = z.infer<typeof agentRecordSchema>
+
+/** Of a trial: bytes in the store, named by a number. */
+const trialFilesSchema = z.strictObject({
+  trial: count,
+  checkpoint: z.strictObject({ blob: z.int().min(1), bytes: count, step: count, atMs }).nullable(),
+  /** What is being sent in parts. */
+  upload: z
+    .strictObject({ uploadId: z.string(), what: z.literal('checkpoint'), blob: z.int().min(1), bytes: count, receivedBytes: count })
+    .nullable(),
+})
+type TrialFiles = z.infer<typeof trialFilesSchema>
 
 const counts = { correct: z.int(), images: z.int() }
 
@@ -411,4 +475,6 @@ export {
   searchStateSchema,
   storedLogEntrySchema,
   storedMetricSchema,
+  type TrialFiles,
+  trialFilesSchema,
 }

@@ -34,6 +34,7 @@ import { attendanceOf } from './attendance.ts'
 import type { OpenSearch } from './open.ts'
 import { giveUp } from './outcomes.ts'
 import type { AgentRecord, OutstandingTask } from './stored.ts'
+import { checkpointOf } from './trial-checkpoints.ts'
 
 const PAUSED_WAIT_MS = 1000
 /** Of a task's leases that have ended: more than come to nothing, since agents that stop give theirs back. */
@@ -111,7 +112,8 @@ function leaseTask(search: OpenSearch, agentId: string, leaseId: string, nowMs: 
     const lease = { ...newLease({ leaseMs }, leaseId, agentId, nowMs), leasedAtMs: nowMs }
     const hand = (task: OutstandingTask): LeaseResponse => {
       store.writeOutstanding(task)
-      return { kind: 'task', task: { taskId: task.taskId, leaseId, leaseMs, work: task.work } }
+      const checkpoint = checkpointOf(search, task.work)
+      return { kind: 'task', task: { taskId: task.taskId, leaseId, leaseMs, work: task.work, ...(checkpoint && { checkpoint }) } }
     }
     const refuse = (work: TaskWork): never => {
       throw unknownKind(agent.name, agent.kinds, work.kind, neededVersion(work))
@@ -127,7 +129,7 @@ function leaseTask(search: OpenSearch, agentId: string, leaseId: string, nowMs: 
     const attendance = attendanceOf(search, outstanding, agent, taskId, nowMs)
     const rows = draftOf(store.rows)
     const proposal = strategy.propose(state.strategy, { ...context, rows }, attendance)
-    if (proposal.kind === 'wait' && attendance.members.length > 1)
+    if (proposal.kind === 'wait' && !proposal.isLong && attendance.members.length > 1)
       return wait({ kind: 'wait', reason: 'round', retryAfterMs: ROUND_WAIT_MS })
     if (proposal.kind !== 'work') return wait({ kind: 'wait', reason: 'all-handed-out', retryAfterMs: WAIT_MS })
     if (!knows(agent, proposal.work)) refuse(proposal.work)

@@ -3,40 +3,23 @@
 import {
   architectureCosts,
   createSpace,
-  elementCount,
   parseArchitecture,
   type Path,
   resolveSpaceConfig,
   type Space,
   SpaceError,
-  networkWeights,
 } from '../../search-space/index.ts'
 import {
   MAX_CHECKPOINT_BYTES,
   MAX_REPORTS,
   invalidField,
   ProblemError,
-  statisticsKeys,
   type TrainingInput,
   type TrainingSpec,
 } from '../../protocol/index.ts'
+import { checkpointBytes, modelShapes, type ModelShapes, networkShapes, type NetworkShapes } from '../network-files/shapes.ts'
 import type { TrainingStore } from './store.ts'
 import type { TrainingSetup } from './stored.ts'
-
-const FLOAT_BYTES = 4
-/** Name, shape and place of a tensor in the header, and the settings and reports beside them. */
-const HEADER_BYTES_PER_TENSOR = 150
-const HEADER_BYTES = 64 * 1024
-
-/** What a checkpoint and a model of a network have to hold. */
-type NetworkShapes = {
-  readonly weights: ReadonlyMap<string, readonly number[]>
-  /** Keys of the batch-norms' gammas. */
-  readonly gammas: readonly string[]
-}
-
-/** Shape of every tensor of a file. */
-type ModelShapes = ReadonlyMap<string, readonly number[]>
 
 type NetworkDescription = {
   readonly space: Space
@@ -45,17 +28,6 @@ type NetworkDescription = {
   readonly parameters: number
   /** About how large a checkpoint is. */
   readonly checkpointBytes: number
-}
-
-/** Of a trained model: weights, and the statistics of each batch-norm. */
-function modelShapes({ weights, gammas }: NetworkShapes): ModelShapes {
-  const wanted = new Map(weights)
-  for (const gamma of gammas) {
-    const { mean, variance } = statisticsKeys(gamma)
-    const shape = weights.get(gamma) ?? []
-    wanted.set(mean, shape).set(variance, shape)
-  }
-  return wanted
 }
 
 /** @param within where in a request they are, with a dot at the end */
@@ -67,21 +39,6 @@ function openNetwork(spec: Pick<TrainingSpec, 'space' | 'architecture'>, within 
     if (!(error instanceof SpaceError)) throw error
     throw new ProblemError('invalid-request', error.message, [{ path: `${within}${error.field}`, message: error.message }])
   }
-}
-
-function networkShapes(space: Space, path: Path): NetworkShapes {
-  const graph = space.network(path)
-  return {
-    weights: new Map([...networkWeights(graph)].map(([key, { shape }]) => [key, shape])),
-    gammas: graph.layers.flatMap((layer) => (layer.kind === 'batchNorm' ? [layer.gamma] : [])),
-  }
-}
-
-/** About: weights, moments of the optimiser and, where they are kept, moving average and best weights, with their header. */
-function checkpointBytes({ recipe }: TrainingSpec, { weights }: NetworkShapes): number {
-  const copies = 2 + [recipe.optimiser === 'adamw', recipe.averageDecay > 0, recipe.keep === 'best'].filter(Boolean).length
-  const floats = [...weights.values()].reduce((sum, shape) => sum + elementCount(shape), 0)
-  return HEADER_BYTES + copies * (floats * FLOAT_BYTES + weights.size * HEADER_BYTES_PER_TENSOR)
 }
 
 /** Shapes of what a training is given to begin with, by what it is. Throws ProblemError `invalid-request`. */
@@ -106,7 +63,7 @@ function createTrainingSetup(trainingId: string, spec: TrainingSpec, nowMs: numb
   const { space, path } = openNetwork(spec)
   const shapes = networkShapes(space, path)
   inputShapes(spec, { space, shapes })
-  const bytes = checkpointBytes(spec, shapes)
+  const bytes = checkpointBytes(spec.recipe, shapes)
   if (bytes > MAX_CHECKPOINT_BYTES) {
     throw invalidField(
       'architecture',
@@ -128,7 +85,7 @@ function describeNetwork({ spec }: TrainingSetup): NetworkDescription {
     shapes,
     inputs: inputShapes(spec, { space, shapes }),
     parameters: architectureCosts(space, path).parameters,
-    checkpointBytes: checkpointBytes(spec, shapes),
+    checkpointBytes: checkpointBytes(spec.recipe, shapes),
   }
 }
 
@@ -154,4 +111,4 @@ function startTraining(openStore: () => TrainingStore, setup: TrainingSetup): vo
   })
 }
 
-export { createTrainingSetup, describeNetwork, modelShapes, type ModelShapes, type NetworkDescription, type NetworkShapes, startTraining }
+export { createTrainingSetup, describeNetwork, type NetworkDescription, startTraining }

@@ -1,6 +1,7 @@
 // A training's store in memory, for tests of the rules. Values are copied in and out, as storage does.
 
 import type { EpochReport } from '../../protocol/index.ts'
+import { blobsOver } from '../network-files/memory-blobs.ts'
 import type { TrainingStore } from './store.ts'
 import type { TrainingSetup, TrainingState } from './stored.ts'
 
@@ -39,21 +40,9 @@ function createMemoryTrainingStore(): TrainingStore {
       if (content.reports.has(seq)) throw new Error(`report ${seq} is there already`)
       content.reports.set(seq, structuredClone(report))
     },
-    writeBlob(blob, begin, bytes) {
-      const before = content.blobs.get(blob) ?? new Uint8Array(0)
-      const after = new Uint8Array(begin + bytes.byteLength)
-      after.set(before.subarray(0, begin))
-      after.set(bytes, begin)
-      content.blobs.set(blob, after)
-    },
-    readBlob(blob, begin, end) {
-      const bytes = content.blobs.get(blob)
-      if (!bytes || bytes.byteLength < end) throw new Error(`blob ${blob} has no bytes ${begin} to ${end}`)
-      return bytes.slice(begin, end)
-    },
-    deleteBlob(blob) {
-      content.blobs.delete(blob)
-    },
+    writeBlob: (...blob) => blobsOver(content.blobs).writeBlob(...blob),
+    readBlob: (...blob) => blobsOver(content.blobs).readBlob(...blob),
+    deleteBlob: (...blob) => blobsOver(content.blobs).deleteBlob(...blob),
   }
 }
 

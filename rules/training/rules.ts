@@ -10,8 +10,6 @@
 // under and goes with it; it counts when its last part is there and the whole has been checked.
 
 import {
-  type ByteSource,
-  CHECKPOINT_CHUNK_BYTES,
   type Delivery,
   type EpochReport,
   type FilePart,
@@ -20,7 +18,6 @@ import {
   PART_BYTES,
   invalidField,
   ProblemError,
-  sourceOf,
   type TrainingHeartbeat,
   type TrainingInput,
   type TrainingLeaseRequest,
@@ -31,10 +28,11 @@ import {
   unknownKind,
 } from '../../protocol/index.ts'
 import { expire, extended, findHeld, giveBack, type LeasedWork, newLease, nextExpiry } from '../leased-work/leased-work.ts'
+import { checkInputUpload, readCheckpointUpload, readModelUpload } from '../network-files/checks.ts'
+import { checkDelivery, MAX_REPORT_BYTES, receivePart } from '../network-files/parts.ts'
 import { describeNetwork, type NetworkDescription } from './create.ts'
 import type { TrainingStore } from './store.ts'
 import type { TrainingSetup, TrainingState } from './stored.ts'
-import { checkInputUpload, readCheckpointUpload, readModelUpload } from './uploads.ts'
 
 /** Leases that the status tells of. */
 const KEPT_TRAINERS = 50
@@ -43,9 +41,6 @@ const MIN_WAIT_MS = 250
 const MAX_WAIT_MS = 10_000
 /** Where the files are not there that it begins with: they come right after it was created. */
 const INPUT_WAIT_MS = 1000
-
-/** In a file, beside its tensors: the reports, as JSON within JSON. */
-const MAX_REPORT_BYTES = 8 * 1024 * 1024
 
 /** A training opened for use: its fixed parts, computed once. */
 type OpenTraining = NetworkDescription & { readonly store: TrainingStore; readonly setup: TrainingSetup }
@@ -214,52 +209,12 @@ function appendReports(store: TrainingStore, reports: readonly EpochReport[]): n
   return reports.length
 }
 
-/** A file that is there as a whole. `blob` names it in the store, where it lies already if it came in parts. */
-type Arrived = { readonly kind: 'whole'; readonly source: ByteSource; readonly blob: number; readonly isStored: boolean }
-
 type What = 'checkpoint' | 'model' | TrainingInput
 
-/** Throws ProblemError `invalid-request` or `too-large` where the parts do not make a file of this network. */
-function checkDelivery(most: number, { bytes, part, uploadId }: Delivery): void {
-  const { begin, end, total } = part
-  if (end - begin !== bytes.byteLength)
-    throw invalidField('Content-Range', `expected ${end - begin} bytes in the body, got ${bytes.byteLength}`)
-  if (total > most) throw new ProblemError('too-large', `expected at most ${most} bytes for this network, got ${total}`)
-  if (bytes.byteLength === total) return
-  if (uploadId === null) throw invalidField('upload', 'required where the body is a part of a file')
-  if (begin % CHECKPOINT_CHUNK_BYTES !== 0 || (end % CHECKPOINT_CHUNK_BYTES !== 0 && end !== total)) {
-    throw invalidField('Content-Range', `expected parts of a multiple of ${CHECKPOINT_CHUNK_BYTES} bytes, the last excepted`)
-  }
-}
-
-/**
- * Adds a part to what has come of its upload. A part that is there already, or that does not follow the one before, changes
- * nothing. `state` has the upload and counts its blob, and is not written yet.
- */
-function receive(
-  store: TrainingStore,
-  state: TrainingState,
-  what: What,
-  { bytes, part, uploadId }: Delivery,
-): { state: TrainingState; arrived: Arrived | { kind: 'partial'; receivedBytes: number } } {
-  const nextBlob = state.counts.blobs + 1
-  const counted = { ...state, counts: { ...state.counts, blobs: nextBlob } }
-  if (uploadId === null || bytes.byteLength === part.total) {
-    return { state: counted, arrived: { kind: 'whole', source: sourceOf(bytes), blob: nextBlob, isStored: false } }
-  }
-  const known = state.upload
-  const isKnown = known?.uploadId === uploadId && known.what === what && known.bytes === part.total
-  if (part.begin !== (isKnown ? known.receivedBytes : 0)) {
-    return { state, arrived: { kind: 'partial', receivedBytes: isKnown ? known.receivedBytes : 0 } }
-  }
-  const blob = isKnown ? known.blob : nextBlob
-  const held = isKnown ? state : withoutUpload(store, counted)
-  store.writeBlob(blob, part.begin, bytes)
-  const upload = { uploadId, what, blob, bytes: part.total, receivedBytes: part.end }
-  const next = { ...held, upload }
-  if (part.end < part.total) return { state: next, arrived: { kind: 'partial', receivedBytes: part.end } }
-  const source = { byteLength: part.total, read: (begin: number, end: number) => store.readBlob(blob, begin, end) }
-  return { state: { ...next, upload: null }, arrived: { kind: 'whole', source, blob, isStored: true } }
+/** A part of a file of this training, or the whole; the state with what came of it is not written yet. */
+function receive(store: TrainingStore, state: TrainingState, what: What, delivery: Delivery) {
+  const { upload, blobs, arrived } = receivePart(store, { upload: state.upload, blobs: state.counts.blobs }, what, delivery)
+  return { state: { ...state, upload, counts: { ...state.counts, blobs } }, arrived }
 }
 
 /** Files that an agent needs and that are not there. */

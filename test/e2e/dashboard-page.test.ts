@@ -175,7 +175,12 @@ describe.skipIf(!hasBrowser)('one search', () => {
       { ...candidate, encoding: 'x:a', score: 0.75, latencyMs: 90, meetsConstraint: false },
       { ...candidate, encoding: '<b>x</b>:b', parent: 'x:a' },
     ]
-    fixture.search.show({ kind: 'ranking', score: 'accuracy', scored: 12, candidates })
+    const rungs = [
+      { epochs: 1, scored: 12, failed: 1, promoted: 4, bestScore: 0.5 },
+      { epochs: 3, scored: 4, failed: 0, promoted: 0, bestScore: 0.75 },
+    ]
+    const predictions = { fits: 2, examples: 12, agreement: 0.9 }
+    fixture.search.show({ kind: 'ranking', score: 'accuracy', scored: 12, candidates, rungs, predictions })
     await openSearch()
     const shown = () =>
       page.$$eval('[data-view]', (elements) =>
@@ -188,6 +193,11 @@ describe.skipIf(!hasBrowser)('one search', () => {
     expect(await rows()).toEqual([
       ['x:a', '0.750', '90.0 ms (beyond a bound)', '3M', '55K'],
       ['<b>x</b>:b', '0.500', '70.0 ms', '3M', '55K'],
+    ])
+    expect(await page.$$eval('#candidates-facts dd', (facts) => facts.map((fact) => fact.textContent))).toEqual([
+      '12 trained, 4 went on, 1 failed, best 0.500',
+      '4 trained, best 0.750',
+      '2 fits, the last on 12 results, 90.0 % of pairs foretold in their order',
     ])
     expect(await page.textContent('#search')).not.toContain('NaN')
     fixture.search.show({ kind: 'population', score: 'accuracy', generation: 3, candidates: candidates.slice(1) })

@@ -129,3 +129,72 @@ describe('scores without training', () => {
     expect(metrics.map(({ kind }) => kind)).toEqual(Array.from({ length: 6 }, () => 'trainArchitecture'))
   })
 })
+
+describe('a trial', () => {
+  const STEPS = 1000
+  const recipe = { steps: STEPS, batchSize: 32, augmentation: { flip: false, shift: 1 }, evaluateEvery: 0, statisticsBatches: 4 }
+  const oneTrial = tinySearch({
+    latency: { targetMs: 40, table: { name: 'tiny' } },
+    strategy: { name: 'random', trials: 1, recipe },
+    tasks: { leaseMs: LEASE_MS, checkpointMs: 200 },
+  })
+
+  /** What was found of the one architecture, without the seconds that it took. */
+  async function resultOf(searchId: string) {
+    const [entry] = await readLog(coordinator, searchId)
+    if (entry?.outcome !== 'applied' || entry.result.kind !== 'trainArchitecture') throw new Error('expected the result of a trial')
+    const { seconds: _, ...numbers } = entry.result
+    return { numbers, architecture: entry.work }
+  }
+
+  it('whose agent is killed is gone on with from its checkpoint by the next one, to the numbers of an undisturbed one', async () => {
+    const undisturbed = await coordinator.client.createSearch(oneTrial)
+    expect(await startAgent(coordinator, undisturbed.agentToken, folder.path).ended).toBe(0)
+    const { searchId, agentToken } = await coordinator.client.createSearch(oneTrial)
+    const mortal = startAgent(coordinator, agentToken, folder.path, ['--name', 'mortal'])
+    const hasCheckpoint = async () => {
+      const url = `${coordinator.url}/v1/searches/${searchId}/tasks/1/checkpoint`
+      return (await fetch(url, { headers: { Authorization: `Bearer ${agentToken}`, Range: 'bytes=0-' } })).status === 206
+    }
+    await killInTheMiddle(mortal, hasCheckpoint)
+    const heir = startAgent(coordinator, agentToken, folder.path, ['--name', 'heir'])
+    expect(await heir.ended).toBe(0)
+    const from = Number(/goes on from step (\d+)/.exec(heir.output())?.[1])
+    expect(from).toBeGreaterThan(0)
+    expect(from).toBeLessThan(STEPS)
+    expect(await resultOf(searchId)).toEqual(await resultOf(undisturbed.searchId))
+    // Nobody goes on from it any more.
+    expect(await hasCheckpoint()).toBe(false)
+  })
+})
+
+describe('successive-halving', () => {
+  it('trains its best further from where they were left, and ends with one that is trained in full', async () => {
+    const recipe = { epochs: 4, batchSize: 32, augmentation: { flip: false, shift: 0 } }
+    const search = tinySearch({
+      latency: { targetMs: 40, table: { name: 'tiny' } },
+      strategy: { name: 'successive-halving', trials: 6, eta: 2, recipe, proposer: { name: 'aging-evolution', population: 3, sample: 2 } },
+    })
+    const { searchId, agentToken } = await coordinator.client.createSearch(search)
+    const agents = [1, 2].map((number) => startAgent(coordinator, agentToken, folder.path, ['--name', `agent-${number}`]))
+    expect(await Promise.all(agents.map(({ ended }) => ended))).toEqual([0, 0])
+    const status = await coordinator.client.searchStatus(searchId)
+    const view = knownView(status.view)
+    if (view?.kind !== 'ranking') throw new Error(`expected a ranking, got ${status.view.kind}`)
+    expect(status).toMatchObject({ phase: 'finished', progress: 1, tasks: { failed: 0 } })
+    expect(view.rungs?.map(({ epochs }) => epochs)).toEqual([1, 2, 4])
+    expect(view.rungs?.[0]).toMatchObject({ scored: 6, failed: 0 })
+    for (const [rung, { promoted }] of (view.rungs ?? []).entries()) expect(promoted).toBe(view.rungs?.[rung + 1]?.scored ?? 0)
+    expect(view.candidates[0]).not.toHaveProperty('epochs')
+    const curves = new Map<number, number[][]>()
+    for (const entry of await readLog(coordinator, searchId)) {
+      if (entry.outcome !== 'applied' || entry.result.kind !== 'trainArchitecture' || entry.work.kind !== 'trainArchitecture') continue
+      const { trial = -1 } = entry.work
+      curves.set(trial, [...(curves.get(trial) ?? []), entry.result.curve.map(({ loss }) => loss)])
+    }
+    const gone = [...curves.values()].filter((rungs) => rungs.length > 1)
+    expect(gone.length).toBeGreaterThanOrEqual(3)
+    for (const [first, ...further] of gone) for (const curve of further) expect(curve.slice(0, first?.length)).toEqual(first)
+    expect(agents.map((agent) => agent.output()).join('')).toMatch(/goes on from step \d+/)
+  })
+})

@@ -88,6 +88,8 @@ function createWorld(script: Script) {
       done.add(taskId)
       return { kind: script.onSubmit?.(taskId) ?? 'accepted' }
     },
+    readCheckpoint: () => Promise.reject(new Error('not asked for')),
+    storeCheckpoint: () => Promise.reject(new Error('not asked for')),
     async pull(shard, held) {
       await nextTurn()
       requests.push(`pull ${shard}`)

@@ -32,7 +32,7 @@ describe('gatehouse simulate', () => {
     expect(code, stderr).toBe(0)
     expect(stdout).toContain('proxyless-r on')
     expect(stdout).toContain('3 seeds, 1 agent, 8 architectures')
-    expect(stdout).toMatch(/^ +200 +80\.00 % +79\.00 % +79\.00 % to 79\.00 % +1$/m)
+    expect(stdout).toMatch(/^ +200 +\d+\.\d\d +80\.00 % +79\.00 % +79\.00 % to 79\.00 % +1$/m)
     expect(stdout).toContain('3 of 3 seeds evaluated the best of all')
     expect(stderr).toContain('seed 3 of 3')
   })
@@ -140,6 +140,6 @@ describe('gatehouse simulate', () => {
   test('says what no record can answer', async () => {
     const { code, stderr } = await onTable('--strategy', 'proxyless-g')
     expect(code).toBe(6)
-    expect(stderr).toContain('gate gradients are of weights, and a recorded benchmark has none')
+    expect(stderr).toContain('gradients of gates and mixtures are of weights, and a recorded benchmark has none')
   })
 })

@@ -53,7 +53,7 @@ describe('a search configuration', () => {
         augmentation: { flip: true, shift: 2, minArea: 0.08 },
         shares: { weights: 0.7, architecture: 0.2, validation: 0.1 },
       },
-      tasks: { weightSteps: 20, architectureSteps: 4, leaseMs: 60_000, maxOutstanding: 256 },
+      tasks: { weightSteps: 20, architectureSteps: 4, leaseMs: 60_000, maxOutstanding: 256, checkpointMs: 300_000 },
       weights: { encoding: 'fp32', staleness: 'inverse', shardBytes: 16 * 1024 * 1024 },
     })
   })
@@ -111,7 +111,7 @@ describe('a search configuration', () => {
   })
 
   it.each([
-    [{ name: 'reinforce' }, ['strategy.name']],
+    [{ name: 'guess' }, ['strategy.name']],
     [{ name: 'proxyless-g', form: 'three' }, ['strategy.form']],
     [{ name: 'proxyless-g', archEvery: 0 }, ['strategy.archEvery']],
     [{ name: 'proxyless-g', beta2: 1 }, ['strategy.beta2']],

@@ -75,6 +75,31 @@ it('what is made by a change says what it was made from', () => {
   for (const parent of parents) expect(parent).toMatch(/^tiny:/)
 })
 
+it('a ranking says what its strategy knows beside it: rungs, the policy, what was foretold', () => {
+  const status = finished('ranking')
+  const view = knownView(status.view)
+  if (view?.kind !== 'ranking') throw new Error('expected a ranking')
+  const [first, ...others] = view.candidates.map((candidate, i) => (i > 1 ? { ...candidate, epochs: 2 } : candidate))
+  const shown = parseAnswer(searchStatusSchema, {
+    ...status,
+    view: {
+      ...view,
+      candidates: [first, ...others],
+      rungs: [
+        { epochs: 2, scored: 30, failed: 1, promoted: 10, bestScore: 0.5 },
+        { epochs: 6, scored: 9, failed: 0, promoted: 0, bestScore: 0.75 },
+      ],
+      policy: { probabilities: [[0.5, 0.5]], entropy: 0.69, startEntropy: 1.1 },
+      predictions: { fits: 3, examples: 40, agreement: 0.8 },
+    },
+  })
+  const screen = renderStatus(shown, 160, START_MS)
+  expect(screen).toMatch(/rungs +2(\.00)? epochs: 30, 10 on, 1 failed, best 0\.50+; 6(\.00)? epochs: 9, best 0\.750?/)
+  expect(screen).toMatch(/policy +entropy 0\.690? nats per decision, 1\.10 at the start/)
+  expect(screen).toMatch(/predictor +3 fits, the last on 40 results; 80.0 % of pairs foretold in their order/)
+  expect(screen).toContain('after 2 epochs')
+})
+
 describe('a view of a newer version', () => {
   const newer = { ...finished('ranking'), view: { kind: 'landscape', heights: [1, 2, 3] } }
 

@@ -5,7 +5,7 @@ import { describe, expect, it } from 'vitest'
 import { searchConfigSchema, type SearchConfigInput, strategyFields } from '../../protocol/index.ts'
 import type { SpaceRef } from '../../search-space/index.ts'
 import { createNasBenchMacro } from '../../simulation/nas-bench-macro.ts'
-import { createRanking, type RecordedBenchmark } from '../../simulation/recorded-benchmark.ts'
+import { createRanking, type RecordedBenchmark, recordedTraining } from '../../simulation/recorded-benchmark.ts'
 import { readRecordedTable } from '../../simulation/recorded-table.ts'
 import { RecordedTableError } from '../../simulation/recorded-text.ts'
 import { simulateSeeds } from '../../simulation/simulate-seeds.ts'
@@ -69,6 +69,46 @@ describe('a table of recorded trainings', () => {
     expect(() => readRecordedTable(trainings, { ...options, costs: 'device,phone\n7,1' })).toThrow(
       'expected a column called architecture, ops or index, got device, phone',
     )
+  })
+
+  it('has what fewer epochs come to, on a clock of its seconds, and refuses what it does not have', async () => {
+    const rows = Array.from({ length: 8 }, (_, i) => {
+      const digits = i.toString(2).padStart(3, '0')
+      return `${digits},${60 + i},${59 + i},${50 - i},${90 + i}`
+    })
+    const table = readRecordedTable(['ops,acc_valid,acc_test,acc_valid_4ep,acc_cost_4ep_s', ...rows].join('\n'), { ...options, epochs: 40 })
+    expect(table.read([0, 0, 1])).toEqual({
+      accuracies: [0.61],
+      test: 0.6,
+      seconds: null,
+      early: [{ epochs: 4, accuracy: 0.49, seconds: 91 }],
+    })
+    expect(recordedTraining(table, [0, 0, 1], 4)).toEqual({ accuracies: [0.49], seconds: 91, epochs: 4 })
+    expect(recordedTraining(table, [0, 0, 1], 40)).toEqual({ accuracies: [0.61], seconds: 910, epochs: null })
+    expect(recordedTraining(table, [0, 0, 1], 20)).toBe('not-recorded')
+    const run = (strategy: Strategy, agents = 1) =>
+      simulateSeeds({ benchmark: table, configOf: configOf(table, strategy, 1), seeds: [1], agents, budget: 100, marks: [100] })
+    const seconds = rows.map((_, i) => 90 + i).reduce((sum, value) => sum + value, 0)
+    // What is best after 4 epochs is worst after 40.
+    const early = await run({ name: 'random', trials: 8, recipe: { epochs: 4 } })
+    expect(early).toMatchObject({ samples: 8, curve: [{ valid: 0.5, test: 0.59 }] })
+    expect(early.hours).toBeCloseTo(seconds / 3600, 9)
+    const full = await run({ name: 'random', trials: 8, recipe: { epochs: 40 } })
+    expect(full).toMatchObject({ curve: [{ valid: 0.67, test: 0.66 }] })
+    expect(full.hours).toBeCloseTo((10 * seconds) / 3600, 9)
+    // Of eight, one in ten is none; rungs that nobody has recorded are refused.
+    const halving: Strategy = {
+      name: 'successive-halving',
+      trials: 8,
+      eta: 4,
+      leastEpochs: 4,
+      recipe: { epochs: 40 },
+      proposer: { name: 'random' },
+    }
+    const halved = await run({ ...halving, eta: 10 })
+    expect(halved).toMatchObject({ samples: 8, curve: [{ valid: 0.5 }] })
+    expect(halved.hours).toBeCloseTo(seconds / 3600, 9)
+    await expect(run(halving)).rejects.toThrow(/after 16 epochs/)
   })
 
   it('ranks what it has, equals alike, and what it lacks last', () => {

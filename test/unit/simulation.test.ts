@@ -23,6 +23,7 @@ const benchmark: RecordedBenchmark = {
   name: 'toy',
   citation: 'made up here',
   space,
+  epochs: null,
   images: 10_000,
   paths: () => allPaths(),
   read: (path) => {
@@ -56,8 +57,8 @@ describe('a search on recorded trainings', () => {
   it('finds the best architecture', () => {
     const { rankOf } = createRanking(benchmark)
     const ranks = [1, 2, 3, 4, 5].map((seed) => {
-      const { derive, evaluated, search } = simulateSearch({ benchmark, config: config(seed) })
-      expect(evaluated).toHaveLength(1000)
+      const { derive, evaluations, search } = simulateSearch({ benchmark, config: config(seed) })
+      expect(evaluations).toHaveLength(1000)
       expect(search.store.readState().finishedAtMs).not.toBeNull()
       return rankOf(derive())
     })

@@ -4,6 +4,7 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import {
+  type Candidate,
   distributionOf,
   recipeSchema,
   resultMismatch,
@@ -47,6 +48,19 @@ const registered: { readonly [Name in StrategyName]: SearchOptions } = {
   random: { steps: 1, targetMs: 30, strategy: { name: 'random', trials: 8 } },
   'aging-evolution': { steps: 1, targetMs: 30, strategy: { name: 'aging-evolution', trials: 12, population: 3, sample: 2 } },
   'local-search': { steps: 1, targetMs: 30, strategy: { name: 'local-search', trials: 12, starts: 2 } },
+  reinforce: { steps: 1, targetMs: 30, strategy: { name: 'reinforce', trials: 12, entropyWeight: 0.01 } },
+  predictor: { steps: 1, targetMs: 30, strategy: { name: 'predictor', trials: 12, starts: 4, every: 3, pool: 20, hidden: 4, epochs: 10 } },
+  'successive-halving': {
+    steps: 1,
+    targetMs: 30,
+    strategy: {
+      name: 'successive-halving',
+      trials: 12,
+      eta: 2,
+      recipe: { epochs: 4 },
+      proposer: { name: 'aging-evolution', population: 3, sample: 2 },
+    },
+  },
 }
 /** The same with scores without training in front. */
 const scored: { readonly [name: string]: SearchOptions } = {
@@ -175,9 +189,10 @@ describe.each(cases)('$name', ({ strategy, options }) => {
           expect(architectureSteps.done).toBe(ARCHITECTURE_STEPS)
           for (const row of probabilities) expect(row.reduce((sum, p) => sum + p, 0)).toBeCloseTo(1, 12)
         } else {
-          const scores = description.view.candidates.map(({ score }) => score ?? -1)
-          expect(scores.length).toBeGreaterThan(4)
-          expect(scores).toEqual(scores.toSorted((a, b) => b - a))
+          const { candidates } = description.view
+          expect(candidates.length).toBeGreaterThan(4)
+          const epochsOf = ({ epochs = Number.MAX_VALUE }: Candidate) => epochs
+          expect(candidates).toEqual(candidates.toSorted((a, b) => epochsOf(b) - epochsOf(a) || (b.score ?? -1) - (a.score ?? -1)))
         }
         expectReplay(found)
       }),

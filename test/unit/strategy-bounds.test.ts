@@ -24,7 +24,7 @@ import { softmax } from '../../strategies/distribution.ts'
 import { boundedBy, broughtWithin, cheapestPath, isWithin } from '../../strategies/evolution.ts'
 import { findStrategy, type StrategyContext } from '../../strategies/index.ts'
 import { groupsOf } from '../../strategies/joint-distribution.ts'
-import { boundFactor } from '../../strategies/reinforce.ts'
+import { boundFactor } from '../../strategies/rewards.ts'
 import { answerWork, makeContext, makeSetup, resultOutcome, type SearchOptions } from '../fixtures/searches.ts'
 
 const base: SearchOptions = { blocks: 4, targetMs: 1e6 }

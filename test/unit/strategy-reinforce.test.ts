@@ -3,7 +3,7 @@ import { resultMismatch, type TaskWork } from '../../protocol/index.ts'
 import { softmax } from '../../strategies/distribution.ts'
 import { proxylessReinforce } from '../../strategies/proxyless-reinforce.ts'
 import { scoreGradient } from '../../strategies/importance.ts'
-import { baselinesOf, rewardOf } from '../../strategies/reinforce.ts'
+import { baselinesOf, rewardOf } from '../../strategies/rewards.ts'
 import { makeContext, resultOutcome, type SearchOptions, settingOf } from '../fixtures/searches.ts'
 
 describe('a reward', () => {

@@ -29,6 +29,7 @@ const benchmark: RecordedBenchmark = {
   citation: 'made up here',
   space,
   images: 10_000,
+  epochs: null,
   paths: () => [],
   read: (path) => ({ accuracies: [0.5 + (path[0] ?? 0) / 100], test: null, seconds: null }),
   scores: {
@@ -53,7 +54,8 @@ function trained(
     strategy: strategy as Strategy,
     training: { steps: 1 },
   })
-  const { search, evaluated } = simulateSearch({ benchmark, config, agents })
+  const { search, evaluations } = simulateSearch({ benchmark, config, agents })
+  const evaluated = evaluations.map(({ path }) => path)
   expect(search.store.readState().finishedAtMs).not.toBeNull()
   const kinds = search.store.readLog(0, 10_000).map(({ work }) => work.kind)
   const latencies = evaluated.map((path) => pathLatencyMs(search.context.latency, path))

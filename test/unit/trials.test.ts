@@ -4,6 +4,7 @@
 import { describe, expect, it } from 'vitest'
 import { openBackend } from '../../engine/backends/backends.ts'
 import { openBatchSource } from '../../engine/datasets/index.ts'
+import { type Checkpoint, decodeCheckpoint, encodeCheckpoint } from '../../engine/training/checkpoint.ts'
 import { trainFromScratch } from '../../engine/training/from-scratch.ts'
 import { createTrainer } from '../../engine/training/trainer.ts'
 import { withTrials } from '../../engine/training/trials-trainer.ts'
@@ -146,6 +147,76 @@ describe('what an agent computes of a trial', () => {
     expect(seen.at(-1)).toBeGreaterThanOrEqual(11)
   })
 
+  it('goes on from its checkpoint to the same numbers, wherever it was left or broken off', async () => {
+    const { trainer } = await makeTrainer(makeConfig(1))
+    const { result: whole } = await trainer.run(trial(), nothing)
+    let kept: Checkpoint | null = null
+    const saved: number[] = []
+    const checkpoints = {
+      everyMs: Number.POSITIVE_INFINITY,
+      read: async () => kept,
+      async save(checkpoint: Checkpoint) {
+        saved.push(checkpoint.step)
+        kept = decodeCheckpoint(encodeCheckpoint(checkpoint))
+      },
+    }
+    const rung = trial({ trial: 0, epochs: 1 })
+    const { result: first } = await trainer.run(rung, nothing, checkpoints)
+    expect(resultMismatch(rung, first, settingOf(space))).toBeNull()
+    const { curve } = whole as ResultOf<'trainArchitecture'>
+    expect(first).toMatchObject({ end: 'finished', steps: 9, curve: curve.slice(0, 1) })
+    // An agent that is told to stop leaves what it has.
+    const stopped = trainer.run(
+      trial({ trial: 0 }),
+      async (stepsLeft) => {
+        if (stepsLeft === 4) throw new Error('stopped')
+      },
+      checkpoints,
+    )
+    await expect(stopped).rejects.toThrow('stopped')
+    const left: number[] = []
+    const { result: last } = await trainer.run(trial({ trial: 0 }), async (stepsLeft) => void left.push(stepsLeft), checkpoints)
+    expect({ ...last, seconds: 0 }).toEqual({ ...whole, seconds: 0 })
+    expect(saved[0]).toBe(9)
+    expect(left[0]).toBe(18 - (saved[1] as number) - 1)
+    expect(saved).toHaveLength(2)
+  })
+
+  it('comes to the same best weights in rungs as in one go: a rung is no evaluation of the recipe', async () => {
+    const { trainer } = await makeTrainer(makeConfig(1))
+    const keeping = recipeSchema.parse({
+      ...recipe,
+      epochs: 4,
+      evaluateEvery: 2,
+      keep: 'best',
+      patience: 2,
+      optimiser: 'adamw',
+      learningRate: 0.01,
+    })
+    const { result: whole } = await trainer.run(trial({ recipe: keeping }), nothing)
+    let kept: Checkpoint | null = null
+    const save = async (checkpoint: Checkpoint) => void (kept = decodeCheckpoint(encodeCheckpoint(checkpoint)))
+    const plan = { everyMs: Number.POSITIVE_INFINITY, read: async () => kept, save }
+    for (const epochs of [1, 3]) {
+      const { result } = await trainer.run(trial({ recipe: keeping, trial: 0, epochs }), nothing, plan)
+      expect((result as ResultOf<'trainArchitecture'>).validation?.images).toBeGreaterThan(0)
+    }
+    const { result: last } = await trainer.run(trial({ recipe: keeping, trial: 0 }), nothing, plan)
+    expect({ ...last, seconds: 0 }).toEqual({ ...whole, seconds: 0 })
+  })
+
+  it('begins anew from a checkpoint of another network', async () => {
+    const { trainer } = await makeTrainer(makeConfig(1))
+    let kept: Checkpoint | null = null
+    const save = async (checkpoint: Checkpoint) => void (kept = checkpoint)
+    const plan = { everyMs: Number.POSITIVE_INFINITY, save }
+    await trainer.run(trial({ trial: 0, epochs: 1 }), nothing, { ...plan, read: async () => null })
+    const other = { ...(kept as unknown as Checkpoint), identity: { ...(kept as unknown as Checkpoint).identity, network: '0'.repeat(64) } }
+    const { result } = await trainer.run(trial({ trial: 0 }), nothing, { ...plan, read: async () => other })
+    const { result: whole } = await trainer.run(trial(), nothing)
+    expect({ ...result, seconds: 0 }).toEqual({ ...whole, seconds: 0 })
+  })
+
   it('is a result where it diverges: another agent would come to the same', async () => {
     const { trainer } = await makeTrainer(makeConfig(1))
     const { result } = await trainer.run(trial({ recipe: { ...recipe, learningRate: 1e30 } }), nothing)
@@ -188,6 +259,7 @@ const benchmark: RecordedBenchmark = {
   citation: 'made up here',
   space: makeConfig(1).space as RecordedBenchmark['space'],
   images: 10_000,
+  epochs: null,
   paths: () => [],
   read: (found) => ({
     test: null,
@@ -199,7 +271,8 @@ const benchmark: RecordedBenchmark = {
 describe('a strategy that trains each architecture by itself', () => {
   it.each([1, 3])('ends in the simulation with the best of what was trained, with %d agents', (agents) => {
     const strategy = sealed(createToyStrategy('ranking', recipe))
-    const { search, evaluated, derive } = simulateSearch({ benchmark, config: makeConfig(12), agents, strategy })
+    const { search, evaluations, derive } = simulateSearch({ benchmark, config: makeConfig(12), agents, strategy })
+    const evaluated = evaluations.map((evaluation) => evaluation.path)
     expect(evaluated).toHaveLength(12)
     const scores = evaluated.map((found) => Math.round((benchmark.read(found) as Recorded).accuracies[0]! * 10_000) / 10_000)
     const status = searchStatus(search)
@@ -215,7 +288,9 @@ describe('a strategy that trains each architecture by itself', () => {
     startSearch(() => store, makeSetup({ steps: 2 }), strategy)
     const search = openSearch(store, strategy) as OpenSearch
     const { space: other } = search.context
-    expect(neededVersion(trial())).toBe(2)
+    expect(neededVersion(trial({ trial: 4 }))).toBe(2)
+    expect(neededVersion(trial({ recipe: { ...recipe, keep: 'best' } }))).toBe(3)
+    expect(neededVersion(trial({ epochs: 1 }))).toBe(4)
     registerAgent(search, { ...makeRegistration(other), kinds: { ...taskKinds, trainArchitecture: 1 } }, AGENT, START_MS)
     expect(() => leaseTask(search, AGENT, 'l000000000001', START_MS)).toThrow(
       /kind trainArchitecture, version 2, and agent .* knows version 1/,
@@ -251,6 +326,8 @@ describe('a strategy that trains each architecture by itself', () => {
         releaseLease(search, { ...ref, ...why }, START_MS)
       },
       submit: async (request) => submitResult(search, request, START_MS),
+      readCheckpoint: unused,
+      storeCheckpoint: unused,
       pull: unused,
       push: unused,
     }

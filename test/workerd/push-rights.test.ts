@@ -3,8 +3,9 @@
 import { runInDurableObject } from 'cloudflare:test'
 import { beforeEach, describe, expect, it } from 'vitest'
 import type { Task, TaskResult } from '../../protocol/index.ts'
-import { weightKeys } from '../../search-space/index.ts'
+import { printArchitecture, weightKeys } from '../../search-space/index.ts'
 import { answerWork, makeRegistration } from '../fixtures/searches.ts'
+import { encodeTrainingCheckpoint, makeTrainingSpec } from '../fixtures/trainings.ts'
 import {
   call,
   callPush,
@@ -137,6 +138,34 @@ describe('a push', () => {
     expect(await expectJson(send(trained))).toMatchObject({ kind: 'applied' })
     await submitTask(search, agentId, task)
     expect(await expectJson(send(trained))).toMatchObject({ kind: 'duplicate' })
+  })
+})
+
+describe('a checkpoint of a trial', () => {
+  it('is taken from the agent that has the lease, with its own token', async () => {
+    search = await createTestSearch({
+      steps: 1,
+      targetMs: 30,
+      strategy: { name: 'random', trials: 4, recipe: { epochs: 2 } },
+    })
+    agentId = await registerTestAgent(search)
+    const { taskId, leaseId, work, checkpoint } = await leaseTask(search, agentId)
+    if (work.kind !== 'trainArchitecture') throw new Error(`expected a trial, got ${work.kind}`)
+    expect(checkpoint).toMatchObject({ step: null })
+    const { path, recipe, seed } = work
+    const architecture = printArchitecture(search.space, path)
+    const file = encodeTrainingCheckpoint({ ...makeTrainingSpec(), architecture, recipe, seed, shareSeed: seed }, 10)
+    const at = `${search.path}/tasks/${taskId}/checkpoint`
+    const put = (token: string, agent: string, type = 'application/octet-stream') =>
+      call('PUT', `${at}?agentId=${agent}&leaseId=${leaseId}`, { token, body: file, type })
+    const other = await otherAgent()
+    await expectProblem(put(other.token, agentId), 403, 'forbidden')
+    expect(await expectJson(put(other.token, other.agentId))).toEqual({ kind: 'lost' })
+    await expectProblem(put(search.agentToken, agentId, 'application/json'), 415, 'unsupported-media-type')
+    await expectProblem(call('GET', at, { token: search.agentToken }), 404, 'not-found')
+    expect(await expectJson(put(search.agentToken, agentId))).toEqual({ kind: 'stored' })
+    const read = await call('GET', at, { token: search.agentToken })
+    expect(new Uint8Array(await read.arrayBuffer())).toEqual(file)
   })
 })
 

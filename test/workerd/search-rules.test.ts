@@ -7,7 +7,7 @@ import { searchCase } from '../fixtures/leased-cases.ts'
 import { describeLeasedWork } from '../fixtures/leased-work.ts'
 import { describeSearchRules } from '../fixtures/search-rules.ts'
 
-const TABLES = ['search', 'state', 'outstanding', 'agents', 'log', 'strategy_rows']
+const TABLES = ['search', 'state', 'outstanding', 'agents', 'log', 'strategy_rows', 'trial_files', 'chunks']
 
 type Stores = { create(): SearchStore; reopen(store: SearchStore): SearchStore }
 

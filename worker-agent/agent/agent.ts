@@ -30,6 +30,7 @@ import { createLeases, type HeldLease } from './leases.ts'
 import { exchangeTime, isPrefetchDue } from './prefetch.ts'
 import type { SharedWork } from './shared-work.ts'
 import { type TaskTrainer, trainTask } from './train-task.ts'
+import { checkpointsOf } from './trial-checkpoints.ts'
 import { createTroubles, type Patience } from './troubles.ts'
 import type { Differences, Pulled, WeightExchange } from './weight-exchange.ts'
 
@@ -79,6 +80,7 @@ type AgentOptions = {
   /** Ends the loop between two steps; leases are given back. */
   readonly stop: AbortSignal
   readonly onEvent: (event: AgentEvent) => void
+  readonly onNote?: (line: string) => void
   readonly patience?: Patience
 }
 
@@ -124,6 +126,7 @@ async function runAgent({
   heartbeats,
   stop,
   onEvent,
+  onNote = () => undefined,
   patience,
 }: AgentOptions): Promise<AgentEnd> {
   const { agentId } = registration
@@ -269,6 +272,7 @@ async function runAgent({
       trainer,
       exchange,
       sharedWork,
+      checkpoints: checkpointsOf(client, task, lease, onNote),
       stop,
       arrived,
       isDelivered: () => network.deliveries === 0,

@@ -74,6 +74,7 @@ async function joinSearch(options: JoinOptions): Promise<AgentSummary> {
     sharedWork: createSharedWork(space, plan, trainer),
     heartbeats: await startHeartbeatThread({ coordinator, token }),
     stop,
+    onNote,
     onEvent: (event) => {
       connection.reached()
       tally.count(event)

@@ -3,6 +3,7 @@
 
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import { type Task, type TaskResult, type TaskWork, trainsWeights } from '../../protocol/index.ts'
+import type { TrialCheckpoints } from '../../engine/training/runners/train-architecture.ts'
 import type { AnyTrainer } from '../../engine/training/trials-trainer.ts'
 import { createRefresh } from './refresh.ts'
 import type { SharedWork } from './shared-work.ts'
@@ -13,7 +14,11 @@ const MAX_FORCED_PULLS = 3
 
 /** What the loop needs of a trainer. */
 type TaskTrainer = Pick<AnyTrainer, 'prefetch' | 'resetOptimiser'> & {
-  run(work: TaskWork, betweenSteps: (stepsLeft: number) => Promise<void>): Promise<{ result: TaskResult; peakBytes: number }>
+  run(
+    work: TaskWork,
+    betweenSteps: (stepsLeft: number) => Promise<void>,
+    checkpoints?: TrialCheckpoints,
+  ): Promise<{ result: TaskResult; peakBytes: number }>
 }
 
 type TaskEnd =
@@ -37,6 +42,8 @@ type TaskInput = {
   readonly trainer: TaskTrainer
   readonly exchange: WeightExchange
   readonly sharedWork: SharedWork
+  /** Of a trial that the coordinator keeps checkpoints of. */
+  readonly checkpoints?: TrialCheckpoints | undefined
   readonly stop: AbortSignal
   /** Pulls that were answered and not adopted; a refresh that comes too late for its task stays here. */
   readonly arrived: Pulled[]
@@ -86,7 +93,7 @@ async function pullDiscarded(exchange: WeightExchange, keys: readonly string[]):
 
 /** Trains a task. Whatever goes wrong is a value, an abort by `stop` included; its weights are then to be given up. */
 async function trainTask(input: TaskInput): Promise<TaskEnd> {
-  const { task, keys, pulled, trainer, exchange, sharedWork, stop, arrived, isDelivered, onStep } = input
+  const { task, keys, pulled, trainer, exchange, sharedWork, checkpoints, stop, arrived, isDelivered, onStep } = input
   const changes = trainsWeights(task.work)
   let isTainted = () => false
   try {
@@ -100,25 +107,29 @@ async function trainTask(input: TaskInput): Promise<TaskEnd> {
     const startMs = performance.now()
     let turnsMs = 0
     let steps = 0
-    const { result, peakBytes } = await trainer.run(task.work, async (stepsLeft) => {
-      stop.throwIfAborted()
-      steps = Math.max(steps, stepsLeft)
-      const done = steps - stepsLeft
-      onStep(stepsLeft, done > 0 ? (performance.now() - startMs) / done : Number.POSITIVE_INFINITY)
-      if (refresh?.isDue(done, steps, isDelivered())) {
-        // Without it weights are older; an error for good comes back with the next lease.
-        exchange.pull(keys).then(
-          (refreshed) => arrived.push(refreshed),
-          () => undefined,
-        )
-      }
-      // Training occupies this thread; the network, timers and signals get their turn here.
-      const turnMs = performance.now()
-      await nextTurn()
-      if (isTainted()) throw new Error('weights of this task were discarded')
-      await adoptAll(exchange, arrived)
-      turnsMs += performance.now() - turnMs
-    })
+    const { result, peakBytes } = await trainer.run(
+      task.work,
+      async (stepsLeft) => {
+        stop.throwIfAborted()
+        steps = Math.max(steps, stepsLeft)
+        const done = steps - stepsLeft
+        onStep(stepsLeft, done > 0 ? (performance.now() - startMs) / done : Number.POSITIVE_INFINITY)
+        if (refresh?.isDue(done, steps, isDelivered())) {
+          // Without it weights are older; an error for good comes back with the next lease.
+          exchange.pull(keys).then(
+            (refreshed) => arrived.push(refreshed),
+            () => undefined,
+          )
+        }
+        // Training occupies this thread; the network, timers and signals get their turn here.
+        const turnMs = performance.now()
+        await nextTurn()
+        if (isTainted()) throw new Error('weights of this task were discarded')
+        await adoptAll(exchange, arrived)
+        turnsMs += performance.now() - turnMs
+      },
+      checkpoints,
+    )
 
     if (isTainted()) return { kind: 'tainted' }
     if (!hasFiniteNumbers(result)) return { kind: 'not-finite', what: 'a result' }

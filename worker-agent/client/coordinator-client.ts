@@ -26,6 +26,7 @@ import {
   submitResponseSchema,
   taskIdSchema,
   type Tensor,
+  type TrainingUploadEnd,
   versionsSchema,
   type WeightEncoding,
 } from '../../protocol/index.ts'
@@ -63,6 +64,9 @@ type CoordinatorClient = {
   /** Tried once: an agent that stops must not wait, and a lease ends by itself. */
   release(ref: LeaseRef, why?: ReleaseReason): Promise<void>
   submit(request: SubmitRequest): Promise<SubmitResponse>
+  /** Of the trial that a task trains. */
+  readCheckpoint(taskId: number): Promise<Uint8Array<ArrayBuffer>>
+  storeCheckpoint(ref: LeaseRef, bytes: Uint8Array<ArrayBuffer>): Promise<TrainingUploadEnd['kind']>
   pull(shard: number, held: Readonly<Record<string, number>>): Promise<ReadonlyMap<string, PulledTensor>>
   push(
     shard: number,
@@ -83,7 +87,7 @@ function createCoordinatorClient(options: ClientOptions): CoordinatorClient {
       'expected an agent token such as gha.s….t….…: `gatehouse search create` and `gatehouse search token create` print them',
     )
   }
-  const { coordinatorVersion, send, sendJson, sendOnce, sendLast } = createRequests(options, `/v1/searches/${searchId}`)
+  const { coordinatorVersion, send, sendJson, sendOnce, sendLast, upload, download } = createRequests(options, `/v1/searches/${searchId}`)
   const limited = createLimiter(MAX_TRANSFERS)
   const bytes = { sent: 0, received: 0 }
   const onSent = (count: number) => void (bytes.sent += count)
@@ -114,6 +118,8 @@ function createCoordinatorClient(options: ClientOptions): CoordinatorClient {
     heartbeat: async (body) => (await sendOnce({ method: 'POST', path: '/heartbeat', body }, heartbeatResponseSchema)).kind,
     release,
     submit: (body) => post('/results', body, submitResponseSchema),
+    readCheckpoint: (taskId) => download(`/tasks/${taskId}/checkpoint`),
+    storeCheckpoint: ({ agentId, taskId, leaseId }, file) => upload('PUT', `/tasks/${taskId}/checkpoint`, { agentId, leaseId }, file),
     pull: (shard, held) =>
       limited(() =>
         send({ method: 'POST', path: `/weights/${shard}/pull`, body: { held }, onReceived }, ({ body }) => {

@@ -4,13 +4,28 @@
 
 import type * as z from 'zod'
 import { type Answer, transfer } from '../../command-line/transfer.ts'
-import { AnswerError, healthSchema, parseAnswer, type Problem, readProblem, VERSION } from '../../protocol/index.ts'
+import {
+  AnswerError,
+  createId,
+  downloadParts,
+  filePartOf,
+  healthSchema,
+  parseAnswer,
+  printContentRange,
+  type Problem,
+  readProblem,
+  type TrainingUploadEnd,
+  trainingUploadSchema,
+  uploadParts,
+  VERSION,
+} from '../../protocol/index.ts'
 import { withRetries } from './retry.ts'
 
 /** An agent that stops waits this long for its lease to be taken back. */
 const RELEASE_TIMEOUT_MS = 5000
 /** Of the answer to `GET /health`, all that an agent looks at. */
 const versionSchema = healthSchema.pick({ version: true })
+const ID_BYTES = 12
 const TOO_MANY_REQUESTS = 429
 const FIRST_SERVER_ERROR = 500
 
@@ -63,6 +78,15 @@ type Requests = {
   /** Repeated until it is answered; `read` takes the answer in, and is part of what is repeated unless it throws AnswerError. */
   send<T>(call: Call, read: (answer: Answer) => T): Promise<T>
   sendJson<S extends z.ZodType>(call: Call, schema: S): Promise<z.output<S>>
+  /** A file in parts where it is large; each is repeated until it is answered. `query` goes behind the path. */
+  upload(
+    method: 'PUT' | 'POST',
+    path: string,
+    query: Readonly<Record<string, string>>,
+    file: Uint8Array<ArrayBuffer>,
+  ): Promise<TrainingUploadEnd['kind']>
+  /** The same the other way. */
+  download(path: string): Promise<Uint8Array<ArrayBuffer>>
   /** Tried once. */
   sendOnce<S extends z.ZodType>(call: Call, schema: S): Promise<z.output<S>>
   /** Tried once, also when `signal` is aborted: for an agent that stops. */
@@ -155,10 +179,25 @@ function createRequests({ coordinator, token, signal, onRetry, stallMs }: Client
     withRetries(attempt, { signal, passing: isPassing, onRetry: (error, delayMs) => onRetry?.(describeError(error), delayMs) })
   const send = <T>(call: Call, read: (answer: Answer) => T): Promise<T> => retrying(() => take(call, signal, read))
 
+  const sendJson = <S extends z.ZodType>(call: Call, schema: S) => send(call, (answer) => parse(answer, schema))
+
   return {
     coordinatorVersion: () => retrying(() => readVersion(signal)),
     send,
-    sendJson: (call, schema) => send(call, (answer) => parse(answer, schema)),
+    sendJson,
+    async upload(method, path, query, file) {
+      const search = new URLSearchParams({ ...query, upload: createId('u', crypto.getRandomValues(new Uint8Array(ID_BYTES))) })
+      const answer = await uploadParts<TrainingUploadEnd>(file, (body, part) =>
+        sendJson({ method, path: `${path}?${search}`, body, headers: { 'Content-Range': printContentRange(part) } }, trainingUploadSchema),
+      )
+      return answer.kind
+    },
+    download: (path) =>
+      downloadParts((begin) =>
+        send({ method: 'GET', path, headers: { Range: `bytes=${begin}-` } }, ({ status, headers, body }) =>
+          filePartOf(status, headers, body),
+        ),
+      ),
     sendOnce: (call, schema) => take(call, signal, (answer) => parse(answer, schema)),
     sendLast: (call, schema) => take(call, AbortSignal.timeout(RELEASE_TIMEOUT_MS), (answer) => parse(answer, schema)),
   }

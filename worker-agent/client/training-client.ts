@@ -3,13 +3,9 @@
 
 import * as z from 'zod'
 import {
-  createId,
-  downloadParts,
-  filePartOf,
   heartbeatResponseSchema,
   leaseIdSchema,
   parseTrainingToken,
-  printContentRange,
   releaseResponseSchema,
   type TrainingHeartbeat,
   type TrainingInput,
@@ -17,13 +13,9 @@ import {
   type TrainingLeaseResponse,
   trainingLeaseResponseSchema,
   type TrainingUploadEnd,
-  trainingUploadSchema,
-  uploadParts,
 } from '../../protocol/index.ts'
 import { type SpaceConfig, spaceConfigSchema } from '../../search-space/index.ts'
 import { type ClientOptions, CoordinatorError, createRequests } from './requests.ts'
-
-const ID_BYTES = 12
 
 /** Of a training's status, what an agent needs before it asks for the lease. */
 const statusSpaceSchema = z.object({ space: spaceConfigSchema })
@@ -54,23 +46,7 @@ function createTrainingClient(options: ClientOptions): TrainingClient {
   if (trainingId === undefined) {
     throw new CoordinatorError('bad-token', 0, 'expected an agent token such as gha.r….t….…: `gatehouse training create` prints it')
   }
-  const { coordinatorVersion, send, sendJson, sendOnce, sendLast } = createRequests(options, `/v1/trainings/${trainingId}`)
-
-  /** In parts where it is large; each is repeated until it is answered. */
-  const upload = async (method: 'PUT' | 'POST', path: string, leaseId: string, file: Uint8Array<ArrayBuffer>) => {
-    const query = new URLSearchParams({ leaseId, upload: createId('u', crypto.getRandomValues(new Uint8Array(ID_BYTES))) })
-    const answer = await uploadParts<TrainingUploadEnd>(file, (body, part) =>
-      sendJson({ method, path: `${path}?${query}`, body, headers: { 'Content-Range': printContentRange(part) } }, trainingUploadSchema),
-    )
-    return answer.kind
-  }
-
-  const download = (path: string) =>
-    downloadParts((begin) =>
-      send({ method: 'GET', path, headers: { Range: `bytes=${begin}-` } }, ({ status, headers, body }) =>
-        filePartOf(status, headers, body),
-      ),
-    )
+  const { coordinatorVersion, sendJson, sendOnce, sendLast, upload, download } = createRequests(options, `/v1/trainings/${trainingId}`)
 
   const release = async (leaseId: string) => {
     await sendLast({ method: 'POST', path: '/release', body: { leaseId } }, releaseResponseSchema)
@@ -94,8 +70,8 @@ function createTrainingClient(options: ClientOptions): TrainingClient {
     release,
     readCheckpoint: () => download('/checkpoint'),
     readInput: (input) => download(`/inputs/${input}`),
-    storeCheckpoint: (leaseId, file) => upload('PUT', '/checkpoint', leaseId, file),
-    finish: (leaseId, file) => upload('POST', '/finish', leaseId, file),
+    storeCheckpoint: (leaseId, file) => upload('PUT', '/checkpoint', { leaseId }, file),
+    finish: (leaseId, file) => upload('POST', '/finish', { leaseId }, file),
   }
 }
 

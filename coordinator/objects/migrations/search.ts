@@ -14,6 +14,7 @@ const task = z.looseObject({ lease: z.looseObject({ leasedAtMs: z.int().nullable
 
 const loose = z.looseObject({})
 const withCounts = z.looseObject({ counts: loose })
+const withTasks = z.looseObject({ config: z.looseObject({ tasks: loose }) })
 
 const searchMigrations: readonly Migration[] = [
   {
@@ -76,6 +77,19 @@ const searchMigrations: readonly Migration[] = [
         clipped: 0,
         lastClippedTaskId: null,
       }))
+    },
+  },
+  {
+    title: 'tables for checkpoints of trials; settings say how often there is one',
+    up(sql) {
+      sql.exec(`
+        CREATE TABLE IF NOT EXISTS trial_files (trial INTEGER PRIMARY KEY, json TEXT NOT NULL);
+        CREATE TABLE IF NOT EXISTS chunks (row INTEGER PRIMARY KEY, data BLOB NOT NULL);
+      `)
+      rewriteJson(sql, { table: 'search', key: 'id', column: 'setup' }, (value) => {
+        const { config, ...setup } = withTasks.parse(value)
+        return { ...setup, config: { ...config, tasks: { ...config.tasks, checkpointMs: 300_000 } } }
+      })
     },
   },
 ]

@@ -5,7 +5,8 @@ import type { ResultOf, SearchConfig, Tensor, TrialWork } from '../../../protoco
 import type { Space } from '../../../search-space/index.ts'
 import type { Backend } from '../../backends/backends.ts'
 import type { Dataset } from '../../datasets/index.ts'
-import { trainFromScratch, TrainingDivergedError } from '../from-scratch.ts'
+import { type Checkpoint, CheckpointError } from '../checkpoint.ts'
+import { type FromScratchResult, trainFromScratch, TrainingDivergedError } from '../from-scratch.ts'
 import type { Accumulate } from '../micro-batches.ts'
 import type { Threads } from '../threads/choose-threads.ts'
 
@@ -21,48 +22,86 @@ type TrialOptions = {
   readonly readWeights: (path: readonly number[]) => Promise<ReadonlyMap<string, Tensor>>
 }
 
-/** Throws what `betweenSteps` throws, between two steps. */
+/** Where a trial goes on from, and where it leaves what the next one goes on from. */
+type TrialCheckpoints = {
+  /** Null where there is none. */
+  read(): Promise<Checkpoint | null>
+  readonly everyMs: number
+  save(checkpoint: Checkpoint): Promise<void>
+}
+
+/** Throws what `betweenSteps` throws, between two steps; a checkpoint is saved before that. */
 async function trainArchitecture(
   work: TrialWork,
   options: TrialOptions,
   betweenSteps: (stepsLeft: number) => Promise<void>,
+  checkpoints?: TrialCheckpoints,
 ): Promise<ResultOf<'trainArchitecture'>> {
   const { backend, dataset, space, config, accumulate, threads, onNote, readWeights } = options
   const { path, recipe, seed, start } = work
   const startMs = performance.now()
+  const initial = start === 'supernet' ? { fingerprint: 'supernet', tensors: await readWeights(path) } : undefined
   const stop = new AbortController()
-  const curve: ResultOf<'trainArchitecture'>['curve'] = []
-  let steps = 0
+  let checkpoint = (await checkpoints?.read()) ?? undefined
+  let reports = [...(checkpoint?.reports ?? [])]
+  const curveNow = () => reports.map(({ step, trainLoss, validation }) => ({ step, loss: trainLoss, accuracy: validation?.top1 ?? null }))
+  let steps = checkpoint?.step ?? 0
+  let totalSteps = Number.POSITIVE_INFINITY
   const secondsNow = () => (performance.now() - startMs) / 1000
   try {
-    const trained = await trainFromScratch({
-      backend,
-      dataset,
-      space,
-      path,
-      recipe,
-      seed,
-      shareSeed: config.seed,
-      ...(start === 'supernet' && { initial: { fingerprint: 'supernet', tensors: await readWeights(path) } }),
-      accumulate,
-      threads,
-      signal: stop.signal,
-      onNote,
-      onStep(done, schedule) {
-        steps = done
-        // The next step sees the abort: training gives other work its turn in between.
-        betweenSteps(schedule.steps - done).catch((error: unknown) => stop.abort(error))
-      },
-      onReport: ({ step, trainLoss, validation }) => curve.push({ step, loss: trainLoss, accuracy: validation?.top1 ?? null }),
-    })
+    const train = () =>
+      trainFromScratch({
+        backend,
+        dataset,
+        space,
+        path,
+        recipe,
+        seed,
+        shareSeed: config.seed,
+        initial,
+        untilEpoch: work.epochs,
+        checkpoint,
+        ...(checkpoints && {
+          checkpoints: {
+            everyEpochs: Number.POSITIVE_INFINITY,
+            everyMs: checkpoints.everyMs,
+            async save(state) {
+              // Nobody goes on from the end of the recipe.
+              if (state.step < totalSteps) await checkpoints.save(state)
+            },
+          },
+        }),
+        accumulate,
+        threads,
+        signal: stop.signal,
+        onNote,
+        onStep(done, schedule) {
+          steps = done
+          totalSteps = schedule.steps
+          // The next step sees the abort: training gives other work its turn in between.
+          betweenSteps(schedule.steps - done).catch((error: unknown) => stop.abort(error))
+        },
+        onReport: (report) => reports.push(report),
+      })
+    let trained: FromScratchResult
+    try {
+      trained = await train()
+    } catch (error) {
+      // Made by an agent of another version, that has other networks: nobody could go on from it.
+      if (!(error instanceof CheckpointError && error.code === 'does-not-fit')) throw error
+      onNote(`a trial begins anew: ${error.message}`)
+      checkpoint = undefined
+      reports = []
+      trained = await train()
+    }
     const { top1, crossEntropy, images } = trained.validation
     const validation = { crossEntropy, correct: Math.round(top1 * images), images }
-    return { kind: 'trainArchitecture', end: trained.end, steps, seconds: secondsNow(), validation, curve }
+    return { kind: 'trainArchitecture', end: trained.end, steps, seconds: secondsNow(), validation, curve: curveNow() }
   } catch (error) {
     // The same for every agent: a result, not a failure.
     if (!(error instanceof TrainingDivergedError)) throw error
-    return { kind: 'trainArchitecture', end: 'diverged', steps, seconds: secondsNow(), validation: null, curve }
+    return { kind: 'trainArchitecture', end: 'diverged', steps, seconds: secondsNow(), validation: null, curve: curveNow() }
   }
 }
 
-export { trainArchitecture, type TrialOptions }
+export { trainArchitecture, type TrialCheckpoints, type TrialOptions }

@@ -21,7 +21,7 @@ import {
   trainingResultSchema,
   type TrainingSpec,
 } from '../../protocol/index.ts'
-import { modelShapes, type ModelShapes, type NetworkShapes } from './create.ts'
+import { modelShapes, type ModelShapes, type NetworkShapes } from './shapes.ts'
 
 function bad(key: string, message: string): ProblemError {
   return new ProblemError('bad-numbers', `tensor ${key}: ${message}`, [{ path: key, message }])
@@ -66,8 +66,14 @@ function checkTensors(source: ByteSource, { tensors }: SafetensorsLayout, wanted
   for (const key of tensors.keys()) if (!wanted.has(key)) throw bad(key, 'not a tensor of this network')
 }
 
+/** What is trained, as far as a checkpoint says it. */
+type CheckpointSpec = Pick<TrainingSpec, 'architecture' | 'recipe' | 'seed' | 'shareSeed'> & {
+  readonly initial?: { readonly fingerprint: string } | undefined
+  readonly teacher?: { readonly fingerprint: string } | undefined
+}
+
 /** Fields of a checkpoint's identity that are not what they are in the training. Both sides were parsed, so that equal settings are equal text. */
-function checkIdentity({ identity }: CheckpointState, spec: TrainingSpec, datasetFingerprint: string | null): void {
+function checkIdentity({ identity }: CheckpointState, spec: CheckpointSpec, datasetFingerprint: string | null): void {
   const expected = {
     architecture: spec.architecture,
     recipe: spec.recipe,
@@ -87,7 +93,7 @@ function checkIdentity({ identity }: CheckpointState, spec: TrainingSpec, datase
 /** State of a checkpoint of this training. Throws ProblemError `invalid-request`, `bad-numbers` or `conflict`. */
 function readCheckpointUpload(
   source: ByteSource,
-  { spec, shapes, datasetFingerprint }: { spec: TrainingSpec; shapes: NetworkShapes; datasetFingerprint: string | null },
+  { spec, shapes, datasetFingerprint }: { spec: CheckpointSpec; shapes: NetworkShapes; datasetFingerprint: string | null },
 ): CheckpointState {
   const file = readLayout(source)
   const state = parseMetadata(file, 'state', checkpointStateSchema)
@@ -126,4 +132,4 @@ function checkInputUpload(source: ByteSource, shapes: ModelShapes): void {
   checkTensors(source, readLayout(source), shapes)
 }
 
-export { checkInputUpload, readCheckpointUpload, readModelUpload }
+export { type CheckpointSpec, checkInputUpload, readCheckpointUpload, readModelUpload }
