@@ -9,12 +9,15 @@ type Filled = readonly { readonly field: string; readonly value: unknown }[]
 /** As in the schema. */
 const DEFAULT_STEPS = 10_000
 const WARMUP_SHARE = 0.3
+/** Of the weights, at the start: twice the published one, which is for a hundred times as many steps. */
+const WEIGHT_RATE = 0.1
 const ARCH_EVERY = 3
 /** Adam moves alpha by its rate at most, so this is how far it can come: enough to decide against gradients that waver. */
 const ALPHA_REACH = 25
 const ALPHA_RATES = { least: 0.002, most: 0.1 }
 /** Of a search by hours, which may come to any number of steps. */
 const ALPHA_RATE_BY_HOURS = 0.02
+const LATENCY_MARGIN = 0.05
 const EVALUATIONS = 10
 const EVALUATE_EVERY = { least: 50, most: 1000 }
 
@@ -52,6 +55,7 @@ function fitToBudget(config: Record<string, unknown>): Filled {
     fill('strategy.name', name)
     if (readField(config, 'strategy.warmupSteps') === undefined) fill('strategy.warmupShare', WARMUP_SHARE)
     if (readField(config, 'strategy.entropy') === undefined) fill('strategy.entropy', {})
+    fill('training.learningRate', WEIGHT_RATE)
     if (!byHours) fill('strategy.evaluateEvery', Math.round(clamp(steps / EVALUATIONS, EVALUATE_EVERY)))
   }
   // Those that follow the gradient of the loss by alpha, latency in it.
@@ -60,6 +64,8 @@ function fitToBudget(config: Record<string, unknown>): Filled {
     fill('strategy.archEvery', ARCH_EVERY)
     fill('strategy.learningRate', byHours ? ALPHA_RATE_BY_HOURS : alphaRate(steps, number('strategy.archEvery', ARCH_EVERY)))
     if (readField(config, 'latency.loss.kind') === undefined) fill('latency.loss.kind', 'add#abs')
+    // Within the usual margin the pull grows weak enough to end a short search beside its target.
+    if (readField(config, 'latency.loss.kind') === 'add#abs') fill('latency.loss.margin', LATENCY_MARGIN)
   }
   return filled
 }

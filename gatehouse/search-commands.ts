@@ -2,17 +2,20 @@
 
 import { resolve } from 'node:path'
 import { type ArgsDef, type CommandDef, defineCommand } from 'citty'
-import { createSpace } from '../search-space/index.ts'
+import { coverSpace, expectedLatencyMs } from '../latency-lut/table/coverage.ts'
+import { fillMissing } from '../latency-lut/table/prediction.ts'
+import { createSpace, spaceRefSchema } from '../search-space/index.ts'
 import type { CoordinatorClient, PhaseChange } from '../command-line/coordinator-client.ts'
 import { connect, connectionFlags } from '../command-line/connection.ts'
 import { repeatedValues } from '../command-line/dispatch.ts'
 import { CliError } from '../command-line/exit-codes.ts'
-import { setField } from '../command-line/fields.ts'
+import { readField, setField } from '../command-line/fields.ts'
 import { typedCommand } from '../command-line/installation.ts'
 import { renderUnreadable, unreadableJson } from '../command-line/listed.ts'
 import { printLatency, printTime } from '../command-line/quantities.ts'
 import { readJsonFile, textOrFile } from '../command-line/json-file.ts'
 import { type Filled, fitToBudget } from './budget-settings.ts'
+import { numberIn } from '../command-line/number-flags.ts'
 import { createDeriveCommand } from './derive-command.ts'
 import { renderStatus } from './render-status.ts'
 import { abbreviatedTable, buildSearchConfig, checkSearchConfig, searchConfigFlags } from './search-config-flags.ts'
@@ -25,6 +28,9 @@ import { watchSearch } from './watch-search.ts'
 
 const MIN_INTERVAL_S = 0.1
 const MAX_INTERVAL_S = 3600
+const MIN_TARGET_SHARE = 0.001
+const MAX_TARGET_SHARE = 1000
+const TARGET_DIGITS = 4
 
 function createSearchCommands(terminal: Terminal): CommandDef {
   return defineCommand({
@@ -70,6 +76,10 @@ function createCommand(terminal: Terminal): CommandDef {
         client = connect(terminal, given)
         setField(settings, 'latency.table.version', await resolveTableVersion(client, abbreviated.name, abbreviated.version))
       }
+      if (given['target-share'] !== undefined) {
+        client ??= connect(terminal, given)
+        await setTargetShare(client, settings, numberIn('target-share', given['target-share'], MIN_TARGET_SHARE, MAX_TARGET_SHARE, false))
+      }
       const config = checkSearchConfig(settings)
       client ??= connect(terminal, given)
       const created = await client.createSearch(config)
@@ -93,6 +103,31 @@ function createCommand(terminal: Terminal): CommandDef {
       )
     },
   }) as CommandDef
+}
+
+/**
+ * Sets the target latency to a share of the mean over all architectures. What is no space or no table is left to those who say so. Throws
+ * CliError `usage` where there is a target already, or the table lacks operations of the space.
+ */
+async function setTargetShare(client: CoordinatorClient, settings: Record<string, unknown>, share: number): Promise<void> {
+  if (readField(settings, 'latency.targetMs') !== undefined) throw new CliError('usage', 'give --target-ms or --target-share, not both')
+  const ref = spaceRefSchema.safeParse(settings['space'])
+  const name = readField(settings, 'latency.table.name')
+  if (!ref.success || typeof name !== 'string') return
+  const space = createSpace(ref.data)
+  const version = readField(settings, 'latency.table.version') ?? (await resolveTableVersion(client, name, ''))
+  const table = await client.readTable(name, String(version))
+  const complete = readField(settings, 'latency.missing') === 'predict' ? fillMissing(space, table).table : table
+  const coverage = coverSpace(space, complete)
+  if (coverage.kind !== 'covered') {
+    throw new CliError(
+      'usage',
+      `--target-share: latency table ${name} lacks operations of space ${space.name}, such as ${coverage.keys[0]}`,
+    )
+  }
+  const even = space.decisions.map(({ options }) => options.map(() => 1 / options.length))
+  setField(settings, 'latency.table.version', version)
+  setField(settings, 'latency.targetMs', Number((share * expectedLatencyMs(coverage.latency, even)).toPrecision(TARGET_DIGITS)))
 }
 
 /** What follows from the length of the search, to be seen and set otherwise. */

@@ -26,6 +26,11 @@ const searchConfigFlags = {
     description: "SHA-256 that every agent's data must have (default: that of the first agent)",
   },
   'target-ms': { type: 'string', valueHint: 'MS', description: 'wanted latency, milliseconds per batch of the latency table' },
+  'target-share': {
+    type: 'string',
+    valueHint: 'SHARE',
+    description: 'instead of --target-ms: as a share of what a random architecture of the space takes on average, for example 0.75',
+  },
   table: { type: 'string', valueHint: 'NAME[@VERSION]', description: 'latency table (default version: the one published last)' },
   missing: {
     type: 'enum',
