@@ -15,7 +15,7 @@ const epilogues = {
     'A first search, each line in a terminal of its own:',
     '  gatehouse up',
     '  gatehouse table publish my-device.json',
-    '  gatehouse search create --space fashion-mini --dataset fashion-mnist --table my-device --target-ms 2 --loss add#abs',
+    '  gatehouse search create --space fashion-mini --dataset fashion-mnist --table my-device --target-share 0.75',
     '  gatehouse search watch latest',
     '',
     'And what comes of it, on a machine with the data:',
