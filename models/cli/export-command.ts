@@ -43,7 +43,7 @@ function createExportCommand(terminal: Terminal): CommandDef {
       const options = { fold: args.fold, withPreprocessing: args['with-preprocessing'] === true }
       if (!NETWORK_FORMATS.includes(args.format)) {
         const flag = options.fold ? (options.withPreprocessing ? '--with-preprocessing' : null) : '--no-fold'
-        if (flag !== null) throw new CliError('usage', `${flag} is for --format ${NETWORK_FORMATS.join(' and ')}, not ${args.format}`)
+        if (flag !== null) throw new CliError('usage', `${flag} is for --format ${NETWORK_FORMATS.join(', ')}, not ${args.format}`)
       }
       const { ExportError, writeExport } = await import('../export/index.ts')
       try {

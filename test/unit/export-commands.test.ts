@@ -171,7 +171,7 @@ describe('gatehouse export', () => {
     [['--format', 'onnx', '--out', 'x'], '--model'],
     [['--model', 'nowhere', '--format', 'onnx', '--out', 'x'], 'nowhere'],
     [['--model', 'model', '--format', 'caffe', '--out', 'x'], 'caffe'],
-    [['--model', 'model', '--format', 'json', '--out', 'x', '--no-fold'], '--no-fold is for --format onnx and tfjs, not json'],
+    [['--model', 'model', '--format', 'json', '--out', 'x', '--no-fold'], '--no-fold is for --format onnx, tfjs, tfjs-graph, not json'],
     [['--model', 'model', '--format', 'json', '--out', 'model/model.json/x'], '/model/model.json/x'],
   ])('refuses %j and says what is wrong', async (args, said) => {
     const result = await gatehouse(['export', ...args])
