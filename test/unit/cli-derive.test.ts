@@ -115,6 +115,7 @@ describe('gatehouse derive', () => {
   test('draws identities as what they are, and refuses a net.config of one that projects', async () => {
     const identities = makeSetup({
       space: { preset: 'nas-bench-macro', input: [16, 16, 3] },
+      targetMs: 100,
       strategy: { initialAlpha: Array.from({ length: 8 }, () => [1, 0, 0]) },
     })
     served = { status: statusOf(identities), table: makeTable(createSpace(identities.space)) }

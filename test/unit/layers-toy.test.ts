@@ -23,6 +23,7 @@ function withToy(): Map<string, string> {
 /** All that knows kinds of layers, and what uses it. */
 const roots = [
   'engine/executor/index.ts',
+  'engine/scores/path-flow.ts',
   'models/export/index.ts',
   'latency-lut/profiler/runtimes/onnxruntime.ts',
   'search-space/index.ts',

@@ -155,7 +155,7 @@ describe('a block', () => {
   })
 
   it('can be searched by strategies that take one option of each decision, those of a place together as well', () => {
-    const context = makeContext({ space: SLICED_SPACE, strategy: { name: 'fp-nas', jointFrom: 0.5 } })
+    const context = makeContext({ space: SLICED_SPACE, targetMs: 100, strategy: { name: 'fp-nas', jointFrom: 0.5 } })
     expect(() => findStrategy('fp-nas').init(context)).not.toThrow()
     const groups = groupsByPlace(createSpace('fbnetv2-f'), 'strategy.jointFrom')
     expect(groups).toHaveLength(10)
