@@ -18,7 +18,7 @@ import {
   type WeightWork,
 } from '../protocol/index.ts'
 import { createRandom, type Random, type RandomState, seedState } from '../search-space/index.ts'
-import { addedBounds, checkBounds, mostProbableKeeping, targetBound } from './bounds.ts'
+import { addedBounds, checkBounds, mostProbableKeeping } from './bounds.ts'
 import { clockSchema, millisecondsLeft, readClock, shareOfHours } from './budget.ts'
 import { candidateOf } from './candidates.ts'
 import { entropy, softmax } from './distribution.ts'
@@ -213,11 +213,6 @@ function derive(state: SupernetState, context: StrategyContext): number[] {
   return bounds.length === 0 ? mostProbable(groups) : mostProbableKeeping(bounds, groups)
 }
 
-/** Whether the target latency has a part in the search: below what any architecture takes it would only spoil it. */
-function isPulled({ config }: StrategyContext): boolean {
-  return config.strategy.name === 'proxyless-g' || config.strategy.name === 'darts' ? config.latency.loss.kind !== 'none' : true
-}
-
 function createSupernetSearch<State extends SupernetState>(architecture: ArchitectureSteps<State>): Strategy<State> {
   const warmupOf = (state: State, context: StrategyContext) => warmupSteps(state, context, architecture.settings(context))
 
@@ -351,7 +346,7 @@ function createSupernetSearch<State extends SupernetState>(architecture: Archite
   return {
     stateSchema: architecture.stateSchema,
     init(context) {
-      checkBounds([...(isPulled(context) ? [targetBound(context)] : []), ...addedBounds(context)])
+      checkBounds(addedBounds(context))
       return architecture.start(startingState(context, architecture.settings(context)), context)
     },
     propose,

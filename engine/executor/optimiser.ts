@@ -49,6 +49,11 @@ function createMoments(): Moments {
   }
 }
 
+/** Euclidean norm of all tensors together: a scalar. One kernel that reads them all is more than WebGPU binds at once. */
+function globalNorm(tensors: Iterable<tf.Tensor>): tf.Tensor {
+  return tf.tidy(() => tf.sqrt(tf.sum(tf.stack(Array.from(tensors, (tensor) => tf.sum(tf.square(tensor)))))))
+}
+
 /**
  * Scales gradients down so that their Euclidean norm, of all together, is at most `maxNorm` (Pascanu, Mikolov and Bengio 2013), as
  * PyTorch's clip_grad_norm_ does: g ← g · min(1, maxNorm / (‖g‖ + 1e-6)). Disposes the given ones; the result is the caller's.
@@ -56,13 +61,11 @@ function createMoments(): Moments {
 function clipGradients(gradients: ReadonlyMap<string, tf.Tensor>, maxNorm: number): Map<string, tf.Tensor> {
   const SAFE = 1e-6
   const scale = tf.tidy(() => {
-    const squares = [...gradients.values()].map((gradient) => tf.sum(tf.square(gradient)))
-    const norm = tf.sqrt(tf.addN(squares))
-    return tf.minimum(1, tf.div(maxNorm, tf.add(norm, SAFE)))
+    return tf.minimum(1, tf.div(maxNorm, tf.add(globalNorm(gradients.values()), SAFE)))
   })
   const clipped = new Map([...gradients].map(([key, gradient]) => [key, tf.mul(gradient, scale)]))
   tf.dispose([scale, ...gradients.values()])
   return clipped
 }
 
-export { clipGradients, createMoments, type MomentName, type Moments, type Optimiser }
+export { clipGradients, createMoments, globalNorm, type MomentName, type Moments, type Optimiser }

@@ -19,6 +19,7 @@ import * as tf from '@tensorflow/tfjs-core'
 import { isWhole } from '../../search-space/weight-slices.ts'
 import type { Batch, StepInput } from './batch-pass.ts'
 import { addGradients, type GateGradient, type LossResult } from './gradient-sink.ts'
+import { globalNorm } from './optimiser.ts'
 import { readValues } from './read-values.ts'
 import { createSgd, type Sgd } from './sgd.ts'
 import { padToWhole } from './slices.ts'
@@ -97,7 +98,8 @@ async function stepAhead(input: UnrolledInput, gradients: ReadonlyMap<string, tf
 }
 
 async function norm(tensors: ReadonlyMap<string, tf.Tensor>): Promise<number> {
-  const total = tf.tidy(() => tf.sqrt(tf.addN([tf.scalar(0), ...[...tensors.values()].map((tensor) => tf.sum(tf.square(tensor)))])))
+  if (tensors.size === 0) return 0
+  const total = globalNorm(tensors.values())
   const [value] = await readValues(total)
   total.dispose()
   return value as number
