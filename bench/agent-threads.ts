@@ -15,7 +15,16 @@ import { parseArgs } from 'node:util'
 import { searchConfigSchema, type WeightWork } from '../protocol/index.ts'
 import { ALONE, openRound, workOf } from '../strategies/rounds.ts'
 import { fillWithPaths } from '../strategies/seat-steps.ts'
-import { createRandom, createSpace, randomPath, resolveSpaceConfig, seedState, type Space, type SpaceRef } from '../search-space/index.ts'
+import {
+  createRandom,
+  createSpace,
+  evenProbabilities,
+  randomPath,
+  resolveSpaceConfig,
+  seedState,
+  type Space,
+  type SpaceRef,
+} from '../search-space/index.ts'
 import { openBackend } from '../engine/backends/backends.ts'
 import { openBatchSource } from '../engine/datasets/index.ts'
 import { createThreadsTrainer } from '../engine/training/lanes/threads-trainer.ts'
@@ -63,8 +72,15 @@ const MERGE_EVERY = 2
 function drawWork(space: Space, lanes: number, steps: number, firstBatch: number): WeightWork {
   const random = createRandom(seedState('bench-paths', lanes, firstBatch))
   const members = [{ ...ALONE.asker, lanes }]
-  const probabilities = space.decisions.map(({ options }) => options.map(() => 1 / options.length))
-  const plan = { probabilities, uniform: true, members, weightSteps: steps, from: firstBatch, end: 1e9, firstBatch }
+  const plan = {
+    probabilities: evenProbabilities(space),
+    uniform: true,
+    members,
+    weightSteps: steps,
+    from: firstBatch,
+    end: 1e9,
+    firstBatch,
+  }
   const round = openRound(plan, random)
   return workOf(
     round,

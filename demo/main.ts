@@ -16,7 +16,16 @@ import { printResult, type Terminal } from '../command-line/terminal.ts'
 import { distributionOf, type SearchStatus } from '../protocol/index.ts'
 import { coverSpace, expectedLatencyMs, pathLatencyMs, type SpaceLatency } from '../latency-lut/table/coverage.ts'
 import { type LatencyTable, latencyTableSchema } from '../latency-lut/table/table.ts'
-import { createRandom, createSpace, largestPath, printArchitecture, randomPath, seedState, type Space } from '../search-space/index.ts'
+import {
+  createRandom,
+  createSpace,
+  evenProbabilities,
+  largestPath,
+  printArchitecture,
+  randomPath,
+  seedState,
+  type Space,
+} from '../search-space/index.ts'
 import { runSideBySide, startCommand } from '../command-line/child-commands.ts'
 import { type DemoResult, renderReport, type Trained } from './report.ts'
 import { AGENTS, type DemoSettings, full, quick, RANDOM_ARCHITECTURES, searchConfig, SEED, SPACE, TARGET_SHARE } from './settings.ts'
@@ -162,10 +171,7 @@ async function runDemo(demo: Demo): Promise<{ result: DemoResult; report: string
     heading(terminal, 2, `Latency table: every operation of ${SPACE}, on this machine`)
     const table = await profile(demo)
     const latency = coveredLatency(space, table)
-    const uniformMs = expectedLatencyMs(
-      latency,
-      space.decisions.map(({ options }) => options.map(() => 1 / options.length)),
-    )
+    const uniformMs = expectedLatencyMs(latency, evenProbabilities(space))
     const targetMs = uniformMs * TARGET_SHARE
     terminal.note(
       `      ${Object.keys(table.entries).length} operations; ${uniformMs.toFixed(3)} ms expected at uniform probabilities, target ${targetMs.toFixed(3)} ms`,

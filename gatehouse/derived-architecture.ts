@@ -1,8 +1,7 @@
 // An architecture of a search with everything that is known of it: what each part computes, costs and takes by the latency
 // table that the search has pinned, and how probable its operations are.
 
-import { coverSpace, findEntry, pathLatencyMs, predictedPart, type SpaceLatency } from '../latency-lut/table/coverage.ts'
-import { fillMissing } from '../latency-lut/table/prediction.ts'
+import { findEntry, pathLatencyMs, predictedPart, type SpaceLatency } from '../latency-lut/table/coverage.ts'
 import type { LatencyTable } from '../latency-lut/table/table.ts'
 import {
   type ArchitectureDocument,
@@ -19,6 +18,7 @@ import {
 import { type Architecture, knownView, type SearchStatus } from '../protocol/index.ts'
 import { CliError } from '../command-line/exit-codes.ts'
 import { printable } from '../command-line/text-layout.ts'
+import { latencyOfSpace } from './space-latency.ts'
 
 type DerivedBlock = Architecture['blocks'][number] & Omit<ArchitecturePart, 'part'>
 /** A part that every architecture of the space has. */
@@ -46,10 +46,9 @@ const LEAST_TARGET_SHARE = 0.95
 /** The space of a search and what its operations take. Throws CliError `failure` where the table is not the one it started with. */
 function latencyOfSearch(status: SearchStatus, table: LatencyTable): { space: Space; complete: LatencyTable; latency: SpaceLatency } {
   const space = createSpace(status.space)
-  const complete = status.config.latency.missing === 'predict' ? fillMissing(space, table).table : table
-  const coverage = coverSpace(space, complete)
-  if (coverage.kind === 'covered') return { space, complete, latency: coverage.latency }
-  throw new CliError('failure', `latency table ${table.name} lacks ${coverage.keys.join(', ')}, which the search started with`)
+  const lacking = (keys: readonly string[]) =>
+    new CliError('failure', `latency table ${table.name} lacks ${keys.join(', ')}, which the search started with`)
+  return { space, ...latencyOfSpace(space, table, status.config.latency.missing, lacking) }
 }
 
 /** Throws CliError `conflict` for a search that has none. */

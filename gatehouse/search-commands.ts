@@ -2,9 +2,8 @@
 
 import { resolve } from 'node:path'
 import { type ArgsDef, type CommandDef, defineCommand } from 'citty'
-import { coverSpace, expectedLatencyMs } from '../latency-lut/table/coverage.ts'
-import { fillMissing } from '../latency-lut/table/prediction.ts'
-import { createSpace, spaceRefSchema } from '../search-space/index.ts'
+import { expectedLatencyMs } from '../latency-lut/table/coverage.ts'
+import { createSpace, evenProbabilities, spaceRefSchema } from '../search-space/index.ts'
 import type { CoordinatorClient, PhaseChange } from '../command-line/coordinator-client.ts'
 import { connect, connectionFlags } from '../command-line/connection.ts'
 import { repeatedValues } from '../command-line/dispatch.ts'
@@ -19,6 +18,7 @@ import { numberIn } from '../command-line/number-flags.ts'
 import { createDeriveCommand } from './derive-command.ts'
 import { renderStatus } from './render-status.ts'
 import { abbreviatedTable, buildSearchConfig, checkSearchConfig, searchConfigFlags } from './search-config-flags.ts'
+import { latencyOfSpace } from './space-latency.ts'
 import { resolveSearch, resolveTableVersion, searchArg } from './search-ref.ts'
 import { printResult, type Terminal } from '../command-line/terminal.ts'
 import { printable, renderEntry, renderTable } from '../command-line/text-layout.ts'
@@ -117,17 +117,12 @@ async function setTargetShare(client: CoordinatorClient, settings: Record<string
   const space = createSpace(ref.data)
   const version = readField(settings, 'latency.table.version') ?? (await resolveTableVersion(client, name, ''))
   const table = await client.readTable(name, String(version))
-  const complete = readField(settings, 'latency.missing') === 'predict' ? fillMissing(space, table).table : table
-  const coverage = coverSpace(space, complete)
-  if (coverage.kind !== 'covered') {
-    throw new CliError(
-      'usage',
-      `--target-share: latency table ${name} lacks operations of space ${space.name}, such as ${coverage.keys[0]}`,
-    )
-  }
-  const even = space.decisions.map(({ options }) => options.map(() => 1 / options.length))
+  const missing = readField(settings, 'latency.missing') === 'predict' ? 'predict' : 'refuse'
+  const { latency } = latencyOfSpace(space, table, missing, (keys) => {
+    return new CliError('usage', `--target-share: latency table ${name} lacks operations of space ${space.name}, such as ${keys[0]}`)
+  })
   setField(settings, 'latency.table.version', version)
-  setField(settings, 'latency.targetMs', Number((share * expectedLatencyMs(coverage.latency, even)).toPrecision(TARGET_DIGITS)))
+  setField(settings, 'latency.targetMs', Number((share * expectedLatencyMs(latency, evenProbabilities(space))).toPrecision(TARGET_DIGITS)))
 }
 
 /** What follows from the length of the search, to be seen and set otherwise. */

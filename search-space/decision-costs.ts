@@ -26,6 +26,11 @@ type DecisionCosts = {
 /** [decision][option] */
 type Probabilities = readonly (readonly number[])[]
 
+/** Every option of a decision as probable as the others. */
+function evenProbabilities({ decisions }: Pick<Space, 'decisions'>): number[][] {
+  return decisions.map(({ options }) => options.map(() => 1 / options.length))
+}
+
 /** Sums of what each part of a space's networks costs. */
 function costsOfParts(space: Pick<Space, 'decisions' | 'terms'>, costOf: (part: Part) => number): DecisionCosts {
   let fixed = 0
@@ -109,4 +114,4 @@ function costRange({ fixed, options, joint }: DecisionCosts): { least: number; m
   }
 }
 
-export { costRange, costsOfParts, type DecisionCosts, expectedCost, expectedCostSlopes, pathCost }
+export { costRange, costsOfParts, type DecisionCosts, evenProbabilities, expectedCost, expectedCostSlopes, pathCost }

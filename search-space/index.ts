@@ -9,7 +9,15 @@ function createSpace(ref: SpaceRef): Space {
 
 export { type ArchitectureDocument, type ArchitecturePart, describeArchitecture } from './architecture-document.ts'
 export { peakActivationBytes } from './activation-bytes.ts'
-export { costRange, costsOfParts, type DecisionCosts, expectedCost, expectedCostSlopes, pathCost } from './decision-costs.ts'
+export {
+  costRange,
+  costsOfParts,
+  type DecisionCosts,
+  evenProbabilities,
+  expectedCost,
+  expectedCostSlopes,
+  pathCost,
+} from './decision-costs.ts'
 export { parseArchitecture, printArchitecture } from './encoding.ts'
 export { type FixedArchitecture, fixArchitecture, onlyPath, type WeightPrefixes } from './families/fixed/fix-architecture.ts'
 export { type FixedNetwork, fixedNetworkSchema } from './families/fixed/config.ts'

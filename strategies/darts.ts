@@ -8,15 +8,15 @@
 // the mixture, with a gradient of 0. Adam's decay of the first moment and the weight decay of alpha are those of the authors' code.
 
 import { invalidField, MAX_TASK_GATES, type ResultOf } from '../protocol/index.ts'
-import { type BlockSample, updateAlpha } from './alpha-update.ts'
 import { penaltiesOf } from './bounds.ts'
 import { softmax } from './distribution.ts'
+import { followGradients } from './gradient-steps.ts'
 import { checkLoss } from './latency-loss.ts'
 import { fillWithMixtures } from './seat-steps.ts'
 import { settingsOf } from './settings.ts'
 import { requireSideBySide } from './side-by-side.ts'
 import type { Strategy, StrategyContext } from './strategy.ts'
-import { createSupernetSearch, entropyPullOf, positionNow, type SupernetState, supernetStateSchema } from './supernet-search.ts'
+import { createSupernetSearch, positionNow, type SupernetState, supernetStateSchema } from './supernet-search.ts'
 
 type State = SupernetState
 
@@ -64,24 +64,15 @@ const darts: Strategy<State> = createSupernetSearch<State>({
     const { steps } = anyResult as ResultOf<'mixtureGradients'>
     const { learningRate, beta1, beta2, epsilon, alphaDecay, maxStaleness } = settings(context)
     if (state.alphaVersion - work.alphaVersion > maxStaleness) return { kind: 'stale' }
-    const { loss, targetMs } = context.config.latency
-    const adam = { learningRate, beta1, beta2, epsilon, decay: alphaDecay }
-    const penalties = penaltiesOf(context)
-    const update = { form: 'full', adam, loss, targetMs, latency: context.latency, penalties } as const
-    let current: Pick<State, 'alpha' | 'firstMoment' | 'secondMoment' | 'steps'> = state
-    const sum = { loss: 0, correct: 0, images: 0 }
-    for (const { crossEntropy, correct, images, gradients } of steps) {
-      const samples = gradients.map((row): BlockSample => {
+    const answers = steps.map(({ gradients, ...answer }) => {
+      const samples = gradients.map((row) => {
         return { operations: row.map((_, operation) => operation), gateGradients: row.length > 1 ? row : null }
       })
-      const pull = entropyPullOf({ ...state, ...current }, context, settings(context))
-      const updated = updateAlpha(current, samples, crossEntropy, { ...update, entropyPull: pull })
-      current = updated.state as typeof current
-      sum.loss += crossEntropy / steps.length
-      sum.correct += correct
-      sum.images += images
-    }
-    return { kind: 'applied', ...sum, state: { ...state, ...current } }
+      return { ...answer, samples }
+    })
+    const adam = { learningRate, beta1, beta2, epsilon, decay: alphaDecay }
+    const { skipped: _, ...followed } = followGradients(state, answers, { form: 'full', adam, settings: settings(context) }, context)
+    return { kind: 'applied', ...followed }
   },
   stepsOf: (work) => (work.kind === 'mixtureGradients' ? work.steps : null),
 })

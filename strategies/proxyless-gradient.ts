@@ -3,15 +3,15 @@
 
 import { type GateChoice, MAX_TASK_GATES, MAX_TASK_STEPS, invalidField, type ResultOf, type TaskWork } from '../protocol/index.ts'
 import type { Random } from '../search-space/index.ts'
-import { type BlockSample, updateAlpha } from './alpha-update.ts'
 import { penaltiesOf } from './bounds.ts'
 import { softmax } from './distribution.ts'
+import { followGradients } from './gradient-steps.ts'
 import { checkLoss } from './latency-loss.ts'
 import { type Attendance, sharedSteps } from './rounds.ts'
 import { settingsOf } from './settings.ts'
 import { requireSideBySide } from './side-by-side.ts'
 import type { Assignment, Strategy, StrategyContext } from './strategy.ts'
-import { type ArchitectureSteps, createSupernetSearch, entropyPullOf, type SupernetState, supernetStateSchema } from './supernet-search.ts'
+import { type ArchitectureSteps, createSupernetSearch, type SupernetState, supernetStateSchema } from './supernet-search.ts'
 
 type State = SupernetState
 type GateWork = Extract<TaskWork, { kind: 'gateGradients' }>
@@ -74,33 +74,17 @@ function absorb(
   const { form, learningRate, beta1, beta2, epsilon, maxStaleness } = settings(context)
   if (state.alphaVersion - work.alphaVersion > maxStaleness) return { kind: 'stale' }
 
-  const { loss, targetMs } = context.config.latency
-  const update = {
-    form,
-    adam: { learningRate, beta1, beta2, epsilon },
-    loss,
-    targetMs,
-    latency: context.latency,
-    penalties: penaltiesOf(context),
-  }
-  const pull = (at: typeof current) => entropyPullOf({ ...state, ...at }, context, settings(context))
-  let current: Pick<State, 'alpha' | 'firstMoment' | 'secondMoment' | 'steps'> = state
-  let skippedBlocks = state.skippedBlocks
-  const sum = { loss: 0, correct: 0, images: 0 }
-  for (const [i, step] of work.steps.entries()) {
-    const answer = result.steps[i] as ResultOf<'gateGradients'>['steps'][number]
-    const samples: BlockSample[] = step.map((choice, block) => ({
+  const steps = work.steps.map((step, i) => {
+    const { gateGradients, ...answer } = result.steps[i] as ResultOf<'gateGradients'>['steps'][number]
+    const samples = step.map((choice, block) => ({
       operations: [choice.active, ...choice.inactive],
-      gateGradients: answer.gateGradients[block] ?? null,
+      gateGradients: gateGradients[block] ?? null,
     }))
-    const updated = updateAlpha(current, samples, answer.crossEntropy, { ...update, entropyPull: pull(current) })
-    current = updated.state as typeof current
-    skippedBlocks += step.length - updated.updatedBlocks
-    sum.loss += answer.crossEntropy / work.steps.length
-    sum.correct += answer.correct
-    sum.images += answer.images
-  }
-  return { kind: 'applied', ...sum, state: { ...state, ...current, skippedBlocks } }
+    return { ...answer, samples }
+  })
+  const adam = { learningRate, beta1, beta2, epsilon }
+  const { skipped, state: next, ...metric } = followGradients(state, steps, { form, adam, settings: settings(context) }, context)
+  return { kind: 'applied', ...metric, state: { ...next, skippedBlocks: state.skippedBlocks + skipped } }
 }
 
 /** See strategy.ts and supernet-search.ts. */

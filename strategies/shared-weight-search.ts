@@ -14,7 +14,7 @@ import {
   trainsWeights,
   type WeightWork,
 } from '../protocol/index.ts'
-import { createRandom, type Random, type RandomState, seedState } from '../search-space/index.ts'
+import { createRandom, evenProbabilities, type Random, type RandomState, seedState } from '../search-space/index.ts'
 import { refuseHours } from './budget.ts'
 import { candidateOf, SHOWN } from './candidates.ts'
 import { batchesOf, metricOf } from './evaluations.ts'
@@ -146,7 +146,7 @@ function createSharedWeightSearch(strategy: SharedWeightSearch): Strategy<Shared
     const { steps } = context.config.training
     const { fill, ...more } = strategy.weights?.(state, context) ?? {}
     const plan = () => ({
-      probabilities: context.space.decisions.map(({ options }) => options.map(() => 1 / options.length)),
+      probabilities: evenProbabilities(context.space),
       uniform: true,
       end: steps,
       ...more,

@@ -17,7 +17,7 @@ import {
   type TaskWork,
   type WeightWork,
 } from '../protocol/index.ts'
-import { createRandom, type Random, type RandomState, seedState } from '../search-space/index.ts'
+import { createRandom, evenProbabilities, type Random, type RandomState, seedState } from '../search-space/index.ts'
 import { addedBounds, checkBounds, mostProbableKeeping } from './bounds.ts'
 import { clockSchema, millisecondsLeft, readClock, shareOfHours } from './budget.ts'
 import { candidateOf } from './candidates.ts'
@@ -220,17 +220,16 @@ function createSupernetSearch<State extends SupernetState>(architecture: Archite
   const weightSteps = (state: State, context: StrategyContext, warmup: number, attendance: Attendance): Proposal<State> | null => {
     const { steps, hours } = context.config.training
     const uniform = state.weightStepsProposed < warmup
-    const share = shareOfHours(context, state.clock)
     const { space } = context
     const groups = groupsOf(state, space)
     const draw: DrawPath = (part, isUniform, random) =>
       isUniform || !state.groups ? drawPath(part, isUniform, random) : drawWithin(groups, part, random)
     const { fill, ...more } = architecture.weights?.(state, context, draw) ?? { fill: fillWithPaths(draw) }
     const plan = () => ({
-      probabilities: uniform ? space.decisions.map(({ options }) => options.map(() => 1 / options.length)) : marginals(groups, space),
+      probabilities: uniform ? evenProbabilities(space) : marginals(groups, space),
       uniform,
       end: uniform ? warmup : hours === undefined ? steps : Number.POSITIVE_INFINITY,
-      position: share === null ? undefined : share * steps,
+      position: hours === undefined ? undefined : positionNow(state, context),
       ...more,
     })
     return proposeWeights(state, context, attendance, plan, isSpent(state, context), fill)

@@ -6,6 +6,7 @@ import { printResult, type Terminal } from '../../command-line/terminal.ts'
 import { backendArgs, dataArgs, openChosenBackend, openChosenDataset } from '../../command-line/training-flags.ts'
 import { writeWholeFile } from '../../command-line/whole-files.ts'
 import { describeBroken } from '../../engine/datasets/index.ts'
+import { modelClassNames } from '../evaluate/class-map.ts'
 import { confusionCsv, predictionLine, predictionsHeader, rankClasses } from '../evaluate/csv.ts'
 import { evaluateData, type EvaluatedSplit, evaluatedSplits } from '../evaluate/evaluate-data.ts'
 import { renderEvaluation } from '../evaluate/render-evaluation.ts'
@@ -42,7 +43,7 @@ function createEvaluateCommand(terminal: Terminal): CommandDef {
       const dataset = await openChosenDataset(terminal, args, () => model.space.input)
       const top = Math.min(PREDICTED_CLASSES, model.space.classes)
       const lines: string[] = [predictionsHeader(top, true)]
-      const names = model.description.classNames
+      const classNames = modelClassNames(model)
       try {
         const evaluation = await evaluateData({
           backend,
@@ -51,17 +52,15 @@ function createEvaluateCommand(terminal: Terminal): CommandDef {
           split: args.split as EvaluatedSplit,
           signal: terminal.interrupted,
           ...(args.predictions !== undefined && {
-            onPrediction: ({ name, label, logits }) => {
-              const classNames = Array.from(logits, (_, index) => names?.[index] ?? String(index))
-              lines.push(predictionLine(name, classNames[label], rankClasses(logits, classNames, top)))
-            },
+            onPrediction: ({ name, label, logits }) =>
+              void lines.push(predictionLine(name, classNames[label], rankClasses(logits, classNames, top))),
           }),
         })
-        const { score, classNames, confusion, brokenFiles } = evaluation
+        const { score, confusion, brokenFiles } = evaluation
         if (brokenFiles.length > 0) terminal.note(`data     ${describeBroken(brokenFiles)}`)
         if (args.predictions !== undefined) writeWholeFile(resolve(terminal.folder, args.predictions), lines.join(''))
         if (args.confusion !== undefined) {
-          writeWholeFile(resolve(terminal.folder, args.confusion), confusionCsv(confusion.matrix, classNames))
+          writeWholeFile(resolve(terminal.folder, args.confusion), confusionCsv(confusion.matrix, evaluation.classNames))
         }
         const figures = {
           architecture: model.description.architecture,
