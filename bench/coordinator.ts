@@ -9,6 +9,7 @@ import { cpus, tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { createClient } from '../command-line/coordinator-client.ts'
 import { startLocalCoordinator } from '../gatehouse/local-coordinator.ts'
+import { PROTOCOL, taskKinds } from '../protocol/index.ts'
 import { createSpace } from '../search-space/index.ts'
 import { createCoordinatorClient } from '../worker-agent/client/coordinator-client.ts'
 import { agentIdleShare } from './agent-idle-share.ts'
@@ -49,11 +50,16 @@ async function measureCycles(url: string, adminToken: string, count: number): Pr
       classes: 10,
       trainImages: 1000,
     }
-    const { agentId } = await client.register({ name: `simulated ${index}`, device: 'none', backend: 'none', dataset })
+    const about = { name: `simulated ${index}`, device: 'none', backend: 'none', dataset }
+    const { agentId } = await client.register({ ...about, protocol: PROTOCOL, kinds: { ...taskKinds } })
     while (!stop.signal.aborted) {
       const startMs = performance.now()
       const leased = await client.lease(agentId)
-      if (leased.kind !== 'task') throw new Error(`expected a task, got ${leased.kind}`)
+      if (leased.kind === 'wait') {
+        await new Promise((done) => setTimeout(done, leased.retryAfterMs))
+        continue
+      }
+      if (leased.kind === 'finished') throw new Error('the search is over before it was measured')
       const { taskId, leaseId, work } = leased.task
       const { kind } = await client.submit({
         agentId,
