@@ -8,6 +8,7 @@ type Filled = readonly { readonly field: string; readonly value: unknown }[]
 
 /** As in the schema. */
 const DEFAULT_STEPS = 10_000
+const DEFAULT_BATCH = 64
 const WARMUP_SHARE = 0.3
 /** Of the weights, at the start: twice the published one, which is for a hundred times as many steps. */
 const WEIGHT_RATE = 0.1
@@ -19,6 +20,10 @@ const ALPHA_RATES = { least: 0.002, most: 0.1 }
 const ALPHA_RATE_BY_HOURS = 0.02
 const LATENCY_MARGIN = 0.05
 const EVALUATIONS = 10
+/** Architectures that are evaluated at the end, on so many images that this takes at most such a part of the images of the training. */
+const FINALISTS = 16
+const FINALISTS_SHARE = 0.2
+const FINALIST_IMAGES = { least: 200, most: 2000 }
 const EVALUATE_EVERY = { least: 50, most: 1000 }
 
 const clamp = (value: number, { least, most }: { least: number; most: number }) => Math.min(most, Math.max(least, value))
@@ -55,6 +60,10 @@ function fitToBudget(config: Record<string, unknown>): Filled {
     fill('strategy.name', name)
     if (readField(config, 'strategy.warmupSteps') === undefined) fill('strategy.warmupShare', WARMUP_SHARE)
     if (readField(config, 'strategy.entropy') === undefined) fill('strategy.entropy', {})
+    if (readField(config, 'strategy.finalists') === undefined) {
+      const images = (FINALISTS_SHARE * steps * number('training.batchSize', DEFAULT_BATCH)) / FINALISTS
+      fill('strategy.finalists', byHours ? {} : { count: FINALISTS, images: Math.round(clamp(images, FINALIST_IMAGES)) })
+    }
     fill('training.learningRate', WEIGHT_RATE)
     if (!byHours) fill('strategy.evaluateEvery', Math.round(clamp(steps / EVALUATIONS, EVALUATE_EVERY)))
   }

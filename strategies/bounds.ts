@@ -71,22 +71,32 @@ function penaltySlope({ atMost, weight }: Pick<Bound, 'atMost' | 'weight'>, expe
   return (weight * slope) / atMost
 }
 
+/** The most probable architecture that keeps one bound on a sum over the decisions; null where there is none, or the bound is no such. */
+function mostProbableOfSum([only, ...others]: readonly Bound[], groups: readonly Group[]): number[] | null {
+  const isFactorised = groups.every(({ decisions }) => decisions.length === 1)
+  const terms = only && others.length === 0 && isFactorised ? only.of.terms : null
+  if (!only || terms?.joint.length !== 0) return null
+  const rows = groups.map(({ probabilities }) => probabilities)
+  const found = mostProbableWithin(rows, terms.options, { least: 0, most: only.atMost - terms.fixed })?.path
+  // Sums of the same costs in another order may differ in their last digit.
+  return found && keeps([only], found) ? [...found] : null
+}
+
+/** The `count` most probable architectures that keep all bounds, most probable first; fewer where no more are found. */
+function mostProbableWithinBounds(bounds: readonly Bound[], groups: readonly Group[], count: number): number[][] {
+  const rows = groups.map(({ probabilities }) => probabilities)
+  const probable = mostProbablePaths(rows, Math.max(count, MOST_LOOKED_AT)).map(({ path }) => pathOfCombinations(groups, path))
+  const found = probable.filter((path) => keeps(bounds, path)).slice(0, count)
+  if (found.length > 0) return found
+  const only = mostProbableOfSum(bounds, groups)
+  return only ? [only] : []
+}
+
 /** The most probable architecture that keeps all bounds, as far as one is found; else the most probable one. */
 function mostProbableKeeping(bounds: readonly Bound[], groups: readonly Group[]): number[] {
   const first = mostProbable(groups)
   if (keeps(bounds, first)) return first
-  const rows = groups.map(({ probabilities }) => probabilities)
-  const [only] = bounds
-  const isFactorised = groups.every(({ decisions }) => decisions.length === 1)
-  const terms = bounds.length === 1 && isFactorised ? only?.of.terms : null
-  const knapsack =
-    only && terms?.joint.length === 0
-      ? mostProbableWithin(rows, terms.options, { least: 0, most: only.atMost - terms.fixed })?.path
-      : undefined
-  // Sums of the same costs in another order may differ in their last digit.
-  if (knapsack && keeps(bounds, knapsack)) return [...knapsack]
-  const probable = mostProbablePaths(rows, MOST_LOOKED_AT).map(({ path }) => pathOfCombinations(groups, path))
-  return probable.find((path) => keeps(bounds, path)) ?? first
+  return mostProbableOfSum(bounds, groups) ?? mostProbableWithinBounds(bounds, groups, 1)[0] ?? first
 }
 
 /** The further bounds as penalties. Throws ProblemError `invalid-request` for costs that have no expectation in closed form. */
@@ -115,6 +125,7 @@ export {
   checkBounds,
   keeps,
   mostProbableKeeping,
+  mostProbableWithinBounds,
   penaltiesOf,
   type Penalty,
   penaltySlope,

@@ -6,6 +6,7 @@
 import * as z from 'zod'
 import { expectedLatencyMs } from '../latency-lut/table/coverage.ts'
 import {
+  type Candidate,
   type DistributionView,
   invalidField,
   MAX_ALPHA,
@@ -20,9 +21,19 @@ import {
 import { createRandom, evenProbabilities, type Random, type RandomState, seedState } from '../search-space/index.ts'
 import { addedBounds, checkBounds, mostProbableKeeping } from './bounds.ts'
 import { clockSchema, millisecondsLeft, readClock, shareOfHours } from './budget.ts'
-import { candidateOf } from './candidates.ts'
+import { candidateOf, SHOWN } from './candidates.ts'
 import { entropy, softmax } from './distribution.ts'
 import { entropyPull, type EntropySchedule } from './entropy-schedule.ts'
+import { metricOf } from './evaluations.ts'
+import {
+  absorbFinalists,
+  chooseFinalists,
+  type FinalistSettings,
+  finalistsFrom,
+  finalistsSchema,
+  proposeFinalists,
+  rankedFinalists,
+} from './finalists.ts'
 import { drawWithin, groupsOf, marginals, mostProbable, totalEntropy } from './joint-distribution.ts'
 import { describeFronts, type Fronts } from './pareto-fronts.ts'
 import { drawPath } from './parts.ts'
@@ -55,6 +66,8 @@ const supernetShape = {
   warmupEnd: z.number().min(0).optional(),
   /** Of the newest weight steps that are done, in `training.steps`. */
   positionDone: z.number().min(0).optional(),
+  /** Absent before all steps have come back, and in searches without. */
+  finalists: finalistsSchema.optional(),
   /** Decisions that each row of alpha is of; absent: one each (joint-distribution.ts). */
   groups: z.array(z.array(count)).optional(),
 }
@@ -70,6 +83,7 @@ type SupernetSettings = {
   readonly evaluateEvery: number
   readonly evaluateImages: number
   readonly entropy?: EntropySchedule | undefined
+  readonly finalists?: FinalistSettings | undefined
 }
 
 type ArchitectureWork = { readonly firstStep: number; readonly steps: number; readonly random: Random }
@@ -206,11 +220,23 @@ function entropyPullOf(state: SupernetState, context: StrategyContext, settings:
   return entropyPull(settings.entropy, { mean, start: state.entropyStart, progress })
 }
 
-/** The most probable architecture; the most probable that keeps the bounds, where there are any beside the target latency. */
+/**
+ * The best of the finalists; before any has been evaluated the most probable architecture, or the most probable one that keeps the bounds,
+ * where there are any beside the target latency.
+ */
 function derive(state: SupernetState, context: StrategyContext): number[] {
+  const [best] = state.finalists ? rankedFinalists(state.finalists) : []
+  if (best) return best.path
   const groups = groupsOf(state, context.space)
   const bounds = addedBounds(context)
   return bounds.length === 0 ? mostProbable(groups) : mostProbableKeeping(bounds, groups)
+}
+
+/** Best first: the finalists, as soon as any has been evaluated. */
+function bestOf(state: SupernetState, context: StrategyContext): Candidate[] {
+  const ranked = state.finalists ? rankedFinalists(state.finalists).slice(0, SHOWN) : []
+  if (ranked.length === 0) return [candidateOf(context, derive(state, context), { score: null })]
+  return ranked.map(({ path, score }) => candidateOf(context, path, { score }))
 }
 
 function createSupernetSearch<State extends SupernetState>(architecture: ArchitectureSteps<State>): Strategy<State> {
@@ -274,9 +300,18 @@ function createSupernetSearch<State extends SupernetState>(architecture: Archite
     }
 
     if (!allWeightsProposed || untaken.length > 0) return weightSteps(state, context, warmup, attendance) ?? { kind: 'wait' }
+    // What comes last is said of the alpha and the weights that came out.
+    const isOver = attendance.outstanding.length === 0
     const total = training.hours === undefined ? training.steps : weightsProposed
     const evaluations = Math.ceil(total / evaluateEvery)
-    return state.evaluationsProposed < evaluations ? evaluation(state, context, evaluations) : { kind: 'done' }
+    if (state.evaluationsProposed < evaluations) return isOver ? evaluation(state, context, evaluations) : { kind: 'wait' }
+    if (!settings.finalists) return { kind: 'done' }
+    if (!state.finalists && !isOver) return { kind: 'wait' }
+    const known = state.finalists ?? chooseFinalists(groupsOf(state, context.space), context, settings.finalists)
+    const proposed = proposeFinalists(known, context, settings.finalists, attendance.members.length)
+    if (!proposed) return { kind: 'done' }
+    const { finalists, ...assignment } = proposed
+    return { kind: 'work', ...assignment, state: { ...state, finalists } }
   }
 
   const seriesOf = (work: TaskWork): MetricSeries => {
@@ -286,6 +321,13 @@ function createSupernetSearch<State extends SupernetState>(architecture: Archite
 
   const absorb = (state: State, assignment: Assignment, outcome: TaskOutcome, context: StrategyContext): Absorbed<State> => {
     const { work } = assignment
+    const from = finalistsFrom(assignment)
+    if (from !== null && state.finalists) {
+      const next = { ...state, finalists: absorbFinalists(state.finalists, from, assignment, outcome) }
+      if (outcome.kind === 'failure') return { kind: 'given-up', series: 'validation', state: next }
+      const { paths } = outcome.result as ResultOf<'evaluatePaths'>
+      return { kind: 'applied', series: 'validation', metric: metricOf(paths), state: next }
+    }
     // Its steps stay proposed and are never done, so that the search goes on to its end; alpha is as if they had not been asked for. A
     // seat whose task is not outstanding any more is in nobody's way (rounds.ts).
     if (outcome.kind === 'failure') return { kind: 'given-up', series: seriesOf(work), state }
@@ -323,7 +365,7 @@ function createSupernetSearch<State extends SupernetState>(architecture: Archite
       phase: !started ? 'waiting' : warm ? 'warmup' : 'searching',
       steps: { ...weightSteps, unit: 'steps' },
       ...(clock && { leftMs: millisecondsLeft(context, clock) }),
-      best: [candidateOf(context, derive(state, context), { score: null })],
+      best: bestOf(state, context),
       view: {
         kind: 'distribution',
         // Of decisions that are taken together, those of a softmax that has their marginal probabilities.

@@ -54,4 +54,18 @@ const evaluation = {
   evaluateImages: z.int().min(1).default(2000).describe('validation images of such an evaluation'),
 }
 
-export { adam, entropy, evaluation, learningRate, start, warmup }
+const finalists = z
+  .strictObject({
+    count: z.int().min(1).max(256).default(16).describe('architectures that are evaluated'),
+    images: z
+      .int()
+      .min(1)
+      .default(2000)
+      .describe('images of the architecture share that each is evaluated on, the same for all; rounded to whole mini-batches'),
+  })
+  .optional()
+  .describe(
+    'at the end the most probable architectures within the target and all bounds are evaluated with shared weights, and the best of them is derived; absent: the most probable one is',
+  )
+
+export { adam, entropy, evaluation, finalists, learningRate, start, warmup }

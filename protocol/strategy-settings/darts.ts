@@ -1,5 +1,5 @@
 import * as z from 'zod'
-import { adam, entropy, evaluation, learningRate, start, warmup } from './alpha.ts'
+import { adam, entropy, evaluation, finalists, learningRate, start, warmup } from './alpha.ts'
 
 const dartsSchema = z
   .strictObject({
@@ -16,6 +16,7 @@ const dartsSchema = z
     alphaDecay: z.number().min(0).max(1).default(1e-3).describe('weight decay of alpha'),
     ...start,
     entropy,
+    finalists,
     maxStaleness: z.int().min(0).default(64).describe('gradients of mixtures of more alpha versions ago than this are dropped and counted'),
     ...evaluation,
   })

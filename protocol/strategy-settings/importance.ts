@@ -1,7 +1,7 @@
 // Settings that strategies have in common which weigh sampled architectures by their likelihood.
 
 import * as z from 'zod'
-import { adam, entropy, evaluation, learningRate, start, warmup } from './alpha.ts'
+import { adam, entropy, evaluation, finalists, learningRate, start, warmup } from './alpha.ts'
 
 const importanceFields = {
   images: z
@@ -37,6 +37,7 @@ const importanceFields = {
   ...adam,
   ...start,
   entropy,
+  finalists,
   ...evaluation,
 }
 

@@ -1,5 +1,5 @@
 import * as z from 'zod'
-import { adam, entropy, evaluation, learningRate, start, warmup } from './alpha.ts'
+import { adam, entropy, evaluation, finalists, learningRate, start, warmup } from './alpha.ts'
 
 const proxylessGradientSchema = z
   .strictObject({
@@ -11,6 +11,7 @@ const proxylessGradientSchema = z
     ...adam,
     ...start,
     entropy,
+    finalists,
     maxStaleness: z.int().min(0).default(64).describe('gate gradients sampled more alpha versions ago than this are dropped and counted'),
     ...evaluation,
   })

@@ -1,5 +1,5 @@
 import * as z from 'zod'
-import { adam, entropy, evaluation, learningRate, start, warmup } from './alpha.ts'
+import { adam, entropy, evaluation, finalists, learningRate, start, warmup } from './alpha.ts'
 
 /** As MnasNet weighs latency (Tan et al. 2019), and ProxylessNAS's REINFORCE form after it. */
 const exponent = z.number().min(0).max(10).default(0.1).describe('how much latency weighs')
@@ -48,6 +48,7 @@ const proxylessReinforceSchema = z
     ...adam,
     ...start,
     entropy,
+    finalists,
     maxStaleness: z.int().min(0).default(4).describe('rewards of paths sampled more alpha versions ago than this are dropped and counted'),
     ...evaluation,
   })

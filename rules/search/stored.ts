@@ -42,6 +42,7 @@ const alphaFields = {
   initialDeviation: z.number(),
   initialAlpha: z.array(z.array(z.number())).optional(),
   entropy: z.strictObject({ end: z.number(), weight: z.number() }).optional(),
+  finalists: z.strictObject({ count: z.int(), images: z.int() }).optional(),
   maxStaleness: z.int(),
   evaluateEvery: z.int(),
   evaluateImages: z.int(),

@@ -22,6 +22,8 @@ describe('settings that suit the length of a search', () => {
         learningRate: 0.054,
         evaluateEvery: 200,
         entropy: { end: 0.1 },
+        // A fifth of 2000 · 64 images.
+        finalists: { count: 16, images: 1600 },
       },
       latency: { loss: { kind: 'add#abs', lambda: 0.5, margin: 0.05 } },
       training: { learningRate: 0.1 },
@@ -44,12 +46,18 @@ describe('settings that suit the length of a search', () => {
     expect(config.strategy).toMatchObject({ form: 'two', learningRate: 0.5, warmupSteps: 7, entropy: { end: 0.5, weight: 1 } })
     expect(config.strategy).not.toHaveProperty('warmupShare')
     expect(config.latency.loss).toEqual({ kind: 'add#linear', lambda: 0.7 })
-    expect(filled).toEqual(['training.learningRate', 'strategy.evaluateEvery', 'strategy.archEvery'])
+    expect(filled).toEqual(['strategy.finalists', 'training.learningRate', 'strategy.evaluateEvery', 'strategy.archEvery'])
   })
 
   it('know other strategies with a distribution, and leave those that have none alone', () => {
     const parsec = fit({ strategy: 'parsec', steps: '2000' })
-    expect(parsec.filled).toEqual(['strategy.warmupShare', 'strategy.entropy', 'training.learningRate', 'strategy.evaluateEvery'])
+    expect(parsec.filled).toEqual([
+      'strategy.warmupShare',
+      'strategy.entropy',
+      'strategy.finalists',
+      'training.learningRate',
+      'strategy.evaluateEvery',
+    ])
     expect(fit({ strategy: 'spos' }).filled).toEqual([])
   })
 

@@ -1,0 +1,117 @@
+import { describe, expect, it } from 'vitest'
+import { pathLatencyMs } from '../../latency-lut/table/coverage.ts'
+import type { ResultOf, TaskWork } from '../../protocol/index.ts'
+import { ALONE, type Attendance } from '../../strategies/rounds.ts'
+import { parsec } from '../../strategies/parsec.ts'
+import { proxylessGradient } from '../../strategies/proxyless-gradient.ts'
+import type { Strategy, StrategyContext } from '../../strategies/index.ts'
+import { answerWork, makeContext, resultOutcome } from '../fixtures/searches.ts'
+
+type Evaluation = Extract<TaskWork, { kind: 'evaluatePaths' }>
+const FINALISTS = { count: 6, images: 200 }
+/** Accuracy that wants option 1 everywhere. */
+const correctOf = (path: readonly number[]) => 300 + 100 * path.filter((option) => option === 1).length
+
+const contextOf = (name: 'proxyless-g' | 'parsec', strategy: object = {}, targetMs = 8): StrategyContext =>
+  makeContext({ blocks: 4, steps: 12, targetMs, strategy: { name, warmupSteps: 2, archEvery: 2, finalists: FINALISTS, ...strategy } })
+
+function answer(work: TaskWork, context: StrategyContext): ResultOf<TaskWork['kind']> {
+  if (work.kind !== 'evaluatePaths') return answerWork(work, context.space, 1)
+  return { kind: 'evaluatePaths', paths: work.paths.map((path) => ({ crossEntropy: 1, correct: correctOf(path), images: 1000 })) }
+}
+
+/** To its end, each result back at once; everything that was handed out. */
+function run<State>(strategy: Strategy<State>, context: StrategyContext, loses: (work: TaskWork) => boolean = () => false) {
+  let state = strategy.init(context)
+  const works: TaskWork[] = []
+  for (;;) {
+    const proposal = strategy.propose(state, context)
+    if (proposal.kind === 'done') return { state, works, derived: strategy.derive(state, context) }
+    if (proposal.kind === 'wait') throw new Error('waits for nothing')
+    works.push(proposal.work)
+    const outcome = loses(proposal.work)
+      ? ({ kind: 'failure', reason: 'gave up' } as unknown as Parameters<typeof strategy.absorb>[2])
+      : resultOutcome(answer(proposal.work, context))
+    const stored = strategy.stateSchema.parse(JSON.parse(JSON.stringify(proposal.state)))
+    state = strategy.absorb(stored, proposal, outcome, context).state
+  }
+}
+
+const isFinal = (work: TaskWork): work is Evaluation => work.kind === 'evaluatePaths' && work.paths.length > 1
+
+describe('finalists', () => {
+  it('are the most probable architectures within the target, and the one that does best is derived', () => {
+    const initialAlpha = Array.from({ length: 4 }, () => [2, 1.9, 1.8, 0])
+    const context = contextOf('proxyless-g', { initialAlpha: undefined }, 6)
+    const { space, latency } = context
+    const alpha = space.decisions.map(({ options }) => options.map((_, j) => initialAlpha[0]?.[j] ?? -5))
+    const started = contextOf('proxyless-g', { initialAlpha: alpha, learningRate: 1e-9 }, 6)
+    const { works, derived, state } = run(proxylessGradient, started)
+    const finals = works.filter(isFinal)
+    expect(works.at(-1)).toBe(finals.at(-1))
+    const paths = finals.flatMap((work) => work.paths)
+    expect(paths.length).toBe(FINALISTS.count)
+    expect(new Set(paths.map(String)).size).toBe(FINALISTS.count)
+    for (const path of paths) expect(pathLatencyMs(latency, path)).toBeLessThanOrEqual(6)
+    // Every architecture within the target that was left out is less probable than those.
+    const weightOf = (path: readonly number[]) => path.reduce((sum, option, row) => sum + (alpha[row]?.[option] as number), 0)
+    const all = space.decisions.reduce<number[][]>((made, { options }) => made.flatMap((path) => options.map((_, j) => [...path, j])), [[]])
+    const within = all
+      .filter((path) => pathLatencyMs(latency, path) <= 6)
+      .map(weightOf)
+      .toSorted((a, b) => b - a)
+    expect(paths.map(weightOf)).toEqual(within.slice(0, FINALISTS.count).map((weight) => expect.closeTo(weight, 6)))
+    expect(correctOf(derived)).toBe(Math.max(...paths.map(correctOf)))
+    // A status shows them, best first.
+    const { best } = proxylessGradient.describe(state, started)
+    expect(best[0]).toMatchObject({ path: derived, score: correctOf(derived) / 1000, meetsConstraint: true })
+    expect(best.map(({ score }) => score)).toEqual(best.map(({ score }) => score).toSorted((a, b) => (b as number) - (a as number)))
+  })
+
+  it('wait for all that is outstanding, and so does the last evaluation', () => {
+    const context = contextOf('proxyless-g', { evaluateEvery: 1000 })
+    let state = proxylessGradient.init(context)
+    const busy: Attendance = { ...ALONE, outstanding: [{ taskId: 7, agentId: 'other', overdue: false }] }
+    const seen: string[] = []
+    for (;;) {
+      let proposal = proxylessGradient.propose(state, context, busy)
+      if (proposal.kind === 'wait') {
+        seen.push('wait')
+        proposal = proxylessGradient.propose(state, context)
+      }
+      if (proposal.kind !== 'work') break
+      const { work } = proposal
+      seen.push(work.kind === 'evaluatePaths' ? (isFinal(work) ? 'finalists' : 'evaluation') : 'steps')
+      state = proxylessGradient.absorb(proposal.state, proposal, resultOutcome(answer(work, context)), context).state
+    }
+    expect(seen.filter((kind) => kind !== 'steps')).toEqual(['wait', 'evaluation', 'wait', 'finalists'])
+  })
+
+  it('are shared by the agents that are there, and counted as no architecture steps', () => {
+    const context = contextOf('parsec', { samples: 3, images: 64 })
+    let state = parsec.init(context)
+    const members = ['a', 'b', 'c'].map((agentId) => ({ ...ALONE.asker, agentId }))
+    const sizes: number[] = []
+    for (;;) {
+      const alone = parsec.propose(state, context)
+      if (alone.kind !== 'work') break
+      const proposal =
+        isFinal(alone.work) && alone.work.batches?.first === 0 ? parsec.propose(state, context, { ...ALONE, members }) : alone
+      if (proposal.kind !== 'work') break
+      if (state.architectureStepsDone === 5) sizes.push(...(proposal.work.kind === 'evaluatePaths' ? [proposal.work.paths.length] : []))
+      const { alphaVersion } = state
+      state = parsec.absorb(proposal.state, proposal, resultOutcome(answer(proposal.work, context)), context).state
+      if (state.finalists) expect(state.alphaVersion).toBe(alphaVersion)
+    }
+    expect(state.architectureStepsDone).toBe(5)
+    // The last evaluation of the most probable one, and then two of six each.
+    expect(sizes).toEqual([1, 2, 2, 2])
+  })
+
+  it('that nobody could evaluate leave the most probable architecture', () => {
+    const context = contextOf('proxyless-g')
+    const { derived } = run(proxylessGradient, context, isFinal)
+    const { derived: without } = run(proxylessGradient, contextOf('proxyless-g', { finalists: undefined }))
+    expect(derived).toEqual(without)
+  })
+})
