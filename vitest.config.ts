@@ -48,8 +48,6 @@ export default defineConfig({
           globalSetup: ['test/build-kernels.ts'],
           testTimeout: E2E_TIMEOUT_MS,
           hookTimeout: E2E_TIMEOUT_MS,
-          // Each file starts several processes; side by side they would only slow each other down.
-          fileParallelism: false,
         },
       },
     ],

@@ -1,0 +1,133 @@
+// What the weights of a search must be, by whoever has seen every push: the start, and the sum of all differences that were applied.
+//
+// A push whose answer nobody saw was applied or it was not: the versions that a shard states next decide. Each is applied once at most, so
+// the version of a key is the number of applied pushes that had it.
+
+import { createHash } from 'node:crypto'
+import { decodeSafetensors, latenessScale, planShards, pushMetadataSchema, versionsSchema, weightKeyOf } from '../../protocol/index.ts'
+import { boxOf, elementCount, initialWeights, isWhole, type Space, visitRows } from '../../search-space/index.ts'
+
+type Push = {
+  readonly shard: number
+  readonly taskId: number
+  readonly bytes: Uint8Array
+}
+type Answer = { readonly kind: 'applied' | 'duplicate'; readonly scales: Readonly<Record<string, number>> }
+type Replicated = { version: number; readonly values: Float64Array; readonly shape: readonly number[] }
+
+/** A shard has other weights, or other versions, than the pushes come to. */
+class LostPushError extends Error {
+  override readonly name = 'LostPushError'
+}
+
+/** Shares of the largest weight of a tensor: what sums in another order differ by. */
+const TOLERANCE = 1e-4
+
+type Replica = {
+  readonly shards: number
+  /** Pushes that it has applied. */
+  readonly applied: number
+  /** Tasks and shards of which nobody knows yet whether what was sent has arrived. */
+  readonly unknown: number
+  keysOf(shard: number): string[]
+  /** Before it is sent on. */
+  sent(push: Push): void
+  answered(push: Push, answer: Answer): void
+  /** Throws LostPushError unless the shard's weights are those of the pushes. `file` is the answer to a pull of all of its keys, none held. */
+  check(shard: number, file: Uint8Array): void
+}
+
+function createReplica(space: Space, settings: { seed: number; shardBytes: number }): Replica {
+  const { count, shardOf } = planShards(space, settings.shardBytes)
+  const tensors = new Map<string, Replicated>()
+  for (const spec of space.weightSpecs) {
+    tensors.set(spec.key, { version: 0, values: Float64Array.from(initialWeights(spec, settings.seed)), shape: spec.shape })
+  }
+  /** Zero until somebody pushes it. */
+  const tensorOf = (key: string): Replicated => {
+    const known = tensors.get(key)
+    if (known) return known
+    const { shape } = tensors.get(weightKeyOf(key)) as Replicated
+    const velocity = { version: 0, values: new Float64Array(elementCount(shape)), shape }
+    tensors.set(key, velocity)
+    return velocity
+  }
+  const nameOf = ({ shard, taskId }: Push) => `${shard}/${taskId}`
+  const done = new Set<string>()
+  /** By name: bodies whose fate is not known. Copies of one are one. */
+  const unknown = new Map<string, Map<string, Push>>()
+  let applied = 0
+
+  const apply = (push: Push, scales: Answer['scales'] | null) => {
+    const { metadata, tensors: pushed } = decodeSafetensors(push.bytes)
+    const { baseVersions, members } = pushMetadataSchema.parse(metadata)
+    const bases = versionsSchema.parse(JSON.parse(baseVersions))
+    for (const [key, { shape, values }] of pushed) {
+      const tensor = tensorOf(key)
+      const late = tensor.version - (bases[key] ?? 0)
+      const scale = scales ? (scales[key] ?? 1) : latenessScale(Math.max(0, late), Number(members ?? 1))
+      let i = 0
+      const add = (from: number, length: number) => {
+        for (let at = from; at < from + length; at++, i++) tensor.values[at] = (tensor.values[at] as number) + scale * (values[i] as number)
+      }
+      if (isWhole(tensor.shape, shape)) add(0, values.length)
+      else visitRows(tensor.shape, boxOf(tensor.shape, shape), add)
+      tensor.version += 1
+    }
+    done.add(nameOf(push))
+    unknown.delete(nameOf(push))
+    applied += 1
+  }
+
+  return {
+    shards: count,
+    get applied() {
+      return applied
+    },
+    get unknown() {
+      return unknown.size
+    },
+    keysOf: (shard) => space.weightSpecs.flatMap(({ key }) => (shardOf.get(key) === shard ? [key] : [])),
+    sent(push) {
+      const bodies = unknown.get(nameOf(push)) ?? new Map<string, Push>()
+      bodies.set(createHash('sha256').update(push.bytes).digest('hex'), push)
+      if (!done.has(nameOf(push))) unknown.set(nameOf(push), bodies)
+    },
+    answered(push, { kind, scales }) {
+      if (kind === 'applied') {
+        if (done.has(nameOf(push))) throw new LostPushError(`shard ${push.shard} applied task ${push.taskId} twice`)
+        apply(push, scales)
+        return
+      }
+      // Applied before: by the one body that was sent, if there was but one.
+      const bodies = [...(unknown.get(nameOf(push))?.values() ?? [])]
+      if (bodies.length === 1) apply(bodies[0] as Push, null)
+    },
+    check(shard, file) {
+      const { metadata, tensors: stored } = decodeSafetensors(file)
+      const versions = versionsSchema.parse(JSON.parse(metadata['versions'] ?? '{}'))
+      // What was applied unseen has raised the versions of all its keys.
+      for (const bodies of unknown.values()) {
+        const candidates = [...bodies.values()].filter((push) => push.shard === shard)
+        const fits = candidates.find(({ bytes }) =>
+          [...decodeSafetensors(bytes).tensors.keys()].every((key) => (versions[key] ?? 0) > tensorOf(key).version),
+        )
+        if (fits) apply(fits, null)
+      }
+      for (const [key, { version, values }] of tensors) {
+        if (shardOf.get(weightKeyOf(key)) !== shard || key !== weightKeyOf(key)) continue
+        const there = stored.get(key)?.values
+        if (!there || versions[key] !== version) {
+          throw new LostPushError(`${key} has version ${versions[key]} on shard ${shard}, and ${version} pushes of it were applied`)
+        }
+        const largest = values.reduce((most, value) => Math.max(most, Math.abs(value)), 1e-3)
+        for (const [i, value] of values.entries()) {
+          if (Math.abs(value - (there[i] as number)) <= TOLERANCE * largest) continue
+          throw new LostPushError(`${key}[${i}] is ${there[i]} on shard ${shard}, and the pushes of it come to ${value}`)
+        }
+      }
+    },
+  }
+}
+
+export { createReplica, type Replica }
