@@ -1,7 +1,7 @@
 // Why a file is no image that can be decoded: one line that follows from its bytes alone. What libvips says does not: its threads share one
 // buffer of messages, which grows to kilobytes and may speak of another file.
 
-import { open } from 'node:fs/promises'
+import { type ImagePlace, readPlace } from './image-place.ts'
 
 /** Bytes of the start of a file that tell its format. */
 const START_BYTES = 64
@@ -69,15 +69,9 @@ function brokenPixels(start: Uint8Array): BrokenImageError {
   return new BrokenImageError(reasonFor(Buffer.from(start.subarray(0, START_BYTES)), 'pixels end early or are damaged'))
 }
 
-/** The same of a file. Throws what the system says where it cannot be read. */
-async function brokenPixelsOf(file: string): Promise<BrokenImageError> {
-  const handle = await open(file)
-  try {
-    const { buffer, bytesRead } = await handle.read(Buffer.alloc(START_BYTES), 0, START_BYTES, 0)
-    return brokenPixels(buffer.subarray(0, bytesRead))
-  } finally {
-    await handle.close()
-  }
+/** The same of an image where it lies. Throws what the system says where it cannot be read. */
+async function brokenPixelsOf(place: ImagePlace): Promise<BrokenImageError> {
+  return brokenPixels(await readPlace(place, START_BYTES))
 }
 
 export { brokenHeader, BrokenImageError, brokenPixels, brokenPixelsOf }

@@ -9,6 +9,7 @@ import type { CropBox, Size } from './crop-box.ts'
 import { type FileDataset, type FileSplit, pathOf } from './dataset.ts'
 import { DatasetError, reasonOf } from './errors.ts'
 import { decodeBox, refuseUnreadable } from './image-decoder.ts'
+import { placeOf } from './image-place.ts'
 
 type FileImages = {
   /**
@@ -47,11 +48,11 @@ function openFileImages(
       onBroken(path, reason)
       return reason
     }
-    const file = join(folder, path)
+    const place = placeOf(folder, path)
     try {
-      return await decodeBox(file, size, chooseBox(size), shape)
+      return await decodeBox(place, size, chooseBox(size), shape)
     } catch (cause) {
-      await refuseUnreadable(file)
+      await refuseUnreadable(place)
       onBroken(path, reasonOf(cause))
       return reasonOf(cause)
     }

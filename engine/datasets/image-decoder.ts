@@ -9,6 +9,7 @@ import { brokenHeader, BrokenImageError, brokenPixels, brokenPixelsOf } from './
 import type { CropBox } from './crop-box.ts'
 import type { ImageShape } from './dataset.ts'
 import { DatasetError, reasonOf } from './errors.ts'
+import { encodedImage, type ImagePlace } from './image-place.ts'
 
 /** From here on the whole image is scaled first, which lets libjpeg decode an eighth, a quarter or half of its size. */
 const SHRINK_ON_LOAD_FROM = 2
@@ -64,8 +65,8 @@ async function readHeader(bytes: Uint8Array): Promise<ImageHeader> {
 }
 
 /** Whether every channel of an image has one value throughout. Throws what sharp throws for a file that it cannot decode. */
-async function isFlat(file: string): Promise<boolean> {
-  const { channels } = await sharp(file, settings).stats()
+async function isFlat(place: ImagePlace): Promise<boolean> {
+  const { channels } = await sharp(encodedImage(place), settings).stats()
   return channels.every(({ min, max }) => min === max)
 }
 
@@ -80,14 +81,14 @@ function scaledPlace(size: number, from: number, length: number, target: number)
  * rotation is applied, CMYK converted, transparency laid on black; of an animation it is the first frame. Throws
  * BrokenImageError for a file that cannot be decoded, and what the system says of one that is not there any more.
  */
-async function decodeBox(file: string, image: ImageHeader, box: CropBox, shape: ImageShape): Promise<Buffer> {
-  return await decode(file, image, box, shape).catch(async () => {
-    throw await brokenPixelsOf(file)
+async function decodeBox(place: ImagePlace, image: ImageHeader, box: CropBox, shape: ImageShape): Promise<Buffer> {
+  return await decode(place, image, box, shape).catch(async () => {
+    throw await brokenPixelsOf(place)
   })
 }
 
-async function decode(file: string, image: ImageHeader, box: CropBox, [height, width, channels]: ImageShape): Promise<Buffer> {
-  let pipeline = sharp(file, settings)
+async function decode(place: ImagePlace, image: ImageHeader, box: CropBox, [height, width, channels]: ImageShape): Promise<Buffer> {
+  let pipeline = sharp(encodedImage(place), settings)
   if (box.width >= SHRINK_ON_LOAD_FROM * width && box.height >= SHRINK_ON_LOAD_FROM * height) {
     const across = scaledPlace(image.width, box.left, box.width, width)
     const down = scaledPlace(image.height, box.top, box.height, height)
@@ -109,7 +110,7 @@ async function decode(file: string, image: ImageHeader, box: CropBox, [height, w
 }
 
 /** A file that is not there any more or may not be read is not a broken image: other machines would train on it. */
-async function refuseUnreadable(file: string): Promise<void> {
+async function refuseUnreadable({ file }: ImagePlace): Promise<void> {
   await access(file, constants.R_OK).catch((cause: unknown) => {
     throw new DatasetError('file-unreadable', `cannot read ${file}: ${reasonOf(cause)}; the folder has changed since it was opened`, {
       file,

@@ -11,6 +11,7 @@ import * as z from 'zod'
 
 import { DatasetError, reasonOf } from './errors.ts'
 import { readHeader } from './image-decoder.ts'
+import { placeOf, readPlace } from './image-place.ts'
 import { FILES_AT_ONCE, MAX_IMAGE_FILE_BYTES } from './limits.ts'
 import type { OnDatasetProgress } from './reader.ts'
 
@@ -68,14 +69,16 @@ async function writeIndexFile(file: string, records: readonly ImageRecord[]): Pr
 }
 
 async function examine(folder: string, path: string, known: ImageRecord | undefined): Promise<ImageRecord> {
-  const file = join(folder, path)
+  const place = placeOf(folder, path)
+  const { file, part } = place
   try {
-    const { size, mtimeMs } = await stat(file)
+    const { size: fileBytes, mtimeMs } = await stat(file)
+    const size = part?.bytes ?? fileBytes
     if (known !== undefined && known.bytes === size && known.modifiedMs === mtimeMs) return known
     if (size > MAX_IMAGE_FILE_BYTES) {
       throw new DatasetError('too-large', `expected ${file} to have at most ${MAX_IMAGE_FILE_BYTES} bytes, got ${size}`, { file })
     }
-    const bytes = await readFile(file)
+    const bytes = await readPlace(place)
     const found = { path, bytes: size, modifiedMs: mtimeMs, sha256: createHash('sha256').update(bytes).digest('hex') }
     return await readHeader(bytes).then(
       ({ width, height }) => ({ ...found, width, height }),

@@ -282,12 +282,17 @@ async function listImageFolder(folder: string): Promise<ImageLayout> {
 }
 
 export {
+  byCodeUnit,
+  drawTest,
   imageFoldersWithin,
   type ImageLayout,
   IMAGES_LOOKED_FOR,
+  isCalledImage,
+  type ListedClass,
   type ListedImage,
   listImageFiles,
   listImageFolder,
   looksLikeImageFolder,
   nameOf,
+  TEST_FOLDERS,
 }

@@ -2,7 +2,6 @@
 // images every file is decoded.
 
 import { createHash } from 'node:crypto'
-import { join } from 'node:path'
 
 import type { BatchRequest } from './batch-source.ts'
 import {
@@ -17,6 +16,7 @@ import {
   type SplitName,
 } from './dataset.ts'
 import { reasonOf } from './errors.ts'
+import { placeOf } from './image-place.ts'
 import { openBatchSource } from './open-batch-source.ts'
 import { type DatasetKind, DEFAULT_CACHE_FOLDER, type OpenOptions, openDataset, recogniseDataset } from './open-dataset.ts'
 import type { IndexedFolder } from './open-image-folder.ts'
@@ -162,12 +162,12 @@ async function findFaults(dataset: FileDataset, onDone: (done: number, total: nu
     const size = { width: split.sizes[2 * index] as number, height: split.sizes[2 * index + 1] as number }
     if (size.width > 0) {
       try {
-        const file = join(dataset.folder, path)
-        const small = await decodeBox(file, size, { left: 0, top: 0, ...size }, [OVERVIEW_SIDE, OVERVIEW_SIDE, channels])
+        const place = placeOf(dataset.folder, path)
+        const small = await decodeBox(place, size, { left: 0, top: 0, ...size }, [OVERVIEW_SIDE, OVERVIEW_SIDE, channels])
         // Small things in one colour can be lost in an overview, so that the whole is asked as well.
-        if (isOneColour(small, channels) && (await isFlat(file))) flat.add(path)
+        if (isOneColour(small, channels) && (await isFlat(place))) flat.add(path)
       } catch (error) {
-        await refuseUnreadable(join(dataset.folder, path))
+        await refuseUnreadable(placeOf(dataset.folder, path))
         broken.set(path, reasonOf(error))
       }
     }
@@ -181,7 +181,7 @@ async function findFaults(dataset: FileDataset, onDone: (done: number, total: nu
 /** Of files that could not be decoded when they were put into memory. */
 async function addReasons(broken: Map<string, string>, folder: string, paths: readonly string[]): Promise<void> {
   const { brokenPixelsOf } = await import('./broken-reason.ts')
-  for (const path of paths) if (!broken.has(path)) broken.set(path, (await brokenPixelsOf(join(folder, path))).message)
+  for (const path of paths) if (!broken.has(path)) broken.set(path, (await brokenPixelsOf(placeOf(folder, path))).message)
 }
 
 function namedReasons(broken: ReadonlyMap<string, string>): { file: string; reason: string }[] {
@@ -229,9 +229,9 @@ async function inspectDataset(ref: string, options: InspectOptions = {}): Promis
   const dataset = await openDataset(ref, { ...options, onProgress })
   const parsed = parseDatasetRef(ref, baseFolder)
   let index: IndexedFolder | null = null
-  if (kind === 'images' && parsed.kind === 'folder') {
+  if ((kind === 'images' || kind === 'tar') && parsed.kind === 'folder') {
     const { indexImageFolder } = await import('./open-image-folder.ts')
-    index = await indexImageFolder({ folder: parsed.folder, cacheFolder })
+    index = await indexImageFolder({ folder: parsed.folder, layout: kind, cacheFolder })
     for (const record of [...index.train, ...index.test, ...index.validation])
       if (record.broken !== undefined) broken.set(record.path, record.broken)
   }

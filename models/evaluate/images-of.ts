@@ -41,7 +41,7 @@ async function* imagesOf(path: string, input: ImageShape, share: number): AsyncG
     const shown = name === '' ? basename(path) : name
     try {
       const header = await readHeader(await readFile(file))
-      const pixels = await decodeBox(file, header, coverBox(header, { height: input[0], width: input[1] }, share), input)
+      const pixels = await decodeBox({ file, part: null }, header, coverBox(header, { height: input[0], width: input[1] }, share), input)
       yield { kind: 'image', name: shown, pixels }
     } catch (error) {
       yield { kind: 'broken', name: shown, reason: (error as Error).message }
