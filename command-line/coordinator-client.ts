@@ -36,6 +36,8 @@ import {
   type TrainingInput,
   type TrainingSpecInput,
   type TrainingStatus,
+  trainingIdSchema,
+  trainingPhaseSchema,
   trainingStatusSchema,
   type TrainingSummary,
   trainingSummarySchema,
@@ -56,6 +58,7 @@ import { type Answer, transfer } from './transfer.ts'
 const searchListSchema = z.object({ searches: z.array(searchSummarySchema), unreadable: unreadableField })
 const trainingListSchema = z.object({ trainings: z.array(trainingSummarySchema), unreadable: unreadableField })
 const phaseAnswerSchema = z.object({ phase: phaseSchema })
+const trainingPhaseAnswerSchema = z.object({ phase: trainingPhaseSchema })
 const metricsSchema = z.object({ metrics: z.array(metricSchema) })
 const tokenListSchema = z.object({ tokens: z.array(z.object({ tokenId: tokenIdSchema, label: z.string(), createdAtMs: z.int() })) })
 const createdTokenSchema = z.object({ tokenId: tokenIdSchema, agentToken: z.string() })
@@ -139,9 +142,10 @@ type CoordinatorClient = {
   metrics(searchId: string, range?: { after?: number; limit?: number }): Promise<z.infer<typeof metricSchema>[]>
   /** Of these weights of one shard, those that tasks have changed. */
   pullWeights(searchId: string, shard: number, keys: readonly string[]): Promise<ReadonlyMap<string, Tensor>>
-  listTokens(searchId: string): Promise<z.infer<typeof tokenListSchema>['tokens']>
-  createToken(searchId: string, label: string): Promise<z.infer<typeof createdTokenSchema>>
-  revokeToken(searchId: string, tokenId: string): Promise<void>
+  /** Tokens of agents, of a search or a training. */
+  listTokens(ownerId: string): Promise<z.infer<typeof tokenListSchema>['tokens']>
+  createToken(ownerId: string, label: string): Promise<z.infer<typeof createdTokenSchema>>
+  revokeToken(ownerId: string, tokenId: string): Promise<void>
   listTables(): Promise<{ readonly tables: TableSummary[]; readonly unreadable: UnreadableTable[] }>
   publishTable(table: LatencyTable): Promise<z.infer<typeof publishedTableSchema>>
   /** A table; the version published last if none is named. */
@@ -157,6 +161,7 @@ type CoordinatorClient = {
   /** Delivers a file that a training was created with. */
   storeTrainingInput(trainingId: string, input: TrainingInput, bytes: Uint8Array<ArrayBuffer>): Promise<void>
   trainingStatus(trainingId: string): Promise<TrainingStatus>
+  changeTrainingPhase(trainingId: string, change: PhaseChange): Promise<z.infer<typeof trainingPhaseSchema>>
   deleteTraining(trainingId: string): Promise<void>
   /** The trained network: a safetensors file. */
   trainingModel(trainingId: string): Promise<Uint8Array>
@@ -268,6 +273,7 @@ function createClient(options: ClientOptions): CoordinatorClient {
 
   const training = (trainingId: string) => `/v1/trainings/${encodeURIComponent(trainingId)}`
   const search = (searchId: string) => `/v1/searches/${encodeURIComponent(searchId)}`
+  const tokens = (ownerId: string) => `${trainingIdSchema.safeParse(ownerId).success ? training(ownerId) : search(ownerId)}/tokens`
   const post = <T>(path: string, schema: z.ZodType<T>, body?: unknown) => attempt({ method: 'POST', path, body }, schema)
   const remove = (path: string) => attempt<void>({ method: 'DELETE', path }, null)
 
@@ -296,9 +302,9 @@ function createClient(options: ClientOptions): CoordinatorClient {
         const { body } = await exchange({ method: 'POST', path: `${search(searchId)}/weights/${shard}/pull`, body: { held } })
         return decodeSafetensors(body).tensors
       }),
-    listTokens: async (searchId) => (await read(`${search(searchId)}/tokens`, tokenListSchema)).tokens,
-    createToken: (searchId, label) => post(`${search(searchId)}/tokens`, createdTokenSchema, { label }),
-    revokeToken: (searchId, tokenId) => remove(`${search(searchId)}/tokens/${encodeURIComponent(tokenId)}`),
+    listTokens: async (ownerId) => (await read(tokens(ownerId), tokenListSchema)).tokens,
+    createToken: (ownerId, label) => post(tokens(ownerId), createdTokenSchema, { label }),
+    revokeToken: (ownerId, tokenId) => remove(`${tokens(ownerId)}/${encodeURIComponent(tokenId)}`),
     async listTables() {
       const { tables, unreadable = [] } = await read('/v1/latency-tables', tableListSchema)
       return { tables, unreadable }
@@ -345,6 +351,7 @@ function createClient(options: ClientOptions): CoordinatorClient {
       )
     },
     trainingStatus: (trainingId) => read(training(trainingId), trainingStatusSchema),
+    changeTrainingPhase: async (trainingId, change) => (await post(`${training(trainingId)}/${change}`, trainingPhaseAnswerSchema)).phase,
     deleteTraining: (trainingId) => remove(training(trainingId)),
     trainingModel: (trainingId) =>
       downloadParts((begin) =>

@@ -15,6 +15,7 @@ import { printLatency, printTime } from '../command-line/quantities.ts'
 import { readJsonFile, textOrFile } from '../command-line/json-file.ts'
 import { type Filled, fitToBudget } from './budget-settings.ts'
 import { numberIn } from '../command-line/number-flags.ts'
+import { createTokenCommands } from '../command-line/token-commands.ts'
 import { createDeriveCommand } from './derive-command.ts'
 import { renderStatus } from './render-status.ts'
 import { abbreviatedTable, buildSearchConfig, checkSearchConfig, searchConfigFlags } from './search-config-flags.ts'
@@ -22,7 +23,6 @@ import { latencyOfSpace } from './space-latency.ts'
 import { resolveSearch, resolveTableVersion, searchArg } from './search-ref.ts'
 import { printResult, type Terminal } from '../command-line/terminal.ts'
 import { printable, renderEntry, renderTable } from '../command-line/text-layout.ts'
-import { createTokenCommands } from './token-commands.ts'
 import { createWeightsCommand } from './weights-command.ts'
 import { watchSearch } from './watch-search.ts'
 
@@ -50,7 +50,7 @@ function createSearchCommands(terminal: Terminal): CommandDef {
       delete: deleteCommand(terminal),
       derive: createDeriveCommand(terminal),
       weights: createWeightsCommand(terminal),
-      token: createTokenCommands(terminal),
+      token: createTokenCommands(terminal, { name: 'search', resolve: resolveSearch }),
     },
   }) as CommandDef
 }

@@ -1,6 +1,7 @@
 // Numbers that training and exports can be made of. One NaN in a filter is a network whose every answer is NaN, so a file that has one
 // is refused where it is read, and never written.
 
+import { MAX_MAGNITUDE } from './limits.ts'
 import { statisticsKeys } from './model-file.ts'
 
 /** What is wrong with the first number that is not finite; null where all are. */
@@ -13,6 +14,12 @@ function notFinite(values: Float32Array): string | null {
 function notVariance(values: Float32Array): string | null {
   const index = values.findIndex((value) => value < 0)
   return notFinite(values) ?? (index === -1 ? null : `element ${index} is ${values[index]}, expected a variance, 0 or above`)
+}
+
+/** What is wrong with the first number that no coordinator stores, since it is of training that has diverged; null where all are good. */
+function notStorable(values: Float32Array): string | null {
+  const index = values.findIndex((value) => !(Math.abs(value) <= MAX_MAGNITUDE))
+  return index === -1 ? null : `element ${index} is ${values[index]}, expected a finite number`
 }
 
 type Numbers = { readonly values: Float32Array }
@@ -34,4 +41,4 @@ function badNumbers(weights: ReadonlyMap<string, Numbers>, statistics: ReadonlyM
   return null
 }
 
-export { badNumbers, notFinite, notVariance }
+export { badNumbers, notFinite, notStorable, notVariance }

@@ -94,7 +94,7 @@ export {
   ROUND_WAIT_MS,
   WAIT_MS,
 } from './limits.ts'
-export { badNumbers, notFinite, notVariance } from './finite-tensors.ts'
+export { badNumbers, notFinite, notStorable, notVariance } from './finite-tensors.ts'
 export { MODEL_FORMAT, modelTensors, splitModelTensors, statisticsKeys } from './model-file.ts'
 export { attempt, attemptLater, type Outcome, unwrap } from './outcome.ts'
 export {
@@ -240,18 +240,22 @@ export {
 export {
   createTrainingResponseSchema,
   trainerSchema,
+  type TrainingEnd,
+  type TrainingFault,
   type TrainingHeartbeat,
   trainingHeartbeatSchema,
   type TrainingInput,
   trainingInputSchema,
-  trainingLeaseRefSchema,
   type TrainingLeaseRequest,
   trainingLeaseRequestSchema,
   type TrainingLeaseResponse,
   trainingLeaseResponseSchema,
   type TrainingPhase,
+  trainingPhaseSchema,
   type TrainingProgress,
   trainingProgressSchema,
+  type TrainingRelease,
+  trainingReleaseSchema,
   type TrainingResult,
   trainingResultSchema,
   type TrainingSpec,

@@ -6,7 +6,7 @@ import { spaceConfigSchema, spaceRefSchema } from '../search-space/index.ts'
 import { registerRequestSchema } from './agents.ts'
 import { epochReportSchema, scoreSchema } from './checkpoint-state.ts'
 import { agentIdSchema, leaseIdSchema, tokenIdSchema, trainingIdSchema, uploadIdSchema } from './ids.ts'
-import { DEFAULT_CHECKPOINT_MS, MAX_CHECKPOINT_MS, MAX_LEASE_MS, MIN_LEASE_MS } from './limits.ts'
+import { DEFAULT_CHECKPOINT_MS, MAX_CHECKPOINT_MS, MAX_FAILURE_MESSAGE, MAX_LEASE_MS, MIN_LEASE_MS } from './limits.ts'
 import { recipeSchema } from './recipe.ts'
 
 const DEFAULT_LEASE_MS = 60_000
@@ -80,9 +80,10 @@ const createTrainingResponseSchema = z
 
 const trainingEndSchema = z
   .enum(['finished', 'stopped', 'diverged'])
-  .describe("stopped: by the recipe's stopBelow; diverged: the loss was no number any more")
+  .describe("stopped: by the recipe's stopBelow, or by a person; diverged: the loss of several agents was no number any more")
+type TrainingEnd = z.infer<typeof trainingEndSchema>
 const trainingPhaseSchema = z
-  .enum(['waiting', 'training', ...trainingEndSchema.options])
+  .enum(['waiting', 'training', 'paused', ...trainingEndSchema.options])
   .describe('waiting: no agent has the lease; the others are ends')
 type TrainingPhase = z.infer<typeof trainingPhaseSchema>
 
@@ -100,13 +101,30 @@ const trainingLeaseResponseSchema = z
       space: spaceConfigSchema.describe('all settings of the space'),
       checkpointStep: count.nullable().describe('mini-batches done in the checkpoint to go on from; null: begin'),
     }),
-    z.object({ kind: z.literal('wait'), retryAfterMs: count }).describe('another agent has the lease'),
+    z.object({
+      kind: z.literal('wait'),
+      retryAfterMs: count,
+      reason: z
+        .enum(['taken', 'paused', 'inputs', 'fault'])
+        .optional()
+        .describe(
+          'taken: another agent has the lease; inputs: files are missing; fault: it failed for this agent, and others are asked first',
+        ),
+    }),
     z.object({ kind: z.literal('ended'), end: trainingEndSchema }),
   ])
   .meta({ id: 'TrainingLeaseResponse' })
 type TrainingLeaseResponse = z.infer<typeof trainingLeaseResponseSchema>
 
-const trainingLeaseRefSchema = z.strictObject({ leaseId: leaseIdSchema }).meta({ id: 'TrainingLeaseRef' })
+const trainingLeaseRefSchema = z.strictObject({ leaseId: leaseIdSchema })
+
+const trainingReleaseSchema = trainingLeaseRefSchema
+  .extend({
+    reason: z.enum(['stopping', 'failed']).default('stopping').describe('failed: the agent could not train it; others are asked first'),
+    message: z.string().max(MAX_FAILURE_MESSAGE).optional().describe('what went wrong, for people'),
+  })
+  .meta({ id: 'TrainingRelease' })
+type TrainingRelease = z.infer<typeof trainingReleaseSchema>
 
 const trainingProgressSchema = z.strictObject({
   step: count.describe('mini-batches done'),
@@ -174,14 +192,26 @@ const trainerSchema = z.object({
   name: z.string(),
   device: z.string(),
   backend: z.string(),
-  leaseId: leaseIdSchema,
-  agentId: agentIdSchema,
+  leaseId: leaseIdSchema.optional().describe('shown to the administrator alone: who knows it has the lease'),
+  agentId: agentIdSchema.optional().describe('shown to the administrator alone'),
   sinceMs: atMs,
   lastSeenAtMs: atMs,
   fromStep: count.describe('of the checkpoint that it began with'),
   savedStep: count.describe('of the last checkpoint that it delivered'),
-  end: z.enum(['released', 'expired', 'finished']).nullable().describe('how its lease ended; null: it has not'),
+  end: z
+    .enum(['released', 'expired', 'finished', 'failed', 'diverged', 'paused', 'stopped'])
+    .nullable()
+    .describe('how its lease ended; null: it has not'),
 })
+
+const trainingFaultSchema = z.object({
+  name: z.string().describe('of the agent'),
+  kind: z.enum(['failed', 'diverged']),
+  message: z.string(),
+  step: count.describe('of the checkpoint that it went on from'),
+  atMs,
+})
+type TrainingFault = z.infer<typeof trainingFaultSchema>
 
 const trainingStatusSchema = trainingSummarySchema
   .extend({
@@ -193,6 +223,7 @@ const trainingStatusSchema = trainingSummarySchema
     checkpoint: z.object({ step: count, bytes: count, atMs }).nullable(),
     reports: z.array(epochReportSchema).describe('up to the last checkpoint'),
     trainers: z.array(trainerSchema).describe('leases, the last ones only, oldest first'),
+    faults: z.array(trainingFaultSchema).describe('of agents that could not go on from the last checkpoint, oldest first'),
     leases: count.describe('given so far'),
     expiredLeases: count,
     duplicates: count.describe('checkpoints that were there already'),
@@ -207,18 +238,22 @@ type TrainingStatus = z.infer<typeof trainingStatusSchema>
 
 export {
   createTrainingResponseSchema,
+  type TrainingEnd,
+  type TrainingFault,
   type TrainingHeartbeat,
   trainingHeartbeatSchema,
   type TrainingInput,
   trainingInputSchema,
-  trainingLeaseRefSchema,
   type TrainingLeaseRequest,
   trainingLeaseRequestSchema,
   type TrainingLeaseResponse,
   trainingLeaseResponseSchema,
   type TrainingPhase,
+  trainingPhaseSchema,
   type TrainingProgress,
   trainingProgressSchema,
+  type TrainingRelease,
+  trainingReleaseSchema,
   type TrainingResult,
   trainingResultSchema,
   type TrainingSpec,

@@ -9,17 +9,21 @@ import {
   type Delivery,
   type FilePart,
   type Outcome,
+  ProblemError,
   type TokenRecord,
   type TrainingHeartbeat,
   type TrainingInput,
   type TrainingLeaseRequest,
   type TrainingLeaseResponse,
+  type TrainingPhase,
+  type TrainingRelease,
   type TrainingSpec,
   type TrainingStatus,
   type TrainingSummary,
   type TrainingUpload,
 } from '../../protocol/index.ts'
 import {
+  commandTraining,
   createTrainingSetup,
   describeNetwork,
   expireLease,
@@ -107,8 +111,8 @@ class TrainingObject extends DurableObject<object> {
     return this.#answer(caller, (training) => extendLease(training, heartbeat, Date.now()))
   }
 
-  release(caller: Caller, leaseId: string): Outcome<{ kind: 'released' | 'lost' }> {
-    return this.#answer(caller, (training) => releaseTraining(training, leaseId, Date.now()))
+  release(caller: Caller, request: TrainingRelease): Outcome<{ kind: 'released' | 'lost' }> {
+    return this.#answer(caller, (training) => releaseTraining(training, request, Date.now()))
   }
 
   storeCheckpoint(caller: Caller, leaseId: string, delivery: Delivery): Outcome<TrainingUpload> {
@@ -128,7 +132,30 @@ class TrainingObject extends DurableObject<object> {
   }
 
   status(caller: Caller): Outcome<TrainingStatus> {
-    return this.#answer(caller, trainingStatus)
+    return this.#answer(caller, (training) => trainingStatus(training, caller.kind === 'admin'))
+  }
+
+  command(command: 'pause' | 'resume' | 'stop'): Outcome<TrainingPhase> {
+    return this.#stored.answer(({ training }) => commandTraining(training, command, Date.now()))
+  }
+
+  addToken(token: TokenRecord): Outcome<null> {
+    return this.#stored.answer(({ tokens }) => {
+      tokens.add(token)
+      return null
+    })
+  }
+
+  removeToken(tokenId: string): Outcome<null> {
+    return this.#stored.answer(({ tokens }) => {
+      if (!tokens.has(tokenId)) throw new ProblemError('not-found', `no token ${tokenId} in this training`)
+      tokens.remove(tokenId)
+      return null
+    })
+  }
+
+  listTokens(): Outcome<{ tokenId: string; label: string; createdAtMs: number }[]> {
+    return this.#stored.answer(({ tokens }) => tokens.list())
   }
 
   summary(): Outcome<TrainingSummary> {

@@ -31,7 +31,8 @@ import { bodyOf, SAFETENSORS_TYPE, streamedBody } from './bodies.ts'
 import { downloadAnswers, downloadHeaders, readDelivery, sendFile, uploadAnswers, uploadRequest } from './files.ts'
 import { withProblems } from './problems.ts'
 import { MAX_PUSH_RIGHT_CHARACTERS, readPushRight, signPushRight } from './push-rights.ts'
-import { bearer, json, searchParams } from './searches.ts'
+import { bearer, json } from './answers.ts'
+import { searchParams } from './searches.ts'
 
 const tags = ['agents']
 const small = [ownSearchOnly, bodyOf('json', MAX_SMALL_JSON_BYTES)] as const

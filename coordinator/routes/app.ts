@@ -2,14 +2,16 @@
 
 import { createRoute, OpenAPIHono } from '@hono/zod-openapi'
 import { healthSchema, spokenProtocols, VERSION } from '../../protocol/index.ts'
+import { addTokenRoutes } from './agent-tokens.ts'
 import { addAgentRoutes } from './agents.ts'
+import { json } from './answers.ts'
 import { authenticate, type RouteEnvironment } from './auth.ts'
 import { addLatencyTableRoutes } from './latency-tables.ts'
 import type { Ports } from './ports.ts'
 import { createNotFound, onError, validationHook } from './problems.ts'
 import { addProfileRoutes } from './profiles.ts'
 import { createRefusals } from './refusals.ts'
-import { addSearchRoutes, json } from './searches.ts'
+import { addSearchRoutes } from './searches.ts'
 import { addTrainingRoutes } from './trainings.ts'
 
 const health = createRoute({
@@ -40,6 +42,7 @@ function createApp<Bindings extends object>(portsOf: (bindings: Bindings) => Por
   addLatencyTableRoutes(routes)
   addProfileRoutes(routes)
   addTrainingRoutes(routes)
+  addTokenRoutes(routes)
 
   app.openAPIRegistry.registerComponent('securitySchemes', 'bearer', {
     type: 'http',

@@ -14,7 +14,7 @@ import {
 } from '../../protocol/index.ts'
 import { SAFETENSORS_TYPE } from './bodies.ts'
 import { withProblems } from './problems.ts'
-import { json } from './searches.ts'
+import { json } from './answers.ts'
 
 const safetensors = { [SAFETENSORS_TYPE]: { schema: { type: 'string' as const, format: 'binary', description: 'a safetensors file' } } }
 

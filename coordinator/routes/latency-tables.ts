@@ -5,10 +5,10 @@ import * as z from 'zod'
 import { canonicalJson, type LatencyTable, latencyTableSchema, tableNameSchema, tableVersionSchema } from '../../latency-lut/table/table.ts'
 import { MAX_JSON_BYTES, ProblemError, tableSummarySchema, unreadableTablesField } from '../../protocol/index.ts'
 import { adminOnly, type RouteEnvironment } from './auth.ts'
+import { bearer, json } from './answers.ts'
 import { bodyOf } from './bodies.ts'
 import type { Ports, VersionedTable } from './ports.ts'
 import { withProblems } from './problems.ts'
-import { bearer, json } from './searches.ts'
 import { sha256Hex } from './tokens.ts'
 
 const tags = ['latency tables']

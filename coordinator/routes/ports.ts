@@ -35,6 +35,8 @@ import type {
   TrainingInput,
   TrainingLeaseRequest,
   TrainingLeaseResponse,
+  TrainingPhase,
+  TrainingRelease,
   TrainingSpec,
   TrainingStatus,
   TrainingSummary,
@@ -48,7 +50,13 @@ import type { Signer } from './signatures.ts'
 type VersionedTable = LatencyTable & { version: string }
 type TokenSummary = { tokenId: string; label: string; createdAtMs: number }
 
-type SearchPort = {
+type TokensPort = {
+  addToken(token: TokenRecord): Promise<Outcome<null>>
+  removeToken(tokenId: string): Promise<Outcome<null>>
+  listTokens(): Promise<Outcome<TokenSummary[]>>
+}
+
+type SearchPort = TokensPort & {
   create(searchId: string, config: SearchConfig, table: VersionedTable, token: TokenRecord): Promise<Outcome<SearchStatus>>
   /** Refuses `unauthorized` unless the token is good. */
   checkToken(caller: Caller): Promise<Outcome<null>>
@@ -69,9 +77,6 @@ type SearchPort = {
   architecture(caller: Caller): Promise<Outcome<Architecture>>
   log(caller: Caller, after: number, limit: number): Promise<Outcome<LogEntry[]>>
   metrics(caller: Caller, after: number, limit: number): Promise<Outcome<Metric[]>>
-  addToken(token: TokenRecord): Promise<Outcome<null>>
-  removeToken(tokenId: string): Promise<Outcome<null>>
-  listTokens(): Promise<Outcome<TokenSummary[]>>
   destroy(searchId: string): Promise<Outcome<null>>
 }
 
@@ -94,18 +99,19 @@ type ProfilePort = {
   destroy(): Promise<boolean>
 }
 
-type TrainingPort = {
+type TrainingPort = TokensPort & {
   create(trainingId: string, spec: TrainingSpec, token: TokenRecord): Promise<Outcome<{ parameters: number; checkpointBytes: number }>>
   /** Refuses `unauthorized` unless the token is good. */
   checkToken(caller: Caller): Promise<Outcome<null>>
   lease(caller: Caller, request: TrainingLeaseRequest): Promise<Outcome<TrainingLeaseResponse>>
   heartbeat(caller: Caller, heartbeat: TrainingHeartbeat): Promise<Outcome<{ kind: 'extended' | 'lost' }>>
-  release(caller: Caller, leaseId: string): Promise<Outcome<{ kind: 'released' | 'lost' }>>
+  release(caller: Caller, request: TrainingRelease): Promise<Outcome<{ kind: 'released' | 'lost' }>>
   storeCheckpoint(caller: Caller, leaseId: string, delivery: Delivery): Promise<Outcome<TrainingUpload>>
   finish(caller: Caller, leaseId: string, delivery: Delivery): Promise<Outcome<TrainingUpload>>
   storeInput(input: TrainingInput, delivery: Delivery): Promise<Outcome<TrainingUpload>>
   readFile(caller: Caller, what: 'checkpoint' | 'model' | TrainingInput, begin: number): Promise<Outcome<FilePart>>
   status(caller: Caller): Promise<Outcome<TrainingStatus>>
+  command(command: 'pause' | 'resume' | 'stop'): Promise<Outcome<TrainingPhase>>
   summary(): Promise<Outcome<TrainingSummary>>
   destroy(): Promise<Outcome<null>>
 }
@@ -141,4 +147,4 @@ type Ports = {
   readonly tables: TablesPort
 }
 
-export type { DirectoryPort, Ports, ProfilePort, SearchPort, ShardPort, TablesPort, TrainingPort, VersionedTable }
+export type { DirectoryPort, Ports, ProfilePort, SearchPort, ShardPort, TablesPort, TokensPort, TrainingPort, VersionedTable }

@@ -23,11 +23,11 @@ import {
   unwrap,
 } from '../../protocol/index.ts'
 import { adminOnly, ownProfileOnly, profileCallerOf, type RouteEnvironment } from './auth.ts'
+import { bearer, json } from './answers.ts'
 import { bodyOf } from './bodies.ts'
 import { publish } from './latency-tables.ts'
 import { enlist, readList } from './lists.ts'
 import { withProblems } from './problems.ts'
-import { bearer, json } from './searches.ts'
 import { issueProfileToken, sha256 } from './tokens.ts'
 
 const CODE_BYTES = 10

@@ -1,4 +1,4 @@
-// Searches, for people and scripts: create, list, read, command, delete, and the tokens of agents.
+// Searches, for people and scripts: create, list, read, command, delete.
 
 import { createRoute, type OpenAPIHono } from '@hono/zod-openapi'
 import * as z from 'zod'
@@ -9,7 +9,6 @@ import {
   logEntrySchema,
   MAX_JSON_BYTES,
   MAX_METRICS_PAGE,
-  MAX_SMALL_JSON_BYTES,
   metricSchema,
   phaseSchema,
   ProblemError,
@@ -18,10 +17,10 @@ import {
   searchIdSchema,
   searchStatusSchema,
   searchSummarySchema,
-  tokenIdSchema,
   unreadableField,
   unwrap,
 } from '../../protocol/index.ts'
+import { bearer, json } from './answers.ts'
 import { adminOnly, callerOf, ownSearchOnly, type RouteEnvironment } from './auth.ts'
 import { bodyOf } from './bodies.ts'
 import { enlist, pageQuery, readList } from './lists.ts'
@@ -32,8 +31,6 @@ import { issueAgentToken } from './tokens.ts'
 const ID_BYTES = 12
 
 const searchParams = z.object({ searchId: searchIdSchema })
-const json = <S extends z.ZodType>(schema: S, description: string) => ({ description, content: { 'application/json': { schema } } })
-const bearer = [{ bearer: [] }]
 const tags = ['searches']
 
 async function findTable(ports: Ports, wanted: SearchConfig['latency']['table']): Promise<VersionedTable> {
@@ -160,54 +157,6 @@ const readLog = createRoute({
   responses: withProblems({ 200: json(z.object({ entries: z.array(logEntrySchema) }), 'Entries in order') }, 'forbidden', 'not-found'),
 })
 
-const tokenSummarySchema = z.object({ tokenId: tokenIdSchema, label: z.string(), createdAtMs: z.int() }).meta({ id: 'TokenSummary' })
-
-const listTokens = createRoute({
-  method: 'get',
-  path: '/v1/searches/{searchId}/tokens',
-  summary: 'Agent tokens of a search',
-  tags,
-  security: bearer,
-  middleware: adminOnly,
-  request: { params: searchParams },
-  responses: withProblems(
-    { 200: json(z.object({ tokens: z.array(tokenSummarySchema) }), 'Tokens without their secrets') },
-    'forbidden',
-    'not-found',
-  ),
-})
-
-const addToken = createRoute({
-  method: 'post',
-  path: '/v1/searches/{searchId}/tokens',
-  summary: 'Issue another agent token',
-  tags,
-  security: bearer,
-  middleware: [adminOnly, bodyOf('json', MAX_SMALL_JSON_BYTES)] as const,
-  request: {
-    params: searchParams,
-    body: { required: true, content: { 'application/json': { schema: z.strictObject({ label: z.string().min(1).max(100) }) } } },
-  },
-  responses: withProblems(
-    { 201: json(z.object({ tokenId: tokenIdSchema, agentToken: z.string() }), 'The token, shown this once') },
-    'forbidden',
-    'not-found',
-    'too-large',
-    'unsupported-media-type',
-  ),
-})
-
-const revokeToken = createRoute({
-  method: 'delete',
-  path: '/v1/searches/{searchId}/tokens/{tokenId}',
-  summary: 'Revoke an agent token',
-  tags,
-  security: bearer,
-  middleware: adminOnly,
-  request: { params: searchParams.extend({ tokenId: tokenIdSchema }) },
-  responses: withProblems({ 204: { description: 'Revoked: no object accepts it any more' } }, 'forbidden', 'not-found'),
-})
-
 function addSearchRoutes(app: OpenAPIHono<RouteEnvironment>): void {
   app.openapi(createSearch, async (context) => {
     const { ports } = context.var
@@ -271,25 +220,6 @@ function addSearchRoutes(app: OpenAPIHono<RouteEnvironment>): void {
     const { after, limit } = context.req.valid('query')
     return context.json({ entries: unwrap(await context.var.ports.search(searchId).log(callerOf(context), after, limit)) }, 200)
   })
-
-  app.openapi(listTokens, async (context) => {
-    const { searchId } = context.req.valid('param')
-    return context.json({ tokens: unwrap(await context.var.ports.search(searchId).listTokens()) }, 200)
-  })
-
-  app.openapi(addToken, async (context) => {
-    const { searchId } = context.req.valid('param')
-    const { label } = context.req.valid('json')
-    const { token, record } = await issueAgentToken(await context.var.ports.signer(), searchId, label)
-    unwrap(await context.var.ports.search(searchId).addToken(record))
-    return context.json({ tokenId: record.tokenId, agentToken: token }, 201)
-  })
-
-  app.openapi(revokeToken, async (context) => {
-    const { searchId, tokenId } = context.req.valid('param')
-    unwrap(await context.var.ports.search(searchId).removeToken(tokenId))
-    return context.body(null, 204)
-  })
 }
 
-export { addSearchRoutes, bearer, json, searchParams }
+export { addSearchRoutes, searchParams }

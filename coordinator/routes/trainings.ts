@@ -1,4 +1,4 @@
-// Trainings from scratch: for people and scripts create, list, read, delete and fetch the network; for agents lease,
+// Trainings from scratch: for people and scripts create, list, read, command, delete and fetch the network; for agents lease,
 // heartbeat, checkpoint and finish.
 
 import { createRoute, type OpenAPIHono } from '@hono/zod-openapi'
@@ -14,9 +14,10 @@ import {
   trainingHeartbeatSchema,
   trainingInputSchema,
   trainingIdSchema,
-  trainingLeaseRefSchema,
   trainingLeaseRequestSchema,
   trainingLeaseResponseSchema,
+  trainingPhaseSchema,
+  trainingReleaseSchema,
   trainingSpecSchema,
   trainingStatusSchema,
   trainingSummarySchema,
@@ -25,11 +26,11 @@ import {
   unwrap,
 } from '../../protocol/index.ts'
 import { adminOnly, callerOf, ownTrainingOnly, type RouteEnvironment, spokenProtocolOnly } from './auth.ts'
+import { bearer, json } from './answers.ts'
 import { bodyOf } from './bodies.ts'
 import { downloadAnswers, downloadHeaders, readDelivery, sendFile, uploadAnswers, uploadRequest } from './files.ts'
 import { enlist, pageQuery, readList } from './lists.ts'
 import { withProblems } from './problems.ts'
-import { bearer, json } from './searches.ts'
 import { issueAgentToken } from './tokens.ts'
 
 const ID_BYTES = 12
@@ -83,6 +84,28 @@ const readTraining = createRoute({
   request: { params },
   responses: withProblems({ 200: json(trainingStatusSchema, 'The status') }, 'forbidden', 'not-found'),
 })
+
+const commandRoute = (command: 'pause' | 'resume' | 'stop', summary: string) =>
+  createRoute({
+    method: 'post',
+    path: `/v1/trainings/{trainingId}/${command}`,
+    summary,
+    tags,
+    security: bearer,
+    middleware: adminOnly,
+    request: { params },
+    responses: withProblems(
+      { 200: json(z.object({ phase: trainingPhaseSchema }), 'The phase it is in now') },
+      'forbidden',
+      'not-found',
+      'conflict',
+    ),
+  })
+const commandRoutes = {
+  pause: commandRoute('pause', 'Hand the training out no more until resumed; who has it goes on to its next checkpoint'),
+  resume: commandRoute('resume', 'Go on after a pause, or from the last checkpoint after a stop or a divergence'),
+  stop: commandRoute('stop', 'End the training where it is; its checkpoint stays'),
+}
 
 const deleteTraining = createRoute({
   method: 'delete',
@@ -150,7 +173,7 @@ const release = createRoute({
   tags,
   security: bearer,
   middleware: [ownTrainingOnly, smallJson] as const,
-  request: { params, body: body(trainingLeaseRefSchema) },
+  request: { params, body: body(trainingReleaseSchema) },
   responses: withProblems(
     { 200: json(releaseResponseSchema, 'The next agent that asks gets it') },
     'forbidden',
@@ -239,6 +262,13 @@ function addTrainingRoutes(app: OpenAPIHono<RouteEnvironment>): void {
     return context.json(unwrap(await context.var.ports.training(trainingId).status(callerOf(context))), 200)
   })
 
+  for (const command of ['pause', 'resume', 'stop'] as const) {
+    app.openapi(commandRoutes[command], async (context) => {
+      const { trainingId } = context.req.valid('param')
+      return context.json({ phase: unwrap(await context.var.ports.training(trainingId).command(command)) }, 200)
+    })
+  }
+
   app.openapi(deleteTraining, async (context) => {
     const { trainingId } = context.req.valid('param')
     const outcome = await context.var.ports.training(trainingId).destroy()
@@ -266,8 +296,7 @@ function addTrainingRoutes(app: OpenAPIHono<RouteEnvironment>): void {
 
   app.openapi(release, async (context) => {
     const { trainingId } = context.req.valid('param')
-    const { leaseId } = context.req.valid('json')
-    return context.json(unwrap(await context.var.ports.training(trainingId).release(callerOf(context), leaseId)), 200)
+    return context.json(unwrap(await context.var.ports.training(trainingId).release(callerOf(context), context.req.valid('json'))), 200)
   })
 
   app.openapi(readCheckpoint, async (context) => {

@@ -7,14 +7,18 @@ import type { EpochReport, TrainingInput, TrainingPhase, TrainingStatus } from '
 /** Of the reports, those that a screen shows. */
 const SHOWN_REPORTS = 8
 const SHOWN_TRAINERS = 6
+const SHOWN_FAULTS = 4
 
 const phaseTexts = {
   waiting: 'waiting for an agent',
   training: 'training',
   finished: 'finished',
-  stopped: 'stopped as hopeless',
+  paused: 'paused',
+  stopped: 'stopped',
   diverged: 'diverged: the loss was no number any more',
 } as const satisfies Record<TrainingPhase, string>
+
+const phaseText = ({ phase, result }: TrainingStatus) => (result?.end === 'stopped' ? 'stopped as hopeless' : phaseTexts[phase])
 
 const inputTexts = {
   initial: 'the weights that it starts from',
@@ -42,11 +46,11 @@ function endText({ result }: TrainingStatus): string[] {
 
 /** The whole status. `nowMs` dates the last words of agents. */
 function renderTraining(status: TrainingStatus, nowMs: number = Date.now()): string {
-  const { name, trainingId, phase, architecture, missingInputs, reports, trainers } = status
+  const { name, trainingId, architecture, missingInputs, reports, trainers } = status
   const shownReports = reports.slice(-SHOWN_REPORTS)
   const shownTrainers = trainers.slice(-SHOWN_TRAINERS)
   return [
-    `${printable(name)}  ${trainingId}  ${phaseTexts[phase]}`,
+    `${printable(name)}  ${trainingId}  ${phaseText(status)}`,
     `network    ${printable(architecture)}`,
     ...(missingInputs.length === 0 ? [] : [`needs      ${missingInputs.map((input) => inputTexts[input]).join(', ')}`]),
     `progress   ${progressText(status)}`,
@@ -54,6 +58,12 @@ function renderTraining(status: TrainingStatus, nowMs: number = Date.now()): str
       ? []
       : [`loss       ${status.loss.toFixed(4)} in training, ${printAccuracy(reports.at(-1))} of the validation share`]),
     ...endText(status),
+    ...status.faults
+      .slice(-SHOWN_FAULTS)
+      .map(
+        ({ name: agent, kind, message, step }) =>
+          `${kind.padEnd(10)} ${printable(agent)} from step ${printCount(step)}: ${printable(message)}`,
+      ),
     ...(shownReports.length === 0
       ? []
       : [
@@ -102,7 +112,7 @@ function renderTrainingLine(status: TrainingStatus): string {
   const { phase, reports, trainers } = status
   const agent = phase === 'training' ? `  by ${printable(trainers.at(-1)?.name ?? '')}` : ''
   const loss = status.loss === null ? '' : `  loss ${status.loss.toFixed(3)}, ${printAccuracy(reports.at(-1))}`
-  return `${phaseTexts[phase]}  ${progressText(status)}${loss}${agent}`
+  return `${phaseText(status)}  ${progressText(status)}${loss}${agent}`
 }
 
 export { renderTraining, renderTrainingLine }

@@ -9,7 +9,8 @@ import { typedCommand } from '../../command-line/installation.ts'
 import { readJsonFile } from '../../command-line/json-file.ts'
 import { printResult, type Terminal } from '../../command-line/terminal.ts'
 import { printable, renderTable } from '../../command-line/text-layout.ts'
-import type { CoordinatorClient } from '../../command-line/coordinator-client.ts'
+import type { CoordinatorClient, PhaseChange } from '../../command-line/coordinator-client.ts'
+import { createTokenCommands } from '../../command-line/token-commands.ts'
 import { connect, connectionFlags } from '../../command-line/connection.ts'
 import { idsOf, renderUnreadable, unreadableJson } from '../../command-line/listed.ts'
 import { printCount, printShare, printTime } from '../../command-line/quantities.ts'
@@ -100,7 +101,19 @@ function createTrainingCommands(terminal: Terminal): CommandDef {
       status: statusCommand(terminal),
       watch: watchCommand(terminal),
       download: downloadCommand(terminal),
+      pause: phaseCommand(
+        terminal,
+        'pause',
+        'Hand a training out no more until it is resumed. The agent that has it goes on to its next checkpoint.',
+      ),
+      resume: phaseCommand(
+        terminal,
+        'resume',
+        'Go on with a training that was paused, or, from its last checkpoint, with one that was stopped or diverged.',
+      ),
+      stop: phaseCommand(terminal, 'stop', 'End a training where it is. Its last checkpoint stays until it is deleted.'),
       delete: deleteCommand(terminal),
+      token: createTokenCommands(terminal, { name: 'training', resolve: resolveTraining }),
     },
   }) as CommandDef
 }
@@ -245,7 +258,8 @@ function statusCommand(terminal: Terminal): CommandDef {
 type Finished = Extract<TrainingStatus['result'], { end: 'finished' | 'stopped' }>
 
 /** The result. Throws CliError where there is no network: `unfinished`, or `failure` where the training diverged. */
-function finishedResult({ result, trainingId }: TrainingStatus): Finished {
+function finishedResult({ result, trainingId, phase }: TrainingStatus): Finished {
+  if (!result && phase === 'stopped') throw new CliError('unfinished', `training ${trainingId} was stopped; it has no network`)
   if (!result) throw new CliError('unfinished', `training ${trainingId} has not ended yet; --wait waits until it has`)
   if (result.end === 'stopped') throw new CliError('unfinished', `training ${trainingId} was stopped as hopeless; it has no network`)
   if (result.end === 'diverged') throw new CliError('failure', `training ${trainingId} diverged: ${result.message}`)
@@ -329,6 +343,19 @@ function writeDownloaded(folder: string, status: TrainingStatus, result: Finishe
     if (error instanceof NetworkWeightsError || error instanceof ModelFolderError) throw new CliError('failure', error.message)
     throw error
   }
+}
+
+function phaseCommand(terminal: Terminal, change: PhaseChange, description: string): CommandDef {
+  return defineCommand({
+    meta: { name: change, description },
+    args: { ...trainingArg, ...connectionFlags },
+    async run({ args }) {
+      const client = connect(terminal, args)
+      const trainingId = await resolveTraining(client, args.id)
+      const phase = await client.changeTrainingPhase(trainingId, change)
+      printResult(terminal, args.json === true, { trainingId, phase }, () => `training ${trainingId} is now ${phase}`)
+    },
+  }) as CommandDef
 }
 
 function deleteCommand(terminal: Terminal): CommandDef {

@@ -23,7 +23,7 @@ async function watchTraining(
       const line = renderTrainingLine(status)
       if (line !== said) terminal.note(`${new Date().toISOString().slice(11, 19)}  ${line}`)
       said = line
-      if (status.result) return status
+      if (status.result || status.phase === 'stopped') return status
     } catch (error) {
       // A restarting coordinator may also fail with status 500 for a moment.
       if (!(error instanceof ClientError) || !(error.isTemporary || error.problem === 'internal')) throw error

@@ -8,9 +8,9 @@ import {
   type CheckpointState,
   checkpointStateSchema,
   fieldErrors,
-  MAX_MAGNITUDE,
   MAX_REPORTS,
   MODEL_FORMAT,
+  notStorable,
   invalidField,
   ProblemError,
   readSafetensorsLayout,
@@ -59,9 +59,8 @@ function checkTensors(source: ByteSource, { tensors }: SafetensorsLayout, wanted
     const tensor = tensors.get(key)
     if (!tensor) throw bad(key, 'missing')
     if (shape.join() !== tensor.shape.join()) throw bad(key, `expected shape ${shape.join('×')}, got ${tensor.shape.join('×')}`)
-    const values = readTensorValues(source, tensor)
-    const index = values.findIndex((value) => !(Math.abs(value) <= MAX_MAGNITUDE))
-    if (index !== -1) throw bad(key, `element ${index} is ${values[index]}, expected a finite number`)
+    const problem = notStorable(readTensorValues(source, tensor))
+    if (problem !== null) throw bad(key, problem)
   }
   for (const key of tensors.keys()) if (!wanted.has(key)) throw bad(key, 'not a tensor of this network')
 }
@@ -116,6 +115,8 @@ function readCheckpointUpload(
 function readModelUpload(source: ByteSource, spec: TrainingSpec, shapes: NetworkShapes): TrainingResult {
   const file = readLayout(source)
   const result = parseMetadata(file, 'result', trainingResultSchema)
+  if (result.end === 'stopped' && !spec.recipe.stopBelow)
+    throw invalidField('__metadata__.result.end', 'expected finished or diverged: the recipe has no stopBelow')
   let wanted: ModelShapes = new Map()
   if (result.end === 'finished') {
     if (file.metadata['format'] !== MODEL_FORMAT) throw invalidField('__metadata__.format', `expected ${MODEL_FORMAT}`)

@@ -1,3 +1,4 @@
+export { commandTraining } from './control.ts'
 export { createTrainingSetup, describeNetwork, startTraining } from './create.ts'
 export {
   expireLease,

@@ -19,9 +19,11 @@ import {
   invalidField,
   ProblemError,
   type TrainingHeartbeat,
+  type TrainingEnd,
   type TrainingInput,
   type TrainingLeaseRequest,
   type TrainingLeaseResponse,
+  type TrainingRelease,
   type TrainingUpload,
   trainingVersion,
   understands,
@@ -31,16 +33,13 @@ import { expire, extended, findHeld, giveBack, type LeasedWork, newLease, nextEx
 import { checkInputUpload, readCheckpointUpload, readModelUpload } from '../network-files/checks.ts'
 import { checkDelivery, MAX_REPORT_BYTES, receivePart } from '../network-files/parts.ts'
 import { describeNetwork, type NetworkDescription } from './create.ts'
+import { agreedDivergence, standingOf, withFault } from './faults.ts'
+import { INPUT_WAIT_MS, MAX_WAIT_MS, MIN_WAIT_MS } from './limits.ts'
 import type { TrainingStore } from './store.ts'
 import type { TrainingSetup, TrainingState } from './stored.ts'
 
 /** Leases that the status tells of. */
 const KEPT_TRAINERS = 50
-/** An agent that waits asks again after so long, or when the lease ends that it waits for. */
-const MIN_WAIT_MS = 250
-const MAX_WAIT_MS = 10_000
-/** Where the files are not there that it begins with: they come right after it was created. */
-const INPUT_WAIT_MS = 1000
 
 /** A training opened for use: its fixed parts, computed once. */
 type OpenTraining = NetworkDescription & { readonly store: TrainingStore; readonly setup: TrainingSetup }
@@ -85,12 +84,15 @@ function leasedTraining({ store, setup }: OpenTraining): LeasedWork<TrainingLeas
       return [{ lease, attempts: counts.expiredLeases }]
     },
     end(ended, nowMs) {
-      for (const { item, end } of ended) {
+      for (const { end, message = 'it did not say why' } of ended) {
         const state = store.readState()
         const isExpired = end === 'expired'
         const heard = isExpired ? state : withTrainer(state, { lastSeenAtMs: nowMs })
-        const without = withoutLease(store, heard, isExpired ? 'expired' : 'released')
-        store.writeState({ ...without, counts: { ...without.counts, expiredLeases: item.attempts } })
+        const hasFailed = end === 'failed' || end === 'bad-numbers'
+        const noted = hasFailed ? withFault(heard, { kind: 'failed', message }, nowMs) : heard
+        const without = withoutLease(store, noted, isExpired ? 'expired' : hasFailed ? 'failed' : 'released')
+        const { counts } = without
+        store.writeState({ ...without, counts: { ...counts, expiredLeases: counts.expiredLeases + (isExpired ? 1 : 0) } })
       }
     },
   }
@@ -124,7 +126,17 @@ function checkDataset({ setup, space }: OpenTraining, state: TrainingState, { da
   }
 }
 
-/** Gives the lease to an agent, unless another has it. Throws ProblemError `dataset-mismatch`, or `conflict` for one that knows no trainings. */
+/** How the training ended, whoever ended it; null while it goes on. */
+function endOf({ result, intent }: TrainingState): TrainingEnd | null {
+  return result?.end ?? (intent === 'stopped' ? 'stopped' : null)
+}
+
+const waitMs = (leftMs: number) => Math.max(MIN_WAIT_MS, Math.min(MAX_WAIT_MS, leftMs))
+
+/**
+ * Gives the lease to an agent, unless another has it. One that could not go on from the last checkpoint waits until others had the time to
+ * try. Throws ProblemError `dataset-mismatch`, or `conflict` for one that knows no trainings or failed too often.
+ */
 function leaseTraining(training: OpenTraining, request: TrainingLeaseRequest, leaseId: string, nowMs: number): TrainingLeaseResponse {
   const { store, setup } = training
   const { spec, space } = setup
@@ -135,19 +147,27 @@ function leaseTraining(training: OpenTraining, request: TrainingLeaseRequest, le
     const kinds = knownKinds(request)
     const version = trainingVersion(spec.recipe)
     if (!understands(kinds, 'trainArchitecture', version)) throw unknownKind(request.name, kinds, 'trainArchitecture', version)
-    if (state.result) return { kind: 'ended', end: state.result.end }
-    if (missingInputs(training, state).length > 0) return { kind: 'wait', retryAfterMs: INPUT_WAIT_MS }
+    const end = endOf(state)
+    if (end) return { kind: 'ended', end }
+    if (missingInputs(training, state).length > 0) return { kind: 'wait', reason: 'inputs', retryAfterMs: INPUT_WAIT_MS }
     const lease = newLease(spec, leaseId, request.agentId, nowMs)
     const checkpointStep = state.checkpoint?.step ?? null
     if (state.lease && state.lease.agentId !== request.agentId) {
-      return { kind: 'wait', retryAfterMs: Math.max(MIN_WAIT_MS, Math.min(MAX_WAIT_MS, state.lease.expiresAtMs - nowMs)) }
+      return { kind: 'wait', reason: 'taken', retryAfterMs: waitMs(state.lease.expiresAtMs - nowMs) }
     }
     if (state.lease) {
       // The answer that told it of its lease got lost.
       store.writeState(withTrainer({ ...state, lease: { ...lease, leaseId: state.lease.leaseId } }, { lastSeenAtMs: nowMs }))
       return { kind: 'lease', leaseId: state.lease.leaseId, spec, space, checkpointStep }
     }
+    if (state.intent === 'paused') return { kind: 'wait', reason: 'paused', retryAfterMs: MAX_WAIT_MS }
     const { agentId, name, device, backend, dataset } = request
+    const standing = standingOf(state, setup, agentId, nowMs)
+    if (standing.kind === 'wait') return { kind: 'wait', reason: 'fault', retryAfterMs: waitMs(standing.leftMs) }
+    if (standing.kind === 'diverged') {
+      store.writeState({ ...state, finishedAtMs: nowMs, result: { end: 'diverged', message: standing.message } })
+      return { kind: 'ended', end: 'diverged' }
+    }
     const savedStep = checkpointStep ?? 0
     const trainer = {
       name,
@@ -188,12 +208,12 @@ function extendLease(training: OpenTraining, { leaseId, progress }: TrainingHear
 }
 
 /** Gives the lease back: the next agent that asks gets it. */
-function releaseTraining(training: OpenTraining, leaseId: string, nowMs: number): { kind: 'released' | 'lost' } {
+function releaseTraining(training: OpenTraining, request: TrainingRelease, nowMs: number): { kind: 'released' | 'lost' } {
   const work = leasedTraining(training)
   return work.transaction(() => {
-    const held = findHeld(work, leaseId, nowMs)
+    const held = findHeld(work, request.leaseId, nowMs)
     if (!held) return { kind: 'lost' }
-    giveBack(work, held, { end: 'released' }, nowMs)
+    giveBack(work, held, { end: request.reason === 'stopping' ? 'released' : 'failed', message: request.message }, nowMs)
     return { kind: 'released' }
   })
 }
@@ -219,7 +239,7 @@ function receive(store: TrainingStore, state: TrainingState, what: What, deliver
 
 /** Files that an agent needs and that are not there. */
 function missingInputs({ inputs }: OpenTraining, state: TrainingState): TrainingInput[] {
-  return state.result ? [] : [...inputs.keys()].filter((input) => !state.inputs[input])
+  return endOf(state) ? [] : [...inputs.keys()].filter((input) => !state.inputs[input])
 }
 
 /**
@@ -235,7 +255,7 @@ function storeInput(training: OpenTraining, input: TrainingInput, delivery: Deli
   checkDelivery(MAX_CHECKPOINT_BYTES, delivery)
   return store.transaction((): TrainingUpload => {
     const before = store.readState()
-    if (before.inputs[input] || before.result) return { kind: 'duplicate' }
+    if (before.inputs[input] || endOf(before)) return { kind: 'duplicate' }
     const { state, arrived } = receive(store, before, input, delivery)
     if (arrived.kind === 'partial') {
       store.writeState(state)
@@ -283,9 +303,12 @@ function storeCheckpoint(training: OpenTraining, leaseId: string, delivery: Deli
     }
     if (!isStored) store.writeBlob(blob, 0, delivery.bytes)
     const reports = appendReports(store, upload.reports)
+    const saved = withTrainer(next, { savedStep: upload.step })
     store.writeState({
-      ...withTrainer(next, { savedStep: upload.step }),
+      // Whoever had it when it was paused has now come to where another can go on.
+      ...(state.intent === 'paused' ? withoutLease(store, saved, 'paused') : saved),
       checkpoint: { blob, bytes: source.byteLength, step: upload.step, atMs: nowMs },
+      faults: [],
       counts: { ...next.counts, reports },
     })
     if (state.checkpoint) store.deleteBlob(state.checkpoint.blob)
@@ -295,7 +318,8 @@ function storeCheckpoint(training: OpenTraining, leaseId: string, delivery: Deli
 
 /**
  * Ends the training with its result and model, or takes a part of them, from the agent that has the lease; again, it is a
- * `duplicate`. Throws ProblemError `conflict` where the last checkpoint was not delivered, `invalid-request`, `bad-numbers` or
+ * `duplicate`. An agent for which it diverged only gives its lease back, until others have found the same. The checkpoint stays in any
+ * case. Throws ProblemError `conflict` where the last checkpoint was not delivered, `invalid-request`, `bad-numbers` or
  * `too-large` where the model is not one of this network.
  */
 function finishTraining(training: OpenTraining, leaseId: string, delivery: Delivery, nowMs: number): TrainingUpload {
@@ -314,24 +338,30 @@ function finishTraining(training: OpenTraining, leaseId: string, delivery: Deliv
     }
     const { source, blob, isStored } = arrived
     const result = readModelUpload(source, setup.spec, shapes)
-    if (result.end !== 'diverged' && result.steps !== state.checkpoint?.step) {
+    const heard = withTrainer(state, { lastSeenAtMs: nowMs })
+    if (result.end === 'diverged') {
+      if (isStored) store.deleteBlob(blob)
+      const noted = withFault(withoutLease(store, heard, 'diverged'), { kind: 'diverged', message: result.message }, nowMs)
+      const agreed = agreedDivergence(noted)
+      store.writeState({ ...noted, ...(agreed && { result: agreed, finishedAtMs: nowMs }) })
+      return { kind: 'stored' }
+    }
+    if (result.steps !== state.checkpoint?.step) {
       const message = `expected the step of the last checkpoint, ${state.checkpoint?.step ?? 'none'}, got ${result.steps}`
       throw new ProblemError('conflict', message, [{ path: '__metadata__.result.steps', message }])
     }
     const hasModel = result.end === 'finished'
     if (hasModel && !isStored) store.writeBlob(blob, 0, delivery.bytes)
     if (!hasModel && isStored) store.deleteBlob(blob)
-    const ended = withoutLease(store, withTrainer(state, { lastSeenAtMs: nowMs }), 'finished')
     store.writeState({
-      ...ended,
+      ...withoutLease(store, heard, 'finished'),
       finishedAtMs: nowMs,
       result,
       model: hasModel ? { blob, bytes: source.byteLength } : null,
-      // What is left of it is its step: nobody goes on from it.
-      checkpoint: null,
-      inputs: {},
+      // Without a network, a person may want it to go on.
+      inputs: hasModel ? {} : state.inputs,
     })
-    for (const used of [state.checkpoint, ...Object.values(state.inputs)]) if (used) store.deleteBlob(used.blob)
+    if (hasModel) for (const input of Object.values(state.inputs)) if (input) store.deleteBlob(input.blob)
     return { kind: 'stored' }
   })
 }
@@ -345,7 +375,7 @@ function readFilePart({ store }: OpenTraining, what: What, begin: number): FileP
   const file = { checkpoint, model, initial: inputs.initial, teacher: inputs.teacher }[what]
   if (!file) {
     const why = {
-      checkpoint: 'this training has no checkpoint: it has not begun, or it has ended',
+      checkpoint: 'this training has no checkpoint yet',
       initial: 'there are no weights that this training starts from',
       teacher: 'this training has no teacher',
       model: result ? `this training ${result.end}; it has no network` : 'this training has not ended',
@@ -358,6 +388,7 @@ function readFilePart({ store }: OpenTraining, what: What, begin: number): FileP
 }
 
 export {
+  endOf,
   expireLease,
   extendLease,
   finishTraining,
@@ -370,4 +401,5 @@ export {
   releaseTraining,
   storeCheckpoint,
   storeInput,
+  withoutLease,
 }

@@ -1,12 +1,11 @@
 // The status of a training, computed from what is stored.
 
 import type { EpochReport, TrainingPhase, TrainingStatus, TrainingSummary } from '../../protocol/index.ts'
-import { missingInputs, type OpenTraining } from './rules.ts'
+import { endOf, missingInputs, type OpenTraining } from './rules.ts'
 import type { TrainingState } from './stored.ts'
 
-function phaseOf({ result, lease }: TrainingState): TrainingPhase {
-  if (result) return result.end
-  return lease ? 'training' : 'waiting'
+function phaseOf(state: TrainingState): TrainingPhase {
+  return endOf(state) ?? (state.intent === 'paused' ? 'paused' : state.lease ? 'training' : 'waiting')
 }
 
 function lastAccuracy(reports: readonly EpochReport[]): number | null {
@@ -27,11 +26,21 @@ function trainingSummary({ store, setup }: OpenTraining): TrainingSummary {
   }
 }
 
-/** Everything that `GET /v1/trainings/:id` answers. */
-function trainingStatus(training: OpenTraining): TrainingStatus {
+/** Without what it takes to act for the agent. */
+function withoutHolder(trainer: TrainingState['trainers'][number]): TrainingStatus['trainers'][number] {
+  const { leaseId: _, agentId: __, ...shown } = trainer
+  return shown
+}
+
+/**
+ * Everything that `GET /v1/trainings/:id` answers.
+ *
+ * @param isAdmin whether it is for the administrator, who alone sees what a lease is held by
+ */
+function trainingStatus(training: OpenTraining, isAdmin: boolean): TrainingStatus {
   const { store, setup } = training
   const state = store.readState()
-  const { startedAtMs, finishedAtMs, progress, checkpoint, trainers, counts, datasetFingerprint, result, model } = state
+  const { startedAtMs, finishedAtMs, progress, checkpoint, trainers, faults = [], counts, datasetFingerprint, result, model } = state
   const reports = store.readReports()
   return {
     ...trainingSummary(training),
@@ -42,7 +51,8 @@ function trainingStatus(training: OpenTraining): TrainingStatus {
     missingInputs: missingInputs(training, state),
     checkpoint: checkpoint && { step: checkpoint.step, bytes: checkpoint.bytes, atMs: checkpoint.atMs },
     reports: [...reports],
-    trainers,
+    trainers: isAdmin ? trainers : trainers.map(withoutHolder),
+    faults: faults.map(({ name, kind, message, step, atMs }) => ({ name, kind, message, step, atMs })),
     leases: counts.leases,
     expiredLeases: counts.expiredLeases,
     duplicates: counts.duplicates,
@@ -54,4 +64,4 @@ function trainingStatus(training: OpenTraining): TrainingStatus {
   }
 }
 
-export { trainingStatus, trainingSummary }
+export { phaseOf, trainingStatus, trainingSummary }

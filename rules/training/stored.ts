@@ -47,7 +47,7 @@ const progressSchema = storedAs<TrainingProgress>()(
   }),
 )
 
-const trainerSchema = storedAs<TrainingStatus['trainers'][number]>()(
+const trainerSchema = storedAs<Required<TrainingStatus['trainers'][number]>>()(
   z.strictObject({
     name: z.string(),
     device: z.string(),
@@ -58,9 +58,19 @@ const trainerSchema = storedAs<TrainingStatus['trainers'][number]>()(
     lastSeenAtMs: atMs,
     fromStep: z.int(),
     savedStep: z.int(),
-    end: z.enum(['released', 'expired', 'finished']).nullable(),
+    end: z.enum(['released', 'expired', 'finished', 'failed', 'diverged', 'paused', 'stopped']).nullable(),
   }),
 )
+
+/** An agent that could not go on from the last checkpoint. */
+const faultSchema = z.strictObject({
+  agentId: z.string(),
+  name: z.string(),
+  kind: z.enum(['failed', 'diverged']),
+  message: z.string(),
+  step: count,
+  atMs,
+})
 
 const resultSchema = storedAs<TrainingResult>()(
   z.discriminatedUnion('end', [
@@ -81,7 +91,11 @@ const trainingStateSchema = z.strictObject({
   datasetFingerprint: z.string().nullable(),
   startedAtMs: atMs.nullable(),
   finishedAtMs: atMs.nullable(),
+  /** What a person wants of it; left out: that it goes on. */
+  intent: z.enum(['paused', 'stopped']).optional(),
   lease: z.strictObject({ leaseId: z.string(), agentId: z.string(), expiresAtMs: atMs }).nullable(),
+  /** Since the last checkpoint, oldest first; left out: none. */
+  faults: z.array(faultSchema).optional(),
   /** Of the agent that has the lease, as it last said. */
   progress: progressSchema.nullable(),
   checkpoint: blobSchema.extend({ step: count, atMs }).nullable(),

@@ -245,7 +245,7 @@ describe('a training', () => {
     expect((await expectProblem(beyond, 400, 'invalid-request')).errors.map((error) => error.path)).toEqual(['Range'])
   })
 
-  it('keeps one checkpoint, in rows of at most a mebibyte, and after its end the network alone', async () => {
+  it('keeps one checkpoint, in rows of at most a mebibyte, and after its end the network as well', async () => {
     const training = await createTestTraining({ classes: 40_000 })
     const leaseId = await takeLease(training)
     const sizes = async () =>
@@ -259,7 +259,52 @@ describe('a training', () => {
     }
     const model = encodeTrainingResult(training.spec, makeResult(30))
     await finish(training, leaseId, model)
-    expect((await sizes()).reduce((sum, bytes) => sum + bytes, 0)).toBe(model.length)
+    const kept = encodeTrainingCheckpoint(training.spec, 30).length + model.length
+    expect((await sizes()).reduce((sum, bytes) => sum + bytes, 0)).toBe(kept)
+  })
+
+  it('is paused, resumed and stopped by the administrator, and keeps its checkpoint', async () => {
+    const training = await createTestTraining()
+    const { path, agentToken, trainingId } = training
+    const leaseId = await takeLease(training)
+    await putStep(training, leaseId, 10)
+    const command = (name: string) => call('POST', `${path}/${name}`)
+    await expectProblem(call('POST', `${path}/stop`, { token: agentToken }), 403, 'forbidden')
+    await expectProblem(call('POST', '/v1/trainings/r00madeupid00/pause'), 404, 'not-found')
+    expect(await expectJson(command('pause'))).toEqual({ phase: 'paused' })
+    expect(await askLease(training, AGENT_B)).toMatchObject({ kind: 'wait' })
+    expect(await expectJson(post(training, 'release', { leaseId, reason: 'failed', message: 'out of memory' }))).toEqual({
+      kind: 'released',
+    })
+    await evictDurableObject(objectOf({ trainingId }))
+    expect(await askLease(training, AGENT_B)).toMatchObject({ kind: 'wait', reason: 'paused' })
+    expect((await readStatus(training)).faults).toMatchObject([{ name: AGENT_A, kind: 'failed', message: 'out of memory', step: 10 }])
+    expect(await expectJson(command('resume'))).toEqual({ phase: 'waiting' })
+    const next = await takeLease(training, AGENT_B)
+    expect(await expectJson(command('stop'))).toEqual({ phase: 'stopped' })
+    expect(await kindOf(putStep(training, next, 20))).toBe('lost')
+    await expectProblem(command('pause'), 409, 'conflict')
+    expect(await readBytes(training, 'checkpoint')).toEqual(encodeTrainingCheckpoint(training.spec, 10))
+  })
+
+  it('has tokens of its own to give and to revoke; its leases are shown to the administrator alone', async () => {
+    const training = await createTestTraining()
+    const { path } = training
+    const leaseId = await takeLease(training)
+    const made = (await expectJson(call('POST', `${path}/tokens`, { json: { label: 'lab' } }), 201)) as {
+      tokenId: string
+      agentToken: string
+    }
+    const shown = await expectJson(call('GET', path, { token: made.agentToken }))
+    expect(JSON.stringify(shown)).not.toContain(leaseId)
+    expect(JSON.stringify(await readStatus(training))).toContain(leaseId)
+    const { tokens } = (await expectJson(call('GET', `${path}/tokens`))) as { tokens: { label: string }[] }
+    expect(tokens.map(({ label }) => label).toSorted()).toEqual(['first', 'lab'])
+    expect((await call('DELETE', `${path}/tokens/${made.tokenId}`)).status).toBe(204)
+    await expectProblem(call('GET', path, { token: made.agentToken }), 401, 'unauthorized')
+    await expectProblem(call('DELETE', `${path}/tokens/${made.tokenId}`), 404, 'not-found')
+    await expectProblem(call('GET', `${path}/tokens`, { token: training.agentToken }), 403, 'forbidden')
+    expect((await call('GET', path, { token: training.agentToken })).status).toBe(200)
   })
 
   it('that lost its agent is free again when the alarm rings', async () => {

@@ -8,12 +8,15 @@ import {
   encodeSafetensors,
   MODEL_FORMAT,
   modelTensors,
+  notStorable,
+  type Tensor,
+  MAX_FAILURE_MESSAGE,
   type TrainingLeaseRequest,
+  type TrainingLeaseResponse,
   type TrainingResult,
 } from '../../protocol/index.ts'
 import { createSpace, parseArchitecture, type Path, type Space } from '../../search-space/index.ts'
 import type { Backend } from '../../engine/backends/backends.ts'
-import { CoordinatorError } from '../client/requests.ts'
 import { createTrainingClient, type TrainingClient } from '../client/training-client.ts'
 import type { Dataset } from '../../engine/datasets/index.ts'
 import { decodeCheckpoint, encodeCheckpoint } from '../../engine/training/checkpoint.ts'
@@ -30,6 +33,15 @@ import { type Granted, holdTrainingLease, LeaseLostError } from './training-leas
 
 const ID_BYTES = 12
 const MAX_MESSAGE = 1000
+
+type WaitReason = NonNullable<Extract<TrainingLeaseResponse, { kind: 'wait' }>['reason']>
+
+const waitTexts = {
+  taken: 'another agent trains',
+  paused: 'the training is paused',
+  inputs: 'the files that it begins with are not there yet',
+  fault: 'it failed here; others try it first',
+} as const satisfies Record<WaitReason, string>
 
 type JoinTrainingOptions = {
   readonly coordinator: string
@@ -55,7 +67,15 @@ type TrainingAgentSummary = {
   readonly steps: number
 }
 
-/** The end as the coordinator keeps it, with the network where there is one. */
+/** Throws TrainingDivergedError where numbers are beyond what a coordinator stores. */
+function checkStorable(tensors: ReadonlyMap<string, Tensor>): void {
+  for (const [key, { values }] of tensors) {
+    const problem = notStorable(values)
+    if (problem !== null) throw new TrainingDivergedError(`tensor ${key}: ${problem}`)
+  }
+}
+
+/** The end as the coordinator keeps it, with the network where there is one. Throws TrainingDivergedError. */
 function encodeResult({ normalisation, classNames }: Dataset, trained: FromScratchResult): Uint8Array<ArrayBuffer> {
   const { end, steps, validation, test, identity, weights, statistics } = trained
   const result: TrainingResult = {
@@ -67,17 +87,19 @@ function encodeResult({ normalisation, classNames }: Dataset, trained: FromScrat
     ...(classNames && { classNames: [...classNames] }),
   }
   const metadata = { format: MODEL_FORMAT, architecture: identity.architecture, result: JSON.stringify(result) }
-  return encodeSafetensors({ metadata, tensors: end === 'finished' ? modelTensors(weights, statistics) : new Map() }, 'F32')
+  const tensors = end === 'finished' ? modelTensors(weights, statistics) : new Map<string, Tensor>()
+  checkStorable(tensors)
+  return encodeSafetensors({ metadata, tensors }, 'F32')
 }
 
-/** Whether the numbers are no use to anybody: whoever trains this again from the last checkpoint gets the same ones. */
-function isDivergence(error: unknown): error is Error {
-  return error instanceof TrainingDivergedError || (error instanceof CoordinatorError && error.code === 'bad-numbers')
-}
-
-function encodeDivergence(error: Error): Uint8Array<ArrayBuffer> {
+function encodeDivergence(error: TrainingDivergedError): Uint8Array<ArrayBuffer> {
   const result: TrainingResult = { end: 'diverged', message: error.message.slice(0, MAX_MESSAGE) }
   return encodeSafetensors({ metadata: { format: MODEL_FORMAT, result: JSON.stringify(result) }, tensors: new Map() }, 'F32')
+}
+
+/** What the coordinator hears of a training that could not be gone on with. */
+function messageOf(error: unknown): string {
+  return (error instanceof Error ? error.message : String(error)).slice(0, MAX_FAILURE_MESSAGE)
 }
 
 type TrainingSpec = Granted['spec']
@@ -107,14 +129,17 @@ async function fetchInitial(
   return initial
 }
 
-/** Trains under a lease to the end. Throws LeaseLostError where another agent has it, and the reason of `stop`. */
+/**
+ * Trains under a lease to the end; null where it diverged for this agent, which others have to find as well. Throws LeaseLostError where
+ * another agent has it, and the reason of `stop`.
+ */
 async function trainLeased(
   options: JoinTrainingOptions,
   client: TrainingClient,
   request: TrainingLeaseRequest,
   granted: Granted,
   onTrained: () => void,
-): Promise<TrainingResult['end']> {
+): Promise<TrainingResult['end'] | null> {
   const { coordinator, token, backend, accumulate, threads, stop, onNote } = options
   const { spec, checkpointStep } = granted
   const space = createSpace(granted.space)
@@ -146,6 +171,7 @@ async function trainLeased(
         async save(state) {
           // Of an agent that has lost the training nobody takes one.
           if (lease.lost.aborted) return
+          for (const group of [state.weights, state.velocities, state.squares, state.average, state.bestModel]) checkStorable(group)
           const bytes = encodeCheckpoint(state)
           await lease.deliver((leaseId) => client.storeCheckpoint(leaseId, bytes))
           lease.saved(state.step)
@@ -170,13 +196,13 @@ async function trainLeased(
     await lease.deliver((leaseId) => client.finish(leaseId, bytes))
     return trained.end
   } catch (error) {
-    if (isDivergence(error)) {
+    if (error instanceof TrainingDivergedError) {
       const bytes = encodeDivergence(error)
       await lease.deliver((leaseId) => client.finish(leaseId, bytes))
       onNote(error.message)
-      return 'diverged'
+      return null
     }
-    if (!(error instanceof LeaseLostError)) await lease.release()
+    if (!(error instanceof LeaseLostError)) await lease.release(stop.aborted ? undefined : messageOf(error))
     throw error
   } finally {
     lease.close()
@@ -193,7 +219,7 @@ async function joinTraining(options: JoinTrainingOptions): Promise<TrainingAgent
   const request: TrainingLeaseRequest = { agentId, ...describeAgent(name, device, backend, dataset) }
   let steps = 0
   const summary = (end: TrainingAgentSummary['end']): TrainingAgentSummary => ({ trainingId: client.trainingId, agentId, end, steps })
-  let waiting = false
+  let waiting: WaitReason | null = null
   try {
     await noteVersion(client, onNote)
     for (;;) {
@@ -204,15 +230,16 @@ async function joinTraining(options: JoinTrainingOptions): Promise<TrainingAgent
         case 'ended':
           return summary(answer.end)
         case 'wait':
-          if (!waiting) onNote('waiting: another agent trains')
-          waiting = true
+          if (waiting !== answer.reason) onNote(`waiting: ${waitTexts[answer.reason ?? 'taken']}`)
+          waiting = answer.reason ?? 'taken'
           await sleep(answer.retryAfterMs, undefined, { signal: stop })
           break
         case 'lease':
-          waiting = false
+          waiting = null
           onNote(`training ${client.trainingId}: ${answer.spec.name}, ${answer.spec.architecture}`)
           try {
-            return summary(await trainLeased(options, client, request, answer, () => steps++))
+            const end = await trainLeased(options, client, request, answer, () => steps++)
+            if (end !== null) return summary(end)
           } catch (error) {
             if (!(error instanceof LeaseLostError)) throw error
             onNote(error.message)

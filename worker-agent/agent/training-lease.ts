@@ -32,8 +32,14 @@ type TrainingLease = {
   saved(step: number): void
   /** No more heartbeats. */
   close(): void
-  /** Gives the lease back; one that cannot be ends by itself. */
-  release(): Promise<void>
+  /** Gives the lease back, with what went wrong if anything did; one that cannot be ends by itself. */
+  release(failure?: string): Promise<void>
+}
+
+function lossText(answer: TrainingLeaseResponse): string {
+  if (answer.kind === 'ended') return 'the training has ended'
+  if (answer.kind === 'wait' && answer.reason === 'paused') return 'the training was paused'
+  return 'another agent has gone on with the training'
 }
 
 /** Closes `heartbeats` at the end. */
@@ -55,7 +61,7 @@ function holdTrainingLease(
   const regain = async () => {
     const answer = await client.lease(request)
     if (answer.kind !== 'lease' || answer.checkpointStep !== storedStep) {
-      return fail(new LeaseLostError(answer.kind === 'ended' ? 'the training has ended' : 'another agent has gone on with the training'))
+      return fail(new LeaseLostError(lossText(answer)))
     }
     heartbeats.drop({ leaseId })
     leaseId = answer.leaseId
@@ -103,8 +109,8 @@ function holdTrainingLease(
     close() {
       heartbeats.close()
     },
-    async release() {
-      await client.release(leaseId).catch(() => undefined)
+    async release(failure) {
+      await client.release(leaseId, failure).catch(() => undefined)
     },
   }
 }

@@ -32,8 +32,8 @@ type TrainingClient = {
   lease(request: TrainingLeaseRequest): Promise<TrainingLeaseResponse>
   /** Not retried: the next one comes soon. */
   heartbeat(heartbeat: TrainingHeartbeat): Promise<'extended' | 'lost'>
-  /** Tried once: an agent that stops must not wait, and a lease ends by itself. */
-  release(leaseId: string): Promise<void>
+  /** Tried once: an agent that stops must not wait, and a lease ends by itself. `failure`: why it could not be trained, if so. */
+  release(leaseId: string, failure?: string): Promise<void>
   readCheckpoint(): Promise<Uint8Array<ArrayBuffer>>
   readInput(input: TrainingInput): Promise<Uint8Array<ArrayBuffer>>
   storeCheckpoint(leaseId: string, bytes: Uint8Array<ArrayBuffer>): Promise<TrainingUploadEnd['kind']>
@@ -48,8 +48,9 @@ function createTrainingClient(options: ClientOptions): TrainingClient {
   }
   const { coordinatorVersion, sendJson, sendOnce, sendLast, upload, download } = createRequests(options, `/v1/trainings/${trainingId}`)
 
-  const release = async (leaseId: string) => {
-    await sendLast({ method: 'POST', path: '/release', body: { leaseId } }, releaseResponseSchema)
+  const release = async (leaseId: string, failure?: string) => {
+    const why = failure === undefined ? {} : { reason: 'failed', message: failure }
+    await sendLast({ method: 'POST', path: '/release', body: { leaseId, ...why } }, releaseResponseSchema)
   }
 
   return {
