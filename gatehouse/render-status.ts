@@ -16,6 +16,8 @@ const phaseTexts = {
   warmup: 'warming up',
   searching: 'searching',
   paused: 'paused',
+  stalled: 'stalled',
+  failed: 'failed',
   finished: 'finished',
   stopped: 'stopped',
 } as const satisfies Record<Phase, string>
@@ -30,6 +32,7 @@ function renderStatus(status: SearchStatus, width: number, nowMs: number = Date.
   return [
     renderTitle(status, width),
     renderProgress(status, width),
+    ...(status.phaseReason === undefined ? [] : wrapText(`! ${printable(status.phaseReason)}`, width)),
     ...status.warnings.flatMap(({ message }) => wrapText(`! ${printable(message)}`, width)),
     '',
     ...renderLosses(status),
@@ -173,7 +176,7 @@ function renderAgents(status: SearchStatus, width: number, nowMs: number): strin
         printBytes(agent.bytesSent + agent.bytesReceived),
       ]),
   )
-  const more = agents.length - MAX_AGENTS
+  const more = agents.length + (status.foldedAgents?.agents ?? 0) - Math.min(MAX_AGENTS, agents.length)
   return cutLines(more > 0 ? `${table}\nand ${more} more agents` : table, width)
 }
 

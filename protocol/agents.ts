@@ -17,6 +17,11 @@ const registerRequestSchema = z
     backend: text.describe('for example "wasm" or "webgpu"'),
     lanes: z.int().min(1).max(MAX_LANES).optional().describe('paths that it can train side by side, one in each thread; left out: 1'),
     ...compatibilityFields,
+    agentId: agentIdSchema
+      .optional()
+      .describe(
+        'made by the agent itself, at random, and kept: restarted, it is the same agent, and loses the leases that it had; left out: a new one',
+      ),
     dataset: z.strictObject({
       name: text,
       fingerprint: z.string().regex(/^[0-9a-f]{64}$/, 'expected 64 hexadecimal digits'),

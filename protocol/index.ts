@@ -64,7 +64,11 @@ export {
 } from './ids.ts'
 export {
   CHECKPOINT_CHUNK_BYTES,
+  DEFAULT_HELD_MS,
+  DEFAULT_LEASES_PER_AGENT,
+  KEPT_AGENTS,
   MAX_AGENTS,
+  MAX_FAILURES_IN_A_ROW,
   MAX_FAILURE_MESSAGE,
   MAX_LANES,
   MAX_ALPHA,
@@ -192,6 +196,7 @@ export {
   architectureSchema,
   type BoundStatus,
   createSearchResponseSchema,
+  type FoldedAgents,
   type LogEntry,
   logEntrySchema,
   type Metric,

@@ -36,6 +36,13 @@ const MAX_TASK_GATES = 32_768
 /** A lease shorter than this would expire under an agent that merely compiles its kernels. */
 const MIN_LEASE_MS = 1000
 const MAX_LEASE_MS = 3_600_000
+/** An agent that is heard of but gets nowhere has hung: no task of a few mini-batches takes so long, and trials have checkpoints in between. */
+const DEFAULT_HELD_MS = 3_600_000
+const MAX_HELD_MS = 30 * 86_400_000
+/** An agent trains one task, fetches the next and delivers the last: twice that is room for what got lost on the way. */
+const DEFAULT_LEASES_PER_AGENT = 6
+/** A search of which so many tasks in a row were given up hands out no more until a person resumes it. */
+const MAX_FAILURES_IN_A_ROW = 8
 /** What an agent is told to wait when all work is handed out. */
 const WAIT_MS = 250
 /** And when the others of a round are nearly done with it. */
@@ -47,7 +54,10 @@ const MAX_MAGNITUDE = 1e20
 const MAX_METRICS_PAGE = 1000
 /** A page of the log ends here, however many entries were asked for: it is one message of at most 32 MiB. */
 const MAX_LOG_PAGE_BYTES = 8 * 1024 * 1024
-const MAX_AGENTS = 4096
+/** Agents beyond this that have not been seen for a while are told of in total: they all are in the status, 0.5 kB each. */
+const KEPT_AGENTS = 256
+/** Agents that are told of one by one, seen or not. */
+const MAX_AGENTS = 1024
 /** Checkpoints and models of a training are stored in rows of this size: well below what one may hold. */
 const CHECKPOINT_CHUNK_BYTES = 1024 * 1024
 /** Larger files than this travel in parts of it: a slow uplink carries one well within a request's time. A multiple of a row. */
@@ -79,7 +89,10 @@ const MAX_PROFILE_SECONDS = 3600
 
 export {
   CHECKPOINT_CHUNK_BYTES,
+  DEFAULT_HELD_MS,
+  DEFAULT_LEASES_PER_AGENT,
   DEFAULT_SHARD_BYTES,
+  KEPT_AGENTS,
   MAX_AGENTS,
   MAX_ALPHA,
   MAX_BATCH_SAMPLES,
@@ -89,7 +102,9 @@ export {
   MAX_TRIAL_CHECKPOINT_BYTES,
   MAX_JSON_BYTES,
   MAX_DECISIONS,
+  MAX_FAILURES_IN_A_ROW,
   MAX_FAILURE_MESSAGE,
+  MAX_HELD_MS,
   MAX_IMAGES,
   MAX_LANES,
   MAX_LEASE_MS,

@@ -6,8 +6,11 @@ import { spaceRefSchema } from '../search-space/index.ts'
 import { boundsSchema } from './bounds.ts'
 import {
   DEFAULT_CHECKPOINT_MS,
+  DEFAULT_HELD_MS,
+  DEFAULT_LEASES_PER_AGENT,
   DEFAULT_SHARD_BYTES,
   MAX_CHECKPOINT_MS,
+  MAX_HELD_MS,
   MAX_LEASE_MS,
   MAX_SHARD_BYTES,
   MAX_TASK_STEPS,
@@ -131,6 +134,20 @@ const searchConfigSchema = z
           .max(MAX_LEASE_MS)
           .default(60_000)
           .describe('an agent that is silent for this long loses its task'),
+        maxLeaseMs: z
+          .int()
+          .min(MIN_LEASE_MS)
+          .max(MAX_HELD_MS)
+          .optional()
+          .describe(
+            `an agent that has had a task for this long without a result, or a checkpoint of a trial, loses it whatever it says; default: ${DEFAULT_HELD_MS}`,
+          ),
+        leasesPerAgent: z
+          .int()
+          .min(1)
+          .max(65_536)
+          .optional()
+          .describe(`tasks that one agent has at one time: it trains one and fetches another; default: ${DEFAULT_LEASES_PER_AGENT}`),
         maxOutstanding: z.int().min(1).max(65_536).default(256).describe('tasks handed out at one time'),
         checkpointMs: z
           .int()
@@ -138,6 +155,14 @@ const searchConfigSchema = z
           .max(MAX_CHECKPOINT_MS)
           .default(DEFAULT_CHECKPOINT_MS)
           .describe('time between two checkpoints of a trial, from which another agent goes on where the one that has it is lost'),
+      })
+      .refine(({ leaseMs, maxLeaseMs = Number.POSITIVE_INFINITY }) => maxLeaseMs >= leaseMs, {
+        message: 'expected at least tasks.leaseMs',
+        path: ['maxLeaseMs'],
+      })
+      .refine(({ checkpointMs, maxLeaseMs = Number.POSITIVE_INFINITY }) => maxLeaseMs > checkpointMs, {
+        message: 'expected more than tasks.checkpointMs, or trials would be lost before they have a checkpoint',
+        path: ['maxLeaseMs'],
       })
       .prefault({}),
     weights: z

@@ -10,8 +10,10 @@ import { anyViewSchema, candidateSchema, distributionFields, frontSchema } from 
 import { failureReasonSchema, type TaskOutcome, taskResultSchema, taskWorkSchema } from './tasks/index.ts'
 
 const phaseSchema = z
-  .enum(['waiting', 'warmup', 'searching', 'paused', 'finished', 'stopped'])
-  .describe('waiting: no result yet; warmup: weights only; finished: all steps done; stopped: ended by a person')
+  .enum(['waiting', 'warmup', 'searching', 'paused', 'stalled', 'failed', 'finished', 'stopped'])
+  .describe(
+    'waiting: no result yet; warmup: weights only; stalled: nobody works on it; failed: task after task was given up, and no more are handed out until it is resumed; finished: all steps done; stopped: ended by a person',
+  )
 type Phase = z.infer<typeof phaseSchema>
 
 const architectureSchema = z
@@ -88,6 +90,20 @@ const taskCountsSchema = z
   .meta({ id: 'TaskCounts' })
 type TaskCounts = z.infer<typeof taskCountsSchema>
 
+const foldedAgentsSchema = z
+  .object({
+    agents: z.int(),
+    tasksDone: z.int(),
+    duplicates: z.int(),
+    refusedPushes: z.int(),
+    clipped: z.int(),
+    steps: z.int(),
+    bytesSent: z.int(),
+    bytesReceived: z.int(),
+  })
+  .meta({ id: 'FoldedAgents' })
+type FoldedAgents = z.infer<typeof foldedAgentsSchema>
+
 const boundStatusSchema = z
   .object({
     cost: costNameSchema,
@@ -117,6 +133,7 @@ const searchStatusSchema = z
     searchId: searchIdSchema,
     name: z.string(),
     phase: phaseSchema,
+    phaseReason: z.string().optional().describe('why it is stalled or failed, and what helps'),
     createdAtMs: z.int(),
     startedAtMs: z.int().nullable(),
     finishedAtMs: z.int().nullable(),
@@ -153,6 +170,7 @@ const searchStatusSchema = z
     space: spaceConfigSchema,
     blocks: z.array(z.object({ name: z.string(), operations: z.array(z.string()) })),
     agents: z.array(agentStatusSchema),
+    foldedAgents: foldedAgentsSchema.optional().describe('in total, of agents that were not seen for long; left out where there are none'),
     tasks: taskCountsSchema,
     latencyTable: z.object({
       name: tableNameSchema,
@@ -259,6 +277,7 @@ export {
   architectureSchema,
   type BoundStatus,
   createSearchResponseSchema,
+  type FoldedAgents,
   type LogEntry,
   logEntrySchema,
   type Metric,

@@ -167,8 +167,9 @@ async function mayList(client, signal) {
 function showControls({ phase }) {
   const ended = endedPhases.has(phase)
   find('#controls').hidden = !isAdmin || ended
-  find('#pause').hidden = phase === 'paused'
-  find('#resume').hidden = phase !== 'paused'
+  const waits = phase === 'paused' || phase === 'failed'
+  find('#pause').hidden = waits
+  find('#resume').hidden = !waits
 }
 
 /** @param {Connection} connection @param {string | null} searchId */

@@ -160,7 +160,8 @@ function showEncoding(element, encoding) {
 const valueAt = (value, path) => path.split('.').reduce((inner, name) => inner?.[name], value) ?? null
 
 /** @param {SearchStatus} status */
-function renderWarnings({ warnings }) {
+function renderWarnings({ warnings: known, phase, phaseReason }) {
+  const warnings = phaseReason === undefined ? known : [{ kind: phase, message: phaseReason }, ...known]
   const create = () => make('li')
   keepChildren(
     find('#warnings'),

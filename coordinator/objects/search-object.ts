@@ -126,7 +126,7 @@ class SearchObject extends DurableObject<Bindings> {
         return createSqlSearchStore(this.ctx.storage)
       }, setup)
       createTokenTable(this.ctx.storage.sql).add(token)
-      return searchStatus(this.#stored.open().search)
+      return searchStatus(this.#stored.open().search, token.createdAtMs)
     })
     if (!created.ok) return created
     const { search } = this.#stored.open()
@@ -147,8 +147,8 @@ class SearchObject extends DurableObject<Bindings> {
 
   register(caller: Caller, request: RegisterRequest): Outcome<RegisterResponse> {
     return this.#answer(caller, (search) => {
-      const agentId = createId('a', crypto.getRandomValues(new Uint8Array(ID_BYTES)))
-      registerAgent(search, request, agentId, Date.now(), tokenIdOf(caller))
+      const freshId = createId('a', crypto.getRandomValues(new Uint8Array(ID_BYTES)))
+      const { agentId } = registerAgent(search, request, freshId, Date.now(), tokenIdOf(caller))
       const { searchId, config, space } = search.setup
       return { agentId, searchId, config, space, shards: planShards(search.context.space, config.weights.shardBytes).count }
     })
@@ -210,11 +210,11 @@ class SearchObject extends DurableObject<Bindings> {
   }
 
   status(caller: Caller): Outcome<SearchStatus> {
-    return this.#answer(caller, searchStatus)
+    return this.#answer(caller, (search) => searchStatus(search, Date.now()))
   }
 
   summary(): Outcome<SearchSummary> {
-    return this.#stored.answer(({ search }) => searchSummary(search))
+    return this.#stored.answer(({ search }) => searchSummary(search, Date.now()))
   }
 
   architecture(caller: Caller): Outcome<Architecture> {

@@ -123,6 +123,10 @@ function createSqlSearchStore(storage: DurableObjectStorage): SearchStore {
       write('INSERT OR REPLACE INTO agents (agent_id, json) VALUES (?, ?)', agent.agentId, JSON.stringify(agent))
       agents().set(agent.agentId, agent)
     },
+    removeAgent(agentId) {
+      write('DELETE FROM agents WHERE agent_id = ?', agentId)
+      agents().delete(agentId)
+    },
     agents: () => [...agents().values()].toSorted((a, b) => a.registeredAtMs - b.registeredAtMs),
     appendLog(entry) {
       write('INSERT INTO log (seq, json) VALUES (?, ?)', entry.seq, JSON.stringify(entry))

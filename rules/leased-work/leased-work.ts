@@ -42,6 +42,8 @@ type LeasedWork<Item extends Leasable> = {
   /** Null where work is never given up. */
   readonly maxAttempts: number | null
   transaction<T>(body: () => T): T
+  /** When the lease of a piece of work ends whatever its agent says, so that one which has hung does not keep it; null: never. */
+  endsAtMs(item: Held<Item>): number | null
   /** In the order in which it is to be handed out. */
   items(): readonly Item[]
   /** Stores what has become of work whose leases have ended; called within a transaction, with one of them at least. */
@@ -62,18 +64,24 @@ function ended<Item extends Leasable>(work: LeasedWork<Item>, item: Held<Item>, 
 
 /** Ends leases whose time is over; returns how many. */
 function expire<Item extends Leasable>(work: LeasedWork<Item>, nowMs: number): number {
-  const overdue = work
-    .items()
-    .filter(isHeld)
-    .filter(({ lease }) => lease.expiresAtMs <= nowMs)
-  if (overdue.length === 0) return 0
+  return endAsExpired(work, ({ lease }) => lease.expiresAtMs <= nowMs, nowMs)
+}
+
+/** Ends the leases of an agent that has started anew, and does not know of them; returns how many. It may have died of the work. */
+function expireOf<Item extends Leasable>(work: LeasedWork<Item>, agentId: string, nowMs: number): number {
+  return endAsExpired(work, ({ lease }) => lease.agentId === agentId, nowMs)
+}
+
+function endAsExpired<Item extends Leasable>(work: LeasedWork<Item>, isOver: (item: Held<Item>) => boolean, nowMs: number): number {
+  const over = work.items().filter(isHeld).filter(isOver)
+  if (over.length === 0) return 0
   work.transaction(() =>
     work.end(
-      overdue.map((item) => ended(work, item, 'expired')),
+      over.map((item) => ended(work, item, 'expired')),
       nowMs,
     ),
   )
-  return overdue.length
+  return over.length
 }
 
 /** When the next lease ends, or null. */
@@ -102,8 +110,9 @@ function findHeld<Item extends Leasable>(work: LeasedWork<Item>, leaseId: string
 }
 
 /** The same work with its lease extended; the owner stores it, with whatever else changes. */
-function extended<Item extends Leasable>({ leaseMs }: LeasedWork<Item>, item: Held<Item>, nowMs: number): Held<Item> {
-  return { ...item, lease: { ...item.lease, expiresAtMs: nowMs + leaseMs } }
+function extended<Item extends Leasable>({ leaseMs, endsAtMs }: LeasedWork<Item>, item: Held<Item>, nowMs: number): Held<Item> {
+  const expiresAtMs = Math.min(nowMs + leaseMs, endsAtMs(item) ?? Number.POSITIVE_INFINITY)
+  return { ...item, lease: { ...item.lease, expiresAtMs } }
 }
 
 /** Ends a lease whose agent says so itself; called within a transaction. */
@@ -119,6 +128,7 @@ function giveBack<Item extends Leasable>(
 export {
   type Ended,
   expire,
+  expireOf,
   extended,
   findHeld,
   giveBack,

@@ -1,6 +1,6 @@
-// What a search knows of its agents: who was admitted, with which data, and how fast they are.
+// What a search knows of its agents: whose they are, how fast, and how often their numbers were off.
 
-import { knownKinds, MAX_AGENTS, ProblemError, type RegisterRequest, type SubmitRequest, trainsWeights } from '../../protocol/index.ts'
+import { ProblemError, type SubmitRequest, trainsWeights } from '../../protocol/index.ts'
 import type { OpenSearch } from './open.ts'
 import type { SearchStore } from './store.ts'
 import type { AgentRecord } from './stored.ts'
@@ -10,74 +10,6 @@ const MIN_CLIPPED = 5
 const MOST_CLIPPED_SHARE = 0.25
 /** Weight of the newest task in an agent's throughput. */
 const THROUGHPUT_WEIGHT = 0.3
-
-/**
- * Admits an agent. Throws ProblemError `dataset-mismatch`, naming both sides, or `conflict` when there are too many.
- *
- * @param tokenId the token that it shows; null: the admin token
- */
-function registerAgent(
-  search: OpenSearch,
-  request: RegisterRequest,
-  agentId: string,
-  nowMs: number,
-  tokenId: string | null = null,
-): AgentRecord {
-  const { store, setup, context } = search
-  return store.transaction(() => {
-    const state = store.readState()
-    const { dataset } = request
-    const shape = context.space.input
-    if (shape.some((size, axis) => size !== dataset.shape[axis]) || dataset.classes !== context.space.classes) {
-      throw new ProblemError(
-        'dataset-mismatch',
-        `space ${context.space.name} takes ${shape.join('×')} images of ${context.space.classes} classes, this agent's data ${dataset.name} has ${dataset.shape.join('×')} of ${dataset.classes}`,
-        [{ path: 'dataset.shape', message: `expected ${shape.join('×')} and ${context.space.classes} classes` }],
-      )
-    }
-    if (state.datasetFingerprint !== null && state.datasetFingerprint !== dataset.fingerprint) {
-      throw new ProblemError(
-        'dataset-mismatch',
-        `the search runs on ${setup.config.dataset.name} with fingerprint ${state.datasetFingerprint}, this agent has ${dataset.name} with fingerprint ${dataset.fingerprint}`,
-        [{ path: 'dataset.fingerprint', message: `expected ${state.datasetFingerprint}` }],
-      )
-    }
-    if (state.counts.agents >= MAX_AGENTS) throw new ProblemError('conflict', `this search already has ${MAX_AGENTS} agents`)
-    const agent: AgentRecord = {
-      agentId,
-      tokenId,
-      name: request.name,
-      device: request.device,
-      backend: request.backend,
-      registeredAtMs: nowMs,
-      lastSeenAtMs: nowMs,
-      tasksDone: 0,
-      duplicates: 0,
-      refusedPushes: 0,
-      clipped: 0,
-      lastClippedTaskId: null,
-      trainMs: 0,
-      idleMs: 0,
-      peakBytes: null,
-      imagesPerSecond: null,
-      lanes: request.lanes ?? 1,
-      protocol: request.protocol ?? 0,
-      kinds: knownKinds(request),
-      asked: false,
-      exchangeMs: null,
-      steps: 0,
-      bytesSent: 0,
-      bytesReceived: 0,
-    }
-    store.writeAgent(agent)
-    store.writeState({
-      ...state,
-      datasetFingerprint: dataset.fingerprint,
-      counts: { ...state.counts, agents: state.counts.agents + 1 },
-    })
-    return agent
-  })
-}
 
 /**
  * Throws ProblemError `forbidden` for an agent that registered with another token. One that an earlier version registered belongs to the
@@ -151,4 +83,4 @@ function isSetAside({ clipped, tasksDone }: AgentRecord): boolean {
   return clipped >= MIN_CLIPPED && clipped > MOST_CLIPPED_SHARE * tasksDone
 }
 
-export { checkToken, countClipped, countRefusedPush, isSetAside, withClipped, knownAgent, registerAgent, withThroughput }
+export { checkToken, countClipped, countRefusedPush, isSetAside, knownAgent, withClipped, withThroughput }

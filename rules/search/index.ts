@@ -1,5 +1,6 @@
 export { createSetup, startSearch } from './create.ts'
-export { checkToken, countClipped, countRefusedPush, registerAgent } from './agents.ts'
+export { checkToken, countClipped, countRefusedPush } from './agents.ts'
+export { registerAgent } from './registration.ts'
 export { commandSearch, type OpenSearch, openSearch, phaseOf } from './open.ts'
 export { submitResult } from './outcomes.ts'
 export { pushRightOf } from './push-rights.ts'

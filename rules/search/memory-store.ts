@@ -86,6 +86,9 @@ function createMemoryStore({ copies = true } = {}): SearchStore {
     writeAgent(agent) {
       content.agents.set(agent.agentId, copy(agent))
     },
+    removeAgent(agentId) {
+      content.agents.delete(agentId)
+    },
     agents: () => copy([...content.agents.values()]),
     appendLog(entry) {
       content.log.push(copy(entry))

@@ -52,6 +52,7 @@ function commandSearch(search: OpenSearch, command: 'pause' | 'resume' | 'stop',
       ...state,
       intent: command === 'pause' ? 'paused' : command === 'resume' ? 'running' : 'stopped',
       finishedAtMs: command === 'stop' ? nowMs : state.finishedAtMs,
+      failuresInARow: 0,
     }
     store.writeState(next)
     if (command === 'stop') dropAllCheckpoints(store)

@@ -59,7 +59,7 @@ function giveUp(search: OpenSearch, { item: task, lease, end, message }: Ended<O
   if (finishedAtMs === null) dropCheckpoints(store, keeps)
   else dropAllCheckpoints(store)
   const lastFailure = { taskId, kind: work.kind, atMs: nowMs, ...failure }
-  store.writeState({ ...state, strategy: next, finishedAtMs, counts, lastFailure })
+  store.writeState({ ...state, strategy: next, finishedAtMs, counts, lastFailure, failuresInARow: (state.failuresInARow ?? 0) + 1 })
   store.appendLog({
     seq: lastSeq(counts),
     taskId,
@@ -123,7 +123,7 @@ function submitResult(search: OpenSearch, request: SubmitRequest, nowMs: number)
     const finishedAtMs = isLast(search, absorbed.state) ? nowMs : state.finishedAtMs
     if (finishedAtMs === null) dropCheckpoints(store, absorbed.keeps ?? [])
     else dropAllCheckpoints(store)
-    store.writeState({ ...state, strategy: absorbed.state, gateSizes: [...sizes], recent, finishedAtMs, counts })
+    store.writeState({ ...state, strategy: absorbed.state, gateSizes: [...sizes], recent, finishedAtMs, counts, failuresInARow: 0 })
     const worked = withThroughput(agent, request, { images: metric.images, steps: ownSteps ?? 0 }, nowMs)
     store.writeAgent(clipped > 0 ? withClipped(worked, task.taskId) : worked)
     store.appendLog({

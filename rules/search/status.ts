@@ -5,7 +5,8 @@ import { architectureCosts, printArchitecture } from '../../search-space/index.t
 import type { Architecture, DistributionView, SearchStatus, SearchSummary, SearchView } from '../../protocol/index.ts'
 import { boundStatus } from '../../strategies/index.ts'
 import { isSetAside } from './agents.ts'
-import { type OpenSearch, phaseOf } from './open.ts'
+import type { OpenSearch } from './open.ts'
+import { standingOf } from './standing.ts'
 import { searchWarnings } from './warnings.ts'
 import type { AgentRecord, Recent, SearchSetup } from './stored.ts'
 
@@ -71,7 +72,7 @@ function latencyTableStatus({ table, predicted }: SearchSetup): SearchStatus['la
 }
 
 /** Of weights, both ways together; null before there was a weight step. */
-function bytesPerStep(agents: readonly AgentRecord[]): number | null {
+function bytesPerStep(agents: readonly Pick<AgentRecord, 'steps' | 'bytesSent' | 'bytesReceived'>[]): number | null {
   const steps = agents.reduce((sum, agent) => sum + agent.steps, 0)
   const bytes = agents.reduce((sum, agent) => sum + agent.bytesSent + agent.bytesReceived, 0)
   return steps > 0 ? bytes / steps : null
@@ -83,12 +84,12 @@ function agentStatus(agent: AgentRecord): SearchStatus['agents'][number] {
   return { ...shown, isSetAside: isSetAside(agent), idleShare: wallMs > 0 ? idleMs / wallMs : null, bytesPerStep: bytesPerStep([agent]) }
 }
 
-function searchSummary(search: OpenSearch): SearchSummary {
+function searchSummary(search: OpenSearch, nowMs?: number): SearchSummary {
   const { setup, store } = search
   return {
     searchId: setup.searchId,
     name: setup.config.name,
-    phase: phaseOf(search, store.readState()),
+    phase: standingOf(search, store.readState(), nowMs).phase,
     space: setup.space.name,
     createdAtMs: setup.createdAtMs,
   }
@@ -101,13 +102,18 @@ function fieldsOfDistribution(view: SearchView): Partial<Omit<DistributionView, 
   return fields
 }
 
-/** Everything that `GET /v1/searches/:id` answers. */
-function searchStatus(search: OpenSearch): SearchStatus {
+/**
+ * Everything that `GET /v1/searches/:id` answers.
+ *
+ * @param nowMs left out: nothing is said of how long agents have been silent
+ */
+function searchStatus(search: OpenSearch, nowMs?: number): SearchStatus {
   const { store, setup, strategy, context } = search
   const state = store.readState()
   const { steps, leftMs, best, view, fronts = [] } = strategy.describe(state.strategy, context)
-  const summary = searchSummary(search)
-  const { phase } = summary
+  const summary = searchSummary(search, nowMs)
+  const standing = standingOf(search, state, nowMs)
+  const { phase } = standing
   const { done, total } = steps
   const current = currentArchitecture(search, view)
   const { targetMs } = setup.config.latency
@@ -122,13 +128,14 @@ function searchStatus(search: OpenSearch): SearchStatus {
   const { created, done: tasksDone, stale, failed, expiredLeases, duplicates } = state.counts
   return {
     ...summary,
+    ...standing,
     startedAtMs: state.startedAtMs,
     finishedAtMs: state.finishedAtMs,
     progress,
     timeLeftMs: running ? (leftMs ?? msAtRate(total - done, rate.stepsPerSecond)) : null,
     stepsPerSecond: ended ? null : rate.stepsPerSecond,
     imagesPerSecond: ended ? null : rate.imagesPerSecond,
-    bytesPerStep: bytesPerStep(store.agents()),
+    bytesPerStep: bytesPerStep([...store.agents(), ...(state.foldedAgents ? [state.foldedAgents] : [])]),
     training: summarise(state.recent.trainWeights),
     architecture: summarise(state.recent.gateGradients),
     validation: { ...summarise(lastEvaluation ? [lastEvaluation] : []), atStep: lastEvaluation?.steps ?? null },
@@ -145,6 +152,7 @@ function searchStatus(search: OpenSearch): SearchStatus {
     space: setup.space,
     blocks: context.space.decisions.map(({ name, options }) => ({ name, operations: options.map((option) => option.name) })),
     agents: store.agents().map(agentStatus),
+    ...(state.foldedAgents && { foldedAgents: state.foldedAgents }),
     tasks: {
       created,
       leased: outstanding.length - queued,

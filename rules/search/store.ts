@@ -23,6 +23,7 @@ type SearchStore = BlobStore & {
   removeTrialFiles(trial: number): void
   readAgent(agentId: string): AgentRecord | null
   writeAgent(agent: AgentRecord): void
+  removeAgent(agentId: string): void
   agents(): readonly AgentRecord[]
   appendLog(entry: LogEntry): void
   /** Entries with seq above `after`, in order; at most `limit`, and fewer where they are large, but never none of some. */

@@ -2,7 +2,17 @@
 
 import * as z from 'zod'
 import type { LatencyTable } from '../../latency-lut/table/table.ts'
-import type { FailureReason, LogEntry, Metric, ScoreName, SearchConfig, TaskFailure, TaskResult, TaskWork } from '../../protocol/index.ts'
+import type {
+  FailureReason,
+  FoldedAgents,
+  LogEntry,
+  Metric,
+  ScoreName,
+  SearchConfig,
+  TaskFailure,
+  TaskResult,
+  TaskWork,
+} from '../../protocol/index.ts'
 import { storedRecipeSchema } from '../stored/recipe.ts'
 import { storedSpaceRefSchema, storedSpaceSchema } from '../stored/space.ts'
 import { storedAs } from '../stored/stored-form.ts'
@@ -199,6 +209,8 @@ const configSchema = storedAs<SearchConfig>()(
       weightSteps: z.int(),
       architectureSteps: z.int(),
       leaseMs: z.int(),
+      maxLeaseMs: z.int().optional(),
+      leasesPerAgent: z.int().optional(),
       maxOutstanding: z.int(),
       checkpointMs: z.int(),
     }),
@@ -254,6 +266,21 @@ const searchStateSchema = z.strictObject({
     agents: count,
   }),
   lastFailure: failureSchema.nullable(),
+  /** Tasks that were given up since the last result or command; left out: none. */
+  failuresInARow: count.optional(),
+  /** Of agents that were not seen for long; left out: none. */
+  foldedAgents: storedAs<FoldedAgents>()(
+    z.strictObject({
+      agents: z.int(),
+      tasksDone: z.int(),
+      duplicates: z.int(),
+      refusedPushes: z.int(),
+      clipped: z.int(),
+      steps: z.int(),
+      bytesSent: z.int(),
+      bytesReceived: z.int(),
+    }),
+  ).optional(),
   /** Of gate gradients that came last, oldest first: the root mean square of each step. */
   gateSizes: z.array(z.number()),
   recent: z.strictObject({
@@ -347,6 +374,8 @@ const outstandingTaskSchema = z.strictObject({
     .nullable(),
   /** Leases of it that came to nothing: they expired, or training failed. */
   attempts: count,
+  /** Whose leases those were; left out: nobody's, or not known. */
+  failedBy: z.array(z.strictObject({ agentId: z.string(), tokenId: z.string().nullable(), atMs })).optional(),
   /** Those of its leases that ended last: their agents may still deliver. */
   ended: z.array(z.strictObject({ leaseId: z.string(), agentId: z.string() })),
 })

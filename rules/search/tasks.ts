@@ -5,6 +5,8 @@
 // is either leased to an agent or queued to be handed out again (leased-work/).
 
 import {
+  DEFAULT_HELD_MS,
+  DEFAULT_LEASES_PER_AGENT,
   type LeaseRef,
   type LeaseResponse,
   MAX_TASK_ATTEMPTS,
@@ -32,9 +34,12 @@ import { countRefusedPush, isSetAside, knownAgent } from './agents.ts'
 import { draftOf } from '../../strategies/index.ts'
 import { attendanceOf } from './attendance.ts'
 import type { OpenSearch } from './open.ts'
+import { isEligible } from './eligible.ts'
+import { hasFailed } from './standing.ts'
 import { giveUp } from './outcomes.ts'
 import type { AgentRecord, OutstandingTask } from './stored.ts'
 import { checkpointOf } from './trial-checkpoints.ts'
+import { isNumberedTrial } from './trial-files.ts'
 
 const PAUSED_WAIT_MS = 1000
 /** Of a task's leases that have ended: more than come to nothing, since agents that stop give theirs back. */
@@ -48,12 +53,17 @@ function leasedTasks(search: OpenSearch): LeasedWork<OutstandingTask> {
   return {
     leaseMs: setup.config.tasks.leaseMs,
     maxAttempts: MAX_TASK_ATTEMPTS,
+    endsAtMs({ work, lease: { leasedAtMs } }) {
+      if (leasedAtMs === null) return null
+      const savedAtMs = isNumberedTrial(work) ? store.trialFiles().find(({ trial }) => trial === work.trial)?.checkpoint?.atMs : undefined
+      return Math.max(leasedAtMs, savedAtMs ?? 0) + (setup.config.tasks.maxLeaseMs ?? DEFAULT_HELD_MS)
+    },
     transaction: (body) => store.transaction(body),
     items: () => store.outstandingTasks(),
     end(ended, nowMs) {
       for (const task of ended) {
         if (task.isSpent) giveUp(search, task, nowMs)
-        else store.writeOutstanding(withEnded(task))
+        else store.writeOutstanding(withEnded(task, store.readAgent(task.lease.agentId), nowMs))
       }
       const expired = ended.filter(({ end }) => end === 'expired').length
       if (expired === 0) return
@@ -63,9 +73,12 @@ function leasedTasks(search: OpenSearch): LeasedWork<OutstandingTask> {
   }
 }
 
-function withEnded({ item, lease }: Ended<OutstandingTask>): OutstandingTask {
+/** @param agent who had the lease, unless it is not known any more */
+function withEnded({ item, lease, end }: Ended<OutstandingTask>, agent: AgentRecord | null, nowMs: number): OutstandingTask {
   const { leaseId, agentId } = lease
-  return { ...item, ended: [...item.ended, { leaseId, agentId }].slice(-KEPT_LEASES) }
+  const ended = [...item.ended, { leaseId, agentId }].slice(-KEPT_LEASES)
+  if (end === 'released') return { ...item, ended }
+  return { ...item, ended, failedBy: [...(item.failedBy ?? []), { agentId, tokenId: agent?.tokenId ?? null, atMs: nowMs }] }
 }
 
 /** Puts tasks whose lease has ended back into the queue, or gives them up; returns how many. */
@@ -98,7 +111,7 @@ function setAside({ name, clipped, tasksDone }: AgentRecord): ProblemError {
  */
 function leaseTask(search: OpenSearch, agentId: string, leaseId: string, nowMs: number): LeaseResponse {
   const { store, setup, strategy, context } = search
-  const { leaseMs, maxOutstanding } = setup.config.tasks
+  const { leaseMs, maxOutstanding, leasesPerAgent = DEFAULT_LEASES_PER_AGENT } = setup.config.tasks
   return store.transaction((): LeaseResponse => {
     const agent = knownAgent(store, agentId)
     if (isSetAside(agent)) throw setAside(agent)
@@ -107,7 +120,7 @@ function leaseTask(search: OpenSearch, agentId: string, leaseId: string, nowMs: 
     const state = store.readState()
     if (state.intent === 'stopped') return { kind: 'finished', phase: 'stopped' }
     if (state.finishedAtMs !== null) return { kind: 'finished', phase: 'finished' }
-    if (state.intent === 'paused') return { kind: 'wait', reason: 'paused', retryAfterMs: PAUSED_WAIT_MS }
+    if (state.intent === 'paused' || hasFailed(state)) return { kind: 'wait', reason: 'paused', retryAfterMs: PAUSED_WAIT_MS }
 
     const lease = { ...newLease({ leaseMs }, leaseId, agentId, nowMs), leasedAtMs: nowMs }
     const hand = (task: OutstandingTask): LeaseResponse => {
@@ -119,10 +132,15 @@ function leaseTask(search: OpenSearch, agentId: string, leaseId: string, nowMs: 
       throw unknownKind(agent.name, agent.kinds, work.kind, neededVersion(work))
     }
     const outstanding = store.outstandingTasks()
+    const held = outstanding.filter((task) => task.lease?.agentId === agentId)
+    if (held.length >= leasesPerAgent) return { kind: 'wait', reason: 'all-handed-out', retryAfterMs: WAIT_MS }
     const queued = outstanding.filter((task) => task.lease === null)
-    const known = queued.find(({ work }) => knows(agent, work))
-    if (known) return hand({ ...known, lease })
-    const wait = (answer: Extract<LeaseResponse, { kind: 'wait' }>): LeaseResponse => (queued[0] ? refuse(queued[0].work) : answer)
+    const known = queued.filter(({ work }) => knows(agent, work))
+    const ableTo = (work: TaskWork) => store.agents().filter((other) => knows(other, work))
+    const next = known.find((task) => isEligible(task, agent, ableTo(task.work), nowMs))
+    if (next) return hand({ ...next, lease })
+    const wait = (answer: Extract<LeaseResponse, { kind: 'wait' }>): LeaseResponse =>
+      queued[0] && known.length === 0 ? refuse(queued[0].work) : answer
     if (outstanding.length >= maxOutstanding) return wait({ kind: 'wait', reason: 'all-handed-out', retryAfterMs: WAIT_MS })
 
     const taskId = state.counts.created + 1
@@ -182,4 +200,4 @@ function releaseLease(search: OpenSearch, { reason, message, ...ref }: ReleaseRe
   })
 }
 
-export { expireLeases, heartbeat, leaseTask, nextExpiryMs, releaseLease }
+export { expireLeases, heartbeat, leasedTasks, leaseTask, nextExpiryMs, releaseLease }

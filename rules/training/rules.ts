@@ -38,6 +38,9 @@ import { INPUT_WAIT_MS, MAX_WAIT_MS, MIN_WAIT_MS } from './limits.ts'
 import type { TrainingStore } from './store.ts'
 import type { TrainingSetup, TrainingState } from './stored.ts'
 
+/** An agent that has delivered no checkpoint for so long, or for so many times as long as there should be one, has hung. */
+const MIN_HELD_MS = 3_600_000
+const HELD_FACTOR = 6
 /** Leases that the status tells of. */
 const KEPT_TRAINERS = 50
 
@@ -78,6 +81,10 @@ function leasedTraining({ store, setup }: OpenTraining): LeasedWork<TrainingLeas
   return {
     leaseMs: setup.spec.leaseMs,
     maxAttempts: null,
+    endsAtMs() {
+      const { trainers, checkpoint } = store.readState()
+      return Math.max(trainers.at(-1)?.sinceMs ?? 0, checkpoint?.atMs ?? 0) + Math.max(MIN_HELD_MS, HELD_FACTOR * setup.spec.checkpointMs)
+    },
     transaction: (body) => store.transaction(body),
     items() {
       const { lease, counts } = store.readState()

@@ -67,6 +67,7 @@ async function options(id: string, notes: string[] = []) {
   return {
     coordinator,
     token: tokenOf(id),
+    agentId: 'a00000000000a',
     name: 'agent',
     device: 'test',
     backend: (await openBackend('cpu')).chosen,

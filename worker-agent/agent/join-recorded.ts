@@ -16,6 +16,8 @@ import { createWeightExchange } from './weight-exchange.ts'
 type JoinRecordedOptions = {
   readonly coordinator: string
   readonly token: string
+  /** That of this agent whenever it is started (agent-id.ts). */
+  readonly agentId: string
   /** Shown in the status. */
   readonly name: string
   /** Opens the record of architectures of the search's space. */
@@ -59,7 +61,17 @@ const NO_WEIGHTS = {
 }
 
 /** Throws CoordinatorError or RecordedSpaceError where the search cannot be joined, or is over for this agent. */
-async function joinRecorded({ coordinator, token, name, open, speed, stop, onNote, onEvent }: JoinRecordedOptions): Promise<AgentSummary> {
+async function joinRecorded({
+  coordinator,
+  token,
+  agentId,
+  name,
+  open,
+  speed,
+  stop,
+  onNote,
+  onEvent,
+}: JoinRecordedOptions): Promise<AgentSummary> {
   const connection = watchConnection(stop, onNote)
   const client = createCoordinatorClient({ coordinator, token, signal: connection.signal, onRetry: connection.onRetry })
   await noteVersion(client, onNote)
@@ -76,9 +88,10 @@ async function joinRecorded({ coordinator, token, name, open, speed, stop, onNot
   }
   const registration = await client.register({
     ...describeAgent(name, 'record', { name: 'recorded' }, dataset),
+    agentId,
     kinds: { ...recordedKinds },
   })
-  const { config, searchId, agentId } = registration
+  const { config, searchId } = registration
   onNote(`search   ${searchId}: ${config.name}, space ${space.name}; agent ${agentId}, recorded trainings of ${benchmark.citation}`)
   const tally = createTally()
   const plan = planShards(space, config.weights.shardBytes)

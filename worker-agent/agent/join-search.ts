@@ -19,6 +19,8 @@ import { createWeightExchange } from './weight-exchange.ts'
 type JoinOptions = {
   readonly coordinator: string
   readonly token: string
+  /** That of this agent whenever it is started (agent-id.ts). */
+  readonly agentId: string
   /** Shown in the status. */
   readonly name: string
   readonly device: string
@@ -57,7 +59,7 @@ async function joinSearch(options: JoinOptions): Promise<AgentSummary> {
   const connection = watchConnection(stop, onNote)
   const client = createCoordinatorClient({ coordinator, token, signal: connection.signal, onRetry: connection.onRetry })
   await noteVersion(client, onNote)
-  const registration = await client.register(describeAgent(name, device, backend, dataset, threads))
+  const registration = await client.register({ ...describeAgent(name, device, backend, dataset, threads), agentId: options.agentId })
   const { config, searchId, agentId } = registration
   const space = createSpace(registration.space)
   onNote(`search   ${searchId}: ${config.name}, space ${space.name}; agent ${agentId}`)

@@ -4,7 +4,6 @@
 
 import { setTimeout as sleep } from 'node:timers/promises'
 import {
-  createId,
   encodeSafetensors,
   MODEL_FORMAT,
   modelTensors,
@@ -31,7 +30,6 @@ import { describeAgent, noteVersion, watchConnection } from './connection.ts'
 import { startHeartbeatThread } from './heartbeats.ts'
 import { type Granted, holdTrainingLease, LeaseLostError } from './training-lease.ts'
 
-const ID_BYTES = 12
 const MAX_MESSAGE = 1000
 
 type WaitReason = NonNullable<Extract<TrainingLeaseResponse, { kind: 'wait' }>['reason']>
@@ -46,6 +44,8 @@ const waitTexts = {
 type JoinTrainingOptions = {
   readonly coordinator: string
   readonly token: string
+  /** That of this agent whenever it is started (agent-id.ts). */
+  readonly agentId: string
   /** Shown in the status. */
   readonly name: string
   readonly device: string
@@ -212,10 +212,9 @@ async function trainLeased(
 
 /** Works until the training has ended. Throws CoordinatorError where the coordinator refuses for good. */
 async function joinTraining(options: JoinTrainingOptions): Promise<TrainingAgentSummary> {
-  const { coordinator, token, name, device, backend, dataset, stop, onNote } = options
+  const { coordinator, token, agentId, name, device, backend, dataset, stop, onNote } = options
   const connection = watchConnection(stop, onNote)
   const client = createTrainingClient({ coordinator, token, signal: connection.signal, onRetry: connection.onRetry })
-  const agentId = createId('a', crypto.getRandomValues(new Uint8Array(ID_BYTES)))
   const request: TrainingLeaseRequest = { agentId, ...describeAgent(name, device, backend, dataset) }
   let steps = 0
   const summary = (end: TrainingAgentSummary['end']): TrainingAgentSummary => ({ trainingId: client.trainingId, agentId, end, steps })

@@ -1,15 +1,16 @@
 // `worker-agent run`: joins a search, or a training from scratch, and works until it has ended.
 
 import { hostname } from 'node:os'
-import { resolve } from 'node:path'
+import { join, resolve } from 'node:path'
 import { type CommandDef, defineCommand } from 'citty'
 import { CliError, type ExitReason } from '../../command-line/exit-codes.ts'
 import { numberIn } from '../../command-line/number-flags.ts'
 import { openRecorded, recordedFlags } from '../../command-line/recorded-flags.ts'
 import { printResult, type Terminal } from '../../command-line/terminal.ts'
-import { MAX_LANES, parseTrainingToken, type ProblemCode, trainsWeights } from '../../protocol/index.ts'
+import { MAX_LANES, parseAgentToken, parseTrainingToken, type ProblemCode, trainsWeights } from '../../protocol/index.ts'
 import { createSpace, type SpaceConfig } from '../../search-space/index.ts'
 import type { AgentEvent } from '../agent/agent.ts'
+import { claimAgentId } from '../agent/agent-id.ts'
 import { joinRecorded, RecordedSpaceError } from '../agent/join-recorded.ts'
 import { joinSearch } from '../agent/join-search.ts'
 import { joinTraining } from '../agent/join-training.ts'
@@ -38,6 +39,8 @@ import {
 
 const DEFAULT_COORDINATOR = 'http://127.0.0.1:8787'
 
+/** Folder within the cache. */
+const AGENT_IDS = 'agent-ids'
 /** Times as fast as it was recorded, at most: a year in a second. */
 const MAX_SPEED = 31_536_000
 
@@ -160,6 +163,8 @@ function createRunCommand(terminal: Terminal): CommandDef {
       terminal.interrupted.addEventListener('abort', () => terminal.note('stopping: leases are given back …'))
       const stop = terminal.interrupted
       const isTraining = parseTrainingToken(token) !== null
+      const owner = parseTrainingToken(token)?.trainingId ?? parseAgentToken(token)?.searchId ?? ''
+      const agentId = claimAgentId(join(resolve(terminal.folder, args.cache), AGENT_IDS), owner, args.name)
       const onEvent = (event: AgentEvent) => {
         if (!args.quiet) terminal.note(describeEvent(event))
       }
@@ -172,7 +177,7 @@ function createRunCommand(terminal: Terminal): CommandDef {
           const open = (searched: SpaceConfig) =>
             openRecorded(resolve(terminal.folder, recorded), { ...args, space: args.space ?? searched })
           const summary = summarise(
-            await joinRecorded({ coordinator, token, name: args.name, open, speed, stop, onNote: terminal.note, onEvent }),
+            await joinRecorded({ coordinator, token, agentId, name: args.name, open, speed, stop, onNote: terminal.note, onEvent }),
           )
           printResult(terminal, args.json, summary, () => `${summary.end} after ${summary.tasks} tasks, looked up`)
           if (summary.end === 'interrupted') throw stop.reason
@@ -187,7 +192,7 @@ function createRunCommand(terminal: Terminal): CommandDef {
             : (await createCoordinatorClient(connection).readSpace()).input,
         )
         const accumulate = parseAccumulate(args.accumulate)
-        const common = { coordinator, token, name: args.name, device: deviceName(backend), dataset, accumulate } as const
+        const common = { coordinator, token, agentId, name: args.name, device: deviceName(backend), dataset, accumulate } as const
         if (isTraining) {
           const threads = parseThreads(args.concurrency ?? 'auto', '--concurrency')
           const onNote = (line: string) => (args.quiet ? undefined : terminal.note(line))

@@ -1,0 +1,85 @@
+// The id that an agent brings along, kept in a file, so that one which is started again is the same agent to its coordinator. Agents that run at
+// the same time on one machine have one each: a file is its process's as long as that is alive.
+
+import { createHash, randomBytes } from 'node:crypto'
+import { mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import * as z from 'zod'
+import { agentIdSchema, createId } from '../../protocol/index.ts'
+
+const ID_BYTES = 12
+const MAX_AGENTS_HERE = 1024
+const fileSchema = z.object({ agentId: agentIdSchema })
+/** Locks of this very process. */
+const own = new Set<string>()
+
+const freshId = () => createId('a', randomBytes(ID_BYTES))
+
+function isAlive(pid: number): boolean {
+  try {
+    process.kill(pid, 0)
+    return true
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code === 'EPERM'
+  }
+}
+
+/** The id in a file; null where there is none. */
+function readId(path: string): string | null {
+  try {
+    return fileSchema.parse(JSON.parse(readFileSync(path, 'utf8'))).agentId
+  } catch {
+    return null
+  }
+}
+
+/** Whether the lock is now this process's. That of a process that has died is moved away first, which one of several can do. */
+function lock(path: string): boolean {
+  if (own.has(path)) return false
+  try {
+    const pid = Number(readFileSync(path, 'utf8'))
+    // The number may have been given to this process, where it is that of the one before in a container.
+    if (pid > 0 && pid !== process.pid && isAlive(pid)) return false
+    const old = `${path}.${process.pid}`
+    renameSync(path, old)
+    rmSync(old)
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error
+  }
+  try {
+    writeFileSync(path, String(process.pid), { flag: 'wx' })
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'EEXIST') return false
+    throw error
+  }
+  own.add(path)
+  return true
+}
+
+/**
+ * The id of this agent, by what it works for and its name. A folder that cannot be written to makes it a new one each time.
+ *
+ * @param folder where ids are kept
+ * @param owner id of the search or training
+ */
+function claimAgentId(folder: string, owner: string, name: string): string {
+  const key = createHash('sha256')
+    .update(JSON.stringify([owner, name]))
+    .digest('hex')
+    .slice(0, 16)
+  try {
+    mkdirSync(folder, { recursive: true })
+    for (let slot = 0; slot < MAX_AGENTS_HERE; slot++) {
+      const path = join(folder, `${key}-${slot}.json`)
+      if (!lock(`${path}.lock`)) continue
+      const agentId = readId(path) ?? freshId()
+      writeFileSync(path, JSON.stringify({ agentId }))
+      return agentId
+    }
+  } catch {
+    // The agent works all the same.
+  }
+  return freshId()
+}
+
+export { claimAgentId }
