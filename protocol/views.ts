@@ -50,7 +50,11 @@ const distributionFields = {
   }),
   expectedLatencyMs: z.number(),
   weightSteps: z.object({ done: z.int(), total: z.int() }).describe('effective steps: what one agent alone would need for the same'),
-  architectureSteps: z.object({ done: z.int(), skippedBlocks: z.int().describe('block updates left out because Zero was active') }),
+  architectureSteps: z.object({
+    done: z.int().describe('that alpha has taken'),
+    dropped: z.int().optional().describe('whose results came too late to be used; left out where there are none'),
+    skippedBlocks: z.int().describe('block updates left out because Zero was active'),
+  }),
 }
 
 const distributionViewSchema = z

@@ -22,7 +22,7 @@ type Followed<State> = {
   readonly loss: number
   readonly correct: number
   readonly images: number
-  /** Decisions that took no update, of all steps together. */
+  /** Decisions that took no update because their active operation gives no gradient (Zero), of all steps together. */
   readonly skipped: number
 }
 
@@ -44,7 +44,7 @@ function followGradients<State extends SupernetState>(
     sum.loss += crossEntropy / steps.length
     sum.correct += correct
     sum.images += images
-    sum.skipped += samples.length - updated.updatedBlocks
+    sum.skipped += samples.filter(({ operations, gateGradients }) => operations.length > 1 && gateGradients === null).length
   }
   return { state: { ...state, ...alpha }, ...sum }
 }

@@ -58,6 +58,10 @@ const supernetShape = {
   entropyStart: z.number(),
   architectureStepsProposed: count,
   architectureStepsDone: count,
+  /** Whose results came too late; absent: none. */
+  architectureStepsDropped: count.optional(),
+  /** Architecture tasks that may be out, with the version of alpha that they are of; absent: none. */
+  architectureOut: z.array(z.strictObject({ taskId: z.int(), alphaVersion: count })).optional(),
   skippedBlocks: count,
   evaluationsProposed: count,
   /** Of a search by hours, like the next two; absent in others. */
@@ -82,6 +86,8 @@ type SupernetSettings = {
   readonly initialAlpha?: readonly (readonly number[])[] | undefined
   readonly evaluateEvery: number
   readonly evaluateImages: number
+  /** Versions of alpha that a result of an architecture step may be behind. */
+  readonly maxStaleness: number
   readonly entropy?: EntropySchedule | undefined
   readonly finalists?: FinalistSettings | undefined
 }
@@ -239,6 +245,18 @@ function bestOf(state: SupernetState, context: StrategyContext): Candidate[] {
   return ranked.map(({ path, score }) => candidateOf(context, path, { score }))
 }
 
+/** Architecture tasks that are out, those that nobody waits for left aside. */
+function architectureOut({ architectureOut: known = [] }: SupernetState, { outstanding }: Attendance) {
+  const live = new Set(outstanding.filter(({ overdue }) => !overdue).map(({ taskId }) => taskId))
+  return known.filter(({ taskId }) => live.has(taskId))
+}
+
+/** Whether one more architecture task may be out, so that none of them comes too late, in whatever order they come back. */
+function hasRoom({ alphaVersion }: SupernetState, out: ReturnType<typeof architectureOut>, { maxStaleness }: SupernetSettings): boolean {
+  if (out.length === 0) return true
+  return alphaVersion - Math.min(...out.map((task) => task.alphaVersion)) + out.length <= maxStaleness
+}
+
 function createSupernetSearch<State extends SupernetState>(architecture: ArchitectureSteps<State>): Strategy<State> {
   const warmupOf = (state: State, context: StrategyContext) => warmupSteps(state, context, architecture.settings(context))
 
@@ -267,11 +285,23 @@ function createSupernetSearch<State extends SupernetState>(architecture: Archite
     state: { ...state, evaluationsProposed },
   })
 
-  const proposeArchitecture = (state: State, context: StrategyContext, steps: number): Proposal<State> => {
+  const proposeArchitecture = (
+    state: State,
+    context: StrategyContext,
+    steps: number,
+    out: State['architectureOut'] & object,
+    taskId: number,
+  ): Proposal<State> => {
     const random = createRandom(state.random as RandomState)
     const firstStep = state.architectureStepsProposed
     const assignment = architecture.propose(state, context, { firstStep, steps, random })
-    return { kind: 'work', ...assignment, state: { ...state, random: random.state(), architectureStepsProposed: firstStep + steps } }
+    const next = {
+      ...state,
+      random: random.state(),
+      architectureStepsProposed: firstStep + steps,
+      architectureOut: [...out, { taskId, alphaVersion: state.alphaVersion }],
+    }
+    return { kind: 'work', ...assignment, state: next }
   }
 
   const propose = (given: State, context: StrategyContext, attendance: Attendance = ALONE): Proposal<State> => {
@@ -295,11 +325,14 @@ function createSupernetSearch<State extends SupernetState>(architecture: Archite
     if (seated) return seated
 
     const atOnce = architecture.stepsOfTask(state, context, attendance)
-    if (architectureDue >= atOnce || (allWeightsProposed && architectureDue > 0)) {
-      return proposeArchitecture(state, context, Math.min(architectureDue, atOnce))
+    const isDue = architectureDue >= atOnce || (allWeightsProposed && architectureDue > 0)
+    const out = architectureOut(state, attendance)
+    if (isDue && hasRoom(state, out, settings)) {
+      return proposeArchitecture(state, context, Math.min(architectureDue, atOnce), out, attendance.nextTaskId)
     }
 
     if (!allWeightsProposed || untaken.length > 0) return weightSteps(state, context, warmup, attendance) ?? { kind: 'wait' }
+    if (architectureDue > 0) return { kind: 'wait' }
     // What comes last is said of the alpha and the weights that came out.
     const isOver = attendance.outstanding.length === 0
     const total = training.hours === undefined ? training.steps : weightsProposed
@@ -336,7 +369,10 @@ function createSupernetSearch<State extends SupernetState>(architecture: Archite
     if (steps !== null) {
       const done = { architectureStepsDone: state.architectureStepsDone + steps }
       const absorbed = architecture.absorb(state, assignment, result, context)
-      if (absorbed.kind === 'stale') return { kind: 'stale', series: 'architecture', state: { ...state, ...done } }
+      if (absorbed.kind === 'stale') {
+        const dropped = (state.architectureStepsDropped ?? 0) + steps
+        return { kind: 'stale', series: 'architecture', state: { ...state, architectureStepsDropped: dropped } }
+      }
       const { loss, correct, images } = absorbed
       const next = { ...absorbed.state, ...done, alphaVersion: state.alphaVersion + 1 }
       return { kind: 'applied', series: 'architecture', metric: { loss, correct, images }, state: next }
@@ -375,7 +411,11 @@ function createSupernetSearch<State extends SupernetState>(architecture: Archite
         entropy: { total, mean: total / perBlock.length, perBlock, start: state.entropyStart },
         expectedLatencyMs: expectedLatencyMs(context.latency, probabilities),
         weightSteps,
-        architectureSteps: { done: state.architectureStepsDone, skippedBlocks: state.skippedBlocks },
+        architectureSteps: {
+          done: state.architectureStepsDone,
+          ...(state.architectureStepsDropped !== undefined && { dropped: state.architectureStepsDropped }),
+          skippedBlocks: state.skippedBlocks,
+        },
         ...architecture.shows?.(state),
       },
       get fronts() {

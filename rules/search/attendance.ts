@@ -1,6 +1,6 @@
 // Who is there, as the strategy sees it when an agent asks for work.
 
-import { trainsWeights, weightStepsOf } from '../../protocol/index.ts'
+import { type TaskWork, trainsWeights, weightStepsOf } from '../../protocol/index.ts'
 import type { Attendance, Member } from '../../strategies/index.ts'
 import type { OpenSearch } from './open.ts'
 import type { AgentRecord, OutstandingTask } from './stored.ts'
@@ -10,6 +10,8 @@ const PRESENT_MS = 30_000
 /** Nobody waits for a task that takes this many times as long as its agent's speed says, nor for one much shorter than a request. */
 const OVERDUE_FACTOR = 4
 const MIN_OVERDUE_MS = 3000
+/** Nor for architecture steps and evaluations of more than a minute. */
+const LONG_STEPS_MS = 60_000
 
 function memberOf(agent: AgentRecord, batchSize: number): Member {
   const { agentId, lanes, imagesPerSecond, exchangeMs } = agent
@@ -21,9 +23,15 @@ function memberOf(agent: AgentRecord, batchSize: number): Member {
   }
 }
 
+function isShort({ kind }: TaskWork): boolean {
+  return kind === 'gateGradients' || kind === 'mixtureGradients' || kind === 'evaluatePaths'
+}
+
 /** Whether a task takes so long that its agent may be gone. */
 function isOverdue({ work, lease }: OutstandingTask, agent: AgentRecord | null, batchSize: number, nowMs: number): boolean {
-  if (!lease?.leasedAtMs || !trainsWeights(work) || !agent?.imagesPerSecond) return false
+  if (!lease?.leasedAtMs) return false
+  if (isShort(work)) return nowMs - lease.leasedAtMs > LONG_STEPS_MS
+  if (!trainsWeights(work) || !agent?.imagesPerSecond) return false
   const expectedMs = (1000 * weightStepsOf(work) * batchSize) / agent.imagesPerSecond
   return nowMs - lease.leasedAtMs > Math.max(MIN_OVERDUE_MS, OVERDUE_FACTOR * expectedMs)
 }

@@ -15,6 +15,7 @@ import {
   weightStepsOf,
 } from '../../protocol/index.ts'
 import { type Assignment, findStrategy, rowsOver, type Strategy, type StrategyContext } from '../../strategies/index.ts'
+import { ALONE } from '../../strategies/rounds.ts'
 import { answerWork, makeContext, resultOutcome, type SearchOptions, settingOf } from '../fixtures/searches.ts'
 import { createToyStrategy, sealed } from '../fixtures/toy-strategy.ts'
 
@@ -132,14 +133,16 @@ describe.each(cases)('$name', ({ strategy, options }) => {
     for (let turn = 0; ; turn++) {
       expect(turn).toBeLessThan(4 * MOST_TASKS)
       state = strategy.stateSchema.parse(throughJson(state))
-      const proposal = strategy.propose(state, context)
+      const nextTaskId = log.length + outstanding.length + 1
+      const out = outstanding.map(({ taskId }) => ({ taskId, agentId: ALONE.asker.agentId, overdue: false }))
+      const proposal = strategy.propose(state, context, { ...ALONE, outstanding: out, nextTaskId })
       if (proposal.kind === 'wait') expect(outstanding, 'waits for nothing').not.toEqual([])
       if (proposal.kind === 'done' && outstanding.length === 0) return { state, context, log }
       const { act, pick } = steps[turn % steps.length] as Step
       if (proposal.kind === 'work' && (act === 'propose' || outstanding.length === 0)) {
         const { state: next, ...assignment } = proposal
         state = next
-        outstanding.push({ ...throughJson(assignment), taskId: log.length + outstanding.length + 1 })
+        outstanding.push({ ...throughJson(assignment), taskId: nextTaskId })
         continue
       }
       const [task] = outstanding.splice(pick % outstanding.length, 1)

@@ -133,7 +133,7 @@ describe('a gate gradient', () => {
     expect(fresh.kind).toBe('applied')
     const old = { ...state, alphaVersion: work.alphaVersion + 4 }
     const stale = absorb(old, { work }, resultOutcome(result), context)
-    expect(stale).toEqual({ kind: 'stale', series: 'architecture', state: { ...old, architectureStepsDone: 2 } })
+    expect(stale).toEqual({ kind: 'stale', series: 'architecture', state: { ...old, architectureStepsDropped: 2 } })
   })
 
   it('moves alpha by one step of Adam: the learning rate, against its sign, for the sampled pair only', () => {
@@ -176,6 +176,18 @@ describe('a gate gradient', () => {
     expect(absorbed.state.alpha[1]).not.toEqual([1, 0, -80])
     expect(absorbed.state.steps).toEqual([0, 2])
     expect(absorbed.state.skippedBlocks).toBe(2)
+  })
+
+  it('of a block that has one option, or would leave its bounds, is not counted as of one where Zero was active', () => {
+    const { context, state, work, result } = gateCase({
+      zero: false,
+      loss: { kind: 'mul#log', a: 100, b: 100 },
+      strategy: { warmupSteps: 0, archEvery: 1, learningRate: 10 },
+    })
+    for (const step of result.steps) step.gateGradients = step.gateGradients.map((row) => row && row.map(() => 1e19))
+    const absorbed = absorb(state, { work }, resultOutcome(result), context)
+    if (absorbed.kind !== 'applied') throw new Error('expected it to be applied')
+    expect(absorbed.state.skippedBlocks).toBe(0)
   })
 
   // b = 1: alpha would leave its bounds; b = 50: the square of the gradient overflows; b = 100: the gradient itself.

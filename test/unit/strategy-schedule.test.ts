@@ -1,7 +1,9 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { distributionOf, type TaskWork } from '../../protocol/index.ts'
+import { createRandom, seedState } from '../../search-space/index.ts'
 import type { StrategyContext } from '../../strategies/index.ts'
+import { ALONE } from '../../strategies/rounds.ts'
 import { proxylessGradient } from '../../strategies/proxyless-gradient.ts'
 import { answerWork, makeContext, resultOutcome } from '../fixtures/searches.ts'
 
@@ -51,7 +53,45 @@ function contextOf(schedule: typeof schedules extends fc.Arbitrary<infer S> ? S 
   return makeContext({ blocks: 2, steps, strategy, tasks: { weightSteps, architectureSteps } })
 }
 
+/** What came of all work, with up to `most` tasks out that come back in any order. */
+function runWith(context: StrategyContext, most: number, random: () => number): { counts: Record<string, number>; state: State } {
+  const out = new Map<number, Extract<ReturnType<typeof propose>, { kind: 'work' }>>()
+  const counts: Record<string, number> = {}
+  let state = init(context)
+  for (let nextTaskId = 1; ;) {
+    const outstanding = [...out.keys()].map((taskId) => ({ taskId, agentId: 'alone', overdue: false }))
+    const proposal = propose(state, context, { ...ALONE, outstanding, nextTaskId })
+    if (proposal.kind === 'work' && out.size < most) {
+      state = proposal.state
+      out.set(nextTaskId++, proposal)
+      continue
+    }
+    const ids = [...out.keys()]
+    const id = ids[Math.floor(random() * ids.length)]
+    const task = id === undefined ? undefined : out.get(id)
+    if (id === undefined || !task) return { counts, state }
+    out.delete(id)
+    const absorbed = absorb(state, task, resultOutcome(answerWork(task.work, context.space, id)), context)
+    counts[absorbed.kind] = (counts[absorbed.kind] ?? 0) + 1
+    state = absorbed.state
+  }
+}
+
 describe('the schedule', () => {
+  it.each([
+    ['256 tasks out and the staleness of today', 256, undefined],
+    ['tasks out of which none may be behind', 256, 0],
+    ['a few tasks out', 8, 2],
+  ])('drops no architecture step, in whatever order results come, with %s', (_, most, maxStaleness) => {
+    const strategy = { warmupSteps: 0, archEvery: 1, ...(maxStaleness !== undefined && { maxStaleness }) }
+    const context = makeContext({ blocks: 2, steps: 600, strategy, tasks: { weightSteps: 1, architectureSteps: 1 } })
+    const random = createRandom(seedState('order', 1))
+    const { counts, state } = runWith(context, most, () => random.uniform())
+    expect(counts['stale']).toBeUndefined()
+    expect(state.architectureStepsDone).toBe(600)
+    expect(state.architectureStepsDropped).toBeUndefined()
+  })
+
   it('proposes every weight step and every architecture step exactly once, in order, and then is done', () => {
     fc.assert(
       fc.property(schedules, (schedule) => {
