@@ -57,6 +57,7 @@ import { type Answer, transfer } from './transfer.ts'
 
 const searchListSchema = z.object({ searches: z.array(searchSummarySchema), unreadable: unreadableField })
 const trainingListSchema = z.object({ trainings: z.array(trainingSummarySchema), unreadable: unreadableField })
+const boundDatasetSchema = z.object({ datasetFingerprint: z.string().nullable() })
 const phaseAnswerSchema = z.object({ phase: phaseSchema })
 const trainingPhaseAnswerSchema = z.object({ phase: trainingPhaseSchema })
 const metricsSchema = z.object({ metrics: z.array(metricSchema) })
@@ -137,6 +138,8 @@ type CoordinatorClient = {
   createSearch(config: SearchConfigInput): Promise<z.infer<typeof createSearchResponseSchema>>
   searchStatus(searchId: string): Promise<SearchStatus>
   deleteSearch(searchId: string): Promise<void>
+  /** Binds a search to data, or to those of the agent that registers next. */
+  bindDataset(searchId: string, fingerprint: string | null): Promise<string | null>
   changePhase(searchId: string, change: PhaseChange): Promise<z.infer<typeof phaseSchema>>
   /** Metrics with `seq` above `after`, oldest first. */
   metrics(searchId: string, range?: { after?: number; limit?: number }): Promise<z.infer<typeof metricSchema>[]>
@@ -291,6 +294,8 @@ function createClient(options: ClientOptions): CoordinatorClient {
     createSearch: (config) => post('/v1/searches', createSearchResponseSchema, config),
     searchStatus: (searchId) => read(search(searchId), searchStatusSchema),
     deleteSearch: (searchId) => remove(search(searchId)),
+    bindDataset: async (searchId, fingerprint) =>
+      (await attempt({ method: 'PUT', path: `${search(searchId)}/dataset`, body: { fingerprint } }, boundDatasetSchema)).datasetFingerprint,
     changePhase: async (searchId, change) => (await post(`${search(searchId)}/${change}`, phaseAnswerSchema)).phase,
     metrics: async (searchId, range = {}) => {
       const query = new URLSearchParams(Object.entries(range).map(([key, value]): [string, string] => [key, String(value)]))

@@ -47,6 +47,7 @@ function createSearchCommands(terminal: Terminal): CommandDef {
       ),
       resume: phaseCommand(terminal, 'resume', 'Hand out tasks of a paused search again.'),
       stop: phaseCommand(terminal, 'stop', 'End a search for good. Its state can still be read and its architecture derived.'),
+      data: dataCommand(terminal),
       delete: deleteCommand(terminal),
       derive: createDeriveCommand(terminal),
       weights: createWeightsCommand(terminal),
@@ -89,6 +90,7 @@ function createCommand(terminal: Terminal): CommandDef {
           `search       ${created.searchId}  ${config.name}`,
           `space        ${createSpace(config.space).name}`,
           `latency      ${created.expectedLatencyMs === undefined ? '' : `${printLatency(created.expectedLatencyMs)} expected at the start, `}target ${printLatency(config.latency.targetMs)}`,
+          `data         ${printable(config.dataset.name)}, ${boundText(config.dataset.fingerprint ?? null)}`,
           `table        ${config.latency.table.name}@${created.tableVersion.slice(0, 8)}`,
           ...fittedLines(fitted, terminal.columns()),
           `agent token  ${created.agentToken}`,
@@ -212,6 +214,39 @@ function phaseCommand(terminal: Terminal, change: PhaseChange, description: stri
       const searchId = await resolveSearch(client, args.id)
       const phase = await client.changePhase(searchId, change)
       printResult(terminal, args.json === true, { searchId, phase }, () => `search ${searchId} is now ${phase}`)
+    },
+  }) as CommandDef
+}
+
+/** What a search is bound to. */
+function boundText(fingerprint: string | null): string {
+  return fingerprint === null ? 'of the agent that registers first ("gatehouse search data" corrects it)' : `fingerprint ${fingerprint}`
+}
+
+function dataCommand(terminal: Terminal): CommandDef {
+  return defineCommand({
+    meta: {
+      name: 'data',
+      description:
+        'Say which data a search runs on, while no result is in: agents with other data have to leave. Without it, the agent that registers first decides.',
+    },
+    args: {
+      ...searchArg,
+      fingerprint: { type: 'string', valueHint: 'SHA256', description: 'of the data, as agents print it when they start' },
+      clear: { type: 'boolean', description: 'take the data of the agent that registers next', default: false },
+      ...connectionFlags,
+    },
+    async run({ args }) {
+      if ((args.fingerprint === undefined) !== args.clear) throw new CliError('usage', 'give either --fingerprint or --clear')
+      const client = connect(terminal, args)
+      const searchId = await resolveSearch(client, args.id)
+      const datasetFingerprint = await client.bindDataset(searchId, args.fingerprint ?? null)
+      printResult(
+        terminal,
+        args.json === true,
+        { searchId, datasetFingerprint },
+        () => `search ${searchId}: data ${boundText(datasetFingerprint)}`,
+      )
     },
   }) as CommandDef
 }

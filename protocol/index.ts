@@ -196,6 +196,7 @@ export {
   architectureSchema,
   type BoundStatus,
   createSearchResponseSchema,
+  datasetBindingSchema,
   type FoldedAgents,
   type LogEntry,
   logEntrySchema,

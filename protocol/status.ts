@@ -170,6 +170,11 @@ const searchStatusSchema = z
     space: spaceConfigSchema,
     blocks: z.array(z.object({ name: z.string(), operations: z.array(z.string()) })),
     agents: z.array(agentStatusSchema),
+    datasetFingerprint: z
+      .string()
+      .nullable()
+      .optional()
+      .describe('of the data that agents have to have; null: those of the agent that registers first; left out by older coordinators'),
     foldedAgents: foldedAgentsSchema.optional().describe('in total, of agents that were not seen for long; left out where there are none'),
     tasks: taskCountsSchema,
     latencyTable: z.object({
@@ -204,8 +209,23 @@ const createSearchResponseSchema = z
     tokenId: tokenIdSchema,
     expectedLatencyMs: z.number().optional().describe('at the starting alpha, where there is one'),
     tableVersion: tableVersionSchema,
+    datasetFingerprint: z
+      .string()
+      .nullable()
+      .optional()
+      .describe('of the data that agents have to have; null: those of the agent that registers first; left out by older coordinators'),
   })
   .meta({ id: 'CreateSearchResponse' })
+
+const datasetBindingSchema = z
+  .strictObject({
+    fingerprint: z
+      .string()
+      .regex(/^[0-9a-f]{64}$/, 'expected 64 hexadecimal digits')
+      .nullable()
+      .describe('of the data that agents have to have; null: those of the agent that registers next'),
+  })
+  .meta({ id: 'DatasetBinding' })
 
 /** Curves of a search: of weight steps, of architecture steps on their own share, of the most probable architecture. */
 const metricSeriesSchema = z.enum(['training', 'architecture', 'validation'])
@@ -277,6 +297,7 @@ export {
   architectureSchema,
   type BoundStatus,
   createSearchResponseSchema,
+  datasetBindingSchema,
   type FoldedAgents,
   type LogEntry,
   logEntrySchema,

@@ -30,6 +30,7 @@ import {
   type TrainingUpload,
 } from '../../protocol/index.ts'
 import {
+  bindDataset,
   checkToken,
   commandSearch,
   countClipped,
@@ -207,6 +208,10 @@ class SearchObject extends DurableObject<Bindings> {
 
   command(caller: Caller, command: 'pause' | 'resume' | 'stop'): Outcome<Phase> {
     return this.#answer(caller, (search) => commandSearch(search, command, Date.now()))
+  }
+
+  bindDataset(fingerprint: string | null): Outcome<{ datasetFingerprint: string | null }> {
+    return this.#stored.answer(({ search }) => bindDataset(search, fingerprint))
   }
 
   status(caller: Caller): Outcome<SearchStatus> {

@@ -72,6 +72,7 @@ type SearchPort = TokensPort & {
   countRefusedPush(agentId: string): Promise<void>
   countClipped(agentId: string, taskId: number): Promise<void>
   command(caller: Caller, command: 'pause' | 'resume' | 'stop'): Promise<Outcome<Phase>>
+  bindDataset(fingerprint: string | null): Promise<Outcome<{ datasetFingerprint: string | null }>>
   status(caller: Caller): Promise<Outcome<SearchStatus>>
   summary(): Promise<Outcome<SearchSummary>>
   architecture(caller: Caller): Promise<Outcome<Architecture>>

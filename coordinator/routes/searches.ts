@@ -6,9 +6,11 @@ import {
   architectureSchema,
   createId,
   createSearchResponseSchema,
+  datasetBindingSchema,
   logEntrySchema,
   MAX_JSON_BYTES,
   MAX_METRICS_PAGE,
+  MAX_SMALL_JSON_BYTES,
   metricSchema,
   phaseSchema,
   ProblemError,
@@ -119,6 +121,24 @@ const commandRoutes = {
   stop: commandRoute('stop', 'End the search where it is; agents are told that it has ended'),
 }
 
+const bindDataset = createRoute({
+  method: 'put',
+  path: '/v1/searches/{searchId}/dataset',
+  summary: 'Say which data the search runs on, while no result is in',
+  tags,
+  security: bearer,
+  middleware: [adminOnly, bodyOf('json', MAX_SMALL_JSON_BYTES)] as const,
+  request: { params: searchParams, body: { required: true, content: { 'application/json': { schema: datasetBindingSchema } } } },
+  responses: withProblems(
+    { 200: json(z.object({ datasetFingerprint: z.string().nullable() }), 'What it is bound to now; agents with other data have to leave') },
+    'forbidden',
+    'not-found',
+    'conflict',
+    'too-large',
+    'unsupported-media-type',
+  ),
+})
+
 const readArchitecture = createRoute({
   method: 'get',
   path: '/v1/searches/{searchId}/architecture',
@@ -173,6 +193,7 @@ function addSearchRoutes(app: OpenAPIHono<RouteEnvironment>): void {
       tokenId: record.tokenId,
       expectedLatencyMs: status.expectedLatencyMs,
       tableVersion: table.version,
+      datasetFingerprint: config.dataset.fingerprint ?? null,
     }
     return context.json(answer, 201)
   })
@@ -203,6 +224,12 @@ function addSearchRoutes(app: OpenAPIHono<RouteEnvironment>): void {
       return context.json({ phase: unwrap(await context.var.ports.search(searchId).command(callerOf(context), command)) }, 200)
     })
   }
+
+  app.openapi(bindDataset, async (context) => {
+    const { searchId } = context.req.valid('param')
+    const { fingerprint } = context.req.valid('json')
+    return context.json(unwrap(await context.var.ports.search(searchId).bindDataset(fingerprint)), 200)
+  })
 
   app.openapi(readArchitecture, async (context) => {
     const { searchId } = context.req.valid('param')

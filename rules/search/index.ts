@@ -1,4 +1,5 @@
 export { createSetup, startSearch } from './create.ts'
+export { bindDataset } from './data-binding.ts'
 export { checkToken, countClipped, countRefusedPush } from './agents.ts'
 export { registerAgent } from './registration.ts'
 export { commandSearch, type OpenSearch, openSearch, phaseOf } from './open.ts'

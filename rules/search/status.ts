@@ -152,6 +152,7 @@ function searchStatus(search: OpenSearch, nowMs?: number): SearchStatus {
     space: setup.space,
     blocks: context.space.decisions.map(({ name, options }) => ({ name, operations: options.map((option) => option.name) })),
     agents: store.agents().map(agentStatus),
+    datasetFingerprint: state.datasetFingerprint,
     ...(state.foldedAgents && { foldedAgents: state.foldedAgents }),
     tasks: {
       created,

@@ -213,6 +213,27 @@ describe('a search that is refused', () => {
   })
 })
 
+describe('the data of a search', () => {
+  it('are set right by the administrator as long as no result is in', async () => {
+    const search = await createTestSearch()
+    const bind = (fingerprint: unknown, token?: string) =>
+      call('PUT', `${search.path}/dataset`, { json: { fingerprint }, ...(token !== undefined && { token }) })
+    expect((await readStatus(search)).datasetFingerprint).toBeNull()
+    const first = await registerTestAgent(search)
+    const bound = (await readStatus(search)).datasetFingerprint as string
+    expect(bound).toMatch(/^[0-9a-f]{64}$/)
+    await expectProblem(bind(null, search.agentToken), 403, 'forbidden')
+    expect((await expectProblem(bind('abc'), 400, 'invalid-request')).errors.map(({ path }) => path)).toEqual(['fingerprint'])
+    expect(await expectJson(bind('c'.repeat(64)))).toEqual({ datasetFingerprint: 'c'.repeat(64) })
+    await expectProblem(call('POST', `${search.path}/lease`, { token: search.agentToken, json: { agentId: first } }), 404, 'not-found')
+    expect(await expectJson(bind(null))).toEqual({ datasetFingerprint: null })
+    const agentId = await registerTestAgent(search)
+    await submitTask(search, agentId, await leaseTask(search, agentId))
+    await expectProblem(bind(null), 409, 'conflict')
+    expect((await readStatus(search)).datasetFingerprint).toBe(bound)
+  })
+})
+
 describe('agent tokens', () => {
   const tokensOf = async (search: TestSearch) =>
     ((await expectJson(call('GET', `${search.path}/tokens`))) as { tokens: { tokenId: string; label: string }[] }).tokens
