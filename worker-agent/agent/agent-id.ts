@@ -3,6 +3,7 @@
 
 import { createHash, randomBytes } from 'node:crypto'
 import { mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
+import { hostname } from 'node:os'
 import { join } from 'node:path'
 import * as z from 'zod'
 import { agentIdSchema, createId } from '../../protocol/index.ts'
@@ -10,6 +11,8 @@ import { agentIdSchema, createId } from '../../protocol/index.ts'
 const ID_BYTES = 12
 const MAX_AGENTS_HERE = 1024
 const fileSchema = z.object({ agentId: agentIdSchema })
+/** Whose a file is. */
+const ownerSchema = z.object({ pid: z.int().positive(), host: z.string() })
 /** Locks of this very process. */
 const own = new Set<string>()
 
@@ -33,13 +36,24 @@ function readId(path: string): string | null {
   }
 }
 
-/** Whether the lock is now this process's. That of a process that has died is moved away first, which one of several can do. */
+function ownerOf(text: string): z.infer<typeof ownerSchema> | null {
+  try {
+    return ownerSchema.parse(JSON.parse(text))
+  } catch {
+    return null
+  }
+}
+
+/** Whether the lock is now this process's. That of a process of this machine that has died is moved away first, which one of several can do. */
 function lock(path: string): boolean {
   if (own.has(path)) return false
   try {
-    const pid = Number(readFileSync(path, 'utf8'))
+    const owner = ownerOf(readFileSync(path, 'utf8'))
+    // Machines may share the folder, and nobody knows here who is alive there; nor whose a lock is that is being written.
+    if (owner?.host !== hostname()) return false
+    const { pid } = owner
     // The number may have been given to this process, where it is that of the one before in a container.
-    if (pid > 0 && pid !== process.pid && isAlive(pid)) return false
+    if (pid !== process.pid && isAlive(pid)) return false
     const old = `${path}.${process.pid}`
     renameSync(path, old)
     rmSync(old)
@@ -47,7 +61,7 @@ function lock(path: string): boolean {
     if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error
   }
   try {
-    writeFileSync(path, String(process.pid), { flag: 'wx' })
+    writeFileSync(path, JSON.stringify({ pid: process.pid, host: hostname() }), { flag: 'wx' })
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === 'EEXIST') return false
     throw error
