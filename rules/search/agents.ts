@@ -78,9 +78,26 @@ function countClipped({ store }: OpenSearch, agentId: string, taskId: number): v
   if (agent) store.writeAgent(withClipped(agent, taskId))
 }
 
+/** A token gets no more tasks whose agents together delivered so many that were clipped, in more than that share of their tasks: ids are free. */
+const MIN_CLIPPED_OF_TOKEN = 15
+
+/** Throws ProblemError `conflict` where what the agents of a token delivered was far off time and again, whichever of them it was. */
+function checkStandingOfToken({ store }: OpenSearch, tokenId: string | null): void {
+  if (tokenId === null) return
+  const agents = store.agents().filter((agent) => agent.tokenId === tokenId)
+  const sum = (of: (agent: AgentRecord) => number) => agents.reduce((total, agent) => total + of(agent), 0)
+  const [clipped, tasks] = [sum((agent) => agent.clipped), sum((agent) => agent.tasksDone)]
+  if (clipped < MIN_CLIPPED_OF_TOKEN || clipped <= MOST_CLIPPED_SHARE * tasks) return
+  throw new ProblemError(
+    'conflict',
+    `agents of this token get no more tasks: numbers of ${clipped} of their ${tasks} tasks were far larger than usual; look at their data and their backend (\`worker-agent doctor\`), and use another token`,
+    [{ path: 'token', message: 'set aside' }],
+  )
+}
+
 /** Whether what an agent delivered was far off time and again: it gets no more tasks. */
 function isSetAside({ clipped, tasksDone }: AgentRecord): boolean {
   return clipped >= MIN_CLIPPED && clipped > MOST_CLIPPED_SHARE * tasksDone
 }
 
-export { checkToken, countClipped, countRefusedPush, isSetAside, knownAgent, withClipped, withThroughput }
+export { checkStandingOfToken, checkToken, countClipped, countRefusedPush, isSetAside, knownAgent, withClipped, withThroughput }

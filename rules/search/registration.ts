@@ -3,7 +3,7 @@
 
 import { KEPT_AGENTS, knownKinds, MAX_AGENTS, ProblemError, type RegisterRequest } from '../../protocol/index.ts'
 import { expireOf } from '../leased-work/leased-work.ts'
-import { checkToken } from './agents.ts'
+import { checkStandingOfToken, checkToken } from './agents.ts'
 import type { OpenSearch } from './open.ts'
 import type { AgentRecord, SearchState } from './stored.ts'
 import { leasedTasks } from './tasks.ts'
@@ -56,7 +56,8 @@ function newAgent(agentId: string, tokenId: string | null, nowMs: number) {
 
 /**
  * Admits an agent, or one that was admitted before and starts anew: its leases have ended. Throws ProblemError `dataset-mismatch`, naming
- * both sides, or `forbidden` for the id of an agent of another token.
+ * both sides, `forbidden` for the id of an agent of another token, or `conflict` for a token
+ * whose agents' numbers were far off.
  *
  * @param freshId id of an agent that brings none
  * @param tokenId the token that it shows; null: the admin token
@@ -75,6 +76,7 @@ function registerAgent(
     checkToken(search, agentId, tokenId)
     expireOf(leasedTasks(search), agentId, nowMs)
     const known = store.readAgent(agentId)
+    checkStandingOfToken(search, tokenId)
     const agent: AgentRecord = {
       ...(known ?? newAgent(agentId, tokenId, nowMs)),
       name: request.name,

@@ -30,7 +30,7 @@ import {
   newLease,
   nextExpiry,
 } from '../leased-work/leased-work.ts'
-import { countRefusedPush, isSetAside, knownAgent } from './agents.ts'
+import { checkStandingOfToken, countRefusedPush, isSetAside, knownAgent } from './agents.ts'
 import { draftOf } from '../../strategies/index.ts'
 import { attendanceOf } from './attendance.ts'
 import type { OpenSearch } from './open.ts'
@@ -115,6 +115,7 @@ function leaseTask(search: OpenSearch, agentId: string, leaseId: string, nowMs: 
   return store.transaction((): LeaseResponse => {
     const agent = knownAgent(store, agentId)
     if (isSetAside(agent)) throw setAside(agent)
+    checkStandingOfToken(search, agent.tokenId)
     if (!agent.asked || nowMs - agent.lastSeenAtMs >= SEEN_EVERY_MS) store.writeAgent({ ...agent, asked: true, lastSeenAtMs: nowMs })
     expireLeases(search, nowMs)
     const state = store.readState()
