@@ -66,6 +66,7 @@ const createdTokenSchema = z.object({ tokenId: tokenIdSchema, agentToken: z.stri
 const tableListSchema = z.object({ tables: z.array(tableSummarySchema), unreadable: unreadableTablesField })
 const profileListSchema = z.object({ profiles: z.array(profileStatusSchema), unreadable: unreadableField })
 const publishedTableSchema = z.object({ name: tableNameSchema, version: tableVersionSchema })
+const deletedTableSchema = z.object({ name: tableNameSchema, versions: z.array(tableVersionSchema) })
 
 const decoder = new TextDecoder()
 const ID_BYTES = 12
@@ -153,6 +154,8 @@ type CoordinatorClient = {
   publishTable(table: LatencyTable): Promise<z.infer<typeof publishedTableSchema>>
   /** A table; the version published last if none is named. */
   readTable(name: string, version?: string): Promise<LatencyTable>
+  /** Deletes a version of a table, or all of them. */
+  deleteTable(name: string, version?: string): Promise<z.infer<typeof deletedTableSchema>>
   createProfile(request: ProfileRequestInput): Promise<z.infer<typeof createProfileResponseSchema>>
   profileStatus(profileId: string): Promise<ProfileStatus>
   /** The profiles opened last, newest first. */
@@ -277,6 +280,11 @@ function createClient(options: ClientOptions): CoordinatorClient {
   const training = (trainingId: string) => `/v1/trainings/${encodeURIComponent(trainingId)}`
   const search = (searchId: string) => `/v1/searches/${encodeURIComponent(searchId)}`
   const tokens = (ownerId: string) => `${trainingIdSchema.safeParse(ownerId).success ? training(ownerId) : search(ownerId)}/tokens`
+  const latencyTable = (name: string, version?: string) =>
+    `/v1/latency-tables/${[name, version]
+      .filter((part) => part !== undefined)
+      .map(encodeURIComponent)
+      .join('/')}`
   const post = <T>(path: string, schema: z.ZodType<T>, body?: unknown) => attempt({ method: 'POST', path, body }, schema)
   const remove = (path: string) => attempt<void>({ method: 'DELETE', path }, null)
 
@@ -315,14 +323,8 @@ function createClient(options: ClientOptions): CoordinatorClient {
       return { tables, unreadable }
     },
     publishTable: (table) => post('/v1/latency-tables', publishedTableSchema, table),
-    readTable: (name, version) =>
-      read(
-        `/v1/latency-tables/${[name, version]
-          .filter((part) => part !== undefined)
-          .map(encodeURIComponent)
-          .join('/')}`,
-        latencyTableSchema,
-      ),
+    readTable: (name, version) => read(latencyTable(name, version), latencyTableSchema),
+    deleteTable: (name, version) => attempt({ method: 'DELETE', path: latencyTable(name, version) }, deletedTableSchema),
     createProfile: (request) => post('/v1/profiles', createProfileResponseSchema, request),
     profileStatus: (profileId) => read(`/v1/profiles/${encodeURIComponent(profileId)}`, profileStatusSchema),
     async listProfiles() {

@@ -3,7 +3,7 @@
 import { unwrap } from '../protocol/index.ts'
 import { directoryNames } from './objects/directory-object.ts'
 import type { Environment } from './objects/environment.ts'
-import { createLatencyTables } from './objects/latency-tables.ts'
+import { createLatencyTables, type VersionsPort } from './objects/latency-tables.ts'
 import { shardName } from './objects/shards.ts'
 import { createApp } from './routes/app.ts'
 import { createSigner, type Signer } from './routes/signatures.ts'
@@ -31,7 +31,10 @@ function connect(environment: Environment): Ports {
     profiles: directory('profiles'),
     training: (trainingId) => environment.TRAINING.getByName(trainingId) as unknown as TrainingPort,
     trainings: directory('trainings'),
-    tables: createLatencyTables(environment.LATENCY_TABLES),
+    tables: createLatencyTables(
+      environment.LATENCY_TABLES,
+      () => environment.DIRECTORY.getByName(directoryNames.tables) as unknown as VersionsPort,
+    ),
   }
 }
 

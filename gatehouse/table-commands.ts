@@ -19,7 +19,12 @@ const VERSION_DIGITS = 12
 function createTableCommands(terminal: Terminal): CommandDef {
   return defineCommand({
     meta: { name: 'table', description: 'Publish and read latency tables.' },
-    subCommands: { publish: publishCommand(terminal), list: listCommand(terminal), show: showCommand(terminal) },
+    subCommands: {
+      publish: publishCommand(terminal),
+      list: listCommand(terminal),
+      show: showCommand(terminal),
+      delete: deleteCommand(terminal),
+    },
   }) as CommandDef
 }
 
@@ -88,6 +93,29 @@ function showCommand(terminal: Terminal): CommandDef {
       const full = version === undefined || isFullVersion(version) ? version : await resolveTableVersion(client, name, version)
       const table = await client.readTable(name, full)
       printResult(terminal, args.json === true, table, () => renderLatencyTable(table))
+    },
+  }) as CommandDef
+}
+
+function deleteCommand(terminal: Terminal): CommandDef {
+  return defineCommand({
+    meta: {
+      name: 'delete',
+      description:
+        'Delete a latency table, or one version of it. Searches keep the latencies that they took from it. This cannot be undone.',
+    },
+    args: {
+      table: { type: 'positional', required: true, description: 'NAME for all versions, or NAME@VERSION for one' },
+      yes: { type: 'boolean', description: 'needed: confirms that it shall be deleted' },
+      ...connectionFlags,
+    },
+    async run({ args }) {
+      if (args.yes !== true) throw new CliError('usage', `deleting latency table ${args.table} cannot be undone; add --yes to do it`)
+      const { name, version } = parseTableRef(args.table)
+      const client = connect(terminal, args)
+      const full = version === undefined || isFullVersion(version) ? version : await resolveTableVersion(client, name, version)
+      const deleted = await client.deleteTable(name, full)
+      printResult(terminal, args.json === true, deleted, () => deleted.versions.map((gone) => `deleted ${name}@${gone}`).join('\n'))
     },
   }) as CommandDef
 }

@@ -1,13 +1,14 @@
 // A list of ids, newest first, written only when what they name is created or deleted. One object for each kind of thing; that of the
-// searches has the coordinator's key as well.
+// searches has the coordinator's key as well, and one has the versions of latency tables.
 
 import { DurableObject } from 'cloudflare:workers'
-import { attempt, type Outcome } from '../../protocol/index.ts'
+import { attempt, type Outcome, type TableSummary } from '../../protocol/index.ts'
 import { directoryMigrations } from './migrations/directory.ts'
 import { Stored } from './stored.ts'
+import { createTableVersions, type NamedVersion } from './table-versions.ts'
 
 /** What each list's object is called. */
-const directoryNames = { searches: 'directory', profiles: 'profiles', trainings: 'trainings' } as const
+const directoryNames = { searches: 'directory', profiles: 'profiles', trainings: 'trainings', tables: 'tables' } as const
 
 /** Something that was created at some time. */
 type Listed = { readonly id: string; readonly createdAtMs: number }
@@ -45,6 +46,40 @@ class DirectoryObject extends DurableObject<object> {
       const sql = this.#stored.open()
       sql.exec('INSERT OR IGNORE INTO signing_key (id, key) VALUES (1, ?)', crypto.getRandomValues(new Uint8Array(KEY_BYTES)).buffer)
       return new Uint8Array(sql.exec<{ key: ArrayBuffer }>('SELECT key FROM signing_key').one().key)
+    })
+  }
+
+  /** Of the object of the tables: what `name` stands for, and whether `version` of it was deleted. */
+  findTable(name: string, version: string | null): Outcome<{ latest: NamedVersion; isDeleted: boolean }> {
+    return attempt(() => {
+      const sql = this.#stored.find()
+      if (!sql) return { latest: { kind: 'unknown' }, isDeleted: false }
+      const versions = createTableVersions(sql)
+      return { latest: versions.latest(name), isDeleted: version !== null && versions.isDeleted(name, version) }
+    })
+  }
+
+  publishTable(summary: TableSummary): Outcome<null> {
+    return attempt(() => {
+      this.#stored.prepare()
+      createTableVersions(this.#stored.open()).publish(summary)
+      return null
+    })
+  }
+
+  /** A version, or all of them. */
+  removeTable(name: string, version: string | null): Outcome<null> {
+    return attempt(() => {
+      this.#stored.prepare()
+      createTableVersions(this.#stored.open()).remove(name, version)
+      return null
+    })
+  }
+
+  listTables(): Outcome<{ tables: TableSummary[]; deleted: string[] }> {
+    return attempt(() => {
+      const sql = this.#stored.find()
+      return sql ? createTableVersions(sql).list() : { tables: [], deleted: [] }
     })
   }
 

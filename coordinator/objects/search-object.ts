@@ -57,7 +57,7 @@ import { searchMigrations } from './migrations/search.ts'
 import { createSqlSearchStore } from './sql-search-store.ts'
 import { Stored } from './stored.ts'
 import { createTokenTable, type TokenTable } from './tokens.ts'
-import { createShards, destroyAllShards, destroyShards, shardsOf } from './shards.ts'
+import { addTokenToShards, createShards, destroyAllShards, destroyShards, shardsOf } from './shards.ts'
 import type { WeightsObject } from './weights-object.ts'
 
 const ID_BYTES = 12
@@ -241,8 +241,7 @@ class SearchObject extends DurableObject<Bindings> {
       return search
     })
     if (!added.ok) return added
-    const outcomes = await Promise.all(shardsOf(this.env.WEIGHTS, added.value).map((shard) => shard.addToken(token)))
-    return outcomes.find((outcome) => !outcome.ok) ?? { ok: true, value: null }
+    return addTokenToShards(this.env.WEIGHTS, added.value, token)
   }
 
   /** A token is revoked once every shard has forgotten it; shards first, so that a revocation cut short can be repeated. */

@@ -1,8 +1,9 @@
 // A search's shards, reached from the search: only when it is created or deleted and when tokens change, never while
 // agents train (they talk to shards themselves).
 
-import { MAX_SHARDS, planShards, type TokenRecord } from '../../protocol/index.ts'
+import { MAX_SHARDS, type Outcome, planShards, type TokenRecord } from '../../protocol/index.ts'
 import type { OpenSearch } from '../../rules/search/index.ts'
+import type { ShardSetup } from './stored-shard.ts'
 import type { WeightsObject } from './weights-object.ts'
 
 /** Name of the object that holds a shard. */
@@ -16,14 +17,34 @@ function shardsOf(namespace: DurableObjectNamespace<WeightsObject>, search: Open
   return Array.from({ length: count }, (_, shard) => namespace.getByName(shardName(setup.searchId, shard)))
 }
 
-async function createShards(namespace: DurableObjectNamespace<WeightsObject>, search: OpenSearch, token: TokenRecord): Promise<void> {
-  const { searchId, space, config } = search.setup
+function shardSetup({ setup }: OpenSearch, shard: number): ShardSetup {
+  const { searchId, space, config } = setup
   const { shardBytes, encoding, staleness } = config.weights
-  await Promise.all(
-    shardsOf(namespace, search).map((stub, shard) =>
-      stub.create({ searchId, space, seed: config.seed, shard, shardBytes, encoding, staleness }, token),
-    ),
+  return { searchId, space, seed: config.seed, shard, shardBytes, encoding, staleness }
+}
+
+async function createShards(namespace: DurableObjectNamespace<WeightsObject>, search: OpenSearch, token: TokenRecord): Promise<void> {
+  await Promise.all(shardsOf(namespace, search).map((stub, shard) => stub.create(shardSetup(search, shard), token)))
+}
+
+/**
+ * Makes a token good at every shard. One that is not there yet is created: whoever created the search was cut off before it was, and
+ * has never seen a token of it.
+ */
+async function addTokenToShards(
+  namespace: DurableObjectNamespace<WeightsObject>,
+  search: OpenSearch,
+  token: TokenRecord,
+): Promise<Outcome<null>> {
+  const outcomes = await Promise.all(
+    shardsOf(namespace, search).map(async (stub, shard): Promise<Outcome<null>> => {
+      const added = await stub.addToken(token)
+      if (added.ok || added.refusal.code !== 'not-found') return added
+      await stub.create(shardSetup(search, shard), token)
+      return { ok: true, value: null }
+    }),
   )
+  return outcomes.find((outcome) => !outcome.ok) ?? { ok: true, value: null }
 }
 
 async function destroyShards(namespace: DurableObjectNamespace<WeightsObject>, search: OpenSearch): Promise<void> {
@@ -40,4 +61,4 @@ async function destroyAllShards(namespace: DurableObjectNamespace<WeightsObject>
   }
 }
 
-export { createShards, destroyAllShards, destroyShards, shardName, shardsOf }
+export { addTokenToShards, createShards, destroyAllShards, destroyShards, shardName, shardsOf }

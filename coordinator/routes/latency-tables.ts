@@ -70,6 +70,30 @@ const readVersion = createRoute({
   responses: withProblems({ 200: json(latencyTableSchema, 'The table') }, 'forbidden', 'not-found'),
 })
 
+const deleted = json(z.object({ name: tableNameSchema, versions: z.array(tableVersionSchema) }), 'The versions that are gone')
+
+const deleteTable = createRoute({
+  method: 'delete',
+  path: '/v1/latency-tables/{name}',
+  summary: 'Delete all versions of a table; searches keep what they took from it',
+  tags,
+  security: bearer,
+  middleware,
+  request: { params: z.object({ name: tableNameSchema }) },
+  responses: withProblems({ 200: deleted }, 'forbidden', 'not-found'),
+})
+
+const deleteVersion = createRoute({
+  method: 'delete',
+  path: '/v1/latency-tables/{name}/{version}',
+  summary: 'Delete one version of a table; its name then stands for the one published before it',
+  tags,
+  security: bearer,
+  middleware,
+  request: { params: z.object({ name: tableNameSchema, version: tableVersionSchema }) },
+  responses: withProblems({ 200: deleted }, 'forbidden', 'not-found'),
+})
+
 function found(table: VersionedTable | null, name: string): Omit<VersionedTable, 'version'> {
   if (!table) throw new ProblemError('not-found', `there is no latency table ${name}`)
   const { version: _, ...content } = table
@@ -99,6 +123,23 @@ function addLatencyTableRoutes(app: OpenAPIHono<RouteEnvironment>): void {
     const { name, version } = context.req.valid('param')
     return context.json(found(await context.var.ports.tables.read(name, version), `${name}@${version}`), 200)
   })
+
+  app.openapi(deleteTable, async (context) => {
+    const { name } = context.req.valid('param')
+    return context.json(await remove(context.var.ports, name), 200)
+  })
+
+  app.openapi(deleteVersion, async (context) => {
+    const { name, version } = context.req.valid('param')
+    return context.json(await remove(context.var.ports, name, version), 200)
+  })
+}
+
+/** Throws ProblemError `not-found` where there was nothing to delete. */
+async function remove(ports: Ports, name: string, version?: string): Promise<{ name: string; versions: string[] }> {
+  const versions = await ports.tables.remove(name, version)
+  if (versions.length > 0) return { name, versions }
+  throw new ProblemError('not-found', `there is no latency table ${version === undefined ? name : `${name}@${version}`}`)
 }
 
 export { addLatencyTableRoutes, publish }

@@ -129,6 +129,7 @@ type DirectoryPort = {
 type TablesPort = {
   publish(table: LatencyTable, version: string, nowMs: number): Promise<void>
   read(name: string, version?: string): Promise<VersionedTable | null>
+  remove(name: string, version?: string): Promise<string[]>
   list(): Promise<{ readonly tables: TableSummary[]; readonly unreadable: UnreadableTable[] }>
 }
 

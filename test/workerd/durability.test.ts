@@ -293,6 +293,19 @@ describe('work cut short', () => {
     expect((await listed()).map(({ searchId }) => searchId)).not.toContain(made[0])
   })
 
+  it('before all shards of a search were made is made up for by its next token', async () => {
+    const search = await createTestSearch({ blocks: 2, weights: { shardBytes: 4096 } })
+    expect(search.shards).toBeGreaterThan(1)
+    const whole = await pullShard(search, 1)
+    await runInDurableObject(shardObject(search, 1), (_, { storage }) => storage.deleteAll())
+    await evictDurableObject(shardObject(search, 1))
+    await expectProblem(call('POST', `${search.path}/weights/1/pull`, { token: search.agentToken, json: { held: {} } }), 404)
+    const { agentToken } = (await expectJson(call('POST', `${search.path}/tokens`, { json: { label: 'second' } }), 201)) as {
+      agentToken: string
+    }
+    expect(await pullShard({ ...search, agentToken }, 1)).toEqual(whole)
+  })
+
   /** An object's class, with shards that cannot be reached. */
   type Unreachable = { env: typeof env; removeToken(tokenId: string): Promise<unknown>; destroy(): Promise<unknown> }
 

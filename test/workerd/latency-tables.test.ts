@@ -96,6 +96,69 @@ describe('a latency table', () => {
   })
 })
 
+describe('a latency table that KV answers late', () => {
+  const createOn = (tableName: string) => call('POST', '/v1/searches', { json: makeConfigInput({ tableName }) })
+
+  it('is pinned as published last, though the pointer still names the version before', async () => {
+    const table = makeTable(space, { name: 'late-pointer' })
+    const first = await publish(table)
+    const late = await env.LATENCY_TABLES.getWithMetadata('pointer:late-pointer')
+    const second = await publish({ ...table, fixedMs: 100 })
+    await env.LATENCY_TABLES.put('pointer:late-pointer', late.value ?? '', { metadata: late.metadata })
+    expect(JSON.parse(late.value ?? '')).toEqual({ version: first.version })
+    expect(await expectJson(createOn('late-pointer'), 201)).toMatchObject({ tableVersion: second.version })
+    const { tables } = (await expectJson(call('GET', '/v1/latency-tables'))) as { tables: { name: string; version: string }[] }
+    expect(tables.find(({ name }) => name === 'late-pointer')?.version).toBe(second.version)
+  })
+
+  it('whose last version has not arrived is refused with that version, not taken in an older one', async () => {
+    const table = makeTable(space, { name: 'late-table' })
+    const first = await publish(table)
+    const second = await publish({ ...table, fixedMs: 100 })
+    await env.LATENCY_TABLES.delete(`table:late-table:${second.version}`)
+    const problem = await expectProblem(createOn('late-table'), 409, 'conflict')
+    expect(problem.detail).toContain(second.version)
+    expect(problem.errors.map(({ path }) => path)).toEqual(['latency.table'])
+    expect(await expectJson(call('GET', `/v1/latency-tables/late-table/${first.version}`))).toEqual(table)
+  })
+})
+
+describe('a latency table that is deleted', () => {
+  const names = async () =>
+    ((await expectJson(call('GET', '/v1/latency-tables'))) as { tables: { name: string }[] }).tables.map(({ name }) => name)
+
+  it('is gone in every version, also where KV still has it; searches keep their copy; it can be published again', async () => {
+    const search = await createTestSearch({ tableName: 'deleted' })
+    const before = await readStatus(search)
+    const { version } = before.latencyTable
+    const second = await publish(makeTable(space, { name: 'deleted', fixedMs: 100 }))
+    const stored = await env.LATENCY_TABLES.get(`table:deleted:${version}`)
+    const answer = (await expectJson(call('DELETE', '/v1/latency-tables/deleted'))) as { name: string; versions: string[] }
+    expect({ ...answer, versions: answer.versions.toSorted() }).toEqual({ name: 'deleted', versions: [version, second.version].toSorted() })
+    await env.LATENCY_TABLES.put(`table:deleted:${version}`, stored ?? '')
+    await env.LATENCY_TABLES.put('pointer:deleted', JSON.stringify({ version }))
+    for (const path of ['deleted', `deleted/${version}`]) await expectProblem(call('GET', `/v1/latency-tables/${path}`), 404)
+    await expectProblem(call('POST', '/v1/searches', { json: makeConfigInput({ tableName: 'deleted' }) }), 404)
+    expect(await names()).not.toContain('deleted')
+    expect(await readStatus(search)).toEqual(before)
+    await env.LATENCY_TABLES.delete(`table:deleted:${version}`)
+    await expectProblem(call('DELETE', '/v1/latency-tables/deleted'), 404)
+    const again = await publish(makeTable(space, { name: 'deleted', fixedMs: 100 }))
+    expect(again.version).toBe(second.version)
+    expect(await names()).toContain('deleted')
+  })
+
+  it('in one version stands for the one before', async () => {
+    const table = makeTable(space, { name: 'one-deleted' })
+    await publish(table)
+    const { version } = await publish({ ...table, fixedMs: 100 })
+    await expectJson(call('DELETE', `/v1/latency-tables/one-deleted/${version}`))
+    await expectProblem(call('GET', `/v1/latency-tables/one-deleted/${version}`), 404)
+    expect(await expectJson(call('GET', '/v1/latency-tables/one-deleted'))).toEqual(table)
+    await expectProblem(call('DELETE', '/v1/latency-tables/never-published'), 404)
+  })
+})
+
 describe('a search', () => {
   it('keeps the version that it started with when another is published', async () => {
     const search = await createTestSearch({ tableName: 'pinned' })

@@ -13,6 +13,16 @@ const directoryMigrations: readonly Migration[] = [
       sql.exec('CREATE TABLE IF NOT EXISTS signing_key (id INTEGER PRIMARY KEY CHECK (id = 1), key BLOB NOT NULL)')
     },
   },
+  {
+    title: 'a table for the versions of latency tables',
+    up(sql) {
+      sql.exec(`
+        CREATE TABLE IF NOT EXISTS table_versions (
+          name TEXT NOT NULL, version TEXT NOT NULL, published_at_ms INTEGER NOT NULL, summary TEXT, PRIMARY KEY (name, version)
+        ) WITHOUT ROWID
+      `)
+    },
+  },
 ]
 
 export { directoryMigrations }
