@@ -31,7 +31,7 @@ export default defineConfig({
         plugins: [
           cloudflareTest({
             wrangler: { configPath: './wrangler.toml' },
-            miniflare: { bindings: { ADMIN_TOKEN: TEST_ADMIN_TOKEN }, ratelimits: { REFUSALS: TEST_REFUSALS } },
+            miniflare: { bindings: { ADMIN_TOKEN: TEST_ADMIN_TOKEN, LOG_REQUESTS: 'failures' }, ratelimits: { REFUSALS: TEST_REFUSALS } },
           }),
         ],
         test: {

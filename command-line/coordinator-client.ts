@@ -5,6 +5,8 @@
 import * as z from 'zod'
 import { type LatencyTable, latencyTableSchema, tableNameSchema, tableVersionSchema } from '../latency-lut/table/table.ts'
 import {
+  type AuditEntry,
+  auditEntrySchema,
   createId,
   createProfileResponseSchema,
   createSearchResponseSchema,
@@ -14,6 +16,7 @@ import {
   filePartOf,
   AnswerError,
   healthSchema,
+  MAX_AUDIT_PAGE,
   metricSchema,
   parseAnswer,
   phaseSchema,
@@ -66,6 +69,7 @@ const createdTokenSchema = z.object({ tokenId: tokenIdSchema, agentToken: z.stri
 const tableListSchema = z.object({ tables: z.array(tableSummarySchema), unreadable: unreadableTablesField })
 const profileListSchema = z.object({ profiles: z.array(profileStatusSchema), unreadable: unreadableField })
 const publishedTableSchema = z.object({ name: tableNameSchema, version: tableVersionSchema })
+const auditListSchema = z.object({ entries: z.array(auditEntrySchema) })
 const deletedTableSchema = z.object({ name: tableNameSchema, versions: z.array(tableVersionSchema) })
 
 const decoder = new TextDecoder()
@@ -156,6 +160,8 @@ type CoordinatorClient = {
   readTable(name: string, version?: string): Promise<LatencyTable>
   /** Deletes a version of a table, or all of them. */
   deleteTable(name: string, version?: string): Promise<z.infer<typeof deletedTableSchema>>
+  /** The last `limit` things that were done with the admin token, newest first. */
+  audit(limit: number): Promise<AuditEntry[]>
   createProfile(request: ProfileRequestInput): Promise<z.infer<typeof createProfileResponseSchema>>
   profileStatus(profileId: string): Promise<ProfileStatus>
   /** The profiles opened last, newest first. */
@@ -325,6 +331,16 @@ function createClient(options: ClientOptions): CoordinatorClient {
     publishTable: (table) => post('/v1/latency-tables', publishedTableSchema, table),
     readTable: (name, version) => read(latencyTable(name, version), latencyTableSchema),
     deleteTable: (name, version) => attempt({ method: 'DELETE', path: latencyTable(name, version) }, deletedTableSchema),
+    async audit(limit) {
+      const found: AuditEntry[] = []
+      for (;;) {
+        const last = found.at(-1)
+        const query = `limit=${Math.min(MAX_AUDIT_PAGE, limit - found.length)}${last ? `&before=${last.seq}` : ''}`
+        const { entries } = await read(`/v1/audit?${query}`, auditListSchema)
+        found.push(...entries)
+        if (entries.length === 0 || found.length >= limit) return found
+      }
+    },
     createProfile: (request) => post('/v1/profiles', createProfileResponseSchema, request),
     profileStatus: (profileId) => read(`/v1/profiles/${encodeURIComponent(profileId)}`, profileStatusSchema),
     async listProfiles() {

@@ -7,7 +7,8 @@ import { createLatencyTables, type VersionsPort } from './objects/latency-tables
 import { shardName } from './objects/shards.ts'
 import { createApp } from './routes/app.ts'
 import { createSigner, type Signer } from './routes/signatures.ts'
-import type { DirectoryPort, Ports, ProfilePort, SearchPort, ShardPort, TrainingPort } from './routes/ports.ts'
+import { parseRequestLog } from './routes/request-log.ts'
+import type { AuditPort, DirectoryPort, Ports, ProfilePort, SearchPort, ShardPort, TrainingPort } from './routes/ports.ts'
 
 /** Kept for as long as the isolate lives: the key never changes. */
 let signer: Signer | null = null
@@ -18,7 +19,8 @@ async function findSigner(directory: DirectoryPort): Promise<Signer> {
 }
 
 function connect(environment: Environment): Ports {
-  const directory = (list: keyof typeof directoryNames) => environment.DIRECTORY.getByName(directoryNames[list]) as unknown as DirectoryPort
+  const directory = (list: 'searches' | 'profiles' | 'trainings') =>
+    environment.DIRECTORY.getByName(directoryNames[list]) as unknown as DirectoryPort
   return {
     adminTokens: [environment.ADMIN_TOKEN, environment.ADMIN_TOKEN_PREVIOUS ?? ''],
     signer: () => findSigner(directory('searches')),
@@ -31,6 +33,8 @@ function connect(environment: Environment): Ports {
     profiles: directory('profiles'),
     training: (trainingId) => environment.TRAINING.getByName(trainingId) as unknown as TrainingPort,
     trainings: directory('trainings'),
+    audit: environment.DIRECTORY.getByName(directoryNames.audit) as unknown as AuditPort,
+    requestLog: parseRequestLog(environment.LOG_REQUESTS),
     tables: createLatencyTables(
       environment.LATENCY_TABLES,
       () => environment.DIRECTORY.getByName(directoryNames.tables) as unknown as VersionsPort,

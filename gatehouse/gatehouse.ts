@@ -3,6 +3,7 @@
 import { type CommandDef, defineCommand } from 'citty'
 import { exitCodeTable } from '../command-line/help.ts'
 import type { Terminal } from '../command-line/terminal.ts'
+import { createAuditCommand } from './audit-command.ts'
 import { createDeriveCommand } from './derive-command.ts'
 import { createProfileCommands, linkEpilogue } from './profile-commands.ts'
 import { createSearchCommands } from './search-commands.ts'
@@ -63,6 +64,7 @@ function createGatehouse(terminal: Terminal, version: string): CommandDef {
       import: async () => (await import('../models/cli/import-command.ts')).createImportCommand(terminal),
       data: async () => (await import('../models/cli/data-command.ts')).createDataCommands(terminal),
       profile: createProfileCommands(terminal),
+      audit: createAuditCommand(terminal),
     },
   }) as CommandDef
 }

@@ -30,6 +30,8 @@ type LocalCoordinatorOptions = {
   readonly stateFolder: string
   /** Default: the one in the state folder, made at the first start. */
   readonly adminToken?: string
+  /** A line of JSON for each request, to `log`. Default: only for those that fail. */
+  readonly logRequests?: boolean
   /** What the runtime and the Worker say, a line at a time. Default: nowhere. */
   readonly log?: (line: string) => void
   /** The Worker's wrangler configuration. Default: this project's wrangler.toml, or the Worker that came with the package. */
@@ -51,13 +53,13 @@ type LocalCoordinator = {
  * Worker cannot be built or does not start. Handlers for signals are the caller's.
  */
 async function startLocalCoordinator(options: LocalCoordinatorOptions): Promise<LocalCoordinator> {
-  const { port, host = LOOPBACK, log = () => {} } = options
+  const { port, host = LOOPBACK, logRequests = false, log = () => {} } = options
   const state = await holdStateFolder(resolve(options.stateFolder))
   try {
     await assertPortFree(port, host)
     const adminToken = options.adminToken ?? keptAdminToken(state.folder)
     const worker = await loadWorker(options.configPath, log)
-    const runtime = await startRuntime({ port, host, adminToken, state, worker, log })
+    const runtime = await startRuntime({ port, host, adminToken, state, worker, logRequests, log })
     return { url: runtime.url, adminToken, runtimePid: runtime.pid, stop: runtime.stop }
   } catch (error) {
     state.release()
@@ -77,6 +79,7 @@ type RuntimeOptions = {
   readonly adminToken: string
   readonly state: StateFolder
   readonly worker: RunnableWorker
+  readonly logRequests: boolean
   readonly log: (line: string) => void
 }
 
@@ -163,7 +166,7 @@ async function startRuntime(options: RuntimeOptions): Promise<{ url: string; pid
   }
 }
 
-function workerOptions({ worker, port, host, adminToken, state }: RuntimeOptions): V4WorkerOptions {
+function workerOptions({ worker, port, host, adminToken, state, logRequests }: RuntimeOptions): V4WorkerOptions {
   const previous = previousAdminToken(state.folder)
   const { bindings, ...rest } = worker.workerOptions
   return {
@@ -171,6 +174,7 @@ function workerOptions({ worker, port, host, adminToken, state }: RuntimeOptions
     bindings: {
       ...(bindings as Record<string, string>),
       ADMIN_TOKEN: adminToken,
+      LOG_REQUESTS: logRequests ? 'all' : 'failures',
       ...(previous !== null && { ADMIN_TOKEN_PREVIOUS: previous }),
     },
     modules: worker.modules.map(({ name, type, base64 }) => ({

@@ -25,6 +25,7 @@ function createUpCommand(terminal: Terminal): CommandDef {
         description: 'address to listen on; 0.0.0.0 lets agents on other machines in, unencrypted',
         default: '127.0.0.1',
       },
+      'log-requests': { type: 'boolean', description: 'print a line of JSON for each request (default: only for those that fail)' },
       ...stateFlag,
       ...jsonFlag,
     },
@@ -34,7 +35,13 @@ function createUpCommand(terminal: Terminal): CommandDef {
       if (!isLoopback(args.host)) terminal.note(`warning: the coordinator can be reached at ${args.host}, and tokens travel unencrypted`)
       const { startLocalCoordinator } = await import('./local-coordinator.ts')
       const startedAt = performance.now()
-      const coordinator = await startLocalCoordinator({ port, host: args.host, stateFolder: folder, log: terminal.note })
+      const coordinator = await startLocalCoordinator({
+        port,
+        host: args.host,
+        stateFolder: folder,
+        logRequests: args['log-requests'] === true,
+        log: terminal.note,
+      })
       try {
         const ready = {
           url: coordinator.url,

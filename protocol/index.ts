@@ -24,6 +24,7 @@ export {
   versionsSchema,
 } from './agents.ts'
 export { AnswerError, parseAnswer } from './answers.ts'
+export { type AuditEntry, auditEntrySchema, MAX_AUDIT_ENTRIES, MAX_AUDIT_PAGE } from './audit.ts'
 export {
   checkProtocol,
   healthSchema,

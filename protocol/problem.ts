@@ -31,6 +31,7 @@ const problemSchema = z
     detail: z.string().describe('what was wrong with this very request, and what to do'),
     code: z.enum(Object.keys(problemKinds) as [ProblemCode, ...ProblemCode[]]),
     errors: z.array(z.object({ path: z.string(), message: z.string() })).describe('each offending field'),
+    requestId: z.string().optional().describe("of the request, as in the header X-Request-Id and in the coordinator's log"),
   })
   .meta({ id: 'Problem', description: 'RFC 9457 problem document.' })
 type Problem = z.infer<typeof problemSchema>

@@ -1,14 +1,17 @@
 // A list of ids, newest first, written only when what they name is created or deleted. One object for each kind of thing; that of the
-// searches has the coordinator's key as well, and one has the versions of latency tables.
+// searches has the coordinator's key as well, one has the versions of latency tables, and
+// one what was done with the admin token.
 
 import { DurableObject } from 'cloudflare:workers'
-import { attempt, type Outcome, type TableSummary } from '../../protocol/index.ts'
+import { attempt, type AuditEntry, MAX_AUDIT_ENTRIES, type Outcome, type TableSummary } from '../../protocol/index.ts'
 import { directoryMigrations } from './migrations/directory.ts'
+import { readStored } from '../../rules/stored/stored-form.ts'
+import { storedAuditEntrySchema } from './stored-audit-entry.ts'
 import { Stored } from './stored.ts'
 import { createTableVersions, type NamedVersion } from './table-versions.ts'
 
 /** What each list's object is called. */
-const directoryNames = { searches: 'directory', profiles: 'profiles', trainings: 'trainings', tables: 'tables' } as const
+const directoryNames = { searches: 'directory', profiles: 'profiles', trainings: 'trainings', tables: 'tables', audit: 'audit' } as const
 
 /** Something that was created at some time. */
 type Listed = { readonly id: string; readonly createdAtMs: number }
@@ -80,6 +83,28 @@ class DirectoryObject extends DurableObject<object> {
     return attempt(() => {
       const sql = this.#stored.find()
       return sql ? createTableVersions(sql).list() : { tables: [], deleted: [] }
+    })
+  }
+
+  /** Of the object of the audit list: keeps the newest MAX_AUDIT_ENTRIES. */
+  addAction(entry: Omit<AuditEntry, 'seq'>): Outcome<null> {
+    return attempt(() => {
+      this.#stored.prepare()
+      const sql = this.#stored.open()
+      const seq = 1 + (sql.exec<{ seq: number | null }>('SELECT MAX(seq) AS seq FROM audit').one().seq ?? 0)
+      sql.exec('INSERT INTO audit (seq, json) VALUES (?, ?)', seq, JSON.stringify({ seq, ...entry }))
+      sql.exec('DELETE FROM audit WHERE seq <= ?', seq - MAX_AUDIT_ENTRIES)
+      return null
+    })
+  }
+
+  /** Entries with a seq below `before`, newest first. */
+  actions(before: number, limit: number): Outcome<AuditEntry[]> {
+    return attempt(() => {
+      const rows = this.#stored
+        .find()
+        ?.exec<{ seq: number; json: string }>('SELECT seq, json FROM audit WHERE seq < ? ORDER BY seq DESC LIMIT ?', before, limit)
+      return (rows?.toArray() ?? []).map(({ seq, json }) => readStored(storedAuditEntrySchema, json, `entry ${seq} of the audit list`))
     })
   }
 

@@ -17,6 +17,8 @@ type Environment = {
   readonly ADMIN_TOKEN: string
   /** Secret: the admin token before it, good while it is replaced. */
   readonly ADMIN_TOKEN_PREVIOUS?: string
+  /** Which requests are logged: `all`, `failures` or `none`. */
+  readonly LOG_REQUESTS?: string
   /** Counts refusals by caller. */
   readonly REFUSALS?: RateLimit
 }

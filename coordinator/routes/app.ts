@@ -5,12 +5,14 @@ import { healthSchema, spokenProtocols, VERSION } from '../../protocol/index.ts'
 import { addTokenRoutes } from './agent-tokens.ts'
 import { addAgentRoutes } from './agents.ts'
 import { json } from './answers.ts'
+import { addAuditRoutes } from './audit.ts'
 import { authenticate, type RouteEnvironment } from './auth.ts'
 import { addLatencyTableRoutes } from './latency-tables.ts'
 import type { Ports } from './ports.ts'
 import { createNotFound, onError, validationHook } from './problems.ts'
 import { addProfileRoutes } from './profiles.ts'
 import { createRefusals } from './refusals.ts'
+import { identifyRequest, logRequest } from './request-log.ts'
 import { addSearchRoutes } from './searches.ts'
 import { addTrainingRoutes } from './trainings.ts'
 
@@ -28,6 +30,7 @@ function createApp<Bindings extends object>(portsOf: (bindings: Bindings) => Por
   const routes = app as unknown as OpenAPIHono<RouteEnvironment>
   const refusals = createRefusals()
   routes.onError(onError)
+  routes.use('*', identifyRequest)
   app.openapi(health, (context) => context.json({ status: 'ok' as const, version: VERSION, protocols: [...spokenProtocols] }, 200))
 
   app.use('/v1/*', async (context, next) => {
@@ -35,6 +38,7 @@ function createApp<Bindings extends object>(portsOf: (bindings: Bindings) => Por
     context.set('refusals', refusals)
     await next()
   })
+  routes.use('/v1/*', logRequest)
   routes.use('/v1/*', authenticate)
 
   addSearchRoutes(routes)
@@ -43,6 +47,7 @@ function createApp<Bindings extends object>(portsOf: (bindings: Bindings) => Por
   addProfileRoutes(routes)
   addTrainingRoutes(routes)
   addTokenRoutes(routes)
+  addAuditRoutes(routes)
 
   app.openAPIRegistry.registerComponent('securitySchemes', 'bearer', {
     type: 'http',
@@ -60,7 +65,7 @@ function createApp<Bindings extends object>(portsOf: (bindings: Bindings) => Por
   const paths = app.routes
     .filter((route) => route.method !== 'ALL')
     .map((route) => ({ method: route.method, pattern: new RegExp(`^${route.path.replaceAll(/:[^/]+/g, '[^/]+')}$`) }))
-  app.notFound(createNotFound((method, path) => paths.some((route) => route.method === method && route.pattern.test(path))))
+  routes.notFound(createNotFound((method, path) => paths.some((route) => route.method === method && route.pattern.test(path))))
   return app
 }
 

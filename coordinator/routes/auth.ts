@@ -5,30 +5,20 @@
 import type { Context, MiddlewareHandler } from 'hono'
 import * as z from 'zod'
 import { type Caller, checkProtocol, parseProfileCode, ProblemError, type ProfileCaller, unwrap } from '../../protocol/index.ts'
+import { auditAction } from './audit-actions.ts'
 import type { Ports } from './ports.ts'
-import { networkOf, type Refusals } from './refusals.ts'
+import { networkOf } from './refusals.ts'
+import type { RouteEnvironment, Shown } from './route-environment.ts'
 import { isSigned, parseToken, sha256, type ShownToken } from './tokens.ts'
-
-/** As far as the token itself says; the object that it is for says whether it was revoked. */
-type Shown =
-  | { readonly kind: 'admin' }
-  | { readonly kind: 'profile-code'; readonly code: string }
-  | (ShownToken & { readonly hash: Uint8Array })
-
-type Variables = {
-  caller: Shown
-  ports: Ports
-  refusals: Refusals
-  /** Under which refusals of this caller are counted; null for the administrator. */
-  refusalKey: string | null
-}
-type RouteEnvironment<Bindings extends object = object> = { Bindings: Bindings; Variables: Variables }
 
 const BEARER = /^Bearer +([^ ]+) *$/i
 /** Beyond this nothing is a token; the longest that is issued has 75 characters. */
 const MAX_TOKEN_CHARACTERS = 512
 /** A shorter admin token may have been made up by people, and be guessed. */
 const MIN_ADMIN_TOKEN_CHARACTERS = 32
+
+/** Of the hash of a token. */
+const FINGERPRINT_BYTES = 6
 
 const tooManyRefusals = () => new ProblemError('too-many-refusals', 'too many of your requests were refused; try again in a while')
 
@@ -43,6 +33,11 @@ async function isAdmin(hash: Uint8Array, adminTokens: readonly string[]): Promis
     )
   }
   return false
+}
+
+/** Tells admin tokens apart in logs, and is none. */
+function fingerprintOf(hash: Uint8Array): string {
+  return [...hash.subarray(0, FINGERPRINT_BYTES)].map((byte) => byte.toString(16).padStart(2, '0')).join('')
 }
 
 /** A token that this coordinator did not sign may be of an earlier version. Throws ProblemError `unauthorized` or `not-found`. */
@@ -82,7 +77,7 @@ const authenticate: MiddlewareHandler<RouteEnvironment> = async (context, next) 
     context.set('caller', caller)
   } else if (await isAdmin(hash, ports.adminTokens)) {
     context.set('refusalKey', null)
-    context.set('caller', { kind: 'admin' })
+    context.set('caller', { kind: 'admin', fingerprint: fingerprintOf(hash) })
   } else {
     if (refusals.isTurnedAway(network)) throw tooManyRefusals()
     if (!code) throw new ProblemError('unauthorized', 'this token is neither the admin token nor one that was issued with it')
@@ -114,10 +109,12 @@ function refuse(caller: Shown, wanted: string): never {
   throw new ProblemError(caller.kind === 'profile-code' ? 'unauthorized' : 'forbidden', `this needs ${wanted}; ${reach(caller)}`)
 }
 
-/** Throws ProblemError `forbidden` for everybody else. */
+/** Throws ProblemError `forbidden` for everybody else. What is done, and not only looked at, goes to the audit list. */
 const adminOnly: MiddlewareHandler<RouteEnvironment> = async (context, next) => {
-  if (context.var.caller.kind !== 'admin') refuse(context.var.caller, 'the admin token')
+  const { caller } = context.var
+  if (caller.kind !== 'admin') return refuse(caller, 'the admin token')
   await next()
+  await auditAction(context, caller.fingerprint)
 }
 
 /** Throws ProblemError `forbidden` for all but the administrator and agents of this search. */

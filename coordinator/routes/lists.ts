@@ -3,7 +3,7 @@
 import * as z from 'zod'
 import { type Outcome, type Unreadable, unwrap } from '../../protocol/index.ts'
 import type { DirectoryPort } from './ports.ts'
-import { logFailure } from './problems.ts'
+import { logFailure } from './request-log.ts'
 
 /** Each listed member is asked for itself: as many as a Worker may call on the free plan. */
 const MAX_LISTED = 40
@@ -29,7 +29,7 @@ async function readList<T>(
   for (const [i, { id, createdAtMs }] of listed.entries()) {
     const answer = answers[i] as PromiseSettledResult<Outcome<T>>
     if (answer.status === 'rejected') {
-      logFailure(answer.reason)
+      logFailure(answer.reason, undefined)
       page.unreadable.push({ id, createdAtMs, reason: 'it does not answer; the coordinator has logged why' })
     } else if (answer.value.ok) {
       page.members.push(answer.value.value)

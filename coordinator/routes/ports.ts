@@ -3,6 +3,7 @@
 import type { LatencyTable } from '../../latency-lut/table/table.ts'
 import type {
   Architecture,
+  AuditEntry,
   Caller,
   Delivery,
   FilePart,
@@ -44,6 +45,7 @@ import type {
   UnreadableTable,
 } from '../../protocol/index.ts'
 
+import type { RequestLog } from './request-log.ts'
 import type { RefusalsPort } from './refusals.ts'
 import type { Signer } from './signatures.ts'
 
@@ -126,6 +128,12 @@ type DirectoryPort = {
   list(beforeMs: number, limit: number): Promise<Outcome<{ readonly id: string; readonly createdAtMs: number }[]>>
 }
 
+/** What was done with the admin token. */
+type AuditPort = {
+  addAction(entry: Omit<AuditEntry, 'seq'>): Promise<Outcome<null>>
+  actions(before: number, limit: number): Promise<Outcome<AuditEntry[]>>
+}
+
 type TablesPort = {
   publish(table: LatencyTable, version: string, nowMs: number): Promise<void>
   read(name: string, version?: string): Promise<VersionedTable | null>
@@ -147,6 +155,8 @@ type Ports = {
   readonly profiles: DirectoryPort
   readonly trainings: DirectoryPort
   readonly tables: TablesPort
+  readonly audit: AuditPort
+  readonly requestLog: RequestLog
 }
 
-export type { DirectoryPort, Ports, ProfilePort, SearchPort, ShardPort, TablesPort, TokensPort, TrainingPort, VersionedTable }
+export type { AuditPort, DirectoryPort, Ports, ProfilePort, SearchPort, ShardPort, TablesPort, TokensPort, TrainingPort, VersionedTable }

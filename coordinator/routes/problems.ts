@@ -12,7 +12,8 @@ import {
   problemKinds,
   problemSchema,
 } from '../../protocol/index.ts'
-import type { RouteEnvironment } from './auth.ts'
+import type { RouteEnvironment } from './route-environment.ts'
+import { logFailure } from './request-log.ts'
 import { TURNED_AWAY_MS } from './refusals.ts'
 
 const PROBLEM_TYPE = 'application/problem+json'
@@ -21,12 +22,19 @@ const FIRST_SERVER_ERROR = 500
 const TOO_MANY_REQUESTS = 429
 const MS_PER_S = 1000
 
-function problemResponse(context: Context, code: ProblemCode, detail: string, errors: readonly FieldError[] = []): Response {
+function problemResponse(
+  context: Context<RouteEnvironment>,
+  code: ProblemCode,
+  detail: string,
+  errors: readonly FieldError[] = [],
+): Response {
   const { status } = problemKinds[code]
   if (status === 401) context.header('WWW-Authenticate', 'Bearer realm="gatehouse"')
   if (status === 503) context.header('Retry-After', RETRY_AFTER_S)
   if (status === TOO_MANY_REQUESTS) context.header('Retry-After', String(TURNED_AWAY_MS / MS_PER_S))
-  return context.body(JSON.stringify(problemDocument(code, detail, errors)), status, { 'Content-Type': PROBLEM_TYPE })
+  return context.body(JSON.stringify({ ...problemDocument(code, detail, errors), requestId: context.var.requestId }), status, {
+    'Content-Type': PROBLEM_TYPE,
+  })
 }
 
 function refuseInvalid(error: z.core.$ZodError, where: string): never {
@@ -44,11 +52,6 @@ function validationHook(result: { success: boolean; target?: string; error?: z.c
 
 const invalidBody = (detail: string) => new ProblemError('invalid-request', detail, [{ path: 'body', message: detail }])
 
-/** What nobody foresaw, for whoever runs the coordinator. */
-function logFailure(error: unknown): void {
-  console.error(error)
-}
-
 /** Answers a refusal. One too many of a caller's is answered as such; where the count cannot be kept, it is answered all the same. */
 async function refuse(context: Context<RouteEnvironment>, error: ProblemError): Promise<Response> {
   const { refusalKey, refusals, ports } = context.var
@@ -65,14 +68,19 @@ const onError: ErrorHandler<RouteEnvironment> = (error, context) => {
   if (error instanceof SyntaxError) return refuse(context, invalidBody(`the body is not JSON: ${error.message}`))
   const { overloaded, retryable } = error as Error & { overloaded?: boolean; retryable?: boolean }
   if (overloaded || retryable) return problemResponse(context, 'overloaded', 'try again')
-  logFailure(error)
-  return problemResponse(context, 'internal', 'something went wrong that should not have; the coordinator has logged it')
+  const { requestId } = context.var
+  logFailure(error, requestId)
+  return problemResponse(
+    context,
+    'internal',
+    `something went wrong that should not have; the coordinator has logged it as request ${requestId}`,
+  )
 }
 
 const METHODS = ['GET', 'POST', 'PUT', 'PATCH', 'DELETE']
 
 /** 405 where another method is offered at this path, else 404. */
-function createNotFound(isRoute: (method: string, path: string) => boolean): NotFoundHandler {
+function createNotFound(isRoute: (method: string, path: string) => boolean): NotFoundHandler<RouteEnvironment> {
   return (context) => {
     const { method, path } = context.req
     const offered = METHODS.filter((other) => other !== method && isRoute(other, path))
@@ -96,4 +104,4 @@ function withProblems<R extends object>(responses: R, ...codes: readonly Problem
   return { ...problems, ...responses } as R
 }
 
-export { createNotFound, logFailure, onError, validationHook, withProblems }
+export { createNotFound, onError, validationHook, withProblems }

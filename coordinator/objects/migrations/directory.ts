@@ -23,6 +23,12 @@ const directoryMigrations: readonly Migration[] = [
       `)
     },
   },
+  {
+    title: 'a table for what was done with the admin token',
+    up(sql) {
+      sql.exec('CREATE TABLE IF NOT EXISTS audit (seq INTEGER PRIMARY KEY, json TEXT NOT NULL)')
+    },
+  },
 ]
 
 export { directoryMigrations }
