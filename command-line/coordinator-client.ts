@@ -13,6 +13,10 @@ import {
   createTrainingResponseSchema,
   decodeSafetensors,
   downloadParts,
+  type ExportHead,
+  exportHeadSchema,
+  type ExportPage,
+  exportPageSchema,
   filePartOf,
   AnswerError,
   healthSchema,
@@ -27,11 +31,15 @@ import {
   type ProfileRequestInput,
   type ProfileStatus,
   profileStatusSchema,
+  type RowPage,
   type SearchConfigInput,
+  type SearchForms,
+  searchIdSchema,
   type SearchStatus,
   searchStatusSchema,
   type SearchSummary,
   searchSummarySchema,
+  type StoredObject,
   type TableSummary,
   tableSummarySchema,
   type Tensor,
@@ -69,6 +77,7 @@ const createdTokenSchema = z.object({ tokenId: tokenIdSchema, agentToken: z.stri
 const tableListSchema = z.object({ tables: z.array(tableSummarySchema), unreadable: unreadableTablesField })
 const profileListSchema = z.object({ profiles: z.array(profileStatusSchema), unreadable: unreadableField })
 const publishedTableSchema = z.object({ name: tableNameSchema, version: tableVersionSchema })
+const importBegunSchema = z.object({ searchId: searchIdSchema })
 const auditListSchema = z.object({ entries: z.array(auditEntrySchema) })
 const deletedTableSchema = z.object({ name: tableNameSchema, versions: z.array(tableVersionSchema) })
 
@@ -146,6 +155,12 @@ type CoordinatorClient = {
   /** Binds a search to data, or to those of the agent that registers next. */
   bindDataset(searchId: string, fingerprint: string | null): Promise<string | null>
   changePhase(searchId: string, change: PhaseChange): Promise<z.infer<typeof phaseSchema>>
+  exportHead(searchId: string): Promise<ExportHead>
+  /** Rows of the search or of one of its shards; `cursor` is what the page before named as next. */
+  exportPage(searchId: string, object: StoredObject, cursor: string | null): Promise<ExportPage>
+  beginImport(forms: SearchForms): Promise<string>
+  importPage(searchId: string, page: RowPage): Promise<void>
+  finishImport(searchId: string): Promise<z.infer<typeof createSearchResponseSchema>>
   /** Metrics with `seq` above `after`, oldest first. */
   metrics(searchId: string, range?: { after?: number; limit?: number }): Promise<z.infer<typeof metricSchema>[]>
   /** Of these weights of one shard, those that tasks have changed. */
@@ -311,6 +326,16 @@ function createClient(options: ClientOptions): CoordinatorClient {
     bindDataset: async (searchId, fingerprint) =>
       (await attempt({ method: 'PUT', path: `${search(searchId)}/dataset`, body: { fingerprint } }, boundDatasetSchema)).datasetFingerprint,
     changePhase: async (searchId, change) => (await post(`${search(searchId)}/${change}`, phaseAnswerSchema)).phase,
+    exportHead: (searchId) => read(`${search(searchId)}/export`, exportHeadSchema),
+    exportPage: (searchId, object, cursor) => {
+      const query = cursor === null ? '' : `?cursor=${encodeURIComponent(cursor)}`
+      return read(`${search(searchId)}/export/${object === 'search' ? object : `shards/${object}`}${query}`, exportPageSchema)
+    },
+    beginImport: async (forms) => (await post('/v1/search-imports', importBegunSchema, forms)).searchId,
+    // Rows that have come already are stored again: this write may be repeated.
+    importPage: (searchId, page) =>
+      repeat(() => attempt<void>({ method: 'PUT', path: `/v1/search-imports/${encodeURIComponent(searchId)}/rows`, body: page }, null)),
+    finishImport: (searchId) => post(`/v1/search-imports/${encodeURIComponent(searchId)}/finish`, createSearchResponseSchema),
     metrics: async (searchId, range = {}) => {
       const query = new URLSearchParams(Object.entries(range).map(([key, value]): [string, string] => [key, String(value)]))
       return (await read(`${search(searchId)}/metrics?${query}`, metricsSchema)).metrics

@@ -23,6 +23,7 @@ import { latencyOfSpace } from './space-latency.ts'
 import { resolveSearch, resolveTableVersion, searchArg } from './search-ref.ts'
 import { printResult, type Terminal } from '../command-line/terminal.ts'
 import { printable, renderEntry, renderTable } from '../command-line/text-layout.ts'
+import { createExportSearchCommand, createImportSearchCommand } from './search-file-commands.ts'
 import { createWeightsCommand } from './weights-command.ts'
 import { watchSearch } from './watch-search.ts'
 
@@ -52,6 +53,8 @@ function createSearchCommands(terminal: Terminal): CommandDef {
       derive: createDeriveCommand(terminal),
       weights: createWeightsCommand(terminal),
       token: createTokenCommands(terminal, { name: 'search', resolve: resolveSearch }),
+      export: createExportSearchCommand(terminal),
+      import: createImportSearchCommand(terminal),
     },
   }) as CommandDef
 }

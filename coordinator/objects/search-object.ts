@@ -5,10 +5,14 @@ import type { LatencyTable } from '../../latency-lut/table/table.ts'
 import {
   type Architecture,
   attempt,
+  attemptLater,
   type Caller,
   createId,
   type Delivery,
+  type ExportHead,
+  type ExportPage,
   type FilePart,
+  invalidField,
   type LeaseRef,
   type LeaseResponse,
   type LogEntry,
@@ -18,6 +22,9 @@ import {
   type PushRight,
   planShards,
   ProblemError,
+  type RowPage,
+  type SearchForms,
+  unwrap,
   type RegisterRequest,
   type RegisterResponse,
   type ReleaseRequest,
@@ -55,17 +62,36 @@ import {
 } from '../../rules/search/index.ts'
 import { searchMigrations } from './migrations/search.ts'
 import { createSqlSearchStore } from './sql-search-store.ts'
-import { Stored } from './stored.ts'
+import {
+  checkForm,
+  checkImported,
+  checkStill,
+  endImport,
+  findImport,
+  readImport,
+  revisionOf,
+  searchTables,
+  withSetup,
+  writeImport,
+} from './search-file.ts'
+import { refusalFor, Stored } from './stored.ts'
+import { exportPage, importRows } from './table-rows.ts'
+import { type DirectoryObject, directoryNames } from './directory-object.ts'
 import { createTokenTable, type TokenTable } from './tokens.ts'
-import { addTokenToShards, createShards, destroyAllShards, destroyShards, shardsOf } from './shards.ts'
+import { addTokenToShards, createShards, destroyAllShards, destroyShards, finishShards, shardName, shardsOf } from './shards.ts'
 import type { WeightsObject } from './weights-object.ts'
 
 const ID_BYTES = 12
+/** An import that has not ended by then is given up: a day for a file of any size. */
+const IMPORT_MS = 24 * 3_600_000
 
 type Opened = { readonly search: OpenSearch; readonly tokens: TokenTable }
 
 /** What it uses of the environment. */
-type Bindings = { readonly WEIGHTS: DurableObjectNamespace<WeightsObject> }
+type Bindings = {
+  readonly WEIGHTS: DurableObjectNamespace<WeightsObject>
+  readonly DIRECTORY: DurableObjectNamespace<DirectoryObject>
+}
 
 /** Null: the administrator's. */
 function tokenIdOf(caller: Caller): string | null {
@@ -214,6 +240,96 @@ class SearchObject extends DurableObject<Bindings> {
     return this.#stored.answer(({ search }) => bindDataset(search, fingerprint))
   }
 
+  /** What an export begins and ends with. Refuses `conflict` while the search may change by itself. */
+  exportHead(): Promise<Outcome<ExportHead>> {
+    return attemptLater(async () => {
+      const { search } = this.#stored.open()
+      checkStill(search)
+      const { store, setup } = search
+      const heads = await Promise.all(shardsOf(this.env.WEIGHTS, search).map(async (shard) => unwrap(await shard.exportHead())))
+      return {
+        searchId: setup.searchId,
+        name: setup.config.name,
+        form: searchMigrations.length,
+        shardForms: heads.map(({ form }) => form),
+        revision: await revisionOf([store.readState(), store.outstandingTasks(), heads]),
+      }
+    })
+  }
+
+  exportPage(cursor: string | null): Outcome<ExportPage> {
+    return this.#stored.answer(() => exportPage(this.ctx.storage.sql, 'search', searchTables, cursor))
+  }
+
+  /** Makes room for a search of a file, and for its shards. What is not ended in time is deleted. */
+  async beginImport(searchId: string, createdAtMs: number, { form, shardForms }: SearchForms): Promise<Outcome<null>> {
+    const begun = await attemptLater(async () => {
+      checkForm('form', form, searchMigrations.length)
+      this.#stored.prepare(form)
+      writeImport(this.ctx.storage.sql, { searchId, createdAtMs, shards: shardForms.length, setup: null })
+      await this.ctx.storage.setAlarm(createdAtMs + IMPORT_MS)
+      const shards = shardForms.map((_, shard) => this.env.WEIGHTS.getByName(shardName(searchId, shard)))
+      const outcomes = await Promise.all(shards.map((stub, shard) => stub.beginImport(searchId, shard, shardForms[shard] ?? 0)))
+      for (const outcome of outcomes) unwrap(outcome)
+      return null
+    })
+    if (!begun.ok) await this.#abandonImport(searchId)
+    return begun
+  }
+
+  importRows(page: RowPage): Outcome<null> {
+    return attempt(() => {
+      const { sql } = this.ctx.storage
+      const known = readImport(sql)
+      if (page.table === 'search') {
+        // Kept apart: with a setup this would be a search already.
+        const [row] = withSetup(page, { searchId: known.searchId, createdAtMs: known.createdAtMs }).rows
+        writeImport(sql, { ...known, setup: String(row?.['setup']) })
+      } else {
+        this.ctx.storage.transactionSync(() => importRows(sql, searchTables, page))
+      }
+      return null
+    })
+  }
+
+  /** Makes a search of what has come, if it is whole; otherwise nothing of it remains, and the refusal says what is wrong. */
+  async finishImport(token: TokenRecord): Promise<Outcome<SearchStatus>> {
+    const { storage } = this.ctx
+    const found = attempt(() => readImport(storage.sql))
+    if (!found.ok) return found
+    const known = found.value
+    const finished = await attemptLater(async () => {
+      if (known.setup === null) throw invalidField('search', 'the setup is missing')
+      const { setup } = known
+      try {
+        storage.transactionSync(() => {
+          endImport(storage.sql)
+          if (storage.sql.exec('SELECT 1 FROM state').toArray().length !== 1) throw invalidField('state', 'the state is missing')
+          storage.sql.exec('INSERT INTO search (id, setup) VALUES (1, ?)', setup)
+          const { search, tokens } = this.#stored.reopen()
+          const { count } = planShards(search.context.space, search.setup.config.weights.shardBytes)
+          if (count !== known.shards) throw invalidField('shardForms', `expected ${count} shards, got ${known.shards}`)
+          checkImported(search)
+          tokens.add(token)
+        })
+      } catch (error) {
+        throw refusalFor(error)
+      }
+      const { search } = this.#stored.open()
+      for (const outcome of await finishShards(this.env.WEIGHTS, search, token)) unwrap(outcome)
+      return searchStatus(search)
+    })
+    if (!finished.ok) await this.#abandonImport(known.searchId)
+    return finished
+  }
+
+  async #abandonImport(searchId: string): Promise<void> {
+    this.#stored.close()
+    await destroyAllShards(this.env.WEIGHTS, searchId)
+    await this.#erase()
+    unwrap(await this.env.DIRECTORY.getByName(directoryNames.searches).remove(searchId))
+  }
+
   status(caller: Caller): Outcome<SearchStatus> {
     return this.#answer(caller, (search) => searchStatus(search, Date.now()))
   }
@@ -277,6 +393,8 @@ class SearchObject extends DurableObject<Bindings> {
 
   override async alarm(): Promise<void> {
     this.#alarmAtMs = null
+    const unfinished = findImport(this.ctx.storage.sql)
+    if (unfinished) return this.#abandonImport(unfinished.searchId)
     const opened = this.#stored.findReadable()
     if (!opened) return
     expireLeases(opened.search, Date.now())

@@ -47,6 +47,11 @@ async function addTokenToShards(
   return outcomes.find((outcome) => !outcome.ok) ?? { ok: true, value: null }
 }
 
+/** Ends the import of every shard. */
+function finishShards(namespace: DurableObjectNamespace<WeightsObject>, search: OpenSearch, token: TokenRecord): Promise<Outcome<null>[]> {
+  return Promise.all(shardsOf(namespace, search).map((stub, shard) => stub.finishImport(shardSetup(search, shard), token)))
+}
+
 async function destroyShards(namespace: DurableObjectNamespace<WeightsObject>, search: OpenSearch): Promise<void> {
   await Promise.all(shardsOf(namespace, search).map((stub) => stub.destroy()))
 }
@@ -61,4 +66,4 @@ async function destroyAllShards(namespace: DurableObjectNamespace<WeightsObject>
   }
 }
 
-export { addTokenToShards, createShards, destroyAllShards, destroyShards, shardName, shardsOf }
+export { addTokenToShards, createShards, destroyAllShards, destroyShards, finishShards, shardName, shardsOf }

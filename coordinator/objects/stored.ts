@@ -77,9 +77,9 @@ class Stored<Opened> {
     return this.#opened !== null || hasTable(this.#storage.sql, this.#options.table)
   }
 
-  /** Makes the tables of something new, or brings those that are there to today's form. */
-  prepare(): void {
-    migrate(this.#storage, this.#options.migrations)
+  /** Makes the tables of something new, or brings those that are there to today's form; `form`: to that of an earlier version. */
+  prepare(form = this.#options.migrations.length): void {
+    migrate(this.#storage, this.#options.migrations.slice(0, form))
   }
 
   /** Null where nothing has been created; then nothing is written either. Throws ProblemError `unreadable`. */
@@ -112,6 +112,17 @@ class Stored<Opened> {
     return attempt(() => body(this.open()))
   }
 
+  /** Opens what is stored anew, after rows have come past what was opened. Throws ProblemError `not-found` or `unreadable`. */
+  reopen(): Opened {
+    this.#opened = null
+    return this.open()
+  }
+
+  /** Forgets what was opened, after its rows were taken back. */
+  close(): void {
+    this.#opened = null
+  }
+
   /** Replaces what was opened, where it has changed as a whole. */
   keep(opened: Opened): void {
     this.#opened = opened
@@ -125,4 +136,4 @@ class Stored<Opened> {
   }
 }
 
-export { migrate, Stored }
+export { hasTable, migrate, refusalFor, Stored }

@@ -5,10 +5,14 @@
 import { DurableObject } from 'cloudflare:workers'
 import { boxOf, createSpace, createWeightUse, isWhole, sliceBegin, visitRows, type WeightSpec } from '../../search-space/index.ts'
 import {
+  attempt,
   attemptLater,
   type ByteSource,
   type Caller,
+  type ExportPage,
+  invalidField,
   isVelocityKey,
+  type RowPage,
   latenessScale,
   MAX_MAGNITUDE,
   MAX_RECEIVING_BYTES,
@@ -37,7 +41,9 @@ import { readStored } from '../../rules/stored/stored-form.ts'
 import { readBody, streamParts } from './body-streams.ts'
 import { weightsMigrations } from './migrations/weights.ts'
 import { createPushSizes, type PushedSizes, type PushSizes } from './push-sizes.ts'
+import { checkForm, endImport, readImport, shardTables, withSetup, writeImport } from './search-file.ts'
 import { Stored } from './stored.ts'
+import { exportPage, importRows } from './table-rows.ts'
 import { type ShardSetup, shardSetupSchema } from './stored-shard.ts'
 import { createTokenTable, type TokenTable } from './tokens.ts'
 import { createSegmentStore, type Segment, type SegmentStore, type Slot } from './weight-segments.ts'
@@ -231,6 +237,60 @@ class WeightsObject extends DurableObject<object> {
     shard.sizes.add(sizes)
     for (const [segment, content] of updated) shard.store.adopt(segment, content)
     return { kind: 'applied', versions: currentVersions(shard.store, changes), scales, ...(clipped > 0 && { clipped }) }
+  }
+
+  /** What an export begins and ends with: the form of the rows, and how often weights have changed. */
+  exportHead(): Outcome<{ form: number; revision: number[] }> {
+    return this.#stored.answer(({ store }) => {
+      const versions = [...store.slots.values()].map((slot) => versionOf(store, slot))
+      return { form: weightsMigrations.length, revision: versions }
+    })
+  }
+
+  exportPage(cursor: string | null): Outcome<ExportPage> {
+    return this.#stored.answer(({ setup }) => exportPage(this.ctx.storage.sql, setup.shard, shardTables, cursor))
+  }
+
+  beginImport(searchId: string, shard: number, form: number): Outcome<null> {
+    return attempt(() => {
+      checkForm(`shardForms[${shard}]`, form, weightsMigrations.length)
+      this.#stored.prepare(form)
+      writeImport(this.ctx.storage.sql, { searchId, createdAtMs: 0, shards: 1, setup: null })
+      return null
+    })
+  }
+
+  importRows(page: RowPage): Outcome<null> {
+    return attempt(() => {
+      const { storage } = this.ctx
+      const { searchId } = readImport(storage.sql)
+      storage.transactionSync(() => importRows(storage.sql, shardTables, page.table === 'shard' ? withSetup(page, { searchId }) : page))
+      return null
+    })
+  }
+
+  /** Makes the shard of what has come, if it is the one that its search says, with numbers for weights. */
+  finishImport(expected: ShardSetup, token: TokenRecord): Outcome<null> {
+    return attempt(() => {
+      const { storage } = this.ctx
+      readImport(storage.sql)
+      const where = `shard ${expected.shard}`
+      storage.transactionSync(() => {
+        endImport(storage.sql)
+        const { setup, store, tokens } = this.#stored.reopen()
+        const isExpected = JSON.stringify(setup) === JSON.stringify(shardSetupSchema.parse(expected))
+        if (!isExpected) throw invalidField(`${where}, setup`, 'it is that of another search')
+        for (const { spec, segment, offset, length } of store.slots.values()) {
+          const bad = store
+            .read(segment)
+            .values.subarray(offset, offset + length)
+            .findIndex((value) => !(Math.abs(value) <= MAX_MAGNITUDE))
+          if (bad !== -1) throw invalidField(`${where}, ${spec.key}`, `element ${bad} is no finite number`)
+        }
+        tokens.add(token)
+      })
+      return null
+    })
   }
 
   /** Whether there was anything; also where it cannot be read. */

@@ -13,6 +13,7 @@ import { createNotFound, onError, validationHook } from './problems.ts'
 import { addProfileRoutes } from './profiles.ts'
 import { createRefusals } from './refusals.ts'
 import { identifyRequest, logRequest } from './request-log.ts'
+import { addSearchFileRoutes } from './search-files.ts'
 import { addSearchRoutes } from './searches.ts'
 import { addTrainingRoutes } from './trainings.ts'
 
@@ -48,6 +49,7 @@ function createApp<Bindings extends object>(portsOf: (bindings: Bindings) => Por
   addTrainingRoutes(routes)
   addTokenRoutes(routes)
   addAuditRoutes(routes)
+  addSearchFileRoutes(routes)
 
   app.openAPIRegistry.registerComponent('securitySchemes', 'bearer', {
     type: 'http',

@@ -6,6 +6,8 @@ import type {
   AuditEntry,
   Caller,
   Delivery,
+  ExportHead,
+  ExportPage,
   FilePart,
   LeaseRef,
   LeaseResponse,
@@ -25,7 +27,9 @@ import type {
   RegisterRequest,
   RegisterResponse,
   ReleaseRequest,
+  RowPage,
   SearchConfig,
+  SearchForms,
   SearchStatus,
   SearchSummary,
   SubmitRequest,
@@ -75,6 +79,11 @@ type SearchPort = TokensPort & {
   countClipped(agentId: string, taskId: number): Promise<void>
   command(caller: Caller, command: 'pause' | 'resume' | 'stop'): Promise<Outcome<Phase>>
   bindDataset(fingerprint: string | null): Promise<Outcome<{ datasetFingerprint: string | null }>>
+  exportHead(): Promise<Outcome<ExportHead>>
+  exportPage(cursor: string | null): Promise<Outcome<ExportPage>>
+  beginImport(searchId: string, createdAtMs: number, forms: SearchForms): Promise<Outcome<null>>
+  importRows(page: RowPage): Promise<Outcome<null>>
+  finishImport(token: TokenRecord): Promise<Outcome<SearchStatus>>
   status(caller: Caller): Promise<Outcome<SearchStatus>>
   summary(): Promise<Outcome<SearchSummary>>
   architecture(caller: Caller): Promise<Outcome<Architecture>>
@@ -84,6 +93,8 @@ type SearchPort = TokensPort & {
 }
 
 type ShardPort = {
+  exportPage(cursor: string | null): Promise<Outcome<ExportPage>>
+  importRows(page: RowPage): Promise<Outcome<null>>
   pull(caller: Caller, held: Record<string, number>): Promise<Outcome<ReadableStream<Uint8Array>>>
   /** `right`: null for a task that the caller has no part in any more. `bytes`: length of the body, if it is known. */
   push(caller: Caller, right: PushRight | null, body: ReadableStream<Uint8Array>, bytes: number | null): Promise<Outcome<PushResponse>>
