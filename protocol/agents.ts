@@ -52,7 +52,8 @@ const leaseResponseSchema = z
     z.object({
       kind: z.literal('wait'),
       reason: z.enum(['paused', 'all-handed-out', 'round']).describe('round: the others have to finish theirs first'),
-      retryAfterMs: z.int().min(0),
+      retryAfterMs: z.int().min(0).describe('how long to wait the first time'),
+      retryAtMostMs: z.int().min(0).optional().describe('how long, as waits get longer while nothing comes; absent: always the same'),
     }),
     z.object({ kind: z.literal('finished'), phase: z.enum(['finished', 'stopped']) }),
   ])

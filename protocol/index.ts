@@ -18,6 +18,7 @@ export {
   type StoredObject,
   storedObjectSchema,
 } from './search-file.ts'
+export { waitMs } from './waiting.ts'
 export {
   heartbeatResponseSchema,
   type LeaseRef,
@@ -116,6 +117,10 @@ export {
   PROFILE_KEPT_MS,
   PROFILE_SESSION_MS,
   SEGMENT_BYTES,
+  MAX_PAUSED_WAIT_MS,
+  MAX_ROUND_WAIT_MS,
+  MAX_WAIT_MS,
+  PAUSED_WAIT_MS,
   ROUND_WAIT_MS,
   WAIT_MS,
 } from './limits.ts'

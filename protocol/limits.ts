@@ -43,10 +43,15 @@ const MAX_HELD_MS = 30 * 86_400_000
 const DEFAULT_LEASES_PER_AGENT = 6
 /** A search of which so many tasks in a row were given up hands out no more until a person resumes it. */
 const MAX_FAILURES_IN_A_ROW = 8
-/** What an agent is told to wait when all work is handed out. */
+/** What an agent is told to wait when all work is handed out: first, and in the end. It is there for a round for 30 s (rules/search/attendance.ts). */
 const WAIT_MS = 250
+const MAX_WAIT_MS = 10_000
 /** And when the others of a round are nearly done with it. */
 const ROUND_WAIT_MS = 50
+const MAX_ROUND_WAIT_MS = 2000
+/** And while its search is paused: in the end one request in five minutes, 330 a day with jitter. */
+const PAUSED_WAIT_MS = 1000
+const MAX_PAUSED_WAIT_MS = 300_000
 /** Alpha is refused beyond this: e^±80 is the edge of what float32 probabilities can hold. */
 const MAX_ALPHA = 80
 /** Magnitudes beyond this in gradients, losses or weights are a diverged run, not a number to store. */
@@ -125,9 +130,13 @@ export {
   MAX_TASK_ATTEMPTS,
   MAX_TASK_GATES,
   MAX_TASK_STEPS,
+  MAX_PAUSED_WAIT_MS,
+  MAX_ROUND_WAIT_MS,
+  MAX_WAIT_MS,
   MAX_WEIGHTS_BYTES,
   MIN_LEASE_MS,
   PART_BYTES,
+  PAUSED_WAIT_MS,
   PROFILE_CODE_MS,
   PROFILE_KEPT_MS,
   PROFILE_SESSION_MS,

@@ -9,8 +9,12 @@ import {
   DEFAULT_LEASES_PER_AGENT,
   type LeaseRef,
   type LeaseResponse,
+  MAX_PAUSED_WAIT_MS,
+  MAX_ROUND_WAIT_MS,
   MAX_TASK_ATTEMPTS,
+  MAX_WAIT_MS,
   neededVersion,
+  PAUSED_WAIT_MS,
   ProblemError,
   ROUND_WAIT_MS,
   type ReleaseRequest,
@@ -41,7 +45,12 @@ import type { AgentRecord, OutstandingTask } from './stored.ts'
 import { checkpointOf } from './trial-checkpoints.ts'
 import { isNumberedTrial } from './trial-files.ts'
 
-const PAUSED_WAIT_MS = 1000
+/** What an agent is told where there is no work for it. */
+const waits = {
+  paused: { kind: 'wait', reason: 'paused', retryAfterMs: PAUSED_WAIT_MS, retryAtMostMs: MAX_PAUSED_WAIT_MS },
+  handedOut: { kind: 'wait', reason: 'all-handed-out', retryAfterMs: WAIT_MS, retryAtMostMs: MAX_WAIT_MS },
+  round: { kind: 'wait', reason: 'round', retryAfterMs: ROUND_WAIT_MS, retryAtMostMs: MAX_ROUND_WAIT_MS },
+} as const satisfies Record<string, LeaseResponse>
 /** Of a task's leases that have ended: more than come to nothing, since agents that stop give theirs back. */
 const KEPT_LEASES = 8
 /** An agent that only waits is noted as seen this often: each note is a row written. */
@@ -121,7 +130,7 @@ function leaseTask(search: OpenSearch, agentId: string, leaseId: string, nowMs: 
     const state = store.readState()
     if (state.intent === 'stopped') return { kind: 'finished', phase: 'stopped' }
     if (state.finishedAtMs !== null) return { kind: 'finished', phase: 'finished' }
-    if (state.intent === 'paused' || hasFailed(state)) return { kind: 'wait', reason: 'paused', retryAfterMs: PAUSED_WAIT_MS }
+    if (state.intent === 'paused' || hasFailed(state)) return waits.paused
 
     const lease = { ...newLease({ leaseMs }, leaseId, agentId, nowMs), leasedAtMs: nowMs }
     const hand = (task: OutstandingTask): LeaseResponse => {
@@ -134,7 +143,7 @@ function leaseTask(search: OpenSearch, agentId: string, leaseId: string, nowMs: 
     }
     const outstanding = store.outstandingTasks()
     const held = outstanding.filter((task) => task.lease?.agentId === agentId)
-    if (held.length >= leasesPerAgent) return { kind: 'wait', reason: 'all-handed-out', retryAfterMs: WAIT_MS }
+    if (held.length >= leasesPerAgent) return waits.handedOut
     const queued = outstanding.filter((task) => task.lease === null)
     const known = queued.filter(({ work }) => knows(agent, work))
     const ableTo = (work: TaskWork) => store.agents().filter((other) => knows(other, work))
@@ -142,15 +151,14 @@ function leaseTask(search: OpenSearch, agentId: string, leaseId: string, nowMs: 
     if (next) return hand({ ...next, lease })
     const wait = (answer: Extract<LeaseResponse, { kind: 'wait' }>): LeaseResponse =>
       queued[0] && known.length === 0 ? refuse(queued[0].work) : answer
-    if (outstanding.length >= maxOutstanding) return wait({ kind: 'wait', reason: 'all-handed-out', retryAfterMs: WAIT_MS })
+    if (outstanding.length >= maxOutstanding) return wait(waits.handedOut)
 
     const taskId = state.counts.created + 1
     const attendance = attendanceOf(search, outstanding, agent, taskId, nowMs)
     const rows = draftOf(store.rows)
     const proposal = strategy.propose(state.strategy, { ...context, rows }, attendance)
-    if (proposal.kind === 'wait' && !proposal.isLong && attendance.members.length > 1)
-      return wait({ kind: 'wait', reason: 'round', retryAfterMs: ROUND_WAIT_MS })
-    if (proposal.kind !== 'work') return wait({ kind: 'wait', reason: 'all-handed-out', retryAfterMs: WAIT_MS })
+    if (proposal.kind === 'wait' && !proposal.isLong && attendance.members.length > 1) return wait(waits.round)
+    if (proposal.kind !== 'work') return wait(waits.handedOut)
     if (!knows(agent, proposal.work)) refuse(proposal.work)
     rows.keep()
     store.writeState({

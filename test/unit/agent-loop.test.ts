@@ -38,6 +38,8 @@ type Script = {
   readonly onSubmit?: (taskId: number) => 'accepted' | 'duplicate'
   readonly heartbeat?: (taskId: number) => 'extended' | 'lost'
   readonly leaseMs?: number
+  /** How often the coordinator has nothing yet before it hands out a task. */
+  readonly waitsBefore?: (taskId: number) => number
   readonly patience?: Patience
 }
 
@@ -56,6 +58,7 @@ function createWorld(script: Script) {
   const tasks = new Map(queued.map((task) => [task.work, task]))
   const moods = new Map([...(script.training ?? [])].map(([taskId, { mood, times }]) => [taskId, { mood, times }]))
   const done = new Set<number>()
+  const waited = new Map<number, number>()
   let isRevoked = false
 
   const client: CoordinatorClient = {
@@ -67,6 +70,11 @@ function createWorld(script: Script) {
     async lease() {
       await nextTurn()
       if (isRevoked) throw new CoordinatorError('unauthorized', 401, 'the token was revoked')
+      const [next] = queued
+      if (next && (waited.get(next.taskId) ?? 0) < (script.waitsBefore?.(next.taskId) ?? 0)) {
+        waited.set(next.taskId, (waited.get(next.taskId) ?? 0) + 1)
+        return { kind: 'wait', reason: 'paused', retryAfterMs: 1, retryAtMostMs: 2 }
+      }
       const task = queued.shift()
       if (task) {
         requests.push(`lease ${task.taskId}`)
@@ -260,6 +268,18 @@ describe('an agent whose task comes to nothing', () => {
       [9, 4],
     ])
     expectTrained(world, [trainWork(0, 0)])
+  })
+
+  it('asks more and more seldom while there is nothing, up to what the coordinator says, and anew after a task', async () => {
+    const world = createWorld({ works: [trainWork(0, 0), trainWork(8, 0)], waitsBefore: () => 6 })
+    expect(await world.run()).toEqual({ kind: 'finished', phase: 'finished' })
+    const waits = world.events.flatMap((event) => (event.kind === 'waiting' && event.reason === 'paused' ? [event.waitMs] : []))
+    const full = [1, 1.25, 1.5625, 1.953125, 2, 2]
+    for (const [i, ms] of [...full, ...full].entries()) {
+      expect(waits[i]).toBeLessThanOrEqual(ms)
+      expect(waits[i]).toBeGreaterThan(0.75 * ms)
+    }
+    expect(new Set(waits).size).toBe(12)
   })
 
   it('stops while it waits', async () => {

@@ -22,6 +22,7 @@ import {
   type TaskResult,
   type Timing,
   trainsWeights,
+  waitMs,
 } from '../../protocol/index.ts'
 import type { CoordinatorClient, ReleaseReason } from '../client/coordinator-client.ts'
 import { CoordinatorError } from '../client/requests.ts'
@@ -64,7 +65,7 @@ type AgentEvent =
   | { readonly kind: 'failed'; readonly taskId: number; readonly message: string }
   /** The weights that the task trained on were given up meanwhile, because an earlier one was refused. */
   | { readonly kind: 'abandoned'; readonly taskId: number }
-  | { readonly kind: 'waiting'; readonly reason: string }
+  | { readonly kind: 'waiting'; readonly reason: string; readonly waitMs: number }
   /** After tasks that came to nothing, `inARow` of them without a good one in between. */
   | { readonly kind: 'backing-off'; readonly inARow: number; readonly delayMs: number }
   | { readonly kind: 'lease-lost'; readonly taskId: number }
@@ -318,6 +319,8 @@ async function runAgent({
 
   const work = async (): Promise<AgentEnd> => {
     let finished: Finished | null = null
+    /** In a row. */
+    let waits = 0
     for (;;) {
       const pauseMs = troubles.takePauseMs()
       // Nobody else should wait for a task that this agent only holds.
@@ -335,17 +338,22 @@ async function runAgent({
       if (finished && !isVoid(finished)) startDelivery(finished)
       finished = null
       switch (prepared.kind) {
-        case 'no-task':
+        case 'no-task': {
           await network.delivery
           if (prepared.answer.kind === 'finished') return { kind: 'finished', phase: prepared.answer.phase }
-          onEvent({ kind: 'waiting', reason: prepared.answer.reason })
-          await sleep(prepared.answer.retryAfterMs, undefined, { signal: stop })
+          const ms = waitMs(prepared.answer, waits, Math.random())
+          waits += 1
+          onEvent({ kind: 'waiting', reason: prepared.answer.reason, waitMs: ms })
+          await sleep(ms, undefined, { signal: stop })
           break
+        }
         case 'unusable':
+          waits = 0
           fail(prepared.task.taskId, prepared.error)
           enqueue(() => giveBack(prepared.lease, failureOf(prepared.error)))
           break
         case 'task': {
+          waits = 0
           const { task, lease } = prepared
           const restMs = troubles.restMs(task.taskId, performance.now())
           if (lease.isLost()) {
