@@ -77,6 +77,8 @@ const createdTokenSchema = z.object({ tokenId: tokenIdSchema, agentToken: z.stri
 const tableListSchema = z.object({ tables: z.array(tableSummarySchema), unreadable: unreadableTablesField })
 const profileListSchema = z.object({ profiles: z.array(profileStatusSchema), unreadable: unreadableField })
 const publishedTableSchema = z.object({ name: tableNameSchema, version: tableVersionSchema })
+const webhookSetSchema = z.object({ secret: z.string() })
+const webhookSchema = z.object({ url: z.string().nullable(), waiting: z.int() })
 const importBegunSchema = z.object({ searchId: searchIdSchema })
 const auditListSchema = z.object({ entries: z.array(auditEntrySchema) })
 const deletedTableSchema = z.object({ name: tableNameSchema, versions: z.array(tableVersionSchema) })
@@ -155,6 +157,10 @@ type CoordinatorClient = {
   /** Binds a search to data, or to those of the agent that registers next. */
   bindDataset(searchId: string, fingerprint: string | null): Promise<string | null>
   changePhase(searchId: string, change: PhaseChange): Promise<z.infer<typeof phaseSchema>>
+  /** Tells `url` when the search comes into another phase; the secret that this is signed with. */
+  setWebhook(searchId: string, url: string): Promise<string>
+  removeWebhook(searchId: string): Promise<void>
+  readWebhook(searchId: string): Promise<z.infer<typeof webhookSchema>>
   exportHead(searchId: string): Promise<ExportHead>
   /** Rows of the search or of one of its shards; `cursor` is what the page before named as next. */
   exportPage(searchId: string, object: StoredObject, cursor: string | null): Promise<ExportPage>
@@ -326,6 +332,10 @@ function createClient(options: ClientOptions): CoordinatorClient {
     bindDataset: async (searchId, fingerprint) =>
       (await attempt({ method: 'PUT', path: `${search(searchId)}/dataset`, body: { fingerprint } }, boundDatasetSchema)).datasetFingerprint,
     changePhase: async (searchId, change) => (await post(`${search(searchId)}/${change}`, phaseAnswerSchema)).phase,
+    setWebhook: async (searchId, webhookUrl) =>
+      (await attempt({ method: 'PUT', path: `${search(searchId)}/webhook`, body: { url: webhookUrl } }, webhookSetSchema)).secret,
+    removeWebhook: (searchId) => remove(`${search(searchId)}/webhook`),
+    readWebhook: (searchId) => read(`${search(searchId)}/webhook`, webhookSchema),
     exportHead: (searchId) => read(`${search(searchId)}/export`, exportHeadSchema),
     exportPage: (searchId, object, cursor) => {
       const query = cursor === null ? '' : `?cursor=${encodeURIComponent(cursor)}`

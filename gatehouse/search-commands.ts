@@ -24,6 +24,7 @@ import { resolveSearch, resolveTableVersion, searchArg } from './search-ref.ts'
 import { printResult, type Terminal } from '../command-line/terminal.ts'
 import { printable, renderEntry, renderTable } from '../command-line/text-layout.ts'
 import { createExportSearchCommand, createImportSearchCommand } from './search-file-commands.ts'
+import { createWebhookCommand } from './webhook-command.ts'
 import { createWeightsCommand } from './weights-command.ts'
 import { watchSearch } from './watch-search.ts'
 
@@ -55,6 +56,7 @@ function createSearchCommands(terminal: Terminal): CommandDef {
       token: createTokenCommands(terminal, { name: 'search', resolve: resolveSearch }),
       export: createExportSearchCommand(terminal),
       import: createImportSearchCommand(terminal),
+      webhook: createWebhookCommand(terminal),
     },
   }) as CommandDef
 }

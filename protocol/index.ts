@@ -18,6 +18,7 @@ export {
   type StoredObject,
   storedObjectSchema,
 } from './search-file.ts'
+export { type WebhookBody, webhookBodySchema, webhookUrlSchema } from './webhooks.ts'
 export { waitMs } from './waiting.ts'
 export {
   heartbeatResponseSchema,

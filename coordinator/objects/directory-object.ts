@@ -13,8 +13,8 @@ import { createTableVersions, type NamedVersion } from './table-versions.ts'
 /** What each list's object is called. */
 const directoryNames = { searches: 'directory', profiles: 'profiles', trainings: 'trainings', tables: 'tables', audit: 'audit' } as const
 
-/** Something that was created at some time. */
-type Listed = { readonly id: string; readonly createdAtMs: number }
+/** Something that was created at some time; `summary`: JSON of what lists show, where it has said so. */
+type Listed = { readonly id: string; readonly createdAtMs: number; readonly summary: string | null }
 
 /** As long as the hash that it is for. */
 const KEY_BYTES = 32
@@ -38,6 +38,23 @@ class DirectoryObject extends DurableObject<object> {
   remove(id: string): Outcome<null> {
     return attempt(() => {
       this.#stored.find()?.exec('DELETE FROM searches WHERE search_id = ?', id)
+      return null
+    })
+  }
+
+  /** What something that is listed says of itself, unless it has said something later already. */
+  describe(id: string, summary: string, seq: number): Outcome<null> {
+    return attempt(() => {
+      const update = 'UPDATE searches SET summary = ?, summary_seq = ? WHERE search_id = ? AND summary_seq <= ?'
+      this.#stored.find()?.exec(update, summary, seq, id, seq)
+      return null
+    })
+  }
+
+  /** It cannot be read any more: lists ask it again. */
+  forget(id: string): Outcome<null> {
+    return attempt(() => {
+      this.#stored.find()?.exec('UPDATE searches SET summary = NULL WHERE search_id = ? AND summary IS NOT NULL', id)
       return null
     })
   }
@@ -113,12 +130,12 @@ class DirectoryObject extends DurableObject<object> {
     return attempt(() => {
       const rows = this.#stored
         .find()
-        ?.exec<{ search_id: string; created_at_ms: number }>(
-          'SELECT search_id, created_at_ms FROM searches WHERE created_at_ms < ? ORDER BY created_at_ms DESC, search_id LIMIT ?',
+        ?.exec<{ search_id: string; created_at_ms: number; summary: string | null }>(
+          'SELECT search_id, created_at_ms, summary FROM searches WHERE created_at_ms < ? ORDER BY created_at_ms DESC, search_id LIMIT ?',
           beforeMs,
           limit,
         )
-      return (rows?.toArray() ?? []).map((row) => ({ id: row.search_id, createdAtMs: row.created_at_ms }))
+      return (rows?.toArray() ?? []).map((row) => ({ id: row.search_id, createdAtMs: row.created_at_ms, summary: row.summary }))
     })
   }
 }

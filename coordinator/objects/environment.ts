@@ -19,6 +19,9 @@ type Environment = {
   readonly ADMIN_TOKEN_PREVIOUS?: string
   /** Which requests are logged: `all`, `failures` or `none`. */
   readonly LOG_REQUESTS?: string
+  /** Who is told of phases of all searches, and the secret that this is signed with. */
+  readonly WEBHOOK_URL?: string
+  readonly WEBHOOK_SECRET?: string
   /** Counts refusals by caller. */
   readonly REFUSALS?: RateLimit
 }

@@ -35,6 +35,7 @@ import {
   type SubmitResponse,
   type TokenRecord,
   type TrainingUpload,
+  type WebhookBody,
 } from '../../protocol/index.ts'
 import {
   bindDataset,
@@ -60,6 +61,7 @@ import {
   storeTrialCheckpoint,
   submitResult,
 } from '../../rules/search/index.ts'
+import { type Announcements, createAnnouncements, type Target, type Webhook } from './announcements.ts'
 import { searchMigrations } from './migrations/search.ts'
 import { createSqlSearchStore } from './sql-search-store.ts'
 import {
@@ -79,18 +81,25 @@ import { exportPage, importRows } from './table-rows.ts'
 import { type DirectoryObject, directoryNames } from './directory-object.ts'
 import { createTokenTable, type TokenTable } from './tokens.ts'
 import { addTokenToShards, createShards, destroyAllShards, destroyShards, finishShards, shardName, shardsOf } from './shards.ts'
+import { createSecret, tell } from './webhooks.ts'
 import type { WeightsObject } from './weights-object.ts'
 
 const ID_BYTES = 12
+const targets: readonly Target[] = ['search', 'coordinator']
+/** Between two attempts to tell the list of searches. */
+const LIST_RETRY_MS = 60_000
 /** An import that has not ended by then is given up: a day for a file of any size. */
 const IMPORT_MS = 24 * 3_600_000
 
-type Opened = { readonly search: OpenSearch; readonly tokens: TokenTable }
+type Opened = { readonly search: OpenSearch; readonly tokens: TokenTable; readonly announcements: Announcements }
 
 /** What it uses of the environment. */
 type Bindings = {
   readonly WEIGHTS: DurableObjectNamespace<WeightsObject>
   readonly DIRECTORY: DurableObjectNamespace<DirectoryObject>
+  /** Where the coordinator tells of all searches, and what it signs with. */
+  readonly WEBHOOK_URL?: string
+  readonly WEBHOOK_SECRET?: string
 }
 
 /** Null: the administrator's. */
@@ -105,7 +114,7 @@ function openStored(storage: DurableObjectStorage): Opened | null {
   store.outstandingTasks()
   store.agents()
   store.trialFiles()
-  return search && { search, tokens: createTokenTable(storage.sql) }
+  return search && { search, tokens: createTokenTable(storage.sql), announcements: createAnnouncements(storage) }
 }
 
 class SearchObject extends DurableObject<Bindings> {
@@ -131,12 +140,79 @@ class SearchObject extends DurableObject<Bindings> {
   /** Sets the alarm only when it must ring earlier than it would: each setting is a row written. */
   async #armAlarm(): Promise<void> {
     const opened = this.#stored.findReadable()
-    const next = opened ? nextExpiryMs(opened.search) : null
-    if (next === null) return
+    if (!opened) return
+    const times = [nextExpiryMs(opened.search), opened.announcements.nextAtMs()].filter((time) => time !== null)
+    if (opened.announcements.last()?.isListed === false) times.push(Date.now() + LIST_RETRY_MS)
+    if (times.length === 0) return
+    const next = Math.min(...times)
     this.#alarmAtMs ??= await this.ctx.storage.getAlarm()
     if (this.#alarmAtMs !== null && this.#alarmAtMs <= next) return
     this.#alarmAtMs = next
     await this.ctx.storage.setAlarm(next)
+  }
+
+  #webhook({ announcements }: Opened, target: Target): Webhook | null {
+    if (target === 'search') return announcements.webhook()
+    const { WEBHOOK_URL: url = '', WEBHOOK_SECRET: secret = '' } = this.env
+    return url === '' ? null : { url, secret }
+  }
+
+  #announcedPhase(): string | null {
+    return this.#stored.findReadable()?.announcements.last()?.phase ?? null
+  }
+
+  /** Notes a phase that is new, and tells the list of searches of it; webhooks are told by the alarm, which is set. */
+  async #announce(): Promise<void> {
+    const opened = this.#stored.findReadable()
+    if (!opened) return
+    const { search, announcements } = opened
+    const summary = searchSummary(search, Date.now())
+    const { searchId, phase } = summary
+    const before = announcements.last()
+    if (before?.phase !== phase) {
+      const atMs = Date.now()
+      announcements.note(phase, atMs, (seq) => {
+        const body = JSON.stringify({ kind: 'phase', seq, ...summary, before: before?.phase ?? null, atMs } satisfies WebhookBody)
+        return new Map(targets.filter((target) => this.#webhook(opened, target)).map((target) => [target, body]))
+      })
+    }
+    const { seq, isListed } = announcements.last() ?? { seq: 0, isListed: true }
+    if (!isListed) await this.#tellList(announcements, searchId, summary, seq)
+    await this.#armAlarm()
+  }
+
+  /** Where the list does not answer, the alarm tries again. */
+  async #tellList(announcements: Announcements, searchId: string, summary: SearchSummary, seq: number): Promise<void> {
+    const told = await this.env.DIRECTORY.getByName(directoryNames.searches)
+      .describe(searchId, JSON.stringify(summary), seq)
+      .catch(() => null)
+    if (told?.ok && announcements.last()?.seq === seq) announcements.setListed(true)
+  }
+
+  async #tellWebhooks(opened: Opened): Promise<void> {
+    const { announcements } = opened
+    for (const delivery of announcements.due(Date.now())) {
+      const webhook = this.#webhook(opened, delivery.target)
+      const hasHeard = webhook === null || (await tell(webhook, delivery.body, Date.now()))
+      if (hasHeard) announcements.delivered(delivery)
+      else announcements.failed(delivery, Date.now())
+    }
+  }
+
+  /** Whom to tell of phases of this search; the secret is shown this once. Null: nobody. */
+  setWebhook(url: string | null): Outcome<{ secret: string }> {
+    return this.#stored.answer(({ announcements }) => {
+      const secret = createSecret()
+      announcements.setWebhook(url === null ? null : { url, secret })
+      return { secret }
+    })
+  }
+
+  /** `waiting`: of what it has not heard yet. */
+  webhook(): Outcome<{ url: string | null; waiting: number }> {
+    return this.#stored.answer(({ announcements }) => {
+      return { url: announcements.webhook()?.url ?? null, waiting: announcements.waiting('search') }
+    })
   }
 
   /** Creates the search with its shards, all or nothing as far as a caller can see: it is listed only afterwards. */
@@ -165,6 +241,7 @@ class SearchObject extends DurableObject<Bindings> {
       await this.#erase()
       throw error
     }
+    await this.#announce()
     return created
   }
 
@@ -189,6 +266,9 @@ class SearchObject extends DurableObject<Bindings> {
       if (answer.kind !== 'task') return { answer, right: null }
       return { answer, right: pushRightOf(search, { agentId, taskId: answer.task.taskId }, tokenIdOf(caller)) }
     })
+    // A lease changes the phase of a search that has not begun, or where the last task was given up in it.
+    const isNews = outcome.ok && (outcome.value.answer.kind === 'finished' || this.#announcedPhase() === 'waiting')
+    if (isNews) await this.#announce()
     await this.#armAlarm()
     return outcome
   }
@@ -206,9 +286,10 @@ class SearchObject extends DurableObject<Bindings> {
     return this.#answerAgent(caller, request.agentId, (search) => releaseLease(search, request, Date.now()))
   }
 
-  submit(caller: Caller, request: SubmitRequest): Outcome<SubmitResponse> {
+  async submit(caller: Caller, request: SubmitRequest): Promise<Outcome<SubmitResponse>> {
     const outcome = this.#answerAgent(caller, request.agentId, (search) => submitResult(search, request, Date.now()))
     if (!outcome.ok && outcome.refusal.code === 'bad-numbers') this.countRefusedPush(request.agentId)
+    if (outcome.ok) await this.#announce()
     return outcome
   }
 
@@ -232,8 +313,10 @@ class SearchObject extends DurableObject<Bindings> {
     if (opened) countClipped(opened.search, agentId, taskId)
   }
 
-  command(caller: Caller, command: 'pause' | 'resume' | 'stop'): Outcome<Phase> {
-    return this.#answer(caller, (search) => commandSearch(search, command, Date.now()))
+  async command(caller: Caller, command: 'pause' | 'resume' | 'stop'): Promise<Outcome<Phase>> {
+    const outcome = this.#answer(caller, (search) => commandSearch(search, command, Date.now()))
+    if (outcome.ok) await this.#announce()
+    return outcome
   }
 
   bindDataset(fingerprint: string | null): Outcome<{ datasetFingerprint: string | null }> {
@@ -319,7 +402,8 @@ class SearchObject extends DurableObject<Bindings> {
       for (const outcome of await finishShards(this.env.WEIGHTS, search, token)) unwrap(outcome)
       return searchStatus(search)
     })
-    if (!finished.ok) await this.#abandonImport(known.searchId)
+    if (finished.ok) await this.#announce()
+    else await this.#abandonImport(known.searchId)
     return finished
   }
 
@@ -334,8 +418,14 @@ class SearchObject extends DurableObject<Bindings> {
     return this.#answer(caller, (search) => searchStatus(search, Date.now()))
   }
 
-  summary(): Outcome<SearchSummary> {
-    return this.#stored.answer(({ search }) => searchSummary(search, Date.now()))
+  /** Asked for where the list does not know it: the list is told again. */
+  async summary(): Promise<Outcome<SearchSummary>> {
+    const outcome = this.#stored.answer(({ search, announcements }) => {
+      announcements.setListed(false)
+      return searchSummary(search, Date.now())
+    })
+    if (outcome.ok) await this.#announce()
+    return outcome
   }
 
   architecture(caller: Caller): Outcome<Architecture> {
@@ -398,6 +488,8 @@ class SearchObject extends DurableObject<Bindings> {
     const opened = this.#stored.findReadable()
     if (!opened) return
     expireLeases(opened.search, Date.now())
+    await this.#announce()
+    await this.#tellWebhooks(opened)
     await this.#armAlarm()
   }
 }

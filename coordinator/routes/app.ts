@@ -8,6 +8,7 @@ import { json } from './answers.ts'
 import { addAuditRoutes } from './audit.ts'
 import { authenticate, type RouteEnvironment } from './auth.ts'
 import { addLatencyTableRoutes } from './latency-tables.ts'
+import { addMetricsRoutes } from './metrics.ts'
 import type { Ports } from './ports.ts'
 import { createNotFound, onError, validationHook } from './problems.ts'
 import { addProfileRoutes } from './profiles.ts'
@@ -34,13 +35,15 @@ function createApp<Bindings extends object>(portsOf: (bindings: Bindings) => Por
   routes.use('*', identifyRequest)
   app.openapi(health, (context) => context.json({ status: 'ok' as const, version: VERSION, protocols: [...spokenProtocols] }, 200))
 
-  app.use('/v1/*', async (context, next) => {
-    context.set('ports', portsOf(context.env))
-    context.set('refusals', refusals)
-    await next()
-  })
-  routes.use('/v1/*', logRequest)
-  routes.use('/v1/*', authenticate)
+  for (const path of ['/v1/*', '/metrics']) {
+    app.use(path, async (context, next) => {
+      context.set('ports', portsOf(context.env))
+      context.set('refusals', refusals)
+      await next()
+    })
+    routes.use(path, logRequest)
+    routes.use(path, authenticate)
+  }
 
   addSearchRoutes(routes)
   addAgentRoutes(routes)
@@ -49,6 +52,7 @@ function createApp<Bindings extends object>(portsOf: (bindings: Bindings) => Por
   addTrainingRoutes(routes)
   addTokenRoutes(routes)
   addAuditRoutes(routes)
+  addMetricsRoutes(routes)
   addSearchFileRoutes(routes)
 
   app.openAPIRegistry.registerComponent('securitySchemes', 'bearer', {

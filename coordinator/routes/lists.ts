@@ -5,7 +5,7 @@ import { type Outcome, type Unreadable, unwrap } from '../../protocol/index.ts'
 import type { DirectoryPort } from './ports.ts'
 import { logFailure } from './request-log.ts'
 
-/** Each listed member is asked for itself: as many as a Worker may call on the free plan. */
+/** Members may have to be asked, each for itself: as many as a Worker may call on the free plan. */
 const MAX_LISTED = 40
 
 /** Of the things that are listed by when they were created. */
@@ -17,14 +17,20 @@ const pageQuery = (things: string) =>
 
 type Page<T> = { readonly members: T[]; readonly unreadable: Unreadable[] }
 
-/** Members of a list, newest first; those that are gone are left out. */
+/** Members of a list, newest first; those that are gone are left out. Only those are asked that have not told the list what `summaryOf` knows. */
 async function readList<T>(
   directory: DirectoryPort,
   { before = Number.MAX_SAFE_INTEGER, limit = MAX_LISTED }: { readonly before?: number | undefined; readonly limit?: number },
   read: (id: string) => Promise<Outcome<T>>,
+  summaryOf: (json: string) => T | null = () => null,
 ): Promise<Page<T>> {
   const listed = unwrap(await directory.list(before, limit))
-  const answers = await Promise.allSettled(listed.map(({ id }) => read(id)))
+  const answers = await Promise.allSettled(
+    listed.map(async ({ id, summary }): Promise<Outcome<T>> => {
+      const value = summary === null ? null : summaryOf(summary)
+      return value === null ? read(id) : { ok: true, value }
+    }),
+  )
   const page: Page<T> = { members: [], unreadable: [] }
   for (const [i, { id, createdAtMs }] of listed.entries()) {
     const answer = answers[i] as PromiseSettledResult<Outcome<T>>

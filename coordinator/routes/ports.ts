@@ -86,6 +86,9 @@ type SearchPort = TokensPort & {
   finishImport(token: TokenRecord): Promise<Outcome<SearchStatus>>
   status(caller: Caller): Promise<Outcome<SearchStatus>>
   summary(): Promise<Outcome<SearchSummary>>
+  /** Null: nobody is told. */
+  setWebhook(url: string | null): Promise<Outcome<{ secret: string }>>
+  webhook(): Promise<Outcome<{ url: string | null; waiting: number }>>
   architecture(caller: Caller): Promise<Outcome<Architecture>>
   log(caller: Caller, after: number, limit: number): Promise<Outcome<LogEntry[]>>
   metrics(caller: Caller, after: number, limit: number): Promise<Outcome<Metric[]>>
@@ -136,7 +139,13 @@ type DirectoryPort = {
   remove(id: string): Promise<Outcome<null>>
   /** Of the list of searches: the coordinator's key. */
   signingKey(): Promise<Outcome<Uint8Array>>
-  list(beforeMs: number, limit: number): Promise<Outcome<{ readonly id: string; readonly createdAtMs: number }[]>>
+  /** `summary`: JSON, where the member has told the list of itself. */
+  list(
+    beforeMs: number,
+    limit: number,
+  ): Promise<Outcome<{ readonly id: string; readonly createdAtMs: number; readonly summary: string | null }[]>>
+  /** What the member told is forgotten: it is asked again. */
+  forget(id: string): Promise<Outcome<null>>
 }
 
 /** What was done with the admin token. */

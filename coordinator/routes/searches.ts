@@ -1,6 +1,7 @@
 // Searches, for people and scripts: create, list, read, command, delete.
 
 import { createRoute, type OpenAPIHono } from '@hono/zod-openapi'
+import type { MiddlewareHandler } from 'hono'
 import * as z from 'zod'
 import {
   architectureSchema,
@@ -18,7 +19,9 @@ import {
   searchConfigSchema,
   searchIdSchema,
   searchStatusSchema,
+  type SearchSummary,
   searchSummarySchema,
+  webhookUrlSchema,
   unreadableField,
   unwrap,
 } from '../../protocol/index.ts'
@@ -34,6 +37,20 @@ const ID_BYTES = 12
 
 const searchParams = z.object({ searchId: searchIdSchema })
 const tags = ['searches']
+
+/** Null for one of a form that this version does not know. */
+function summaryOf(json: string): SearchSummary | null {
+  return searchSummarySchema.safeParse(JSON.parse(json)).data ?? null
+}
+
+/** A search that turns out to be unreadable is asked by lists, and shown as such. */
+const noteUnreadable: MiddlewareHandler<RouteEnvironment> = async (context, next) => {
+  await next()
+  const { error } = context
+  const searchId = context.req.param('searchId')
+  if (error instanceof ProblemError && error.code === 'unreadable' && searchId !== undefined)
+    await context.var.ports.searches.forget(searchId)
+}
 
 async function findTable(ports: Ports, wanted: SearchConfig['latency']['table']): Promise<VersionedTable> {
   const table = await ports.tables.read(wanted.name, wanted.version)
@@ -177,7 +194,55 @@ const readLog = createRoute({
   responses: withProblems({ 200: json(z.object({ entries: z.array(logEntrySchema) }), 'Entries in order') }, 'forbidden', 'not-found'),
 })
 
+const webhookFields = {
+  url: z.string().nullable().describe('null: nobody is told'),
+  waiting: z.int().describe('phases that it has not heard of yet'),
+}
+
+const readWebhook = createRoute({
+  method: 'get',
+  path: '/v1/searches/{searchId}/webhook',
+  summary: 'Who is told when the search comes into another phase',
+  tags,
+  security: bearer,
+  middleware: adminOnly,
+  request: { params: searchParams },
+  responses: withProblems({ 200: json(z.object(webhookFields), 'The webhook') }, 'forbidden', 'not-found'),
+})
+
+const setWebhook = createRoute({
+  method: 'put',
+  path: '/v1/searches/{searchId}/webhook',
+  summary: 'Tell somebody when the search comes into another phase, in place of whoever was told',
+  tags,
+  security: bearer,
+  middleware: [adminOnly, bodyOf('json', MAX_SMALL_JSON_BYTES)] as const,
+  request: {
+    params: searchParams,
+    body: { required: true, content: { 'application/json': { schema: z.strictObject({ url: webhookUrlSchema }) } } },
+  },
+  responses: withProblems(
+    { 200: json(z.object({ secret: z.string() }), 'What it is signed with, shown this once') },
+    'forbidden',
+    'not-found',
+    'too-large',
+    'unsupported-media-type',
+  ),
+})
+
+const removeWebhook = createRoute({
+  method: 'delete',
+  path: '/v1/searches/{searchId}/webhook',
+  summary: 'Tell nobody any more',
+  tags,
+  security: bearer,
+  middleware: adminOnly,
+  request: { params: searchParams },
+  responses: withProblems({ 204: { description: 'Nobody is told' } }, 'forbidden', 'not-found'),
+})
+
 function addSearchRoutes(app: OpenAPIHono<RouteEnvironment>): void {
+  app.use('/v1/searches/:searchId/*', noteUnreadable)
   app.openapi(createSearch, async (context) => {
     const { ports } = context.var
     const config = context.req.valid('json')
@@ -200,7 +265,12 @@ function addSearchRoutes(app: OpenAPIHono<RouteEnvironment>): void {
 
   app.openapi(listSearches, async (context) => {
     const { ports } = context.var
-    const { members, unreadable } = await readList(ports.searches, context.req.valid('query'), (id) => ports.search(id).summary())
+    const { members, unreadable } = await readList(
+      ports.searches,
+      context.req.valid('query'),
+      (id) => ports.search(id).summary(),
+      summaryOf,
+    )
     return context.json({ searches: members, unreadable }, 200)
   })
 
@@ -247,6 +317,23 @@ function addSearchRoutes(app: OpenAPIHono<RouteEnvironment>): void {
     const { after, limit } = context.req.valid('query')
     return context.json({ entries: unwrap(await context.var.ports.search(searchId).log(callerOf(context), after, limit)) }, 200)
   })
+
+  app.openapi(readWebhook, async (context) => {
+    const { searchId } = context.req.valid('param')
+    return context.json(unwrap(await context.var.ports.search(searchId).webhook()), 200)
+  })
+
+  app.openapi(setWebhook, async (context) => {
+    const { searchId } = context.req.valid('param')
+    return context.json(unwrap(await context.var.ports.search(searchId).setWebhook(context.req.valid('json').url)), 200)
+  })
+
+  app.openapi(removeWebhook, async (context) => {
+    const { searchId } = context.req.valid('param')
+    unwrap(await context.var.ports.search(searchId).setWebhook(null))
+    return context.body(null, 204)
+  })
+
 }
 
 export { addSearchRoutes, searchParams }

@@ -1,13 +1,23 @@
 // What whoever runs a coordinator can see of it afterwards.
 
 import { env } from 'cloudflare:workers'
-import { runInDurableObject } from 'cloudflare:test'
+import { runDurableObjectAlarm, runInDurableObject } from 'cloudflare:test'
 import { afterEach, describe, expect, it, vi } from 'vitest'
 import worker from '../../coordinator/index.ts'
 import { directoryNames } from '../../coordinator/objects/directory-object.ts'
 import type { Environment } from '../../coordinator/objects/environment.ts'
 import { type AuditEntry, MAX_AUDIT_ENTRIES } from '../../protocol/index.ts'
-import { ADMIN_TOKEN, call, createTestSearch, expectJson, expectProblem, registerTestAgent } from './api.ts'
+import {
+  ADMIN_TOKEN,
+  call,
+  createTestSearch,
+  expectJson,
+  expectProblem,
+  finishSearch,
+  leaseTask,
+  registerTestAgent,
+  submitTask,
+} from './api.ts'
 
 const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/
 
@@ -135,5 +145,87 @@ describe('the audit list', () => {
     const seqs = (await audit()).map((kept) => kept.seq)
     expect(seqs.slice(0, 3)).toEqual([seq + 2, seq + 1, seq])
     expect(seqs).not.toContain(seq - MAX_AUDIT_ENTRIES)
+  })
+})
+
+describe('the list of searches', () => {
+  const names = (answer: unknown) =>
+    (answer as { searches: { name: string; phase: string }[] }).searches.map(({ name, phase }) => [name, phase])
+
+  it('is one call: searches have told it their phases, and are not asked', async () => {
+    const search = await createTestSearch({ name: 'listed alone' })
+    const agentId = await registerTestAgent(search)
+    const SEARCH = { getByName: () => Promise.reject(new Error('a search was asked')) } as unknown as Environment['SEARCH']
+    const phase = async () => {
+      const { response } = await logged({ SEARCH }, '/v1/searches')
+      return names(await response.json()).find(([name]) => name === 'listed alone')?.[1]
+    }
+    expect(await phase()).toBe('waiting')
+    await submitTask(search, agentId, await leaseTask(search, agentId))
+    expect(await phase()).toBe('warmup')
+    await expectJson(call('POST', `${search.path}/pause`))
+    expect(await phase()).toBe('paused')
+    await expectJson(call('POST', `${search.path}/resume`))
+    await finishSearch(search, agentId)
+    expect(await phase()).toBe('finished')
+  })
+
+  it('asks a search that has told it nothing, once', async () => {
+    const search = await createTestSearch({ name: 'of an earlier version' })
+    const list = env.DIRECTORY.getByName(directoryNames.searches)
+    const told = () =>
+      runInDurableObject(list, (_, { storage }) => {
+        const { summary } = storage.sql
+          .exec<{ summary: string | null }>('SELECT summary FROM searches WHERE search_id = ?', search.searchId)
+          .one()
+        return summary
+      })
+    await runInDurableObject(list, (_, { storage }) =>
+      storage.sql.exec('UPDATE searches SET summary = NULL, summary_seq = 0 WHERE search_id = ?', search.searchId).toArray(),
+    )
+    expect(names(await expectJson(call('GET', '/v1/searches')))).toContainEqual(['of an earlier version', 'waiting'])
+    expect(JSON.parse((await told()) ?? 'null')).toMatchObject({ searchId: search.searchId, phase: 'waiting' })
+  })
+
+  it('that cannot be told is told by the alarm', async () => {
+    const search = await createTestSearch({ name: 'told later' })
+    const stub = env.SEARCH.getByName(search.searchId)
+    const phase = async () => names(await expectJson(call('GET', '/v1/searches'))).find(([name]) => name === 'told later')?.[1]
+    await runInDurableObject(stub, async (instance: unknown) => {
+      const held = instance as { env: object; command(caller: object, command: string): Promise<unknown> }
+      const whole = held.env
+      held.env = { ...whole, DIRECTORY: { getByName: () => ({ describe: () => Promise.reject(new Error('unreachable')) }) } }
+      await held.command({ kind: 'admin' }, 'pause')
+      held.env = whole
+    })
+    expect(await phase()).toBe('waiting')
+    expect(await runDurableObjectAlarm(stub)).toBe(true)
+    expect(await phase()).toBe('paused')
+  })
+})
+
+describe('GET /metrics', () => {
+  it('has figures of searches for Prometheus, behind the admin token', async () => {
+    const search = await createTestSearch({ name: 'with "quotes"' })
+    const agentId = await registerTestAgent(search)
+    await submitTask(search, agentId, await leaseTask(search, agentId))
+    await leaseTask(search, agentId)
+    const response = await call('GET', '/metrics')
+    expect(response.headers.get('Content-Type')).toBe('text/plain; version=0.0.4; charset=utf-8')
+    const text = await response.text()
+    const lines = text.trimEnd().split('\n')
+    for (const line of lines)
+      expect(line).toMatch(/^(# (HELP|TYPE) gatehouse_\w+ .+|gatehouse_\w+(\{(\w+="([^"\\]|\\.)*",?)*\})? [-+\de.]+)$/)
+    const labels = `search="${search.searchId}",name="with \\"quotes\\""`
+    for (const expected of [
+      `gatehouse_search_tasks_total{${labels},outcome="done"} 1`,
+      `gatehouse_search_tasks_waiting{${labels},state="leased"} 1`,
+      `gatehouse_search_agents_present{${labels}} 1`,
+      '# TYPE gatehouse_search_tasks_total counter',
+    ])
+      expect(lines).toContain(expected)
+    expect(text).toMatch(/^gatehouse_searches\{phase="warmup"\} \d+$/m)
+    await expectProblem(call('GET', '/metrics', { token: search.agentToken }), 403)
+    await expectProblem(call('GET', '/metrics', { token: null }), 401)
   })
 })

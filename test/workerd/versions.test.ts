@@ -114,6 +114,8 @@ describe('a search that cannot be read', () => {
       const sound = await createTestSearch()
       const search = await createWorkedSearch()
       await change(searchObject(search), fault.sql)
+      // The list has what the search said of itself, until somebody finds that it cannot be read.
+      await expectProblem(call('GET', search.path), 409, 'unreadable')
 
       const { members, unreadable } = await list('/v1/searches')
       expect(members.map(({ searchId }) => searchId)).toContain(sound.searchId)

@@ -29,6 +29,13 @@ const directoryMigrations: readonly Migration[] = [
       sql.exec('CREATE TABLE IF NOT EXISTS audit (seq INTEGER PRIMARY KEY, json TEXT NOT NULL)')
     },
   },
+  {
+    title: 'what is listed may say of itself what lists show',
+    up(sql) {
+      sql.exec('ALTER TABLE searches ADD COLUMN summary TEXT')
+      sql.exec('ALTER TABLE searches ADD COLUMN summary_seq INTEGER NOT NULL DEFAULT 0')
+    },
+  },
 ]
 
 export { directoryMigrations }

@@ -92,6 +92,19 @@ const searchMigrations: readonly Migration[] = [
       })
     },
   },
+  {
+    title: 'tables for the phase that was announced last, for whom to tell, and for what they have not been told yet',
+    up(sql) {
+      sql.exec(`
+        CREATE TABLE IF NOT EXISTS announced (id INTEGER PRIMARY KEY CHECK (id = 1), seq INTEGER NOT NULL, phase TEXT NOT NULL, listed INTEGER NOT NULL);
+        CREATE TABLE IF NOT EXISTS webhook (id INTEGER PRIMARY KEY CHECK (id = 1), url TEXT NOT NULL, secret TEXT NOT NULL);
+        CREATE TABLE IF NOT EXISTS deliveries (
+          target TEXT NOT NULL, seq INTEGER NOT NULL, body TEXT NOT NULL, attempts INTEGER NOT NULL, next_at_ms INTEGER NOT NULL,
+          PRIMARY KEY (target, seq)
+        ) WITHOUT ROWID;
+      `)
+    },
+  },
 ]
 
 export { searchMigrations }
