@@ -31,6 +31,9 @@ import {
   type ProfileRequestInput,
   type ProfileStatus,
   profileStatusSchema,
+  type RebuildRequest,
+  type Rebuilt,
+  rebuiltSchema,
   type RowPage,
   type SearchConfigInput,
   type SearchForms,
@@ -161,6 +164,8 @@ type CoordinatorClient = {
   setWebhook(searchId: string, url: string): Promise<string>
   removeWebhook(searchId: string): Promise<void>
   readWebhook(searchId: string): Promise<z.infer<typeof webhookSchema>>
+  /** Rebuilds alpha without some results. */
+  rebuildAlpha(searchId: string, request: RebuildRequest): Promise<Rebuilt>
   exportHead(searchId: string): Promise<ExportHead>
   /** Rows of the search or of one of its shards; `cursor` is what the page before named as next. */
   exportPage(searchId: string, object: StoredObject, cursor: string | null): Promise<ExportPage>
@@ -336,6 +341,7 @@ function createClient(options: ClientOptions): CoordinatorClient {
       (await attempt({ method: 'PUT', path: `${search(searchId)}/webhook`, body: { url: webhookUrl } }, webhookSetSchema)).secret,
     removeWebhook: (searchId) => remove(`${search(searchId)}/webhook`),
     readWebhook: (searchId) => read(`${search(searchId)}/webhook`, webhookSchema),
+    rebuildAlpha: (searchId, request) => post(`${search(searchId)}/rebuild-alpha`, rebuiltSchema, request),
     exportHead: (searchId) => read(`${search(searchId)}/export`, exportHeadSchema),
     exportPage: (searchId, object, cursor) => {
       const query = cursor === null ? '' : `?cursor=${encodeURIComponent(cursor)}`

@@ -19,6 +19,7 @@ import { createTokenCommands } from '../command-line/token-commands.ts'
 import { createDeriveCommand } from './derive-command.ts'
 import { renderStatus } from './render-status.ts'
 import { abbreviatedTable, buildSearchConfig, checkSearchConfig, searchConfigFlags } from './search-config-flags.ts'
+import { createRebuildCommand } from './rebuild-command.ts'
 import { latencyOfSpace } from './space-latency.ts'
 import { resolveSearch, resolveTableVersion, searchArg } from './search-ref.ts'
 import { printResult, type Terminal } from '../command-line/terminal.ts'
@@ -57,6 +58,7 @@ function createSearchCommands(terminal: Terminal): CommandDef {
       export: createExportSearchCommand(terminal),
       import: createImportSearchCommand(terminal),
       webhook: createWebhookCommand(terminal),
+      'rebuild-alpha': createRebuildCommand(terminal),
     },
   }) as CommandDef
 }

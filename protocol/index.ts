@@ -19,6 +19,7 @@ export {
   storedObjectSchema,
 } from './search-file.ts'
 export { type WebhookBody, webhookBodySchema, webhookUrlSchema } from './webhooks.ts'
+export { type RebuildRequest, rebuildRequestSchema, type Rebuilt, rebuiltSchema } from './rebuild.ts'
 export { waitMs } from './waiting.ts'
 export {
   heartbeatResponseSchema,

@@ -279,6 +279,7 @@ const logEntrySchema = z
       outcome: z.enum(['applied', 'stale']),
       result: taskResultSchema.describe('as it was applied'),
       clipped: z.int().optional().describe('steps whose gradients were far larger than usual, and clipped'),
+      excluded: z.literal(true).optional().describe('alpha was rebuilt without it: the strategy knows it as a failure'),
       metric: metricSchema.optional().describe('absent where the result is on no curve'),
     }),
     z.object({ ...logFields, outcome: z.literal('failed'), atMs: z.int(), ...failureFields }),
@@ -288,6 +289,7 @@ type LogEntry = z.infer<typeof logEntrySchema>
 
 /** What the strategy was told. */
 function outcomeOf(entry: LogEntry): TaskOutcome {
+  if (entry.outcome !== 'failed' && entry.excluded) return { kind: 'failure', reason: 'bad-numbers', attempts: 1 }
   if (entry.outcome !== 'failed') return { kind: 'result', result: entry.result }
   return { kind: 'failure', reason: entry.reason, attempts: entry.attempts }
 }

@@ -82,6 +82,11 @@ type Strategy<State> = {
    * failed at it. Called at most once for each piece of work that was proposed. A search has to come to its end whatever fails.
    */
   absorb(state: State, assignment: Assignment, outcome: TaskOutcome, context: StrategyContext): Absorbed<State>
+  /**
+   * The state with what it has learnt replaced by what another one has learnt, that `absorb` came to from the same log without some results; what it
+   * has proposed stays. Absent where results cannot be taken back.
+   */
+  relearnt?(state: State, learnt: State): State
   /** The architecture as of now, one operation index per block. */
   derive(state: State, context: StrategyContext): number[]
   describe(state: State, context: StrategyContext): Description

@@ -432,6 +432,18 @@ function createSupernetSearch<State extends SupernetState>(architecture: Archite
     },
     propose,
     absorb,
+    relearnt: (state, learnt) => ({
+      ...learnt,
+      random: state.random,
+      batchesProposed: state.batchesProposed,
+      rounds: state.rounds,
+      weightStepsProposed: state.weightStepsProposed,
+      architectureStepsProposed: state.architectureStepsProposed,
+      evaluationsProposed: state.evaluationsProposed,
+      ...(state.clock && { clock: state.clock }),
+      ...(state.warmupEnd !== undefined && { warmupEnd: state.warmupEnd }),
+      ...(state.finalists && { finalists: state.finalists }),
+    }),
     derive,
     describe,
   }

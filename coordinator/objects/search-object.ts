@@ -25,6 +25,8 @@ import {
   type RowPage,
   type SearchForms,
   unwrap,
+  type RebuildRequest,
+  type Rebuilt,
   type RegisterRequest,
   type RegisterResponse,
   type ReleaseRequest,
@@ -53,6 +55,7 @@ import {
   openSearch,
   pushRightOf,
   readTrialCheckpoint,
+  rebuildAlpha,
   registerAgent,
   releaseLease,
   searchStatus,
@@ -412,6 +415,10 @@ class SearchObject extends DurableObject<Bindings> {
     await destroyAllShards(this.env.WEIGHTS, searchId)
     await this.#erase()
     unwrap(await this.env.DIRECTORY.getByName(directoryNames.searches).remove(searchId))
+  }
+
+  rebuildAlpha(request: RebuildRequest): Outcome<Rebuilt> {
+    return this.#stored.answer(({ search }) => rebuildAlpha(search, request))
   }
 
   status(caller: Caller): Outcome<SearchStatus> {

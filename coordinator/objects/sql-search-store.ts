@@ -131,6 +131,9 @@ function createSqlSearchStore(storage: DurableObjectStorage): SearchStore {
     appendLog(entry) {
       write('INSERT INTO log (seq, json) VALUES (?, ?)', entry.seq, JSON.stringify(entry))
     },
+    replaceLog(entry) {
+      write('UPDATE log SET json = ? WHERE seq = ?', JSON.stringify(entry), entry.seq)
+    },
     readLog(after, limit): LogEntry[] {
       const entries: LogEntry[] = []
       let bytes = 0

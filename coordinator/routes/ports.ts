@@ -24,6 +24,8 @@ import type {
   ProfileTable,
   PushResponse,
   PushRight,
+  RebuildRequest,
+  Rebuilt,
   RegisterRequest,
   RegisterResponse,
   ReleaseRequest,
@@ -86,6 +88,7 @@ type SearchPort = TokensPort & {
   finishImport(token: TokenRecord): Promise<Outcome<SearchStatus>>
   status(caller: Caller): Promise<Outcome<SearchStatus>>
   summary(): Promise<Outcome<SearchSummary>>
+  rebuildAlpha(request: RebuildRequest): Promise<Outcome<Rebuilt>>
   /** Null: nobody is told. */
   setWebhook(url: string | null): Promise<Outcome<{ secret: string }>>
   webhook(): Promise<Outcome<{ url: string | null; waiting: number }>>

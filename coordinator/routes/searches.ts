@@ -15,6 +15,8 @@ import {
   metricSchema,
   phaseSchema,
   ProblemError,
+  rebuildRequestSchema,
+  rebuiltSchema,
   type SearchConfig,
   searchConfigSchema,
   searchIdSchema,
@@ -194,6 +196,24 @@ const readLog = createRoute({
   responses: withProblems({ 200: json(z.object({ entries: z.array(logEntrySchema) }), 'Entries in order') }, 'forbidden', 'not-found'),
 })
 
+const rebuildAlpha = createRoute({
+  method: 'post',
+  path: '/v1/searches/{searchId}/rebuild-alpha',
+  summary: 'Rebuild alpha from the log without the results of an agent, or of a range; what weights have learnt stays',
+  tags,
+  security: bearer,
+  middleware: [adminOnly, bodyOf('json', MAX_SMALL_JSON_BYTES)] as const,
+  request: { params: searchParams, body: { required: true, content: { 'application/json': { schema: rebuildRequestSchema } } } },
+  responses: withProblems(
+    { 200: json(rebuiltSchema, 'Rebuilt') },
+    'forbidden',
+    'not-found',
+    'conflict',
+    'too-large',
+    'unsupported-media-type',
+  ),
+})
+
 const webhookFields = {
   url: z.string().nullable().describe('null: nobody is told'),
   waiting: z.int().describe('phases that it has not heard of yet'),
@@ -318,6 +338,11 @@ function addSearchRoutes(app: OpenAPIHono<RouteEnvironment>): void {
     return context.json({ entries: unwrap(await context.var.ports.search(searchId).log(callerOf(context), after, limit)) }, 200)
   })
 
+  app.openapi(rebuildAlpha, async (context) => {
+    const { searchId } = context.req.valid('param')
+    return context.json(unwrap(await context.var.ports.search(searchId).rebuildAlpha(context.req.valid('json'))), 200)
+  })
+
   app.openapi(readWebhook, async (context) => {
     const { searchId } = context.req.valid('param')
     return context.json(unwrap(await context.var.ports.search(searchId).webhook()), 200)
@@ -333,7 +358,6 @@ function addSearchRoutes(app: OpenAPIHono<RouteEnvironment>): void {
     unwrap(await context.var.ports.search(searchId).setWebhook(null))
     return context.body(null, 204)
   })
-
 }
 
 export { addSearchRoutes, searchParams }

@@ -93,6 +93,10 @@ function createMemoryStore({ copies = true } = {}): SearchStore {
     appendLog(entry) {
       content.log.push(copy(entry))
     },
+    replaceLog(entry) {
+      // Another list: a transaction that fails goes back to the one before.
+      content.log = content.log.map((before) => (before.seq === entry.seq ? copy(entry) : before))
+    },
     readLog: (after, limit) => copy(content.log.filter((entry) => entry.seq > after).slice(0, limit)),
     rows: {
       get: (key) => rows().get(key),

@@ -26,6 +26,8 @@ type SearchStore = BlobStore & {
   removeAgent(agentId: string): void
   agents(): readonly AgentRecord[]
   appendLog(entry: LogEntry): void
+  /** In place of the entry with the same seq. */
+  replaceLog(entry: LogEntry): void
   /** Entries with seq above `after`, in order; at most `limit`, and fewer where they are large, but never none of some. */
   readLog(after: number, limit: number): readonly LogEntry[]
   /** The strategy's own. */

@@ -487,6 +487,7 @@ const storedLogEntrySchema = storedAs<LogEntry>()(
       outcome: z.enum(['applied', 'stale']),
       result: resultSchema,
       clipped: count.optional(),
+      excluded: z.literal(true).optional(),
       metric: storedMetricSchema.optional(),
     }),
     z.strictObject({ ...logFields, outcome: z.literal('failed'), atMs, ...failureFields }),

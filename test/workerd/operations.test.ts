@@ -1,12 +1,12 @@
 // What whoever runs a coordinator can see of it afterwards.
 
 import { env } from 'cloudflare:workers'
-import { runDurableObjectAlarm, runInDurableObject } from 'cloudflare:test'
+import { evictDurableObject, runDurableObjectAlarm, runInDurableObject } from 'cloudflare:test'
 import { afterEach, describe, expect, it, vi } from 'vitest'
 import worker from '../../coordinator/index.ts'
 import { directoryNames } from '../../coordinator/objects/directory-object.ts'
 import type { Environment } from '../../coordinator/objects/environment.ts'
-import { type AuditEntry, MAX_AUDIT_ENTRIES } from '../../protocol/index.ts'
+import { type AuditEntry, distributionOf, MAX_AUDIT_ENTRIES } from '../../protocol/index.ts'
 import {
   ADMIN_TOKEN,
   call,
@@ -15,6 +15,9 @@ import {
   expectProblem,
   finishSearch,
   leaseTask,
+  leaseUntil,
+  readLog,
+  readStatus,
   registerTestAgent,
   submitTask,
 } from './api.ts'
@@ -227,5 +230,27 @@ describe('GET /metrics', () => {
     expect(text).toMatch(/^gatehouse_searches\{phase="warmup"\} \d+$/m)
     await expectProblem(call('GET', '/metrics', { token: search.agentToken }), 403)
     await expectProblem(call('GET', '/metrics', { token: null }), 401)
+  })
+})
+
+describe('alpha', () => {
+  it('can be rebuilt without an agent: its results are marked in the log, and the search goes on', async () => {
+    const search = await createTestSearch({ steps: 24 })
+    const agentId = await registerTestAgent(search)
+    await submitTask(search, agentId, await leaseUntil(search, agentId, 'gateGradients'))
+    const before = distributionOf(await readStatus(search))
+    expect(before.alphaVersion).toBe(1)
+    const rebuilt = await expectJson(call('POST', `${search.path}/rebuild-alpha`, { json: { agentId } }))
+    expect(rebuilt).toMatchObject({ alphaVersion: 0 })
+    await evictDurableObject(env.SEARCH.getByName(search.searchId))
+    const after = distributionOf(await readStatus(search))
+    expect([after.alphaVersion, after.weightSteps]).toEqual([0, before.weightSteps])
+    expect(after.alpha).not.toEqual(before.alpha)
+    const marked = (await readLog(search)).filter((entry) => entry.excluded)
+    expect(marked.length).toBe((rebuilt as { excluded: number }).excluded)
+    expect(marked.map(({ work }) => work.kind)).toContain('gateGradients')
+    await finishSearch(search, agentId)
+    expect((await expectProblem(call('POST', `${search.path}/rebuild-alpha`, { json: {} }), 400)).errors).toHaveLength(1)
+    await expectProblem(call('POST', `${search.path}/rebuild-alpha`, { token: search.agentToken, json: { agentId } }), 403)
   })
 })

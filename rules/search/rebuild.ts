@@ -1,0 +1,73 @@
+// Alpha without what should not have moved it: the log is replayed, and results of an agent, or of a range, are told to the strategy as failures.
+// What weights have learnt stays. Excluded results stay in the log, marked as such, so that a replay comes to the same alpha ever after.
+
+import {
+  type LogEntry,
+  MAX_METRICS_PAGE,
+  outcomeOf,
+  ProblemError,
+  type RebuildRequest,
+  type Rebuilt,
+  trainsWeights,
+} from '../../protocol/index.ts'
+import { rowsOver } from '../../strategies/index.ts'
+import type { OpenSearch } from './open.ts'
+
+/** The log from its beginning, a page at a time. */
+function* readWholeLog({ store }: OpenSearch): Generator<LogEntry> {
+  let last = 0
+  for (;;) {
+    const page = store.readLog(last, MAX_METRICS_PAGE)
+    if (page.length === 0) return
+    yield* page
+    last = page.at(-1)?.seq ?? last
+  }
+}
+
+/** What the strategy comes to by the log. */
+function replay(search: OpenSearch, change: (entry: LogEntry) => LogEntry): unknown {
+  const { strategy } = search
+  const context = { ...search.context, rows: rowsOver(new Map()) }
+  let state = strategy.init(context)
+  for (const entry of readWholeLog(search)) state = strategy.absorb(state, entry, outcomeOf(change(entry)), context).state
+  return state
+}
+
+/**
+ * Rebuilds alpha without some results that steps of weights do not depend on. Throws ProblemError `conflict` for a strategy that
+ * has no alpha, and where the log does not come to the alpha that there is; nothing has changed then.
+ */
+function rebuildAlpha(search: OpenSearch, { agentId, from = 1, to = Number.MAX_SAFE_INTEGER }: RebuildRequest): Rebuilt {
+  const { store, strategy, context } = search
+  const { relearnt } = strategy
+  if (!relearnt) throw new ProblemError('conflict', 'the strategy of this search has no alpha that could be rebuilt')
+  return store.transaction(() => {
+    const state = store.readState()
+    const alphaOf = (strategyState: unknown) => {
+      const { view } = strategy.describe(strategyState, context)
+      return view.kind === 'distribution' ? { alpha: view.alpha, alphaVersion: view.alphaVersion } : null
+    }
+    const before = alphaOf(state.strategy)
+    if (JSON.stringify(alphaOf(replay(search, (entry) => entry))) !== JSON.stringify(before)) {
+      throw new ProblemError('conflict', 'the log of this search does not come to its alpha: it cannot be rebuilt from it')
+    }
+    const isExcluded = (entry: LogEntry) =>
+      entry.outcome !== 'failed' &&
+      !trainsWeights(entry.work) &&
+      (agentId === undefined || entry.agentId === agentId) &&
+      entry.seq >= from &&
+      entry.seq <= to
+    const exclude = (entry: LogEntry): LogEntry => (entry.outcome !== 'failed' && isExcluded(entry) ? { ...entry, excluded: true } : entry)
+    const next = relearnt(state.strategy, replay(search, exclude))
+    let excluded = 0
+    for (const entry of readWholeLog(search)) {
+      if (entry.outcome === 'failed' || entry.excluded || !isExcluded(entry)) continue
+      store.replaceLog(exclude(entry))
+      excluded += 1
+    }
+    store.writeState({ ...state, strategy: next })
+    return { excluded, alphaVersion: alphaOf(next)?.alphaVersion ?? 0 }
+  })
+}
+
+export { rebuildAlpha }
