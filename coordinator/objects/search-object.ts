@@ -60,6 +60,7 @@ import {
   releaseLease,
   searchStatus,
   searchSummary,
+  stallsAtMs,
   startSearch,
   storeTrialCheckpoint,
   submitResult,
@@ -88,6 +89,8 @@ import { createSecret, tell } from './webhooks.ts'
 import type { WeightsObject } from './weights-object.ts'
 
 const ID_BYTES = 12
+/** In which the next lease may begin another phase. */
+const idlePhases: ReadonlySet<string> = new Set(['waiting', 'stalled'] satisfies Phase[])
 const targets: readonly Target[] = ['search', 'coordinator']
 /** Between two attempts to tell the list of searches. */
 const LIST_RETRY_MS = 60_000
@@ -144,7 +147,9 @@ class SearchObject extends DurableObject<Bindings> {
   async #armAlarm(): Promise<void> {
     const opened = this.#stored.findReadable()
     if (!opened) return
-    const times = [nextExpiryMs(opened.search), opened.announcements.nextAtMs()].filter((time) => time !== null)
+    const times = [nextExpiryMs(opened.search), stallsAtMs(opened.search, Date.now()), opened.announcements.nextAtMs()].filter(
+      (time) => time !== null,
+    )
     if (opened.announcements.last()?.isListed === false) times.push(Date.now() + LIST_RETRY_MS)
     if (times.length === 0) return
     const next = Math.min(...times)
@@ -269,8 +274,8 @@ class SearchObject extends DurableObject<Bindings> {
       if (answer.kind !== 'task') return { answer, right: null }
       return { answer, right: pushRightOf(search, { agentId, taskId: answer.task.taskId }, tokenIdOf(caller)) }
     })
-    // A lease changes the phase of a search that has not begun, or where the last task was given up in it.
-    const isNews = outcome.ok && (outcome.value.answer.kind === 'finished' || this.#announcedPhase() === 'waiting')
+    // A lease changes the phase of a search that nobody worked on, or where the last task was given up in it.
+    const isNews = outcome.ok && (outcome.value.answer.kind === 'finished' || idlePhases.has(this.#announcedPhase() ?? ''))
     if (isNews) await this.#announce()
     await this.#armAlarm()
     return outcome
@@ -285,8 +290,11 @@ class SearchObject extends DurableObject<Bindings> {
     return this.#answerAgent(caller, ref.agentId, (search) => heartbeat(search, ref, Date.now()))
   }
 
-  release(caller: Caller, request: ReleaseRequest): Outcome<{ kind: 'released' | 'lost' }> {
-    return this.#answerAgent(caller, request.agentId, (search) => releaseLease(search, request, Date.now()))
+  async release(caller: Caller, request: ReleaseRequest): Promise<Outcome<{ kind: 'released' | 'lost' }>> {
+    const outcome = this.#answerAgent(caller, request.agentId, (search) => releaseLease(search, request, Date.now()))
+    // One task too many may have been given up.
+    if (outcome.ok && request.reason !== 'stopping') await this.#announce()
+    return outcome
   }
 
   async submit(caller: Caller, request: SubmitRequest): Promise<Outcome<SubmitResponse>> {

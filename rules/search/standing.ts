@@ -13,6 +13,19 @@ function hasFailed({ failuresInARow = 0, finishedAtMs }: SearchState): boolean {
   return finishedAtMs === null && failuresInARow >= MAX_FAILURES_IN_A_ROW
 }
 
+function mostSilenceMs({ setup }: OpenSearch): number {
+  return Math.max(MIN_SILENCE_MS, 2 * setup.config.tasks.leaseMs)
+}
+
+/** When a search will be called stalled unless an agent is heard of; null where it is already, or will not be. */
+function stallsAtMs(search: OpenSearch, nowMs: number): number | null {
+  const { intent, finishedAtMs } = search.store.readState()
+  const seen = search.store.agents().map(({ lastSeenAtMs }) => lastSeenAtMs)
+  if (intent !== 'running' || finishedAtMs !== null || seen.length === 0) return null
+  const atMs = Math.max(...seen) + mostSilenceMs(search) + 1
+  return atMs > nowMs ? atMs : null
+}
+
 /**
  * The phase as people see it, with the reason where it is one that they can do something about.
  *
@@ -36,9 +49,9 @@ function standingOf(search: OpenSearch, state: SearchState, nowMs?: number): { r
   if (good.length === 0)
     return { phase: 'stalled', phaseReason: 'all agents are set aside, since their numbers were far off; start one on another machine' }
   const silentMs = (nowMs ?? 0) - Math.max(...good.map(({ lastSeenAtMs }) => lastSeenAtMs))
-  if (silentMs <= Math.max(MIN_SILENCE_MS, 2 * search.setup.config.tasks.leaseMs)) return { phase }
+  if (silentMs <= mostSilenceMs(search)) return { phase }
   const minutes = Math.floor(silentMs / 60_000)
   return { phase: 'stalled', phaseReason: `no agent has been heard of for ${minutes} minutes; start one, with a token of this search` }
 }
 
-export { hasFailed, standingOf }
+export { hasFailed, stallsAtMs, standingOf }

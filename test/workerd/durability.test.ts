@@ -160,10 +160,11 @@ describe('the alarm', () => {
     expect(await runInDurableObject(searchObject(search), (_, { storage }) => storage.getAlarm())).not.toBeNull()
   })
 
-  it('is not set again once nothing is out', async () => {
+  it('is not set again once nothing is out, and nobody could be missed', async () => {
     const search = await createTestSearch()
     const agentId = await registerTestAgent(search)
     await submitTask(search, agentId, await leaseTask(search, agentId))
+    await expectJson(call('POST', `${search.path}/pause`))
     expect(await runDurableObjectAlarm(searchObject(search))).toBe(true)
     expect(await runDurableObjectAlarm(searchObject(search))).toBe(false)
   })

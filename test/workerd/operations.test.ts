@@ -190,6 +190,26 @@ describe('the list of searches', () => {
     expect(JSON.parse((await told()) ?? 'null')).toMatchObject({ searchId: search.searchId, phase: 'waiting' })
   })
 
+  it('says that a search is stalled once nobody has been heard of, and that it goes on with the next lease', async () => {
+    const search = await createTestSearch({ name: 'left alone' })
+    const stub = env.SEARCH.getByName(search.searchId)
+    const agentId = await registerTestAgent(search)
+    await submitTask(search, agentId, await leaseTask(search, agentId))
+    const phase = async () => names(await expectJson(call('GET', '/v1/searches'))).find(([name]) => name === 'left alone')?.[1]
+    expect(await phase()).toBe('warmup')
+    const alarmAtMs = await runInDurableObject(stub, (_, { storage }) => storage.getAlarm())
+    expect(alarmAtMs).not.toBeNull()
+    await runInDurableObject(stub, (_, { storage }) => {
+      const seen = Date.now() - 3_600_000
+      storage.sql.exec("UPDATE agents SET json = json_set(json, '$.lastSeenAtMs', ?)", seen)
+    })
+    await evictDurableObject(stub)
+    expect(await runDurableObjectAlarm(stub)).toBe(true)
+    expect(await phase()).toBe('stalled')
+    await leaseTask(search, agentId)
+    expect(await phase()).toBe('warmup')
+  })
+
   it('that cannot be told is told by the alarm', async () => {
     const search = await createTestSearch({ name: 'told later' })
     const stub = env.SEARCH.getByName(search.searchId)
