@@ -1,12 +1,12 @@
 // Whether anybody works on a search, and with success: what it says of itself when nothing happens.
 
-import { MAX_FAILURES_IN_A_ROW, type Phase } from '../../protocol/index.ts'
+import { MAX_FAILURES_IN_A_ROW, MAX_PAUSED_WAIT_MS, type Phase } from '../../protocol/index.ts'
 import { isSetAside } from './agents.ts'
 import { type OpenSearch, phaseOf } from './open.ts'
 import type { SearchState } from './stored.ts'
 
-/** Agents that work or wait are heard of many times as often; a lease may be longer. */
-const MIN_SILENCE_MS = 120_000
+/** Agents that work are heard of many times as often; those of a search that was paused ask seldom, and a lease may be longer. */
+const MIN_SILENCE_MS = MAX_PAUSED_WAIT_MS + 60_000
 
 /** Whether task after task was given up: more of them would end the search with nothing learnt. */
 function hasFailed({ failuresInARow = 0, finishedAtMs }: SearchState): boolean {
