@@ -47,9 +47,10 @@ function fusableActivation(layer: LayerOf<'batchNorm'>, { soleReader }: LayerInd
   return reader?.kind === 'activation' && fusedForm(reader.activation) ? reader : undefined
 }
 
-/** How a layer takes over batch-norms; undefined where it does not. */
-function normsOf(layer: Layer | undefined) {
-  return !layer || layer.kind === 'mixed' || layer.kind === 'input' ? undefined : ruleOf(layer).norms
+/** Whether a layer makes the moments of its output. */
+function canMeasure(layer: Layer | undefined): boolean {
+  if (!layer || layer.kind === 'mixed' || layer.kind === 'input') return false
+  return ruleOf(layer).norms?.measuresOutput(layer) ?? false
 }
 
 /** Ids of the mean and the variance of a convolution's output. */
@@ -83,7 +84,7 @@ function planNorms(layers: readonly Layer[], index: LayerIndex, merge: boolean) 
   for (const layer of merge ? layers : []) {
     if (layer.kind !== 'batchNorm' || index.soleReader(layer.input) !== layer) continue
     const before = index.byId.get(layer.input)
-    if (!before || !normsOf(before)) continue
+    if (!before || !canMeasure(before)) continue
     const { norm, output } = normFields(layer, index)
     behind.set(before.id, norm)
     if (canNormalise(index.soleReader(output))) sources.set(output, { id: before.id, norm })

@@ -10,6 +10,7 @@ import {
   type FusedActivation,
   kernelNames,
   type NormaliseAttributes,
+  type Phases,
   type SgdAttributes,
 } from './operations.ts'
 import { relu6 } from './relu6.ts'
@@ -160,6 +161,35 @@ function composeGradient(inputKernel: string, filterKernel: string) {
   }
 }
 
+/** Rows or columns behind those of an image, up to the next multiple of the dilation. */
+function surplus(size: number, dilation: number): number {
+  return Math.ceil(size / dilation) * dilation - size
+}
+
+function splitPhases({ x }: { x: tf.Tensor4D }, { dilation, phases }: Phases): tf.Tensor {
+  const [batch, height, width] = x.shape
+  const sides = [
+    [0, surplus(height, dilation)],
+    [0, surplus(width, dilation)],
+  ]
+  const all = tf.spaceToBatchND(x, [dilation, dilation], sides)
+  return tf.slice(all, 0, phases * batch)
+}
+
+function joinPhases(
+  { y }: { y: tf.Tensor4D },
+  { dilation, phases, height, width }: Phases & { readonly height: number; readonly width: number },
+): tf.Tensor {
+  const missing = (y.shape[0] / phases) * (dilation ** 2 - phases)
+  const none: [number, number] = [0, 0]
+  const all = missing === 0 ? y : tf.pad(y, [[0, missing], none, none, none])
+  const crops = [
+    [0, surplus(height, dilation)],
+    [0, surplus(width, dilation)],
+  ]
+  return tf.batchToSpaceND(all, [dilation, dilation], crops)
+}
+
 function clampGrad({ x, dy }: { x: tf.Tensor; dy: tf.Tensor }, { activation }: { activation: ClampActivation }): tf.Tensor {
   return throughActivation(dy, x, activation)
 }
@@ -237,10 +267,12 @@ const composedKernels = {
   dot,
   globalAveragePool,
   globalAveragePoolGrad,
+  joinPhases,
   scaleChannels,
   scaleGrad,
   sgdStep,
   softmaxCrossEntropy,
+  splitPhases,
   sum,
   swish,
   swishGrad,

@@ -22,6 +22,10 @@ const kernelNames = {
   convolveGrad: 'GatehouseConvolveGrad',
   /** As convolveGrad. */
   convolveDepthwiseGrad: 'GatehouseConvolveDepthwiseGrad',
+  /** x [batch, h, w, c]; { dilation, phases } -> [phases · batch, ⌈h / dilation⌉, ⌈w / dilation⌉, c]. */
+  splitPhases: 'GatehouseSplitPhases',
+  /** y as splitPhases makes it; { dilation, phases, height, width } -> x. */
+  joinPhases: 'GatehouseJoinPhases',
   /** x, dy; { activation } -> dy where the ReLU or ReLU6 of x lets it through, otherwise 0. */
   clampGrad: 'GatehouseClampGrad',
   /** x -> x σ(x). */
@@ -264,6 +268,22 @@ function depthwiseGradient(given: ConvolutionGradientInputs): ConvolutionGradien
   return convolutionGradient(kernelNames.convolveDepthwiseGrad, given)
 }
 
+/** Which pixels are taken together: the first `phases` of the dilation². */
+type Phases = { readonly dilation: number; readonly phases: number }
+
+/**
+ * Images apart into phases: pixels whose rows and columns leave the same remainders by the dilation, as images of their own, all images of
+ * one phase behind those of the phase before it. Sides that the dilation does not divide get zeros.
+ */
+function splitPhases(x: tf.Tensor, phases: Phases): tf.Tensor4D {
+  return runOne(kernelNames.splitPhases, { x }, phases)
+}
+
+/** The images [batch, height, width, c] that `splitPhases` took apart; 0 in phases that are not given. It is the gradient of that, too. */
+function joinPhases(y: tf.Tensor, phases: Phases, height: number, width: number): tf.Tensor4D {
+  return runOne(kernelNames.joinPhases, { y }, { ...phases, height, width })
+}
+
 /** Gradient of a ReLU or ReLU6 of x; 0 where it bends. */
 function clampGradient(x: tf.Tensor, dy: tf.Tensor, activation: ClampActivation): tf.Tensor4D {
   return runOne(kernelNames.clampGrad, { x, dy }, { activation })
@@ -348,15 +368,18 @@ export {
   globalAveragePool,
   globalAveragePoolGradient,
   type InputNorm,
+  joinPhases,
   kernelNames,
   type NormaliseAttributes,
   type NormaliseGradAttributes,
   type NormGradients,
+  type Phases,
   scaleChannels,
   scaleGradient,
   type SgdAttributes,
   sgdStep,
   softmaxCrossEntropy,
+  splitPhases,
   sum,
   swish,
   swishGradient,

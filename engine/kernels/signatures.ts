@@ -5,6 +5,7 @@
 
 const convolutionGeometry = ['batch', 'ih', 'iw', 'ic', 'oh', 'ow', 'oc', 'kernel', 'stride', 'top', 'left'] as const
 const depthwiseGeometry = ['batch', 'ih', 'iw', 'channels', 'oh', 'ow', 'kernel', 'stride', 'top', 'left'] as const
+const phaseGeometry = ['batch', 'height', 'width', 'channels', 'dilation', 'phases'] as const
 const forwardAddresses = ['x', 'filter', 'y', 'norm', 'activation', 'moments', 'scratch'] as const
 const gradientAddresses = [
   ...(['x', 'norm', 'activation', 'y', 'dy', 'coefficients', 'yActivation'] as const),
@@ -26,6 +27,7 @@ const kernelSignatures = {
   dot: ['a', 'b', 'count'],
   finishGradient: ['sums', 'norm', 'variance', 'coefficients', 'dgamma', 'dbeta', 'rows', 'channels', 'epsilon'],
   finishMoments: ['moments', 'mean', 'variance', 'channels'],
+  joinPhases: ['y', 'x', ...phaseGeometry],
   maxPool: ['x', 'y', ...depthwiseGeometry],
   maxPoolGradient: ['x', 'dy', 'dx', ...depthwiseGeometry],
   normalise: ['x', ...normAddresses, 'y', 'scratch', 'rows', 'channels', 'epsilon', 'activation'],
@@ -40,6 +42,7 @@ const kernelSignatures = {
     ...(['weight', 'velocity', 'gradient', 'newWeight', 'newVelocity', 'count'] as const),
     ...(['learningRate', 'momentum', 'nesterov', 'weightDecay'] as const),
   ],
+  splitPhases: ['x', 'y', ...phaseGeometry],
   sum: ['a', 'b', 'out', 'count'],
   swish: ['x', 'y', 'count'],
   swishGradient: ['x', 'dy', 'dx', 'count'],

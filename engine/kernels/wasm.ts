@@ -11,6 +11,7 @@ import {
   kernelNames,
   type NormaliseAttributes,
   type NormaliseGradAttributes,
+  type Phases,
   type SgdAttributes,
 } from './operations.ts'
 import { computeLoss } from './softmax-cross-entropy.ts'
@@ -486,6 +487,25 @@ function globalAveragePoolGrad(
   return dx
 }
 
+function splitPhases({ x }: { x: tf.TensorInfo }, { dilation, phases }: Phases, { module, at, make }: Workspace): tf.TensorInfo {
+  const [batch, height, width, channels] = x.shape as Shape4
+  const y = make([phases * batch, Math.ceil(height / dilation), Math.ceil(width / dilation), channels])
+  module.splitPhases({ x: at(x), y: at(y), batch, height, width, channels, dilation, phases })
+  return y
+}
+
+function joinPhases(
+  { y }: { y: tf.TensorInfo },
+  { dilation, phases, height, width }: Phases & { readonly height: number; readonly width: number },
+  { module, at, make }: Workspace,
+): tf.TensorInfo {
+  const channels = y.shape[3] as number
+  const batch = (y.shape[0] as number) / phases
+  const x = make([batch, height, width, channels])
+  module.joinPhases({ y: at(y), x: at(x), batch, height, width, channels, dilation, phases })
+  return x
+}
+
 function softmaxCrossEntropy(
   { logits, labels }: { logits: tf.TensorInfo; labels: tf.TensorInfo },
   { labelSmoothing }: { labelSmoothing: number },
@@ -595,10 +615,12 @@ const wasmKernels: Record<string, WasmKernel> = {
     [kernelNames.dot]: dot,
     [kernelNames.globalAveragePool]: globalAveragePool,
     [kernelNames.globalAveragePoolGrad]: globalAveragePoolGrad,
+    [kernelNames.joinPhases]: joinPhases,
     [kernelNames.scaleChannels]: scaleChannels,
     [kernelNames.scaleGrad]: scaleGrad,
     [kernelNames.sgdStep]: sgdStep,
     [kernelNames.softmaxCrossEntropy]: softmaxCrossEntropy,
+    [kernelNames.splitPhases]: splitPhases,
     [kernelNames.sum]: sum,
     [kernelNames.swish]: swish,
     [kernelNames.swishGrad]: swishGrad,

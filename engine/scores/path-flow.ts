@@ -29,6 +29,7 @@ const parts = {
   batchNorm: 'left-out',
   concat: 'linear',
   conv2d: 'linear',
+  crop: 'linear',
   depthwiseConv2d: 'linear',
   globalAveragePool: 'linear',
   linear: 'linear',

@@ -25,6 +25,7 @@ const stateDictRules: { readonly [Kind in LayerKind]: StateDictRule<Kind> } = {
   concat: NO_STATE,
   /** [kernel, kernel, in, out] to [out, in, kernel, kernel]. */
   conv2d: { module: 'conv', weights: { filter: { name: 'weight', order: [3, 2, 0, 1] } } },
+  crop: NO_STATE,
   /** [kernel, kernel, channels, 1] to [channels, 1, kernel, kernel]. */
   depthwiseConv2d: { module: 'conv', weights: { filter: { name: 'weight', order: [2, 3, 0, 1] } } },
   globalAveragePool: NO_STATE,

@@ -2,6 +2,7 @@
 // changes order: no Transpose node is left in the network.
 
 import type { InferenceStep } from '../../engine/executor/index.ts'
+import { depthwisePadding } from '../../search-space/layers/depthwise-conv2d.ts'
 import { centredPadding } from '../../search-space/layers/windows.ts'
 import { reorderAxes } from '../reorder.ts'
 import { int, ints } from '../writer.ts'
@@ -20,7 +21,8 @@ function convolutionRule(layoutOf: (kernel: number, inChannels: number, outChann
       const { kernel, stride } = layer
       const layout = layoutOf(kernel, step.inputShapes[0]?.[2] ?? 1, shape[2])
       const dims = layout.order.map((axis) => layout.shape[axis] as number)
-      const padding = centredPadding(kernel)
+      const padding = layer.kind === 'conv2d' ? centredPadding(kernel) : depthwisePadding(layer)
+      const dilation = layer.kind === 'conv2d' ? 1 : (layer.dilation ?? 1)
       const given = [
         ...inputNames(step, writer),
         writer.floats(`${id}/filter`, dims, reorderAxes(constants.filter, layout.shape, layout.order)),
@@ -32,6 +34,7 @@ function convolutionRule(layoutOf: (kernel: number, inChannels: number, outChann
           ints('kernel_shape', [kernel, kernel]),
           ints('pads', [padding, padding, padding, padding]),
           ints('strides', [stride, stride]),
+          ints('dilations', [dilation, dilation]),
         ]),
       )
     },

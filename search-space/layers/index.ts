@@ -6,6 +6,7 @@ import { add, type AddLayer } from './add.ts'
 import { batchNorm, type BatchNormLayer } from './batch-norm.ts'
 import { concat, type ConcatLayer } from './concat.ts'
 import { conv2d, type Conv2dLayer } from './conv2d.ts'
+import { crop, type CropLayer } from './crop.ts'
 import { depthwiseConv2d, type DepthwiseConv2dLayer } from './depthwise-conv2d.ts'
 import { globalAveragePool, type GlobalAveragePoolLayer } from './global-average-pool.ts'
 import { input, type InputLayer } from './input.ts'
@@ -22,6 +23,7 @@ type LayerTypes = {
   readonly batchNorm: BatchNormLayer
   readonly concat: ConcatLayer
   readonly conv2d: Conv2dLayer
+  readonly crop: CropLayer
   readonly depthwiseConv2d: DepthwiseConv2dLayer
   readonly globalAveragePool: GlobalAveragePoolLayer
   readonly input: InputLayer
@@ -44,6 +46,7 @@ const definitions = {
   batchNorm,
   concat,
   conv2d,
+  crop,
   depthwiseConv2d,
   globalAveragePool,
   input,

@@ -5,7 +5,7 @@ import * as tf from '@tensorflow/tfjs-core'
 // The Node bundle of tfjs-core has no gradients; these modules register them in the registry that all copies share.
 import '@tensorflow/tfjs-core/dist/register_all_gradients.js'
 
-import { type Activation, poolPadding } from '../../search-space/index.ts'
+import { type Activation, type LayerOf, poolPadding } from '../../search-space/index.ts'
 import type { Layer, LayerGraph, MixedLayer } from '../../search-space/layer-graph.ts'
 
 type Lookup = (key: string) => tf.Tensor
@@ -52,6 +52,20 @@ function averagePool(x: tf.Tensor4D, kernel: number, stride: number, padding: nu
   return tf.div(sumOf(x), sumOf(tf.onesLike(x)))
 }
 
+/** Tap by tap where it is dilated: TensorFlow.js has no gradient of that. */
+function depthwise({ kernel, stride, dilation = 1 }: LayerOf<'depthwiseConv2d'>, x: tf.Tensor4D, filter: tf.Tensor4D): tf.Tensor4D {
+  const padding = dilation * Math.floor(kernel / 2)
+  if (dilation === 1) return tf.depthwiseConv2d(x, filter, stride, padding)
+  const sides: [number, number] = [padding, padding]
+  const padded = tf.pad(x, [[0, 0], sides, sides, [0, 0]])
+  const taps = Array.from({ length: kernel ** 2 }, (_, tap): tf.Tensor4D => {
+    const [row, column] = [Math.floor(tap / kernel), tap % kernel]
+    const seen = tf.slice(padded, [0, row * dilation, column * dilation, 0], x.shape)
+    return tf.mul(seen, tf.reshape(tf.slice(filter, [row, column, 0, 0], [1, 1, x.shape[3], 1]), [1, 1, 1, x.shape[3]]))
+  })
+  return tf.maxPool(tf.addN(taps), 1, stride, 'valid')
+}
+
 function referenceLayer(
   layer: Exclude<Layer, { kind: 'input' }>,
   values: Map<string, tf.Tensor>,
@@ -63,7 +77,9 @@ function referenceLayer(
     case 'conv2d':
       return tf.conv2d(read(layer.input), weight(layer.filter) as tf.Tensor4D, layer.stride, Math.floor(layer.kernel / 2))
     case 'depthwiseConv2d':
-      return tf.depthwiseConv2d(read(layer.input), weight(layer.filter) as tf.Tensor4D, layer.stride, Math.floor(layer.kernel / 2))
+      return depthwise(layer, read(layer.input), weight(layer.filter) as tf.Tensor4D)
+    case 'crop':
+      return tf.slice(read(layer.input), [0, layer.top, layer.left, 0])
     case 'batchNorm': {
       const { mean, variance } = tf.moments(read(layer.input), [0, 1, 2])
       const scaled = tf.mul(tf.sub(read(layer.input), mean), tf.rsqrt(tf.add(variance, layer.epsilon)))

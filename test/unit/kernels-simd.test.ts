@@ -230,6 +230,30 @@ describe.each(['simd', 'relaxed-simd'] as const satisfies readonly KernelVariant
     )
   })
 
+  test('phases of a dilation, taken apart and joined', () => {
+    fc.assert(
+      fc.property(geometry, fc.integer({ min: 1, max: 3 }), fc.boolean(), ({ seed, batch, height, width, channels }, dilation, isWhole) => {
+        const x = normal(seed, batch, height, width, channels)
+        const phases = { dilation, phases: isWhole ? dilation ** 2 : 1 }
+        expect(
+          disagreement([x], ([tx]) => {
+            const split = operations.splitPhases(tx!, phases)
+            return [split, operations.joinPhases(split, phases, height, width)]
+          }),
+        ).toBe(0)
+        if (!isWhole) return
+        const [joined] = run([x], ([tx]) => {
+          const split = operations.splitPhases(tx!, phases)
+          const image = operations.joinPhases(split, phases, height, width)
+          split.dispose()
+          return [image]
+        })
+        expect(joined).toEqual(x.values)
+      }),
+      settings,
+    )
+  })
+
   test('batch normalisation with and without an activation, and its gradient', () => {
     fc.assert(
       fc.property(

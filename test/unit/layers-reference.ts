@@ -47,20 +47,22 @@ function places(size: number, kernel: number, stride: number, padding: number): 
 
 function convolution(
   x: Images,
-  { kernel, stride }: { kernel: number; stride: number },
+  { kernel, stride, dilation = 1 }: { kernel: number; stride: number; dilation?: number },
   outChannels: number,
   context: ReferenceContext,
   tap: (image: number, y: number, x: number, ky: number, kx: number, c: number) => number,
   taps: number,
 ): Images {
-  const padding = Math.floor(kernel / 2)
+  const padding = dilation * Math.floor(kernel / 2)
   const [height, width] = x.shape
-  const shape: Shape = [places(height, kernel, stride, padding), places(width, kernel, stride, padding), outChannels]
+  const extent = dilation * (kernel - 1) + 1
+  const shape: Shape = [places(height, extent, stride, padding), places(width, extent, stride, padding), outChannels]
   context.macs += shape[0] * shape[1] * outChannels * kernel * kernel * taps
   return make(x.batch, shape, (image, oy, ox, c) => {
     let sum = 0
     for (let ky = 0; ky < kernel; ky++)
-      for (let kx = 0; kx < kernel; kx++) sum += tap(image, oy * stride + ky - padding, ox * stride + kx - padding, ky, kx, c)
+      for (let kx = 0; kx < kernel; kx++)
+        sum += tap(image, oy * stride + dilation * ky - padding, ox * stride + dilation * kx - padding, ky, kx, c)
     return sum
   })
 }
@@ -149,6 +151,8 @@ const references: ReferenceTable = {
     }
     return convolution(x, layer, outChannels, context, tap, inChannels)
   },
+  crop: ({ top, left, shape }, inputs) =>
+    make(first(inputs).batch, shape, (image, y, x, c) => inside(first(inputs), image, y + top, x + left, c)),
   depthwiseConv2d(layer, inputs, context) {
     const x = first(inputs)
     const { shape, values } = context.weight(layer.filter)

@@ -53,6 +53,8 @@ const refusedByTfjs: Readonly<Record<string, string>> = {
   'activation: hardSwish': 'it has no hard swish',
   'chain: hardSigmoid': 'its hard sigmoid is max(0, min(1, 0.2 x + 0.5)), not relu6(x + 3) / 6',
   'chain: hardSwish': 'it has no hard swish',
+  'depthwiseConv2d: 3×3 dilated by 2': 'its depthwise convolution leaves the dilation out of account',
+  'depthwiseConv2d: 5×5 dilated by 2, of stride 2': 'its depthwise convolution leaves the dilation out of account',
   'pool: average of 3×3, stride 2 over an even size': 'it cannot pad a pooling of 3×3 and stride 2 by 1 on every side here',
   'pool: max of 3×3, stride 2 over an even size': 'it cannot pad a pooling of 3×3 and stride 2 by 1 on every side here',
   'zero: of another shape': 'it has no layer that makes zeros',
@@ -60,6 +62,7 @@ const refusedByTfjs: Readonly<Record<string, string>> = {
 
 /** What its graphs cannot say. */
 const refusedByGraphs: Readonly<Record<string, string>> = {
+  'depthwiseConv2d: 5×5 dilated by 2, of stride 2': 'they have no convolution of stride 2 and dilation 2 at once',
   'pool: average of 3×3, stride 2 over an even size': 'they cannot pad a pooling of 3×3 and stride 2 by 1 on every side here',
   'pool: max of 3×3, stride 2 over an even size': 'they cannot pad a pooling of 3×3 and stride 2 by 1 on every side here',
   'zero: of another shape': 'they have no operation that makes zeros of another size than its input',
@@ -449,7 +452,7 @@ describe('tables and folders', () => {
   /** By folder: the kinds of its table, and the files beside them that are of no kind. */
   const rooms = {
     'search-space/layers': { kinds: layerKinds, others: ['index', 'layer', 'refusal', 'windows'] },
-    'engine/executor/layers': { kinds: Object.keys(layerRules), others: ['convolution', 'index', 'norms', 'rule'] },
+    'engine/executor/layers': { kinds: Object.keys(layerRules), others: ['convolution', 'dilated', 'index', 'norms', 'rule'] },
     'onnx/layers': { kinds: Object.keys(onnxRules), others: ['convolution', 'index', 'rule'] },
     'models/export/tfjs': { kinds: Object.keys(tfjsRules), others: ['convolution', 'index', 'rule', 'write-network', 'writer'] },
     'models/export/tfjs-graph': { kinds: Object.keys(graphRules), others: ['convolution', 'index', 'rule', 'write-graph', 'writer'] },

@@ -2,6 +2,7 @@
 
 import * as tf from '@tensorflow/tfjs-core'
 
+import type { LayerOf } from '../../../search-space/layer-graph.ts'
 import { centredPadding } from '../../../search-space/layers/windows.ts'
 import type * as kernels from '../../kernels/operations.ts'
 import { addNormGradients, givenMoments, inputNorm } from './norms.ts'
@@ -33,17 +34,37 @@ function filterShape({ kind, layer, inputShapes, shape }: InferenceStep<Convolut
   return [kernel, kernel, inputShapes[0]?.[2] ?? 1, kind === 'conv2d' ? shape[2] : 1]
 }
 
+/**
+ * How TensorFlow.js is to run a layer: it takes a stride or a dilation, not both. A stride that is a multiple of the dilation only ever
+ * meets every `every`-th pixel, and is a smaller one over these.
+ */
+function windowOf(layer: LayerOf<ConvolutionKind>) {
+  const dilation = 'dilation' in layer ? (layer.dilation ?? 1) : 1
+  const { kernel, stride } = layer
+  if (stride === 1) return { every: 1, strides: 1, dilations: dilation, pad: 'same' } as const
+  const strides = stride / dilation
+  return { every: dilation, strides, dilations: 1, pad: paddingOf({ kernel, stride: strides }) } as const
+}
+
+function everyPixel(x: tf.Tensor4D, every: number): tf.Tensor4D {
+  return every === 1 ? x : (tf.stridedSlice(x, [0, 0, 0, 0], x.shape, [1, every, every, 1]) as tf.Tensor4D)
+}
+
 function prepareConvolution(step: InferenceStep<ConvolutionKind>, operation: FusedOperation): PreparedLayer {
   const filter = tf.keep(tf.tensor4d(step.constants.filter.slice(), filterShape(step)))
   const bias = tf.keep(tf.tensor1d(step.bias?.slice() ?? new Float32Array(step.shape[2])))
   const activation = step.activation === 'none' ? 'linear' : step.activation
-  const fixed = { filter, bias, strides: step.layer.stride, pad: paddingOf(step.layer), activation } as const
-  return { owned: [filter, bias], run: (inputs) => operation({ x: only(inputs), ...fixed }) }
+  const { every, ...window } = windowOf(step.layer)
+  const fixed = { filter, bias, ...window, activation } as const
+  return { owned: [filter, bias], run: (inputs) => operation({ x: everyPixel(only(inputs), every), ...fixed }) }
 }
 
 function convolutionRule(
   operations: Operations,
-  normalisesInput: (layer: { readonly kernel: number; readonly stride: number }) => boolean,
+  takesNorms: {
+    readonly before: (layer: LayerOf<ConvolutionKind>) => boolean
+    readonly behind: (layer: LayerOf<ConvolutionKind>) => boolean
+  },
 ): LayerRule<ConvolutionKind> {
   return {
     forward(step, inputs, context) {
@@ -80,7 +101,8 @@ function convolutionRule(
     readsInputs: (step, wantWeights) => wantWeights || step.before !== undefined,
     readsOutput: (step) => step.behind !== undefined,
     norms: {
-      normalisesInput,
+      normalisesInput: takesNorms.before,
+      measuresOutput: takesNorms.behind,
       // The output channel is the fastest index in both layouts: a depthwise filter ends in a 1.
       fold: ({ filter }, scale) => ({ filter: filter.map((value, i) => value * (scale[i % scale.length] as number)) }),
     },
@@ -88,4 +110,4 @@ function convolutionRule(
   }
 }
 
-export { convolutionRule }
+export { type ConvolutionKind, convolutionRule }

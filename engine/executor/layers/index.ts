@@ -6,6 +6,7 @@ import { add } from './add.ts'
 import { batchNorm } from './batch-norm.ts'
 import { concat } from './concat.ts'
 import { conv2d } from './conv2d.ts'
+import { crop } from './crop.ts'
 import { depthwiseConv2d } from './depthwise-conv2d.ts'
 import { globalAveragePool } from './global-average-pool.ts'
 import { linear } from './linear.ts'
@@ -21,6 +22,7 @@ const layerRules: { readonly [Kind in StepKind]: LayerRule<Kind> } = {
   batchNorm,
   concat,
   conv2d,
+  crop,
   depthwiseConv2d,
   globalAveragePool,
   linear,

@@ -99,6 +99,8 @@ type LayerRule<Kind extends StepKind> = {
   readonly norms?: {
     /** Whether it can apply a batch-norm to what it reads. */
     normalisesInput(layer: LayerOf<Kind>): boolean
+    /** Whether it makes the moments of its output for the batch-norm behind it. */
+    measuresOutput(layer: LayerOf<Kind>): boolean
     /** The layer's constants with every output channel multiplied by `scale`. */
     fold(constants: InferenceStep<Kind>['constants'], scale: Float32Array): InferenceStep<Kind>['constants']
   }

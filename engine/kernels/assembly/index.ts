@@ -14,5 +14,6 @@ export {
 } from './elementwise';
 export { finishMoments } from './moments';
 export { finishGradient, prepareNorm } from './normalised';
+export { joinPhases, splitPhases } from './phases';
 export { maxPool, maxPoolGradient } from './pooling';
 export { swish, swishGradient } from './swish';

@@ -1,6 +1,9 @@
 import type { InferenceStep } from '../../../engine/executor/index.ts'
+import { depthwisePadding } from '../../../search-space/layers/depthwise-conv2d.ts'
+import { refuseLayer } from '../../../search-space/layers/refusal.ts'
 import { centredPadding } from '../../../search-space/layers/windows.ts'
 import { fusedNames, writeActivated } from './activation.ts'
+import { FORMAT } from './rule.ts'
 import { attribute, type GraphWriter } from './writer.ts'
 
 type ConvolutionStep = InferenceStep<'conv2d'> | InferenceStep<'depthwiseConv2d'>
@@ -20,7 +23,9 @@ function writeConvolution(
 ): void {
   const { layer, constants, bias } = step
   const { kernel, stride } = layer
-  const padding = centredPadding(kernel)
+  const padding = layer.kind === 'conv2d' ? centredPadding(kernel) : depthwisePadding(layer)
+  const dilation = layer.kind === 'conv2d' ? 1 : (layer.dilation ?? 1)
+  if (dilation > 1 && stride > 1) refuseLayer(step, FORMAT, `they have no convolution of stride ${stride} and dilation ${dilation} at once`)
   const name = writer.nameOf(step.id)
   const [input = ''] = writer.images(step)
   const filter = writer.constant(`${name}/filter`, filterShape, constants.filter)
@@ -28,7 +33,7 @@ function writeConvolution(
     strides: attribute.integers([1, stride, stride, 1]),
     padding: attribute.text(padding === 0 ? 'VALID' : 'EXPLICIT'),
     explicit_paddings: attribute.integers(padding === 0 ? [] : [0, 0, padding, padding, padding, padding, 0, 0]),
-    dilations: attribute.integers([1, 1, 1, 1]),
+    dilations: attribute.integers([1, dilation, dilation, 1]),
     data_format: attribute.text('NHWC'),
   }
   if (bias === null) {
