@@ -161,6 +161,16 @@ function spaceWith(field: string): Schema {
   return choice
 }
 
+/** The settings of a family that has a tag. */
+function spaceOfFamily(family: string): Schema {
+  const choices = (follow(member(root, 'space')).anyOf ?? []).map(follow)
+  const choice = choices.find(({ properties }) => properties?.family?.const === family)
+  if (!choice) throw new Error(`the schema of a search has no space of the family ${family}`)
+  return choice
+}
+
+const isOf = (family: string) => (config: object) => 'family' in config && config.family === family
+
 /** The presets of one family side by side; `isOfFamily` is asked for their settings. */
 function presetsTable(isOfFamily: (config: object) => boolean): string {
   const names = presetNames.filter((name) => isOfFamily(presets[name]))
@@ -252,22 +262,31 @@ function renderSearchConfigPage(): string {
     'A space of the family `cell` repeats one cell, as NAS-Bench-201 (Dong and Yang 2020) does; what each edge of the cell computes is',
     'one decision, the same in all cells:',
     '',
-    renderMarkdownTable(TITLES, rowsOf(spaceWith('nodes'), 'space.')),
+    renderMarkdownTable(TITLES, rowsOf(spaceOfFamily('cell'), 'space.')),
+    '',
+    'A space of the family `darts` repeats two cells, a normal one and one that halves the image, as DARTS (Liu, Simonyan and Yang 2019) does. An',
+    'architecture is written as in `normal=|sep_conv_3x3~0|skip_connect~1|+|…|;reduce=|…|`, node by node, inputs 0 and 1 being the two cells before;',
+    "what the authors write, `Genotype(normal=[('sep_conv_3x3', 0), …], …)`, is read as well, and printed by `gatehouse derive` and `gatehouse space show`.",
+    'Supernet strategies derive as the authors do: every node keeps two inputs, those whose strongest operation, `none` aside, is the most probable:',
+    '',
+    renderMarkdownTable(TITLES, rowsOf(spaceOfFamily('darts'), 'space.')),
     '',
     'A space of the family `fbnet-v2` has rows of MBConvs that choose kernel, non-linearity, attention, expansion and width, as those of FBNetV2 (Wan',
     'et al. 2020) and FP-NAS (Yan et al. 2021) do. An architecture is written as in `k3-swish-s1-e2.25-c24,…`: kernel 3 (or `skip`), swish,',
     'squeeze-and-excitation (`s2`, `s4`: Split-Attention, `s0`: none), expansion 2.25, 24 channels. Its options cannot run side by side, so',
     'that `proxyless-g`, `darts` and `one-shot` are refused:',
     '',
-    renderMarkdownTable(TITLES, rowsOf(spaceWith('splits'), 'space.')),
+    renderMarkdownTable(TITLES, rowsOf(spaceOfFamily('fbnet-v2'), 'space.')),
     '',
     'The presets, and what follows from their settings:',
     '',
     presetsTable((config) => !('family' in config)),
     '',
-    presetsTable((config) => 'nodes' in config),
+    presetsTable(isOf('cell')),
     '',
-    presetsTable((config) => 'splits' in config),
+    presetsTable(isOf('darts')),
+    '',
+    presetsTable(isOf('fbnet-v2')),
     '',
     'Of `fp-nas-l0` its paper gives the images of 224 pixels, 27 blocks, Split-Attention and 2e32 networks; its rows are chosen so that they have these.',
     '',

@@ -29,6 +29,8 @@ type DerivedArchitecture = Omit<Architecture, 'blocks'> & {
   readonly searchId: string
   /** Of the whole path: the product over its blocks; left out where the search has no distribution. */
   readonly probability?: number
+  /** As the authors of its space write it, where they have a form for it. */
+  readonly published?: string
   readonly input: ArchitectureDocument['input']
   readonly classes: number
   readonly blocks: readonly DerivedBlock[]
@@ -51,10 +53,10 @@ function latencyOfSearch(status: SearchStatus, table: LatencyTable): { space: Sp
   return { space, ...latencyOfSpace(space, table, status.config.latency.missing, lacking) }
 }
 
-/** Throws CliError `conflict` for a search that has none. */
-function probabilitiesOf({ searchId, view }: SearchStatus): readonly (readonly number[])[] {
+/** Of what may be derived. Throws CliError `conflict` for a search that has none. */
+function probabilitiesOf({ searchId, view, space }: SearchStatus): readonly (readonly number[])[] {
   const known = knownView(view)
-  if (known?.kind === 'distribution') return known.probabilities
+  if (known?.kind === 'distribution') return createSpace(space).derivable?.(known.probabilities) ?? known.probabilities
   throw new CliError('conflict', `search ${searchId} has no probabilities of operations: it shows a ${printable(view.kind)}`)
 }
 
@@ -123,6 +125,7 @@ function deriveArchitectures(status: SearchStatus, table: LatencyTable, paths: r
       format: document.format,
       searchId: status.searchId,
       encoding: document.architecture,
+      ...(document.published !== undefined && { published: document.published }),
       path: [...path],
       ...(probabilities && { probability: blocks.reduce((product, block) => product * (block.probability ?? 0), 1) }),
       latencyMs: pathLatencyMs(latency, path),

@@ -47,6 +47,7 @@ function renderArchitecture(architecture: DerivedArchitecture, width: number): s
   const slowestMs = Math.max(...rows.map(({ latencyMs }) => latencyMs))
   return [
     entry('architecture', printable(architecture.encoding)),
+    ...(architecture.published === undefined ? [] : [entry('published as', printable(architecture.published))]),
     ...(architecture.probability === undefined ? [] : [entry('probability', printShare(architecture.probability))]),
     entry('latency', `${printLatency(architecture.latencyMs)}, by table ${printable(name)}@${version.slice(0, VERSION_DIGITS)}${mark}`),
     entry('size', `${printLarge(architecture.macs)} multiply-accumulates, ${printLarge(architecture.parameters)} parameters`),

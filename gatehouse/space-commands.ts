@@ -109,6 +109,7 @@ function renderArchitecture(document: ReturnType<typeof documentOf>, width: numb
   const entry = (label: string, text: string) => renderEntry(label, text, LABEL_WIDTH, width)
   return [
     entry('architecture', printable(document.architecture)),
+    ...(document.published === undefined ? [] : [entry('published as', printable(document.published))]),
     entry('size', `${printLarge(document.macs)} multiply-accumulates, ${printLarge(document.parameters)} parameters`),
     entry('activations', `${printBytes(document.peakActivationBytes)} at most for one image, each layer by itself`),
     '',

@@ -13,6 +13,8 @@ type ArchitectureDocument = {
   readonly format: 'gatehouse-architecture/1'
   /** As printArchitecture writes it. */
   readonly architecture: string
+  /** As the authors of its space write it, where they have a form for it. */
+  readonly published?: string
   readonly input: Shape
   readonly classes: number
   readonly macs: number
@@ -29,9 +31,11 @@ function describeArchitecture(ref: SpaceRef, path: Path): ArchitectureDocument {
   const { network, parts } = isPlanned(config)
     ? describeMbconv(config, path)
     : { network: null, parts: partsOf(space, path).map(({ name, ...part }) => ({ part: name, ...part })) }
+  const published = space.encoding.publish?.(path) ?? null
   return {
     format: 'gatehouse-architecture/1',
     architecture: printArchitecture(space, path),
+    ...(published !== null && { published }),
     input: space.input,
     classes: space.classes,
     ...architectureCosts(space, path),

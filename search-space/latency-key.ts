@@ -5,16 +5,19 @@
 import type { Shape } from './layer-graph.ts'
 import type { Activation } from './layers/activation.ts'
 
-/** What cells and what is between them are made of: convolutions with batch-norm, with ReLU before them or without; means; residual blocks. */
+/**
+ * What cells and what is between them are made of: convolutions with batch-norm, with ReLU before them or without, dense (`ConvNorm`), depthwise-separable
+ * twice (`SepConv`) or once and dilated by 2 (`DilConv`); poolings; what halves an image.
+ */
 type CellLatencyOperation =
   | {
-      readonly type: 'ConvNorm' | 'ReluConvNorm' | 'AvgPool'
+      readonly type: 'ConvNorm' | 'ReluConvNorm' | 'SepConv' | 'DilConv' | 'AvgPool' | 'MaxPool'
       readonly input: Shape
       readonly output: Shape
       readonly kernel: number
       readonly stride: number
     }
-  | { readonly type: 'ResidualBlock'; readonly input: Shape; readonly output: Shape }
+  | { readonly type: 'ResidualBlock' | 'FactorizedReduce'; readonly input: Shape; readonly output: Shape }
   | { readonly type: 'NormLogits'; readonly input: Shape; readonly classes: number }
 
 /** What the blocks of FBNetV2 and FP-NAS are made of, each with its batch-norm. */
@@ -72,13 +75,17 @@ function latencyKey(operation: LatencyOperation): string {
     case 'Conv':
     case 'Conv_1':
     case 'ResidualBlock':
+    case 'FactorizedReduce':
       return `${operation.type}-input:${printShape(operation.input)}-output:${printShape(operation.output)}`
     case 'Logits':
     case 'NormLogits':
       return `${operation.type}-input:${printShape(operation.input)}-output:${operation.classes}`
     case 'ConvNorm':
     case 'ReluConvNorm':
+    case 'SepConv':
+    case 'DilConv':
     case 'AvgPool':
+    case 'MaxPool':
       return [
         operation.type,
         `input:${printShape(operation.input)}`,

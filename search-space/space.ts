@@ -59,7 +59,12 @@ type MeasurableOperation = {
 }
 
 /** `read` says what is wrong as a SpaceError `encoding`. */
-type Encoding = { print(path: Path): string; read(text: string): number[] }
+type Encoding = {
+  print(path: Path): string
+  read(text: string): number[]
+  /** As the family's authors write it, which `read` reads as well; null for an architecture that they have no words for. */
+  publish?(path: Path): string | null
+}
 
 type Space = {
   readonly name: string
@@ -81,6 +86,11 @@ type Space = {
    * option of one decision, or to all networks.
    */
   weightsWithin?(options: readonly (readonly number[])[]): WeightSpec[]
+  /**
+   * Where its authors do not take the most probable option of each decision: the probabilities, [decision][option], with 0 for what they
+   * leave out of the architecture that they derive from them.
+   */
+  derivable?(probabilities: readonly (readonly number[])[]): number[][]
   /** Every operation that a latency table of this space must hold, each key once. */
   measurableOperations(): MeasurableOperation[]
 }

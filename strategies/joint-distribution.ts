@@ -81,6 +81,14 @@ function marginals(groups: readonly Group[], { decisions }: Decisions): number[]
   return rows
 }
 
+/** What an architecture may be derived from: the groups, or where the space's authors leave options out, its decisions one by one without them. */
+function derivableGroups(groups: readonly Group[], space: Space): readonly Group[] {
+  if (!space.derivable) return groups
+  return space.derivable(marginals(groups, space)).map((probabilities, decision) => {
+    return { decisions: [decision], counts: [probabilities.length], probabilities }
+  })
+}
+
 /** Nats, of all groups together. */
 function totalEntropy(groups: readonly Group[]): number {
   return groups.reduce((sum, { probabilities }) => sum + entropy(probabilities), 0)
@@ -139,6 +147,7 @@ function joinAlpha(alpha: readonly (readonly number[])[], groups: readonly (read
 
 export {
   combinationsOf,
+  derivableGroups,
   drawArchitecture,
   drawWithin,
   type Group,

@@ -34,7 +34,7 @@ import {
   proposeFinalists,
   rankedFinalists,
 } from './finalists.ts'
-import { drawWithin, groupsOf, marginals, mostProbable, totalEntropy } from './joint-distribution.ts'
+import { derivableGroups, drawWithin, groupsOf, marginals, mostProbable, totalEntropy } from './joint-distribution.ts'
 import { describeFronts, type Fronts } from './pareto-fronts.ts'
 import { drawPath } from './parts.ts'
 import { ALONE, type Attendance, type FillSeat, untakenPlaces } from './rounds.ts'
@@ -233,7 +233,7 @@ function entropyPullOf(state: SupernetState, context: StrategyContext, settings:
 function derive(state: SupernetState, context: StrategyContext): number[] {
   const [best] = state.finalists ? rankedFinalists(state.finalists) : []
   if (best) return best.path
-  const groups = groupsOf(state, context.space)
+  const groups = derivableGroups(groupsOf(state, context.space), context.space)
   const bounds = addedBounds(context)
   return bounds.length === 0 ? mostProbable(groups) : mostProbableKeeping(bounds, groups)
 }
@@ -340,7 +340,7 @@ function createSupernetSearch<State extends SupernetState>(architecture: Archite
     if (state.evaluationsProposed < evaluations) return isOver ? evaluation(state, context, evaluations) : { kind: 'wait' }
     if (!settings.finalists) return { kind: 'done' }
     if (!state.finalists && !isOver) return { kind: 'wait' }
-    const known = state.finalists ?? chooseFinalists(groupsOf(state, context.space), context, settings.finalists)
+    const known = state.finalists ?? chooseFinalists(derivableGroups(groupsOf(state, context.space), context.space), context, settings.finalists)
     const proposed = proposeFinalists(known, context, settings.finalists, attendance.members.length)
     if (!proposed) return { kind: 'done' }
     const { finalists, ...assignment } = proposed

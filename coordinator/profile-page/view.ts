@@ -86,7 +86,14 @@ function chosenBackends(): ProfileBackend[] {
   return [...inputs].filter((input) => input.checked).map((input) => input.value as ProfileBackend)
 }
 
-const cellTitles = { ConvNorm: 'Convolution', ReluConvNorm: 'ReLU, convolution', AvgPool: 'Average pooling' } as const
+const cellTitles = {
+  ConvNorm: 'Convolution',
+  ReluConvNorm: 'ReLU, convolution',
+  SepConv: 'Separable convolutions',
+  DilConv: 'Dilated convolution',
+  AvgPool: 'Average pooling',
+  MaxPool: 'Max pooling',
+} as const
 
 /** Short words for a key: what people look for in a list on a phone. */
 function describeKey(key: string): { readonly title: string; readonly detail: string } {
@@ -110,13 +117,18 @@ function describeKey(key: string): { readonly title: string; readonly detail: st
     }
     case 'ConvNorm':
     case 'ReluConvNorm':
-    case 'AvgPool': {
+    case 'SepConv':
+    case 'DilConv':
+    case 'AvgPool':
+    case 'MaxPool': {
       const { type, kernel, stride, input, output } = operation
       const note = stride > 1 ? `, stride ${stride}` : ''
       return { title: `${cellTitles[type]} ${kernel}×${kernel}`, detail: `${shape(input)} → ${shape(output)}${note}` }
     }
     case 'ResidualBlock':
       return { title: 'Residual block', detail: `${shape(operation.input)} → ${shape(operation.output)}` }
+    case 'FactorizedReduce':
+      return { title: 'Factorised reduction', detail: `${shape(operation.input)} → ${shape(operation.output)}` }
     case 'NormLogits':
       return { title: 'Normalised classifier', detail: `${shape(operation.input)} → ${operation.classes}` }
     case 'ConvActivation': {

@@ -52,8 +52,12 @@ const grammar = {
   expanded_conv: { input: 'shape', output: 'shape', expand: 'number', kernel: 'number', stride: 'number', idskip: 'flag' },
   ConvNorm: { input: 'shape', output: 'shape', kernel: 'number', stride: 'number' },
   ReluConvNorm: { input: 'shape', output: 'shape', kernel: 'number', stride: 'number' },
+  SepConv: { input: 'shape', output: 'shape', kernel: 'number', stride: 'number' },
+  DilConv: { input: 'shape', output: 'shape', kernel: 'number', stride: 'number' },
   AvgPool: { input: 'shape', output: 'shape', kernel: 'number', stride: 'number' },
+  MaxPool: { input: 'shape', output: 'shape', kernel: 'number', stride: 'number' },
   ResidualBlock: { input: 'shape', output: 'shape' },
+  FactorizedReduce: { input: 'shape', output: 'shape' },
   NormLogits: { input: 'shape', output: 'number' },
   ConvActivation: { input: 'shape', output: 'shape', kernel: 'number', stride: 'number', act: 'activation' },
   SplitDepthwise: {
@@ -144,6 +148,7 @@ function parseLatencyKey(key: string): LatencyOperation {
     case 'Conv':
     case 'Conv_1':
     case 'ResidualBlock':
+    case 'FactorizedReduce':
       return { type, input: values.shape('input'), output: values.shape('output') }
     case 'Logits':
     case 'NormLogits':
@@ -152,7 +157,10 @@ function parseLatencyKey(key: string): LatencyOperation {
       return { type, input: values.shape('input'), output: values.shape('output'), stride: values.number('stride') }
     case 'ConvNorm':
     case 'ReluConvNorm':
+    case 'SepConv':
+    case 'DilConv':
     case 'AvgPool':
+    case 'MaxPool':
       return {
         type,
         input: values.shape('input'),

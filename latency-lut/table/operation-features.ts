@@ -30,8 +30,12 @@ function predictable(operation: TableOperation): Predictable | null {
     case 'Projection':
     case 'ConvNorm':
     case 'ReluConvNorm':
+    case 'SepConv':
+    case 'DilConv':
     case 'AvgPool':
+    case 'MaxPool':
     case 'ResidualBlock':
+    case 'FactorizedReduce':
     case 'NormLogits':
     case 'ConvActivation':
     case 'SplitDepthwise':
@@ -126,13 +130,32 @@ function operationFeatures(operation: Predictable, kernels: readonly number[]): 
         weights: input[2] * output[2] * kernel ** 2,
       }
     }
-    case 'AvgPool': {
+    case 'AvgPool':
+    case 'MaxPool': {
       const { output, kernel } = operation
       return {
         calls: 1,
         'output values': output[0] * output[1] * output[2],
         'values read': output[0] * output[1] * output[2] * kernel ** 2,
       }
+    }
+    case 'SepConv':
+    case 'DilConv': {
+      // Depthwise and 1×1, and of a SepConv the same once more at the size of the output.
+      const { type, input, output, kernel } = operation
+      const times = type === 'SepConv' ? 2 : 1
+      const outputs = output[0] * output[1] * output[2]
+      return {
+        calls: 1,
+        MACs: times * outputs * output[2],
+        ...Object.fromEntries(depthwiseFeatures(times * outputs, times * output[2], kernel, kernels)),
+        'input values': input[0] * input[1] * input[2],
+      }
+    }
+    case 'FactorizedReduce': {
+      const { input, output } = operation
+      const outputs = output[0] * output[1] * output[2]
+      return { calls: 1, MACs: outputs * input[2], 'input values': input[0] * input[1] * input[2], 'output values': outputs }
     }
     case 'ResidualBlock': {
       const { input, output } = operation

@@ -76,8 +76,26 @@ const fbnetV2Settings = {
 }
 const fbnetV2Space = z.strictObject({ ...fbnetV2Settings, family: z.literal('fbnet-v2') })
 
+const dartsPreset = z.enum(['darts', 'darts-cifar10', 'darts-mini'])
+const dartsSettings = {
+  name: z.string(),
+  input,
+  classes: z.int(),
+  width: z.int(),
+  cells: z.int(),
+  nodes: z.int(),
+  operations: z.array(
+    z.enum([
+      ...(['none', 'max_pool_3x3', 'avg_pool_3x3', 'skip_connect'] as const),
+      ...(['sep_conv_3x3', 'sep_conv_5x5', 'dil_conv_3x3', 'dil_conv_5x5'] as const),
+    ]),
+  ),
+  batchNormEpsilon: z.number(),
+}
+const dartsSpace = z.strictObject({ ...dartsSettings, family: z.literal('darts') })
+
 const storedSpaceSchema = storedAs<SpaceConfig>()(
-  z.union([z.strictObject(gridFields), z.strictObject(listFields), fixedNetwork, cellSpace, fbnetV2Space]),
+  z.union([z.strictObject(gridFields), z.strictObject(listFields), fixedNetwork, cellSpace, fbnetV2Space, dartsSpace]),
 )
 
 const storedSpaceRefSchema = storedAs<SpaceRef>()(
@@ -85,14 +103,17 @@ const storedSpaceRefSchema = storedAs<SpaceRef>()(
     mbconvPreset,
     cellPreset,
     fbnetV2Preset,
+    dartsPreset,
     z.strictObject({ ...z.object({ ...gridFields, ...listFields }).partial().shape, preset: mbconvPreset }),
     z.strictObject({ ...z.object(cellSettings).partial().shape, preset: cellPreset }),
     z.strictObject({ ...z.object(fbnetV2Settings).partial().shape, preset: fbnetV2Preset }),
+    z.strictObject({ ...z.object(dartsSettings).partial().shape, preset: dartsPreset }),
     z.strictObject(gridFields),
     z.strictObject(listFields),
     fixedNetwork,
     cellSpace,
     fbnetV2Space,
+    dartsSpace,
   ]),
 )
 

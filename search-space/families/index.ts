@@ -4,6 +4,8 @@ import * as z from 'zod'
 import type { Space } from '../space.ts'
 import { type CellConfig, cellConfigSchema, cellFields, cellPresets } from './cell/config.ts'
 import { createCellSpace } from './cell/space.ts'
+import { type DartsConfig, dartsConfigSchema, dartsFields, dartsPresets } from './darts/config.ts'
+import { createDartsSpace } from './darts/space.ts'
 import { type FbnetV2Config, fbnetV2ConfigSchema, fbnetV2Fields, fbnetV2Presets } from './fbnet-v2/config.ts'
 import { createFbnetV2Space } from './fbnet-v2/space.ts'
 import { type FixedNetwork, fixedNetworkSchema } from './fixed/config.ts'
@@ -13,7 +15,7 @@ import { planNetwork } from './plan-network.ts'
 
 /** Stem, places in a row, head: what `planNetwork` makes a plan of. */
 type PlannedConfig = MbconvConfig | FixedNetwork
-type TaggedConfig = CellConfig | FbnetV2Config
+type TaggedConfig = CellConfig | DartsConfig | FbnetV2Config
 type SpaceConfig = PlannedConfig | TaggedConfig
 /** Those that have something to choose: fixed networks have not. */
 type SearchedFamily = 'mbconv' | TaggedConfig['family']
@@ -24,25 +26,28 @@ type Creator<Of extends Tag> = (config: Extract<TaggedConfig, { family: Of }>) =
 /** Families that are tagged, by their tag. */
 const taggedFamilies: { readonly [Of in Tag]: Creator<Of> } = {
   cell: createCellSpace,
+  darts: createDartsSpace,
   'fbnet-v2': createFbnetV2Space,
 }
 
-const taggedConfigSchema = z.discriminatedUnion('family', [cellConfigSchema, fbnetV2ConfigSchema])
+const taggedConfigSchema = z.discriminatedUnion('family', [cellConfigSchema, fbnetV2ConfigSchema, dartsConfigSchema])
 const configSchemas = [gridConfigSchema, listConfigSchema, fixedNetworkSchema, ...taggedConfigSchema.options] as const
 
-const presets = { ...mbconvPresets, ...cellPresets, ...fbnetV2Presets }
+const presets = { ...mbconvPresets, ...cellPresets, ...fbnetV2Presets, ...dartsPresets }
 type PresetName = keyof typeof presets
 const presetNames = Object.keys(presets) as [PresetName, ...PresetName[]]
 
 const names = <Name extends string>(of: Readonly<Record<Name, unknown>>) => Object.keys(of) as [Name, ...Name[]]
 const { family: _cell, ...cellSettings } = cellFields
 const { family: _fbnetV2, ...fbnetV2Settings } = fbnetV2Fields
+const { family: _darts, ...dartsSettings } = dartsFields
 
 /** A preset with some of its settings changed, family by family. */
 const changedPresetSchemas = [
   z.strictObject({ ...z.object(mbconvFields).partial().shape, preset: z.enum(names(mbconvPresets)) }),
   z.strictObject({ ...z.object(cellSettings).partial().shape, preset: z.enum(names(cellPresets)) }),
   z.strictObject({ ...z.object(fbnetV2Settings).partial().shape, preset: z.enum(names(fbnetV2Presets)) }),
+  z.strictObject({ ...z.object(dartsSettings).partial().shape, preset: z.enum(names(dartsPresets)) }),
 ] as const
 
 /** Typed by the tag alone: for settings of any family, it takes settings of any family. */

@@ -42,8 +42,10 @@ function createPartWriter(prefix: string, from: Shape, epsilon: number) {
     shapeOf,
     conv: (name: string, input: string, kernel: number, stride: number, shape: Shape) =>
       push({ kind: 'conv2d', id: named(name), input, kernel, stride, filter: named(`${name}.filter`), shape }),
-    depthwise: (name: string, input: string, kernel: number, stride: number, shape: Shape) =>
-      push({ kind: 'depthwiseConv2d', id: named(name), input, kernel, stride, filter: named(`${name}.filter`), shape }),
+    depthwise: (name: string, input: string, kernel: number, stride: number, shape: Shape, dilation?: number) => {
+      const dilated = dilation === undefined ? {} : { dilation }
+      return push({ kind: 'depthwiseConv2d', id: named(name), input, kernel, stride, ...dilated, filter: named(`${name}.filter`), shape })
+    },
     norm: (name: string, input: string) =>
       push({
         kind: 'batchNorm',

@@ -61,6 +61,13 @@ const members: { readonly [Family in SearchedFamily]: Member } = {
     space: { preset: 'cell-mini', name: 'families-cell', input: [8, 8, 1], classes: 4, width: 8 },
     strategy: { name: 'proxyless-g', form: 'full', ...learning },
   },
+  darts: {
+    space: {
+      ...({ preset: 'darts-mini', name: 'families-darts', input: [8, 8, 1], classes: 4, width: 4, nodes: 2 } as const),
+      operations: ['none', 'max_pool_3x3', 'skip_connect', 'sep_conv_3x3', 'dil_conv_3x3'],
+    },
+    strategy: { name: 'proxyless-g', form: 'full', ...learning },
+  },
   'fbnet-v2': {
     space: { ...SLICED_SPACE, name: 'families-fbnet-v2' },
     strategy: { name: 'fp-nas', leastSamples: 4, ...learning },

@@ -83,6 +83,19 @@ const ofCell = (name: string, active: readonly number[]): Case => {
   return { case: name, built: buildOf(cellSpace, choices), gates }
 }
 
+const dartsSpace = createSpace({
+  ...({ preset: 'darts-mini', input: [8, 8, 3], classes: 3, width: 4, nodes: 2 } as const),
+  operations: ['none', 'avg_pool_3x3', 'max_pool_3x3', 'skip_connect', 'sep_conv_3x3', 'dil_conv_5x5'],
+})
+
+const ofDarts = (name: string, active: readonly number[]): Case => {
+  // Two others for each edge: every operation, of stride 1 and of stride 2, is in a gate somewhere.
+  const operationsOf = (operation: number) => [operation, (operation + 1) % 6, (operation + 3) % 6]
+  const choices = active.map((operation) => ({ active: operation, inactive: operationsOf(operation).slice(1) }))
+  const gates = active.map((operation, edge): [number, number[]] => [edge, operationsOf(operation)])
+  return { case: name, built: buildOf(dartsSpace, choices), gates }
+}
+
 const cases: readonly Case[] = [
   ofBuilder('ordinary branches', [0, 1, 0]),
   ofBuilder('a zero branch beside a shortcut', [1, 2, 1]),
@@ -94,6 +107,8 @@ const cases: readonly Case[] = [
   // Each of the six decisions acts in both cells, and gates of both places are one.
   ofCell('a cell with an edge of each kind', [0, 1, 2, 3, 4, 3]),
   ofCell('a cell of edges that compute nothing', [1, 0, 1, 0, 0, 1]),
+  // Five edges of a normal cell, and five that act in two cells that halve the image.
+  ofDarts('cells of DARTS', [4, 5, 1, 2, 3, 5, 4, 3, 2, 1]),
   // A skipped block is left out of the network, and so are its gates.
   ofSpace('identities that skip between others that project', [0, 0, 0], [0, 2]),
 ]

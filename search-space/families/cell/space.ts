@@ -10,21 +10,12 @@
 // convolutions and classifier 3 for each value that passes ReLU and batch-norm, and k² for each value of a pooling.
 
 import { findOption } from '../../encoding.ts'
-import { latencyKey, type LatencyOperation } from '../../latency-key.ts'
+import type { LatencyOperation } from '../../latency-key.ts'
 import { elementCount } from '../../initialise.ts'
 import type { Layer, LayerGraph, MixedLayer, PrimitiveLayer, Shape } from '../../layer-graph.ts'
-import {
-  assertPath,
-  type Choice,
-  type CostTerm,
-  type Decision,
-  type Encoding,
-  type MeasurableOperation,
-  type Part,
-  type Space,
-  SpaceError,
-} from '../../space.ts'
+import { assertPath, type Choice, type CostTerm, type Decision, type Encoding, type Space, SpaceError } from '../../space.ts'
 import { createPartWriter, type Written } from '../part-writer.ts'
+import { measurablePlaces, partOf, type Place } from '../places.ts'
 import type { CellConfig, CellOperation } from './config.ts'
 
 const STEM_KERNEL = 3
@@ -112,26 +103,6 @@ function countMacs(layers: readonly PrimitiveLayer[], from: Shape): number {
     shapes.set(layer.id, layer.shape)
   }
   return macs
-}
-
-/** What one place is, before it is known where its input comes from. */
-type Place = {
-  readonly name: string
-  readonly operation: string
-  readonly from: Shape
-  readonly key: LatencyOperation | null
-  write(input: string): Written
-}
-
-function partOf({ name, operation, from, key, write }: Place): Part {
-  const { layers, weightSpecs } = write('input')
-  return {
-    name,
-    operation,
-    latencyKey: key && latencyKey(key),
-    macs: countMacs(layers, from),
-    parameters: weightSpecs.reduce((sum, { shape }) => sum + elementCount(shape), 0),
-  }
 }
 
 function edgeKey(operation: CellOperation, shape: Shape): LatencyOperation | null {
@@ -243,10 +214,10 @@ function createCellSpace(config: CellConfig): Space {
   const fixedPlaces = [stem, ...stageShapes.slice(1).map((_, i) => residualAt(i + 1)), head]
 
   const terms: CostTerm[] = [
-    { decisions: [], parts: [fixedPlaces.map(partOf)] },
+    { decisions: [], parts: [fixedPlaces.map((place) => partOf(place, countMacs))] },
     ...edges.map((edge, index) => ({
       decisions: [index],
-      parts: operations.map((operation) => cellsOfAll.map(({ stage, cell }) => partOf(edgeAt(stage, cell, edge, operation)))),
+      parts: operations.map((operation) => cellsOfAll.map(({ stage, cell }) => partOf(edgeAt(stage, cell, edge, operation), countMacs))),
     })),
   ]
 
@@ -335,16 +306,8 @@ function createCellSpace(config: CellConfig): Space {
   ]
   const weightSpecs = supernet.flatMap(({ write }) => write('input').weightSpecs)
 
-  const measurableOperations = (): MeasurableOperation[] => {
-    const byKey = new Map<string, MeasurableOperation>()
-    for (const place of [...fixedPlaces, ...cellsOfAll.flatMap(({ stage, cell }) => placesOfCell(stage, cell))]) {
-      const { latencyKey: key, macs, parameters } = partOf(place)
-      if (key === null || byKey.has(key)) continue
-      const layers: Layer[] = [{ kind: 'input', id: 'input', shape: place.from }, ...place.write('input').layers]
-      byKey.set(key, { latencyKey: key, graph: { layers }, macs, parameters })
-    }
-    return [...byKey.values()]
-  }
+  const measurableOperations = () =>
+    measurablePlaces([...fixedPlaces, ...cellsOfAll.flatMap(({ stage, cell }) => placesOfCell(stage, cell))], countMacs)
 
   return { name, input, classes, decisions, terms, encoding: cellEncoding(edges, decisions), weightSpecs, network, measurableOperations }
 }

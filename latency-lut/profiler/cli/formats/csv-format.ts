@@ -71,13 +71,11 @@ function cellsOf(key: string): Cells {
   if (type === 'Logits' || type === 'NormLogits') return { op: type, input_shape: shape(input), output_shape: String(operation.classes) }
   const shapes = { op: type, input_shape: shape(input), output_shape: shape(operation.output) }
   if (type === 'Projection') return { ...shapes, stride: String(operation.stride) }
-  if (type === 'ConvNorm' || type === 'ReluConvNorm' || type === 'AvgPool') {
-    return { ...shapes, kernel: String(operation.kernel), stride: String(operation.stride) }
-  }
   if (type === 'ConvLinear') return { ...shapes, idskip: operation.shortcut ? '1' : '0' }
-  if (type !== 'expanded_conv') return shapes
-  const { expand, kernel, stride, shortcut } = operation
-  return { ...shapes, expand: String(expand), kernel: String(kernel), stride: String(stride), idskip: shortcut ? '1' : '0' }
+  if (!('kernel' in operation)) return shapes
+  const window = { kernel: String(operation.kernel), stride: String(operation.stride) }
+  if (type !== 'expanded_conv') return { ...shapes, ...window }
+  return { ...shapes, expand: String(operation.expand), ...window, idskip: operation.shortcut ? '1' : '0' }
 }
 
 /** Null for what the columns cannot hold. */
