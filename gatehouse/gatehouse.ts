@@ -62,6 +62,7 @@ function createGatehouse(terminal: Terminal, version: string): CommandDef {
       score: async () => (await import('./score-command.ts')).createScoreCommand(terminal),
       export: async () => (await import('../models/cli/export-command.ts')).createExportCommand(terminal),
       import: async () => (await import('../models/cli/import-command.ts')).createImportCommand(terminal),
+      transform: async () => (await import('../models/cli/transform-command.ts')).createTransformCommand(terminal),
       data: async () => (await import('../models/cli/data-command.ts')).createDataCommands(terminal),
       profile: createProfileCommands(terminal),
       audit: createAuditCommand(terminal),

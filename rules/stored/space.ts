@@ -94,8 +94,37 @@ const dartsSettings = {
 }
 const dartsSpace = z.strictObject({ ...dartsSettings, family: z.literal('darts') })
 
+const layerOf = { id: z.string(), shape: input }
+const one = { ...layerOf, input: z.string() }
+const several = { ...layerOf, inputs: z.array(z.string()) }
+const two = { ...layerOf, inputs: z.tuple([z.string(), z.string()]) }
+const window = { kernel: z.int(), stride: z.int() }
+const graphLayer = z.discriminatedUnion('kind', [
+  z.strictObject({
+    ...({ kind: z.literal('activation'), ...one } as const),
+    activation: z.enum(['relu', 'relu6', 'swish', 'hardSwish', 'sigmoid', 'hardSigmoid']),
+  }),
+  z.strictObject({ kind: z.literal('add'), ...two }),
+  z.strictObject({ kind: z.literal('batchNorm'), ...one, gamma: z.string(), beta: z.string(), epsilon: z.number() }),
+  z.strictObject({ kind: z.literal('concat'), ...several }),
+  z.strictObject({ kind: z.literal('conv2d'), ...one, ...window, filter: z.string() }),
+  z.strictObject({ kind: z.literal('crop'), ...one, top: z.int(), left: z.int() }),
+  z.strictObject({ kind: z.literal('depthwiseConv2d'), ...one, ...window, dilation: z.int().optional(), filter: z.string() }),
+  z.strictObject({ kind: z.literal('globalAveragePool'), ...one }),
+  z.strictObject({ kind: z.literal('input'), ...layerOf }),
+  z.strictObject({ kind: z.literal('linear'), ...one, weights: z.string(), bias: z.string() }),
+  z.strictObject({ kind: z.literal('multiply'), ...two }),
+  z.strictObject({ kind: z.literal('pool'), ...one, ...window, mode: z.enum(['max', 'average']), padding: z.int().optional() }),
+  z.strictObject({ kind: z.literal('splitAttention'), ...several }),
+  z.strictObject({ kind: z.literal('zero'), ...one }),
+])
+const graphNetwork = z.strictObject({
+  ...({ family: z.literal('graph'), name: z.string(), input, classes: z.int() } as const),
+  layers: z.array(graphLayer),
+})
+
 const storedSpaceSchema = storedAs<SpaceConfig>()(
-  z.union([z.strictObject(gridFields), z.strictObject(listFields), fixedNetwork, cellSpace, fbnetV2Space, dartsSpace]),
+  z.union([z.strictObject(gridFields), z.strictObject(listFields), fixedNetwork, cellSpace, fbnetV2Space, dartsSpace, graphNetwork]),
 )
 
 const storedSpaceRefSchema = storedAs<SpaceRef>()(
@@ -114,6 +143,7 @@ const storedSpaceRefSchema = storedAs<SpaceRef>()(
     cellSpace,
     fbnetV2Space,
     dartsSpace,
+    graphNetwork,
   ]),
 )
 

@@ -9,16 +9,18 @@ import { createDartsSpace } from './darts/space.ts'
 import { type FbnetV2Config, fbnetV2ConfigSchema, fbnetV2Fields, fbnetV2Presets } from './fbnet-v2/config.ts'
 import { createFbnetV2Space } from './fbnet-v2/space.ts'
 import { type FixedNetwork, fixedNetworkSchema } from './fixed/config.ts'
+import { type GraphConfig, graphConfigSchema } from './graph/config.ts'
+import { createGraphSpace } from './graph/space.ts'
 import { gridConfigSchema, listConfigSchema, type MbconvConfig, mbconvFields, mbconvPresets } from './mbconv/config.ts'
 import { createMbconvSpace } from './mbconv/space.ts'
 import { planNetwork } from './plan-network.ts'
 
 /** Stem, places in a row, head: what `planNetwork` makes a plan of. */
 type PlannedConfig = MbconvConfig | FixedNetwork
-type TaggedConfig = CellConfig | DartsConfig | FbnetV2Config
+type TaggedConfig = CellConfig | DartsConfig | FbnetV2Config | GraphConfig
 type SpaceConfig = PlannedConfig | TaggedConfig
-/** Those that have something to choose: fixed networks have not. */
-type SearchedFamily = 'mbconv' | TaggedConfig['family']
+/** Those that have something to choose: networks that are written out have not. */
+type SearchedFamily = 'mbconv' | Exclude<TaggedConfig, GraphConfig>['family']
 
 type Tag = TaggedConfig['family']
 type Creator<Of extends Tag> = (config: Extract<TaggedConfig, { family: Of }>) => Space
@@ -28,9 +30,10 @@ const taggedFamilies: { readonly [Of in Tag]: Creator<Of> } = {
   cell: createCellSpace,
   darts: createDartsSpace,
   'fbnet-v2': createFbnetV2Space,
+  graph: createGraphSpace,
 }
 
-const taggedConfigSchema = z.discriminatedUnion('family', [cellConfigSchema, fbnetV2ConfigSchema, dartsConfigSchema])
+const taggedConfigSchema = z.discriminatedUnion('family', [cellConfigSchema, fbnetV2ConfigSchema, dartsConfigSchema, graphConfigSchema])
 const configSchemas = [gridConfigSchema, listConfigSchema, fixedNetworkSchema, ...taggedConfigSchema.options] as const
 
 const presets = { ...mbconvPresets, ...cellPresets, ...fbnetV2Presets, ...dartsPresets }
