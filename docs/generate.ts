@@ -7,12 +7,15 @@ import { fileURLToPath } from 'node:url'
 import { renderCommandsPage } from './commands-page.ts'
 import { renderKnownAnswers } from './known-answers.ts'
 import { renderSearchConfigPage } from './search-config-page.ts'
+import { renderSpacesPage, renderSpacesTable, spacePictures } from './spaces-page.ts'
 import { renderRecipeTable } from './training-page.ts'
 
 const KNOWN_ANSWERS_BEGIN = '<!-- known answers, written by npm run docs -->'
 const KNOWN_ANSWERS_END = '<!-- end of known answers -->'
 const RECIPE_BEGIN = '<!-- fields of a recipe, written by npm run docs -->'
 const RECIPE_END = '<!-- end of the fields of a recipe -->'
+const SPACES_BEGIN = '<!-- spaces, written by npm run docs -->'
+const SPACES_END = '<!-- end of spaces -->'
 
 type Page = {
   /** Relative to this folder. */
@@ -26,6 +29,9 @@ const pages: readonly Page[] = [
   { file: 'commands.md', render: renderCommandsPage },
   { file: 'protocol.md', render: (present) => replaceBetween(present, KNOWN_ANSWERS_BEGIN, KNOWN_ANSWERS_END, renderKnownAnswers()) },
   { file: 'training.md', render: (present) => replaceBetween(present, RECIPE_BEGIN, RECIPE_END, renderRecipeTable()) },
+  { file: 'spaces.md', render: renderSpacesPage },
+  ...spacePictures,
+  { file: '../README.md', render: (present) => replaceBetween(present, SPACES_BEGIN, SPACES_END, renderSpacesTable()) },
 ]
 
 /** Throws if the marks are not there: the page was written by hand around them. */

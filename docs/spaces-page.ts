@@ -1,0 +1,142 @@
+// docs/spaces.md: the spaces that have a name, with pictures and sizes, all from the code.
+
+import { printBytes } from '../command-line/quantities.ts'
+import { factsOf, printCount } from '../gatehouse/space-facts.ts'
+import type { SearchedFamily } from '../search-space/families/index.ts'
+import { createSpace, type PresetName, presetNames, presets } from '../search-space/index.ts'
+import { GENERATED, renderCode, renderMarkdownTable } from './markdown.ts'
+import { spacePicture } from './space-pictures.ts'
+
+type FamilyText = {
+  readonly title: string
+  /** The preset that its picture is of. */
+  readonly drawn: PresetName
+  readonly alt: string
+  readonly text: readonly string[]
+  /** Settings as a user would change them. */
+  readonly example: object
+}
+
+const families: { readonly [Family in SearchedFamily]: FamilyText } = {
+  mbconv: {
+    title: 'MBConv networks',
+    drawn: 'fashion-mini',
+    alt: 'A stem, six blocks with their options, a head',
+    text: [
+      'Inverted bottlenecks (Sandler et al. 2018, MobileNetV2, arXiv 1801.04381) in stages; each block chooses kernel and expansion, or is left out',
+      'where it has a shortcut: the space of ProxylessNAS (Cai, Zhu and Han 2019, arXiv 1812.00332). `mobilenet-v2` has nothing to choose;',
+      '`nas-bench-macro` is that of Su et al. 2021, whose 6,561 networks are all trained and recorded. Options share no weights.',
+    ],
+    example: { preset: 'fashion-mini', input: [32, 32, 3], classes: 5, kernels: [3, 5] },
+  },
+  cell: {
+    title: 'The cell of NAS-Bench-201',
+    drawn: 'nas-bench-201',
+    alt: 'A cell of four nodes with an arc from each to every later one',
+    text: [
+      'One cell, the same everywhere, in three stages with a residual block between them (Dong and Yang 2020, arXiv 2001.00326): each edge chooses',
+      'what it makes of an earlier node. Multiply-accumulates and parameters are those of the published table, for all 15,625 networks.',
+      'An architecture is the string of its authors, `|nor_conv_3x3~0|+|none~0|skip_connect~1|+…`.',
+    ],
+    example: { preset: 'cell-mini', nodes: 3, operations: ['none', 'skip_connect', 'nor_conv_3x3'] },
+  },
+  darts: {
+    title: 'The cells of DARTS',
+    drawn: 'darts',
+    alt: 'A cell of two inputs and four nodes with an arc from each to every later one',
+    text: [
+      'Two cells, a normal one and one that halves the image at a third and at two thirds of the network (Liu, Simonyan and Yang 2019, arXiv',
+      "1806.09055, and the authors' code), also that of PARSEC: fourteen edges of eight operations each. Supernet strategies derive as the authors",
+      'do, two inputs for every node, and print the genotype. `darts` is what one searches in, `darts-cifar10` what the authors train the',
+      "result in: DARTS_V2 has 3,349,342 parameters there, the paper's 3.3 M. Poolings have no batch-norm, and batch-norms have gamma and beta,",
+      "in the search as well: the authors' search has a batch-norm behind each pooling, and none with gamma and beta. Strategies that train",
+      'architectures one by one draw edges freely, so that nodes may have any number of inputs.',
+    ],
+    example: { preset: 'darts-mini', input: [32, 32, 3], nodes: 3 },
+  },
+  'fbnet-v2': {
+    title: 'MBConv networks by channels, attention and non-linearity',
+    drawn: 'fbnetv2-mini',
+    alt: 'A stem, four rows of blocks with what each chooses, a head',
+    text: [
+      'Blocks that choose kernel, ReLU or swish, squeeze-and-excitation or Split-Attention, expansion and width, for each row or for each block: FBNetV2',
+      '(Wan et al. 2020, arXiv 2004.05565) and FP-NAS (Yan et al. 2021, arXiv 2011.10949). Widths are the first channels of one weight; what a block',
+      'costs depends on the width before it. Of `fp-nas-l0` rows are chosen that have the published 2e32 networks.',
+    ],
+    example: { preset: 'fbnetv2-mini', input: [32, 32, 3], choices: 'block' },
+  },
+}
+
+const familyNames = Object.keys(families) as SearchedFamily[]
+
+function presetsOf(family: SearchedFamily): PresetName[] {
+  return presetNames.filter((name) => {
+    const config = presets[name]
+    return ('family' in config ? config.family : 'mbconv') === family
+  })
+}
+
+/** The row of a table that README.md has as well. */
+function sizesOf(name: PresetName): string[] {
+  const facts = factsOf(createSpace(name))
+  const { input, decisions, supernet, latencyKeys } = facts
+  return [`\`${name}\``, input.join('×'), String(decisions), printCount(facts), printBytes(supernet.bytes), String(latencyKeys)]
+}
+
+const SIZES = ['preset', 'images', 'decisions', 'architectures', 'weights of the supernet', 'latency keys']
+
+function renderFamily(family: SearchedFamily): string {
+  const { title, drawn, alt, text, example } = families[family]
+  return [
+    `## ${title}`,
+    '',
+    ...text,
+    '',
+    `![${alt}](spaces/${family}.svg)`,
+    '',
+    `What \`${drawn}\` chooses from.`,
+    '',
+    renderMarkdownTable(SIZES, presetsOf(family).map(sizesOf)),
+    '',
+    'One of your own, as `--space @FILE` or as `space` of a search:',
+    '',
+    renderCode(JSON.stringify(example), 'json'),
+    '',
+  ].join('\n')
+}
+
+function renderSpacesPage(): string {
+  return [
+    '# Search spaces',
+    '',
+    GENERATED,
+    '',
+    'A space is a list of decisions, each a choice among options; an architecture is one option of each. `gatehouse space list` prints these',
+    'tables, `gatehouse space show NAME` the decisions of a space, and with `--architecture A` what a network of it is made of and costs. Every',
+    'setting is in [search-config.md](search-config.md#space). A latency table has to hold every operation of a space:',
+    '`latency-lut profile --space NAME` measures them ([latency.md](latency.md)).',
+    '',
+    ...familyNames.map(renderFamily),
+    '## One network',
+    '',
+    'A fixed network has one operation for each block ([export.md](export.md)), and what `gatehouse transform` grows is written out layer by layer',
+    '([training.md](training.md#growing-a-network)): both are spaces with nothing to choose, for whatever takes a space.',
+    '',
+  ].join('\n')
+}
+
+/** README.md's: one line for each family. */
+function renderSpacesTable(): string {
+  const rows = familyNames.map((family) => {
+    const names = presetsOf(family)
+    const counts = names.map((name) => printCount(factsOf(createSpace(name))))
+    return [families[family].title, names.map((name) => `\`${name}\``).join(', '), counts.join(', ')]
+  })
+  return renderMarkdownTable(['spaces', 'presets', 'architectures'], rows)
+}
+
+const spacePictures = familyNames.map((family) => {
+  return { file: `spaces/${family}.svg`, render: () => spacePicture(createSpace(families[family].drawn)) }
+})
+
+export { renderSpacesPage, renderSpacesTable, spacePictures }
