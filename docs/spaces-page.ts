@@ -25,7 +25,7 @@ const families: { readonly [Family in SearchedFamily]: FamilyText } = {
     text: [
       'Inverted bottlenecks (Sandler et al. 2018, MobileNetV2, arXiv 1801.04381) in stages; each block chooses kernel and expansion, or is left out',
       'where it has a shortcut: the space of ProxylessNAS (Cai, Zhu and Han 2019, arXiv 1812.00332). `mobilenet-v2` has nothing to choose;',
-      '`nas-bench-macro` is that of Su et al. 2021, whose 6,561 networks are all trained and recorded. Options share no weights.',
+      '`nas-bench-macro` is that of Su et al. 2021 (arXiv 2103.11922), whose 6,561 networks are all trained and recorded. Options share no weights.',
     ],
     example: { preset: 'fashion-mini', input: [32, 32, 3], classes: 5, kernels: [3, 5] },
   },
