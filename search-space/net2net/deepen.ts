@@ -8,9 +8,8 @@
 // statistics of a batch give it too, about, they are those that the ReLU's outputs have if the batch-norm in front makes normal ones:
 // of max(0, z) or min(6, max(0, z)), z normal with mean beta and deviation |gamma|.
 
-import type { PrimitiveLayer, Shape } from '../layer-graph.ts'
+import type { LayerOf, PrimitiveLayer, Shape } from '../layer-graph.ts'
 import { layerInputs } from '../layers/index.ts'
-import type { LayerOf } from '../layer-graph.ts'
 import { Net2NetError } from './channel-maps.ts'
 import { type GrownNetwork, type Values, weightOf } from './network.ts'
 
