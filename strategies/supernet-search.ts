@@ -340,7 +340,8 @@ function createSupernetSearch<State extends SupernetState>(architecture: Archite
     if (state.evaluationsProposed < evaluations) return isOver ? evaluation(state, context, evaluations) : { kind: 'wait' }
     if (!settings.finalists) return { kind: 'done' }
     if (!state.finalists && !isOver) return { kind: 'wait' }
-    const known = state.finalists ?? chooseFinalists(derivableGroups(groupsOf(state, context.space), context.space), context, settings.finalists)
+    const known =
+      state.finalists ?? chooseFinalists(derivableGroups(groupsOf(state, context.space), context.space), context, settings.finalists)
     const proposed = proposeFinalists(known, context, settings.finalists, attendance.members.length)
     if (!proposed) return { kind: 'done' }
     const { finalists, ...assignment } = proposed
