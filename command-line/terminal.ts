@@ -7,7 +7,7 @@ const MIN_COLUMNS = 40
 /** Text wider than this is hard to read, however wide the terminal is. */
 const MAX_COLUMNS = 120
 /** The scripts of package.json that are commands for people. */
-const COMMAND_SCRIPTS = new Set(['gatehouse', 'worker-agent', 'latency-lut', 'demo'])
+const COMMAND_SCRIPTS = new Set(['gatehouse', 'worker-agent', 'latency-lut', 'demo', 'proof'])
 
 /** What commands know of the process that they run in; tests pass another. */
 type Terminal = {

@@ -16,6 +16,9 @@ const CHARACTER_WIDTH = 0.6
 const TICK_LENGTH = 5
 const MARKER_RADIUS = 4.5
 const CAP = 3.5
+/** Side of a cloud's dot, pixels. */
+const DOT = 2
+const DOT_PATH = `h${DOT}v${DOT}h${-DOT}z`
 const INK = '#808080'
 const GRID = '#80808040'
 /** Told apart by people who see few colours too, and all of about the same lightness (after Okabe and Ito 2008). */
@@ -46,6 +49,8 @@ type Series = {
   readonly points: readonly PlotPoint[]
   /** Default: another one for each series. */
   readonly marker?: Marker | undefined
+  /** Draws points as dots, thousands of them as one path in grey: without labels, titles and error bars; default false. */
+  readonly isCloud?: boolean | undefined
   /** Draws the series' Pareto front as steps: no point on it is beaten in both directions. */
   readonly front?: { readonly x: Better; readonly y: Better } | undefined
 }
@@ -175,6 +180,11 @@ function drawPoint(point: PlotPoint, marker: Marker, colour: string, x: Scale, y
   ]
 }
 
+function drawCloud(points: readonly PlotPoint[], x: Scale, y: Scale): string {
+  const dots = points.map((point) => `M${px(x.place(point.x) - DOT / 2)} ${px(y.place(point.y) - DOT / 2)}${DOT_PATH}`)
+  return `<path class="cloud" d="${dots.join('')}" fill="${INK}" fill-opacity="0.4"/>`
+}
+
 /** From the worst end of one axis to the best: flat until the next point of the front takes over. */
 function drawFront(series: Series, colour: string, x: Scale, y: Scale): string[] {
   if (!series.front) return []
@@ -224,7 +234,7 @@ function scatterSvg(plot: ScatterPlot): string {
     ...series.map((each, index) => ({
       name: each.name,
       sample: (x: number, y: number) =>
-        `<path d="${markers[markerOf(each, index)]}" transform="translate(${px(x + LEGEND_SAMPLE_WIDTH / 2)} ${px(y)})" fill="${colourOf(index)}"/>`,
+        `<path d="${markers[markerOf(each, index)]}" transform="translate(${px(x + LEGEND_SAMPLE_WIDTH / 2)} ${px(y)})" fill="${each.isCloud ? INK : colourOf(index)}"/>`,
     })),
     ...allLines.map(({ line, colour }) => ({
       name: line.name,
@@ -261,7 +271,9 @@ function scatterSvg(plot: ScatterPlot): string {
     ...series.flatMap((each, index) => drawFront(each, colourOf(index), x, y)),
     ...series.flatMap((each, index) => [
       `<g class="series" data-name="${escapeXml(each.name)}">`,
-      ...each.points.filter(isDrawable).flatMap((point) => drawPoint(point, markerOf(each, index), colourOf(index), x, y, area)),
+      ...(each.isCloud
+        ? [drawCloud(each.points.filter(isDrawable), x, y)]
+        : each.points.filter(isDrawable).flatMap((point) => drawPoint(point, markerOf(each, index), colourOf(index), x, y, area))),
       '</g>',
     ]),
     '</g>',

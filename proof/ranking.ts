@@ -1,0 +1,80 @@
+// Whether a supernet puts networks into their true order: shared-weight accuracies beside recorded ones.
+
+import * as z from 'zod'
+import { kendallTau } from '../latency-lut/table/agreement.ts'
+import { spearmanRho } from '../latency-lut/table/ranks.ts'
+import { createRandom, type Path, seedState } from '../search-space/index.ts'
+import { openKeptLines } from './kept-lines.ts'
+import { EQUAL_COST, type RankingSettings } from './settings.ts'
+import type { Evaluator } from './shared-accuracy.ts'
+import { drawSome, type Truth } from './truth.ts'
+
+const shared = z.strictObject({ accuracy: z.number(), loss: z.number() })
+const rankedSchema = z.strictObject({
+  /** Of all networks, or of those of nearly equal cost. */
+  sample: z.enum(['all', 'near']),
+  path: z.array(z.int().min(0)),
+  batch: shared,
+  reestimated: shared,
+})
+type Ranked = z.infer<typeof rankedSchema>
+
+/** Of shared-weight figures with recorded accuracies; losses count with the smaller one as the better. */
+type Agreement = { readonly kendall: number; readonly spearman: number }
+type RankingFigures = {
+  readonly networks: number
+  readonly batch: Agreement
+  readonly reestimated: Agreement
+  readonly batchLoss: Agreement
+  readonly reestimatedLoss: Agreement
+  /** Of multiply-accumulates in place of a supernet. */
+  readonly macs: Agreement
+}
+
+/** Different networks, drawn by the seed alone: every supernet is asked for the same ones. */
+function sampleOf(truth: Truth, { networks, near }: RankingSettings): { readonly sample: Ranked['sample']; readonly path: Path }[] {
+  const isNear = (path: Path) => Math.abs(truth.macsOf(path) / near.macs - 1) <= EQUAL_COST
+  const of = (sample: Ranked['sample'], from: readonly Path[], count: number) =>
+    drawSome(from, count, createRandom(seedState('ranking', sample))).map((path) => ({ sample, path }))
+  return [...of('all', truth.paths, networks), ...of('near', truth.paths.filter(isNear), near.networks)]
+}
+
+/** Evaluates what has not been evaluated before. */
+async function rankNetworks(
+  folder: string,
+  truth: Truth,
+  settings: RankingSettings,
+  evaluator: Evaluator,
+  onProgress: (done: number, total: number) => void,
+): Promise<readonly Ranked[]> {
+  const { images, statisticsBatches } = settings
+  const kept = openKeptLines(folder, 'ranking', { images, statisticsBatches }, rankedSchema)
+  const keyOf = ({ sample, path }: Pick<Ranked, 'sample'> & { readonly path: Path }) => `${sample} ${path.join('')}`
+  const done = new Set(kept.all().map(keyOf))
+  const all = sampleOf(truth, settings)
+  for (const [index, each] of all.entries()) {
+    if (done.has(keyOf(each))) continue
+    kept.add({ sample: each.sample, path: [...each.path], ...(await evaluator.evaluate(each.path)) })
+    onProgress(index + 1, all.length)
+  }
+  const wanted = new Set(all.map(keyOf))
+  return kept.all().filter((ranked) => wanted.has(keyOf(ranked)))
+}
+
+function figuresOf(truth: Truth, ranked: readonly Ranked[]): RankingFigures {
+  const accuracies = ranked.map(({ path }) => truth.accuracyOf(path))
+  const agreement = (values: readonly number[]): Agreement => ({
+    kendall: kendallTau(values, accuracies),
+    spearman: spearmanRho(values, accuracies),
+  })
+  return {
+    networks: ranked.length,
+    batch: agreement(ranked.map(({ batch }) => batch.accuracy)),
+    reestimated: agreement(ranked.map(({ reestimated }) => reestimated.accuracy)),
+    batchLoss: agreement(ranked.map(({ batch }) => -batch.loss)),
+    reestimatedLoss: agreement(ranked.map(({ reestimated }) => -reestimated.loss)),
+    macs: agreement(ranked.map(({ path }) => truth.macsOf(path))),
+  }
+}
+
+export { figuresOf, type Ranked, type RankingFigures, rankNetworks }

@@ -1,0 +1,82 @@
+// One seed of the proof: a supernet, how it ranks networks, and what searches find with it.
+
+import { join } from 'node:path'
+import { openBatchSource } from '../engine/datasets/index.ts'
+import { createTrainer } from '../engine/training/trainer.ts'
+import { createSpace } from '../search-space/index.ts'
+import { findAll, type Found } from './found.ts'
+import { figuresOf, type Ranked, type RankingFigures, rankNetworks } from './ranking.ts'
+import { perSecond, supernetOf, type SupernetParts } from './seed-supernet.ts'
+import { type ProofStrategy, proofSpace, type RankingSettings, searchConfig, type Searches } from './settings.ts'
+import { createEvaluator } from './shared-accuracy.ts'
+import { type Cost, restore } from './supernet.ts'
+import type { Truth } from './truth.ts'
+
+type Proof = SupernetParts & {
+  readonly ranking: RankingSettings
+  readonly searches: Searches
+  readonly strategies: readonly ProofStrategy[]
+  readonly limits: readonly number[]
+  readonly truth: Truth
+}
+
+type SeedResult = {
+  readonly seed: number
+  readonly supernet: Cost
+  /** Of random networks, and of those of nearly equal cost. */
+  readonly ranking: { readonly all: RankingFigures; readonly near: RankingFigures }
+  readonly ranked: readonly Ranked[]
+  readonly found: readonly Found[]
+}
+
+const RANKED_PER_NOTE = 20
+const SECONDS_PER_MINUTE = 60
+
+async function runSeed(proof: Proof, seed: number): Promise<SeedResult> {
+  const { terminal, backend, dataset, supernet: settings, ranking, truth, costs } = proof
+  const note = (text: string) => terminal.note(`seed ${seed}   ${text}`)
+  const folder = join(proof.folder, `seed-${seed}`)
+  const space = createSpace(proofSpace(settings.width))
+  const supernet = await supernetOf(proof, space, seed)
+  const { cost } = supernet
+  note(
+    `supernet: ${cost.images} images in ${(cost.seconds / SECONDS_PER_MINUTE).toFixed(1)} min, ${perSecond(cost.images, cost.cpuSeconds)} images/s by processor time`,
+  )
+  const config = searchConfig(settings, { seed, steps: cost.steps, strategy: { name: 'spos' } })
+  const source = await openBatchSource(dataset)
+  const trainer = createTrainer({ backend, dataset, source, space, config, accumulate: 1 })
+  restore(trainer, space, supernet)
+  const evaluator = await createEvaluator({ trainer, dataset, source, space, config, ...ranking })
+  try {
+    const ranked = await rankNetworks(folder, truth, ranking, evaluator, (done, total) => {
+      if (done % RANKED_PER_NOTE === 0) note(`${done} of ${total} networks evaluated`)
+      terminal.interrupted.throwIfAborted()
+    })
+    const of = (sample: Ranked['sample']) =>
+      figuresOf(
+        truth,
+        ranked.filter((each) => each.sample === sample),
+      )
+    const figures = { all: of('all'), near: of('near') }
+    note(`Kendall's tau with recorded accuracy: ${figures.all.batchLoss.kendall.toFixed(3)}, at equal cost ${figures.near.batchLoss.kendall.toFixed(3)}`)
+    const found = await findAll({
+      ...proof,
+      folder,
+      seed,
+      supernet: settings,
+      trainer,
+      evaluator,
+      space,
+      costs,
+      interrupted: terminal.interrupted,
+      onFound: ({ strategy, limit, accuracy, rank, regret }) =>
+        note(`${strategy} within ${limit} ${costs.unit}: ${accuracy.toFixed(2)} %, rank ${rank}, regret ${regret.toFixed(2)}`),
+    })
+    return { seed, supernet: cost, ranking: figures, ranked, found }
+  } finally {
+    evaluator.dispose()
+    await trainer.close()
+  }
+}
+
+export { type Proof, runSeed, type SeedResult }

@@ -1,0 +1,84 @@
+// The supernet of a seed, trained to its end or read from its file, with a line for people now and then.
+
+import { join } from 'node:path'
+import type { Terminal } from '../command-line/terminal.ts'
+import type { Backend } from '../engine/backends/backends.ts'
+import { type Dataset, openBatchSource } from '../engine/datasets/index.ts'
+import { createThreadsTrainer } from '../engine/training/lanes/threads-trainer.ts'
+import { createTrainer, type Trainer } from '../engine/training/trainer.ts'
+import type { Space } from '../search-space/index.ts'
+import { rowsOver, type StrategyContext } from '../strategies/index.ts'
+import type { Costs } from './costs.ts'
+import { proofSpace, searchConfig, stepsOf, type SupernetSettings } from './settings.ts'
+import { type Cost, readSupernet, type Supernet, trainSupernet } from './supernet.ts'
+
+type SupernetParts = {
+  readonly terminal: Terminal
+  readonly folder: string
+  readonly backend: Backend
+  readonly dataset: Dataset
+  readonly supernet: SupernetSettings
+  readonly costs: Costs
+}
+
+const CURVE_POINTS = 50
+const PERCENT = 100
+const SECONDS_PER_MINUTE = 60
+
+const perSecond = (images: number, seconds: number) => (images / Math.max(seconds, Number.EPSILON)).toFixed(0)
+
+function describeProgress({ steps: done, images, seconds, cpuSeconds, curve }: Cost, steps: number, secondsLeft: number): string {
+  const { loss, accuracy } = curve.at(-1) ?? { loss: Number.NaN, accuracy: Number.NaN }
+  return [
+    `${done} of ${steps} steps, loss ${loss.toFixed(3)}, accuracy ${(PERCENT * accuracy).toFixed(1)} %`,
+    `${perSecond(images, seconds)} images/s, ${perSecond(images, cpuSeconds)} by processor time`,
+    `${(secondsLeft / SECONDS_PER_MINUTE).toFixed(0)} min left`,
+  ].join(', ')
+}
+
+/** Trains the supernet of a seed to its end, or goes on to it, and leaves it in its file. */
+async function supernetOf({ terminal, folder, backend, dataset, supernet, costs }: SupernetParts, space: Space, seed: number): Promise<Supernet> {
+  const { width, epochs, batchSize, learningRate, weightDecay, sampling, threads } = supernet
+  const file = join(folder, `seed-${seed}`, 'supernet.safetensors')
+  const data = dataset.fingerprint
+  const identity = JSON.stringify({ data, seed, width, epochs, batchSize, learningRate, weightDecay, sampling, threads })
+  const steps = stepsOf(supernet, dataset.train.count)
+  const before = readSupernet(file, identity)
+  if (before && before.cost.steps >= steps) return before
+  const config = searchConfig(supernet, { seed, steps, strategy: { name: 'spos' } })
+  const context: StrategyContext = { space, latency: costs.latency, config, rows: rowsOver(new Map()) }
+  const common = { backend, dataset, config, accumulate: 1, onNote: (line: string) => terminal.note(line) } as const
+  const { signal: stop } = new AbortController()
+  const trainer: Trainer =
+    threads === 1
+      ? createTrainer({ ...common, source: await openBatchSource(dataset), space })
+      : createThreadsTrainer({ ...common, threads, allowSoftwareAdapter: false, space: proofSpace(width), stop })
+  const firstSteps = before?.cost.steps ?? 0
+  const startMs = performance.now()
+  let said = 0
+  try {
+    await trainSupernet({
+      trainer,
+      context,
+      sampling,
+      threads,
+      file,
+      identity,
+      curveEvery: Math.max(1, Math.floor(steps / CURVE_POINTS)),
+      interrupted: terminal.interrupted,
+      onProgress(cost) {
+        if (cost.curve.length === said) return
+        said = cost.curve.length
+        const secondsPerStep = (performance.now() - startMs) / 1000 / (cost.steps - firstSteps)
+        terminal.note(`seed ${seed}   ${describeProgress(cost, steps, secondsPerStep * (steps - cost.steps))}`)
+      },
+    })
+  } finally {
+    await trainer.close()
+  }
+  const trained = readSupernet(file, identity)
+  if (!trained) throw new Error(`expected ${file} to have been written`)
+  return trained
+}
+
+export { perSecond, supernetOf, type SupernetParts }

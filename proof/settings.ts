@@ -1,0 +1,203 @@
+// What the proof does, and a quick form of it that shows no more than that all of it works.
+
+import { quantile } from '../latency-lut/table/robust.ts'
+import { type SearchConfig, type SearchConfigInput, searchConfigSchema } from '../protocol/index.ts'
+import { resolveSpaceConfig, type SpaceConfig } from '../search-space/index.ts'
+
+const samplings = ['fair', 'uniform'] as const
+/** How the paths of weight steps are drawn (sample-paths.ts). */
+type Sampling = (typeof samplings)[number]
+
+type SupernetSettings = {
+  /** Of the recorded networks' width. */
+  readonly width: number
+  /** Images of the weight share, times this, are trained on. */
+  readonly epochs: number
+  readonly batchSize: number
+  readonly learningRate: number
+  readonly weightDecay: number
+  readonly sampling: Sampling
+  /** Lanes of one task, a thread for each. */
+  readonly threads: number
+}
+
+type RankingSettings = {
+  /** Random networks whose shared-weight accuracy is compared with their recorded one. */
+  readonly networks: number
+  /** Random networks of nearly equal cost. */
+  readonly near: { readonly macs: number; readonly networks: number }
+  /** Of the validation share. */
+  readonly images: number
+  /** Mini-batches of training images that batch-norms are re-estimated on. */
+  readonly statisticsBatches: number
+}
+
+type SearchSettings = {
+  readonly strategy: NonNullable<SearchConfigInput['strategy']>
+  readonly loss: NonNullable<SearchConfigInput['latency']['loss']>
+  /** Steps on weights that it would take; none is done, but architecture steps are counted by them. */
+  readonly steps: number
+}
+
+const strategyNames = ['proxyless-g', 'fp-nas', 'spos'] as const
+type ProofStrategy = (typeof strategyNames)[number]
+
+type Searches = {
+  readonly of: { readonly [Name in ProofStrategy]: SearchSettings }
+  /** Architectures of each search that are evaluated once more at its end. */
+  readonly finalists: number
+}
+
+/** Half-width of a band of networks of equal cost, as a share of the cost. */
+const EQUAL_COST = 0.03
+const MILLION = 1e6
+
+/** Of the training images. */
+const SHARES = { weights: 0.88, architecture: 0.06, validation: 0.06 } as const
+const MOMENTUM = 0.9
+const LABEL_SMOOTHING = 0.1
+/** Crops of 32×32 from images with 4 pixels of border, as all that is published on CIFAR-10 has them. */
+const AUGMENTATION = { flip: true, shift: 4 } as const
+/** Mini-batches of one task. */
+const WEIGHT_STEPS = 60
+/** No bound. */
+const FAR_MS = 1e9
+/** The name under which costs of architectures stand in for a latency table. */
+const TABLE = 'proof'
+
+const fullRanking: RankingSettings = { networks: 200, near: { macs: 60 * MILLION, networks: 60 }, images: 2000, statisticsBatches: 4 }
+const quickRanking: RankingSettings = { networks: 6, near: { macs: 60 * MILLION, networks: 4 }, images: 64, statisticsBatches: 1 }
+
+/** Never: the weights do not change, and the end of a search has finalists. */
+const EVALUATE_EVERY = 1_000_000
+
+/** Alpha by one Adam step for each architecture step, sharp at the end; cost as an expectation beside the cross-entropy. */
+const gates = (steps: number): SearchSettings => ({
+  strategy: {
+    name: 'proxyless-g',
+    form: 'full',
+    warmupSteps: 0,
+    archEvery: 1,
+    learningRate: 0.03,
+    entropy: { end: 0.2 },
+    evaluateEvery: EVALUATE_EVERY,
+  },
+  loss: { kind: 'add#abs', lambda: 1 },
+  steps,
+})
+
+/** The likelihood of the images tempered, so that more than the best sample of a step counts. */
+const samples = (steps: number, images: number): SearchSettings => ({
+  strategy: {
+    name: 'fp-nas',
+    warmupSteps: 0,
+    archEvery: 1,
+    lambda: 1,
+    leastSamples: 4,
+    mostSamples: 16,
+    images,
+    temper: 50,
+    learningRate: 0.1,
+    evaluateEvery: EVALUATE_EVERY,
+  },
+  loss: { kind: 'none' },
+  steps,
+})
+
+const evolution = (population: number, generations: number, images: number): SearchSettings => ({
+  strategy: { name: 'spos', population, generations, parents: Math.ceil(population / 3), images },
+  loss: { kind: 'none' },
+  steps: 1,
+})
+
+const fullSearches: Searches = {
+  of: { 'proxyless-g': gates(300), 'fp-nas': samples(150, 128), spos: evolution(24, 10, 512) },
+  finalists: 10,
+}
+const quickSearches: Searches = { of: { 'proxyless-g': gates(4), 'fp-nas': samples(2, 64), spos: evolution(4, 2, 64) }, finalists: 2 }
+
+type ProofSettings = {
+  readonly width: number
+  readonly epochs: number
+  readonly seeds: number
+  readonly ranking: RankingSettings
+  readonly searches: Searches
+}
+
+const full: ProofSettings = { width: 0.5, epochs: 20, seeds: 3, ranking: fullRanking, searches: fullSearches }
+const quick: ProofSettings = { width: 0.125, epochs: 0.02, seeds: 1, ranking: quickRanking, searches: quickSearches }
+
+/** Space of the recorded networks. */
+const RECORDED_PRESET = 'nas-bench-macro'
+/** Millions of multiply-accumulates: a quarter, 62 % and 91 % of all networks are within them. */
+const MAC_LIMITS = [45, 60, 75] as const
+/** Shares of all networks that are within limits of latency. */
+const LATENCY_SHARES = [0.25, 0.6, 0.9] as const
+const LIMIT_DIGITS = 3
+
+/** @param all costs of all networks */
+function defaultLimits(unit: 'million MACs' | 'ms', all: readonly number[]): readonly number[] {
+  if (unit === 'million MACs') return MAC_LIMITS
+  return LATENCY_SHARES.map((share) => Number(quantile(all, share).toPrecision(LIMIT_DIGITS)))
+}
+
+/** Networks of NAS-Bench-Macro, all of their blocks narrower by this factor. */
+function proofSpace(width: number): SpaceConfig {
+  return resolveSpaceConfig({ preset: RECORDED_PRESET, widthMult: width })
+}
+
+/** What the weights of a supernet are trained by, for a strategy that is shown them later. */
+function searchConfig(
+  { width, batchSize, learningRate, weightDecay }: SupernetSettings,
+  parts: {
+    readonly seed: number
+    readonly steps: number
+    readonly strategy: NonNullable<SearchConfigInput['strategy']>
+    readonly limit?: number
+    readonly loss?: NonNullable<SearchConfigInput['latency']['loss']>
+  },
+): SearchConfig {
+  return searchConfigSchema.parse({
+    name: 'proof',
+    space: proofSpace(width),
+    dataset: { name: 'cifar10' },
+    latency: { targetMs: parts.limit ?? FAR_MS, table: { name: TABLE }, loss: parts.loss ?? { kind: 'none' } },
+    seed: parts.seed,
+    strategy: parts.strategy,
+    training: {
+      steps: parts.steps,
+      batchSize,
+      learningRate,
+      momentum: MOMENTUM,
+      weightDecay,
+      labelSmoothing: LABEL_SMOOTHING,
+      augmentation: AUGMENTATION,
+      shares: SHARES,
+    },
+    tasks: { weightSteps: WEIGHT_STEPS },
+  })
+}
+
+/** Mini-batches of all epochs. */
+function stepsOf({ epochs, batchSize }: SupernetSettings, trainImages: number): number {
+  return Math.max(1, Math.round((epochs * trainImages * SHARES.weights) / batchSize))
+}
+
+export {
+  defaultLimits,
+  EQUAL_COST,
+  full,
+  MILLION,
+  proofSpace,
+  type ProofStrategy,
+  quick,
+  type RankingSettings,
+  RECORDED_PRESET,
+  type Sampling,
+  samplings,
+  searchConfig,
+  type Searches,
+  stepsOf,
+  strategyNames,
+  type SupernetSettings,
+}
