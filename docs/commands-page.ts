@@ -31,6 +31,7 @@ const roots: readonly Root[] = [
     definition: { create: createLatencyLut, epilogues: latencyLutEpilogues },
   },
   { name: 'demo', main: 'demo/main.ts', definition: null },
+  { name: 'proof', main: 'proof/main.ts', definition: null },
 ]
 
 type Help = { readonly title: string; readonly text: string }

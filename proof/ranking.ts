@@ -5,9 +5,9 @@ import { kendallTau } from '../latency-lut/table/agreement.ts'
 import { spearmanRho } from '../latency-lut/table/ranks.ts'
 import { createRandom, type Path, seedState } from '../search-space/index.ts'
 import { openKeptLines } from './kept-lines.ts'
-import { EQUAL_COST, type RankingSettings } from './settings.ts'
+import type { RankingSettings } from './settings.ts'
 import type { Evaluator } from './shared-accuracy.ts'
-import { drawSome, type Truth } from './truth.ts'
+import { costsAsMuch, drawSome, type Truth } from './truth.ts'
 
 const shared = z.strictObject({ accuracy: z.number(), loss: z.number() })
 const rankedSchema = z.strictObject({
@@ -33,7 +33,7 @@ type RankingFigures = {
 
 /** Different networks, drawn by the seed alone: every supernet is asked for the same ones. */
 function sampleOf(truth: Truth, { networks, near }: RankingSettings): { readonly sample: Ranked['sample']; readonly path: Path }[] {
-  const isNear = (path: Path) => Math.abs(truth.macsOf(path) / near.macs - 1) <= EQUAL_COST
+  const isNear = costsAsMuch(truth.macsOf, near.macs)
   const of = (sample: Ranked['sample'], from: readonly Path[], count: number) =>
     drawSome(from, count, createRandom(seedState('ranking', sample))).map((path) => ({ sample, path }))
   return [...of('all', truth.paths, networks), ...of('near', truth.paths.filter(isNear), near.networks)]

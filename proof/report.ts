@@ -76,7 +76,13 @@ function outcomeOf(strategy: ProofStrategy, { limit, equal }: LimitTruth, found:
   }
 }
 
-function reportOf(settings: Report['settings'], seeds: readonly SeedResult[], limits: readonly number[], truth: Truth, costs: Costs): Report {
+function reportOf(
+  settings: Report['settings'],
+  seeds: readonly SeedResult[],
+  limits: readonly number[],
+  truth: Truth,
+  costs: Costs,
+): Report {
   const all = seeds.flatMap(({ found }) => found)
   const truths = limits.map((limit) => limitTruth(truth, costs.of, limit))
   const outcomes = truths.flatMap((at) =>

@@ -58,7 +58,9 @@ async function runSeed(proof: Proof, seed: number): Promise<SeedResult> {
         ranked.filter((each) => each.sample === sample),
       )
     const figures = { all: of('all'), near: of('near') }
-    note(`Kendall's tau with recorded accuracy: ${figures.all.batchLoss.kendall.toFixed(3)}, at equal cost ${figures.near.batchLoss.kendall.toFixed(3)}`)
+    note(
+      `Kendall's tau with recorded accuracy: ${figures.all.batchLoss.kendall.toFixed(3)}, at equal cost ${figures.near.batchLoss.kendall.toFixed(3)}`,
+    )
     const found = await findAll({
       ...proof,
       folder,

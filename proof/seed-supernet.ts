@@ -37,7 +37,11 @@ function describeProgress({ steps: done, images, seconds, cpuSeconds, curve }: C
 }
 
 /** Trains the supernet of a seed to its end, or goes on to it, and leaves it in its file. */
-async function supernetOf({ terminal, folder, backend, dataset, supernet, costs }: SupernetParts, space: Space, seed: number): Promise<Supernet> {
+async function supernetOf(
+  { terminal, folder, backend, dataset, supernet, costs }: SupernetParts,
+  space: Space,
+  seed: number,
+): Promise<Supernet> {
   const { width, epochs, batchSize, learningRate, weightDecay, sampling, threads } = supernet
   const file = join(folder, `seed-${seed}`, 'supernet.safetensors')
   const data = dataset.fingerprint

@@ -18,13 +18,14 @@ const SAVE_EVERY_MS = 180_000
 const MICROSECONDS = 1e6
 
 const costSchema = z.strictObject({
+  /** Effective ones: what one thread alone would need for the same. */
   steps: z.int().min(0),
   images: z.int().min(0),
   /** In which steps were done, not those in which the process did not run. */
   seconds: z.number().min(0),
   /** Of processors, which other processes take nothing of. */
   cpuSeconds: z.number().min(0),
-  /** Of training, by tasks of equal length; with label smoothing, on augmented images. */
+  /** Means since the point before; the loss has label smoothing, images are augmented. */
   curve: z.array(z.strictObject({ step: z.int(), loss: z.number(), accuracy: z.number() })),
 })
 type Cost = z.infer<typeof costSchema>
@@ -103,7 +104,8 @@ async function trainSupernet(options: SupernetOptions): Promise<void> {
     ? { state: strategy.stateSchema.parse(before.state), cost: before.cost }
     : { state: strategy.init(context), cost: NOTHING }
   const attendance = attendanceOf(threads)
-  const sum = { steps: 0, loss: 0, correct: 0, images: 0 }
+  const nothing = { loss: 0, correct: 0, images: 0 }
+  const sum = { ...nothing, from: progress.cost.steps }
   let savedMs = performance.now()
   for (;;) {
     const proposal = strategy.propose(progress.state, context, attendance)
@@ -111,21 +113,22 @@ async function trainSupernet(options: SupernetOptions): Promise<void> {
     const { work: proposed } = proposal
     if (proposed.kind !== 'trainWeights') break
     const work =
-      sampling === 'fair' ? { ...proposed, paths: proposed.paths.map((_, i) => fairPath(space, proposed.firstStep + i, config.seed)) } : proposed
+      sampling === 'fair'
+        ? { ...proposed, paths: proposed.paths.map((_, i) => fairPath(space, proposed.firstStep + i, config.seed)) }
+        : proposed
     const startMs = performance.now()
     const startCpu = process.cpuUsage()
     const { result } = await trainer.run(work, async () => undefined)
     const seconds = (performance.now() - startMs) / 1000
     const { user, system } = process.cpuUsage(startCpu)
     const { state } = strategy.absorb(proposal.state, { work }, { kind: 'result', result }, context)
-    const steps = progress.cost.steps + work.paths.length
-    sum.steps += work.paths.length
+    const { done: steps } = strategy.describe(state, context).steps
     sum.loss += result.loss * result.images
     sum.correct += result.correct
     sum.images += result.images
-    const isPoint = sum.steps >= curveEvery
+    const isPoint = steps - sum.from >= curveEvery
     const point = { step: steps, loss: sum.loss / sum.images, accuracy: sum.correct / sum.images }
-    if (isPoint) Object.assign(sum, { steps: 0, loss: 0, correct: 0, images: 0 })
+    if (isPoint) Object.assign(sum, nothing, { from: steps })
     const cost: Cost = {
       steps,
       images: progress.cost.images + result.images,

@@ -70,7 +70,8 @@ function drawSome<T>(from: readonly T[], count: number, random: Random): T[] {
 type CostOf = (path: Path) => number
 
 const isWithin = (costOf: CostOf, limit: number) => (path: Path) => costOf(path) <= limit
-const isEqual = (costOf: CostOf, limit: number) => (path: Path) => Math.abs(costOf(path) / limit - 1) <= EQUAL_COST
+/** Whether a network costs about as much. */
+const costsAsMuch = (costOf: CostOf, cost: number) => (path: Path) => Math.abs(costOf(path) - cost) <= EQUAL_COST * cost
 
 function spreadOf({ paths, accuracyOf }: Truth, belongs: (path: Path) => boolean): Spread {
   const accuracies = paths.filter(belongs).map(accuracyOf)
@@ -79,14 +80,14 @@ function spreadOf({ paths, accuracyOf }: Truth, belongs: (path: Path) => boolean
 }
 
 function limitTruth(truth: Truth, costOf: CostOf, limit: number): LimitTruth {
-  return { limit, within: spreadOf(truth, isWithin(costOf, limit)), equal: spreadOf(truth, isEqual(costOf, limit)) }
+  return { limit, within: spreadOf(truth, isWithin(costOf, limit)), equal: spreadOf(truth, costsAsMuch(costOf, limit)) }
 }
 
 /** Where a network stands that a search at a limit has found. */
 function standingOf(truth: Truth, costOf: CostOf, limit: number, path: Path): Standing {
   const accuracy = truth.accuracyOf(path)
   const within = truth.paths.filter(isWithin(costOf, limit)).map(truth.accuracyOf)
-  const equal = truth.paths.filter(isEqual(costOf, limit)).map(truth.accuracyOf)
+  const equal = truth.paths.filter(costsAsMuch(costOf, limit)).map(truth.accuracyOf)
   const rank = 1 + within.filter((other) => other > accuracy).length
   return {
     accuracy,
@@ -97,4 +98,4 @@ function standingOf(truth: Truth, costOf: CostOf, limit: number, path: Path): St
   }
 }
 
-export { createTruth, drawSome, type LimitTruth, limitTruth, type Spread, type Standing, standingOf, type Truth }
+export { costsAsMuch, createTruth, drawSome, type LimitTruth, limitTruth, type Spread, type Standing, standingOf, type Truth }

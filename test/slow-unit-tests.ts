@@ -28,6 +28,7 @@ const slowUnitTests: Readonly<Record<string, readonly string[]>> = {
     'layers',
     'models-evaluate',
     'models-fine-tune',
+    'proof-supernet',
     'scores',
     'training-from-scratch',
     'training-later-fields',

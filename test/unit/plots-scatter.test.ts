@@ -103,6 +103,24 @@ describe('a scatter plot', () => {
     expect(y(middle)).toBeCloseTo((from?.[1] ?? 0) + share * ((to?.[1] ?? 0) - (from?.[1] ?? 0)), 0)
   })
 
+  test('draws the points of a cloud as dots of one path, where the ticks say', () => {
+    const points = [
+      { x: 1.5, y: 20 },
+      { x: 4, y: 30, title: 'not shown' },
+      { x: 2, y: Number.NaN },
+    ]
+    const svg = scatterSvg({ ...plot, series: [...plot.series, { name: 'cloud', points, isCloud: true }] })
+    const { x, y } = readAxes(svg)
+    const dots = numbers(/M([\d.]+) ([\d.]+)h2v2h-2z/g, /class="cloud" d="([^"]+)"/.exec(svg)?.[1] ?? '')
+    expect(dots).toHaveLength(2)
+    for (const [index, [left = 0, top = 0]] of dots.entries()) {
+      expect(left + 1).toBeCloseTo(x(points[index]?.x ?? 0), 0)
+      expect(top + 1).toBeCloseTo(y(points[index]?.y ?? 0), 0)
+    }
+    expect(pointsOf(svg, 'cloud')).toEqual([])
+    expect(svg).not.toContain('not shown')
+  })
+
   test('draws the front of a series as steps through the points that no other beats', () => {
     const points = [
       { x: 1, y: 80 },
