@@ -95,4 +95,4 @@ async function findAll(options: FindOptions): Promise<Found[]> {
   return all
 }
 
-export { findAll, type Found, foundSchema }
+export { findAll, type Found }

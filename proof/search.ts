@@ -1,6 +1,7 @@
 // A search at a limit with the weights of a trained supernet: a strategy's own steps on architectures, one agent that answers at once. Steps
 // on weights are answered without being done, since the weights are trained already.
 
+import { setImmediate as nextTurn } from 'node:timers/promises'
 import type { Trainer } from '../engine/training/trainer.ts'
 import { type StepWork, type TaskResult, weightStepsOf } from '../protocol/index.ts'
 import { findStrategy, type Strategy, type StrategyContext } from '../strategies/index.ts'
@@ -39,7 +40,7 @@ async function runSearch(trainer: Pick<Trainer, 'run'>, context: StrategyContext
     const result =
       work.kind === 'trainWeights'
         ? withoutTraining(work, config.training.batchSize)
-        : (await trainer.run<StepWork>(work, async () => undefined)).result
+        : (await trainer.run<StepWork>(work, () => nextTurn())).result
     images += imagesOf(result)
     state = strategy.absorb(proposal.state, proposal, { kind: 'result', result }, context).state
   }

@@ -1,6 +1,7 @@
 // How good networks are with the shared weights of a supernet, on the first images of the validation share: with the statistics of each
 // mini-batch in batch-norms, as strategies see them, and with statistics re-estimated for each network on training images (SPOS).
 
+import { setImmediate as nextTurn } from 'node:timers/promises'
 import * as tf from '@tensorflow/tfjs-core'
 import { type Batch, type BatchSource, type Dataset } from '../engine/datasets/index.ts'
 import { averageStatistics, batchStatistics, type ChannelStatistics, evaluate } from '../engine/executor/index.ts'
@@ -66,6 +67,8 @@ async function createEvaluator(options: EvaluatorOptions): Promise<Evaluator> {
   return {
     imagesPerNetwork: (2 * held.length + seen.length) * batchSize,
     async evaluate(path) {
+      // Signals are heard between two networks: what computes on this thread leaves no time for them otherwise.
+      await nextTurn()
       const graph = space.network(path)
       const observed = []
       for (const { images } of seen) observed.push(await batchStatistics(graph, weights, images))

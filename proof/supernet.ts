@@ -2,6 +2,7 @@
 // every few minutes: weights, velocities, the strategy's state, and what it has cost.
 
 import { existsSync, readFileSync } from 'node:fs'
+import { setImmediate as nextTurn } from 'node:timers/promises'
 import * as z from 'zod'
 import { CliError } from '../command-line/exit-codes.ts'
 import { writeWholeFile } from '../command-line/whole-files.ts'
@@ -118,7 +119,8 @@ async function trainSupernet(options: SupernetOptions): Promise<void> {
         : proposed
     const startMs = performance.now()
     const startCpu = process.cpuUsage()
-    const { result } = await trainer.run(work, async () => undefined)
+    // Signals are heard between two steps.
+    const { result } = await trainer.run(work, () => nextTurn())
     const seconds = (performance.now() - startMs) / 1000
     const { user, system } = process.cpuUsage(startCpu)
     const { state } = strategy.absorb(proposal.state, { work }, { kind: 'result', result }, context)
@@ -147,4 +149,4 @@ async function trainSupernet(options: SupernetOptions): Promise<void> {
   if (progress.cost.steps > (before?.cost.steps ?? 0)) await save(options, progress)
 }
 
-export { type Cost, costSchema, readSupernet, restore, type Supernet, trainSupernet }
+export { type Cost, readSupernet, restore, type Supernet, trainSupernet }

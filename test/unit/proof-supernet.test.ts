@@ -87,6 +87,20 @@ describe('a supernet', () => {
     expect(found?.cost.curve[2]?.loss).toBeLessThan(found?.cost.curve[0]?.loss as number)
   })
 
+  it('is broken off, and kept, by a signal that comes while steps are computed, and so is a search', async () => {
+    const soon = () => {
+      const interrupt = new AbortController()
+      setImmediate(() => interrupt.abort(new Error('broken off')))
+      return interrupt.signal
+    }
+    const trainer = await openTrainer()
+    const file = join(folder, 'signal.safetensors')
+    await expect(trainSupernet({ ...optionsOf(file), trainer, interrupted: soon() })).rejects.toThrow('broken off')
+    expect(readSupernet(file, 'mine')?.cost.steps).toBe(20)
+    const context = contextOf({ name: 'spos', population: 4, generations: 2, images: 24, parents: 2 }, 1)
+    await expect(runSearch(trainer, context, soon())).rejects.toThrow('broken off')
+  })
+
   it('is trained by two threads for as many effective steps, which takes more images', async () => {
     const { chosen: backend } = await openBackend('wasm')
     const { config } = contextOf({ name: 'spos' })
