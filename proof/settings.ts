@@ -189,6 +189,7 @@ export {
   full,
   MILLION,
   proofSpace,
+  type ProofSettings,
   type ProofStrategy,
   quick,
   type RankingSettings,

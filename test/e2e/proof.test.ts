@@ -37,7 +37,14 @@ const reportSchema = z.object({
     z.object({
       supernet: z.object({ steps: z.number(), images: z.number().positive(), seconds: z.number().positive() }),
       found: z.array(
-        z.object({ strategy: z.string(), limit: z.number(), cost: z.number(), accuracy: z.number(), path: z.array(z.number()) }),
+        z.object({
+          strategy: z.string(),
+          limit: z.number(),
+          seed: z.number(),
+          cost: z.number(),
+          accuracy: z.number(),
+          path: z.array(z.number()),
+        }),
       ),
     }),
   ),
@@ -46,20 +53,34 @@ const reportSchema = z.object({
 
 describe('npm run proof -- --quick', () => {
   it(
-    'searches within each limit with a supernet, looks up what was found, and does nothing twice',
+    'searches within each limit with two supernets side by side, looks up what was found, and does nothing twice',
     async () => {
       const folder = temporaryFolder()
       const out = join(folder.path, 'out')
       const data = ['--data', writeNoise(join(folder.path, 'data')), '--cache', join(folder.path, 'cache')]
       const record = ['--recorded', writeRecord(join(folder.path, 'record.json'))]
-      const flags = ['--quick', '--batch', '16', '--limits', '45,60', '--out', out, '--json', ...data, ...record]
-      const first = startProcess('proof/main.ts', flags)
+      const flags = [
+        '--quick',
+        '--seeds',
+        '2',
+        '--strategy',
+        'proxyless-g,spos',
+        '--batch',
+        '16',
+        '--limits',
+        '45,60',
+        '--out',
+        out,
+        '--json',
+        ...data,
+        ...record,
+      ]
+      const first = startProcess('proof/main.ts', [...flags, '--jobs', '2'])
       expect(await first.ended, first.output()).toBe(0)
       const report = reportSchema.parse(JSON.parse(first.result()))
-      const [seed] = report.seeds
-      const all = seed?.found ?? []
-      expect(all.map(({ strategy, limit }) => `${strategy} ${limit}`)).toEqual(
-        ['proxyless-g', 'fp-nas', 'spos'].flatMap((strategy) => [`${strategy} 45`, `${strategy} 60`]),
+      const all = report.seeds.flatMap(({ found }) => found)
+      expect(all.map(({ strategy, limit, seed }) => `${strategy} ${limit} ${seed}`)).toEqual(
+        [1, 2].flatMap((seed) => ['proxyless-g', 'spos'].flatMap((strategy) => [`${strategy} 45 ${seed}`, `${strategy} 60 ${seed}`])),
       )
       for (const { limit, cost, accuracy, path } of all) {
         expect(cost).toBeLessThanOrEqual(limit)

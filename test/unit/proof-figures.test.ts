@@ -16,7 +16,7 @@ import { figuresOf, type Ranked } from '../../proof/ranking.ts'
 import { reportOf } from '../../proof/report.ts'
 import type { SeedResult } from '../../proof/run-seed.ts'
 import { fairPath } from '../../proof/sample-paths.ts'
-import { defaultLimits, proofSpace } from '../../proof/settings.ts'
+import { defaultLimits, full, proofSpace } from '../../proof/settings.ts'
 import { createTruth, drawSome, limitTruth, standingOf, type Truth } from '../../proof/truth.ts'
 import { architectureCosts, createRandom, createSpace, type Path, randomPath, seedState } from '../../search-space/index.ts'
 import { macsTable } from '../../simulation/macs-table.ts'
@@ -158,6 +158,8 @@ describe('a report', () => {
     recorded: { name: 'mine', citation: 'me' },
     machine: 'a machine',
     supernet: { width: 0.5, epochs: 7, batchSize: 64, learningRate: 0.1, weightDecay: 1e-4, sampling: 'fair', threads: 1 },
+    ranking: full.ranking,
+    searches: full.searches,
     unit: costs.unit,
   } as const
   const found = (option: number, seed: number): Found => {
