@@ -2,14 +2,12 @@
 
 import * as z from 'zod'
 import type { Trainer } from '../engine/training/trainer.ts'
-import { printArchitecture, type Space } from '../search-space/index.ts'
+import { mostProbablePaths, printArchitecture, type Space } from '../search-space/index.ts'
 import { rowsOver } from '../strategies/index.ts'
 import type { Costs } from './costs.ts'
-import { chooseFinalist, finalistsOf } from './finalists.ts'
 import { openKeptLines } from './kept-lines.ts'
 import { runSearch } from './search.ts'
-import { type ProofStrategy, type RankingSettings, searchConfig, type Searches, strategyNames, type SupernetSettings } from './settings.ts'
-import type { Evaluator } from './shared-accuracy.ts'
+import { type ProofStrategy, searchConfig, type Searches, strategyNames, type SupernetSettings } from './settings.ts'
 import { standingOf, type Truth } from './truth.ts'
 
 const foundSchema = z.strictObject({
@@ -25,9 +23,9 @@ const foundSchema = z.strictObject({
   rankShare: z.number(),
   regret: z.number(),
   percentile: z.number(),
-  /** Recorded accuracy of what the strategy would have answered by itself; null where that is beyond the limit. */
-  derivedAccuracy: z.number().nullable(),
-  /** Of the search, its finalists included, without the supernet. */
+  /** Recorded accuracy of the most probable architecture, percent; null where that is beyond the limit, or nothing is probable. */
+  mostProbable: z.number().nullable(),
+  /** Of the search without the supernet. */
   seconds: z.number(),
   images: z.int(),
 })
@@ -39,11 +37,8 @@ type FindOptions = {
   readonly strategies: readonly ProofStrategy[]
   readonly limits: readonly number[]
   readonly searches: Searches
-  /** What the evaluator's images are. */
-  readonly ranking: RankingSettings
   readonly supernet: SupernetSettings
   readonly trainer: Trainer
-  readonly evaluator: Evaluator
   readonly space: Space
   readonly costs: Costs
   readonly truth: Truth
@@ -51,38 +46,38 @@ type FindOptions = {
   readonly onFound: (found: Found) => void
 }
 
+/** What a strategy answers within a limit. Throws where it answers something beyond. */
 async function find(options: FindOptions, strategy: ProofStrategy, limit: number): Promise<Found> {
-  const { seed, searches, supernet, trainer, evaluator, space, costs, truth, interrupted } = options
-  const { steps, loss, strategy: settings } = searches.of[strategy]
+  const { seed, searches, supernet, trainer, space, costs, truth, interrupted } = options
+  const { steps, loss, strategy: settings } = searches[strategy]
   const config = searchConfig(supernet, { seed, steps, strategy: settings, limit, loss })
   const startMs = performance.now()
-  const { description, derived, images } = await runSearch(
-    trainer,
-    { space, latency: costs.latency, config, rows: rowsOver(new Map()) },
-    interrupted,
-  )
-  const finalists = finalistsOf(description, searches.finalists, (path) => costs.of(path) <= limit)
-  const path = await chooseFinalist(finalists, evaluator)
+  const context = { space, latency: costs.latency, config, rows: rowsOver(new Map()) }
+  const { view, derived, images } = await runSearch(trainer, context, interrupted)
+  const seconds = (performance.now() - startMs) / 1000
+  const cost = costs.of(derived)
+  if (cost > limit) throw new Error(`expected ${strategy} to answer an architecture within ${limit} ${costs.unit}, got one of ${cost}`)
+  const [probable] = view.kind === 'distribution' ? mostProbablePaths(view.probabilities, 1) : []
   return {
     strategy,
     limit,
     seed,
-    path: [...path],
-    architecture: printArchitecture(space, path),
-    cost: costs.of(path),
-    ...standingOf(truth, costs.of, limit, path),
-    derivedAccuracy: costs.of(derived) <= limit ? truth.accuracyOf(derived) : null,
-    seconds: (performance.now() - startMs) / 1000,
-    images: images + finalists.length * evaluator.imagesPerNetwork,
+    path: derived,
+    architecture: printArchitecture(space, derived),
+    cost,
+    ...standingOf(truth, costs.of, limit, derived),
+    mostProbable: probable && costs.of(probable.path) <= limit ? truth.accuracyOf(probable.path) : null,
+    seconds,
+    images,
   }
 }
 
 /** Searches that have not been done before, one after the other. */
 async function findAll(options: FindOptions): Promise<Found[]> {
-  const { folder, strategies, limits, searches, ranking, costs, onFound } = options
+  const { folder, strategies, limits, searches, costs, onFound } = options
   const all: Found[] = []
   for (const strategy of strategies) {
-    const settings = { search: searches.of[strategy], finalists: searches.finalists, ranking, costs: costs.latency }
+    const settings = { search: searches[strategy], costs: costs.latency }
     const kept = openKeptLines(folder, strategy, settings, foundSchema)
     for (const limit of limits) {
       const before = kept.all().find((found) => found.limit === limit)

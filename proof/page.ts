@@ -97,7 +97,7 @@ function renderOutcomes({ outcomes, settings }: Report): string {
 function renderFound({ seeds, settings }: Report): string {
   const rows = seeds
     .flatMap(({ found }) => found)
-    .map(({ strategy, limit, seed, architecture, cost, accuracy, rank, derivedAccuracy }) => [
+    .map(({ strategy, limit, seed, architecture, cost, accuracy, rank, mostProbable }) => [
       strategy,
       String(limit),
       String(seed),
@@ -105,10 +105,10 @@ function renderFound({ seeds, settings }: Report): string {
       cost.toFixed(1),
       accuracy.toFixed(2),
       String(rank),
-      derivedAccuracy === null ? 'beyond the limit' : derivedAccuracy.toFixed(2),
+      mostProbable === null ? '' : mostProbable.toFixed(2),
     ])
   return renderMarkdownTable(
-    ['strategy', 'limit', 'seed', 'found', `its ${settings.unit}`, 'true accuracy, %', 'true rank', 'without finalists, %'],
+    ['strategy', 'limit', 'seed', 'found', `its ${settings.unit}`, 'true accuracy, %', 'true rank', 'the most probable one, %'],
     rows,
   )
 }
@@ -155,7 +155,7 @@ function renderPage(report: Report): string {
     '',
     renderLimits(report),
     '',
-    'Every single one; at the end of a search, the finalist of least loss with shared weights is taken:',
+    'Every single one, as the strategy answers. The last column is the most probable architecture of strategies with a distribution, where that is within the limit; what they answer is the best of their finalists with shared weights.',
     '',
     renderFound(report),
     '',

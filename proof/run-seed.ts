@@ -67,7 +67,6 @@ async function runSeed(proof: Proof, seed: number): Promise<SeedResult> {
       seed,
       supernet: settings,
       trainer,
-      evaluator,
       space,
       costs,
       interrupted: terminal.interrupted,

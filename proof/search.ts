@@ -3,13 +3,13 @@
 
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import type { Trainer } from '../engine/training/trainer.ts'
-import { type StepWork, type TaskResult, weightStepsOf } from '../protocol/index.ts'
-import { findStrategy, type Strategy, type StrategyContext } from '../strategies/index.ts'
+import { type SearchView, type StepWork, type TaskResult, weightStepsOf } from '../protocol/index.ts'
+import { findStrategy, type StrategyContext } from '../strategies/index.ts'
 
 type SearchEnd = {
-  readonly description: ReturnType<Strategy<unknown>['describe']>
-  /** The strategy's own answer. */
-  readonly derived: readonly number[]
+  readonly view: SearchView
+  /** The strategy's answer. */
+  readonly derived: number[]
   /** Times that an image went through a network. */
   readonly images: number
 }
@@ -44,7 +44,7 @@ async function runSearch(trainer: Pick<Trainer, 'run'>, context: StrategyContext
     images += imagesOf(result)
     state = strategy.absorb(proposal.state, proposal, { kind: 'result', result }, context).state
   }
-  return { description: strategy.describe(state, context), derived: strategy.derive(state, context), images }
+  return { view: strategy.describe(state, context).view, derived: strategy.derive(state, context), images }
 }
 
 export { runSearch }

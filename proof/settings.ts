@@ -42,11 +42,7 @@ type SearchSettings = {
 const strategyNames = ['proxyless-g', 'fp-nas', 'spos'] as const
 type ProofStrategy = (typeof strategyNames)[number]
 
-type Searches = {
-  readonly of: { readonly [Name in ProofStrategy]: SearchSettings }
-  /** Architectures of each search that are evaluated once more at its end. */
-  readonly finalists: number
-}
+type Searches = { readonly [Name in ProofStrategy]: SearchSettings }
 
 /** Half-width of a band of networks of equal cost, as a share of the cost. */
 const EQUAL_COST = 0.03
@@ -68,11 +64,14 @@ const TABLE = 'proof'
 const fullRanking: RankingSettings = { networks: 200, near: { macs: 60 * MILLION, networks: 60 }, images: 2000, statisticsBatches: 4 }
 const quickRanking: RankingSettings = { networks: 6, near: { macs: 60 * MILLION, networks: 4 }, images: 64, statisticsBatches: 1 }
 
-/** Never: the weights do not change, and the end of a search has finalists. */
+/** Once, at the end: the weights do not change. */
 const EVALUATE_EVERY = 1_000_000
 
+/** Architectures that are evaluated at the end of a search, and on how many images. */
+type Finalists = { readonly count: number; readonly images: number }
+
 /** Alpha by one Adam step for each architecture step, sharp at the end; cost as an expectation beside the cross-entropy. */
-const gates = (steps: number): SearchSettings => ({
+const gates = (steps: number, finalists: Finalists): SearchSettings => ({
   strategy: {
     name: 'proxyless-g',
     form: 'full',
@@ -80,6 +79,7 @@ const gates = (steps: number): SearchSettings => ({
     archEvery: 1,
     learningRate: 0.03,
     entropy: { end: 0.2 },
+    finalists,
     evaluateEvery: EVALUATE_EVERY,
   },
   loss: { kind: 'add#abs', lambda: 1 },
@@ -87,7 +87,7 @@ const gates = (steps: number): SearchSettings => ({
 })
 
 /** The likelihood of the images tempered, so that more than the best sample of a step counts. */
-const samples = (steps: number, images: number): SearchSettings => ({
+const samples = (steps: number, images: number, finalists: Finalists): SearchSettings => ({
   strategy: {
     name: 'fp-nas',
     warmupSteps: 0,
@@ -98,6 +98,7 @@ const samples = (steps: number, images: number): SearchSettings => ({
     images,
     temper: 50,
     learningRate: 0.1,
+    finalists,
     evaluateEvery: EVALUATE_EVERY,
   },
   loss: { kind: 'none' },
@@ -111,10 +112,15 @@ const evolution = (population: number, generations: number, images: number): Sea
 })
 
 const fullSearches: Searches = {
-  of: { 'proxyless-g': gates(300), 'fp-nas': samples(150, 128), spos: evolution(24, 10, 512) },
-  finalists: 10,
+  'proxyless-g': gates(300, { count: 16, images: 2000 }),
+  'fp-nas': samples(150, 128, { count: 16, images: 2000 }),
+  spos: evolution(24, 10, 1024),
 }
-const quickSearches: Searches = { of: { 'proxyless-g': gates(4), 'fp-nas': samples(2, 64), spos: evolution(4, 2, 64) }, finalists: 2 }
+const quickSearches: Searches = {
+  'proxyless-g': gates(4, { count: 2, images: 64 }),
+  'fp-nas': samples(2, 64, { count: 2, images: 64 }),
+  spos: evolution(4, 2, 64),
+}
 
 type ProofSettings = {
   readonly width: number

@@ -28,8 +28,6 @@ type EvaluatorOptions = {
 type ImageBatch = { readonly images: tf.Tensor4D; readonly labels: Int32Array }
 
 type Evaluator = {
-  /** That go through a network when it is evaluated. */
-  readonly imagesPerNetwork: number
   evaluate(path: Path): Promise<BothAccuracies>
   dispose(): void
 }
@@ -65,7 +63,6 @@ async function createEvaluator(options: EvaluatorOptions): Promise<Evaluator> {
   }
 
   return {
-    imagesPerNetwork: (2 * held.length + seen.length) * batchSize,
     async evaluate(path) {
       // Signals are heard between two networks: what computes on this thread leaves no time for them otherwise.
       await nextTurn()

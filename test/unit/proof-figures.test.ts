@@ -8,7 +8,6 @@ import { afterAll, describe, expect, it } from 'vitest'
 import * as z from 'zod'
 import { coverSpace, pathLatencyMs } from '../../latency-lut/table/coverage.ts'
 import { costsOf } from '../../proof/costs.ts'
-import { chooseFinalist, finalistsOf } from '../../proof/finalists.ts'
 import type { Found } from '../../proof/found.ts'
 import { openKeptLines } from '../../proof/kept-lines.ts'
 import { renderPage, shortcomings } from '../../proof/page.ts'
@@ -20,7 +19,6 @@ import { defaultLimits, full, proofSpace } from '../../proof/settings.ts'
 import { createTruth, drawSome, limitTruth, standingOf, type Truth } from '../../proof/truth.ts'
 import { architectureCosts, createRandom, createSpace, type Path, randomPath, seedState } from '../../search-space/index.ts'
 import { macsTable } from '../../simulation/macs-table.ts'
-import type { Description } from '../../strategies/index.ts'
 
 const recorded = createSpace('nas-bench-macro')
 const random = createRandom(seedState('proof figures'))
@@ -129,27 +127,6 @@ describe('a ranking by shared weights', () => {
   })
 })
 
-describe('finalists', () => {
-  const path = (option: number) => [option]
-  const distribution = { view: { kind: 'distribution', probabilities: [[0.1, 0.5, 0.4]] }, best: [] } as unknown as Description
-  const population = { view: { kind: 'population' }, best: [{ path: [2] }, { path: [0] }] } as unknown as Description
-
-  it('are the most probable architectures, or the best candidates, within the limit', () => {
-    expect(finalistsOf(distribution, 2, () => true)).toEqual([path(1), path(2)])
-    expect(finalistsOf(distribution, 2, ([option]) => option !== 1)).toEqual([path(2), path(0)])
-    expect(finalistsOf(population, 9, () => true)).toEqual([path(2), path(0)])
-  })
-
-  it('leave the one with the least loss', async () => {
-    const losses = [0.5, 0.3, 0.4]
-    const evaluator = {
-      evaluate: async ([option = 0]: Path) => ({ batch: shared(losses[option] as number, 0), reestimated: shared(0) }),
-    }
-    expect(await chooseFinalist([path(0), path(1), path(2)], evaluator)).toEqual(path(1))
-    await expect(chooseFinalist([], evaluator)).rejects.toThrow('at least one architecture within the limit')
-  })
-})
-
 describe('a report', () => {
   const { truth, costOf } = ladder(200)
   const costs = { unit: 'million MACs', latency: { fixedMs: 0, operationMs: [] }, of: costOf } as const
@@ -172,7 +149,7 @@ describe('a report', () => {
       architecture: `mine:${option}`,
       cost: costOf(own),
       ...standingOf(truth, costOf, 100, own),
-      derivedAccuracy: null,
+      mostProbable: null,
       seconds: 1800,
       images: 3_000_000,
     }
