@@ -7,7 +7,7 @@ import { createLatencyTables, type VersionsPort } from './objects/latency-tables
 import { shardName } from './objects/shards.ts'
 import { createApp } from './routes/app.ts'
 import { createSigner, type Signer } from './routes/signatures.ts'
-import { parseRequestLog } from './routes/request-log.ts'
+import { parseRequestLog } from './routes/request-log-setting.ts'
 import type { AuditPort, DirectoryPort, Ports, ProfilePort, SearchPort, ShardPort, TrainingPort } from './routes/ports.ts'
 
 /** Kept for as long as the isolate lives: the key never changes. */

@@ -1,6 +1,6 @@
 // What the page shows. Text only ever enters as text.
 
-import { parseLatencyKey } from '../../latency-lut/table/keys.ts'
+import { parseTableKey } from '../../latency-lut/table/keys.ts'
 import { find, keepChildren, make, setText } from '../dashboard/dom.js'
 import type { ProfileBackend, ProfileStatus } from '../../protocol/profiles.ts'
 import type { Availability } from './backends.ts'
@@ -97,7 +97,7 @@ const cellTitles = {
 
 /** Short words for a key: what people look for in a list on a phone. */
 function describeKey(key: string): { readonly title: string; readonly detail: string } {
-  const operation = parseLatencyKey(key)
+  const operation = parseTableKey(key)
   const shape = (sizes: readonly number[]) => sizes.join('×')
   switch (operation.type) {
     case 'Conv':
@@ -142,6 +142,13 @@ function describeKey(key: string): { readonly title: string; readonly detail: st
       const notes = [activation, ...attention, ...(stride > 1 ? [`stride ${stride}`] : [])]
       return { title: `Depthwise ${kernel}×${kernel}`, detail: [`${shape(input)} → ${shape(output)}`, ...notes].join(', ') }
     }
+    case 'expanded_conv with se and hs': {
+      const { kernel, input, output } = operation
+      return { title: `MBConv ${kernel}×${kernel}`, detail: `${shape(input)} → ${shape(output)}` }
+    }
+    // A network as a whole, for example.
+    case 'other':
+      return { title: operation.name, detail: '' }
     case 'ConvLinear':
       return {
         title: 'Projection within a block',

@@ -51,7 +51,7 @@ import type {
   UnreadableTable,
 } from '../../protocol/index.ts'
 
-import type { RequestLog } from './request-log.ts'
+import type { RequestLog } from './request-log-setting.ts'
 import type { RefusalsPort } from './refusals.ts'
 import type { Signer } from './signatures.ts'
 

@@ -7,15 +7,6 @@ import type { RouteEnvironment } from './route-environment.ts'
 const REQUEST_ID_HEADER = 'X-Request-Id'
 const FIRST_SERVER_ERROR = 500
 
-/** Which requests get a line: all, those that failed (5xx), or none. */
-const requestLogs = ['all', 'failures', 'none'] as const
-type RequestLog = (typeof requestLogs)[number]
-
-/** Text that is none of them counts as `all`. */
-function parseRequestLog(text: string | undefined): RequestLog {
-  return requestLogs.find((name) => name === text) ?? 'all'
-}
-
 /** Gives each request an id. */
 const identifyRequest: MiddlewareHandler<RouteEnvironment> = async (context, next) => {
   context.set('requestId', crypto.randomUUID())
@@ -68,4 +59,4 @@ function logFailure(error: unknown, requestId: string | undefined): void {
   console.error(JSON.stringify({ kind: 'failure', requestId: requestId ?? null, message, stack }))
 }
 
-export { identifyRequest, logFailure, logRequest, parseRequestLog, type RequestLog }
+export { identifyRequest, logFailure, logRequest }
