@@ -265,13 +265,14 @@ describe('a training that agents do', () => {
     const coordinator = await startCoordinator(state.path, await freePort())
     started(coordinator.process)
     const { trainingId, agent } = await startTraining(coordinator, ['--rate', '100', '--set', 'momentum=0.999', '--set', 'averageDecay=0'])
-    // Neither is believed alone.
+    // Two that are there at once are both asked; one that comes too late for that is told how it ended.
     for (const process of ['first', 'second'].map((name) => agent(name))) {
       expect(await process.ended, process.output()).toBe(0)
       expect(JSON.parse(process.result())).toMatchObject({ trainingId, end: 'diverged' })
     }
     const status = await coordinator.client.trainingStatus(trainingId)
-    expect(status).toMatchObject({ phase: 'diverged', leases: 2, modelBytes: null })
+    expect(status).toMatchObject({ phase: 'diverged', modelBytes: null })
+    expect([1, 2]).toContain(status.leases)
     const connection = ['--coordinator', coordinator.url, '--token', coordinator.token]
     const fetching = started(startProcess('gatehouse/main.ts', ['training', 'download', trainingId, '--out', at('none'), ...connection]))
     expect(await fetching.ended).toBe(1)
