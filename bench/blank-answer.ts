@@ -27,6 +27,8 @@ function blankAnswer(work: TaskWork, { decisions }: Pick<Space, 'decisions'>, ba
       }
     case 'evaluatePaths':
       return { kind: 'evaluatePaths', paths: work.paths.map(() => step) }
+    case 'batchNormScales':
+      return { kind: 'batchNormScales', scales: work.paths.map(() => 1) }
     case 'score':
     case 'trainArchitecture':
       throw new Error(`expected steps on a supernet, got ${work.kind}`)

@@ -18,13 +18,14 @@ const spokenProtocols: readonly number[] = [0, PROTOCOL]
 
 /** Kinds of task with the version of their form. */
 const taskKinds = {
-  /** 2: lanes, schedule and round; 3: samples. */
-  trainWeights: 3,
+  /** 2: lanes, schedule and round; 3: samples; 4: trained. */
+  trainWeights: 4,
   trainMixtures: 1,
   gateGradients: 1,
   mixtureGradients: 1,
   /** 2: batches. */
   evaluatePaths: 2,
+  batchNormScales: 1,
   score: 1,
   /**
    * 1: a training from scratch by itself; 2: also as a task of a search; 3: recipes with fields that version 0.1.0 lacks; 4: for some of
@@ -66,6 +67,7 @@ function neededVersion(work: TaskWork): number {
   if (work.kind === 'evaluatePaths') return work.batches ? 2 : 1
   if (work.kind === 'trainArchitecture') return work.epochs === undefined ? Math.max(2, trainingVersion(work.recipe)) : 4
   if (work.kind !== 'trainWeights') return 1
+  if (work.trained) return 4
   if (work.samples) return 3
   return (work.lanes ?? work.schedule ?? work.round) ? 2 : 1
 }

@@ -209,6 +209,7 @@ export {
   type ProxylessReinforceConfig,
   type Reward,
   type AgingEvolutionConfig,
+  annealingSchema,
   type LocalSearchConfig,
   type RandomTrialsConfig,
   type SposConfig,

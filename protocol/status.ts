@@ -236,7 +236,16 @@ const metricSchema = z
     seq: z.int().describe('order of application, from 1'),
     atMs: z.int(),
     taskId: z.int(),
-    kind: z.enum(['trainWeights', 'trainMixtures', 'gateGradients', 'mixtureGradients', 'evaluatePaths', 'score', 'trainArchitecture']),
+    kind: z.enum([
+      'trainWeights',
+      'trainMixtures',
+      'gateGradients',
+      'mixtureGradients',
+      'evaluatePaths',
+      'batchNormScales',
+      'score',
+      'trainArchitecture',
+    ]),
     series: metricSeriesSchema
       .optional()
       .describe('curve that it belongs to; absent in what version 0.1.0 stored, where it follows from `kind`'),

@@ -84,7 +84,11 @@ function answerFromRecord(benchmark: RecordedBenchmark, work: TaskWork, batchSiz
     }
     case 'gateGradients':
     case 'mixtureGradients':
-      throw new UnansweredError('not-recordable', 'gradients of gates and mixtures are of weights, and a recorded benchmark has none')
+    case 'batchNormScales':
+      throw new UnansweredError(
+        'not-recordable',
+        'gradients of gates and mixtures and scales of batch-norms are of weights, and a recorded benchmark has none',
+      )
     default:
       return work satisfies never
   }

@@ -31,6 +31,7 @@ const TASK_MS = {
   gateGradients: 50,
   mixtureGradients: 100,
   evaluatePaths: 100,
+  batchNormScales: 10,
   score: 10,
   trainArchitecture: 1000,
 } as const satisfies Record<TaskWork['kind'], number>

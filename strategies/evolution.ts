@@ -1,7 +1,7 @@
 // Making architectures out of others, within bounds on their costs: what evolutionary strategies have in common. Nothing here searches
 // without end: after a number of tries a candidate is made that is known to be within the bounds, or none is.
 
-import { hashText, type Random, randomPath, type Space } from '../search-space/index.ts'
+import { hashText, type Random, type Space } from '../search-space/index.ts'
 import { allBounds, type Bound, checkBounds, keeps } from './bounds.ts'
 import type { StrategyContext } from './strategy.ts'
 
@@ -14,11 +14,21 @@ const MAX_KEY_LENGTH = 180
 /** What was proposed before. */
 type Known = { has(path: readonly number[]): boolean }
 
-type Bounded = { readonly space: Space; readonly bounds: readonly Bound[] }
+type Bounded = {
+  readonly space: Space
+  readonly bounds: readonly Bound[]
+  /** Those that a decision may take, ascending, [decision][…]; left out: all. */
+  readonly options?: readonly (readonly number[])[] | undefined
+}
 
 /** All bounds of a search as hard ones. */
 function boundedBy(context: StrategyContext): Bounded {
   return { space: context.space, bounds: allBounds(context) }
+}
+
+/** The options that each decision may take, [decision][…]. */
+function optionsOf({ space, options }: Bounded): readonly (readonly number[])[] {
+  return options ?? space.decisions.map((decision) => decision.options.map((_, option) => option))
 }
 
 /** Throws ProblemError `invalid-request` where no architecture is within one of the bounds. */
@@ -26,7 +36,9 @@ function checkBound({ bounds }: Bounded): void {
   checkBounds(bounds)
 }
 
-const isWithin = ({ bounds }: Bounded, path: readonly number[]) => keeps(bounds, path)
+function isWithin({ bounds, options }: Bounded, path: readonly number[]): boolean {
+  return (options?.every((own, decision) => own.includes(path[decision] as number)) ?? true) && keeps(bounds, path)
+}
 
 /** What an architecture lacks to be within the bounds, and, of two that are, what it leaves of them: less is better, in this order. */
 function strain(bounds: readonly Bound[], path: readonly number[]): readonly [excess: number, ratio: number] {
@@ -42,16 +54,18 @@ function strain(bounds: readonly Bound[], path: readonly number[]): readonly [ex
 const isLess = ([a, b]: readonly [number, number], [c, d]: readonly [number, number]) => a < c || (a === c && b < d)
 
 /** The path that no other option of a single decision brings further within the bounds. */
-function cheapestPath({ space, bounds }: Bounded): number[] {
-  let best = space.decisions.map(() => 0)
+function cheapestPath(bounded: Bounded): number[] {
+  const { bounds } = bounded
+  const options = optionsOf(bounded)
+  let best = options.map(([first]) => first as number)
   let least = strain(bounds, best)
   for (;;) {
     const before = least
-    for (const [decision, { options }] of space.decisions.entries()) {
-      for (const option of options.keys()) {
+    for (const [decision, own] of options.entries()) {
+      for (const option of own) {
         const path = best.with(decision, option)
-        const own = strain(bounds, path)
-        if (isLess(own, least)) [best, least] = [path, own]
+        const strained = strain(bounds, path)
+        if (isLess(strained, least)) [best, least] = [path, strained]
       }
     }
     if (!isLess(least, before)) return best
@@ -63,14 +77,16 @@ function cheapestPath({ space, bounds }: Bounded): number[] {
  * as the bounds allow. Null where the cheapest is beyond one of them.
  */
 function randomWithin(bounded: Bounded, random: Random): number[] | null {
+  const options = optionsOf(bounded)
+  const draw = (own: readonly number[]) => own[random.integer(own.length)] as number
   for (let i = 0; i < MAX_TRIES; i++) {
-    const path = randomPath(bounded.space, random)
+    const path = options.map(draw)
     if (isWithin(bounded, path)) return path
   }
   let path = cheapestPath(bounded)
   if (!isWithin(bounded, path)) return null
   for (const decision of random.shuffle(path.map((_, index) => index))) {
-    const changed = path.with(decision, random.integer(bounded.space.decisions[decision]?.options.length ?? 1))
+    const changed = path.with(decision, draw(options[decision] as readonly number[]))
     if (isWithin(bounded, changed)) path = changed
   }
   return path
@@ -91,10 +107,13 @@ function neighboursOf({ decisions }: Space, path: readonly number[], random: Ran
 }
 
 /** Each decision drawn anew with this probability. */
-function mutate(space: Space, path: readonly number[], probability: number, random: Random): number[] {
-  return path.map((option, decision) =>
-    random.uniform() < probability ? random.integer(space.decisions[decision]?.options.length ?? 1) : option,
-  )
+function mutate(bounded: Bounded, path: readonly number[], probability: number, random: Random): number[] {
+  const options = optionsOf(bounded)
+  return path.map((option, decision) => {
+    if (random.uniform() >= probability) return option
+    const own = options[decision] as readonly number[]
+    return own[random.integer(own.length)] as number
+  })
 }
 
 /** Each decision as one of the parents has it. */
@@ -131,6 +150,7 @@ export {
   type Known,
   mutate,
   neighboursOf,
+  optionsOf,
   pathKey,
   randomWithin,
   tryFor,

@@ -54,8 +54,8 @@ function createImportanceSearch({ settings, check, samplesOf, learnt }: Importan
     },
     weights(_, context, draw) {
       const { weightSamples: count, temper } = settings(context)
-      if (!count) return { fill: fillWithPaths(draw) }
-      const fill = fillWithPaths(draw, { count, temper: temper ?? context.config.training.batchSize })
+      if (!count) return { fill: fillWithPaths({ draw }) }
+      const fill = fillWithPaths({ draw, samples: { count, temper: temper ?? context.config.training.batchSize } })
       return { fill, mostSteps: Math.floor(MAX_TASK_STEPS / count) }
     },
     learnt(state, result, context) {

@@ -105,18 +105,23 @@ function drawWithin(groups: readonly Group[], part: Part, random: Random): numbe
   })
 }
 
-/**
- * Decisions whose names differ after their last dot alone: the variables of a block, the edges into a node, the blocks of a stage. Throws
- * ProblemError `invalid-request`, which names `field`, where that leaves every decision by itself, or makes too many combinations.
- */
-function groupsByPlace({ decisions }: Decisions, field: string): number[][] {
+/** Decisions whose names differ after their last dot alone: the variables of a block, the edges into a node, the blocks of a stage. */
+function decisionsByPlace({ decisions }: Decisions): number[][] {
   const places = new Map<string, number[]>()
   for (const [index, { name }] of decisions.entries()) {
     const dot = name.lastIndexOf('.')
     const place = dot === -1 ? name : name.slice(0, dot)
     places.set(place, [...(places.get(place) ?? []), index])
   }
-  const groups = [...places.values()]
+  return [...places.values()]
+}
+
+/**
+ * Those groups as a joint distribution has them. Throws ProblemError `invalid-request`, which names `field`, where that leaves every
+ * decision by itself, or makes too many combinations.
+ */
+function groupsByPlace({ decisions }: Decisions, field: string): number[][] {
+  const groups = decisionsByPlace({ decisions })
   if (groups.every(({ length }) => length === 1)) {
     throw invalidField(field, 'expected a space with decisions of one place, which differ after the last dot of their names alone')
   }
@@ -147,6 +152,7 @@ function joinAlpha(alpha: readonly (readonly number[])[], groups: readonly (read
 
 export {
   combinationsOf,
+  decisionsByPlace,
   derivableGroups,
   drawArchitecture,
   drawWithin,

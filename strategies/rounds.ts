@@ -94,6 +94,8 @@ type RoundPlan = {
   /** Probabilities by block and operation. */
   readonly probabilities: readonly (readonly number[])[]
   readonly uniform: boolean
+  /** Those that paths may take, [decision][…]; default: all. */
+  readonly options?: readonly (readonly number[])[] | undefined
   /** Whether every step trains all operations, so that there is nothing to divide; default false. */
   readonly isWhole?: boolean
   /** Steps that one task can hold, of all lanes; default MAX_TASK_STEPS. */
@@ -138,7 +140,7 @@ function localSteps({ members, weightSteps, mostSteps = MAX_TASK_STEPS }: RoundP
 }
 
 function openRound(plan: RoundPlan, random: Random): Round {
-  const { probabilities, uniform, isWhole = false, members, from, end, position, firstBatch } = plan
+  const { probabilities, uniform, options, isWhole = false, members, from, end, position, firstBatch } = plan
   const wanted = localSteps(plan)
   const lanesOf = (steps: readonly number[]) => members.flatMap(({ lanes }, i) => Array.from({ length: lanes }, () => steps[i] as number))
   const left = end - from
@@ -146,7 +148,10 @@ function openRound(plan: RoundPlan, random: Random): Round {
   const steps = wanted.map((value) => Math.max(1, Math.ceil(value * fits - 1e-9)))
   const effective = Math.min(left, effectiveSteps(lanesOf(steps)))
   const batches = members.map(({ lanes }, i) => lanes * (steps[i] as number))
-  const all = probabilities.map((weights): BlockPart => ({ operations: weights.map((_, operation) => operation), weights }))
+  const all = probabilities.map((weights, block): BlockPart => {
+    const operations = options?.[block] ?? weights.map((_, operation) => operation)
+    return { operations, weights: operations.map((operation) => weights[operation] as number) }
+  })
   const parts = isWhole ? members.map(() => all) : divide(all, batches, random)
   const total = sum(batches)
   let batch = firstBatch

@@ -8,12 +8,21 @@ import type { FillSeat } from './rounds.ts'
 /** A path through a part, uniform or as the search's distribution says. */
 type DrawPath = typeof drawPath
 
-/** Sampled paths, one for each mini-batch, or several whose gradients are added up with their importance. */
-function fillWithPaths(draw: DrawPath = drawPath, samples?: { readonly count: number; readonly temper: number }): FillSeat {
+type PathSettings = {
+  readonly draw?: DrawPath
+  /** Several paths on each mini-batch, whose gradients are added up with their importance. */
+  readonly samples?: { readonly count: number; readonly temper: number }
+  /** What the steps train; left out: all weights. */
+  readonly trained?: 'batch-norms'
+}
+
+/** Sampled paths, one for each mini-batch, or several. */
+function fillWithPaths({ draw = drawPath, samples, trained }: PathSettings = {}): FillSeat {
   return (seat, place) => ({
     kind: 'trainWeights',
     paths: drawPaths(seat, place, { draw, perStep: samples?.count ?? 1 }),
     ...(samples && { samples: { ...samples } }),
+    ...(trained && { trained }),
   })
 }
 

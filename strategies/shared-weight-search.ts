@@ -2,6 +2,10 @@
 // the weights are trained, and which architectures are evaluated, is each strategy's own. The target latency and all other bounds are hard: an
 // architecture beyond one is never evaluated. Evaluations use the statistics of their own mini-batches in batch-norms, which is what
 // re-estimating them for each candidate comes to.
+//
+// A search may have several stages, each with its share of the weight steps and of the generations: training, then evaluations, then the
+// next stage, with the weights as they are and with what the last one has found. Scores of different stages are of different weights, and
+// are not held against each other.
 
 import * as z from 'zod'
 import {
@@ -13,12 +17,13 @@ import {
   type TaskOutcome,
   trainsWeights,
   type WeightWork,
+  type WorkOf,
 } from '../protocol/index.ts'
 import { createRandom, evenProbabilities, type Random, type RandomState, seedState } from '../search-space/index.ts'
 import { refuseHours } from './budget.ts'
 import { candidateOf, SHOWN } from './candidates.ts'
 import { batchesOf, metricOf } from './evaluations.ts'
-import { boundedBy, checkBound, cheapestPath, randomWithin, tryFor } from './evolution.ts'
+import { type Bounded, boundedBy, checkBound, cheapestPath, isWithin, randomWithin, tryFor } from './evolution.ts'
 import { describeFronts, withCandidates } from './pareto-fronts.ts'
 import { ALONE, type Attendance, type FillSeat, untakenPlaces } from './rounds.ts'
 import type { Absorbed, Assignment, Description, Proposal, Strategy, StrategyContext } from './strategy.ts'
@@ -30,10 +35,13 @@ const evaluatedSchema = z.strictObject({
   /** In the order in which candidates were made, from 0. */
   index: count,
   path,
-  /** Accuracy, 0 to 1; null where nobody could evaluate it. */
+  /** Accuracy, 0 to 1, or what else architectures are compared by; null where nobody could evaluate it. */
   score: z.number().nullable(),
 })
 type Evaluated = z.infer<typeof evaluatedSchema>
+
+/** After the first stage: which one this is, from 1, the `index` of its first candidate, and what the one before has found. */
+const stageSchema = z.strictObject({ number: z.int().min(1), from: count, fixed: path })
 
 const stateSchema = z.strictObject({
   ...weightPhaseShape,
@@ -45,6 +53,7 @@ const stateSchema = z.strictObject({
   proposed: count,
   /** By `index`: everything that has come back. */
   evaluated: z.array(evaluatedSchema),
+  stage: stageSchema.optional(),
 })
 type SharedWeightState = z.infer<typeof stateSchema>
 
@@ -54,12 +63,17 @@ type SharedWeightSettings = {
   readonly generations: number
   readonly images: number
   readonly candidatesPerTask: number
+  /** Default 1. */
+  readonly stages?: number | undefined
+  /** What architectures are compared by; default: accuracy. */
+  readonly score?: 'accuracy' | 'batch-norms' | undefined
 }
 
 /** A generation in the making. */
 type Generation = {
-  /** Everything that was evaluated, best first. */
+  /** Everything that was evaluated in this stage, best first. */
   readonly best: readonly Evaluated[]
+  readonly bounded: Bounded
   readonly random: Random
   /** Adds the first of what `make` gives that is within the bound and new; nothing where many are not. */
   add(make: () => number[]): boolean
@@ -70,19 +84,37 @@ type SharedWeightSearch = {
   settings(context: StrategyContext): SharedWeightSettings
   /** Throws ProblemError `invalid-request` where settings of its own make no sense. */
   check?(context: StrategyContext): void
+  /**
+   * The options that a stage, numbered from 0, trains and searches, where they are not all; `fixed`: what the stage before has found. Of
+   * equal arguments always the same.
+   */
+  options?(context: StrategyContext, stage: number, fixed: readonly number[] | undefined): Bounded['options']
   /** How weights are trained, where it is not on one uniform path for each mini-batch. */
   weights?(state: SharedWeightState, context: StrategyContext): Pick<PathPlan, 'isWhole' | 'mostSteps'> & { readonly fill: FillSeat }
   /** Makes architectures of others; the generation is filled up with random ones. */
   breed?(generation: Generation, context: StrategyContext): void
-  view(state: SharedWeightState, candidates: Candidate[]): SearchView
+  view(state: SharedWeightState, candidates: Candidate[], context: StrategyContext): SearchView
 }
 
-/** Best first; of equals the one that was made first. */
-function ranked({ evaluated }: SharedWeightState): Evaluated[] {
-  return evaluated.filter(({ score }) => score !== null).toSorted((a, b) => (b.score as number) - (a.score as number))
+const stageOf = ({ stage }: SharedWeightState) => stage ?? { number: 0, from: 0, fixed: undefined }
+
+/** Those of this stage, best first; of equals the one that was made first. */
+function ranked(state: SharedWeightState, from = stageOf(state).from): Evaluated[] {
+  return state.evaluated
+    .filter(({ index, score }) => index >= from && score !== null)
+    .toSorted((a, b) => (b.score as number) - (a.score as number))
 }
 
-const privateSchema = z.strictObject({ from: count, generation: count })
+/** Of so many weight steps or generations, those until the end of a stage. */
+function shareUntil(all: number, { stages = 1 }: Pick<SharedWeightSettings, 'stages'>, stage: number): number {
+  return Math.round((all * (stage + 1)) / stages)
+}
+
+function laterStage(one: SharedWeightState['stage'], other: SharedWeightState['stage']): SharedWeightState['stage'] {
+  return (other?.number ?? 0) > (one?.number ?? 0) ? other : one
+}
+
+const privateSchema = z.strictObject({ from: count, generation: count, stage: stageSchema.optional() })
 
 function createSharedWeightSearch(strategy: SharedWeightSearch): Strategy<SharedWeightState> {
   type State = SharedWeightState
@@ -91,10 +123,20 @@ function createSharedWeightSearch(strategy: SharedWeightSearch): Strategy<Shared
   /** Mini-batches that each architecture is evaluated on. */
   const batchesOfCandidate = (context: StrategyContext) => batchesOf(context, settings(context).images)
 
+  /** What architectures of this stage have to keep to. */
+  const boundedIn = (state: Pick<State, 'stage'>, context: StrategyContext): Bounded => {
+    const { number, fixed } = stageOf(state as State)
+    return { ...boundedBy(context), options: strategy.options?.(context, number, fixed) }
+  }
+
   const checkSettings = (context: StrategyContext) => {
     refuseHours(context)
     checkBound(boundedBy(context))
     strategy.check?.(context)
+    const bounded = boundedIn({}, context)
+    if (bounded.options && !isWithin(bounded, cheapestPath(bounded))) {
+      throw invalidField('strategy.preselect', 'expected options of which an architecture is within the target latency and all bounds')
+    }
     const steps = settings(context).candidatesPerTask * batchesOfCandidate(context)
     if (steps > MAX_TASK_STEPS) {
       throw invalidField('strategy.candidatesPerTask', `expected at most ${MAX_TASK_STEPS} mini-batches in one task, got ${steps}`)
@@ -104,8 +146,9 @@ function createSharedWeightSearch(strategy: SharedWeightSearch): Strategy<Shared
   /** The architectures of the next generation; fewer than the population where the bound leaves no others. */
   const nextGeneration = (state: State, context: StrategyContext, random: Random): number[][] => {
     const { population } = settings(context)
-    const bounded = boundedBy(context)
-    const names = new Set(state.evaluated.map((candidate) => candidate.path.join()))
+    const bounded = boundedIn(state, context)
+    const { from, fixed } = stageOf(state)
+    const names = new Set(state.evaluated.filter(({ index }) => index >= from).map((candidate) => candidate.path.join()))
     const known = { has: (candidate: readonly number[]) => names.has(candidate.join()) }
     const made: number[][] = []
     const add = (make: () => number[]) => {
@@ -115,43 +158,73 @@ function createSharedWeightSearch(strategy: SharedWeightSearch): Strategy<Shared
       made.push(found)
       return true
     }
-    strategy.breed?.({ best: ranked(state), random, add }, context)
+    if (fixed && state.proposed === from) add(() => [...fixed])
+    strategy.breed?.({ best: ranked(state), bounded, random, add }, context)
     while (made.length < population && add(() => randomWithin(bounded, random) ?? cheapestPath(bounded)));
     return made
   }
 
-  const evaluateNext = (state: State, context: StrategyContext): Proposal<State> => {
-    const { generations, candidatesPerTask } = settings(context)
+  const derive = (state: State, context: StrategyContext) =>
+    ranked(state)[0]?.path ?? stageOf(state).fixed ?? cheapestPath(boundedIn(state, context))
+
+  /** Evaluations for the one that asks; null at the end of the stage. */
+  const evaluateNext = (state: State, context: StrategyContext): Proposal<State> | null => {
+    const { generations, candidatesPerTask, score, ...rest } = settings(context)
     let { queue, generation } = state
     const random = createRandom(state.random as RandomState)
     if (queue.length === 0) {
       // The next generation is made from all of the last one.
       if (state.evaluated.length < state.proposed) return { kind: 'wait' }
-      if (generation >= generations) return { kind: 'done' }
+      if (generation >= shareUntil(generations, rest, stageOf(state).number)) return null
       queue = nextGeneration(state, context, random)
       generation += 1
-      if (queue.length === 0) return { kind: 'done' }
+      if (queue.length === 0) return null
     }
     const paths = queue.slice(0, candidatesPerTask)
     const next = { queue: queue.slice(paths.length), generation, proposed: state.proposed + paths.length, random: random.state() }
     return {
       kind: 'work',
-      work: { kind: 'evaluatePaths', paths, batches: { first: 0, count: batchesOfCandidate(context) } },
-      private: { from: state.proposed, generation },
+      work:
+        score === 'batch-norms'
+          ? { kind: 'batchNormScales', paths }
+          : { kind: 'evaluatePaths', paths, batches: { first: 0, count: batchesOfCandidate(context) } },
+      private: { from: state.proposed, generation, ...(state.stage && { stage: state.stage }) },
       state: { ...state, ...next },
     }
   }
 
+  /** Weight steps at the end of the stage. */
+  const stepsUntil = (state: State, context: StrategyContext) =>
+    shareUntil(context.config.training.steps, settings(context), stageOf(state).number)
+
   const weightSteps = (state: State, context: StrategyContext, attendance: Attendance): Proposal<State> => {
-    const { steps } = context.config.training
+    const end = stepsUntil(state, context)
     const { fill, ...more } = strategy.weights?.(state, context) ?? {}
     const plan = () => ({
       probabilities: evenProbabilities(context.space),
       uniform: true,
-      end: steps,
+      options: boundedIn(state, context).options,
+      end,
       ...more,
     })
-    return proposeWeights(state, context, attendance, plan, state.weightStepsProposed >= steps, fill) ?? { kind: 'wait' }
+    return proposeWeights(state, context, attendance, plan, state.weightStepsProposed >= end, fill) ?? { kind: 'wait' }
+  }
+
+  const propose = (state: State, context: StrategyContext, attendance: Attendance): Proposal<State> => {
+    const rounds = state.rounds ?? []
+    if (state.weightStepsProposed < stepsUntil(state, context) || untakenPlaces(rounds).length > 0) {
+      return weightSteps(state, context, attendance)
+    }
+    // Weights that are still being trained would make the first candidates look worse than the last.
+    const isTraining = attendance.outstanding.some(({ taskId }) => rounds.some(({ seats }) => seats.some((seat) => seat.taskId === taskId)))
+    const proposal = isTraining ? ({ kind: 'wait' } as const) : evaluateNext(state, context)
+    if (proposal) return proposal
+    const { stages = 1, generations } = settings(context)
+    const { number } = stageOf(state)
+    if (number + 1 >= stages) return { kind: 'done' }
+    const generation = shareUntil(generations, { stages }, number)
+    const stage = { number: number + 1, from: state.proposed, fixed: [...derive(state, context)] }
+    return propose({ ...state, generation, stage }, context, attendance)
   }
 
   return {
@@ -170,40 +243,34 @@ function createSharedWeightSearch(strategy: SharedWeightSearch): Strategy<Shared
         evaluated: [],
       }
     },
-    propose(state, context, attendance: Attendance = ALONE) {
-      const rounds = state.rounds ?? []
-      if (state.weightStepsProposed < context.config.training.steps || untakenPlaces(rounds).length > 0) {
-        return weightSteps(state, context, attendance)
-      }
-      // Weights that are still being trained would make the first candidates look worse than the last.
-      const isTraining = attendance.outstanding.some(({ taskId }) =>
-        rounds.some(({ seats }) => seats.some((seat) => seat.taskId === taskId)),
-      )
-      return isTraining ? { kind: 'wait' } : evaluateNext(state, context)
-    },
+    propose: (state, context, attendance: Attendance = ALONE) => propose(state, context, attendance),
     absorb(state, { work, private: kept }: Assignment, outcome: TaskOutcome): Absorbed<State> {
       if (trainsWeights(work)) {
         if (outcome.kind === 'failure') return { kind: 'given-up', series: 'training', state }
         return absorbWeights(state, work, outcome.result as ResultOf<WeightWork['kind']>)
       }
-      const { from, generation } = privateSchema.parse(kept)
-      const { paths } = work as Extract<typeof work, { kind: 'evaluatePaths' }>
-      const answers = outcome.kind === 'failure' ? [] : (outcome.result as ResultOf<'evaluatePaths'>).paths
-      const own = paths.map((candidate, i): Evaluated => {
-        const answer = answers[i]
-        return { index: from + i, path: candidate, score: answer ? answer.correct / answer.images : null }
-      })
+      const { from, generation, stage } = privateSchema.parse(kept)
+      const { paths } = work as WorkOf<'evaluatePaths' | 'batchNormScales'>
+      const result = outcome.kind === 'failure' ? null : (outcome.result as ResultOf<'evaluatePaths' | 'batchNormScales'>)
+      const scores = result?.kind === 'batchNormScales' ? result.scales : result?.paths.map(({ correct, images }) => correct / images)
+      const own = paths.map((candidate, i): Evaluated => ({ index: from + i, path: candidate, score: scores?.[i] ?? null }))
       const evaluated = [...state.evaluated, ...own].toSorted((a, b) => a.index - b.index)
-      const next = { ...state, evaluated, generation: Math.max(state.generation, generation) }
-      if (outcome.kind === 'failure') return { kind: 'given-up', series: 'validation', state: next }
-      return { kind: 'applied', series: 'validation', metric: metricOf(answers), state: next }
+      // In a replay from the log, nothing has been handed out.
+      const next = { ...state, evaluated, generation: Math.max(state.generation, generation), stage: laterStage(state.stage, stage) }
+      if (!result) return { kind: 'given-up', series: 'validation', state: next }
+      if (result.kind === 'batchNormScales') return { kind: 'noted', state: next }
+      return { kind: 'applied', series: 'validation', metric: metricOf(result.paths), state: next }
     },
-    derive: (state, context) => ranked(state)[0]?.path ?? cheapestPath(boundedBy(context)),
+    derive: (state, context) => [...derive(state, context)],
     describe(state, context): Description {
       const { steps } = context.config.training
-      const { population, generations } = settings(context)
-      const isTraining = state.evaluated.length === 0
-      const scored = ranked(state).map(({ path: found, score }) => ({ path: found, score: score as number }))
+      const { population, generations, score: compared = 'accuracy' } = settings(context)
+      const isTraining = state.evaluated.every(({ index }) => index < stageOf(state).from)
+      // Until a stage has scores of its own, those of the one before are shown.
+      const scored = ranked(state, isTraining ? 0 : stageOf(state).from).map(({ path: found, score }) => ({
+        path: found,
+        score: score as number,
+      }))
       const candidates = scored.slice(0, SHOWN).map(({ path: found, score }) => candidateOf(context, found, { score }))
       return {
         phase: state.weightStepsDone + state.evaluated.length === 0 ? 'waiting' : isTraining ? 'warmup' : 'searching',
@@ -211,13 +278,13 @@ function createSharedWeightSearch(strategy: SharedWeightSearch): Strategy<Shared
           ? { done: Math.round(state.weightStepsDone), total: steps, unit: 'steps' }
           : { done: state.evaluated.length, total: population * generations, unit: 'architectures' },
         best: candidates,
-        view: strategy.view(state, candidates),
+        view: strategy.view(state, candidates, context),
         get fronts() {
-          return describeFronts(withCandidates([], scored, context), context)
+          return compared === 'accuracy' ? describeFronts(withCandidates([], scored, context), context) : undefined
         },
       }
     },
   }
 }
 
-export { createSharedWeightSearch, type Evaluated, type SharedWeightState }
+export { createSharedWeightSearch, type Evaluated, type Generation, type SharedWeightState }

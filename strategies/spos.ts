@@ -1,23 +1,72 @@
 // Single path one-shot (Guo et al. 2020, arXiv 1904.00420): the weights of a supernet are trained on paths drawn uniformly, and then an
 // evolution looks for the architecture that does best with them (their algorithm 1). The first generation is random; each further one
 // is, half and half, crossovers of two of the best so far and mutations of one of them, and random ones where no new ones are found.
+//
+// What others have made of it are settings: generations found by annealing on a regression (FOX-NAS: regression.ts, annealing.ts), options
+// left out and decisions searched in stages (HURRICANE: preselection.ts), batch-norms alone trained and compared (BN-NAS).
 
-import { invalidField } from '../protocol/index.ts'
+import { annealingSchema, invalidField } from '../protocol/index.ts'
+import { anneal } from './annealing.ts'
 import { cross, mutate } from './evolution.ts'
+import { decisionsByPlace } from './joint-distribution.ts'
+import { stagedOptions } from './preselection.ts'
+import { createFeatures, fitRegression } from './regression.ts'
+import { fillWithPaths } from './seat-steps.ts'
 import { settingsOf } from './settings.ts'
-import { createSharedWeightSearch, type Evaluated, type SharedWeightState } from './shared-weight-search.ts'
+import { createSharedWeightSearch, type Evaluated, type Generation, type SharedWeightState } from './shared-weight-search.ts'
 import type { Strategy, StrategyContext } from './strategy.ts'
 
 /** Of all generations together: each is about twenty numbers in one row of storage. */
 const MAX_CANDIDATES = 10_000
+/** Of the regression: a fit is the third power of it, and a Worker has seconds for a call. */
+const MAX_FEATURES = 800
 
 const settings = (context: StrategyContext) => settingsOf(context, 'spos')
+
+const annealingOf = (context: StrategyContext) => settings(context).annealing ?? annealingSchema.parse({})
+
+function regressionOf(context: StrategyContext) {
+  const { space } = context
+  const { products, ridge } = annealingOf(context)
+  return { options: space.decisions.map(({ options }) => options.length), places: products ? decisionsByPlace(space) : [], ridge }
+}
+
+function breedByAnnealing({ best, bounded, random, add }: Generation, context: StrategyContext): void {
+  if (best.length === 0) return
+  const examples = best.map(({ path, score }) => ({ path, score: score as number }))
+  const known = new Set(examples.map(({ path }) => path.join()))
+  const found = anneal(bounded, fitRegression(examples, regressionOf(context)), annealingOf(context), random)
+  const fresh = found.filter(({ path }) => !known.has(path.join())).slice(0, settings(context).population)
+  for (const { path } of fresh) add(() => path)
+}
+
+function breedByEvolution({ best, bounded, random, add }: Generation, context: StrategyContext): void {
+  const { population, parents: count, mutation } = settings(context)
+  const parents = best.slice(0, count)
+  if (parents.length === 0) return
+  const parent = () => (parents[random.integer(parents.length)] as Evaluated).path
+  const half = Math.floor(population / 2)
+  for (let i = 0; i < half; i++) add(() => cross(parent(), parent(), random))
+  for (let i = half; i < population; i++) add(() => mutate(bounded, parent(), mutation, random))
+}
+
+function checkAnnealing(context: StrategyContext): void {
+  const { search, annealing } = settings(context)
+  if (search !== 'annealing') {
+    if (annealing) throw invalidField('strategy.annealing', 'expected none where strategy.search is not annealing')
+    return
+  }
+  const { count } = createFeatures(regressionOf(context))
+  if (count <= MAX_FEATURES) return
+  const field = annealingOf(context).products ? 'strategy.annealing.products' : 'strategy.search'
+  throw invalidField(field, `expected a regression of at most ${MAX_FEATURES} coefficients, got ${count} for a space of this size`)
+}
 
 /** See strategy.ts and shared-weight-search.ts. */
 const spos: Strategy<SharedWeightState> = createSharedWeightSearch({
   settings,
   check(context) {
-    const { population, generations, parents } = settings(context)
+    const { population, generations, parents, stages = 1 } = settings(context)
     if (parents > population) throw invalidField('strategy.parents', `expected at most the population of ${population}, got ${parents}`)
     if (population * generations > MAX_CANDIDATES) {
       throw invalidField(
@@ -25,19 +74,26 @@ const spos: Strategy<SharedWeightState> = createSharedWeightSearch({
         `expected at most ${MAX_CANDIDATES} architectures in all generations, got ${population * generations}`,
       )
     }
+    const most = Math.min(generations, context.space.decisions.length)
+    if (stages > most)
+      throw invalidField('strategy.stages', `expected at most as many as generations and decisions, ${most}, got ${stages}`)
+    checkAnnealing(context)
   },
-  breed({ best, random, add }, context) {
-    const { population, parents: count, mutation } = settings(context)
-    const parents = best.slice(0, count)
-    if (parents.length === 0) return
-    const parent = () => (parents[random.integer(parents.length)] as Evaluated).path
-    const half = Math.floor(population / 2)
-    for (let i = 0; i < half; i++) add(() => cross(parent(), parent(), random))
-    for (let i = half; i < population; i++) add(() => mutate(context.space, parent(), mutation, random))
+  options(context, stage, fixed) {
+    const { stages = 1, preselect } = settings(context)
+    return stagedOptions(context, { stages, stage, preselect }, fixed)
   },
-  view: ({ generation }, candidates) => ({
+  weights(_, context) {
+    const { trained } = settings(context)
+    return { fill: fillWithPaths(trained === 'batch-norms' ? { trained } : {}) }
+  },
+  breed(generation, context) {
+    if (settings(context).search === 'annealing') breedByAnnealing(generation, context)
+    else breedByEvolution(generation, context)
+  },
+  view: ({ generation }, candidates, context) => ({
     kind: 'population',
-    score: 'accuracy',
+    score: settings(context).score === 'batch-norms' ? 'batch-norm scales' : 'accuracy',
     generation: Math.max(0, generation - 1),
     candidates,
   }),

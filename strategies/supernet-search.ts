@@ -268,7 +268,7 @@ function createSupernetSearch<State extends SupernetState>(architecture: Archite
     const groups = groupsOf(state, space)
     const draw: DrawPath = (part, isUniform, random) =>
       isUniform || !state.groups ? drawPath(part, isUniform, random) : drawWithin(groups, part, random)
-    const { fill, ...more } = architecture.weights?.(state, context, draw) ?? { fill: fillWithPaths(draw) }
+    const { fill, ...more } = architecture.weights?.(state, context, draw) ?? { fill: fillWithPaths({ draw }) }
     const plan = () => ({
       probabilities: uniform ? evenProbabilities(space) : marginals(groups, space),
       uniform,

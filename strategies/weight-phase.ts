@@ -38,7 +38,7 @@ type WeightPhase = {
 }
 
 /** What the next round trains, and the effective steps at which it has to end. */
-type PathPlan = Pick<RoundPlan, 'probabilities' | 'uniform' | 'end' | 'position' | 'isWhole' | 'mostSteps'>
+type PathPlan = Pick<RoundPlan, 'probabilities' | 'uniform' | 'options' | 'end' | 'position' | 'isWhole' | 'mostSteps'>
 
 /** Weight steps for the one that asks; null where it has to wait, or where all have been handed out. */
 function proposeWeights<State extends WeightPhase>(

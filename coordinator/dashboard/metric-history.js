@@ -15,6 +15,7 @@ export function createHistory() {
     gateGradients: 'architecture',
     mixtureGradients: 'architecture',
     evaluatePaths: 'validation',
+    batchNormScales: 'validation',
     score: 'validation',
     trainArchitecture: 'validation',
   })

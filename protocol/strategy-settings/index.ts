@@ -12,7 +12,7 @@ import { type Baseline, type ProxylessReinforceConfig, proxylessReinforceSchema,
 import { predictorSchema } from './predictor.ts'
 import { type RandomTrialsConfig, randomTrialsSchema } from './random-trials.ts'
 import { reinforceSchema } from './reinforce.ts'
-import { type SposConfig, sposSchema } from './spos.ts'
+import { annealingSchema, type SposConfig, sposSchema } from './spos.ts'
 import { successiveHalvingSchema } from './successive-halving.ts'
 
 const strategyConfigSchema = z
@@ -45,6 +45,7 @@ const strategyNames = strategyConfigSchema.options.map(({ shape }) => shape.name
 
 export {
   type AgingEvolutionConfig,
+  annealingSchema,
   type Baseline,
   type DartsConfig,
   type OneShotConfig,

@@ -5,6 +5,7 @@
 
 import * as z from 'zod'
 import { leaseIdSchema, taskIdSchema } from '../ids.ts'
+import { batchNormScalesMismatch, batchNormScalesResultSchema, batchNormScalesSchema } from './batch-norm-scales.ts'
 import { evaluatePathsMismatch, evaluatePathsResultSchema, evaluatePathsSchema, type EvaluationWork } from './evaluate-paths.ts'
 import {
   type GateChoice,
@@ -33,6 +34,7 @@ const taskWorkSchema = z.discriminatedUnion('kind', [
   gateGradientsSchema,
   mixtureGradientsSchema,
   evaluatePathsSchema,
+  batchNormScalesSchema,
   scoreSchema,
   trainArchitectureSchema,
 ])
@@ -51,6 +53,7 @@ const taskResultSchema = z.discriminatedUnion('kind', [
   gateGradientsResultSchema,
   mixtureGradientsResultSchema,
   evaluatePathsResultSchema,
+  batchNormScalesResultSchema,
   scoreResultSchema,
   trainArchitectureResultSchema,
 ])
@@ -83,6 +86,7 @@ const mismatches: { readonly [K in TaskKind]: (work: WorkOf<K>, result: ResultOf
   gateGradients: gateGradientsMismatch,
   mixtureGradients: mixtureGradientsMismatch,
   evaluatePaths: evaluatePathsMismatch,
+  batchNormScales: batchNormScalesMismatch,
   score: scoreMismatch,
   trainArchitecture: trainArchitectureMismatch,
 }

@@ -19,6 +19,10 @@ const trainWeightsSchema = z
       })
       .optional()
       .describe('several paths in a step, whose gradients are added up, each with its importance; absent: one path'),
+    trained: z
+      .literal('batch-norms')
+      .optional()
+      .describe('what is trained of the paths: scales and offsets of batch-norms alone; absent: all of their weights'),
   })
   .refine(({ paths, samples }) => paths.length % (samples?.count ?? 1) === 0, {
     path: ['paths'],

@@ -24,7 +24,7 @@ function memberOf(agent: AgentRecord, batchSize: number): Member {
 }
 
 function isShort({ kind }: TaskWork): boolean {
-  return kind === 'gateGradients' || kind === 'mixtureGradients' || kind === 'evaluatePaths'
+  return kind === 'gateGradients' || kind === 'mixtureGradients' || kind === 'evaluatePaths' || kind === 'batchNormScales'
 }
 
 /** Whether a task takes so long that its agent may be gone. */

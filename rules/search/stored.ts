@@ -159,6 +159,14 @@ const configSchema = storedAs<SearchConfig>()(
         generations: z.int(),
         parents: z.int(),
         mutation: z.number(),
+        search: z.enum(['evolution', 'annealing']).optional(),
+        annealing: z
+          .strictObject({ restarts: z.int(), moves: z.int(), slack: z.number(), products: z.boolean(), ridge: z.number() })
+          .optional(),
+        preselect: z.strictObject({ keep: z.int(), latencyWeight: z.number() }).optional(),
+        stages: z.int().optional(),
+        trained: z.enum(['all', 'batch-norms']).optional(),
+        score: z.enum(['accuracy', 'batch-norms']).optional(),
         ...sharedWeightFields,
       }),
       z.strictObject({ name: z.literal('one-shot'), pathDropout: z.number(), candidates: z.int(), ...sharedWeightFields }),
@@ -316,6 +324,7 @@ const workSchema = storedAs<TaskWork>()(
       ...weightStepFields,
       paths: z.array(path),
       samples: z.strictObject({ count: z.int(), temper: z.number() }).optional(),
+      trained: z.literal('batch-norms').optional(),
     }),
     z.strictObject({
       kind: z.literal('trainMixtures'),
@@ -344,6 +353,7 @@ const workSchema = storedAs<TaskWork>()(
       images: z.int().optional(),
       batches: z.strictObject({ first: z.int(), count: z.int() }).optional(),
     }),
+    z.strictObject({ kind: z.literal('batchNormScales'), paths: z.array(path) }),
     z.strictObject({ kind: z.literal('score'), paths: z.array(path), scores: z.array(scoreName), batch: z.int() }),
     z.strictObject({
       kind: z.literal('trainArchitecture'),
@@ -440,6 +450,7 @@ const resultSchema = storedAs<TaskResult>()(
       steps: z.array(z.strictObject({ crossEntropy: z.number(), ...counts, gateGradients: z.array(z.array(z.number()).nullable()) })),
     }),
     z.strictObject({ kind: z.literal('evaluatePaths'), paths: z.array(z.strictObject({ crossEntropy: z.number(), ...counts })) }),
+    z.strictObject({ kind: z.literal('batchNormScales'), scales: z.array(z.number()) }),
     z.strictObject({
       kind: z.literal('score'),
       paths: z.array(z.strictObject({ values: z.array(z.number().nullable()), seconds: z.array(z.number()) })),
@@ -461,7 +472,16 @@ const storedMetricSchema = storedAs<Metric>()(
     seq: z.int(),
     atMs,
     taskId: z.int(),
-    kind: z.enum(['trainWeights', 'trainMixtures', 'gateGradients', 'mixtureGradients', 'evaluatePaths', 'score', 'trainArchitecture']),
+    kind: z.enum([
+      'trainWeights',
+      'trainMixtures',
+      'gateGradients',
+      'mixtureGradients',
+      'evaluatePaths',
+      'batchNormScales',
+      'score',
+      'trainArchitecture',
+    ]),
     series: z.enum(['training', 'architecture', 'validation']).optional(),
     weightSteps: z.number(),
     loss: z.number(),

@@ -63,8 +63,38 @@ const registered: { readonly [Name in StrategyName]: SearchOptions } = {
     },
   },
 }
-/** The same with scores without training in front. */
-const scored: { readonly [name: string]: SearchOptions } = {
+/** The same with options that change what they do: others' ways to train and search with shared weights, scores without training in front. */
+const changed: { readonly [name: string]: SearchOptions } = {
+  'spos, by annealing': {
+    steps: STEPS,
+    targetMs: 30,
+    strategy: {
+      name: 'spos',
+      population: 4,
+      generations: 3,
+      parents: 2,
+      images: 64,
+      candidatesPerTask: 3,
+      search: 'annealing',
+      annealing: { restarts: 1, moves: 20 },
+    },
+  },
+  'spos, in two stages, by batch-norms': {
+    steps: STEPS,
+    targetMs: 30,
+    blocks: 4,
+    strategy: {
+      name: 'spos',
+      population: 4,
+      generations: 4,
+      parents: 2,
+      candidatesPerTask: 3,
+      preselect: { keep: 2 },
+      stages: 2,
+      trained: 'batch-norms',
+      score: 'batch-norms',
+    },
+  },
   'random, warmed up': {
     steps: 1,
     targetMs: 30,
@@ -96,7 +126,7 @@ const toys = {
 type Case = { readonly name: string; readonly strategy: Strategy<unknown>; readonly options: SearchOptions }
 const cases: Case[] = [
   ...Object.entries(registered).map(([name, options]) => ({ name, strategy: findStrategy(name as StrategyName), options })),
-  ...Object.entries(scored).map(([name, options]) => {
+  ...Object.entries(changed).map(([name, options]) => {
     const { name: strategy } = options.strategy as { name: StrategyName }
     return { name, strategy: findStrategy(strategy), options }
   }),
@@ -108,7 +138,8 @@ type Step = { readonly act: 'propose' | 'result' | 'failure'; readonly pick: num
 type Run = { readonly state: unknown; readonly context: StrategyContext; readonly log: readonly { task: Task; outcome: TaskOutcome }[] }
 
 /** Architectures that a task gives a score. */
-const architecturesOf = (work: TaskWork) => (work.kind === 'evaluatePaths' ? work.paths.length : work.kind === 'trainArchitecture' ? 1 : 0)
+const architecturesOf = (work: TaskWork) =>
+  work.kind === 'evaluatePaths' || work.kind === 'batchNormScales' ? work.paths.length : work.kind === 'trainArchitecture' ? 1 : 0
 
 const throughJson = <T>(value: T): T => JSON.parse(JSON.stringify(value)) as T
 

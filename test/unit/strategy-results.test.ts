@@ -44,6 +44,7 @@ const ofKind = (kind: StepWork['kind']): TaskResult => {
   if (kind === 'trainWeights') return { kind, loss: 1, ...counts }
   if (kind === 'trainMixtures') return { kind, loss: 1, ...counts }
   if (kind === 'score') return { kind, paths: [{ values: [1], seconds: [1] }] }
+  if (kind === 'batchNormScales') return { kind, scales: [1] }
   if (kind === 'evaluatePaths') return { kind, paths: [{ crossEntropy: 1, ...counts }] }
   if (kind === 'mixtureGradients') return { kind, steps: [{ crossEntropy: 1, ...counts, gradients: [] }] }
   return { kind, steps: [{ crossEntropy: 1, ...counts, gateGradients: [] }] }

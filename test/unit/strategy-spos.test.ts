@@ -123,8 +123,8 @@ describe('architectures made of others', () => {
       fc.property(path, path, fc.nat(), (one, other, seed) => {
         for (const [decision, option] of cross(one, other, random(seed)).entries())
           expect([one[decision], other[decision]]).toContain(option)
-        expect(mutate(space, one, 0, random(seed))).toEqual(one)
-        for (const [decision, option] of mutate(space, one, 1, random(seed)).entries())
+        expect(mutate({ space, bounds: [] }, one, 0, random(seed))).toEqual(one)
+        for (const [decision, option] of mutate({ space, bounds: [] }, one, 1, random(seed)).entries())
           expect(space.decisions[decision]?.options[option]).toBeDefined()
       }),
     )

@@ -62,6 +62,8 @@ function hasFiniteNumbers(result: TaskResult): boolean {
       return sound([result.loss])
     case 'evaluatePaths':
       return sound(result.paths.map((path) => path.crossEntropy))
+    case 'batchNormScales':
+      return sound(result.scales)
     case 'score':
       return result.paths.every(({ values }) => sound(values.filter((value) => value !== null)))
     case 'trainArchitecture':

@@ -2,6 +2,7 @@
 // supernet, and are done by train-architecture.ts (trials-trainer.ts).
 
 import type { StepWork, TaskResult } from '../../../protocol/index.ts'
+import { batchNormScales } from './batch-norm-scales.ts'
 import { evaluatePaths } from './evaluate-paths.ts'
 import { gateGradients } from './gate-gradients.ts'
 import { mixtureGradients } from './mixture-gradients.ts'
@@ -10,7 +11,7 @@ import { score } from './score.ts'
 import { trainMixtures } from './train-mixtures.ts'
 import { trainWeights } from './train-weights.ts'
 
-const runners = { trainWeights, trainMixtures, gateGradients, mixtureGradients, evaluatePaths, score } satisfies {
+const runners = { trainWeights, trainMixtures, gateGradients, mixtureGradients, evaluatePaths, batchNormScales, score } satisfies {
   readonly [K in StepWork['kind']]: TaskRunner<K>
 }
 

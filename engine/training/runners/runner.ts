@@ -19,6 +19,8 @@ type StepOutcome = {
   readonly gateGradients?: (number[] | null)[]
   /** Of `score` only. */
   readonly scores?: ResultOf<'score'>['paths'][number]
+  /** Of `batchNormScales` only. */
+  readonly scales?: number
   /** [block][operation]; of `mixtureGradients` only. */
   readonly mixtureGradients?: number[][]
   /** Of weight steps with samples. */

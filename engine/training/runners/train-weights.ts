@@ -1,6 +1,9 @@
 // Weight steps on paths: each mini-batch trains one, or several whose gradients are added up with their importance.
 
+import type { WeightPaths } from '../../../protocol/index.ts'
+import type { LayerGraph } from '../../../search-space/index.ts'
 import { trainStep, weightedPathsStep } from '../../executor/index.ts'
+import { batchNormKeys } from '../batch-norms.ts'
 import { onlyOne, sumUp, type StepInput, type StepOutcome, type TaskRunner } from './runner.ts'
 import { learn, weightSteps } from './weight-steps.ts'
 
@@ -11,6 +14,18 @@ function effectiveSamples(importances: readonly number[]): number {
 
 function meanSamples(outcomes: readonly StepOutcome[]): number {
   return outcomes.reduce((sum, { effectiveSamples: samples = 1 }) => sum + samples / outcomes.length, 0)
+}
+
+/** The gradients of what the work trains; the others are disposed. */
+function wantedOf<T extends { dispose(): void }>(
+  { trained }: WeightPaths,
+  graphs: readonly LayerGraph[],
+  gradients: ReadonlyMap<string, T>,
+) {
+  if (!trained) return gradients
+  const wanted = new Set(graphs.flatMap((graph) => [...batchNormKeys(graph)]))
+  for (const [key, gradient] of gradients) if (!wanted.has(key)) gradient.dispose()
+  return new Map([...gradients].filter(([key]) => wanted.has(key)))
 }
 
 const trainWeights: TaskRunner<'trainWeights'> = {
@@ -25,14 +40,14 @@ const trainWeights: TaskRunner<'trainWeights'> = {
     const { graph, ...batch } = onlyOne(input)
     if (!work.samples) {
       const { loss, correct, gradients } = await measured((parts) => trainStep({ ...batch, graph, labelSmoothing, accumulate: parts }))
-      learn(work, step, gradients, input)
+      learn(work, step, wantedOf(work, graphs, gradients), input)
       return { loss, correct }
     }
     const { temper } = work.samples
     const { loss, correct, gradients, importances } = await measured((parts) =>
       weightedPathsStep({ ...batch, graphs, temper, labelSmoothing, accumulate: parts }),
     )
-    learn(work, step, gradients, input)
+    learn(work, step, wantedOf(work, graphs, gradients), input)
     return { loss, correct, effectiveSamples: effectiveSamples(importances) }
   },
   result: ({ samples }, outcomes, { batchSize }) => ({

@@ -1,0 +1,113 @@
+// Accuracies of architectures as a linear regression on the options that they have, after FOX-NAS (Liu et al. 2021, arXiv 2108.08189):
+//
+//   f(a) = c + Σ_d w_d[a_d] + Σ_(d,e of one place) w_de[a_d, a_e],    w[…] = 0 wherever a decision takes its first option
+//
+// fitted to scores y by least squares with a ridge, min Σ (f(a_i) − y_i)² + ridge · Σ w². The authors' features are those of their space,
+// MobileNetV3: depth, mean expansion and mean kernel of each stage, and products of depth with each of the two. Spaces here are lists of
+// decisions without an order of their options, so that each option has a feature of its own, and products are those of decisions of one
+// place (decisionsByPlace). The authors have no ridge; it lets a fit be on fewer examples than there are features.
+
+type RegressionSettings = {
+  /** Options of each decision. */
+  readonly options: readonly number[]
+  /** Groups of decisions, by index, whose products are features. */
+  readonly places: readonly (readonly number[])[]
+  readonly ridge: number
+}
+
+type RegressionExample = { readonly path: readonly number[]; readonly score: number }
+
+/** f. */
+type Regression = (path: readonly number[]) => number
+
+type Features = {
+  /** The constant's included, which is number 0. */
+  readonly count: number
+  /** Numbers of the features that an architecture has. */
+  of(path: readonly number[]): number[]
+}
+
+function createFeatures({ options, places }: Omit<RegressionSettings, 'ridge'>): Features {
+  let count = 1
+  const take = (size: number) => {
+    count += size
+    return count - size
+  }
+  const singles = options.map((size) => take(size - 1))
+  const pairs = places.flatMap((place) =>
+    place.flatMap((one, i) =>
+      place.slice(i + 1).map((other) => {
+        const width = (options[other] as number) - 1
+        return { one, other, width, from: take(((options[one] as number) - 1) * width) }
+      }),
+    ),
+  )
+  return {
+    count,
+    of(path) {
+      const found = [0]
+      for (const [decision, from] of singles.entries()) {
+        const option = path[decision] as number
+        if (option > 0) found.push(from + option - 1)
+      }
+      for (const { one, other, width, from } of pairs) {
+        const [a, b] = [path[one] as number, path[other] as number]
+        if (a > 0 && b > 0) found.push(from + (a - 1) * width + b - 1)
+      }
+      return found
+    },
+  }
+}
+
+/**
+ * Solves A x = b in place by Cholesky's decomposition, A = L Lᵀ.
+ *
+ * @param matrix A [n][n], symmetric; its lower half is read, and L is left there. A column that is a sum of others, to what float64 holds,
+ *   gets x = 0.
+ */
+function solveSymmetric(matrix: readonly Float64Array[], right: Float64Array): Float64Array {
+  const n = right.length
+  const tiny = Number.EPSILON * n * Math.max(...matrix.map((row, i) => row[i] as number))
+  for (const [i, row] of matrix.entries()) {
+    for (let j = 0; j <= i; j++) {
+      const other = matrix[j] as Float64Array
+      let sum = row[j] as number
+      for (let k = 0; k < j; k++) sum -= (row[k] as number) * (other[k] as number)
+      if (i === j) row[j] = sum > tiny ? Math.sqrt(sum) : Number.POSITIVE_INFINITY
+      else row[j] = sum / (other[j] as number)
+    }
+  }
+  const x = right.slice()
+  for (const [i, row] of matrix.entries()) {
+    for (let k = 0; k < i; k++) x[i] = (x[i] as number) - (row[k] as number) * (x[k] as number)
+    x[i] = (x[i] as number) / (row[i] as number)
+  }
+  for (let i = n - 1; i >= 0; i--) {
+    for (let k = i + 1; k < n; k++) x[i] = (x[i] as number) - ((matrix[k] as Float64Array)[i] as number) * (x[k] as number)
+    x[i] = (x[i] as number) / ((matrix[i] as Float64Array)[i] as number)
+  }
+  return x
+}
+
+/** n examples with k features each, of F in all, cost O(n · k² + F³). */
+function fitRegression(examples: readonly RegressionExample[], settings: RegressionSettings): Regression {
+  const features = createFeatures(settings)
+  const matrix = Array.from({ length: features.count }, (_, i) => {
+    const row = new Float64Array(features.count)
+    if (i > 0) row[i] = settings.ridge
+    return row
+  })
+  const right = new Float64Array(features.count)
+  for (const { path, score } of examples) {
+    const own = features.of(path)
+    for (const i of own) {
+      right[i] = (right[i] as number) + score
+      const row = matrix[i] as Float64Array
+      for (const j of own) row[j] = (row[j] as number) + 1
+    }
+  }
+  const weights = solveSymmetric(matrix, right)
+  return (path) => features.of(path).reduce((sum, i) => sum + (weights[i] as number), 0)
+}
+
+export { createFeatures, fitRegression, type Regression, type RegressionExample, type RegressionSettings }

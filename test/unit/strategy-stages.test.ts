@@ -1,0 +1,179 @@
+// HURRICANE and BN-NAS in spos: options left out, decisions in stages, batch-norms alone.
+
+import { readFileSync } from 'node:fs'
+import { describe, expect, it } from 'vitest'
+import * as z from 'zod'
+import { latencyBounds } from '../../latency-lut/table/coverage.ts'
+import { neededVersion, type TaskWork } from '../../protocol/index.ts'
+import { keptOptions, optionScores, searchedDecisions } from '../../strategies/preselection.ts'
+import { spos } from '../../strategies/spos.ts'
+import { makeContext, resultOutcome, type SearchOptions } from '../fixtures/searches.ts'
+import { runSharedWeights } from '../fixtures/shared-weight-runs.ts'
+
+const fixture = new URL('../fixtures/shared-weight-options.json', import.meta.url)
+const { optionScores: example } = z
+  .object({ optionScores: z.object({ latencies: z.array(z.number()), scores: z.record(z.string(), z.array(z.number())) }) })
+  .parse(JSON.parse(readFileSync(fixture, 'utf8')))
+
+const contextWith = (strategy: object = {}, options: SearchOptions = {}) =>
+  makeContext({
+    blocks: 6,
+    steps: 8,
+    targetMs: 60,
+    tasks: { weightSteps: 2 },
+    strategy: { name: 'spos', images: 64, population: 6, generations: 4, parents: 4, ...strategy },
+    ...options,
+  })
+const scoreOf = (path: readonly number[]) => path.filter((option) => option === 1).length / 8 + 0.1
+const pathsOf = (work: TaskWork) => ('paths' in work ? work.paths : [])
+
+describe('preselection', () => {
+  // mb2k3, mb3k3, mb2k5, mb3k5 and zero.
+  const context = contextWith({}, { kernels: [3, 5], blocks: 2 })
+  const names = context.space.decisions[0]?.options.map(({ name }) => name)
+  const order = ['mb2k3', 'mb3k3', 'mb2k5', 'mb3k5']
+  const operationMs = context.space.decisions.map(() => names?.map((name) => example.latencies[order.indexOf(name)] ?? 0) ?? [])
+  const measured = { ...context, latency: { fixedMs: 1, operationMs } }
+
+  it.each(Object.entries(example.scores))('scores options as an independent computation in float64 does, exponent %s', (beta, expected) => {
+    for (const row of optionScores(measured, Number(beta))) {
+      for (const [option, name] of (names ?? []).entries()) {
+        if (name === 'zero') expect(row[option]).toBeNull()
+        else expect(row[option]).toBeCloseTo(expected[order.indexOf(name)] as number, 12)
+      }
+    }
+  })
+
+  it('keeps the best of them, fewer slow ones the more latency weighs, and what costs nothing', () => {
+    const kept = (latencyWeight: number) => keptOptions(measured, { keep: 2, latencyWeight })[0]?.map((option) => names?.[option])
+    expect(kept(0)?.toSorted()).toEqual(['mb2k5', 'mb3k5', 'zero'])
+    expect(kept(2)?.toSorted()).toEqual(['mb2k3', 'mb3k3', 'zero'])
+  })
+
+  it('leaves options out of training and of the search', () => {
+    const narrow = contextWith({ preselect: { keep: 1 } }, { kernels: [3, 5] })
+    const kept = keptOptions(narrow, { keep: 1, latencyWeight: 1 })
+    const { works } = runSharedWeights(spos, narrow, scoreOf)
+    for (const path of works.flatMap(pathsOf)) {
+      for (const [decision, option] of path.entries()) expect(kept[decision]).toContain(option)
+    }
+    // One option and Zero for each of six blocks.
+    expect(new Set(works.flatMap(pathsOf).map(String)).size).toBeGreaterThan(10)
+  })
+
+  it('is refused where what it keeps is beyond the target', () => {
+    const strategy = { preselect: { keep: 1, latencyWeight: 0 } }
+    const { latency } = contextWith({}, { zero: false, kernels: [3, 5] })
+    const targetMs = latencyBounds(latency).leastMs + 0.1
+    expect(() => spos.init(contextWith(strategy, { zero: false, kernels: [3, 5], targetMs }))).toThrow(
+      expect.objectContaining({ errors: [expect.objectContaining({ path: 'strategy.preselect' })] }),
+    )
+  })
+})
+
+describe('two stages', () => {
+  it('are halves of the decisions, the later one first', () => {
+    expect(searchedDecisions({ stages: 2, stage: 0 }, 6)).toEqual({ from: 3, to: 6 })
+    expect(searchedDecisions({ stages: 2, stage: 1 }, 6)).toEqual({ from: 0, to: 3 })
+    expect([0, 1, 2].map((stage) => searchedDecisions({ stages: 3, stage }, 7))).toEqual([
+      { from: 5, to: 7 },
+      { from: 2, to: 5 },
+      { from: 0, to: 2 },
+    ])
+  })
+
+  it('train and search their own half, each with half of the steps and generations, and the second keeps what the first has found', () => {
+    const context = contextWith({ stages: 2, generations: 4, mutation: 0.4 })
+    const { works, state } = runSharedWeights(spos, context, scoreOf)
+    expect(works.map(({ kind }) => kind).filter((kind, i, all) => kind !== all[i - 1])).toEqual([
+      'trainWeights',
+      'evaluatePaths',
+      'trainWeights',
+      'evaluatePaths',
+    ])
+    const second = works.findIndex(({ kind }, i) => kind === 'trainWeights' && works[i - 1]?.kind === 'evaluatePaths')
+    const [first, last] = [works.slice(0, second), works.slice(second)].map((own) => ({
+      trained: own.filter(({ kind }) => kind === 'trainWeights').flatMap(pathsOf),
+      evaluated: own.filter(({ kind }) => kind === 'evaluatePaths').flatMap(pathsOf),
+    })) as { trained: number[][]; evaluated: number[][] }[]
+    expect([first?.trained.length, last?.trained.length]).toEqual([4, 4])
+    expect([first?.evaluated.length, last?.evaluated.length]).toEqual([12, 12])
+    const halves = (paths: readonly number[][], from: number) => new Set(paths.map((path) => path.slice(from, from + 3).join()))
+    expect(halves([...first!.trained, ...first!.evaluated], 0).size).toBe(1)
+    expect(halves(first!.evaluated, 3).size).toBe(12)
+    const best = first!.evaluated.reduce((a, b) => (scoreOf(b) > scoreOf(a) ? b : a))
+    expect(halves([...last!.trained, ...last!.evaluated], 3)).toEqual(new Set([best.slice(3).join()]))
+    expect(halves(last!.evaluated, 0).size).toBe(12)
+    // With other weights now, what the first stage has found is evaluated again.
+    expect(last!.evaluated[0]).toEqual(best)
+    expect(spos.derive(state, context)).toEqual(last!.evaluated.reduce((a, b) => (scoreOf(b) > scoreOf(a) ? b : a)))
+    expect(spos.describe(state, context)).toMatchObject({ steps: { done: 24, total: 24, unit: 'architectures' } })
+  })
+
+  it('do not hold scores of one against those of the other', () => {
+    const context = contextWith({ stages: 2, generations: 2 })
+    // Whatever the first stage evaluates seems better than anything of the second.
+    let evaluations = 0
+    const { state } = runSharedWeights(spos, context, () => ((evaluations += 1) <= 6 ? 0.9 : 0.5))
+    const ofSecond = state.evaluated.filter(({ index }) => index >= 6).map(({ path }) => path)
+    expect(ofSecond).toContainEqual(spos.derive(state, context))
+    expect(spos.describe(state, context).best[0]?.score).toBe(0.5)
+  })
+
+  it('end with what the first has found where nobody can evaluate in the second', () => {
+    const context = contextWith({ stages: 2, generations: 2 })
+    let state = spos.init(context)
+    let found: number[] | null = null
+    for (;;) {
+      const proposal = spos.propose(state, context)
+      if (proposal.kind !== 'work') break
+      const { work } = proposal
+      const isSecond = proposal.state.stage !== undefined
+      if (isSecond) found ??= spos.derive(state, context)
+      const result =
+        work.kind === 'evaluatePaths'
+          ? {
+              kind: work.kind,
+              paths: work.paths.map((path) => ({ crossEntropy: 1, correct: Math.round(scoreOf(path) * 100), images: 100 })),
+            }
+          : ({ kind: 'trainWeights', loss: 1, correct: 1, images: 64 } as const)
+      const outcome =
+        isSecond && work.kind === 'evaluatePaths'
+          ? ({ kind: 'failure', reason: 'failed', attempts: 5 } as const)
+          : resultOutcome(result as Parameters<typeof resultOutcome>[0])
+      state = spos.absorb(proposal.state, proposal, outcome, context).state
+    }
+    expect(spos.derive(state, context)).toEqual(found)
+  })
+
+  it.each([
+    [{ stages: 3, generations: 2 }, {}],
+    [{ stages: 2, generations: 5 }, { blocks: 1 }],
+  ])('are refused where there are fewer generations or decisions: %j', (strategy, options) => {
+    expect(() => spos.init(contextWith(strategy, options))).toThrow(
+      expect.objectContaining({ errors: [expect.objectContaining({ path: 'strategy.stages' })] }),
+    )
+  })
+})
+
+describe('batch-norms alone', () => {
+  it('are what the work trains, which older agents are not handed', () => {
+    const { works } = runSharedWeights(spos, contextWith({ trained: 'batch-norms' }), scoreOf)
+    const weights = works.filter((work) => work.kind === 'trainWeights')
+    expect(weights.map(({ trained }) => trained)).toEqual(weights.map(() => 'batch-norms'))
+    expect(weights.map(neededVersion)).toEqual(weights.map(() => 4))
+    expect(runSharedWeights(spos, contextWith({ trained: 'all' }), scoreOf).works).toEqual(
+      runSharedWeights(spos, contextWith(), scoreOf).works,
+    )
+  })
+
+  it('compare architectures by their scales, of which accuracies and fronts are none', () => {
+    const context = contextWith({ score: 'batch-norms' })
+    const { works, state, evaluated } = runSharedWeights(spos, context, (path) => 10 * scoreOf(path))
+    expect(new Set(works.map(({ kind }) => kind))).toEqual(new Set(['trainWeights', 'batchNormScales']))
+    const { best, view, fronts } = spos.describe(state, context)
+    expect(best[0]?.score).toBe(Math.max(...evaluated.map((path) => 10 * scoreOf(path))))
+    expect(view).toMatchObject({ kind: 'population', score: 'batch-norm scales' })
+    expect(fronts).toBeUndefined()
+  })
+})
