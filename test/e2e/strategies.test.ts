@@ -80,3 +80,36 @@ describe.each(Object.entries(strategies))('%s', (_, strategy) => {
     expect(parseArchitecture(createSpace(TINY_SPACE), status.current.encoding)).toEqual(status.current.path)
   })
 })
+
+describe('spos in two stages, by annealing, on batch-norms alone', () => {
+  it('comes to its end with two agents, within the target, on the scales that they have read', async () => {
+    const search = tinySearch({
+      latency: { targetMs: TARGET_MS, table: { name: 'tiny' } },
+      training: { steps: 80, batchSize: 32 },
+      strategy: {
+        name: 'spos',
+        population: 3,
+        generations: 4,
+        parents: 2,
+        candidatesPerTask: 1,
+        search: 'annealing',
+        annealing: { moves: 50 },
+        stages: 2,
+        trained: 'batch-norms',
+        score: 'batch-norms',
+      },
+      tasks: { weightSteps: 10, leaseMs: 10_000 },
+    })
+    const { searchId, agentToken } = await coordinator.client.createSearch(search)
+    const agents = [1, 2].map((number) => startAgent(coordinator, agentToken, folder.path, ['--name', `agent-${number}`]))
+    expect(await Promise.all(agents.map(({ ended }) => ended))).toEqual([0, 0])
+    const status = await coordinator.client.searchStatus(searchId)
+    expect(status).toMatchObject({ phase: 'finished', tasks: { failed: 0 }, constraint: { isMet: true } })
+    const log = await readLog(coordinator, searchId)
+    for (const { work } of log) expect(work.kind === 'batchNormScales' || (work.kind === 'trainWeights' && work.trained)).toBeTruthy()
+    const view = knownView(status.view)
+    expect(view).toMatchObject({ kind: 'population', score: 'batch-norm scales' })
+    expect(status.current.path).toEqual(view?.kind === 'population' ? view.candidates[0]?.path : null)
+    expect(status.fronts ?? []).toEqual([])
+  })
+})
