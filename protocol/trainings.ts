@@ -18,7 +18,8 @@ const seed = z.int().min(0).max(0xffffffff)
 const atMs = z.int().min(0)
 const count = z.int().min(0)
 
-const channels = z.array(z.number()).min(1).max(16)
+/** As many as an input has channels. */
+const channels = z.array(z.number()).min(1).max(64)
 const normalisationSchema = z.strictObject({ mean: channels, std: channels }).describe('per channel, of pixels scaled to 0..1')
 
 /** Files that a training can be given before it begins. */

@@ -16,7 +16,7 @@ type FileImages = {
    * The part of image `index` that `chooseBox` picks for its size, scaled to height × width × channels bytes.
    * Throws `file-unreadable` where a file is gone, `broken-images` where no image of the class can be decoded.
    */
-  decode(index: number, chooseBox: (image: Size) => CropBox): Promise<Buffer>
+  decode(index: number, chooseBox: (image: Size) => CropBox): Promise<Uint8Array>
 }
 
 type OnBrokenImage = (path: string, reason: string) => void
@@ -40,7 +40,7 @@ function openFileImages(
   const starts = classStarts(split, classes)
 
   /** A text is the reason why an image is broken. */
-  const tryDecode = async (index: number, chooseBox: (image: Size) => CropBox): Promise<Buffer | string> => {
+  const tryDecode = async (index: number, chooseBox: (image: Size) => CropBox): Promise<Uint8Array | string> => {
     const path = pathOf(split, index)
     const size = { width: split.sizes[2 * index] as number, height: split.sizes[2 * index + 1] as number }
     if (size.width === 0) {

@@ -1,5 +1,8 @@
 // Image files to bytes, by sharp (libvips), in libuv's thread pool: the calling thread only hands over and collects, so
 // that images are decoded while a training step occupies it.
+//
+// One channel is grey and three are sRGB, whatever a file holds; of any other number are the bands of the file as they are
+// (image-bands.ts).
 
 import { constants } from 'node:fs'
 import { access } from 'node:fs/promises'
@@ -9,25 +12,23 @@ import { brokenHeader, BrokenImageError, brokenPixels, brokenPixelsOf } from './
 import type { CropBox } from './crop-box.ts'
 import type { ImageShape } from './dataset.ts'
 import { DatasetError, reasonOf } from './errors.ts'
+import { decodeBands } from './image-bands.ts'
+import { isColourInput } from './image-channels.ts'
 import { encodedImage, type ImagePlace } from './image-place.ts'
+import { sharpSettings as settings } from './sharp-settings.ts'
 
 /** From here on the whole image is scaled first, which lets libjpeg decode an eighth, a quarter or half of its size. */
 const SHRINK_ON_LOAD_FROM = 2
 const GREY_CHANNELS = 1
 
-/** libvips would keep files and results of calls that never come again. */
-sharp.cache(false)
-/** One thread per image; the images side by side use the cores. */
-sharp.concurrency(1)
-
-/** Damage that only shows as an odd colour is let pass, a file that ends early is not: of a TIFF that is an error rather than a truncation. */
-const settings = { failOn: 'error', autoOrient: true } as const
-
-type ImageHeader = {
+type ImageSize = {
   /** As it is looked at, after EXIF's rotation. */
   readonly width: number
   readonly height: number
 }
+
+/** `channels`: those that there are after CMYK was converted, alpha among them. */
+type ImageHeader = ImageSize & { readonly channels: number }
 
 /**
  * Deep images lose their lower bits. Heights in metres or readings of a sensor, which take a small part of 16 bits, would be one colour,
@@ -55,13 +56,13 @@ async function metadataOf(bytes: Uint8Array): Promise<Metadata> {
 
 /** What the header of a file says. Throws BrokenImageError for bytes that are not an image, and for deep images of which nothing would be seen. */
 async function readHeader(bytes: Uint8Array): Promise<ImageHeader> {
-  const { autoOrient, depth } = await metadataOf(bytes)
+  const { autoOrient, depth, space, channels } = await metadataOf(bytes)
   if (depth !== 'uchar') {
     await checkDepth(bytes).catch((error: unknown) => {
       throw error instanceof BrokenImageError ? error : brokenPixels(bytes)
     })
   }
-  return { width: autoOrient.width, height: autoOrient.height }
+  return { width: autoOrient.width, height: autoOrient.height, channels: space === 'cmyk' ? channels - 1 : channels }
 }
 
 /** Whether every channel of an image has one value throughout. Throws what sharp throws for a file that it cannot decode. */
@@ -77,17 +78,19 @@ function scaledPlace(size: number, from: number, length: number, target: number)
 }
 
 /**
- * The box of an image, scaled to height × width × channels bytes, NHWC: three channels are sRGB, one is grey. EXIF's
- * rotation is applied, CMYK converted, transparency laid on black; of an animation it is the first frame. Throws
- * BrokenImageError for a file that cannot be decoded, and what the system says of one that is not there any more.
+ * The box of an image, scaled to height × width × channels bytes, NHWC: three channels are sRGB, one is grey, any other number are
+ * the bands of the file. EXIF's rotation is applied, CMYK converted, transparency of colours laid on black; of an animation it is
+ * the first frame. Throws BrokenImageError for a file that cannot be decoded, and what the system says of one that is not there
+ * any more.
  */
-async function decodeBox(place: ImagePlace, image: ImageHeader, box: CropBox, shape: ImageShape): Promise<Buffer> {
-  return await decode(place, image, box, shape).catch(async () => {
+async function decodeBox(place: ImagePlace, image: ImageSize, box: CropBox, shape: ImageShape): Promise<Uint8Array> {
+  const decoded = isColourInput(shape[2]) ? decodeColours(place, image, box, shape) : decodeBands(encodedImage(place), box, shape)
+  return await decoded.catch(async () => {
     throw await brokenPixelsOf(place)
   })
 }
 
-async function decode(place: ImagePlace, image: ImageHeader, box: CropBox, [height, width, channels]: ImageShape): Promise<Buffer> {
+async function decodeColours(place: ImagePlace, image: ImageSize, box: CropBox, [height, width, channels]: ImageShape): Promise<Buffer> {
   let pipeline = sharp(encodedImage(place), settings)
   if (box.width >= SHRINK_ON_LOAD_FROM * width && box.height >= SHRINK_ON_LOAD_FROM * height) {
     const across = scaledPlace(image.width, box.left, box.width, width)

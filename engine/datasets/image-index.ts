@@ -1,4 +1,4 @@
-// What is known of each file of a folder of images: size in bytes, sha256, width and height. Finding it out reads every
+// What is known of each file of a folder of images: size in bytes, sha256, width, height and channels. Finding it out reads every
 // file once; afterwards only files whose size or time has changed. Kept as one line of JSON per file after a line with a
 // checksum of the rest, so that a cut or changed file is noticed and made again.
 
@@ -16,7 +16,7 @@ import { FILES_AT_ONCE, MAX_IMAGE_FILE_BYTES } from './limits.ts'
 import type { OnDatasetProgress } from './reader.ts'
 
 /** The last two digits are the version: anything that changes what a line means raises them. */
-const MAGIC = 'GHINDEX03'
+const MAGIC = 'GHINDEX04'
 
 const recordSchema = z.object({
   /** Below the folder, with `/` between names. */
@@ -27,6 +27,8 @@ const recordSchema = z.object({
   /** As the image is looked at; both 0 where the header cannot be read. */
   width: z.int().min(0),
   height: z.int().min(0),
+  /** After CMYK was converted; 0 where the header cannot be read. */
+  channels: z.int().min(0),
   /** Why the header cannot be read. */
   broken: z.string().optional(),
 })
@@ -81,8 +83,8 @@ async function examine(folder: string, path: string, known: ImageRecord | undefi
     const bytes = await readPlace(place)
     const found = { path, bytes: size, modifiedMs: mtimeMs, sha256: createHash('sha256').update(bytes).digest('hex') }
     return await readHeader(bytes).then(
-      ({ width, height }) => ({ ...found, width, height }),
-      (cause: unknown) => ({ ...found, width: 0, height: 0, broken: reasonOf(cause) }),
+      ({ width, height, channels }) => ({ ...found, width, height, channels }),
+      (cause: unknown) => ({ ...found, width: 0, height: 0, channels: 0, broken: reasonOf(cause) }),
     )
   } catch (cause) {
     if (cause instanceof DatasetError) throw cause

@@ -57,7 +57,7 @@ function imagesOf({ type, shape, bytes }: NpyArray, what: string, file: string):
     )
   }
   const [count = 0, height = 0, width = 0, channels = 1] = shape
-  const isFirst = shape.length === 4 && height <= 4 && channels > 4
+  const isFirst = shape.length === 4 && height <= 4 && width > 4 && channels > 4
   if (shape.length < 3 || shape.length > 4 || shape.includes(0) || isFirst) {
     const advice = isFirst ? ': channels come last, as numpy.moveaxis(images, 1, -1) puts them' : ''
     throw new DatasetError(

@@ -17,6 +17,7 @@ import {
 } from './dataset.ts'
 import { DatasetError, reasonOf } from './errors.ts'
 import { openFileImages } from './file-images.ts'
+import { channelMismatch, isColourInput } from './image-channels.ts'
 import { forEachAtOnce, type ImageRecord, indexImages } from './image-index.ts'
 import { type ImageLayout, type ListedImage, listImageFolder, nameOf } from './image-layout.ts'
 import { MAX_MEMORY_IMAGE_SCALE, MAX_MEMORY_IMAGES_BYTES, NORMALISATION_IMAGES } from './limits.ts'
@@ -27,14 +28,13 @@ import { listTarShards } from './tar-shards.ts'
 /** Digits of mean and deviation: those that decoders of different builds agree on. */
 const NORMALISATION_DIGITS = 4
 const FINGERPRINT_DIGITS = 16
-const CHANNELS = new Set([1, 3])
 
 type ImageFolderOptions = {
   /** Absolute. */
   readonly folder: string
   /** How images lie in it: in a folder for each class, or in tar archives. */
   readonly layout: 'images' | 'tar'
-  /** Height, width and channels (1 or 3) that images are scaled to. */
+  /** Height and width that images are scaled to, and channels: with 1 and 3 they become grey and sRGB, otherwise they have to have them. */
   readonly input: ImageShape
   readonly cacheFolder: string
   /** Classes asked for; must be the number of class folders. */
@@ -77,13 +77,15 @@ function fileSplit(images: readonly ListedImage[], records: readonly ImageRecord
   return { count, labels, paths, pathEnds, sizes }
 }
 
-function checkInput(input: ImageShape, folder: string): void {
-  if (CHANNELS.has(input[2])) return
-  throw new DatasetError(
-    'shape-mismatch',
-    `expected a space that takes images of 1 or 3 channels, got ${input.join('×')}; the images of ${folder} are scaled to it, not given channels`,
-    { file: folder },
-  )
+/** Throws `shape-mismatch` for the first image that has other channels than the input takes. */
+function checkChannels(folder: string, records: readonly ImageRecord[], [, , wanted]: ImageShape): void {
+  for (const { path, channels, broken } of records) {
+    const mismatch = broken === undefined ? channelMismatch(channels, wanted) : null
+    if (mismatch === null) continue
+    const file = join(folder, path)
+    const advice = isColourInput(channels) ? ': take a space of as many, or leave such images out' : ': take a space of as many'
+    throw new DatasetError('shape-mismatch', `expected other channels of ${file}: ${mismatch}${advice}`, { file })
+  }
 }
 
 /** Every file broken in one class: nothing could take their place. `records` are those of the split. */
@@ -223,7 +225,6 @@ async function openInMemory(
 /** Throws a `DatasetError` that names the file or folder at fault. Images that cannot be decoded are replaced, not errors. */
 async function openImageFolder(options: ImageFolderOptions): Promise<Dataset> {
   const { folder, input, classes, onProgress } = options
-  checkInput(input, folder)
   const indexed = await indexImageFolder(options)
   const { layout, train, test, validation } = indexed
   const all = [...train, ...test, ...validation]
@@ -246,6 +247,7 @@ async function openImageFolder(options: ImageFolderOptions): Promise<Dataset> {
     if (reason !== undefined) onProgress?.({ kind: 'broken-image', file: join(folder, path), reason })
   }
   for (const message of layout.warnings) onProgress?.({ kind: 'warning', message })
+  checkChannels(folder, all, input)
   checkClasses(folder, opened.train, train, classNames)
   checkClasses(folder, opened.test, test, classNames)
   if (opened.validation) checkClasses(folder, opened.validation, validation, classNames)

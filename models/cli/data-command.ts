@@ -8,14 +8,14 @@ import { printResult, type Terminal } from '../../command-line/terminal.ts'
 import type { ImageShape } from '../../engine/datasets/index.ts'
 import { renderDataset } from './render-dataset.ts'
 
-const SIZE_PATTERN = /^(\d+)x(\d+)x([13])$/
+const SIZE_PATTERN = /^(\d+)x(\d+)x(\d+)$/
 const PROGRESS_MS = 5000
 
 /** HEIGHTxWIDTHxCHANNELS. Throws CliError `usage`. */
 function parseInput(text: string): ImageShape {
   const [, height, width, channels] = (SIZE_PATTERN.exec(text) ?? []).map(Number)
   if (height && width && channels) return [height, width, channels]
-  throw new CliError('usage', `expected --input to be HEIGHTxWIDTHxCHANNELS of 1 or 3 channels, such as 224x224x3, got "${text}"`)
+  throw new CliError('usage', `expected --input to be HEIGHTxWIDTHxCHANNELS such as 224x224x3, got "${text}"`)
 }
 
 function checkCommand(terminal: Terminal): CommandDef {
@@ -35,7 +35,8 @@ function checkCommand(terminal: Terminal): CommandDef {
       input: {
         type: 'string',
         valueHint: 'HxWxC',
-        description: 'height, width and channels that images in a folder are scaled to',
+        description:
+          'height and width that images in a folder are scaled to, and channels: with 1 and 3 they become grey and sRGB, otherwise they have to have as many',
         default: '224x224x3',
       },
       cache: {

@@ -4,6 +4,7 @@
 import { readFile, stat } from 'node:fs/promises'
 import { basename, join } from 'node:path'
 import {
+  channelMismatch,
   coverBox,
   DatasetError,
   EVALUATION_SHARE,
@@ -41,6 +42,11 @@ async function* imagesOf(path: string, input: ImageShape, share: number): AsyncG
     const shown = name === '' ? basename(path) : name
     try {
       const header = await readHeader(await readFile(file))
+      const mismatch = channelMismatch(header.channels, input[2])
+      if (mismatch !== null) {
+        yield { kind: 'broken', name: shown, reason: mismatch }
+        continue
+      }
       const pixels = await decodeBox({ file, part: null }, header, coverBox(header, { height: input[0], width: input[1] }, share), input)
       yield { kind: 'image', name: shown, pixels }
     } catch (error) {

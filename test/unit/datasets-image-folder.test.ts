@@ -734,7 +734,7 @@ describe('a folder that cannot be trained on says what is wrong with it', () => 
       make: () => writeFiles(data, colouredClasses('', 2)),
       input: [8, 8, 2],
       code: 'shape-mismatch',
-      message: /1 or 3 channels, got 8×8×2/,
+      message: /cat.000\.png: the space takes images of 2 channels, it has 3/,
     },
   }
   for (const [name, { make, code, message, ref, input }] of Object.entries(cases)) {
