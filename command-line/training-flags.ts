@@ -3,6 +3,7 @@
 import { cpus } from 'node:os'
 import { resolve } from 'node:path'
 import type { ArgsDef } from 'citty'
+import { bitsArg, parseBits } from './bits-flag.ts'
 import type { Terminal } from './terminal.ts'
 import { CliError } from './exit-codes.ts'
 import { numberIn } from './number-flags.ts'
@@ -15,7 +16,16 @@ import {
   BackendUnavailableError,
   openBackend,
 } from '../engine/backends/backends.ts'
-import { type Dataset, DatasetError, DEFAULT_CACHE_FOLDER, type ImageShape, openDataset } from '../engine/datasets/index.ts'
+import {
+  type Dataset,
+  DatasetError,
+  bitsOf,
+  DEFAULT_BITS,
+  DEFAULT_CACHE_FOLDER,
+  type ImageShape,
+  openDataset,
+  type PixelBits,
+} from '../engine/datasets/index.ts'
 import type { Accumulate } from '../engine/training/micro-batches.ts'
 import type { Threads } from '../engine/training/threads/choose-threads.ts'
 
@@ -33,6 +43,7 @@ const dataArgs = {
     description: 'where datasets are kept in binary form after first use',
     default: DEFAULT_CACHE_FOLDER,
   },
+  ...bitsArg,
 } satisfies ArgsDef
 
 const backendArgs = {
@@ -104,11 +115,15 @@ const MAX_NAMED_FILES = 10
 /** Reading a large folder for the first time says so this often. */
 const PROGRESS_MS = 10_000
 
-/** Opens the dataset, with progress. `input` is what images in a folder are scaled to. Throws CliError. */
+/**
+ * Opens the dataset, with progress. `input` is what images in a folder are scaled to, `bits` what their values have where no flag says.
+ * Throws CliError.
+ */
 async function openChosenDataset(
   terminal: Terminal,
-  { data, cache }: { data: string; cache: string },
+  { data, cache, bits: stated }: { data: string; cache: string; bits?: string | undefined },
   input: () => ImageShape | Promise<ImageShape>,
+  bits: () => PixelBits | Promise<PixelBits> = () => DEFAULT_BITS,
 ): Promise<Dataset> {
   try {
     let said = ''
@@ -118,6 +133,7 @@ async function openChosenDataset(
       baseFolder: terminal.folder,
       cacheFolder: resolve(terminal.folder, cache),
       input,
+      bits: () => parseBits(stated) ?? bits(),
       onProgress: (progress) => {
         terminal.interrupted.throwIfAborted()
         if (progress.kind === 'broken-image') {
@@ -138,8 +154,9 @@ async function openChosenDataset(
     if (broken > 0) terminal.note(`data     ${broken} broken images: another image of its class takes the place of each`)
     const { name, shape, classes, train, test, validation, fingerprint, storage } = dataset
     const aside = validation === undefined ? '' : `, ${validation.count} validation`
+    const depth = bitsOf(dataset) === DEFAULT_BITS ? '' : `, ${bitsOf(dataset)} bits`
     terminal.note(
-      `data     ${name}: ${train.count} training${aside} and ${test.count} test images of ${shape.join('×')}${storage === 'files' ? ', decoded as they are needed' : ''}, ${classes} classes, fingerprint ${fingerprint.slice(0, 12)}`,
+      `data     ${name}: ${train.count} training${aside} and ${test.count} test images of ${shape.join('×')}${depth}${storage === 'files' ? ', decoded as they are needed' : ''}, ${classes} classes, fingerprint ${fingerprint.slice(0, 12)}`,
     )
     return dataset
   } catch (error) {

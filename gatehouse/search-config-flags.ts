@@ -25,6 +25,7 @@ const searchConfigFlags = {
     valueHint: 'HEX',
     description: "SHA-256 that every agent's data must have (default: that of the first agent)",
   },
+  bits: { type: 'enum', options: ['8', '16'], description: 'of a value of an image; all agents open their data so (default: 8)' },
   'target-ms': { type: 'string', valueHint: 'MS', description: 'wanted latency, milliseconds per batch of the latency table' },
   'target-share': {
     type: 'string',
@@ -84,6 +85,7 @@ const flagOfField: Record<string, keyof typeof searchConfigFlags> = {
   space: 'space',
   'dataset.name': 'dataset',
   'dataset.fingerprint': 'fingerprint',
+  'dataset.bits': 'bits',
   'latency.targetMs': 'target-ms',
   'latency.table.name': 'table',
   'latency.table.version': 'table',
@@ -123,6 +125,7 @@ function buildSearchConfig(
   put('space', args.space === undefined ? undefined : jsonOrName('--space', args.space))
   put('dataset.name', args.dataset)
   put('dataset.fingerprint', args.fingerprint)
+  put('dataset.bits', numberFlag('--bits', args.bits))
   put('latency.targetMs', numberFlag('--target-ms', args['target-ms']))
   put('latency.table', args.table === undefined ? undefined : parseTableRef(args.table))
   put('latency.missing', args.missing)

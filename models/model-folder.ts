@@ -5,7 +5,15 @@ import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import * as z from 'zod'
 import { writeWholeFiles } from '../command-line/whole-files.ts'
-import { badNumbers, encodeSafetensors, MODEL_FORMAT, modelTensors } from '../protocol/index.ts'
+import {
+  badNumbers,
+  DEFAULT_PIXEL_BITS,
+  encodeSafetensors,
+  MODEL_FORMAT,
+  modelTensors,
+  type PixelBits,
+  pixelBitsSchema,
+} from '../protocol/index.ts'
 import { createSpace, type Path, parseArchitecture, type Space, SpaceError, spaceRefSchema } from '../search-space/index.ts'
 import { decodeModelWeights, type ModelWeights, NetworkWeightsError } from '../engine/training/network-weights.ts'
 
@@ -19,12 +27,15 @@ const modelDescriptionSchema = z.strictObject({
   architecture: z.string().describe('as printArchitecture writes it'),
   normalisation: z
     .strictObject({ mean: channels, std: channels })
-    .describe('per channel, of pixels scaled to 0..1: the network is fed (pixel / 255 - mean) / std'),
+    .describe(
+      'per channel, of pixels scaled to 0..1: the network is fed (pixel / 255 - mean) / std, of 16 bits (pixel / 65535 - mean) / std',
+    ),
   classNames: z.array(z.string()).optional(),
   dataset: z
     .strictObject({
       name: z.string(),
       fingerprint: z.string(),
+      bits: pixelBitsSchema.optional(),
       storage: z
         .enum(['memory', 'files'])
         .optional()
@@ -37,6 +48,11 @@ const modelDescriptionSchema = z.strictObject({
 type ModelDescription = z.infer<typeof modelDescriptionSchema>
 
 type TrainedModel = ModelWeights & { readonly description: ModelDescription; readonly space: Space; readonly path: Path }
+
+/** Of the values of the images that it was trained on. */
+function bitsOfModel({ description }: Pick<TrainedModel, 'description'>): PixelBits {
+  return description.dataset?.bits ?? DEFAULT_PIXEL_BITS
+}
 
 /** The folder does not hold a trained model as this module writes it; the message says why. */
 class ModelFolderError extends Error {
@@ -92,6 +108,7 @@ function readModelFolder(folder: string): TrainedModel {
 }
 
 export {
+  bitsOfModel,
   DESCRIPTION_FILE,
   encodeModelWeights,
   type ModelDescription,

@@ -4,7 +4,7 @@
 import protobuf from 'protobufjs'
 
 /** TensorProto.DataType. */
-const dataTypes = { float: 1, uint8: 2, int64: 7 } as const
+const dataTypes = { float: 1, uint8: 2, uint16: 4, int64: 7 } as const
 /** AttributeProto.AttributeType. */
 const attributeTypes = { float: 1, int: 2, ints: 7 } as const
 

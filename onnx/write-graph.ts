@@ -21,10 +21,10 @@ type OnnxOptions = {
   /** Of the tensor that comes out, [batch, channels, height, width], or [batch, classes] behind a linear layer; default `output`. */
   readonly outputName?: string
   /**
-   * Mean and standard deviation of pixels from 0 to 255, per channel. With it the input is uint8, [batch, height, width, channels],
-   * as decoders give images, and the network begins with (pixel - mean) / std.
+   * Mean and standard deviation of pixels, per channel. With it the input is uint8, or uint16 for 16 bits,
+   * [batch, height, width, channels], as decoders give images, and the network begins with (pixel - mean) / std.
    */
-  readonly pixels?: { readonly mean: Float32Array; readonly std: Float32Array }
+  readonly pixels?: { readonly mean: Float32Array; readonly std: Float32Array; readonly bits: 8 | 16 }
   /** Kept in the file as texts by name. */
   readonly metadata?: Readonly<Record<string, string>>
   /** For people. */
@@ -33,7 +33,7 @@ type OnnxOptions = {
 
 const NORMALISED = 'pixels/normalised'
 
-/** uint8 NHWC to normalised float NCHW. */
+/** Whole numbers, NHWC, to normalised float NCHW. */
 function writePixels(writer: OnnxWriter, inputName: string, { mean, std }: NonNullable<OnnxOptions['pixels']>): void {
   const floats = writer.node('Cast', 'pixels/float', [inputName], 'pixels/float', [int('to', dataTypes.float)])
   const planes = writer.node('Transpose', 'pixels/planes', [floats], 'pixels/planes', [ints('perm', [0, 3, 1, 2])])
@@ -74,7 +74,7 @@ function writeOnnx(network: InferenceNetwork, options: OnnxOptions): Uint8Array 
       initializer: [...writer.constants.values()],
       input: [
         pixels
-          ? describeTensor(inputName, batch, [height, width, channels], dataTypes.uint8)
+          ? describeTensor(inputName, batch, [height, width, channels], pixels.bits === 16 ? dataTypes.uint16 : dataTypes.uint8)
           : describeTensor(inputName, batch, [channels, height, width]),
       ],
       output: [describeTensor(outputName, batch, last?.kind === 'linear' ? [outChannels] : [outChannels, outHeight, outWidth])],

@@ -5,6 +5,7 @@ import { spaceConfigSchema } from '../search-space/index.ts'
 import { compatibilityFields } from './compatibility.ts'
 import { agentIdSchema, leaseIdSchema, searchIdSchema, taskIdSchema } from './ids.ts'
 import { MAX_FAILURE_MESSAGE, MAX_LANES } from './limits.ts'
+import { pixelBitsSchema } from './pixel-bits.ts'
 import { searchConfigSchema } from './search-config.ts'
 import { taskResultSchema, taskSchema, timingSchema } from './tasks/index.ts'
 
@@ -26,6 +27,7 @@ const registerRequestSchema = z
       name: text,
       fingerprint: z.string().regex(/^[0-9a-f]{64}$/, 'expected 64 hexadecimal digits'),
       shape: z.tuple([z.int().min(1), z.int().min(1), z.int().min(1)]).describe('height, width and channels'),
+      bits: pixelBitsSchema.optional(),
       classes: z.int().min(1),
       trainImages: z.int().min(1),
     }),

@@ -179,6 +179,7 @@ export {
   profileTableName,
   profileTableSchema,
 } from './profiles.ts'
+export { DEFAULT_PIXEL_BITS, PIXEL_BITS, type PixelBits, pixelBitsSchema } from './pixel-bits.ts'
 export { DEFAULT_EPOCHS, type Recipe, recipeSchema } from './recipe.ts'
 export { differenceDtypes, type Dtype, rounded, weightDtypes, type WeightEncoding, weightEncodingSchema } from './rounding.ts'
 export {

@@ -16,6 +16,7 @@ import {
   MAX_TASK_STEPS,
   MIN_LEASE_MS,
 } from './limits.ts'
+import { pixelBitsSchema } from './pixel-bits.ts'
 import { weightEncodingSchema } from './rounding.ts'
 import { strategyConfigSchema } from './strategy-settings/index.ts'
 
@@ -101,6 +102,7 @@ const searchConfigSchema = z
         .regex(/^[0-9a-f]{64}$/, 'expected 64 hexadecimal digits')
         .optional()
         .describe("SHA-256 that every agent's data must have; default: that of the first agent"),
+      bits: pixelBitsSchema.optional(),
     }),
     latency: z.strictObject({
       targetMs: z.number().positive().max(1e9).describe('wanted latency, milliseconds per batch of the table'),

@@ -7,6 +7,7 @@ import { registerRequestSchema } from './agents.ts'
 import { epochReportSchema, scoreSchema } from './checkpoint-state.ts'
 import { agentIdSchema, leaseIdSchema, tokenIdSchema, trainingIdSchema, uploadIdSchema } from './ids.ts'
 import { DEFAULT_CHECKPOINT_MS, MAX_CHECKPOINT_MS, MAX_FAILURE_MESSAGE, MAX_LEASE_MS, MIN_LEASE_MS } from './limits.ts'
+import { pixelBitsSchema } from './pixel-bits.ts'
 import { recipeSchema } from './recipe.ts'
 
 const DEFAULT_LEASE_MS = 60_000
@@ -34,6 +35,7 @@ const trainingSpecSchema = z
     dataset: z.strictObject({
       name: z.string().min(1).max(200),
       fingerprint: fingerprint.optional().describe("agents with other data are refused. Default: the first agent's"),
+      bits: pixelBitsSchema.optional(),
     }),
     recipe: recipeSchema.prefault({}),
     seed: seed.default(0).describe('of weights, order and augmentation'),

@@ -92,6 +92,7 @@ function createVirtualCoordinator(config: SearchConfig, dataset: Dataset, clock:
       bytes: { sent: 0, received: 0 },
       coordinatorVersion: () => Promise.reject(new Error('not asked for')),
       readSpace: () => Promise.resolve(setup.space),
+      readBits: () => Promise.resolve(8),
       register: (request) =>
         ask(() => {
           const { agentId } = registerAgent(search, request, nextId('a'), clock.nowMs())

@@ -1,6 +1,6 @@
 // One decoded dataset in one file, so that only the first start pays for unpacking, parsing and hashing.
 //
-//   8 bytes   "GHDATA02"
+//   8 bytes   "GHDATA03"
 //   4 bytes   length of the header, little-endian
 //   4 bytes   CRC-32 of the header, little-endian
 //   header    JSON: what is needed to judge and use the rest
@@ -19,9 +19,10 @@ import * as z from 'zod'
 import { createLabels, type ImageShape, type Labels, type MemoryDataset, type Split } from './dataset.ts'
 import { reasonOf } from './errors.ts'
 import { MAX_CACHE_HEADER_BYTES, MAX_CLASSES, MAX_FILE_BYTES } from './limits.ts'
+import { bitsOfPixels, pixelBits, type Pixels, pixelsFrom } from './pixels.ts'
 
 /** The last two digits are the version: anything that changes what a reader makes of its files raises them. */
-const MAGIC = 'GHDATA02'
+const MAGIC = 'GHDATA03'
 const PREFIX_BYTES = 16
 
 const sourceStampSchema = z.object({ path: z.string(), bytes: z.int().min(0), modifiedMs: z.number() })
@@ -32,6 +33,8 @@ const positive = z.int().min(1)
 const headerSchema = z.object({
   name: z.string(),
   shape: z.tuple([positive, positive, positive]),
+  /** Of a value of an image. */
+  bits: z.literal(pixelBits),
   classes: positive.max(MAX_CLASSES),
   classNames: z.array(z.string()).optional(),
   trainCount: positive,
@@ -47,13 +50,13 @@ const headerSchema = z.object({
 
 type CacheResult = { kind: 'hit'; dataset: MemoryDataset } | { kind: 'absent' } | { kind: 'unusable'; reason: string }
 
-/** Bytes as they lie in memory: two-byte labels are little-endian, as every processor that Node runs on stores them. */
-function bytesOf(labels: Labels): Uint8Array {
-  return new Uint8Array(labels.buffer, labels.byteOffset, labels.byteLength)
+/** Bytes as they lie in memory: values of two bytes are little-endian, as every processor that Node runs on stores them. */
+function bytesOf(values: Labels | Pixels): Uint8Array {
+  return new Uint8Array(values.buffer, values.byteOffset, values.byteLength)
 }
 
 function payloadParts({ train, test, validation }: MemoryDataset): Uint8Array[] {
-  return [train, test, ...(validation ? [validation] : [])].flatMap(({ images, labels }) => [images, bytesOf(labels)])
+  return [train, test, ...(validation ? [validation] : [])].flatMap(({ images, labels }) => [bytesOf(images), bytesOf(labels)])
 }
 
 /** Replaces the cache file, making its folder where needed. Throws what the file system throws. */
@@ -64,6 +67,7 @@ async function writeCacheFile(file: string, dataset: MemoryDataset, sources: rea
     JSON.stringify({
       name,
       shape,
+      bits: bitsOfPixels(train.images),
       classes,
       classNames,
       trainCount: train.count,
@@ -132,11 +136,11 @@ function parseCache(bytes: Buffer, sources: readonly SourceStamp[]): CacheResult
   if (crc32(headerText) !== bytes.readUInt32LE(12)) return unusable('its header fails its checksum')
   const parsed = headerSchema.safeParse(JSON.parse(headerText.toString()))
   if (!parsed.success) return unusable('its header has another form')
-  const { trainCount, testCount, validationCount = 0, payloadCrc32, sources: cachedSources, ...described } = parsed.data
+  const { trainCount, testCount, validationCount = 0, payloadCrc32, sources: cachedSources, bits, ...described } = parsed.data
   if (JSON.stringify(cachedSources) !== JSON.stringify(sources)) return unusable('the source files have changed')
 
   const shape: ImageShape = described.shape
-  const imageBytes = shape[0] * shape[1] * shape[2]
+  const imageBytes = (shape[0] * shape[1] * shape[2] * bits) / 8
   const payload = bytes.subarray(PREFIX_BYTES + headerBytes)
   const expectedBytes = (trainCount + testCount + validationCount) * (imageBytes + createLabels(0, described.classes).BYTES_PER_ELEMENT)
   if (payload.length !== expectedBytes) {
@@ -151,7 +155,7 @@ function parseCache(bytes: Buffer, sources: readonly SourceStamp[]): CacheResult
     return view
   }
   const takeSplit = (count: number): Split => {
-    const images = take(count * imageBytes)
+    const images = pixelsFrom(take(count * imageBytes), bits)
     const labels = createLabels(count, described.classes)
     bytesOf(labels).set(take(labels.byteLength))
     return { count, shape, images, labels }

@@ -3,6 +3,7 @@
 // open-batch-source.ts makes mini-batches of both.
 
 import { DatasetError } from './errors.ts'
+import { bitsOfPixels, type PixelBits, type Pixels } from './pixels.ts'
 
 /** Height, width and channels of one image. */
 type ImageShape = readonly [height: number, width: number, channels: number]
@@ -15,8 +16,8 @@ type Labels = Uint8Array | Uint16Array
 type Split = {
   count: number
   shape: ImageShape
-  /** count × height × width × channels bytes, NHWC, 0 to 255. */
-  images: Uint8Array
+  /** count × height × width × channels values, NHWC. */
+  images: Pixels
   /** `count` class indices. */
   labels: Labels
 }
@@ -70,6 +71,8 @@ type FileDataset = Omit<RawDataset, SplitName> &
     storage: 'files'
     /** Absolute. */
     folder: string
+    /** Of the values that images are decoded to. */
+    bits: PixelBits
     train: FileSplit
     test: FileSplit
     validation?: FileSplit
@@ -80,6 +83,11 @@ type Dataset = MemoryDataset | FileDataset
 /** An array for `count` labels of that many classes. */
 function createLabels(count: number, classes: number): Labels {
   return classes <= 256 ? new Uint8Array(count) : new Uint16Array(count)
+}
+
+/** Of a value of its images. */
+function bitsOf(dataset: Dataset): PixelBits {
+  return dataset.storage === 'files' ? dataset.bits : bitsOfPixels(dataset.train.images)
 }
 
 /** The path of one image below the dataset's folder. */
@@ -101,6 +109,7 @@ function nameOfImage(dataset: Dataset, split: SplitName, index: number): string 
 }
 
 export {
+  bitsOf,
   createLabels,
   type Dataset,
   type FileDataset,

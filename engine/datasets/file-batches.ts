@@ -1,5 +1,5 @@
 // Batches of images that stay in their files. All images of a batch are handed to the decoder at once, and the batches
-// ahead of it too, so that its threads have work while the calling thread trains. Decoded images wait as bytes; they become
+// ahead of it too, so that its threads have work while the calling thread trains. Decoded images wait as they are; they become
 // floats, a quarter of a millisecond per image, when their batch is asked for.
 //
 // Training takes a random part of each image instead of shifting it; mirroring is fill-batch.ts's, as for images in memory.
@@ -14,15 +14,16 @@ import { fillBatch } from './fill-batch.ts'
 import { BATCHES_AHEAD } from './limits.ts'
 import { isMixed } from './mix-images.ts'
 import { mirrored, mixedBatch, type Part } from './mixed-batch.ts'
+import { createPixels } from './pixels.ts'
 import { streamBatches } from './stream-batches.ts'
 
 /** Smallest part of an image that is drawn, unless the augmentation says another (Szegedy et al. 2015). */
 const DEFAULT_MIN_AREA = 0.08
 
 function openFileBatches(dataset: FileDataset): BatchSource {
-  const { shape, classes, normalisation } = dataset
+  const { shape, bits, classes, normalisation } = dataset
   const [height, width, channels] = shape
-  const imageBytes = height * width * channels
+  const imageValues = height * width * channels
   const broken = new Set<string>()
   const onBroken = (path: string) => void broken.add(path)
   const opened = new Map<SplitName, FileImages>()
@@ -48,18 +49,18 @@ function openFileBatches(dataset: FileDataset): BatchSource {
     const files = splitOf(dataset, splitName)
     const source = imagesOf(splitName)
     const indices = whole.subarray(first, to)
-    const bytes = new Uint8Array(indices.length * imageBytes)
+    const images = createPixels(indices.length * imageValues, bits)
     const labels = createLabels(indices.length, classes)
     await Promise.all(
       Array.from(indices, async (index, slot) => {
         if (index >= files.count) {
           throw new DatasetError('bad-batch', `expected indices below ${files.count}, got ${index} (indices[${first + slot}])`)
         }
-        bytes.set(await source.decode(index, boxChooser(augmentation, first + slot)), slot * imageBytes)
+        images.set(await source.decode(index, boxChooser(augmentation, first + slot)), slot * imageValues)
         labels[slot] = files.labels[index] as number
       }),
     )
-    return { count: indices.length, shape, images: bytes, labels }
+    return { count: indices.length, shape, images, labels }
   }
 
   return {

@@ -10,13 +10,14 @@ import { type FileDataset, type FileSplit, pathOf } from './dataset.ts'
 import { DatasetError, reasonOf } from './errors.ts'
 import { decodeBox, refuseUnreadable } from './image-decoder.ts'
 import { placeOf } from './image-place.ts'
+import type { Pixels } from './pixels.ts'
 
 type FileImages = {
   /**
-   * The part of image `index` that `chooseBox` picks for its size, scaled to height × width × channels bytes.
+   * The part of image `index` that `chooseBox` picks for its size, scaled to height × width × channels values.
    * Throws `file-unreadable` where a file is gone, `broken-images` where no image of the class can be decoded.
    */
-  decode(index: number, chooseBox: (image: Size) => CropBox): Promise<Uint8Array>
+  decode(index: number, chooseBox: (image: Size) => CropBox): Promise<Pixels>
 }
 
 type OnBrokenImage = (path: string, reason: string) => void
@@ -33,14 +34,14 @@ function classStarts({ labels, count }: FileSplit, classes: number): Uint32Array
 }
 
 function openFileImages(
-  { folder, shape, classes }: Pick<FileDataset, 'folder' | 'shape' | 'classes'>,
+  { folder, shape, bits, classes }: Pick<FileDataset, 'folder' | 'shape' | 'bits' | 'classes'>,
   split: FileSplit,
   onBroken: OnBrokenImage,
 ): FileImages {
   const starts = classStarts(split, classes)
 
   /** A text is the reason why an image is broken. */
-  const tryDecode = async (index: number, chooseBox: (image: Size) => CropBox): Promise<Uint8Array | string> => {
+  const tryDecode = async (index: number, chooseBox: (image: Size) => CropBox): Promise<Pixels | string> => {
     const path = pathOf(split, index)
     const size = { width: split.sizes[2 * index] as number, height: split.sizes[2 * index + 1] as number }
     if (size.width === 0) {
@@ -50,7 +51,7 @@ function openFileImages(
     }
     const place = placeOf(folder, path)
     try {
-      return await decodeBox(place, size, chooseBox(size), shape)
+      return await decodeBox(place, size, chooseBox(size), shape, bits)
     } catch (cause) {
       await refuseUnreadable(place)
       onBroken(path, reasonOf(cause))

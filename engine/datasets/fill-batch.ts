@@ -1,5 +1,5 @@
-// Bytes to a normalised, perhaps augmented, batch of floats: (value / 255 − mean[c]) / std[c], by one table of 256
-// floats per channel. Augmentation per image: mirror left to right with probability ½, then shift by a whole number of
+// Values of images to a normalised, perhaps augmented, batch of floats: (value / largest − mean[c]) / std[c], by one table per channel of a
+// float for each of the 256 or 65,536 values. Augmentation per image: mirror left to right with probability ½, then shift by a whole number of
 // pixels, uniform in [−shift, shift] down and across; what comes in from outside is black (0 before normalisation). That
 // is the same as padding the image and cropping it at random. Behind it come TrivialAugment, on bytes (augment-trivial.ts), colours and cutout
 // (augment-colours.ts) and erasing (augment-erase.ts); what mixes images of a mini-batch is in mixed-batch.ts.
@@ -19,9 +19,8 @@ import { augmentTrivially, drawTrivial } from './augment-trivial.ts'
 import type { ImageShape, Normalisation, Split } from './dataset.ts'
 import { DatasetError } from './errors.ts'
 import type { MixSettings } from './mix-images.ts'
+import { bitsOfPixels, largestValue, type PixelBits, type Pixels } from './pixels.ts'
 
-const VALUES = 256
-const LARGEST_PIXEL = 255
 const FLIP_PROBABILITY = 0.5
 
 type Augmentation = Partial<ColourAugmentation> & {
@@ -62,17 +61,17 @@ type FillBatchOptions = {
   output?: Batch
 }
 
-const tables = new WeakMap<Normalisation, Float32Array>()
+const tables: Readonly<Record<PixelBits, WeakMap<Normalisation, Float32Array>>> = { 8: new WeakMap(), 16: new WeakMap() }
 /** Pixels scaled to 0..1, which is what colours are changed in. */
 const PLAIN: Record<number, Normalisation> = {}
 
-function plainTable(channels: number): Float32Array {
+function plainTable(channels: number, bits: PixelBits): Float32Array {
   PLAIN[channels] ??= { mean: Array<number>(channels).fill(0), std: Array<number>(channels).fill(1) }
-  return tableOf(PLAIN[channels], channels)
+  return tableOf(PLAIN[channels], channels, bits)
 }
 
-/** Entry value × channels + channel; made once per normalisation object. */
-function tableOf(normalisation: Normalisation, channels: number): Float32Array {
+/** Entry value × channels + channel; made once per normalisation object and bits. */
+function tableOf(normalisation: Normalisation, channels: number, bits: PixelBits): Float32Array {
   const { mean, std } = normalisation
   if (mean.length !== channels || std.length !== channels) {
     throw new DatasetError(
@@ -80,20 +79,21 @@ function tableOf(normalisation: Normalisation, channels: number): Float32Array {
       `expected a normalisation of ${channels} channels, got ${mean.length} means and ${std.length} deviations`,
     )
   }
-  const known = tables.get(normalisation)
+  const known = tables[bits].get(normalisation)
   if (known !== undefined) return known
-  const table = Float32Array.from({ length: VALUES * channels }, (_, entry) => {
+  const largest = largestValue(bits)
+  const table = Float32Array.from({ length: (largest + 1) * channels }, (_, entry) => {
     const channel = entry % channels
-    return (Math.floor(entry / channels) / LARGEST_PIXEL - (mean[channel] as number)) / (std[channel] as number)
+    return (Math.floor(entry / channels) / largest - (mean[channel] as number)) / (std[channel] as number)
   })
-  tables.set(normalisation, table)
+  tables[bits].set(normalisation, table)
   return table
 }
 
 /** Where an image lies in the batch and in the split, in values. */
 type ImagePlace = { from: number; to: number; shape: ImageShape; table: Float32Array }
 
-function copyPlain(images: Uint8Array, output: Float32Array, { from, to, shape, table }: ImagePlace): void {
+function copyPlain(images: Pixels, output: Float32Array, { from, to, shape, table }: ImagePlace): void {
   const [height, width, channels] = shape
   const length = height * width * channels
   if (channels === 1) {
@@ -110,7 +110,7 @@ function copyPlain(images: Uint8Array, output: Float32Array, { from, to, shape, 
 
 /** Output pixel (y, x) comes from (y − down, x − across), its column counted from the right when mirrored. */
 function copyMoved(
-  images: Uint8Array,
+  images: Pixels,
   output: Float32Array,
   { from, to, shape, table }: ImagePlace,
   { mirrored, down, across }: { mirrored: boolean; down: number; across: number },
@@ -186,6 +186,12 @@ function moveBytes(images: Uint8Array, from: number, [height, width, channels]: 
   return moved
 }
 
+/** Throws where the images are no bytes, which TrivialAugment is defined on. */
+function bytesOf(images: Pixels): Uint8Array {
+  if (images instanceof Uint8Array) return images
+  throw new DatasetError('bad-batch', 'expected images of 8 bits for TrivialAugment (augmentation.trivial), got values of 16 bits')
+}
+
 /** Fills a batch; the same arguments and the same state of `random` always give the same numbers. */
 function fillBatch(options: FillBatchOptions): Batch {
   const { split, indices, normalisation, augmentation = { flip: false, shift: 0 }, random, skip = 0 } = options
@@ -203,8 +209,10 @@ function fillBatch(options: FillBatchOptions): Batch {
   if (isAugmented && random === undefined) {
     throw new DatasetError('bad-batch', 'expected a random generator with an augmentation; seed one by (seed, step)')
   }
-  const normalised = tableOf(normalisation, shape[2])
-  const table = hasColours ? plainTable(shape[2]) : normalised
+  const bits = bitsOfPixels(split.images)
+  const normalised = tableOf(normalisation, shape[2], bits)
+  const table = hasColours ? plainTable(shape[2], bits) : normalised
+  const bytes = trivial ? bytesOf(split.images) : null
   if (random !== undefined) for (let image = 0; image < skip; image++) skipImage(augmentation, shape, random)
 
   for (let slot = 0; slot < indices.length; slot++) {
@@ -213,8 +221,8 @@ function fillBatch(options: FillBatchOptions): Batch {
       throw new DatasetError('bad-batch', `expected indices below ${split.count}, got ${index} (indices[${slot}])`)
     }
     const place = { from: index * imageLength, to: slot * imageLength, shape, table }
-    if (random !== undefined && trivial) {
-      const moved = moveBytes(split.images, place.from, shape, drawMove(augmentation, random))
+    if (random !== undefined && bytes !== null) {
+      const moved = moveBytes(bytes, place.from, shape, drawMove(augmentation, random))
       copyPlain(augmentTrivially(moved, shape, drawTrivial(random)), output.images, { ...place, from: 0 })
     } else if (random !== undefined && (flip || shift > 0)) {
       copyMoved(split.images, output.images, place, drawMove(augmentation, random))

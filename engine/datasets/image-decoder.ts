@@ -15,11 +15,14 @@ import { DatasetError, reasonOf } from './errors.ts'
 import { decodeBands } from './image-bands.ts'
 import { isColourInput } from './image-channels.ts'
 import { encodedImage, type ImagePlace } from './image-place.ts'
+import { type PixelBits, type Pixels, pixelsFrom, widenBytes } from './pixels.ts'
 import { sharpSettings as settings } from './sharp-settings.ts'
 
 /** From here on the whole image is scaled first, which lets libjpeg decode an eighth, a quarter or half of its size. */
 const SHRINK_ON_LOAD_FROM = 2
 const GREY_CHANNELS = 1
+const SPACES = { grey: 'b-w', colour: 'srgb' } as const
+const DEEP_SPACES = { grey: 'grey16', colour: 'rgb16' } as const
 
 type ImageSize = {
   /** As it is looked at, after EXIF's rotation. */
@@ -43,7 +46,7 @@ async function checkDepth(bytes: Uint8Array): Promise<void> {
   if (shallow.data.some((value, at) => value !== pixel[at % pixel.length])) return
   const least = Math.min(...varying.map(({ min }) => min))
   const most = Math.max(...varying.map(({ max }) => max))
-  throw new BrokenImageError(`its values, ${least} to ${most}, are all one in 8 bits; scale them to the whole range`)
+  throw new BrokenImageError(`its values, ${least} to ${most}, are all one in 8 bits; give --bits 16, or scale them`)
 }
 
 async function metadataOf(bytes: Uint8Array): Promise<Metadata> {
@@ -54,11 +57,20 @@ async function metadataOf(bytes: Uint8Array): Promise<Metadata> {
   }
 }
 
-/** What the header of a file says. Throws BrokenImageError for bytes that are not an image, and for deep images of which nothing would be seen. */
-async function readHeader(bytes: Uint8Array): Promise<ImageHeader> {
+/** Throws BrokenImageError for values that are no whole numbers of 16 bits, and what sharp throws for pixels that cannot be decoded. */
+async function checkPixels(bytes: Uint8Array, depth: string | undefined): Promise<void> {
+  if (depth !== 'ushort') throw new BrokenImageError(`its values are of the kind ${depth}; save them as whole numbers of 8 or 16 bits`)
+  await sharp(bytes, settings).stats()
+}
+
+/**
+ * What the header of a file says. Throws BrokenImageError for bytes that are not an image, and for deep images of which nothing would be
+ * seen in so many bits.
+ */
+async function readHeader(bytes: Uint8Array, bits: PixelBits): Promise<ImageHeader> {
   const { autoOrient, depth, space, channels } = await metadataOf(bytes)
   if (depth !== 'uchar') {
-    await checkDepth(bytes).catch((error: unknown) => {
+    await (bits === 8 ? checkDepth(bytes) : checkPixels(bytes, depth)).catch((error: unknown) => {
       throw error instanceof BrokenImageError ? error : brokenPixels(bytes)
     })
   }
@@ -78,20 +90,30 @@ function scaledPlace(size: number, from: number, length: number, target: number)
 }
 
 /**
- * The box of an image, scaled to height × width × channels bytes, NHWC: three channels are sRGB, one is grey, any other number are
+ * The box of an image, scaled to height × width × channels values, NHWC: three channels are sRGB, one is grey, any other number are
  * the bands of the file. EXIF's rotation is applied, CMYK converted, transparency of colours laid on black; of an animation it is
  * the first frame. Throws BrokenImageError for a file that cannot be decoded, and what the system says of one that is not there
  * any more.
  */
-async function decodeBox(place: ImagePlace, image: ImageSize, box: CropBox, shape: ImageShape): Promise<Uint8Array> {
-  const decoded = isColourInput(shape[2]) ? decodeColours(place, image, box, shape) : decodeBands(encodedImage(place), box, shape)
+async function decodeBox(place: ImagePlace, image: ImageSize, box: CropBox, shape: ImageShape, bits: PixelBits): Promise<Pixels> {
+  const encoded = encodedImage(place)
+  const decoded = isColourInput(shape[2]) ? decodeColours(encoded, image, box, shape, bits) : decodeBands(encoded, box, shape, bits)
   return await decoded.catch(async () => {
     throw await brokenPixelsOf(place)
   })
 }
 
-async function decodeColours(place: ImagePlace, image: ImageSize, box: CropBox, [height, width, channels]: ImageShape): Promise<Buffer> {
-  let pipeline = sharp(encodedImage(place), settings)
+/** Bytes become 16 bits at the end, where these are wanted: libvips would scale colours by 256. */
+async function decodeColours(
+  encoded: string | Buffer,
+  image: ImageSize,
+  box: CropBox,
+  [height, width, channels]: ImageShape,
+  bits: PixelBits,
+): Promise<Pixels> {
+  const isDeep = bits === 16 && (await sharp(encoded, settings).metadata()).depth === 'ushort'
+  const space = isDeep ? DEEP_SPACES : SPACES
+  let pipeline = sharp(encoded, settings)
   if (box.width >= SHRINK_ON_LOAD_FROM * width && box.height >= SHRINK_ON_LOAD_FROM * height) {
     const across = scaledPlace(image.width, box.left, box.width, width)
     const down = scaledPlace(image.height, box.top, box.height, height)
@@ -103,13 +125,13 @@ async function decodeColours(place: ImagePlace, image: ImageSize, box: CropBox, 
   }
   const { data, info } = await pipeline
     .flatten({ background: '#000' })
-    .toColourspace(channels === GREY_CHANNELS ? 'b-w' : 'srgb')
-    .raw({ depth: 'uchar' })
+    .toColourspace(channels === GREY_CHANNELS ? space.grey : space.colour)
+    .raw({ depth: isDeep ? 'ushort' : 'uchar' })
     .toBuffer({ resolveWithObject: true })
-  if (info.channels !== channels || data.length !== height * width * channels) {
-    throw new Error(`decoded to ${info.width}×${info.height}×${info.channels}`)
-  }
-  return data
+  // Three bands that a file calls grey are none of grey and alpha.
+  if (info.channels !== channels) return await decodeBands(encoded, box, [height, width, channels], bits)
+  const decoded = pixelsFrom(data, isDeep ? 16 : 8)
+  return bits === 16 && decoded instanceof Uint8Array ? widenBytes(decoded) : decoded
 }
 
 /** A file that is not there any more or may not be read is not a broken image: other machines would train on it. */

@@ -13,6 +13,7 @@ import { DatasetError, reasonOf } from './errors.ts'
 import { readHeader } from './image-decoder.ts'
 import { placeOf, readPlace } from './image-place.ts'
 import { FILES_AT_ONCE, MAX_IMAGE_FILE_BYTES } from './limits.ts'
+import type { PixelBits } from './pixels.ts'
 import type { OnDatasetProgress } from './reader.ts'
 
 /** The last two digits are the version: anything that changes what a line means raises them. */
@@ -37,6 +38,8 @@ type ImageRecord = z.infer<typeof recordSchema>
 type IndexOptions = {
   readonly folder: string
   readonly paths: readonly string[]
+  /** Of the values that images are decoded to. */
+  readonly bits: PixelBits
   readonly cacheFile: string
   readonly onProgress?: OnDatasetProgress
 }
@@ -70,7 +73,7 @@ async function writeIndexFile(file: string, records: readonly ImageRecord[]): Pr
   }
 }
 
-async function examine(folder: string, path: string, known: ImageRecord | undefined): Promise<ImageRecord> {
+async function examine(folder: string, path: string, bits: PixelBits, known: ImageRecord | undefined): Promise<ImageRecord> {
   const place = placeOf(folder, path)
   const { file, part } = place
   try {
@@ -82,7 +85,7 @@ async function examine(folder: string, path: string, known: ImageRecord | undefi
     }
     const bytes = await readPlace(place)
     const found = { path, bytes: size, modifiedMs: mtimeMs, sha256: createHash('sha256').update(bytes).digest('hex') }
-    return await readHeader(bytes).then(
+    return await readHeader(bytes, bits).then(
       ({ width, height, channels }) => ({ ...found, width, height, channels }),
       (cause: unknown) => ({ ...found, width: 0, height: 0, channels: 0, broken: reasonOf(cause) }),
     )
@@ -106,7 +109,7 @@ async function forEachAtOnce(count: number, body: (index: number) => Promise<voi
 }
 
 /** One record per path, in their order. Throws a `DatasetError` for a file that cannot be read. */
-async function indexImages({ folder, paths, cacheFile, onProgress }: IndexOptions): Promise<ImageRecord[]> {
+async function indexImages({ folder, paths, bits, cacheFile, onProgress }: IndexOptions): Promise<ImageRecord[]> {
   const known = await readIndexFile(cacheFile, onProgress)
   const records: ImageRecord[] = []
   let changed = known.size !== paths.length
@@ -114,7 +117,7 @@ async function indexImages({ folder, paths, cacheFile, onProgress }: IndexOption
   await forEachAtOnce(paths.length, async (index) => {
     const path = paths[index] as string
     const before = known.get(path)
-    const record = await examine(folder, path, before)
+    const record = await examine(folder, path, bits, before)
     records[index] = record
     doneFiles += 1
     if (record === before) return

@@ -5,6 +5,7 @@ import { createHash } from 'node:crypto'
 
 import type { BatchRequest } from './batch-source.ts'
 import {
+  bitsOf,
   type Dataset,
   type FileDataset,
   type FileSplit,
@@ -21,6 +22,7 @@ import { openBatchSource } from './open-batch-source.ts'
 import { type DatasetKind, DEFAULT_CACHE_FOLDER, type OpenOptions, openDataset, recogniseDataset } from './open-dataset.ts'
 import type { IndexedFolder } from './open-image-folder.ts'
 import type { OnDatasetProgress } from './reader.ts'
+import type { PixelBits, Pixels } from './pixels.ts'
 import { parseDatasetRef } from './reference.ts'
 
 /** Examples of broken, duplicate and ignored files that a report names. */
@@ -39,6 +41,8 @@ type DatasetReport = {
   readonly storage: Dataset['storage']
   /** Height, width and channels in a batch. */
   readonly shape: ImageShape
+  /** Of a value of an image. */
+  readonly bits: PixelBits
   readonly images: { readonly train: number; readonly test: number; readonly validation?: number }
   /** Name of the folder that the test split is from; null where it was drawn, absent for other kinds. */
   readonly testFolder?: string | null
@@ -98,7 +102,7 @@ function* recordContents({ layout, train, test, validation }: IndexedFolder): Ge
   }
 }
 
-type MemoryImage = Occurrence & { readonly pixels: Uint8Array }
+type MemoryImage = Occurrence & { readonly pixels: Pixels }
 
 function* memoryImages(dataset: Dataset): Generator<MemoryImage> {
   if (dataset.storage === 'files') return
@@ -140,7 +144,7 @@ function countByClass(labels: Labels, classes: number): number[] {
 }
 
 /** Whether every channel has one value throughout. */
-function isOneColour(pixels: Uint8Array, channels: number): boolean {
+function isOneColour(pixels: Pixels, channels: number): boolean {
   for (let at = channels; at < pixels.length; at++) if (pixels[at] !== pixels[at - channels]) return false
   return true
 }
@@ -163,7 +167,7 @@ async function findFaults(dataset: FileDataset, onDone: (done: number, total: nu
     if (size.width > 0) {
       try {
         const place = placeOf(dataset.folder, path)
-        const small = await decodeBox(place, size, { left: 0, top: 0, ...size }, [OVERVIEW_SIDE, OVERVIEW_SIDE, channels])
+        const small = await decodeBox(place, size, { left: 0, top: 0, ...size }, [OVERVIEW_SIDE, OVERVIEW_SIDE, channels], dataset.bits)
         // Small things in one colour can be lost in an overview, so that the whole is asked as well.
         if (isOneColour(small, channels) && (await isFlat(place))) flat.add(path)
       } catch (error) {
@@ -231,7 +235,7 @@ async function inspectDataset(ref: string, options: InspectOptions = {}): Promis
   let index: IndexedFolder | null = null
   if ((kind === 'images' || kind === 'tar') && parsed.kind === 'folder') {
     const { indexImageFolder } = await import('./open-image-folder.ts')
-    index = await indexImageFolder({ folder: parsed.folder, layout: kind, cacheFolder })
+    index = await indexImageFolder({ folder: parsed.folder, layout: kind, bits: bitsOf(dataset), cacheFolder })
     for (const record of [...index.train, ...index.test, ...index.validation])
       if (record.broken !== undefined) broken.set(record.path, record.broken)
   }
@@ -255,6 +259,7 @@ async function inspectDataset(ref: string, options: InspectOptions = {}): Promis
     kind,
     storage,
     shape,
+    bits: bitsOf(dataset),
     images: { train: train.count, test: test.count, ...(validation && { validation: validation.count }) },
     ...(index?.layout.validationFolder && { validationFolder: index.layout.validationFolder }),
     ...(index === null ? {} : { testFolder: index.layout.testFolder }),

@@ -2,7 +2,7 @@
 //
 //   x_train, y_train, x_test, y_test     train_images, train_labels, test_images, test_labels
 //
-// Images are bytes, n × height × width or n × height × width × channels; labels whole numbers, n or n × 1.
+// Images are bytes, or values of 16 bits where these are wanted, n × height × width or n × height × width × channels; labels whole numbers, n or n × 1.
 
 import { readdir } from 'node:fs/promises'
 import { join } from 'node:path'
@@ -10,6 +10,7 @@ import { checkLabels } from './check-labels.ts'
 import { createLabels, type ImageShape, type RawDataset, type Split } from './dataset.ts'
 import { DatasetError } from './errors.ts'
 import { type NpyArray, parseNpy } from './npy.ts'
+import { DEFAULT_BITS, type PixelBits, type Pixels, pixelsFrom } from './pixels.ts'
 import { readPackedFile } from './read-packed-file.ts'
 import type { DatasetReader, DatasetSource, ReadOptions } from './reader.ts'
 import { listZip, readZipEntry } from './zip-file.ts'
@@ -48,13 +49,17 @@ function labelsOf({ type, shape, bytes }: NpyArray, what: string, file: string):
 }
 
 /** Throws DatasetError. */
-function imagesOf({ type, shape, bytes }: NpyArray, what: string, file: string): { shape: ImageShape; images: Uint8Array; count: number } {
-  if (type !== 'u1') {
-    throw new DatasetError(
-      'bad-record',
-      `expected ${what} to be bytes from 0 to 255 (uint8), got ${type}: save the images before they are scaled`,
-      { file },
-    )
+function imagesOf(
+  { type, shape, bytes }: NpyArray,
+  what: string,
+  file: string,
+  bits: PixelBits,
+): { shape: ImageShape; images: Pixels; count: number } {
+  const isDeep = type === 'u2'
+  if (type !== 'u1' && !(isDeep && bits === 16)) {
+    const advice = isDeep ? 'give --bits 16 to train on such' : 'save the images before they are scaled'
+    const wanted = bits === 16 ? 'whole numbers of 8 or 16 bits (uint8, uint16)' : 'bytes from 0 to 255 (uint8)'
+    throw new DatasetError('bad-record', `expected ${what} to be ${wanted}, got ${type}: ${advice}`, { file })
   }
   const [count = 0, height = 0, width = 0, channels = 1] = shape
   const isFirst = shape.length === 4 && height <= 4 && width > 4 && channels > 4
@@ -66,10 +71,10 @@ function imagesOf({ type, shape, bytes }: NpyArray, what: string, file: string):
       { file },
     )
   }
-  return { count, shape: [height, width, channels], images: bytes }
+  return { count, shape: [height, width, channels], images: pixelsFrom(bytes, isDeep ? 16 : 8) }
 }
 
-async function readNpz(source: DatasetSource, { classes, onProgress }: ReadOptions): Promise<RawDataset> {
+async function readNpz(source: DatasetSource, { classes, bits = DEFAULT_BITS, onProgress }: ReadOptions): Promise<RawDataset> {
   const [file] = source.files as [string]
   const archive = await readPackedFile(file)
   const entries = new Map(listZip(archive, file).map((entry) => [entry.name.replace(/\.npy$/, ''), entry]))
@@ -87,7 +92,7 @@ async function readNpz(source: DatasetSource, { classes, onProgress }: ReadOptio
     return parseNpy(readZipEntry(archive, entry, file), `${name} of ${file}`, file)
   }
   const split = ([imagesName, labelsName]: readonly [string, string]) => {
-    const images = imagesOf(array(imagesName), `${imagesName} of ${file}`, file)
+    const images = imagesOf(array(imagesName), `${imagesName} of ${file}`, file, bits)
     const labels = labelsOf(array(labelsName), `${labelsName} of ${file}`, file)
     if (labels.length !== images.count) {
       throw new DatasetError(

@@ -8,7 +8,7 @@ import { join } from 'node:path'
 import { readCacheFile, type SourceStamp, writeCacheFile } from './cache-file.ts'
 import { checkClassCount, checkShape, describeEmptyClasses } from './check-usable.ts'
 import { cifarReader } from './cifar-reader.ts'
-import type { Dataset, ImageShape, MemoryDataset } from './dataset.ts'
+import type { Dataset, ImageShape, MemoryDataset, RawDataset, Split } from './dataset.ts'
 import { DatasetError, reasonOf } from './errors.ts'
 import { createFashionMnistReader } from './fashion-mnist-reader.ts'
 import { fingerprintOf } from './fingerprint.ts'
@@ -17,6 +17,7 @@ import { imageFoldersWithin, IMAGES_LOOKED_FOR, looksLikeImageFolder } from './i
 import { MAX_CLASSES } from './limits.ts'
 import { normalisationOf } from './normalisation.ts'
 import { npzReader } from './npz-reader.ts'
+import { bitsOfPixels, DEFAULT_BITS, type PixelBits, widenBytes } from './pixels.ts'
 import type { DatasetReader, DatasetSource, LocatePlace, OnDatasetProgress } from './reader.ts'
 import { type DatasetRef, parseDatasetRef } from './reference.ts'
 import { looksLikeShards, SHARDS_LOOKED_FOR } from './tar-shards.ts'
@@ -49,6 +50,8 @@ type OpenOptions = {
    * Default: 224×224×3. The other formats have the shape that their files say.
    */
   input?: () => ImageShape | Promise<ImageShape>
+  /** Bits of a value of an image, asked once there is a dataset. Default: 8. Files of other bits are scaled to them. */
+  bits?: () => PixelBits | Promise<PixelBits>
   /** Number of classes, 1 to 65,536, where the files do not say. Default: the largest train label plus one. */
   classes?: number
   onProgress?: OnDatasetProgress
@@ -102,10 +105,10 @@ async function stampOf(path: string): Promise<SourceStamp> {
   }
 }
 
-/** One file per reader, set of source files and number of classes asked for. */
-function cacheFileName(readerName: ReaderName, source: DatasetSource, classes: number | undefined): string {
+/** One file per reader, set of source files, number of classes asked for and bits. */
+function cacheFileName(readerName: ReaderName, source: DatasetSource, classes: number | undefined, bits: PixelBits): string {
   const key = createHash('sha256')
-    .update([readerName, classes ?? 'any', ...source.files].join('\0'))
+    .update([readerName, classes ?? 'any', ...(bits === DEFAULT_BITS ? [] : [bits]), ...source.files].join('\0'))
     .digest('hex')
   const readable = source.name.replaceAll(/[^A-Za-z0-9_-]+/g, '-')
   return `${readable}-${key.slice(0, CACHE_KEY_DIGITS)}.bin`
@@ -116,21 +119,30 @@ function cacheFileName(readerName: ReaderName, source: DatasetSource, classes: n
  * writable is reported through `onProgress` and never stops an open.
  */
 async function openDataset(ref: string, options: OpenOptions = {}): Promise<Dataset> {
-  const { baseFolder, cacheFolder = DEFAULT_CACHE_FOLDER, input = () => DEFAULT_INPUT, classes, onProgress } = options
+  const { baseFolder, cacheFolder = DEFAULT_CACHE_FOLDER, input = () => DEFAULT_INPUT, bits: askBits, classes, onProgress } = options
   if (classes !== undefined && !(Number.isInteger(classes) && classes >= 1 && classes <= MAX_CLASSES)) {
     throw new DatasetError('bad-reference', `expected classes to be an integer from 1 to ${MAX_CLASSES}, got ${classes}`)
   }
   const located = await locate(parseDatasetRef(ref, baseFolder), { cacheFolder, onProgress })
+  const bits = (await askBits?.()) ?? DEFAULT_BITS
   if (located.kind !== 'files') {
     const { openImageFolder } = await import('./open-image-folder.ts')
     const shape = await input()
     checkShape(shape, located.folder)
-    const dataset = await openImageFolder({ folder: located.folder, layout: located.kind, input: shape, cacheFolder, classes, onProgress })
+    const dataset = await openImageFolder({
+      folder: located.folder,
+      layout: located.kind,
+      input: shape,
+      bits,
+      cacheFolder,
+      classes,
+      onProgress,
+    })
     checkClassCount(dataset, located.folder, located.kind === 'tar' ? SHARDS_LOOKED_FOR : IMAGES_LOOKED_FOR)
     return dataset
   }
   const { readerName, source } = located
-  const dataset = await openPacked(readerName, source, { cacheFolder, classes, onProgress })
+  const dataset = await openPacked(readerName, source, { cacheFolder, bits, classes, onProgress })
   const place = source.files[0] as string
   checkShape(dataset.shape, place)
   checkClassCount(dataset, place, readers[readerName].lookedFor)
@@ -138,20 +150,36 @@ async function openDataset(ref: string, options: OpenOptions = {}): Promise<Data
   return dataset
 }
 
+/** The values of a split as so many bits: most formats have bytes alone. */
+function splitOfBits(split: Split, bits: PixelBits): Split {
+  const { images } = split
+  return bitsOfPixels(images) === bits || !(images instanceof Uint8Array) ? split : { ...split, images: widenBytes(images) }
+}
+
+function withBits(raw: RawDataset, bits: PixelBits): RawDataset {
+  const { train, test, validation } = raw
+  return {
+    ...raw,
+    train: splitOfBits(train, bits),
+    test: splitOfBits(test, bits),
+    ...(validation && { validation: splitOfBits(validation, bits) }),
+  }
+}
+
 /** From the cache, or read and left there. */
 async function openPacked(
   readerName: ReaderName,
   source: DatasetSource,
-  { cacheFolder, classes, onProgress }: Pick<OpenOptions, 'classes' | 'onProgress'> & { cacheFolder: string },
+  { cacheFolder, bits, classes, onProgress }: Pick<OpenOptions, 'classes' | 'onProgress'> & { cacheFolder: string; bits: PixelBits },
 ): Promise<MemoryDataset> {
   const stamps = await Promise.all(source.files.map(stampOf))
-  const cacheFile = join(cacheFolder, cacheFileName(readerName, source, classes))
+  const cacheFile = join(cacheFolder, cacheFileName(readerName, source, classes, bits))
 
   const cached = await readCacheFile(cacheFile, stamps)
   if (cached.kind === 'hit') return cached.dataset
   if (cached.kind === 'unusable') onProgress?.({ kind: 'rebuilding-cache', cacheFile, reason: cached.reason })
 
-  const raw = await readers[readerName].read(source, { classes, onProgress })
+  const raw = withBits(await readers[readerName].read(source, { classes, bits, onProgress }), bits)
   const dataset: MemoryDataset = {
     storage: 'memory',
     name: source.name,

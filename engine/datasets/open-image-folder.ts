@@ -22,6 +22,7 @@ import { forEachAtOnce, type ImageRecord, indexImages } from './image-index.ts'
 import { type ImageLayout, type ListedImage, listImageFolder, nameOf } from './image-layout.ts'
 import { MAX_MEMORY_IMAGE_SCALE, MAX_MEMORY_IMAGES_BYTES, NORMALISATION_IMAGES } from './limits.ts'
 import { normalisationOf } from './normalisation.ts'
+import { createPixels, DEFAULT_BITS, type PixelBits } from './pixels.ts'
 import type { OnDatasetProgress } from './reader.ts'
 import { listTarShards } from './tar-shards.ts'
 
@@ -36,6 +37,8 @@ type ImageFolderOptions = {
   readonly layout: 'images' | 'tar'
   /** Height and width that images are scaled to, and channels: with 1 and 3 they become grey and sRGB, otherwise they have to have them. */
   readonly input: ImageShape
+  /** Of the values that images are decoded to. */
+  readonly bits: PixelBits
   readonly cacheFolder: string
   /** Classes asked for; must be the number of class folders. */
   readonly classes?: number
@@ -46,14 +49,24 @@ function hashText(text: string): string {
   return createHash('sha256').update(text).digest('hex')
 }
 
+/** Of what is known of files: whether their values fit into 8 bits is. */
+function suffixOf(bits: PixelBits): string {
+  return bits === DEFAULT_BITS ? '' : `-${bits}`
+}
+
 /** A folder's name as part of file names. */
 function stemOf(folder: string): string {
   return basename(folder).replaceAll(/[^A-Za-z0-9_-]+/g, '-')
 }
 
-/** sha256 over names of classes, then path, size and sha256 of every file of both splits. */
-function folderFingerprint(classNames: readonly string[], { train, test, validation }: Omit<IndexedFolder, 'layout'>): string {
+/** sha256 over bits, unless they are 8, names of classes, then path, size and sha256 of every file of both splits. */
+function folderFingerprint(
+  classNames: readonly string[],
+  { train, test, validation }: Omit<IndexedFolder, 'layout'>,
+  bits: PixelBits,
+): string {
   const hash = createHash('sha256').update(`gatehouse image folder 1\nclasses ${JSON.stringify(classNames)}\n`)
+  if (bits !== DEFAULT_BITS) hash.update(`bits ${bits}\n`)
   for (const [name, records] of Object.entries({ train, test, ...(validation.length > 0 && { validation }) })) {
     hash.update(`${name} ${records.length}\n`)
     for (const { path, bytes, sha256 } of records) hash.update(`${JSON.stringify(nameOf(path))} ${bytes} ${sha256}\n`)
@@ -106,6 +119,7 @@ function checkClasses(folder: string, split: FileSplit, records: readonly ImageR
 type Opened = {
   readonly folder: string
   readonly shape: ImageShape
+  readonly bits: PixelBits
   readonly classes: number
   readonly classNames: readonly string[]
   readonly train: FileSplit
@@ -113,10 +127,11 @@ type Opened = {
   readonly validation?: FileSplit
 }
 
-function fitsMemory({ shape, train, test, validation }: Opened): boolean {
+function fitsMemory({ shape, bits, train, test, validation }: Opened): boolean {
   const [height, width, channels] = shape
   const splits = [train, test, ...(validation ? [validation] : [])]
-  if (splits.reduce((sum, { count }) => sum + count, 0) * height * width * channels > MAX_MEMORY_IMAGES_BYTES) return false
+  const images = splits.reduce((sum, { count }) => sum + count, 0)
+  if ((images * height * width * channels * bits) / 8 > MAX_MEMORY_IMAGES_BYTES) return false
   return splits.every(({ sizes }) => sizes.every((side, at) => side <= MAX_MEMORY_IMAGE_SCALE * (at % 2 === 0 ? width : height)))
 }
 
@@ -126,18 +141,18 @@ async function decodeSplit(
   split: FileSplit,
   { indices, share, onBroken }: { indices: Uint32Array; share: number; onBroken: (path: string, reason: string) => void },
 ): Promise<Split> {
-  const { shape } = opened
+  const { shape, bits } = opened
   const input = { height: shape[0], width: shape[1] }
   const images = openFileImages(opened, split, onBroken)
-  const imageBytes = shape[0] * shape[1] * shape[2]
-  const bytes = new Uint8Array(indices.length * imageBytes)
+  const imageValues = shape[0] * shape[1] * shape[2]
+  const pixels = createPixels(indices.length * imageValues, bits)
   const labels = createLabels(indices.length, opened.classes)
   await forEachAtOnce(indices.length, async (slot) => {
     const index = indices[slot] as number
-    bytes.set(await images.decode(index, (image) => coverBox(image, input, share)), slot * imageBytes)
+    pixels.set(await images.decode(index, (image) => coverBox(image, input, share)), slot * imageValues)
     labels[slot] = split.labels[index] as number
   })
-  return { count: indices.length, shape, images: bytes, labels }
+  return { count: indices.length, shape, images: pixels, labels }
 }
 
 /** Mean and deviation of train images evenly spread over the split, as evaluation sees them. */
@@ -165,14 +180,16 @@ type IndexedFolder = {
 async function indexImageFolder({
   folder,
   layout: kind,
+  bits,
   cacheFolder,
   onProgress,
-}: Pick<ImageFolderOptions, 'folder' | 'layout' | 'cacheFolder' | 'onProgress'>): Promise<IndexedFolder> {
+}: Pick<ImageFolderOptions, 'folder' | 'layout' | 'bits' | 'cacheFolder' | 'onProgress'>): Promise<IndexedFolder> {
   const layout = kind === 'tar' ? await listTarShards(folder) : await listImageFolder(folder)
   const records = await indexImages({
     folder,
     paths: [...layout.train, ...layout.test, ...layout.validation].map(({ path }) => path),
-    cacheFile: join(cacheFolder, `${stemOf(folder)}-${hashText(folder).slice(0, FINGERPRINT_DIGITS)}.index`),
+    bits,
+    cacheFile: join(cacheFolder, `${stemOf(folder)}-${hashText(folder).slice(0, FINGERPRINT_DIGITS)}${suffixOf(bits)}.index`),
     onProgress,
   })
   const [testFrom, validationFrom] = [layout.train.length, layout.train.length + layout.test.length]
@@ -224,7 +241,7 @@ async function openInMemory(
 
 /** Throws a `DatasetError` that names the file or folder at fault. Images that cannot be decoded are replaced, not errors. */
 async function openImageFolder(options: ImageFolderOptions): Promise<Dataset> {
-  const { folder, input, classes, onProgress } = options
+  const { folder, input, bits, classes, onProgress } = options
   const indexed = await indexImageFolder(options)
   const { layout, train, test, validation } = indexed
   const all = [...train, ...test, ...validation]
@@ -237,6 +254,7 @@ async function openImageFolder(options: ImageFolderOptions): Promise<Dataset> {
   const opened: Opened = {
     folder,
     shape: input,
+    bits,
     classes: classNames.length,
     classNames,
     train: fileSplit(layout.train, train, classNames.length),
@@ -251,7 +269,7 @@ async function openImageFolder(options: ImageFolderOptions): Promise<Dataset> {
   checkClasses(folder, opened.train, train, classNames)
   checkClasses(folder, opened.test, test, classNames)
   if (opened.validation) checkClasses(folder, opened.validation, validation, classNames)
-  const fingerprint = folderFingerprint(classNames, indexed)
+  const fingerprint = folderFingerprint(classNames, indexed, bits)
   if (fitsMemory(opened)) {
     const bytes = all.reduce((sum, record) => sum + record.bytes, 0)
     return openInMemory(opened, { fingerprint, bytes }, options)

@@ -2,6 +2,7 @@
 // open-dataset.ts.
 
 import type { RawDataset } from './dataset.ts'
+import type { PixelBits } from './pixels.ts'
 import type { DatasetRef } from './reference.ts'
 
 type DatasetProgress =
@@ -36,6 +37,8 @@ type LocateResult = DatasetSource | null
 type ReadOptions = {
   /** Number of classes; a reader that finds none in its files takes the largest train label plus one. */
   classes?: number
+  /** Of values wanted: arrays of 16 bits are read for 16 only. Bytes are taken for both. Default: 8. */
+  bits?: PixelBits
   onProgress?: OnDatasetProgress
 }
 

@@ -3,6 +3,7 @@
 
 import { resolve } from 'node:path'
 import { type CommandDef, defineCommand } from 'citty'
+import { bitsArg, parseBits } from '../../command-line/bits-flag.ts'
 import { CliError } from '../../command-line/exit-codes.ts'
 import { printResult, type Terminal } from '../../command-line/terminal.ts'
 import type { ImageShape } from '../../engine/datasets/index.ts'
@@ -45,11 +46,12 @@ function checkCommand(terminal: Terminal): CommandDef {
         description: 'where datasets are kept in binary form after first use',
         default: '.gatehouse/datasets',
       },
+      ...bitsArg,
       json: { type: 'boolean', description: 'print one JSON object to standard output', default: false },
     },
     async run({ args }) {
       const input = parseInput(args.input)
-      const { DatasetError, inspectDataset } = await import('../../engine/datasets/index.ts')
+      const { DatasetError, DEFAULT_BITS, inspectDataset } = await import('../../engine/datasets/index.ts')
       let saidMs = performance.now()
       const say = (line: string) => {
         if (performance.now() - saidMs < PROGRESS_MS) return
@@ -61,6 +63,7 @@ function checkCommand(terminal: Terminal): CommandDef {
           baseFolder: terminal.folder,
           cacheFolder: resolve(terminal.folder, args.cache),
           input: () => input,
+          bits: () => parseBits(args.bits) ?? DEFAULT_BITS,
           onProgress: (progress) => {
             terminal.interrupted.throwIfAborted()
             if (progress.kind === 'reading') say(`read ${progress.doneFiles} of ${progress.totalFiles} files …`)

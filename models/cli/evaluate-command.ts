@@ -10,6 +10,7 @@ import { modelClassNames } from '../evaluate/class-map.ts'
 import { confusionCsv, predictionLine, predictionsHeader, rankClasses } from '../evaluate/csv.ts'
 import { evaluateData, type EvaluatedSplit, evaluatedSplits } from '../evaluate/evaluate-data.ts'
 import { renderEvaluation } from '../evaluate/render-evaluation.ts'
+import { bitsOfModel } from '../model-folder.ts'
 import { modelArg, modelUseError, readModel } from './model-flags.ts'
 
 /** Classes of each image in a file of predictions. */
@@ -40,7 +41,12 @@ function createEvaluateCommand(terminal: Terminal): CommandDef {
     async run({ args }) {
       const model = readModel(terminal, args.model)
       const backend = await openChosenBackend(terminal, args)
-      const dataset = await openChosenDataset(terminal, args, () => model.space.input)
+      const dataset = await openChosenDataset(
+        terminal,
+        args,
+        () => model.space.input,
+        () => bitsOfModel(model),
+      )
       const top = Math.min(PREDICTED_CLASSES, model.space.classes)
       const lines: string[] = [predictionsHeader(top, true)]
       const classNames = modelClassNames(model)

@@ -27,7 +27,8 @@ const exportFlags = {
   },
   'with-preprocessing': {
     type: 'boolean',
-    description: 'onnx, tfjs, tfjs-graph: take pixels from 0 to 255, scaling and normalisation included (onnx: uint8 NHWC)',
+    description:
+      'onnx, tfjs, tfjs-graph: take pixels from 0 to 255, of a model of 16 bits to 65535, scaling and normalisation included (onnx: uint8 or uint16 NHWC)',
   },
   json: { type: 'boolean', description: 'print one JSON object to standard output' },
 } as const satisfies ArgsDef

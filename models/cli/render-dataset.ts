@@ -47,12 +47,12 @@ function describeTest(report: DatasetReport): string {
 }
 
 function renderDataset(report: DatasetReport): string {
-  const { images, shape, sizes, broken, flat, warnings, duplicates, ignored, normalisation, classes } = report
+  const { images, shape, bits, sizes, broken, flat, warnings, duplicates, ignored, normalisation, classes } = report
   const decimals = (values: readonly number[]) => values.map((value) => value.toFixed(4)).join(', ')
   const entries: [string, string][] = [
     ['data', `${printable(report.name)}, ${report.kind}`],
     ['splits', `${images.train} training images, ${images.test} test images${describeTest(report)}${describeValidation(report)}`],
-    ['sizes', `${sizes.smallest.join('×')} to ${sizes.largest.join('×')} (width × height), in batches ${shape.join('×')}`],
+    ['sizes', `${sizes.smallest.join('×')} to ${sizes.largest.join('×')} (width × height), in batches ${shape.join('×')}, ${bits} bits`],
     ['kept', report.storage === 'memory' ? 'in memory' : 'in files, decoded as they are needed'],
     ['mean', decimals(normalisation.mean)],
     ['deviation', decimals(normalisation.std)],

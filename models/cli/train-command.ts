@@ -17,7 +17,7 @@ import {
   parseAccumulate,
   parseThreads,
 } from '../../command-line/training-flags.ts'
-import { type Dataset, DatasetError, describeBroken } from '../../engine/datasets/index.ts'
+import { bitsOf, type Dataset, DatasetError, DEFAULT_BITS, describeBroken } from '../../engine/datasets/index.ts'
 import { readCheckpoint, removeCheckpoint, writeCheckpoint } from '../../engine/training/checkpoint-folder.ts'
 import { type Checkpoint, CheckpointError } from '../../engine/training/checkpoint.ts'
 import { type FromScratchResult, trainFromScratch, TrainingDivergedError } from '../../engine/training/from-scratch.ts'
@@ -118,6 +118,7 @@ function writeModel(folder: string, { ref }: Network, dataset: Dataset, result: 
   const { identity, steps, validation, test, reports, weights, statistics } = result
   const { architecture, recipe, seed, shareSeed, teacher, initial } = identity
   const { name, fingerprint, normalisation, classNames, storage } = dataset
+  const bits = bitsOf(dataset)
   writeModelFolder(folder, {
     description: {
       format: 'gatehouse-model/1',
@@ -125,7 +126,7 @@ function writeModel(folder: string, { ref }: Network, dataset: Dataset, result: 
       architecture,
       normalisation,
       ...(classNames && { classNames: [...classNames] }),
-      dataset: { name, fingerprint, storage },
+      dataset: { name, fingerprint, storage, ...(bits !== DEFAULT_BITS && { bits }) },
       training: { recipe, seed, shareSeed, steps, teacher, initial },
       results: { validation, test, trainLoss: reports.at(-1)?.trainLoss ?? null },
     },

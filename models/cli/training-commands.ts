@@ -59,6 +59,7 @@ const createFlags = {
     valueHint: 'SHA256',
     description: "of the data; agents with others are refused (default: the first agent's)",
   },
+  bits: { type: 'enum', options: ['8', '16'], description: 'of a value of an image; all agents open their data so (default: 8)' },
   ...recipeFlags,
   weights: {
     type: 'string',
@@ -138,7 +139,11 @@ function createCommand(terminal: Terminal): CommandDef {
         name: args.name ?? architecture.slice(0, 100),
         space: ref,
         architecture,
-        dataset: { name: args.dataset, ...(args.fingerprint === undefined ? {} : { fingerprint: args.fingerprint }) },
+        dataset: {
+          name: args.dataset,
+          ...(args.fingerprint === undefined ? {} : { fingerprint: args.fingerprint }),
+          ...(args.bits === undefined ? {} : { bits: Number(args.bits) }),
+        },
         recipe,
         ...given.spec,
         seed,
@@ -324,6 +329,7 @@ function writeDownloaded(folder: string, status: TrainingStatus, result: Finishe
   const { spec, reports, datasetFingerprint } = status
   const space = createSpace(spec.space)
   const { recipe, seed, shareSeed = seed, architecture, teacher, initial } = spec
+  const { bits } = spec.dataset
   const { steps, validation, test, normalisation, classNames } = result
   try {
     writeModelFolder(folder, {
@@ -333,7 +339,7 @@ function writeDownloaded(folder: string, status: TrainingStatus, result: Finishe
         architecture,
         normalisation,
         ...(classNames && { classNames }),
-        dataset: { name: spec.dataset.name, fingerprint: datasetFingerprint ?? '' },
+        dataset: { name: spec.dataset.name, fingerprint: datasetFingerprint ?? '', ...(bits !== undefined && { bits }) },
         training: { recipe, seed, shareSeed, steps, teacher: teacher?.fingerprint ?? null, initial: initial?.fingerprint ?? null },
         results: { validation, test, trainLoss: reports.at(-1)?.trainLoss ?? null },
       },

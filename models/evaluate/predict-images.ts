@@ -1,8 +1,8 @@
 // What a trained model says of images without labels, mini-batch by mini-batch.
 
 import type { Backend } from '../../engine/backends/backends.ts'
-import { fillBatch } from '../../engine/datasets/index.ts'
-import type { TrainedModel } from '../model-folder.ts'
+import { createPixels, fillBatch } from '../../engine/datasets/index.ts'
+import { bitsOfModel, type TrainedModel } from '../model-folder.ts'
 import { createClassifier } from './classifier.ts'
 import { type Ranked, rankClasses } from './csv.ts'
 import { evaluationShare, imagesOf, type UnlabelledImage } from './images-of.ts'
@@ -26,10 +26,11 @@ async function* predictImages({
   const { space, description } = model
   const { normalisation, dataset } = description
   const shape = space.input
-  const imageBytes = shape[0] * shape[1] * shape[2]
+  const imageValues = shape[0] * shape[1] * shape[2]
   const classifier = createClassifier(backend, model)
   let names: string[] = []
-  const pixels = new Uint8Array(classifier.batchSize * imageBytes)
+  const bits = bitsOfModel(model)
+  const pixels = createPixels(classifier.batchSize * imageValues, bits)
 
   const predictBatch = async (): Promise<Said[]> => {
     const count = names.length
@@ -47,12 +48,12 @@ async function* predictImages({
   }
 
   try {
-    for await (const image of imagesOf(path, shape, evaluationShare(dataset?.storage))) {
+    for await (const image of imagesOf(path, shape, evaluationShare(dataset?.storage), bits)) {
       if (image.kind === 'broken') {
         yield image
         continue
       }
-      pixels.set(image.pixels, names.length * imageBytes)
+      pixels.set(image.pixels, names.length * imageValues)
       names.push(image.name)
       if (names.length === classifier.batchSize) yield* await predictBatch()
     }

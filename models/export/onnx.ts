@@ -8,7 +8,7 @@ import { describeModel, pixelStatistics } from './preprocessing.ts'
 type ModelOnnxOptions = {
   /** Whether batch-norms are folded into the convolutions. */
   readonly fold: boolean
-  /** Whether scaling and normalisation are nodes of the graph; the input is then uint8 and NHWC, as decoders give images. */
+  /** Whether scaling and normalisation are nodes of the graph; the input is then uint8, or uint16 of a model of 16 bits, and NHWC, as decoders give images. */
   readonly withPreprocessing: boolean
 }
 

@@ -2,7 +2,8 @@
 
 import { architectureCosts } from '../../search-space/index.ts'
 import { ExportError } from './export-network.ts'
-import type { TrainedModel } from '../model-folder.ts'
+import type { PixelBits } from '../../protocol/index.ts'
+import { bitsOfModel, type TrainedModel } from '../model-folder.ts'
 
 type InputForm = {
   readonly layout: 'NCHW' | 'NHWC'
@@ -10,13 +11,19 @@ type InputForm = {
   readonly isIncluded: boolean
 }
 
+/** White. */
+function largestPixel(model: TrainedModel): number {
+  return 2 ** bitsOfModel(model) - 1
+}
+
 /** Names and texts that formats with a place for metadata carry; lists are JSON. */
 function describeModel(model: TrainedModel, { layout, isIncluded }: InputForm): Record<string, string> {
   const { description, space, path } = model
   const { mean, std } = description.normalisation
   const { macs, parameters } = architectureCosts(space, path)
-  const done = 'included: the input is pixels from 0 to 255; the network computes (pixel / 255 - mean) / std per channel'
-  const needed = 'needed: the input is (pixel / 255 - mean) / std per channel, for pixels from 0 to 255'
+  const largest = largestPixel(model)
+  const done = `included: the input is pixels from 0 to ${largest}; the network computes (pixel / ${largest} - mean) / std per channel`
+  const needed = `needed: the input is (pixel / ${largest} - mean) / std per channel, for pixels from 0 to ${largest}`
   return {
     architecture: description.architecture,
     preprocessing: isIncluded ? done : needed,
@@ -31,13 +38,11 @@ function describeModel(model: TrainedModel, { layout, isIncluded }: InputForm): 
   }
 }
 
-const MAX_PIXEL = 255
-
 /**
- * Mean and standard deviation of raw pixels from 0 to 255, per channel: normalised = (pixel - mean) / std. Throws ExportError
+ * Mean and standard deviation of raw pixels from 0 to 255, or 65,535 of a model of 16 bits, per channel: normalised = (pixel - mean) / std. Throws ExportError
  * where the model does not have one of each per channel.
  */
-function pixelStatistics(model: TrainedModel): { mean: Float32Array; std: Float32Array } {
+function pixelStatistics(model: TrainedModel): { mean: Float32Array; std: Float32Array; bits: PixelBits } {
   const { mean, std } = model.description.normalisation
   const [, , channels] = model.space.input
   if (mean.length !== channels || std.length !== channels) {
@@ -45,7 +50,9 @@ function pixelStatistics(model: TrainedModel): { mean: Float32Array; std: Float3
       `expected normalisation.mean and normalisation.std of the model to have ${channels} numbers, got ${mean.length} and ${std.length}`,
     )
   }
-  return { mean: Float32Array.from(mean, (value) => value * MAX_PIXEL), std: Float32Array.from(std, (value) => value * MAX_PIXEL) }
+  const largest = largestPixel(model)
+  const scaled = (values: readonly number[]) => Float32Array.from(values, (value) => value * largest)
+  return { mean: scaled(mean), std: scaled(std), bits: bitsOfModel(model) }
 }
 
 export { describeModel, pixelStatistics }

@@ -1,7 +1,7 @@
 // Who is admitted to a search, and with which data. Agents bring their id, so that one which starts anew is the same; those that were not seen
 // for long are kept in total only, since every start of an agent that brings none is another one.
 
-import { KEPT_AGENTS, knownKinds, MAX_AGENTS, ProblemError, type RegisterRequest } from '../../protocol/index.ts'
+import { DEFAULT_PIXEL_BITS, KEPT_AGENTS, knownKinds, MAX_AGENTS, ProblemError, type RegisterRequest } from '../../protocol/index.ts'
 import { expireOf } from '../leased-work/leased-work.ts'
 import { checkStandingOfToken, checkToken } from './agents.ts'
 import type { OpenSearch } from './open.ts'
@@ -21,6 +21,15 @@ function checkDataset({ setup, context: { space } }: OpenSearch, { datasetFinger
       'dataset-mismatch',
       `space ${space.name} takes ${shape.join('×')} images of ${space.classes} classes, this agent's data ${dataset.name} has ${dataset.shape.join('×')} of ${dataset.classes}`,
       [{ path: 'dataset.shape', message: `expected ${shape.join('×')} and ${space.classes} classes` }],
+    )
+  }
+  const bits = setup.config.dataset.bits ?? DEFAULT_PIXEL_BITS
+  const ownBits = dataset.bits ?? DEFAULT_PIXEL_BITS
+  if (bits !== ownBits) {
+    throw new ProblemError(
+      'dataset-mismatch',
+      `the search runs on images of ${bits} bits, this agent has opened ${dataset.name} with ${ownBits}: leave --bits out, and the agent asks for them`,
+      [{ path: 'dataset.bits', message: `expected ${bits}` }],
     )
   }
   if (datasetFingerprint !== null && datasetFingerprint !== dataset.fingerprint) {

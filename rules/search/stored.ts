@@ -115,7 +115,7 @@ const configSchema = storedAs<SearchConfig>()(
   z.strictObject({
     name: z.string(),
     space: storedSpaceRefSchema,
-    dataset: z.strictObject({ name: z.string(), fingerprint: z.string().optional() }),
+    dataset: z.strictObject({ name: z.string(), fingerprint: z.string().optional(), bits: z.literal([8, 16]).optional() }),
     latency: z.strictObject({
       targetMs: z.number(),
       table: z.strictObject({ name: z.string(), version: z.string().optional() }),

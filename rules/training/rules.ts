@@ -10,6 +10,7 @@
 // under and goes with it; it counts when its last part is there and the whole has been checked.
 
 import {
+  DEFAULT_PIXEL_BITS,
   type Delivery,
   type EpochReport,
   type FilePart,
@@ -122,6 +123,15 @@ function checkDataset({ setup, space }: OpenTraining, state: TrainingState, { da
       'dataset-mismatch',
       `space ${space.name} takes ${space.input.join('×')} images of ${space.classes} classes, this agent's data ${dataset.name} has ${dataset.shape.join('×')} of ${dataset.classes}`,
       [{ path: 'dataset.shape', message: `expected ${space.input.join('×')} and ${space.classes} classes` }],
+    )
+  }
+  const bits = setup.spec.dataset.bits ?? DEFAULT_PIXEL_BITS
+  const ownBits = dataset.bits ?? DEFAULT_PIXEL_BITS
+  if (bits !== ownBits) {
+    throw new ProblemError(
+      'dataset-mismatch',
+      `the training runs on images of ${bits} bits, this agent has opened ${dataset.name} with ${ownBits}: leave --bits out, and the agent asks for them`,
+      [{ path: 'dataset.bits', message: `expected ${bits}` }],
     )
   }
   if (state.datasetFingerprint !== null && state.datasetFingerprint !== dataset.fingerprint) {

@@ -16,7 +16,7 @@ const specSchema = storedAs<TrainingSpec>()(
     name: z.string(),
     space: storedSpaceRefSchema,
     architecture: z.string(),
-    dataset: z.strictObject({ name: z.string(), fingerprint: z.string().optional() }),
+    dataset: z.strictObject({ name: z.string(), fingerprint: z.string().optional(), bits: z.literal([8, 16]).optional() }),
     recipe: storedRecipeSchema,
     seed: z.int(),
     shareSeed: z.int().optional(),

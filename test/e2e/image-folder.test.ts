@@ -86,6 +86,18 @@ describe('a folder of images', () => {
     expect((await trainer.run(first.work, async () => undefined)).result.loss).toBe(first.result.loss)
   })
 
+  it('is opened with the bits that the search says, and refused with others', async () => {
+    const input = tinySearch({ dataset: { name: 'deep', bits: 16 }, training: { steps: 20, batchSize: 16, augmentation: NO_AUGMENTATION } })
+    const { agentToken, searchId } = await coordinator.client.createSearch(input)
+    const wrong = startAgent(coordinator, agentToken, data.path, ['--bits', '8'])
+    expect(await wrong.ended).toBe(6)
+    expect(wrong.output()).toContain('the search runs on images of 16 bits')
+    const agent = startAgent(coordinator, agentToken, data.path)
+    expect((await waitForPhase(coordinator.client, searchId, 'finished')).config.dataset).toMatchObject({ bits: 16 })
+    expect(await agent.ended).toBe(0)
+    expect(agent.output()).toMatch(/images of 8×8×1, 16 bits, decoded as they are needed/)
+  })
+
   it('is what an architecture is trained on from scratch', async () => {
     await writeFiles(state.path, { 'space.json': JSON.stringify(TINY_SPACE) })
     const network = ['--space', `@${state.path}/space.json`, '--architecture', 'tiny:mb2k3,zero,mb2k5']

@@ -66,6 +66,7 @@ function createWorld(script: Script) {
     bytes: { sent: 0, received: 0 },
     coordinatorVersion: () => Promise.reject(new Error('not asked for')),
     readSpace: () => Promise.reject(new Error('not asked for')),
+    readBits: () => Promise.reject(new Error('not asked for')),
     register: () => Promise.reject(new Error('not asked for')),
     async lease() {
       await nextTurn()

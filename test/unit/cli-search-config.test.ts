@@ -59,6 +59,7 @@ describe('settings from flags', () => {
           ...enough,
           table: `my-cpu@${version}`,
           fingerprint: 'b'.repeat(64),
+          bits: '16',
           name: 'first',
           seed: '7',
           steps: '500',
@@ -73,7 +74,7 @@ describe('settings from flags', () => {
     expect(config).toMatchObject({
       name: 'first',
       seed: 7,
-      dataset: { fingerprint: 'b'.repeat(64) },
+      dataset: { fingerprint: 'b'.repeat(64), bits: 16 },
       latency: { missing: 'predict', table: { name: 'my-cpu', version }, loss: { kind: 'add#linear', lambda: 0.2 } },
       strategy: { name: 'proxyless-g', form: 'full' },
       training: { steps: 500, batchSize: 32, augmentation: { flip: false } },

@@ -66,6 +66,17 @@ describe('the agent’s client', () => {
     expect(await client().readSpace()).toEqual(network)
   })
 
+  it('reads the bits of the images of a search, which are 8 where nothing says so', async () => {
+    const status = (dataset: object) => () => HttpResponse.json({ searchId: SEARCH, config: { name: 'one', dataset } })
+    for (const [dataset, bits] of [
+      [{ name: 'heights', bits: 16 }, 16],
+      [{ name: 'photos' }, 8],
+    ] as const) {
+      server.use(http.get(`${COORDINATOR}/v1/searches/${SEARCH}`, status(dataset)))
+      expect(await client().readBits()).toBe(bits)
+    }
+  })
+
   it('gives up at once on a refusal that will not pass, with its code and detail', async () => {
     const asked = answers(LEASE_URL, [() => problem('unauthorized', 401, 'this token is revoked')])
     await expect(client().lease(AGENT)).rejects.toMatchObject({

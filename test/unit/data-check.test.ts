@@ -170,7 +170,7 @@ describe('gatehouse data check', () => {
     expect(lines).toEqual([
       'data         photos, images',
       'splits       7 training images, 2 test images (drawn: a tenth of each class)',
-      'sizes        200×300 to 210×300 (width × height), in batches 32×32×3',
+      'sizes        200×300 to 210×300 (width × height), in batches 32×32×3, 8 bits',
       'kept         in files, decoded as they are needed',
       'mean         …',
       'deviation    …',
@@ -179,7 +179,7 @@ describe('gatehouse data check', () => {
       '             train/cat/cut.png: it is a PNG file whose pixels end early or are damaged',
       '             train/cat/empty.jpg: it is empty',
       '             train/cat/error.jpg: it is a web page, not an image that can be read: download it again',
-      '             train/cat/heights.png: its values, 51 to 209, are all one in 8 bits; scale them to the whole range',
+      '             train/cat/heights.png: its values, 51 to 209, are all one in 8 bits; give --bits 16, or scale them',
       'one colour   1: there is nothing to be seen on them; look whether they were saved as they should be',
       '             train/cat/grey.png',
       'duplicates   1 beyond the first of 1 set of equal images; 1 of them in both splits, which makes a test look better than it is: keep one of each; 1 in several classes, of which one at most is right',

@@ -179,7 +179,7 @@ describe('a folder of CIFAR-10 files', () => {
       ['train', train],
       ['t10k', test],
     ] as const) {
-      await writeFile(join(idx, `${stem}-images-idx4-ubyte`), encodeIdxImages({ count, shape, images }))
+      await writeFile(join(idx, `${stem}-images-idx4-ubyte`), encodeIdxImages({ count, shape, images: Uint8Array.from(images) }))
       await writeFile(join(idx, `${stem}-labels-idx1-ubyte`), encodeIdxLabels(labels))
     }
     expect((await open(idx)).fingerprint).toBe(fingerprint)

@@ -583,7 +583,7 @@ describe('broken images', () => {
     })
     expect(broken).toEqual([
       join(data, 'train', 'cat', '0.tif'),
-      'its values, 51 to 209, are all one in 8 bits; scale them to the whole range',
+      'its values, 51 to 209, are all one in 8 bits; give --bits 16, or scale them',
     ])
     const values = await pixels(dataset, 'train', 0)
     expect([values[0], values[7 * 3]].map((value) => Math.abs(value as number))).toEqual([0, 255])

@@ -81,7 +81,7 @@ const readers: Readonly<Record<string, Reader>> = {
   images: {
     files: pictures,
     // Indexing an image folder takes whatever sharp throws for a broken image; what must not happen is that the process ends.
-    read: readHeader,
+    read: (file) => Promise.all([readHeader(file, 8), readHeader(file, 16)]),
     isKnown: (error) => error instanceof Error,
   },
   ...Object.fromEntries(

@@ -316,6 +316,7 @@ describe('a strategy that trains each architecture by itself', () => {
       bytes: { sent: 0, received: 0 },
       coordinatorVersion: unused,
       readSpace: unused,
+      readBits: unused,
       register: unused,
       async lease(agentId) {
         leases += 1

@@ -1,6 +1,6 @@
 // What every agent, whatever it works for, says of itself and does about a coordinator that is away.
 
-import { PROTOCOL, type RegisterRequest, taskKinds, versionNote } from '../../protocol/index.ts'
+import { DEFAULT_PIXEL_BITS, type PixelBits, PROTOCOL, type RegisterRequest, taskKinds, versionNote } from '../../protocol/index.ts'
 import type { Dataset } from '../../engine/datasets/index.ts'
 
 /** After a stop, requests under way get this long before they are cut off. */
@@ -44,7 +44,10 @@ function describeAgent(
   name: string,
   device: string,
   backend: { readonly name: string },
-  dataset: Pick<Dataset, 'name' | 'fingerprint' | 'shape' | 'classes'> & { readonly train: { readonly count: number } },
+  dataset: Pick<Dataset, 'name' | 'fingerprint' | 'shape' | 'classes'> & {
+    readonly bits: PixelBits
+    readonly train: { readonly count: number }
+  },
   lanes?: number,
 ): RegisterRequest {
   return {
@@ -58,6 +61,8 @@ function describeAgent(
       name: dataset.name,
       fingerprint: dataset.fingerprint,
       shape: [...dataset.shape],
+      // Coordinators that do not know the field have nothing but bytes.
+      ...(dataset.bits !== DEFAULT_PIXEL_BITS && { bits: dataset.bits }),
       classes: dataset.classes,
       trainImages: dataset.train.count,
     },

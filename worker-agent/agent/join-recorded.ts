@@ -84,6 +84,7 @@ async function joinRecorded({
     fingerprint: fingerprintOf(benchmark),
     shape: space.input,
     classes: space.classes,
+    bits: await client.readBits(),
     train: { count: 1 },
   }
   const registration = await client.register({

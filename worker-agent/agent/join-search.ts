@@ -4,7 +4,7 @@ import { planShards, type RegisterResponse } from '../../protocol/index.ts'
 import { createSpace } from '../../search-space/index.ts'
 import { type Backend, runsInThread } from '../../engine/backends/backend.ts'
 import { createCoordinatorClient } from '../client/coordinator-client.ts'
-import { type Dataset, describeBroken, openBatchSource } from '../../engine/datasets/index.ts'
+import { bitsOf, type Dataset, describeBroken, openBatchSource } from '../../engine/datasets/index.ts'
 import type { Accumulate } from '../../engine/training/micro-batches.ts'
 import { createThreadsTrainer } from '../../engine/training/lanes/threads-trainer.ts'
 import { createTrainer, type Trainer } from '../../engine/training/trainer.ts'
@@ -59,7 +59,10 @@ async function joinSearch(options: JoinOptions): Promise<AgentSummary> {
   const connection = watchConnection(stop, onNote)
   const client = createCoordinatorClient({ coordinator, token, signal: connection.signal, onRetry: connection.onRetry })
   await noteVersion(client, onNote)
-  const registration = await client.register({ ...describeAgent(name, device, backend, dataset, threads), agentId: options.agentId })
+  const registration = await client.register({
+    ...describeAgent(name, device, backend, { ...dataset, bits: bitsOf(dataset) }, threads),
+    agentId: options.agentId,
+  })
   const { config, searchId, agentId } = registration
   const space = createSpace(registration.space)
   onNote(`search   ${searchId}: ${config.name}, space ${space.name}; agent ${agentId}`)

@@ -17,7 +17,7 @@ import {
 import { createSpace, parseArchitecture, type Path, type Space } from '../../search-space/index.ts'
 import type { Backend } from '../../engine/backends/backends.ts'
 import { createTrainingClient, type TrainingClient } from '../client/training-client.ts'
-import type { Dataset } from '../../engine/datasets/index.ts'
+import { bitsOf, type Dataset } from '../../engine/datasets/index.ts'
 import { decodeCheckpoint, encodeCheckpoint } from '../../engine/training/checkpoint.ts'
 import { type FromScratchResult, type InitialWeights, trainFromScratch, TrainingDivergedError } from '../../engine/training/from-scratch.ts'
 import { decodeInitialWeights } from '../../engine/training/initial-weights.ts'
@@ -215,7 +215,7 @@ async function joinTraining(options: JoinTrainingOptions): Promise<TrainingAgent
   const { coordinator, token, agentId, name, device, backend, dataset, stop, onNote } = options
   const connection = watchConnection(stop, onNote)
   const client = createTrainingClient({ coordinator, token, signal: connection.signal, onRetry: connection.onRetry })
-  const request: TrainingLeaseRequest = { agentId, ...describeAgent(name, device, backend, dataset) }
+  const request: TrainingLeaseRequest = { agentId, ...describeAgent(name, device, backend, { ...dataset, bits: bitsOf(dataset) }) }
   let steps = 0
   const summary = (end: TrainingAgentSummary['end']): TrainingAgentSummary => ({ trainingId: client.trainingId, agentId, end, steps })
   let waiting: WaitReason | null = null

@@ -186,10 +186,12 @@ function createRunCommand(terminal: Terminal): CommandDef {
         if (data === undefined) throw new CliError('usage', 'no data: pass --data, or --recorded for trainings that others have done')
         const backend = await openChosenBackend(terminal, args)
         const connection = { coordinator, token, signal: terminal.interrupted }
-        const dataset = await openChosenDataset(terminal, { data, cache: args.cache }, async () =>
-          isTraining
-            ? createSpace(await createTrainingClient(connection).readSpace()).input
-            : (await createCoordinatorClient(connection).readSpace()).input,
+        const asked = isTraining ? createTrainingClient(connection) : createCoordinatorClient(connection)
+        const dataset = await openChosenDataset(
+          terminal,
+          { data, cache: args.cache, bits: args.bits },
+          async () => createSpace(await asked.readSpace()).input,
+          () => asked.readBits(),
         )
         const accumulate = parseAccumulate(args.accumulate)
         const common = { coordinator, token, agentId, name: args.name, device: deviceName(backend), dataset, accumulate } as const

@@ -2,6 +2,9 @@
 
 import * as z from 'zod'
 import {
+  DEFAULT_PIXEL_BITS,
+  type PixelBits,
+  pixelBitsSchema,
   decodeSafetensors,
   differenceDtypes,
   encodeSafetensors,
@@ -39,6 +42,7 @@ const MAX_TRANSFERS = 2
 
 /** Of a search's status, what an agent needs before it registers. */
 const statusSpaceSchema = z.object({ space: spaceConfigSchema })
+const statusBitsSchema = z.object({ config: z.object({ dataset: z.object({ bits: pixelBitsSchema.optional() }) }) })
 
 /** Of an answer to a lease that this version does not know, what is needed to give the lease back. */
 const leasedSchema = z.object({ task: z.object({ taskId: taskIdSchema, leaseId: leaseIdSchema }) })
@@ -56,6 +60,8 @@ type CoordinatorClient = {
   coordinatorVersion(): Promise<string>
   /** All settings of the search's space, before the agent is one of its agents. */
   readSpace(): Promise<SpaceConfig>
+  /** Of the values of its images. */
+  readBits(): Promise<PixelBits>
   register(request: RegisterRequest): Promise<RegisterResponse>
   /** A lease of a task that this version does not know is given back before CoordinatorError `unknown-answer` is thrown. */
   lease(agentId: string): Promise<LeaseResponse>
@@ -104,6 +110,7 @@ function createCoordinatorClient(options: ClientOptions): CoordinatorClient {
     bytes,
     coordinatorVersion,
     readSpace: async () => (await sendJson({ method: 'GET', path: '' }, statusSpaceSchema)).space,
+    readBits: async () => (await sendJson({ method: 'GET', path: '' }, statusBitsSchema)).config.dataset.bits ?? DEFAULT_PIXEL_BITS,
     register: (body) => post('/agents', body, registerResponseSchema),
     async lease(agentId) {
       try {

@@ -3,6 +3,9 @@
 
 import * as z from 'zod'
 import {
+  DEFAULT_PIXEL_BITS,
+  type PixelBits,
+  pixelBitsSchema,
   heartbeatResponseSchema,
   leaseIdSchema,
   parseTrainingToken,
@@ -19,6 +22,7 @@ import { type ClientOptions, CoordinatorError, createRequests } from './requests
 
 /** Of a training's status, what an agent needs before it asks for the lease. */
 const statusSpaceSchema = z.object({ space: spaceConfigSchema })
+const statusBitsSchema = z.object({ spec: z.object({ dataset: z.object({ bits: pixelBitsSchema.optional() }) }) })
 
 /** Of an answer to a lease that this version does not know, what is needed to give the lease back. */
 const leasedSchema = z.object({ leaseId: leaseIdSchema })
@@ -28,6 +32,8 @@ type TrainingClient = {
   /** Version of the coordinator's software. */
   coordinatorVersion(): Promise<string>
   readSpace(): Promise<SpaceConfig>
+  /** Of the values of its images. */
+  readBits(): Promise<PixelBits>
   /** A lease of a training that this version does not know is given back before CoordinatorError `unknown-answer` is thrown. */
   lease(request: TrainingLeaseRequest): Promise<TrainingLeaseResponse>
   /** Not retried: the next one comes soon. */
@@ -57,6 +63,7 @@ function createTrainingClient(options: ClientOptions): TrainingClient {
     trainingId,
     coordinatorVersion,
     readSpace: async () => (await sendJson({ method: 'GET', path: '' }, statusSpaceSchema)).space,
+    readBits: async () => (await sendJson({ method: 'GET', path: '' }, statusBitsSchema)).spec.dataset.bits ?? DEFAULT_PIXEL_BITS,
     async lease(body) {
       try {
         return await sendJson({ method: 'POST', path: '/lease', body }, trainingLeaseResponseSchema)
