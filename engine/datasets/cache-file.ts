@@ -5,13 +5,8 @@
 //   4 bytes   CRC-32 of the header, little-endian
 //   header    JSON: what is needed to judge and use the rest
 //   payload   train images, train labels, test images, test labels and, where there is a validation split, its images and labels
-//
-// Written under another name and renamed: a reader sees the whole file or none, and of two processes that build it at
-// once the later rename wins with the same bytes. No fsync: a file lost to a power cut fails its checksum and is rebuilt.
 
-import { randomUUID } from 'node:crypto'
-import { mkdir, open, rename, rm } from 'node:fs/promises'
-import { dirname } from 'node:path'
+import { open } from 'node:fs/promises'
 import { crc32 } from 'node:zlib'
 
 import * as z from 'zod'
@@ -20,6 +15,7 @@ import { createLabels, type ImageShape, type Labels, type MemoryDataset, type Sp
 import { reasonOf } from './errors.ts'
 import { MAX_CACHE_HEADER_BYTES, MAX_CLASSES, MAX_FILE_BYTES } from './limits.ts'
 import { bitsOfPixels, pixelBits, type Pixels, pixelsFrom } from './pixels.ts'
+import { replaceFile } from './replace-file.ts'
 
 /** The last two digits are the version: anything that changes what a reader makes of its files raises them. */
 const MAGIC = 'GHDATA03'
@@ -84,21 +80,7 @@ async function writeCacheFile(file: string, dataset: MemoryDataset, sources: rea
   prefix.write(MAGIC, 'latin1')
   prefix.writeUInt32LE(header.length, 8)
   prefix.writeUInt32LE(crc32(header), 12)
-
-  await mkdir(dirname(file), { recursive: true })
-  const unfinished = `${file}.${randomUUID()}.tmp`
-  try {
-    const handle = await open(unfinished, 'wx')
-    try {
-      for (const part of [prefix, header, ...parts]) await handle.writeFile(part)
-    } finally {
-      await handle.close()
-    }
-    await rename(unfinished, file)
-  } catch (cause) {
-    await rm(unfinished, { force: true })
-    throw cause
-  }
+  await replaceFile(file, [prefix, header, ...parts])
 }
 
 /** Whole file in few large reads; `readFile` would read 512 KiB at a time. Undefined when there is none. */

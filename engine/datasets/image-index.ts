@@ -2,19 +2,21 @@
 // file once; afterwards only files whose size or time has changed. Kept as one line of JSON per file after a line with a
 // checksum of the rest, so that a cut or changed file is noticed and made again.
 
-import { createHash, randomUUID } from 'node:crypto'
-import { mkdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises'
-import { dirname, join } from 'node:path'
+import { createHash } from 'node:crypto'
+import type { Stats } from 'node:fs'
+import { readFile, stat } from 'node:fs/promises'
+import { join } from 'node:path'
 import { crc32 } from 'node:zlib'
 
 import * as z from 'zod'
 
 import { DatasetError, reasonOf } from './errors.ts'
 import { readHeader } from './image-decoder.ts'
-import { placeOf, readPlace } from './image-place.ts'
+import { type ImagePlace, placeOf, readPlace } from './image-place.ts'
 import { FILES_AT_ONCE, MAX_IMAGE_FILE_BYTES } from './limits.ts'
 import type { PixelBits } from './pixels.ts'
 import type { OnDatasetProgress } from './reader.ts'
+import { replaceFile } from './replace-file.ts'
 
 /** The last two digits are the version: anything that changes what a line means raises them. */
 const MAGIC = 'GHINDEX04'
@@ -62,22 +64,32 @@ async function readIndexFile(file: string, onProgress?: OnDatasetProgress): Prom
 
 async function writeIndexFile(file: string, records: readonly ImageRecord[]): Promise<void> {
   const body = Buffer.from(records.map((record) => `${JSON.stringify(record)}\n`).join(''))
-  await mkdir(dirname(file), { recursive: true })
-  const unfinished = `${file}.${randomUUID()}.tmp`
-  try {
-    await writeFile(unfinished, [`${MAGIC} ${crc32(body)}\n`, body])
-    await rename(unfinished, file)
-  } catch (cause) {
-    await rm(unfinished, { force: true })
-    throw cause
+  await replaceFile(file, [`${MAGIC} ${crc32(body)}\n`, body])
+}
+
+/** What the system says of files, asked once of an archive that holds many images. */
+type StatFile = (place: ImagePlace) => Promise<Stats>
+
+function createStatFile(): StatFile {
+  const archives = new Map<string, Promise<Stats>>()
+  return ({ file, part }) => {
+    if (part === null) return stat(file)
+    const known = archives.get(file) ?? stat(file)
+    archives.set(file, known)
+    return known
   }
 }
 
-async function examine(folder: string, path: string, bits: PixelBits, known: ImageRecord | undefined): Promise<ImageRecord> {
+async function examine(
+  folder: string,
+  path: string,
+  { bits, statFile }: { bits: PixelBits; statFile: StatFile },
+  known: ImageRecord | undefined,
+): Promise<ImageRecord> {
   const place = placeOf(folder, path)
   const { file, part } = place
   try {
-    const { size: fileBytes, mtimeMs } = await stat(file)
+    const { size: fileBytes, mtimeMs } = await statFile(place)
     const size = part?.bytes ?? fileBytes
     if (known !== undefined && known.bytes === size && known.modifiedMs === mtimeMs) return known
     if (size > MAX_IMAGE_FILE_BYTES) {
@@ -112,12 +124,13 @@ async function forEachAtOnce(count: number, body: (index: number) => Promise<voi
 async function indexImages({ folder, paths, bits, cacheFile, onProgress }: IndexOptions): Promise<ImageRecord[]> {
   const known = await readIndexFile(cacheFile, onProgress)
   const records: ImageRecord[] = []
+  const statFile = createStatFile()
   let changed = known.size !== paths.length
   let doneFiles = 0
   await forEachAtOnce(paths.length, async (index) => {
     const path = paths[index] as string
     const before = known.get(path)
-    const record = await examine(folder, path, bits, before)
+    const record = await examine(folder, path, { bits, statFile }, before)
     records[index] = record
     doneFiles += 1
     if (record === before) return

@@ -22,6 +22,7 @@ import { forEachAtOnce, type ImageRecord, indexImages } from './image-index.ts'
 import { type ImageLayout, type ListedImage, listImageFolder, nameOf } from './image-layout.ts'
 import { MAX_MEMORY_IMAGE_SCALE, MAX_MEMORY_IMAGES_BYTES, NORMALISATION_IMAGES } from './limits.ts'
 import { normalisationOf } from './normalisation.ts'
+import { keptNormalisation } from './normalisation-file.ts'
 import { createPixels, DEFAULT_BITS, type PixelBits } from './pixels.ts'
 import type { OnDatasetProgress } from './reader.ts'
 import { listTarShards } from './tar-shards.ts'
@@ -201,6 +202,11 @@ async function indexImageFolder({
   }
 }
 
+/** Of what was taken of the images at the size of the input. */
+function cacheFileOf({ folder, shape }: Opened, fingerprint: string, cacheFolder: string, ending: 'bin' | 'json'): string {
+  return join(cacheFolder, `${stemOf(folder)}-${fingerprint.slice(0, FINGERPRINT_DIGITS)}-${shape.join('x')}.${ending}`)
+}
+
 /** Decodes both splits whole, or takes them from the cache. */
 async function openInMemory(
   opened: Opened,
@@ -208,7 +214,7 @@ async function openInMemory(
   { cacheFolder, onProgress }: Pick<ImageFolderOptions, 'cacheFolder' | 'onProgress'>,
 ): Promise<MemoryDataset> {
   const { folder, shape, classes, classNames } = opened
-  const cacheFile = join(cacheFolder, `${stemOf(folder)}-${fingerprint.slice(0, FINGERPRINT_DIGITS)}-${shape.join('x')}.bin`)
+  const cacheFile = cacheFileOf(opened, fingerprint, cacheFolder, 'bin')
   const stamps = [{ path: fingerprint, bytes, modifiedMs: 0 }]
   const cached = await readCacheFile(cacheFile, stamps)
   const pathsOf = ({ paths, pathEnds }: FileSplit) => ({ paths, pathEnds })
@@ -274,7 +280,13 @@ async function openImageFolder(options: ImageFolderOptions): Promise<Dataset> {
     const bytes = all.reduce((sum, record) => sum + record.bytes, 0)
     return openInMemory(opened, { fingerprint, bytes }, options)
   }
-  return { storage: 'files', name: basename(folder), fingerprint, ...opened, normalisation: await sampleNormalisation(opened) }
+  const normalisation = await keptNormalisation(
+    cacheFileOf(opened, fingerprint, options.cacheFolder, 'json'),
+    { fingerprint, shape: input, bits },
+    () => sampleNormalisation(opened),
+    onProgress,
+  )
+  return { storage: 'files', name: basename(folder), fingerprint, ...opened, normalisation }
 }
 
 export { type ImageFolderOptions, type IndexedFolder, indexImageFolder, openImageFolder }

@@ -1,7 +1,8 @@
-// The files in a tar archive and where in it they are (POSIX.1-2017, pax; GNU's long names and large numbers): headers are read, what is
-// between them is skipped, so that an archive of any size is gone through in as many reads as it has members.
+// The files in a tar archive and where in it they are (POSIX.1-2017, pax; GNU's long names and large numbers): headers are read, in
+// windows that hold those of many small members, and what is between them is skipped: an archive of any size is gone through in at most as
+// many reads as it has members.
 
-import { open } from 'node:fs/promises'
+import { type FileHandle, open } from 'node:fs/promises'
 
 import { DatasetError, reasonOf } from './errors.ts'
 
@@ -9,11 +10,18 @@ type TarMember = {
   readonly name: string
   readonly from: number
   readonly bytes: number
+  /** The first bytes of a member that was asked for. */
+  readonly content?: Buffer
 }
+
+/** Members whose content is wanted, and how much of it at most, in bytes. */
+type WantedContent = { readonly isWanted: (name: string) => boolean; readonly most: number }
 
 const BLOCK = 512
 /** Of a long name, or of pax records: more means damage. */
 const MAX_NAME_BYTES = 65_536
+/** Read at once. */
+const WINDOW_BYTES = 65_536
 const CHECKSUM = { from: 148, to: 156 }
 const [FILE, OLD_FILE, CONTIGUOUS, LONG_NAME, PAX, SPACE] = ['0', '\0', '7', 'L', 'x', 0x20]
 /** Set in the first byte of a number that is written in binary. */
@@ -33,7 +41,7 @@ function numberOf(block: Buffer, from: number, length: number): number {
 
 function isHeader(block: Buffer): boolean {
   let sum = 0
-  for (const [at, byte] of block.entries()) sum += at >= CHECKSUM.from && at < CHECKSUM.to ? SPACE : byte
+  for (let at = 0; at < block.length; at++) sum += at >= CHECKSUM.from && at < CHECKSUM.to ? SPACE : (block[at] as number)
   return numberOf(block, CHECKSUM.from, CHECKSUM.to - CHECKSUM.from) === sum
 }
 
@@ -53,18 +61,33 @@ function paxOf(bytes: Buffer): { path?: string; size?: number } {
   return found
 }
 
+/** Bytes of a file by their place, read a window at a time; fewer than asked for where it ends. Good until the next call. */
+function windowReader(handle: FileHandle): (from: number, length: number) => Promise<Buffer> {
+  const room = Buffer.alloc(WINDOW_BYTES)
+  let start = 0
+  let held = 0
+  return async (from, length) => {
+    if (from < start || from + length > start + held) {
+      start = from
+      held = (await handle.read(room, 0, WINDOW_BYTES, from)).bytesRead
+    }
+    return room.subarray(from - start, Math.min(held, from - start + length))
+  }
+}
+
 /** Regular files, in their order. Throws a `DatasetError` `bad-record` for an archive that is cut, compressed or none. */
-async function readTarMembers(file: string): Promise<TarMember[]> {
+async function readTarMembers(file: string, wanted?: WantedContent): Promise<TarMember[]> {
   const broken = (reason: string) => new DatasetError('bad-record', `expected ${file} to be a whole tar archive, but ${reason}`, { file })
   const handle = await open(file).catch((cause: unknown) => {
     throw new DatasetError('file-unreadable', `cannot read ${file}: ${reasonOf(cause)}`, { file, cause })
   })
   try {
     const { size: archiveBytes } = await handle.stat()
+    const readWindow = windowReader(handle)
     const read = async (from: number, length: number) => {
-      const { buffer, bytesRead } = await handle.read(Buffer.alloc(length), 0, length, from)
-      if (bytesRead < length) throw broken(`it ends early, at byte ${from + bytesRead}`)
-      return buffer
+      const found = await readWindow(from, length)
+      if (found.length < length) throw broken(`it ends early, at byte ${from + found.length}`)
+      return found
     }
     const members: TarMember[] = []
     let next: { path?: string; size?: number } = {}
@@ -87,7 +110,9 @@ async function readTarMembers(file: string): Promise<TarMember[]> {
           const isUstar = textOf(header, 257, 5) === 'ustar'
           const prefix = isUstar ? textOf(header, 345, 155) : ''
           const name = textOf(header, 0, 100)
-          members.push({ name: next.path ?? (prefix === '' ? name : `${prefix}/${name}`), from, bytes })
+          const path = next.path ?? (prefix === '' ? name : `${prefix}/${name}`)
+          const content = wanted?.isWanted(path) ? Buffer.from(await read(from, Math.min(bytes, wanted.most))) : null
+          members.push({ name: path, from, bytes, ...(content && { content }) })
         }
         next = {}
       }

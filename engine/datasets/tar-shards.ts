@@ -58,12 +58,12 @@ async function readShard(folder: string, shard: string, ignored: string[]): Prom
   const file = join(folder, shard)
   const images = new Map<string, string>()
   const labels = new Map<string, string>()
-  for (const { name, from, bytes } of await readTarMembers(file)) {
-    const { sample, rest } = sampleOf(name)
+  const isLabel = (name: string) => sampleOf(name).rest.toLowerCase() === LABEL
+  for (const { name, from, bytes, content } of await readTarMembers(file, { isWanted: isLabel, most: MAX_LABEL_BYTES })) {
+    const { sample } = sampleOf(name)
     const path = memberPath(shard, { from, bytes }, name)
-    if (rest.toLowerCase() === LABEL) {
-      labels.set(sample, (await readPlace(placeOf(folder, path), MAX_LABEL_BYTES)).toString('utf8').trim())
-    } else if (isCalledImage(name) && !images.has(sample)) images.set(sample, path)
+    if (content !== undefined) labels.set(sample, content.toString('utf8').trim())
+    else if (isCalledImage(name) && !images.has(sample)) images.set(sample, path)
     else ignored.push(`${shard}#${name}`)
   }
   return [...images].map(([sample, path]) => {

@@ -467,6 +467,25 @@ describe('small images', () => {
   })
 })
 
+describe('the second opening', () => {
+  it('takes mean and deviation from the cache, where they are of these images, and makes a damaged file again', async () => {
+    await writeFiles(data, colouredClasses('', 10))
+    const first = await open()
+    const kept = join(cacheFolder, (await readdir(cacheFolder)).find((name) => name.endsWith('.json')) as string)
+    const written = await readFile(kept, 'utf8')
+    // Other numbers in it tell that they are read.
+    await writeFile(kept, JSON.stringify({ ...JSON.parse(written), mean: [0.1, 0.2, 0.3] }))
+    expect((await open()).normalisation).toEqual({ ...first.normalisation, mean: [0.1, 0.2, 0.3] })
+    expect((await open({ input: [7, 8, 3] })).normalisation.mean).not.toEqual([0.1, 0.2, 0.3])
+
+    const said: DatasetProgress[] = []
+    await writeFile(kept, written.slice(0, 40))
+    expect((await open({ onProgress: (progress) => void said.push(progress) })).normalisation).toEqual(first.normalisation)
+    expect(said).toEqual([{ kind: 'rebuilding-cache', cacheFile: kept, reason: 'it is no file of mean and deviation' }])
+    expect(await readFile(kept, 'utf8')).toBe(written)
+  })
+})
+
 describe('broken images', () => {
   /** Noise, so that half of the bytes are half of the rows. */
   const truncated = async () => {

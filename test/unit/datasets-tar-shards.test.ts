@@ -2,10 +2,11 @@
 
 import { execFileSync } from 'node:child_process'
 import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs'
+import { open as openFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { gzipSync } from 'node:zlib'
-import { afterEach, beforeEach, describe, expect, it } from 'vitest'
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
 import {
   type Batch,
   type Dataset,
@@ -144,6 +145,32 @@ describe('tar archives', () => {
     writeFileSync(join(root, 'shard 1', '0006.cls'), '7')
     pack(join(root, 'shard 1'), join(data, 'test-0.tar'))
     await expect(open()).rejects.toMatchObject({ code: 'unknown-class', message: expect.stringContaining('got 7 of test-0.tar#') })
+  })
+
+  it('are gone through in few reads, with the contents that are asked for', async () => {
+    const from = join(root, 'many')
+    // 400 members of 1 KiB with their headers, and one larger than what is read at once.
+    const files = Array.from({ length: 200 }, (_, i) => String(i).padStart(4, '0'))
+    for (const key of files) await writeFiles(from, { [`${key}.png`]: 'p'.repeat(100), [`${key}.cls`]: `class of ${key}` })
+    await writeFiles(from, { '0100.npy': 'n'.repeat(200_000) })
+    const archive = join(root, 'many.tar')
+    pack(from, archive)
+    const handle = await openFile(archive)
+    const reads = vi.spyOn(Object.getPrototypeOf(handle) as typeof handle, 'read')
+    await handle.close()
+    const members = await readTarMembers(archive, { isWanted: (name) => name.endsWith('.cls'), most: 11 })
+    expect(reads.mock.calls.length).toBeLessThan(12)
+    reads.mockRestore()
+    expect(members).toHaveLength(401)
+    const contents = members.filter(({ content }) => content !== undefined)
+    expect(contents.map(({ name, content }) => [name, String(content)])).toEqual(
+      files.map((key) => [`${key}.cls`, `class of ${key}`.slice(0, 11)]),
+    )
+    const bytes = readFileSync(archive)
+    for (const { name, from: start, bytes: length } of members) {
+      const wanted = name.endsWith('.png') ? 'p'.repeat(100) : name.endsWith('.npy') ? 'n'.repeat(200_000) : `class of ${name.slice(0, 4)}`
+      expect(bytes.toString('latin1', start, start + length)).toBe(wanted)
+    }
   })
 
   it('are read by their headers: sizes beyond octal digits, names of pax and GNU', async () => {
