@@ -173,8 +173,10 @@ describe('a training that agents do', () => {
     early.child.kill('SIGINT')
     expect(await early.ended, early.output()).toBe(130)
     const left = await first.client.trainingStatus(trainingId)
-    expect(left).toMatchObject({ phase: 'waiting', trainers: [{ name: 'early', end: 'released' }] })
-    expect(left.checkpoint!.step).toBe(left.trainers[0]?.savedStep)
+    // On a machine with much else to do it may have lost a lease while it began.
+    const had = left.trainers.at(-1)
+    expect([left.phase, had?.name, had?.end]).toEqual(['waiting', 'early', 'released'])
+    expect(left.checkpoint!.step).toBe(had?.savedStep)
 
     const late = agent('late')
     await waitFor(async () => (await first.client.trainingStatus(trainingId)).reports.length > left.reports.length, 'an epoch')
@@ -188,12 +190,12 @@ describe('a training that agents do', () => {
     expect(await late.ended, late.output()).toBe(0)
     const status = await second.client.trainingStatus(trainingId)
     expectEachEpochOnce(status)
-    expect(status.trainers.map(({ name, end }) => [name, end])).toEqual([
+    expect(status.trainers.slice(-3).map(({ name, end }) => [name, end])).toEqual([
       ['early', 'released'],
       ['late', 'expired'],
       ['late', 'finished'],
     ])
-    expect(status.trainers[1]?.fromStep).toBe(left.checkpoint!.step)
+    expect(status.trainers.at(-2)?.fromStep).toBe(left.checkpoint!.step)
     // It was never set back: no epoch was trained twice.
     expect(new Set(epochsOf(late)).size).toBe(epochsOf(late).length)
     expect(bytesOf('cut-off').equals(bytesOf('whole'))).toBe(true)
