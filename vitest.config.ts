@@ -1,3 +1,4 @@
+import { availableParallelism } from 'node:os'
 import { cloudflareTest } from '@cloudflare/vitest-plugin'
 import { defineConfig } from 'vitest/config'
 
@@ -16,6 +17,8 @@ process.env['ADMIN_TOKEN'] ??= TEST_ADMIN_TOKEN
 
 export default defineConfig({
   test: {
+    // By default one core is left to whoever watches: on two, files would come one after the other, and half of the machine do nothing.
+    maxWorkers: Math.max(2, availableParallelism()),
     projects: [
       {
         test: {
