@@ -1,5 +1,5 @@
 // The end of a search with a distribution: not the bare argmax of each decision, but the best of the k most probable architectures within
-// all bounds, by what they reach with shared weights on the same held-out images. The largest of nearly equal probabilities says little,
+// all bounds, by their loss with shared weights on the same held-out images. The largest of nearly equal probabilities says little,
 // and the most probable architecture may miss a bound that the distribution keeps in expectation.
 
 import * as z from 'zod'
@@ -19,8 +19,8 @@ const finalistsSchema = z.strictObject({
   paths: z.array(z.array(count)),
   /** Handed out so far. */
   proposed: count,
-  /** Of those that have come back, by index: accuracy, 0 to 1; null where nobody could evaluate it. */
-  scores: z.array(z.strictObject({ index: count, score: z.number().nullable() })),
+  /** Of those that have come back, by index: cross-entropy, and accuracy from 0 to 1; null where nobody could evaluate it. */
+  scores: z.array(z.strictObject({ index: count, found: z.strictObject({ loss: z.number(), accuracy: z.number() }).nullable() })),
 })
 type Finalists = z.infer<typeof finalistsSchema>
 
@@ -64,16 +64,19 @@ function absorbFinalists(finalists: Finalists, from: number, { work }: Assignmen
   const answers = outcome.kind === 'failure' ? [] : (outcome.result as ResultOf<'evaluatePaths'>).paths
   const own = paths.map((_, i) => {
     const answer = answers[i]
-    return { index: from + i, score: answer ? answer.correct / answer.images : null }
+    return { index: from + i, found: answer ? { loss: answer.crossEntropy, accuracy: answer.correct / answer.images } : null }
   })
   return { ...finalists, scores: [...finalists.scores, ...own].toSorted((a, b) => a.index - b.index) }
 }
 
-/** With their accuracies, best first; of equals the more probable one. */
-function rankedFinalists({ paths, scores }: Finalists): { readonly path: number[]; readonly score: number }[] {
+/**
+ * With their accuracies, the one of least loss first; of equals the more probable one. Finalists are alike, and by how many of some hundred
+ * images more are right says less of them than how sure they are of all.
+ */
+function rankedFinalists({ paths, scores }: Finalists): { readonly path: number[]; readonly accuracy: number }[] {
   return scores
-    .flatMap(({ index, score }) => (score === null ? [] : [{ path: paths[index] as number[], score }]))
-    .toSorted((a, b) => b.score - a.score)
+    .flatMap(({ index, found }) => (found ? [{ path: paths[index] as number[], ...found }] : []))
+    .toSorted((a, b) => a.loss - b.loss)
 }
 
 export {

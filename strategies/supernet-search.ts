@@ -242,7 +242,7 @@ function derive(state: SupernetState, context: StrategyContext): number[] {
 function bestOf(state: SupernetState, context: StrategyContext): Candidate[] {
   const ranked = state.finalists ? rankedFinalists(state.finalists).slice(0, SHOWN) : []
   if (ranked.length === 0) return [candidateOf(context, derive(state, context), { score: null })]
-  return ranked.map(({ path, score }) => candidateOf(context, path, { score }))
+  return ranked.map(({ path, accuracy }) => candidateOf(context, path, { score: accuracy }))
 }
 
 /** Architecture tasks that are out, those that nobody waits for left aside. */

@@ -65,7 +65,7 @@ const finalists = z
   })
   .optional()
   .describe(
-    'at the end the most probable architectures within the target and all bounds are evaluated with shared weights, and the best of them is derived; absent: the most probable one is',
+    'at the end the most probable architectures within the target and all bounds are evaluated with shared weights, and the one with the least loss is derived; absent: the most probable one is',
   )
 
 export { adam, entropy, evaluation, finalists, learningRate, start, warmup }

@@ -9,7 +9,8 @@ import { answerWork, makeContext, resultOutcome } from '../fixtures/searches.ts'
 
 type Evaluation = Extract<TaskWork, { kind: 'evaluatePaths' }>
 const FINALISTS = { count: 6, images: 200 }
-/** Accuracy that wants option 1 everywhere. */
+/** Loss and accuracy that want option 1 everywhere. */
+const lossOf = (path: readonly number[]) => 2 - path.filter((option) => option === 1).length / 4
 const correctOf = (path: readonly number[]) => 300 + 100 * path.filter((option) => option === 1).length
 
 const contextOf = (name: 'proxyless-g' | 'parsec', strategy: object = {}, targetMs = 8): StrategyContext =>
@@ -17,7 +18,10 @@ const contextOf = (name: 'proxyless-g' | 'parsec', strategy: object = {}, target
 
 function answer(work: TaskWork, context: StrategyContext): ResultOf<TaskWork['kind']> {
   if (work.kind !== 'evaluatePaths') return answerWork(work, context.space, 1)
-  return { kind: 'evaluatePaths', paths: work.paths.map((path) => ({ crossEntropy: 1, correct: correctOf(path), images: 1000 })) }
+  return {
+    kind: 'evaluatePaths',
+    paths: work.paths.map((path) => ({ crossEntropy: lossOf(path), correct: correctOf(path), images: 1000 })),
+  }
 }
 
 /** To its end, each result back at once; everything that was handed out. */
@@ -66,6 +70,15 @@ describe('finalists', () => {
     const { best } = proxylessGradient.describe(state, started)
     expect(best[0]).toMatchObject({ path: derived, score: correctOf(derived) / 1000, meetsConstraint: true })
     expect(best.map(({ score }) => score)).toEqual(best.map(({ score }) => score).toSorted((a, b) => (b as number) - (a as number)))
+    // Of two with as many images right, the surer one.
+    const second = paths[1]
+    const found = { accuracy: 0.5, loss: 1.1 }
+    const scores = [
+      { index: 0, found },
+      { index: 1, found: { ...found, loss: 1 } },
+    ]
+    const evaluated = { ...state, finalists: { paths, proposed: 2, scores } }
+    expect(proxylessGradient.derive(evaluated, started)).toEqual(second)
   })
 
   it('wait for all that is outstanding, and so does the last evaluation', () => {
