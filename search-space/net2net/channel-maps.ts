@@ -23,48 +23,48 @@ function identityMap(channels: number): number[] {
   return Array.from({ length: channels }, (_, channel) => channel)
 }
 
-/** The convolutions and linear layers that must have `map` so that the tensor `id` has it. Throws Net2NetError where something else makes its channels. */
+/** What a kind of layer does with channels. */
+const channelsOf = {
+  activation: 'keeps',
+  add: 'keeps',
+  batchNorm: 'keeps',
+  /** Puts those of its inputs side by side. */
+  concat: 'joins',
+  conv2d: 'makes',
+  crop: 'keeps',
+  depthwiseConv2d: 'keeps',
+  globalAveragePool: 'keeps',
+  /** Has those of the image. */
+  input: 'given',
+  linear: 'makes',
+  multiply: 'keeps',
+  pool: 'keeps',
+  splitAttention: 'keeps',
+  zero: 'makes',
+} as const satisfies Record<PrimitiveLayer['kind'], 'keeps' | 'joins' | 'makes' | 'given'>
+
+/** The layers that must have `map` so that the tensor `id` has it. Throws Net2NetError where something else makes its channels. */
 function producersOf(byId: ReadonlyMap<string, PrimitiveLayer>, id: string, visited: Set<string> = new Set()): string[] {
   const layer = byId.get(id)
   if (!layer || visited.has(id)) return []
   visited.add(id)
-  switch (layer.kind) {
-    case 'conv2d':
-    case 'linear':
-    case 'zero':
+  switch (channelsOf[layer.kind]) {
+    case 'makes':
       return [id]
-    case 'activation':
-    case 'batchNorm':
-    case 'crop':
-    case 'depthwiseConv2d':
-    case 'globalAveragePool':
-    case 'pool':
-    case 'add':
-    case 'multiply':
-    case 'splitAttention':
+    case 'keeps':
       return layerInputs(layer).flatMap((input) => producersOf(byId, input, visited))
-    case 'concat':
-    case 'input':
+    case 'joins':
+    case 'given':
       throw new Net2NetError(`layer ${id} (${layer.kind}) is added to what would be widened, and its own channels cannot be`)
-    default:
-      return layer satisfies never
   }
 }
 
 /** The map of what a layer makes; null for the identity. */
-function mapOf(layer: PrimitiveLayer, inputs: readonly (ChannelMap | null)[], channels: readonly number[]): ChannelMap | null {
-  switch (layer.kind) {
-    case 'activation':
-    case 'batchNorm':
-    case 'crop':
-    case 'depthwiseConv2d':
-    case 'globalAveragePool':
-    case 'pool':
-    case 'add':
-    case 'multiply':
-    case 'splitAttention':
+function mapOf({ kind }: PrimitiveLayer, inputs: readonly (ChannelMap | null)[], channels: readonly number[]): ChannelMap | null {
+  switch (channelsOf[kind]) {
+    case 'keeps':
       return inputs[0] ?? null
-    case 'concat': {
+    case 'joins': {
       if (inputs.every((map) => map === null)) return null
       let offset = 0
       return inputs.flatMap((map, position) => {
@@ -73,13 +73,9 @@ function mapOf(layer: PrimitiveLayer, inputs: readonly (ChannelMap | null)[], ch
         return own
       })
     }
-    case 'conv2d':
-    case 'input':
-    case 'linear':
-    case 'zero':
+    case 'makes':
+    case 'given':
       return null
-    default:
-      return layer satisfies never
   }
 }
 

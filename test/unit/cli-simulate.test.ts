@@ -140,6 +140,6 @@ describe('gatehouse simulate', () => {
   test('says what no record can answer', async () => {
     const { code, stderr } = await onTable('--strategy', 'proxyless-g')
     expect(code).toBe(6)
-    expect(stderr).toContain('gradients of gates and mixtures are of weights, and a recorded benchmark has none')
+    expect(stderr).toContain('gradients of gates and mixtures and scales of batch-norms are of weights, and a recorded benchmark has none')
   })
 })

@@ -98,7 +98,7 @@ describe('a new kind of layer', () => {
     const whole = compile(all)
     expect(Object.fromEntries(whole.errors)).toEqual({})
 
-    const tables = Object.keys(toyLines).filter((path) => !path.startsWith('search-space/'))
+    const tables = Object.keys(toyLines).filter((path) => !path.startsWith('search-space/layers/'))
     const forgotten = new Map([...all].filter(([path]) => !tables.includes(path)))
     const { errors } = compile(forgotten, whole)
     expect([...errors.keys()].sort()).toEqual(tables.sort())

@@ -123,7 +123,7 @@ describe('an architecture step', () => {
     const result = answer(assignment.work, [1, 2, 3, 4])
     expect(proxylessReinforce.absorb({ ...state, alphaVersion: 2 }, assignment, resultOutcome(result), context).kind).toBe('applied')
     const stale = proxylessReinforce.absorb({ ...state, alphaVersion: 3 }, assignment, resultOutcome(result), context)
-    expect(stale).toMatchObject({ kind: 'stale', state: { alpha: state.alpha, architectureStepsDone: 1 } })
+    expect(stale).toMatchObject({ kind: 'stale', state: { alpha: state.alpha, architectureStepsDone: 0, architectureStepsDropped: 1 } })
   })
 
   it('is refused where it does not answer for every sample', () => {
