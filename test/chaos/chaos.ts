@@ -232,7 +232,14 @@ async function runChaos({ kills, seed, agents: agentCount, onBlow }: ChaosOption
     await restart()
   }
   const holdStill = async ({ child }: Process, ms: number) => {
-    const signal = (name: NodeJS.Signals) => process.kill(-(child.pid as number), name)
+    const signal = (name: NodeJS.Signals) => {
+      try {
+        process.kill(-(child.pid as number), name)
+      } catch (error) {
+        // It has ended by itself, with its search.
+        if ((error as NodeJS.ErrnoException).code !== 'ESRCH') throw error
+      }
+    }
     signal('SIGSTOP')
     await sleep(ms)
     signal('SIGCONT')
