@@ -13,6 +13,7 @@ type Push = {
   readonly bytes: Uint8Array
 }
 type Answer = { readonly kind: 'applied' | 'duplicate'; readonly scales: Readonly<Record<string, number>> }
+type Versions = Readonly<Record<string, number>>
 type Replicated = { version: number; readonly values: Float64Array; readonly shape: readonly number[] }
 
 /** A shard has other weights, or other versions, than the pushes come to. */
@@ -58,7 +59,7 @@ function createReplica(space: Space, settings: { seed: number; shardBytes: numbe
   const unknown = new Map<string, Map<string, Push>>()
   let applied = 0
 
-  const apply = (push: Push, scales: Answer['scales'] | null) => {
+  const change = (push: Push, scales: Answer['scales'] | null) => {
     const { metadata, tensors: pushed } = decodeSafetensors(push.bytes)
     const { baseVersions, members } = pushMetadataSchema.parse(metadata)
     const bases = versionsSchema.parse(JSON.parse(baseVersions))
@@ -74,9 +75,49 @@ function createReplica(space: Space, settings: { seed: number; shardBytes: numbe
       else visitRows(tensor.shape, boxOf(tensor.shape, shape), add)
       tensor.version += 1
     }
+  }
+  const settle = (push: Push) => {
     done.add(nameOf(push))
     unknown.delete(nameOf(push))
     applied += 1
+  }
+  const apply = (push: Push, scales: Answer['scales'] | null) => {
+    change(push, scales)
+    settle(push)
+  }
+
+  /** What is wrong with a shard, or null. */
+  const differenceOf = (shard: number, stored: ReadonlyMap<string, { readonly values: ArrayLike<number> }>, versions: Versions) => {
+    for (const [key, { version, values }] of tensors) {
+      if (shardOf.get(weightKeyOf(key)) !== shard || key !== weightKeyOf(key)) continue
+      const there = stored.get(key)?.values
+      if (!there || versions[key] !== version) {
+        return `${key} has version ${versions[key]} on shard ${shard}, and ${version} pushes of it were applied`
+      }
+      const largest = values.reduce((most, value) => Math.max(most, Math.abs(value)), 1e-3)
+      const at = values.findIndex((value, i) => Math.abs(value - (there[i] as number)) > TOLERANCE * largest)
+      if (at !== -1) return `${key}[${at}] is ${there[at]} on shard ${shard}, and the pushes of it come to ${values[at]}`
+    }
+    return null
+  }
+
+  /** Applies those of `pending` that make the shard what it is, whichever they are and in whatever order; whether there are such. */
+  const applyUnseen = (pending: readonly Push[], isRight: () => boolean, versions: Versions): boolean => {
+    if (isRight()) return true
+    for (const push of pending) {
+      const keys = [...decodeSafetensors(push.bytes).tensors.keys()]
+      if (keys.some((key) => key === weightKeyOf(key) && (versions[key] ?? 0) <= tensorOf(key).version)) continue
+      const before = keys.map((key) => [key, { ...tensorOf(key), values: tensorOf(key).values.slice() }] as const)
+      change(push, null)
+      // A task is applied once, whoever has sent it.
+      const others = pending.filter((other) => nameOf(other) !== nameOf(push))
+      if (applyUnseen(others, isRight, versions)) {
+        settle(push)
+        return true
+      }
+      for (const [key, tensor] of before) tensors.set(key, tensor)
+    }
+    return false
   }
 
   return {
@@ -106,26 +147,9 @@ function createReplica(space: Space, settings: { seed: number; shardBytes: numbe
     check(shard, file) {
       const { metadata, tensors: stored } = decodeSafetensors(file)
       const versions = versionsSchema.parse(JSON.parse(metadata['versions'] ?? '{}'))
-      // What was applied unseen has raised the versions of all its keys.
-      for (const bodies of unknown.values()) {
-        const candidates = [...bodies.values()].filter((push) => push.shard === shard)
-        const fits = candidates.find(({ bytes }) =>
-          [...decodeSafetensors(bytes).tensors.keys()].every((key) => (versions[key] ?? 0) > tensorOf(key).version),
-        )
-        if (fits) apply(fits, null)
-      }
-      for (const [key, { version, values }] of tensors) {
-        if (shardOf.get(weightKeyOf(key)) !== shard || key !== weightKeyOf(key)) continue
-        const there = stored.get(key)?.values
-        if (!there || versions[key] !== version) {
-          throw new LostPushError(`${key} has version ${versions[key]} on shard ${shard}, and ${version} pushes of it were applied`)
-        }
-        const largest = values.reduce((most, value) => Math.max(most, Math.abs(value)), 1e-3)
-        for (const [i, value] of values.entries()) {
-          if (Math.abs(value - (there[i] as number)) <= TOLERANCE * largest) continue
-          throw new LostPushError(`${key}[${i}] is ${there[i]} on shard ${shard}, and the pushes of it come to ${value}`)
-        }
-      }
+      const pending = [...unknown.values()].flatMap((bodies) => [...bodies.values()]).filter((push) => push.shard === shard)
+      const difference = () => differenceOf(shard, stored, versions)
+      if (!applyUnseen(pending, () => difference() === null, versions)) throw new LostPushError(difference() ?? 'unreachable')
     },
   }
 }
