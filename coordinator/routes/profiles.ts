@@ -157,7 +157,7 @@ const profilePage = createRoute({
   summary: 'What a link leads to: the page that measures, with the code in the part that is not sent to servers',
   tags,
   request: { params: z.object({ code: z.string().max(100) }) },
-  responses: { 302: { description: 'To the page' } },
+  responses: withProblems({ 302: { description: 'To the page' } }),
 })
 
 function addProfileRoutes(app: OpenAPIHono<RouteEnvironment>): void {
