@@ -24,6 +24,28 @@ class LostPushError extends Error {
 /** Shares of the largest weight of a tensor: what sums in another order differ by. */
 const TOLERANCE = 1e-4
 
+/** Weights of a key where it has this version. */
+type Stored = (key: string, version: number) => ArrayLike<number> | undefined
+
+/**
+ * The factor, 0 to 1, by which a difference has led from a tensor to what is there: a difference far larger than usual is clipped, and only the
+ * answer says so. Null where nothing is there to see it from.
+ */
+function fittedScale(
+  { shape, values }: Replicated,
+  difference: { readonly shape: readonly number[]; readonly values: ArrayLike<number> },
+  there: ArrayLike<number> | undefined,
+): number | null {
+  if (!there || !isWhole(shape, difference.shape)) return null
+  let [along, square] = [0, 0]
+  for (const [i, value] of values.entries()) {
+    const delta = difference.values[i] as number
+    along += delta * ((there[i] as number) - value)
+    square += delta * delta
+  }
+  return square > 0 ? Math.min(1, Math.max(0, along / square)) : null
+}
+
 type Replica = {
   readonly shards: number
   /** Pushes that it has applied. */
@@ -59,14 +81,16 @@ function createReplica(space: Space, settings: { seed: number; shardBytes: numbe
   const unknown = new Map<string, Map<string, Push>>()
   let applied = 0
 
-  const change = (push: Push, scales: Answer['scales'] | null) => {
+  /** `there`: of a push whose scales nobody has seen, the weights that it has led to, as far as they are known. */
+  const change = (push: Push, scales: Answer['scales'] | null, there?: Stored) => {
     const { metadata, tensors: pushed } = decodeSafetensors(push.bytes)
     const { baseVersions, members } = pushMetadataSchema.parse(metadata)
     const bases = versionsSchema.parse(JSON.parse(baseVersions))
     for (const [key, { shape, values }] of pushed) {
       const tensor = tensorOf(key)
       const late = tensor.version - (bases[key] ?? 0)
-      const scale = scales ? (scales[key] ?? 1) : latenessScale(Math.max(0, late), Number(members ?? 1))
+      const usual = latenessScale(Math.max(0, late), Number(members ?? 1))
+      const scale = scales ? (scales[key] ?? 1) : (fittedScale(tensor, { shape, values }, there?.(key, tensor.version + 1)) ?? usual)
       let i = 0
       const add = (from: number, length: number) => {
         for (let at = from; at < from + length; at++, i++) tensor.values[at] = (tensor.values[at] as number) + scale * (values[i] as number)
@@ -102,16 +126,16 @@ function createReplica(space: Space, settings: { seed: number; shardBytes: numbe
   }
 
   /** Applies those of `pending` that make the shard what it is, whichever they are and in whatever order; whether there are such. */
-  const applyUnseen = (pending: readonly Push[], isRight: () => boolean, versions: Versions): boolean => {
+  const applyUnseen = (pending: readonly Push[], isRight: () => boolean, versions: Versions, there: Stored): boolean => {
     if (isRight()) return true
     for (const push of pending) {
       const keys = [...decodeSafetensors(push.bytes).tensors.keys()]
       if (keys.some((key) => key === weightKeyOf(key) && (versions[key] ?? 0) <= tensorOf(key).version)) continue
       const before = keys.map((key) => [key, { ...tensorOf(key), values: tensorOf(key).values.slice() }] as const)
-      change(push, null)
+      change(push, null, there)
       // A task is applied once, whoever has sent it.
       const others = pending.filter((other) => nameOf(other) !== nameOf(push))
-      if (applyUnseen(others, isRight, versions)) {
+      if (applyUnseen(others, isRight, versions, there)) {
         settle(push)
         return true
       }
@@ -149,7 +173,8 @@ function createReplica(space: Space, settings: { seed: number; shardBytes: numbe
       const versions = versionsSchema.parse(JSON.parse(metadata['versions'] ?? '{}'))
       const pending = [...unknown.values()].flatMap((bodies) => [...bodies.values()]).filter((push) => push.shard === shard)
       const difference = () => differenceOf(shard, stored, versions)
-      if (!applyUnseen(pending, () => difference() === null, versions)) throw new LostPushError(difference() ?? 'unreachable')
+      const there: Stored = (key, version) => (versions[key] === version ? stored.get(key)?.values : undefined)
+      if (!applyUnseen(pending, () => difference() === null, versions, there)) throw new LostPushError(difference() ?? 'unreachable')
     },
   }
 }
