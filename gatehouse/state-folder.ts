@@ -8,7 +8,8 @@ import { CliError } from '../command-line/exit-codes.ts'
 import { ADMIN_TOKEN_FILE, PREVIOUS_ADMIN_TOKEN_FILE } from '../command-line/limits.ts'
 import { writeWholeFile } from '../command-line/whole-files.ts'
 import { ADMIN_TOKEN_BYTES } from './limits.ts'
-import { endProcess, identifyProcess, isRunning, type ProcessIdentity, processIdentitySchema } from './processes.ts'
+import { identifyProcess, isRunning, type ProcessIdentity, processIdentitySchema } from '../command-line/process-identity.ts'
+import { endProcess } from './end-process.ts'
 
 const LOCK_FILE = 'lock'
 const LOCK_ATTEMPTS = 5

@@ -3,9 +3,8 @@
 // and the most probable architecture may miss a bound that the distribution keeps in expectation.
 
 import * as z from 'zod'
-import { MAX_TASK_STEPS } from '../protocol/index.ts'
-import type { ResultOf, TaskOutcome } from '../protocol/index.ts'
-import { allBounds, keeps, mostProbableWithinBounds } from './bounds.ts'
+import { MAX_TASK_STEPS, type ResultOf, type TaskOutcome } from '../protocol/index.ts'
+import { allBounds, mostProbableWithinBounds } from './bounds.ts'
 import { batchesOf } from './evaluations.ts'
 import type { Group } from './joint-distribution.ts'
 import type { Assignment, StrategyContext } from './strategy.ts'
@@ -34,9 +33,7 @@ function finalistsFrom({ private: kept }: Assignment): number | null {
 
 /** Nobody where the bounds leave no architecture that is probable at all. */
 function chooseFinalists(groups: readonly Group[], context: StrategyContext, settings: FinalistSettings): Finalists {
-  const bounds = allBounds(context)
-  const paths = mostProbableWithinBounds(bounds, groups, settings.count).filter((path) => keeps(bounds, path))
-  return { paths, proposed: 0, scores: [] }
+  return { paths: mostProbableWithinBounds(allBounds(context), groups, settings.count), proposed: 0, scores: [] }
 }
 
 /** The next evaluation for one of `agents` that share them; null where all are handed out. */

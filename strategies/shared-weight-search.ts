@@ -98,6 +98,12 @@ type SharedWeightSearch = {
 
 const stageOf = ({ stage }: SharedWeightState) => stage ?? { number: 0, from: 0, fixed: undefined }
 
+/** Of architectures of this stage. */
+function hasNoScores(state: SharedWeightState): boolean {
+  const { from } = stageOf(state)
+  return state.evaluated.every(({ index }) => index < from)
+}
+
 /** Those of this stage, best first; of equals the one that was made first. */
 function ranked(state: SharedWeightState, from = stageOf(state).from): Evaluated[] {
   return state.evaluated
@@ -262,10 +268,14 @@ function createSharedWeightSearch(strategy: SharedWeightSearch): Strategy<Shared
       return { kind: 'applied', series: 'validation', metric: metricOf(result.paths), state: next }
     },
     derive: (state, context) => [...derive(state, context)],
+    phase(state) {
+      if (state.weightStepsDone + state.evaluated.length === 0) return 'waiting'
+      return hasNoScores(state) ? 'warmup' : 'searching'
+    },
     describe(state, context): Description {
       const { steps } = context.config.training
       const { population, generations, score: compared = 'accuracy' } = settings(context)
-      const isTraining = state.evaluated.every(({ index }) => index < stageOf(state).from)
+      const isTraining = hasNoScores(state)
       // Until a stage has scores of its own, those of the one before are shown.
       const scored = ranked(state, isTraining ? 0 : stageOf(state).from).map(({ path: found, score }) => ({
         path: found,
@@ -273,7 +283,6 @@ function createSharedWeightSearch(strategy: SharedWeightSearch): Strategy<Shared
       }))
       const candidates = scored.slice(0, SHOWN).map(({ path: found, score }) => candidateOf(context, found, { score }))
       return {
-        phase: state.weightStepsDone + state.evaluated.length === 0 ? 'waiting' : isTraining ? 'warmup' : 'searching',
         steps: isTraining
           ? { done: Math.round(state.weightStepsDone), total: steps, unit: 'steps' }
           : { done: state.evaluated.length, total: population * generations, unit: 'architectures' },

@@ -58,8 +58,10 @@ type Absorbed<State> = {
 
 type AbsorbedMetric = { readonly loss: number; readonly correct: number; readonly images: number }
 
+/** Of a search that goes on. */
+type StrategyPhase = Extract<Phase, 'waiting' | 'warmup' | 'searching'>
+
 type Description = {
-  readonly phase: Extract<Phase, 'waiting' | 'warmup' | 'searching'>
   /** What has results; `unit` for people. Curves are drawn over `done`. */
   readonly steps: { readonly done: number; readonly total: number; readonly unit: string }
   /** Of a search by hours, those that are left as far as they have been counted, milliseconds. */
@@ -89,6 +91,8 @@ type Strategy<State> = {
   relearnt?(state: State, learnt: State): State
   /** The architecture as of now, one operation index per block. */
   derive(state: State, context: StrategyContext): number[]
+  /** Asked for with every result, so that it is not part of `describe`. */
+  phase(state: State, context: StrategyContext): StrategyPhase
   describe(state: State, context: StrategyContext): Description
 }
 

@@ -106,6 +106,11 @@ function promotable({ rungs }: State, eta: number): { trial: number; rung: numbe
   return null
 }
 
+/** Trainings that have ended, of all rungs. */
+function endedOf({ rungs }: Pick<State, 'rungs'>): number {
+  return rungs.reduce((sum, { scored, failed }) => sum + scored + failed, 0)
+}
+
 /** How many trainings each rung will have seen at the end, as far as can be known: all trials, then as many as may go on from the rung before. */
 function arrivals({ rungs }: Pick<State, 'rungs'>, trials: number, eta: number): number[] {
   const arriving = [trials]
@@ -222,10 +227,11 @@ function createSuccessiveHalving(strategyOf: (name: StrategyName) => Strategy<un
       return { kind: 'applied', metric: { loss, correct, images }, ...shared }
     },
     derive: (state, context) => [...(state.best[0]?.path ?? proposerOf(context).derive(state.proposer, proposerContext(context)))],
+    phase: (state) => (endedOf(state) === 0 ? 'waiting' : 'searching'),
     describe(state, context): Description {
       const { trials, eta } = settings(context)
       const epochs = rungEpochs(context)
-      const done = state.rungs.reduce((sum, { scored, failed }) => sum + scored + failed, 0)
+      const done = endedOf(state)
       const candidates = state.best.map(({ path, score, rung }): Candidate => ({
         ...candidateOf(context, path, { score }),
         ...(rung < epochs.length - 1 && { epochs: epochs[rung] as number }),
@@ -233,7 +239,6 @@ function createSuccessiveHalving(strategyOf: (name: StrategyName) => Strategy<un
       const { view: proposed } = proposerOf(context).describe(state.proposer, proposerContext(context))
       const { policy, predictions } = proposed.kind === 'ranking' ? proposed : ({} as Partial<RankingView>)
       return {
-        phase: done === 0 ? 'waiting' : 'searching',
         steps: { done, total: arrivals(state, trials, eta).reduce((sum, arriving) => sum + arriving, 0), unit: 'trainings' },
         best: candidates,
         view: {

@@ -395,11 +395,8 @@ function createSupernetSearch<State extends SupernetState>(architecture: Archite
     const perBlock = probabilities.map(entropy)
     const total = totalEntropy(groups)
     const { clock } = state
-    const started = state.weightStepsDone + state.architectureStepsDone > 0
-    const warm = state.weightStepsDone < warmupOf(state, context)
     const weightSteps = { done: Math.round(state.weightStepsDone), total: totalSteps(state, context) }
     return {
-      phase: !started ? 'waiting' : warm ? 'warmup' : 'searching',
       steps: { ...weightSteps, unit: 'steps' },
       ...(clock && { leftMs: millisecondsLeft(context, clock) }),
       best: bestOf(state, context),
@@ -427,6 +424,10 @@ function createSupernetSearch<State extends SupernetState>(architecture: Archite
 
   return {
     stateSchema: architecture.stateSchema,
+    phase(state, context) {
+      if (state.weightStepsDone + state.architectureStepsDone === 0) return 'waiting'
+      return state.weightStepsDone < warmupOf(state, context) ? 'warmup' : 'searching'
+    },
     init(context) {
       checkBounds(addedBounds(context))
       return architecture.start(startingState(context, architecture.settings(context)), context)

@@ -93,6 +93,10 @@ function lastTrials(rows: StrategyRows, { ended }: Pick<TrialState, 'ended'>, mo
 }
 
 function createTrialSearch<State extends TrialState>(search: TrialSearch<State>): Strategy<State> {
+  /** Whether nothing but scores without training is there yet, and more of them are to come. */
+  const isWarmup = (state: State, context: StrategyContext) =>
+    state.ended === 0 && (state.scoring?.scored ?? 0) < (search.settings(context).scores?.warmup ?? 0)
+
   return {
     stateSchema: search.stateSchema,
     init(context) {
@@ -174,15 +178,17 @@ function createTrialSearch<State extends TrialState>(search: TrialSearch<State>)
       return { kind: 'applied', series: 'validation', metric: { loss, correct, images }, state: { ...learnt, random: random.state() } }
     },
     derive: (state, context) => [...(state.best[0]?.path ?? cheapestPath(boundedBy(context)))],
+    phase(state, context) {
+      if (state.ended + (state.scoring?.scored ?? 0) === 0) return 'waiting'
+      return isWarmup(state, context) ? 'warmup' : 'searching'
+    },
     describe(state, context) {
       const { trials, scores } = search.settings(context)
-      const warmup = scores?.warmup ?? 0
-      const scored = state.scoring?.scored ?? 0
-      const isWarmup = state.ended === 0 && scored < warmup
       const candidates = state.best.map(({ path, score }) => candidateOf(context, path, { score }))
       return {
-        phase: state.ended + scored === 0 ? 'waiting' : isWarmup ? 'warmup' : 'searching',
-        steps: isWarmup ? { done: scored, total: warmup, unit: 'scores' } : { done: state.ended, total: trials, unit: 'trainings' },
+        steps: isWarmup(state, context)
+          ? { done: state.scoring?.scored ?? 0, total: scores?.warmup ?? 0, unit: 'scores' }
+          : { done: state.ended, total: trials, unit: 'trainings' },
         best: candidates,
         view: { kind: 'ranking', score: 'accuracy', scored: state.scored, candidates, ...search.figures?.(state, context) },
         get fronts() {

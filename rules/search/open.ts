@@ -35,7 +35,7 @@ function phaseOf(search: OpenSearch, state: SearchState): Phase {
   if (state.intent === 'stopped') return 'stopped'
   if (state.finishedAtMs !== null) return 'finished'
   if (state.intent === 'paused') return 'paused'
-  return search.strategy.describe(state.strategy, search.context).phase
+  return search.strategy.phase(state.strategy, search.context)
 }
 
 /** Pauses, resumes or stops. Stopping is final; a search that has ended stays as it is (ProblemError `conflict`). */

@@ -1,45 +1,18 @@
 // Who is admitted to a search, and with which data. Agents bring their id, so that one which starts anew is the same; those that were not seen
 // for long are kept in total only, since every start of an agent that brings none is another one.
 
-import { DEFAULT_PIXEL_BITS, KEPT_AGENTS, knownKinds, MAX_AGENTS, ProblemError, type RegisterRequest } from '../../protocol/index.ts'
+import { KEPT_AGENTS, knownKinds, MAX_AGENTS, type RegisterRequest } from '../../protocol/index.ts'
+import { checkDataset } from '../check-dataset.ts'
 import { expireOf } from '../leased-work/leased-work.ts'
 import { checkStandingOfToken, checkToken } from './agents.ts'
 import type { OpenSearch } from './open.ts'
-import type { AgentRecord, SearchState } from './stored.ts'
+import type { AgentRecord } from './stored.ts'
 import { leasedTasks } from './tasks.ts'
 
 /** Who has not been seen for so long, and holds no lease, is gone: agents that wait ask many times as often. */
 const UNSEEN_MS = 600_000
 
 const NO_AGENTS = { agents: 0, tasksDone: 0, duplicates: 0, refusedPushes: 0, clipped: 0, steps: 0, bytesSent: 0, bytesReceived: 0 }
-
-/** Throws ProblemError `dataset-mismatch`, naming both sides. */
-function checkDataset({ setup, context: { space } }: OpenSearch, { datasetFingerprint }: SearchState, { dataset }: RegisterRequest): void {
-  const shape = space.input
-  if (shape.some((size, axis) => size !== dataset.shape[axis]) || dataset.classes !== space.classes) {
-    throw new ProblemError(
-      'dataset-mismatch',
-      `space ${space.name} takes ${shape.join('×')} images of ${space.classes} classes, this agent's data ${dataset.name} has ${dataset.shape.join('×')} of ${dataset.classes}`,
-      [{ path: 'dataset.shape', message: `expected ${shape.join('×')} and ${space.classes} classes` }],
-    )
-  }
-  const bits = setup.config.dataset.bits ?? DEFAULT_PIXEL_BITS
-  const ownBits = dataset.bits ?? DEFAULT_PIXEL_BITS
-  if (bits !== ownBits) {
-    throw new ProblemError(
-      'dataset-mismatch',
-      `the search runs on images of ${bits} bits, this agent has opened ${dataset.name} with ${ownBits}: leave --bits out, and the agent asks for them`,
-      [{ path: 'dataset.bits', message: `expected ${bits}` }],
-    )
-  }
-  if (datasetFingerprint !== null && datasetFingerprint !== dataset.fingerprint) {
-    throw new ProblemError(
-      'dataset-mismatch',
-      `the search runs on ${setup.config.dataset.name} with fingerprint ${datasetFingerprint}, this agent has ${dataset.name} with fingerprint ${dataset.fingerprint}`,
-      [{ path: 'dataset.fingerprint', message: `expected ${datasetFingerprint}` }],
-    )
-  }
-}
 
 /** One that has done nothing yet. */
 function newAgent(agentId: string, tokenId: string | null, nowMs: number) {
@@ -81,7 +54,9 @@ function registerAgent(
   const { store } = search
   const agentId = request.agentId ?? freshId
   return store.transaction(() => {
-    checkDataset(search, store.readState(), request)
+    const { setup, context } = search
+    const { datasetFingerprint: fingerprint } = store.readState()
+    checkDataset({ what: 'search', space: context.space, dataset: setup.config.dataset, fingerprint }, request.dataset)
     checkToken(search, agentId, tokenId)
     expireOf(leasedTasks(search), agentId, nowMs)
     const known = store.readAgent(agentId)

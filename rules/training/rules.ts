@@ -10,7 +10,6 @@
 // under and goes with it; it counts when its last part is there and the whole has been checked.
 
 import {
-  DEFAULT_PIXEL_BITS,
   type Delivery,
   type EpochReport,
   type FilePart,
@@ -31,6 +30,7 @@ import {
   unknownKind,
 } from '../../protocol/index.ts'
 import { expire, extended, findHeld, giveBack, type LeasedWork, newLease, nextExpiry } from '../leased-work/leased-work.ts'
+import { checkDataset } from '../check-dataset.ts'
 import { checkInputUpload, readCheckpointUpload, readModelUpload } from '../network-files/checks.ts'
 import { checkDelivery, MAX_REPORT_BYTES, receivePart } from '../network-files/parts.ts'
 import { describeNetwork, type NetworkDescription } from './create.ts'
@@ -116,33 +116,6 @@ function leaseEndMs(training: OpenTraining): number | null {
   return nextExpiry(leasedTraining(training))
 }
 
-/** Throws ProblemError `dataset-mismatch`, naming both sides. */
-function checkDataset({ setup, space }: OpenTraining, state: TrainingState, { dataset }: TrainingLeaseRequest): void {
-  if (space.input.join() !== dataset.shape.join() || space.classes !== dataset.classes) {
-    throw new ProblemError(
-      'dataset-mismatch',
-      `space ${space.name} takes ${space.input.join('×')} images of ${space.classes} classes, this agent's data ${dataset.name} has ${dataset.shape.join('×')} of ${dataset.classes}`,
-      [{ path: 'dataset.shape', message: `expected ${space.input.join('×')} and ${space.classes} classes` }],
-    )
-  }
-  const bits = setup.spec.dataset.bits ?? DEFAULT_PIXEL_BITS
-  const ownBits = dataset.bits ?? DEFAULT_PIXEL_BITS
-  if (bits !== ownBits) {
-    throw new ProblemError(
-      'dataset-mismatch',
-      `the training runs on images of ${bits} bits, this agent has opened ${dataset.name} with ${ownBits}: leave --bits out, and the agent asks for them`,
-      [{ path: 'dataset.bits', message: `expected ${bits}` }],
-    )
-  }
-  if (state.datasetFingerprint !== null && state.datasetFingerprint !== dataset.fingerprint) {
-    throw new ProblemError(
-      'dataset-mismatch',
-      `the training runs on ${setup.spec.dataset.name} with fingerprint ${state.datasetFingerprint}, this agent has ${dataset.name} with fingerprint ${dataset.fingerprint}`,
-      [{ path: 'dataset.fingerprint', message: `expected ${state.datasetFingerprint}` }],
-    )
-  }
-}
-
 /** How the training ended, whoever ended it; null while it goes on. */
 function endOf({ result, intent }: TrainingState): TrainingEnd | null {
   return result?.end ?? (intent === 'stopped' ? 'stopped' : null)
@@ -160,7 +133,8 @@ function leaseTraining(training: OpenTraining, request: TrainingLeaseRequest, le
   return store.transaction((): TrainingLeaseResponse => {
     expireLease(training, nowMs)
     const state = store.readState()
-    checkDataset(training, state, request)
+    const wanted = { what: 'training', space, dataset: spec.dataset, fingerprint: state.datasetFingerprint } as const
+    checkDataset(wanted, request.dataset)
     const kinds = knownKinds(request)
     const version = trainingVersion(spec.recipe)
     if (!understands(kinds, 'trainArchitecture', version)) throw unknownKind(request.name, kinds, 'trainArchitecture', version)

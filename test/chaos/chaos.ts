@@ -1,7 +1,6 @@
 // Searches of real processes, which are killed, held still, cut off, slowed down and left without a disk, at moments that follow from a seed.
 // After each of these everything that was acknowledged must be there, once (checks.ts).
 
-import { execFileSync } from 'node:child_process'
 import { mkdirSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -25,6 +24,7 @@ import {
   waitFor,
   writeTinyDataset,
 } from '../e2e/harness.ts'
+import { mountSmallDisk, unmountSmallDisk } from '../fixtures/small-disk.ts'
 import { BrokenPromiseError, checkAlpha, checkEnd, checkLog, type SearchWatch, watchSearch } from './checks.ts'
 import { openWitness } from './witness.ts'
 
@@ -72,18 +72,7 @@ type ChaosSummary = {
   readonly withoutDisk: string | null
 }
 
-/** A disk of its own where this user may mount one. */
-function mountDisk(path: string): string | null {
-  mkdirSync(path)
-  try {
-    execFileSync('mount', ['-t', 'tmpfs', '-o', `size=${DISK_BYTES}`, 'tmpfs', path], { stdio: 'pipe' })
-    return null
-  } catch (error) {
-    return `this user cannot mount a small disk: ${(error as Error).message.split('\n')[0]}`
-  }
-}
-
-/** Fills it to its last block. */
+/** Fills a disk to its last block. */
 function fillDisk(file: string): void {
   const block = new Uint8Array(FILL_BLOCK)
   try {
@@ -111,7 +100,7 @@ async function runChaos({ kills, seed, agents: agentCount, onBlow }: ChaosOption
   const disk = join(folder.path, 'disk')
   mkdirSync(data)
   writeTinyDataset(data)
-  const withoutDisk = mountDisk(disk)
+  const withoutDisk = mountSmallDisk(disk, DISK_BYTES)
   const state = join(disk, 'state')
   const port = await freePort()
   let coordinator: Coordinator | null = null
@@ -305,7 +294,7 @@ async function runChaos({ kills, seed, agents: agentCount, onBlow }: ChaosOption
     const last = coordinator as Coordinator | null
     if (last) await dead(last.process)
     await witness.close()
-    if (withoutDisk === null) execFileSync('umount', ['--lazy', disk])
+    if (withoutDisk === null) unmountSmallDisk(disk)
     folder.remove()
   }
 }

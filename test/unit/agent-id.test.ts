@@ -17,7 +17,7 @@ const claim = (name = 'host') => claimAgentId(folder, 's00000000000a', name)
 function dies(host = hostname()): void {
   const { pid } = spawnSync('true')
   for (const file of readdirSync(folder).filter((name) => name.endsWith('.lock')))
-    writeFileSync(join(folder, file), JSON.stringify({ pid, host }))
+    writeFileSync(join(folder, file), JSON.stringify({ process: { pid, startedAt: null }, host }))
 }
 const claimElsewhere = () => {
   const script = `import { claimAgentId } from ${JSON.stringify(join(import.meta.dirname, '../../worker-agent/agent/agent-id.ts'))}

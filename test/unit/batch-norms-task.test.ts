@@ -3,14 +3,12 @@
 import { readFileSync } from 'node:fs'
 import { afterAll, describe, expect, it } from 'vitest'
 import * as z from 'zod'
-import { openBackend } from '../../engine/backends/backends.ts'
-import { openBatchSource } from '../../engine/datasets/index.ts'
 import { batchNormKeys, lastScales } from '../../engine/training/batch-norms.ts'
-import { createThreadsTrainer } from '../../engine/training/lanes/threads-trainer.ts'
-import { createTrainer, type Trainer } from '../../engine/training/trainer.ts'
+import type { Trainer } from '../../engine/training/trainer.ts'
 import { resultMismatch, searchConfigSchema, type WorkOf } from '../../protocol/index.ts'
-import { createSpace, resolveSpaceConfig } from '../../search-space/index.ts'
-import { SMALL_SPACE, smallDataset, space } from './training-images.ts'
+import { createSpace } from '../../search-space/index.ts'
+import { openInThisThread, openInThreads } from './small-trainers.ts'
+import { SMALL_SPACE, space } from './training-images.ts'
 
 const fixture = new URL('../fixtures/shared-weight-options.json', import.meta.url)
 const { indicators } = z
@@ -37,13 +35,11 @@ afterAll(async () => {
   await Promise.all(open.map((trainer) => trainer.close()))
 })
 
-async function inThisThread(): Promise<Trainer> {
-  const { chosen: backend } = await openBackend('wasm')
-  const dataset = smallDataset()
-  const trainer = createTrainer({ backend, dataset, source: await openBatchSource(dataset), space, config })
+function keep(trainer: Trainer): Trainer {
   open.push(trainer)
   return trainer
 }
+const inThisThread = async () => keep(await openInThisThread({ config }))
 
 const train: WorkOf<'trainWeights'> = { kind: 'trainWeights', firstStep: 0, paths, trained: 'batch-norms' }
 
@@ -123,19 +119,7 @@ describe('the scales of batch-norms', () => {
     expect(new Set(result.scales).size).toBe(4)
     expect(resultMismatch(work, result, { decisions: space.decisions, batchSize: 8 })).toBeNull()
     expect(resultMismatch(work, { ...result, scales: [1] }, { decisions: space.decisions, batchSize: 8 })?.path).toBe('result.scales')
-    const { chosen: backend } = await openBackend('wasm')
-    const threads = createThreadsTrainer({
-      threads: 2,
-      backend,
-      allowSoftwareAdapter: false,
-      dataset: smallDataset(),
-      space: resolveSpaceConfig(SMALL_SPACE),
-      config,
-      accumulate: 'auto',
-      stop: new AbortController().signal,
-      onNote: () => undefined,
-    })
-    open.push(threads)
+    const threads = keep(await openInThreads(2, { config }))
     await threads.run(train, nothing)
     expect((await threads.run(work, nothing)).result).toEqual(result)
   })

@@ -5,8 +5,7 @@ import { distributionOf, type Task, type TaskResult } from '../../protocol/index
 import { createMemoryStore } from '../../rules/search/memory-store.ts'
 import { leaseTask, type OpenSearch, openSearch, registerAgent, searchStatus, startSearch, submitResult } from '../../rules/search/index.ts'
 import { KEPT_SIZES, largestUsual, withSize } from '../../rules/usual-size.ts'
-import { createRandom, seedState } from '../../search-space/index.ts'
-import { answerWork, makeRegistration, makeSetup, START_MS } from '../fixtures/searches.ts'
+import { honestAnswer, makeRegistration, makeSetup, multiplied, START_MS } from '../fixtures/searches.ts'
 
 const HONEST = 'a00000000000a'
 const HOSTILE = 'a00000000000b'
@@ -33,31 +32,6 @@ function lease(search: OpenSearch, agentId: string) {
 
 function deliver(search: OpenSearch, agentId: string, { taskId, leaseId }: Task, result: TaskResult): void {
   submitResult(search, { agentId, taskId, leaseId, result, timing: { trainMs: 10, idleMs: 1 } }, START_MS)
-}
-
-/** Gates of the first operation of each block lower the loss, others raise it, with noise twice as large. */
-function honestAnswer(search: OpenSearch, { taskId, work }: Task): TaskResult {
-  const result = answerWork(work, search.context.space, taskId)
-  if (work.kind !== 'gateGradients' || result.kind !== 'gateGradients') return result
-  const random = createRandom(seedState('noise', taskId))
-  const steps = result.steps.map((step, i) => ({
-    ...step,
-    gateGradients: step.gateGradients.map((gradients, block) => {
-      const choice = work.steps[i]?.[block]
-      const options = choice ? [choice.active, ...choice.inactive] : []
-      return gradients && gradients.map((_, j) => (options[j] === 0 ? -0.1 : 0.1) + 0.2 * random.normal())
-    }),
-  }))
-  return { ...result, steps }
-}
-
-function multiplied(result: TaskResult, factor: number): TaskResult {
-  if (result.kind !== 'gateGradients') return result
-  const steps = result.steps.map((step) => ({
-    ...step,
-    gateGradients: step.gateGradients.map((g) => g && g.map((value) => factor * value)),
-  }))
-  return { ...result, steps }
 }
 
 /** Works to the end; every task of the hostile agent, one of `every`, has gradients so many times too large. */

@@ -12,7 +12,7 @@ import { setTimeout as delay } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { type LocalCoordinator, startLocalCoordinator } from '../../gatehouse/local-coordinator.ts'
-import { identifyProcess } from '../../gatehouse/processes.ts'
+import { identifyProcess } from '../../command-line/process-identity.ts'
 
 const WORKER = `
 import { DurableObject } from 'cloudflare:workers'

@@ -1,6 +1,6 @@
 // A disk of 300 kB, which is soon full: what is written there is whole or not at all, and one line says which file it was.
 
-import { execFileSync, spawn } from 'node:child_process'
+import { spawn } from 'node:child_process'
 import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -9,6 +9,7 @@ import { afterAll, beforeEach, describe, expect, it } from 'vitest'
 import { encodeIdxImages, encodeIdxLabels } from '../../engine/datasets/index.ts'
 import { writeExport } from '../../models/export/index.ts'
 import { writeModelFolder } from '../../models/model-folder.ts'
+import { mountSmallDisk, unmountSmallDisk } from '../fixtures/small-disk.ts'
 import { makeModel } from '../fixtures/trained-models.ts'
 import { writeWholeFile } from '../../command-line/whole-files.ts'
 
@@ -21,20 +22,11 @@ const disk = join(root, 'disk')
 const model = makeModel()
 
 /** Why there is no such disk, or null. */
-function mountDisk(): string | null {
-  mkdirSync(disk)
-  try {
-    execFileSync('mount', ['-t', 'tmpfs', '-o', `size=${DISK_BYTES}`, 'tmpfs', disk], { stdio: 'pipe' })
-    return null
-  } catch (error) {
-    return `this user cannot mount a small disk: ${(error as Error).message.split('\n')[0]}`
-  }
-}
-const refused = mountDisk()
+const refused = mountSmallDisk(disk, DISK_BYTES)
 if (refused !== null) process.stderr.write(`full-disk.test.ts is skipped: ${refused}\n`)
 
 afterAll(() => {
-  if (refused === null) execFileSync('umount', ['--lazy', disk])
+  if (refused === null) unmountSmallDisk(disk)
   rmSync(root, { recursive: true, force: true })
 })
 

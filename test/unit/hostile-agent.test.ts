@@ -1,7 +1,7 @@
 // One agent token's worst behaviour beside honest agents, over the rules and under a virtual clock: what it may cost a search.
 
 import { expect, it } from 'vitest'
-import { distributionOf, ProblemError, type Task, type TaskResult } from '../../protocol/index.ts'
+import { distributionOf, ProblemError, type Task } from '../../protocol/index.ts'
 import { createMemoryStore } from '../../rules/search/memory-store.ts'
 import {
   checkToken,
@@ -16,7 +16,7 @@ import {
   submitResult,
 } from '../../rules/search/index.ts'
 import { createRandom, type Random, seedState } from '../../search-space/index.ts'
-import { answerWork, makeRegistration, makeSetup, START_MS } from '../fixtures/searches.ts'
+import { honestAnswer, makeRegistration, makeSetup, multiplied, START_MS } from '../fixtures/searches.ts'
 
 const STEPS = 600
 const TICK_MS = 20
@@ -27,22 +27,6 @@ const HOSTILE_TOKEN = 't0000hostile0'
 
 let ids = 0
 const nextId = (prefix: 'a' | 'l') => `${prefix}${String((ids += 1)).padStart(12, '0')}`
-
-/** Gates of the first operation of each block lower the loss, others raise it, with noise twice as large. */
-function answer(search: OpenSearch, { taskId, work }: Task, factor = 1): TaskResult {
-  const result = answerWork(work, search.context.space, taskId)
-  if (work.kind !== 'gateGradients' || result.kind !== 'gateGradients') return result
-  const random = createRandom(seedState('noise', taskId))
-  const steps = result.steps.map((step, i) => ({
-    ...step,
-    gateGradients: step.gateGradients.map((gradients, block) => {
-      const choice = work.steps[i]?.[block]
-      const options = choice ? [choice.active, ...choice.inactive] : []
-      return gradients && gradients.map((_, j) => factor * ((options[j] === 0 ? -0.1 : 0.1) + 0.2 * random.normal()))
-    }),
-  }))
-  return { ...result, steps }
-}
 
 /** What the objects do before they ask the rules. */
 function as<T>(search: OpenSearch, tokenId: string, agentId: string, body: () => T): T {
@@ -68,7 +52,7 @@ function createHostile(search: OpenSearch, random: Random) {
   const submit = (agentId: string, task: Task, factor: number, nowMs: number) =>
     tried(() =>
       as(search, HOSTILE_TOKEN, agentId, () => {
-        const request = { agentId, taskId: task.taskId, leaseId: task.leaseId, result: answer(search, task, factor) }
+        const request = { agentId, taskId: task.taskId, leaseId: task.leaseId, result: multiplied(honestAnswer(search, task), factor) }
         const { kind } = submitResult(search, { ...request, timing: { trainMs: 1, idleMs: 0 } }, nowMs)
         if (kind === 'accepted') counts.delivered += 1
         return kind
@@ -153,7 +137,7 @@ function run(attacksPerTurn: number, seed = 1) {
     const task = working.get(agentId)
     if (task) {
       working.delete(agentId)
-      const request = { agentId, taskId: task.taskId, leaseId: task.leaseId, result: answer(search, task) }
+      const request = { agentId, taskId: task.taskId, leaseId: task.leaseId, result: honestAnswer(search, task) }
       submitResult(search, { ...request, timing: { trainMs: TICK_MS, idleMs: 0 } }, nowMs)
       continue
     }

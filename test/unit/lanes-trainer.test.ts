@@ -17,17 +17,14 @@ import {
   createSpace,
   elementCount,
   randomPath,
-  resolveSpaceConfig,
   seedState,
   type SpaceRef,
   visitRows,
 } from '../../search-space/index.ts'
-import { openBackend } from '../../engine/backends/backends.ts'
-import { openBatchSource } from '../../engine/datasets/index.ts'
-import { createThreadsTrainer } from '../../engine/training/lanes/threads-trainer.ts'
-import { createTrainer, type Trainer } from '../../engine/training/trainer.ts'
+import type { Trainer } from '../../engine/training/trainer.ts'
 import { SLICED_SPACE } from '../fixtures/sliced-space.ts'
-import { smallDataset, SMALL_SPACE, space } from './training-images.ts'
+import { openInThisThread, openInThreads } from './small-trainers.ts'
+import { SMALL_SPACE, space } from './training-images.ts'
 
 const config = searchConfigSchema.parse({
   name: 'lanes',
@@ -54,28 +51,10 @@ const keep = (trainer: Trainer): Trainer => {
   return trainer
 }
 
-async function inThisThread(of = space): Promise<Trainer> {
-  const { chosen: backend } = await openBackend('wasm')
-  const dataset = smallDataset()
-  return keep(createTrainer({ backend, dataset, source: await openBatchSource(dataset), space: of, config }))
-}
+const inThisThread = async (of?: SpaceRef) => keep(await openInThisThread({ config, ...(of && { space: of }) }))
 
-async function inThreads(threads: number, stop: AbortSignal = new AbortController().signal, ref: SpaceRef = SMALL_SPACE): Promise<Trainer> {
-  const { chosen: backend } = await openBackend('wasm')
-  return keep(
-    createThreadsTrainer({
-      threads,
-      backend,
-      allowSoftwareAdapter: false,
-      dataset: smallDataset(),
-      space: resolveSpaceConfig(ref),
-      config,
-      accumulate: 'auto',
-      stop,
-      onNote: () => undefined,
-    }),
-  )
-}
+const inThreads = async (threads: number, stop?: AbortSignal, of?: SpaceRef) =>
+  keep(await openInThreads(threads, { config, ...(stop && { stop }), ...(of && { space: of }) }))
 
 const random = createRandom(seedState('lanes'))
 const paths = (count: number) => Array.from({ length: count }, () => [...randomPath(space, random)])
@@ -165,7 +144,8 @@ describe('a trainer in threads', () => {
 
   test('does so where paths read parts of weights, and leaves alone what none of them reads', async () => {
     const ref = { ...SLICED_SPACE, input: SMALL_SPACE.input, classes: SMALL_SPACE.classes, splits: [0, 2] as const } satisfies SpaceRef
-    const sliced = createSpace({ ...ref, splits: [...ref.splits] })
+    const slicedRef = { ...ref, splits: [...ref.splits] }
+    const sliced = createSpace(slicedRef)
     // The second lane has narrow blocks alone, none of them the widest.
     const [wide, narrow] = [1, 0].map((option) => sliced.decisions.map(({ name }) => (/width|expansion/.test(name) ? option : 1)))
     const pathsOf = (count: number, other = narrow) =>
@@ -176,10 +156,10 @@ describe('a trainer in threads', () => {
       training(8, 2, { paths: pathsOf(2) }),
       training(10, 4, { lanes, paths: pathsOf(4, wide) }),
     ]
-    const inOne = await runAll(await inThisThread(sliced), works, sliced)
-    expect(await runAll(await inThreads(2, undefined, { ...ref, splits: [...ref.splits] }), works, sliced)).toEqual(inOne)
+    const inOne = await runAll(await inThisThread(slicedRef), works, sliced)
+    expect(await runAll(await inThreads(2, undefined, slicedRef), works, sliced)).toEqual(inOne)
 
-    const alone = await inThisThread(sliced)
+    const alone = await inThisThread(slicedRef)
     const before = new Map<string, Float32Array>()
     for (const { key } of sliced.weightSpecs) before.set(key, await alone.weights.read(key))
     const work = training(0, 4, { lanes, paths: Array.from({ length: 4 }, () => [...(narrow as number[])]) })

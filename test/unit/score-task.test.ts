@@ -5,10 +5,9 @@ import { afterAll, describe, expect, it } from 'vitest'
 import { openBackend } from '../../engine/backends/backends.ts'
 import { batchIndices, openBatchSource, splitShares } from '../../engine/datasets/index.ts'
 import { scoreNetwork } from '../../engine/scores/index.ts'
-import { createThreadsTrainer } from '../../engine/training/lanes/threads-trainer.ts'
-import { createTrainer, type Trainer } from '../../engine/training/trainer.ts'
+import type { Trainer } from '../../engine/training/trainer.ts'
 import { type ResultOf, resultMismatch, type ScoreName, searchConfigSchema, type WorkOf } from '../../protocol/index.ts'
-import { resolveSpaceConfig } from '../../search-space/index.ts'
+import { openInThisThread, openInThreads } from './small-trainers.ts'
 import { path, SMALL_SPACE, smallDataset, space } from './training-images.ts'
 
 const config = searchConfigSchema.parse({
@@ -29,13 +28,11 @@ afterAll(async () => {
   await Promise.all(open.map((trainer) => trainer.close()))
 })
 
-async function inThisThread(): Promise<Trainer> {
-  const { chosen: backend } = await openBackend('wasm')
-  const dataset = smallDataset()
-  const trainer = createTrainer({ backend, dataset, source: await openBatchSource(dataset), space, config })
+function keep(trainer: Trainer): Trainer {
   open.push(trainer)
   return trainer
 }
+const inThisThread = async () => keep(await openInThisThread({ config }))
 
 /** Of each path from nothing but the definition: its own weights of the seed, mini-batch 1 of the architecture share as it is. */
 async function expectedScores() {
@@ -76,19 +73,7 @@ describe('what an agent computes of a task of scores', () => {
   })
 
   it('is the same in threads', async () => {
-    const { chosen: backend } = await openBackend('wasm')
-    const trainer = createThreadsTrainer({
-      threads: 2,
-      backend,
-      allowSoftwareAdapter: false,
-      dataset: smallDataset(),
-      space: resolveSpaceConfig(SMALL_SPACE),
-      config,
-      accumulate: 'auto',
-      stop: new AbortController().signal,
-      onNote: () => undefined,
-    })
-    open.push(trainer)
+    const trainer = keep(await openInThreads(2, { config }))
     const { result } = await trainer.run(work, nothing)
     expect(valuesOf(result)).toEqual(await expectedScores())
   })

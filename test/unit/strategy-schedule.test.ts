@@ -9,7 +9,7 @@ import { answerWork, makeContext, resultOutcome } from '../fixtures/searches.ts'
 
 type State = ReturnType<typeof proxylessGradient.init>
 
-const { init, propose, absorb, stateSchema, describe: describeState, derive } = proxylessGradient
+const { init, propose, absorb, stateSchema, phase, describe: describeState, derive } = proxylessGradient
 
 /** Everything that the strategy proposes when each result comes back at once; the state goes through JSON at every step. */
 function runAlone(context: StrategyContext): { works: TaskWork[]; state: State } {
@@ -204,14 +204,14 @@ describe('the schedule', () => {
     const context = makeContext({ steps: 12, strategy: { warmupSteps: 4 }, tasks: { weightSteps: 2 } })
     const phases: string[] = []
     let state = init(context)
-    phases.push(describeState(state, context).phase)
+    phases.push(phase(state, context))
     for (let task = 1; task <= 3; task++) {
       const proposal = propose(state, context)
       if (proposal.kind !== 'work') throw new Error('expected work')
       const absorbed = absorb(proposal.state, proposal, resultOutcome(answerWork(proposal.work, context.space, task)), context)
       if (absorbed.kind !== 'applied') throw new Error('expected it to be applied')
       state = absorbed.state
-      phases.push(describeState(state, context).phase)
+      phases.push(phase(state, context))
     }
     expect(phases).toEqual(['waiting', 'warmup', 'searching', 'searching'])
   })

@@ -6,26 +6,18 @@ import { mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node
 import { hostname } from 'node:os'
 import { join } from 'node:path'
 import * as z from 'zod'
+import { identifyProcess, isRunning, processIdentitySchema } from '../../command-line/process-identity.ts'
 import { agentIdSchema, createId } from '../../protocol/index.ts'
 
 const ID_BYTES = 12
 const MAX_AGENTS_HERE = 1024
 const fileSchema = z.object({ agentId: agentIdSchema })
 /** Whose a file is. */
-const ownerSchema = z.object({ pid: z.int().positive(), host: z.string() })
+const ownerSchema = z.object({ process: processIdentitySchema, host: z.string() })
 /** Locks of this very process. */
 const own = new Set<string>()
 
 const freshId = () => createId('a', randomBytes(ID_BYTES))
-
-function isAlive(pid: number): boolean {
-  try {
-    process.kill(pid, 0)
-    return true
-  } catch (error) {
-    return (error as NodeJS.ErrnoException).code === 'EPERM'
-  }
-}
 
 /** The id in a file; null where there is none. */
 function readId(path: string): string | null {
@@ -51,9 +43,8 @@ function lock(path: string): boolean {
     const owner = ownerOf(readFileSync(path, 'utf8'))
     // Machines may share the folder, and nobody knows here who is alive there; nor whose a lock is that is being written.
     if (owner?.host !== hostname()) return false
-    const { pid } = owner
     // The number may have been given to this process, where it is that of the one before in a container.
-    if (pid !== process.pid && isAlive(pid)) return false
+    if (owner.process.pid !== process.pid && isRunning(owner.process)) return false
     const old = `${path}.${process.pid}`
     renameSync(path, old)
     rmSync(old)
@@ -61,7 +52,7 @@ function lock(path: string): boolean {
     if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error
   }
   try {
-    writeFileSync(path, JSON.stringify({ pid: process.pid, host: hostname() }), { flag: 'wx' })
+    writeFileSync(path, JSON.stringify({ process: identifyProcess(process.pid), host: hostname() }), { flag: 'wx' })
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === 'EEXIST') return false
     throw error

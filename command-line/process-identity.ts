@@ -1,9 +1,7 @@
 // Which process is which. A number alone does not tell: numbers are used again, above all after a restart of the machine.
 
 import { readFileSync } from 'node:fs'
-import { setTimeout as delay } from 'node:timers/promises'
 import * as z from 'zod'
-import { PROCESS_EXIT_WAIT_MS, PROCESS_POLL_MS } from './limits.ts'
 
 const processIdentitySchema = z.object({
   pid: z.int().min(1),
@@ -36,24 +34,6 @@ function isRunning(identity: ProcessIdentity): boolean {
   return identifyProcess(identity.pid)?.startedAt === identity.startedAt
 }
 
-/** Kills that very process, if it still runs, and waits until it is gone. False if it is still there after 5 s. */
-async function endProcess(identity: ProcessIdentity): Promise<boolean> {
-  for (let waitedMs = 0; isRunning(identity); waitedMs += PROCESS_POLL_MS) {
-    if (waitedMs === 0) kill(identity.pid)
-    if (waitedMs >= PROCESS_EXIT_WAIT_MS) return false
-    await delay(PROCESS_POLL_MS)
-  }
-  return true
-}
-
-function kill(pid: number): void {
-  try {
-    process.kill(pid, 'SIGKILL')
-  } catch {
-    // Ended by itself in between.
-  }
-}
-
 function isAlive(pid: number): boolean {
   try {
     process.kill(pid, 0)
@@ -64,4 +44,4 @@ function isAlive(pid: number): boolean {
   }
 }
 
-export { endProcess, identifyProcess, isRunning, type ProcessIdentity, processIdentitySchema }
+export { identifyProcess, isRunning, type ProcessIdentity, processIdentitySchema }
