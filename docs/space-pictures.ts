@@ -79,14 +79,21 @@ function edgeOf({ name }: Decision): Edge | null {
   return to === undefined ? null : { cell, to: Number(to), from: Number(from) }
 }
 
-/** The first cell: its nodes in a row, an arc for each edge, and what each edge chooses from. */
+/**
+ * The first cell: its nodes in a row, an arc for each edge, and what each edge chooses from. Where no edge is between neighbours, each
+ * node reads the one before it whatever is chosen.
+ */
 function cellSvg(edges: readonly Edge[], options: readonly string[]): string {
   const own = edges.filter(({ cell }) => cell === edges[0]?.cell)
   const nodes = Math.max(...own.map(({ to }) => to)) + 1
   const farthest = Math.max(...own.map(({ to, from }) => to - from))
   const y = PADDING + ARC_HEIGHT * farthest + NODE_RADIUS
   const place = (node: number) => PADDING + NODE_RADIUS + node * NODE_DISTANCE
-  const inputs = Math.min(...own.map(({ to }) => to))
+  const isChain = own.every(({ to, from }) => to - from > 1)
+  const inputs = isChain ? 1 : Math.min(...own.map(({ to }) => to))
+  const steps = Array.from({ length: isChain ? nodes - 1 : 0 }, (_, node) => {
+    return `<path d="M${place(node) + NODE_RADIUS} ${y}H${place(node + 1) - NODE_RADIUS}" stroke="${INK}" marker-end="url(#arrow)"/>`
+  })
   const arcs = own.map(({ to, from }) => {
     const colour = COLOURS[from % COLOURS.length]
     const peak = y - NODE_RADIUS - 2 * ARC_HEIGHT * (to - from - 0.5)
@@ -96,10 +103,11 @@ function cellSvg(edges: readonly Edge[], options: readonly string[]): string {
     `<circle cx="${place(node)}" cy="${y}" r="${NODE_RADIUS}" fill="none" stroke="${node < inputs ? INK : COLOURS[0]}"/>`,
     textAt(place(node), y + FONT_SIZE / 3, String(node), ' text-anchor="middle"'),
   ]).flat()
-  const caption = [`0${inputs > 1 ? ` to ${inputs - 1}` : ''}: what the cell reads; each arc is one of`, options.join(', ')]
+  const first = isChain ? 'what the stage begins with; each layer reads the one before it' : 'what the cell reads'
+  const caption = [`0${inputs > 1 ? ` to ${inputs - 1}` : ''}: ${first}; each arc is one of`, options.join(', ')]
   const captions = caption.map((line, i) => textAt(PADDING, y + NODE_RADIUS + PADDING + (i + 1) * LINE_HEIGHT, line))
   const width = Math.max(place(nodes - 1) + NODE_RADIUS, ...caption.map(({ length }) => PADDING + length * CHARACTER_WIDTH)) + PADDING
-  return svg(width, y + NODE_RADIUS + 2 * PADDING + caption.length * LINE_HEIGHT + PADDING, [...arcs, ...circles, ...captions])
+  return svg(width, y + NODE_RADIUS + 2 * PADDING + caption.length * LINE_HEIGHT + PADDING, [...arcs, ...steps, ...circles, ...captions])
 }
 
 function spacePicture({ decisions }: Pick<Space, 'decisions'>): string {

@@ -65,6 +65,24 @@ const families: { readonly [Family in SearchedFamily]: FamilyText } = {
     ],
     example: { preset: 'fbnetv2-mini', input: [32, 32, 3], choices: 'block' },
   },
+  aggregation: {
+    title: 'What layers read',
+    drawn: 'aggregation-mini',
+    alt: 'A stage of four units with an arc from each output to every layer but the next one',
+    text: [
+      'Every layer reads the output just before it, and what it makes of each earlier one of its stage is fixed, or a decision: left out, added or',
+      'concatenated. DenseNet (Huang et al. 2017, arXiv 1608.06993) concatenates all of them, SparseNet (Zhu et al. 2018, arXiv 1801.05895) those at',
+      "distances 2, 4, 8, …, `residual-40-16-32-64` adds all, and `aggregation-40-24` and `aggregation-mini` choose. DenseNets and SparseNets have the authors'",
+      'parameters, for 100 classes 1,100,428 in `densenet-40-12`, 735,676 in `sparsenet-40-24` and 7,203,700 in `sparsenet-100-16-32-64`, for 10 classes',
+      '769,162 in `densenet-bc-100-12`. In a space that chooses, stages begin with the channels of their units, since outputs can only be added where they',
+      'have as many; each pair of a layer and an output that it concatenates has weights of its own, conv(concat(x₁, …, xₙ)) being Σ convᵢ(xᵢ), so that',
+      'options share none and costs are sums over decisions. Networks for inference, exports and latencies have them as one convolution again. A table',
+      'knows what is read alone: what concatenating takes is in none of its entries where it is chosen. An architecture is',
+      '`stage1=|+|concat~0|sum~1|+…;stage2=…`, for each unit from the second on, and for what follows the stage, what it reads of the outputs numbered from',
+      'what the stage begins with, 0.',
+    ],
+    example: { preset: 'aggregation-mini', input: [32, 32, 3], sources: 'exponential' },
+  },
 }
 
 const familyNames = Object.keys(families) as SearchedFamily[]

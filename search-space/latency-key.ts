@@ -46,6 +46,21 @@ type SplitLatencyOperation =
   /** 1×1, without activation; `shortcut`: something of its size is added. */
   | { readonly type: 'ConvLinear'; readonly input: Shape; readonly output: Shape; readonly shortcut: boolean }
 
+/**
+ * What networks are made of whose layers read several outputs: a convolution alone, or behind batch-norm and ReLU; the sum of two images, and
+ * images put side by side by their channels.
+ */
+type AggregationLatencyOperation =
+  | {
+      readonly type: 'PlainConv' | 'NormReluConv'
+      readonly input: Shape
+      readonly output: Shape
+      readonly kernel: number
+      readonly stride: number
+    }
+  /** `input`: of one of the images. */
+  | { readonly type: 'Add' | 'Concat'; readonly input: Shape; readonly output: Shape }
+
 /** An operation that a latency table has, or should have, an entry for. */
 type LatencyOperation =
   | { readonly type: 'Conv'; readonly input: Shape; readonly output: Shape }
@@ -64,6 +79,7 @@ type LatencyOperation =
     }
   | CellLatencyOperation
   | SplitLatencyOperation
+  | AggregationLatencyOperation
 
 function printShape(shape: Shape): string {
   return shape.join('x')
@@ -76,6 +92,8 @@ function latencyKey(operation: LatencyOperation): string {
     case 'Conv_1':
     case 'ResidualBlock':
     case 'FactorizedReduce':
+    case 'Add':
+    case 'Concat':
       return `${operation.type}-input:${printShape(operation.input)}-output:${printShape(operation.output)}`
     case 'Logits':
     case 'NormLogits':
@@ -86,6 +104,8 @@ function latencyKey(operation: LatencyOperation): string {
     case 'DilConv':
     case 'AvgPool':
     case 'MaxPool':
+    case 'PlainConv':
+    case 'NormReluConv':
       return [
         operation.type,
         `input:${printShape(operation.input)}`,

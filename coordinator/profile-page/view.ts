@@ -93,6 +93,8 @@ const cellTitles = {
   DilConv: 'Dilated convolution',
   AvgPool: 'Average pooling',
   MaxPool: 'Max pooling',
+  PlainConv: 'Convolution alone',
+  NormReluConv: 'Batch-norm, ReLU, convolution',
 } as const
 
 /** Short words for a key: what people look for in a list on a phone. */
@@ -120,7 +122,9 @@ function describeKey(key: string): { readonly title: string; readonly detail: st
     case 'SepConv':
     case 'DilConv':
     case 'AvgPool':
-    case 'MaxPool': {
+    case 'MaxPool':
+    case 'PlainConv':
+    case 'NormReluConv': {
       const { type, kernel, stride, input, output } = operation
       const note = stride > 1 ? `, stride ${stride}` : ''
       return { title: `${cellTitles[type]} ${kernel}×${kernel}`, detail: `${shape(input)} → ${shape(output)}${note}` }
@@ -129,6 +133,10 @@ function describeKey(key: string): { readonly title: string; readonly detail: st
       return { title: 'Residual block', detail: `${shape(operation.input)} → ${shape(operation.output)}` }
     case 'FactorizedReduce':
       return { title: 'Factorised reduction', detail: `${shape(operation.input)} → ${shape(operation.output)}` }
+    case 'Add':
+      return { title: 'Addition', detail: shape(operation.output) }
+    case 'Concat':
+      return { title: 'Concatenation', detail: shape(operation.output) }
     case 'NormLogits':
       return { title: 'Normalised classifier', detail: `${shape(operation.input)} → ${operation.classes}` }
     case 'ConvActivation': {

@@ -1,8 +1,10 @@
-// A network for inference: constants instead of weights, the active branch instead of a mixed layer and, if asked for, each
-// batch-norm folded into the layer before it, as deployment does, so that what is measured is what will run:
+// A network for inference: constants instead of weights, the active branch instead of a mixed layer, one convolution instead of a sum of them
+// (join-convolutions.ts) and, if asked for, each batch-norm folded into the layer before it, as deployment does, so that what is
+// measured is what will run:
 //   scale = gamma / sqrt(variance + epsilon),  filter' = filter * scale (per output channel),  bias' = beta - mean * scale
 
 import { notFinite, notVariance } from '../../protocol/finite-tensors.ts'
+import { joinConvolutions, joinedValues } from '../../search-space/join-convolutions.ts'
 import type { LayerGraph } from '../../search-space/layer-graph.ts'
 import { layerWeights } from '../../search-space/layers/index.ts'
 import { LayerGraphError, type Shape } from '../../search-space/layers/layer.ts'
@@ -81,19 +83,31 @@ function foldBatchNorm(
   statistics?: ReadonlyMap<string, ChannelStatistics>,
   { fold = true }: FoldOptions = {},
 ): InferenceNetwork {
-  const plan = compilePlan(graph, { mergeNorms: false })
+  const { graph: joinedGraph, joined } = joinConvolutions(graph)
+  const plan = compilePlan(joinedGraph, { mergeNorms: false })
   const { steps, output } = resolveMixed(plan)
 
-  const statisticsOf = (gamma: string): ChannelStatistics | null => {
+  const valuesOf: WeightValues = (key, shape) => {
+    const weight = joined.get(key)
+    return weight ? joinedValues(weight, weights) : weights(key, shape)
+  }
+  const givenOf = (gamma: string): ChannelStatistics => {
     const given = statistics?.get(gamma)
-    if (statistics && !given) throw new LayerGraphError(`no statistics for batch-norm ${gamma}`)
-    return given ?? null
+    if (!given) throw new LayerGraphError(`no statistics for batch-norm ${gamma}`)
+    return given
+  }
+  const statisticsOf = (gamma: string): ChannelStatistics | null => {
+    if (!statistics) return null
+    const weight = joined.get(gamma)
+    if (!weight) return givenOf(gamma)
+    const of = (name: keyof ChannelStatistics) => joinedValues(weight, (key) => givenOf(key)[name])
+    return { mean: of('mean'), variance: of('variance') }
   }
 
   function unfolded<Kind extends StepKind>(step: LayerStep<Kind>): InferenceStep<Kind> {
     const { kind, id, layer, inputs, inputShapes, shape, activation } = step
     const specs = Object.entries(layerWeights(layer, inputShapes))
-    const values = specs.map(([name, { key, shape: of }]) => [name, weights(key, of)])
+    const values = specs.map(([name, { key, shape: of }]) => [name, valuesOf(key, of)])
     const constants = Object.fromEntries(values) as InferenceStep<Kind>['constants']
     return { kind, id, layer, inputs, inputShapes, shape, constants, bias: null, statistics: null, activation }
   }

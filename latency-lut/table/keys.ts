@@ -65,6 +65,10 @@ const grammar = {
     ...({ splits: 'count', hidden: 'count', act: 'activation' } as const),
   },
   ConvLinear: { input: 'shape', output: 'shape', idskip: 'flag' },
+  PlainConv: { input: 'shape', output: 'shape', kernel: 'number', stride: 'number' },
+  NormReluConv: { input: 'shape', output: 'shape', kernel: 'number', stride: 'number' },
+  Add: { input: 'shape', output: 'shape' },
+  Concat: { input: 'shape', output: 'shape' },
 } as const satisfies Record<OperationType, Record<string, FieldKind>>
 
 /** Fields of an expanded_conv as tables for MobileNetV3 spaces have them. */
@@ -149,6 +153,8 @@ function parseLatencyKey(key: string): LatencyOperation {
     case 'Conv_1':
     case 'ResidualBlock':
     case 'FactorizedReduce':
+    case 'Add':
+    case 'Concat':
       return { type, input: values.shape('input'), output: values.shape('output') }
     case 'Logits':
     case 'NormLogits':
@@ -161,6 +167,8 @@ function parseLatencyKey(key: string): LatencyOperation {
     case 'DilConv':
     case 'AvgPool':
     case 'MaxPool':
+    case 'PlainConv':
+    case 'NormReluConv':
       return {
         type,
         input: values.shape('input'),

@@ -40,6 +40,10 @@ function predictable(operation: TableOperation): Predictable | null {
     case 'ConvActivation':
     case 'SplitDepthwise':
     case 'ConvLinear':
+    case 'PlainConv':
+    case 'NormReluConv':
+    case 'Add':
+    case 'Concat':
       return operation
     case 'expanded_conv': {
       const { expand, ...rest } = operation
@@ -120,7 +124,9 @@ function operationFeatures(operation: Predictable, kernels: readonly number[]): 
       }
     }
     case 'ConvNorm':
-    case 'ReluConvNorm': {
+    case 'ReluConvNorm':
+    case 'PlainConv':
+    case 'NormReluConv': {
       const { input, output, kernel } = operation
       return {
         calls: 1,
@@ -157,6 +163,9 @@ function operationFeatures(operation: Predictable, kernels: readonly number[]): 
       const outputs = output[0] * output[1] * output[2]
       return { calls: 1, MACs: outputs * input[2], 'input values': input[0] * input[1] * input[2], 'output values': outputs }
     }
+    case 'Add':
+    case 'Concat':
+      return { calls: 1, 'output values': operation.output[0] * operation.output[1] * operation.output[2] }
     case 'ResidualBlock': {
       const { input, output } = operation
       const pixels = output[0] * output[1]

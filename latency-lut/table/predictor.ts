@@ -37,6 +37,10 @@ const MIN_ENTRIES = {
   ConvActivation: 8,
   SplitDepthwise: 12,
   ConvLinear: 8,
+  PlainConv: 5,
+  NormReluConv: 5,
+  Add: 5,
+  Concat: 5,
 } as const satisfies Record<PredictableType, number>
 /** A kernel size that a table hardly knows cannot be told from the others: some runtimes lack fast code for just one. */
 const MIN_ENTRIES_OF_KERNEL = 2

@@ -94,6 +94,25 @@ const dartsSettings = {
 }
 const dartsSpace = z.strictObject({ ...dartsSettings, family: z.literal('darts') })
 
+const aggregationPreset = z.enum([
+  ...(['densenet-40-12', 'densenet-100-12', 'densenet-bc-100-12'] as const),
+  ...(['sparsenet-40-24', 'sparsenet-100-24', 'sparsenet-100-36', 'sparsenet-100-16-32-64', 'sparsenet-bc-100-24'] as const),
+  ...(['residual-40-16-32-64', 'aggregation-40-24', 'aggregation-mini'] as const),
+])
+const aggregationSettings = {
+  name: z.string(),
+  input,
+  classes: z.int(),
+  stem: z.strictObject({ stride }),
+  stages: z.array(z.strictObject({ width: z.int(), units: z.int(), growth: z.int() })),
+  bottleneck: z.boolean(),
+  sources: z.enum(['all', 'exponential']),
+  aggregations: z.array(z.enum(['none', 'sum', 'concat'])),
+  headWidth: z.int().nullable(),
+  batchNormEpsilon: z.number(),
+}
+const aggregationSpace = z.strictObject({ ...aggregationSettings, family: z.literal('aggregation') })
+
 const layerOf = { id: z.string(), shape: input }
 const one = { ...layerOf, input: z.string() }
 const several = { ...layerOf, inputs: z.array(z.string()) }
@@ -124,7 +143,16 @@ const graphNetwork = z.strictObject({
 })
 
 const storedSpaceSchema = storedAs<SpaceConfig>()(
-  z.union([z.strictObject(gridFields), z.strictObject(listFields), fixedNetwork, cellSpace, fbnetV2Space, dartsSpace, graphNetwork]),
+  z.union([
+    z.strictObject(gridFields),
+    z.strictObject(listFields),
+    fixedNetwork,
+    cellSpace,
+    fbnetV2Space,
+    dartsSpace,
+    aggregationSpace,
+    graphNetwork,
+  ]),
 )
 
 const storedSpaceRefSchema = storedAs<SpaceRef>()(
@@ -133,16 +161,19 @@ const storedSpaceRefSchema = storedAs<SpaceRef>()(
     cellPreset,
     fbnetV2Preset,
     dartsPreset,
+    aggregationPreset,
     z.strictObject({ ...z.object({ ...gridFields, ...listFields }).partial().shape, preset: mbconvPreset }),
     z.strictObject({ ...z.object(cellSettings).partial().shape, preset: cellPreset }),
     z.strictObject({ ...z.object(fbnetV2Settings).partial().shape, preset: fbnetV2Preset }),
     z.strictObject({ ...z.object(dartsSettings).partial().shape, preset: dartsPreset }),
+    z.strictObject({ ...z.object(aggregationSettings).partial().shape, preset: aggregationPreset }),
     z.strictObject(gridFields),
     z.strictObject(listFields),
     fixedNetwork,
     cellSpace,
     fbnetV2Space,
     dartsSpace,
+    aggregationSpace,
     graphNetwork,
   ]),
 )

@@ -2,6 +2,8 @@
 
 import * as z from 'zod'
 import type { Space } from '../space.ts'
+import { type AggregationConfig, aggregationConfigSchema, aggregationFields, aggregationPresets } from './aggregation/config.ts'
+import { createAggregationSpace } from './aggregation/space.ts'
 import { type CellConfig, cellConfigSchema, cellFields, cellPresets } from './cell/config.ts'
 import { createCellSpace } from './cell/space.ts'
 import { type DartsConfig, dartsConfigSchema, dartsFields, dartsPresets } from './darts/config.ts'
@@ -17,7 +19,7 @@ import { planNetwork } from './plan-network.ts'
 
 /** Stem, places in a row, head: what `planNetwork` makes a plan of. */
 type PlannedConfig = MbconvConfig | FixedNetwork
-type TaggedConfig = CellConfig | DartsConfig | FbnetV2Config | GraphConfig
+type TaggedConfig = AggregationConfig | CellConfig | DartsConfig | FbnetV2Config | GraphConfig
 type SpaceConfig = PlannedConfig | TaggedConfig
 /** Those that have something to choose: networks that are written out have not. */
 type SearchedFamily = 'mbconv' | Exclude<TaggedConfig, GraphConfig>['family']
@@ -27,16 +29,23 @@ type Creator<Of extends Tag> = (config: Extract<TaggedConfig, { family: Of }>) =
 
 /** Families that are tagged, by their tag. */
 const taggedFamilies: { readonly [Of in Tag]: Creator<Of> } = {
+  aggregation: createAggregationSpace,
   cell: createCellSpace,
   darts: createDartsSpace,
   'fbnet-v2': createFbnetV2Space,
   graph: createGraphSpace,
 }
 
-const taggedConfigSchema = z.discriminatedUnion('family', [cellConfigSchema, fbnetV2ConfigSchema, dartsConfigSchema, graphConfigSchema])
+const taggedConfigSchema = z.discriminatedUnion('family', [
+  cellConfigSchema,
+  fbnetV2ConfigSchema,
+  dartsConfigSchema,
+  aggregationConfigSchema,
+  graphConfigSchema,
+])
 const configSchemas = [gridConfigSchema, listConfigSchema, fixedNetworkSchema, ...taggedConfigSchema.options] as const
 
-const presets = { ...mbconvPresets, ...cellPresets, ...fbnetV2Presets, ...dartsPresets }
+const presets = { ...mbconvPresets, ...cellPresets, ...fbnetV2Presets, ...dartsPresets, ...aggregationPresets }
 type PresetName = keyof typeof presets
 const presetNames = Object.keys(presets) as [PresetName, ...PresetName[]]
 
@@ -44,6 +53,7 @@ const names = <Name extends string>(of: Readonly<Record<Name, unknown>>) => Obje
 const { family: _cell, ...cellSettings } = cellFields
 const { family: _fbnetV2, ...fbnetV2Settings } = fbnetV2Fields
 const { family: _darts, ...dartsSettings } = dartsFields
+const { family: _aggregation, ...aggregationSettings } = aggregationFields
 
 /** A preset with some of its settings changed, family by family. */
 const changedPresetSchemas = [
@@ -51,6 +61,7 @@ const changedPresetSchemas = [
   z.strictObject({ ...z.object(cellSettings).partial().shape, preset: z.enum(names(cellPresets)) }),
   z.strictObject({ ...z.object(fbnetV2Settings).partial().shape, preset: z.enum(names(fbnetV2Presets)) }),
   z.strictObject({ ...z.object(dartsSettings).partial().shape, preset: z.enum(names(dartsPresets)) }),
+  z.strictObject({ ...z.object(aggregationSettings).partial().shape, preset: z.enum(names(aggregationPresets)) }),
 ] as const
 
 /** Typed by the tag alone: for settings of any family, it takes settings of any family. */

@@ -68,6 +68,17 @@ const members: { readonly [Family in SearchedFamily]: Member } = {
     },
     strategy: { name: 'proxyless-g', form: 'full', ...learning },
   },
+  aggregation: {
+    space: {
+      ...({ preset: 'aggregation-mini', name: 'families-aggregation', input: [8, 8, 1], classes: 4, stem: { stride: 1 } } as const),
+      stages: [
+        { width: 6, units: 2, growth: 6 },
+        { width: 8, units: 1, growth: 8 },
+      ],
+      headWidth: 16,
+    },
+    strategy: { name: 'proxyless-g', form: 'full', ...learning },
+  },
   'fbnet-v2': {
     space: { ...SLICED_SPACE, name: 'families-fbnet-v2' },
     strategy: { name: 'fp-nas', leastSamples: 4, ...learning },

@@ -96,6 +96,25 @@ const ofDarts = (name: string, active: readonly number[]): Case => {
   return { case: name, built: buildOf(dartsSpace, choices), gates }
 }
 
+const aggregationSpace = createSpace({
+  ...({ preset: 'aggregation-mini', input: [8, 8, 3], classes: 3, stem: { stride: 1 }, headWidth: 8 } as const),
+  stages: [
+    { width: 4, units: 3, growth: 4 },
+    { width: 5, units: 2, growth: 6 },
+  ],
+})
+
+/** Every option of each edge but those that `left` names, by decision. */
+const ofAggregation = (name: string, active: readonly number[], left: Readonly<Record<number, number>> = {}): Case => {
+  const operationsOf = (edge: number) => {
+    const others = aggregationSpace.decisions[edge]?.options.map((_, option) => option) ?? []
+    return [active[edge] as number, ...others.filter((option) => option !== active[edge] && option !== left[edge])]
+  }
+  const choices = active.map((operation, edge) => ({ active: operation, inactive: operationsOf(edge).slice(1) }))
+  const gates = active.map((_, edge): [number, number[]] => [edge, operationsOf(edge)])
+  return { case: name, built: buildOf(aggregationSpace, choices), gates }
+}
+
 const cases: readonly Case[] = [
   ofBuilder('ordinary branches', [0, 1, 0]),
   ofBuilder('a zero branch beside a shortcut', [1, 2, 1]),
@@ -109,6 +128,10 @@ const cases: readonly Case[] = [
   ofCell('a cell of edges that compute nothing', [1, 0, 1, 0, 0, 1]),
   // Five edges of a normal cell, and five that act in two cells that halve the image.
   ofDarts('cells of DARTS', [4, 5, 1, 2, 3, 5, 4, 3, 2, 1]),
+  // A decision acts where outputs are added and where they are concatenated. What the second stage begins with has other channels than its
+  // units: it cannot be added.
+  ofAggregation('outputs that are added and concatenated', [1, 2, 0, 1, 2, 0, 1, 0, 2]),
+  ofAggregation('outputs that act in one place alone', [0, 0, 1, 2, 0, 2, 0, 1, 0], { 0: 1, 1: 2, 2: 0 }),
   // A skipped block is left out of the network, and so are its gates.
   ofSpace('identities that skip between others that project', [0, 0, 0], [0, 2]),
 ]

@@ -1,7 +1,7 @@
 import * as tf from '@tensorflow/tfjs-core'
 import { describe, expect, test } from 'vitest'
 
-import { createSpace, parseArchitecture } from '../../search-space/index.ts'
+import { createSpace, parseArchitecture, type SpaceRef } from '../../search-space/index.ts'
 import { openBackend } from '../../engine/backends/backends.ts'
 import { createWeights, trainStep } from '../../engine/executor/index.ts'
 import { SLICED_SPACE } from '../fixtures/sliced-space.ts'
@@ -20,6 +20,16 @@ const attentionSpace = createSpace({
     { expansions: { from: 2, to: 2, step: 1 }, widths: { from: 8, to: 12, step: 4 }, blocks: 1, stride: 1 },
   ],
 })
+
+const AGGREGATION = {
+  ...({ preset: 'aggregation-mini', name: 'read', input: [8, 8, 3], classes: 3, stem: { stride: 1 }, headWidth: 8 } as const),
+  stages: [
+    { width: 4, units: 3, growth: 4 },
+    { width: 5, units: 2, growth: 6 },
+  ],
+} as const satisfies SpaceRef
+const chosenSpace = createSpace({ ...AGGREGATION, bottleneck: true })
+const denseSpace = createSpace({ ...AGGREGATION, aggregations: ['concat'], headWidth: null })
 
 const networks: Record<string, () => Built> = {
   'strided MBConv blocks with a residual': () =>
@@ -50,6 +60,9 @@ const networks: Record<string, () => Built> = {
       .build(),
   'blocks with squeeze-and-excitation, Split-Attention and the swish': () =>
     buildOf(attentionSpace, parseArchitecture(attentionSpace, 'attention:k3-swish-s1-e2-c8,k5-swish-s2-e1.5-c12,skip-relu-s0-e2-c8')),
+  'layers that add and concatenate earlier outputs, with bottlenecks': () =>
+    buildOf(chosenSpace, parseArchitecture(chosenSpace, 'read:stage1=|concat~0|+|sum~0|concat~1|+|sum~1|sum~2|;stage2=|concat~0|+|sum~1|')),
+  'layers that concatenate all earlier outputs': () => buildOf(denseSpace, [0]),
   'a batch-norm output that is read twice': () => {
     const builder = createBuilder([4, 4, 3]).conv('a', 4).norm('a-bn').relu6('a-relu')
     return builder.add('sum', 'a-bn', 'a-relu').globalPool('pool').linear('head', 3).build()

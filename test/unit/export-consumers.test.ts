@@ -64,6 +64,16 @@ const spaces: readonly (readonly [string, SpaceRef, string | undefined])[] = [
     { preset: 'fbnetv2-mini', input: [18, 22, 3] },
     'fbnetv2-mini-custom:k3-swish-s1-e1-c12,k5-relu-s2-e1.5-c24,skip-relu-s2-e1.5-c32,k3-swish-s0-e3-c32',
   ],
+  [
+    'layers that add and concatenate earlier outputs, with bottlenecks',
+    { preset: 'aggregation-mini', input: [20, 24, 3], bottleneck: true },
+    'aggregation-mini-custom:stage1=|concat~0|+|sum~0|concat~1|+|+|concat~0|concat~2|sum~3|;stage2=|sum~0|+|concat~0|concat~1|+|+|concat~2|',
+  ],
+  [
+    'layers that concatenate all earlier outputs',
+    { preset: 'aggregation-mini', input: [20, 24, 3], aggregations: ['concat'] },
+    'aggregation-mini-custom:whole',
+  ],
 ]
 
 let folder: string

@@ -75,7 +75,7 @@ describe('latency keys', () => {
   test.each([
     [
       '',
-      'expected a key that starts with Conv-, Conv_1-, Logits-, Projection-, expanded_conv-, ConvNorm-, ReluConvNorm-, SepConv-, DilConv-, AvgPool-, MaxPool-, ResidualBlock-, FactorizedReduce-, NormLogits-, ConvActivation-, SplitDepthwise-, ConvLinear-, got ""',
+      'expected a key that starts with Conv-, Conv_1-, Logits-, Projection-, expanded_conv-, ConvNorm-, ReluConvNorm-, SepConv-, DilConv-, AvgPool-, MaxPool-, ResidualBlock-, FactorizedReduce-, NormLogits-, ConvActivation-, SplitDepthwise-, ConvLinear-, PlainConv-, NormReluConv-, Add-, Concat-, got ""',
     ],
     ['toString-input:1x1x1', 'got "toString"'],
     ['Conv-input:1x1x1', 'expected "output:…" as field 2 of Conv, got the end of the key'],
