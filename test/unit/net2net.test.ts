@@ -96,6 +96,10 @@ const families: Readonly<Record<string, [SpaceRef, string]>> = {
     { preset: 'fbnetv2-mini', name: 'm', input: [8, 8, 1], classes: 4, headWidth: 16 },
     'm:k3-swish-s1-e1-c12,k5-relu-s2-e1.5-c24,skip-relu-s2-e1.5-c32,k3-relu-s0-e3-c32',
   ],
+  'layers that add and concatenate earlier outputs': [
+    { preset: 'aggregation-mini', name: 'm', input: [8, 8, 1], classes: 4, headWidth: 16, stages: [{ width: 6, units: 3, growth: 6 }] },
+    'm:stage1=|concat~0|+|sum~0|+|sum~1|concat~2|',
+  ],
 }
 
 const relu = { kind: 'activation', activation: 'relu' } as const
