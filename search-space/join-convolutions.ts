@@ -76,27 +76,20 @@ function joinConvolutions(graph: LayerGraph): JoinedGraph {
     const activations = allOf('activation', producers, ({ activation }) => activation)
     const norms = allOf('batchNorm', producers, ({ epsilon }) => epsilon)
     for (const { id } of activations ?? norms ?? []) gone.add(id)
-    const [activation] = activations ?? []
-    if (activations && activation) {
-      const before = concatenate(
-        activations.map(({ input }) => input),
-        prefix,
-      )
-      return [...before, { ...activation, id: `${prefix}/activation`, input: before.at(-1)?.id as string, shape }]
+    /** Behind the concatenation of what these layers read. */
+    const behind = (layers: readonly { readonly input: string }[], make: (id: string, input: string) => Layer, kind: string): Layer[] => {
+      const id = `${prefix}/${kind}`
+      const reads = layers.map(({ input }) => input)
+      const before = concatenate(reads, id)
+      return [...before, make(id, before.at(-1)?.id as string)]
     }
+    const [activation] = activations ?? []
+    if (activations && activation) return behind(activations, (id, input) => ({ ...activation, id, input, shape }), 'activation')
     const [norm] = norms ?? []
     if (norms && norm) {
-      const before = concatenate(
-        norms.map(({ input }) => input),
-        prefix,
-      )
-      const weights = (name: string) =>
-        joinWeights(
-          norms.map((one) => weightOf(one, name)),
-          CHANNELS,
-        )
-      const own = { gamma: weights('gamma'), beta: weights('beta') }
-      return [...before, { ...norm, ...own, id: `${prefix}/norm`, input: before.at(-1)?.id as string, shape }]
+      const [gammas, betas] = (['gamma', 'beta'] as const).map((name) => norms.map((one) => weightOf(one, name)))
+      const own = { gamma: joinWeights(gammas ?? [], CHANNELS), beta: joinWeights(betas ?? [], CHANNELS) }
+      return behind(norms, (id, input) => ({ ...norm, ...own, id, input, shape }), 'norm')
     }
     return [{ kind: 'concat', id: `${prefix}/concat`, inputs: ids, shape }]
   }

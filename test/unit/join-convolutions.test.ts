@@ -115,6 +115,23 @@ describe('a sum of convolutions', () => {
     ])
   })
 
+  it('takes along batch-norms and activations that all of them have, however many', () => {
+    const builder = createBuilder([6, 6, 4])
+    for (const name of ['a', 'b']) {
+      const chain = builder.norm(`${name}1`, 'input').relu6(`${name}2`).norm(`${name}3`)
+      // The last one of `b` has another activation.
+      chain.activation(`${name}4`, name === 'a' ? 'relu' : 'swish').conv(`${name}5`, 5, 3)
+    }
+    const { graph } = builder.add('sum', 'a5', 'b5').globalPool('pool').linear('head', 3).build()
+    expect(countOf(joinConvolutions(graph).graph, 'batchNorm')).toBe(4)
+    const layers = graph.layers.map((layer) =>
+      layer.kind === 'activation' && layer.id === 'b4' ? { ...layer, activation: 'relu' as const } : layer,
+    )
+    const same = joinConvolutions({ layers }).graph
+    expectWhole(same)
+    expect(kindsOf(same).join()).toBe('input,concat,batchNorm,activation,batchNorm,activation,conv2d,globalAveragePool,linear')
+  })
+
   it.each([
     ['a convolution that something else reads', 3, (builder: Builder) => builder.add('sum', 'a', 'b').add('more', 'sum', 'a')],
     ['convolutions of different kernels', 5, (builder: Builder) => builder.add('sum', 'a', 'b')],
