@@ -237,6 +237,7 @@ function renderSearchConfigPage(): string {
     ...section('`training`', member(root, 'training'), 'training.'),
     ...section('`tasks`', member(root, 'tasks'), 'tasks.'),
     ...section('`weights`', member(root, 'weights'), 'weights.'),
+    ...section('`snapshots`', member(root, 'snapshots'), 'snapshots.'),
     '',
     '## `space`',
     '',

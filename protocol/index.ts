@@ -20,6 +20,19 @@ export {
 } from './search-file.ts'
 export { type WebhookBody, webhookBodySchema, webhookUrlSchema } from './webhooks.ts'
 export { type RebuildRequest, rebuildRequestSchema, type Rebuilt, rebuiltSchema } from './rebuild.ts'
+export {
+  DEFAULT_SNAPSHOTS,
+  MIN_SNAPSHOT_RESULTS,
+  type Rollback,
+  type RolledBack,
+  rolledBackSchema,
+  type Snapshot,
+  SNAPSHOT_BYTES,
+  SNAPSHOT_SHARE,
+  type SnapshotList,
+  snapshotListSchema,
+  snapshotSchema,
+} from './snapshots.ts'
 export { waitMs } from './waiting.ts'
 export {
   heartbeatResponseSchema,

@@ -20,6 +20,8 @@ const pushRightSchema = z.strictObject({
   members: z.int().min(1),
   /** Whether velocities go with the weights. */
   velocities: z.boolean(),
+  /** How often the search had been taken back when the lease was given; left out: never. A shard takes nothing of before the last time. */
+  rollbacks: z.int().min(1).optional(),
 })
 type PushRight = z.infer<typeof pushRightSchema>
 

@@ -18,6 +18,7 @@ import {
 } from './limits.ts'
 import { pixelBitsSchema } from './pixel-bits.ts'
 import { weightEncodingSchema } from './rounding.ts'
+import { DEFAULT_SNAPSHOTS, MAX_SNAPSHOTS, MIN_SNAPSHOT_RESULTS } from './snapshots.ts'
 import { strategyConfigSchema } from './strategy-settings/index.ts'
 
 const share = z.number().min(0).max(1)
@@ -188,6 +189,25 @@ const searchConfigSchema = z
           .describe('float32 bytes after which another shard is begun'),
       })
       .prefault({}),
+    snapshots: z
+      .strictObject({
+        everySteps: z
+          .int()
+          .min(0)
+          .max(100_000_000)
+          .optional()
+          .describe(
+            `steps, as the status counts them, between two snapshots; 0: none but those that are asked for; default: a tenth of the search, and ${MIN_SNAPSHOT_RESULTS} results`,
+          ),
+        keep: z
+          .int()
+          .min(1)
+          .max(MAX_SNAPSHOTS)
+          .optional()
+          .describe(`snapshots that are kept; default: ${DEFAULT_SNAPSHOTS}, fewer where these would take more than 1 GiB`),
+      })
+      .optional()
+      .describe('what the search can be taken back to'),
   })
   .meta({ id: 'SearchConfig', description: 'Settings of a search.' })
 type SearchConfig = z.infer<typeof searchConfigSchema>

@@ -6,6 +6,7 @@ import { tableNameSchema, tableVersionSchema } from '../latency-lut/table/table.
 import { agentIdSchema, searchIdSchema, tokenIdSchema } from './ids.ts'
 import { costNameSchema } from './bounds.ts'
 import { searchConfigSchema } from './search-config.ts'
+import { rollbackSchema, snapshotSchema } from './snapshots.ts'
 import { anyViewSchema, candidateSchema, distributionFields, frontSchema } from './views.ts'
 import { failureReasonSchema, type TaskOutcome, taskResultSchema, taskWorkSchema } from './tasks/index.ts'
 
@@ -85,6 +86,7 @@ const taskCountsSchema = z
     expiredLeases: z.int(),
     duplicates: z.int().describe('results for tasks that were already done'),
     failed: z.int().describe('given up, because none of several agents could do them'),
+    rolledBack: z.int().optional().describe('results that count no more, since the search was taken back; left out: none'),
     lastFailure: taskFailureSchema.nullable(),
   })
   .meta({ id: 'TaskCounts' })
@@ -177,6 +179,8 @@ const searchStatusSchema = z
       .describe('of the data that agents have to have; null: those of the agent that registers first; left out by older coordinators'),
     foldedAgents: foldedAgentsSchema.optional().describe('in total, of agents that were not seen for long; left out where there are none'),
     tasks: taskCountsSchema,
+    snapshots: z.array(snapshotSchema).optional().describe('what the search can be taken back to, oldest first; left out: nothing'),
+    rollbacks: z.array(rollbackSchema).optional().describe('how it was taken back, the last times, oldest first; left out: never'),
     latencyTable: z.object({
       name: tableNameSchema,
       version: tableVersionSchema,
@@ -278,6 +282,11 @@ const logFields = {
   tokenId: z.string().optional().describe('the token of that agent, where it is known'),
   work: taskWorkSchema,
   private: z.unknown().optional().describe('what the strategy kept beside the work'),
+  rolledBack: z
+    .int()
+    .min(1)
+    .optional()
+    .describe('number of the rollback that took the search back to before it: it counts no more, and a replay leaves it out'),
 }
 
 /** What became of a task, in the order in which the strategy heard of it: enough to replay the search. */

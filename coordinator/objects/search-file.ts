@@ -3,12 +3,12 @@
 
 import * as z from 'zod'
 import { invalidField, MAX_METRICS_PAGE, ProblemError, type RowPage } from '../../protocol/index.ts'
-import type { OpenSearch } from '../../rules/search/index.ts'
+import { lastSeq, type OpenSearch } from '../../rules/search/index.ts'
 import { readStored } from '../../rules/stored/stored-form.ts'
 import { hasTable } from './stored.ts'
 import type { TableKey } from './table-rows.ts'
 
-/** What a search is made of. Its tokens are none of the file: they are good for its id. */
+/** What a search is made of. Its tokens are none of the file: they are good for its id. Nor are its snapshots: it is what it is now. */
 const searchTables: readonly TableKey[] = [
   { table: 'search', key: 'id' },
   { table: 'state', key: 'id' },
@@ -23,11 +23,13 @@ const shardTables: readonly TableKey[] = [
   { table: 'shard', key: 'id' },
   { table: 'segments', key: 'row' },
   { table: 'applied', key: 'task_id' },
+  { table: 'rollbacks', key: 'id' },
 ]
 
 /** Throws ProblemError `conflict` while anything may still change by itself. */
 function checkStill({ store }: OpenSearch): void {
-  const { intent, finishedAtMs } = store.readState()
+  const { intent, finishedAtMs, isRollingBack } = store.readState()
+  if (isRollingBack) throw new ProblemError('conflict', 'this search is being taken back to a snapshot; wait until it is')
   const leased = store.outstandingTasks().filter(({ lease }) => lease !== null).length
   if (intent === 'running' && finishedAtMs === null)
     throw new ProblemError('conflict', 'this search is running; pause it before it is exported')
@@ -87,7 +89,7 @@ function checkForm(path: string, form: number, newest: number): void {
 /** Reads all of an imported search. Throws ProblemError `unreadable` or `invalid-request`, which names what is wrong. */
 function checkImported({ store }: OpenSearch): void {
   const { counts, finishedAtMs } = store.readState()
-  const expected = counts.done + counts.stale + counts.failed
+  const expected = lastSeq(counts)
   let last = 0
   for (;;) {
     const page = store.readLog(last, MAX_METRICS_PAGE)

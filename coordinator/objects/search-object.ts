@@ -30,9 +30,12 @@ import {
   type RegisterRequest,
   type RegisterResponse,
   type ReleaseRequest,
+  type RolledBack,
   type SearchConfig,
   type SearchStatus,
   type SearchSummary,
+  type Snapshot,
+  type SnapshotList,
   type SubmitRequest,
   type SubmitResponse,
   type TokenRecord,
@@ -40,19 +43,28 @@ import {
   type WebhookBody,
 } from '../../protocol/index.ts'
 import {
+  abandonSnapshot,
+  beginRollback,
+  beginSnapshot,
   bindDataset,
   checkToken,
   commandSearch,
+  completeSnapshot,
   countClipped,
   countRefusedPush,
   createSetup,
   currentArchitecture,
+  dropUnusableSnapshots,
+  endRollback,
   expireLeases,
   heartbeat,
   leaseTask,
+  listSnapshots,
   nextExpiryMs,
   type OpenSearch,
   openSearch,
+  pendingRollback,
+  postponeSnapshot,
   pushRightOf,
   readTrialCheckpoint,
   rebuildAlpha,
@@ -60,6 +72,7 @@ import {
   releaseLease,
   searchStatus,
   searchSummary,
+  snapshotDueAtMs,
   stallsAtMs,
   startSearch,
   storeTrialCheckpoint,
@@ -67,6 +80,7 @@ import {
 } from '../../rules/search/index.ts'
 import { type Announcements, createAnnouncements, type Target, type Webhook } from './announcements.ts'
 import { searchMigrations } from './migrations/search.ts'
+import { weightsMigrations } from './migrations/weights.ts'
 import { createSqlSearchStore } from './sql-search-store.ts'
 import {
   checkForm,
@@ -94,6 +108,10 @@ const idlePhases: ReadonlySet<string> = new Set(['waiting', 'stalled'] satisfies
 const targets: readonly Target[] = ['search', 'coordinator']
 /** Between two attempts to tell the list of searches. */
 const LIST_RETRY_MS = 60_000
+/** Between two attempts to take the remaining shards back. */
+const ROLLBACK_RETRY_MS = 5000
+/** Of what is stored now: a snapshot of rows of another form is none that this version can go back to. */
+const FORMS = { search: searchMigrations.length, shards: weightsMigrations.length }
 /** An import that has not ended by then is given up: a day for a file of any size. */
 const IMPORT_MS = 24 * 3_600_000
 
@@ -120,6 +138,7 @@ function openStored(storage: DurableObjectStorage): Opened | null {
   store.outstandingTasks()
   store.agents()
   store.trialFiles()
+  dropUnusableSnapshots(store, FORMS)
   return search && { search, tokens: createTokenTable(storage.sql), announcements: createAnnouncements(storage) }
 }
 
@@ -127,6 +146,8 @@ class SearchObject extends DurableObject<Bindings> {
   readonly #stored = new Stored(this.ctx.storage, { name: 'search', table: 'search', migrations: searchMigrations, open: openStored })
   /** When the alarm is set for; undefined until it has been asked for. */
   #alarmAtMs: number | null | undefined = undefined
+  /** The snapshot that is being taken. */
+  #snapshot: Promise<Snapshot> | null = null
 
   #answer<T>(caller: Caller, body: (search: OpenSearch) => T): Outcome<T> {
     return this.#stored.answer(({ search, tokens }) => {
@@ -147,7 +168,11 @@ class SearchObject extends DurableObject<Bindings> {
   async #armAlarm(): Promise<void> {
     const opened = this.#stored.findReadable()
     if (!opened) return
-    const times = [nextExpiryMs(opened.search), stallsAtMs(opened.search, Date.now()), opened.announcements.nextAtMs()].filter(
+    const { search } = opened
+    const nowMs = Date.now()
+    const snapshotAtMs = this.#snapshot ? null : snapshotDueAtMs(search)
+    const rollbackAtMs = pendingRollback(search) ? nowMs + ROLLBACK_RETRY_MS : null
+    const times = [nextExpiryMs(search), stallsAtMs(search, nowMs), opened.announcements.nextAtMs(), snapshotAtMs, rollbackAtMs].filter(
       (time) => time !== null,
     )
     if (opened.announcements.last()?.isListed === false) times.push(Date.now() + LIST_RETRY_MS)
@@ -269,6 +294,8 @@ class SearchObject extends DurableObject<Bindings> {
   /** With what it lets the agent push, for the Worker to sign. */
   async lease(caller: Caller, agentId: string): Promise<Outcome<{ answer: LeaseResponse; right: PushRight | null }>> {
     const leaseId = createId('l', crypto.getRandomValues(new Uint8Array(ID_BYTES)))
+    // A task that is handed out before all shards have their part of a snapshot might be in some of them.
+    await this.#snapshotsTaken()
     const outcome = this.#answerAgent(caller, agentId, (search) => {
       const answer = leaseTask(search, agentId, leaseId, Date.now())
       if (answer.kind !== 'task') return { answer, right: null }
@@ -425,6 +452,72 @@ class SearchObject extends DurableObject<Bindings> {
     unwrap(await this.env.DIRECTORY.getByName(directoryNames.searches).remove(searchId))
   }
 
+  /** Takes one now. Refuses `conflict` while another one is being taken, or the search is being taken back. */
+  takeSnapshot(): Promise<Outcome<Snapshot>> {
+    return attemptLater(async () => {
+      if (this.#snapshot) throw new ProblemError('conflict', 'a snapshot of this search is being taken already')
+      return this.#takeSnapshot(this.#stored.open().search)
+    })
+  }
+
+  async #takeSnapshot(search: OpenSearch): Promise<Snapshot> {
+    const { number, keep } = beginSnapshot(search, FORMS, Date.now())
+    this.#snapshot = this.#snapshotShards(search, number, keep).finally(() => {
+      this.#snapshot = null
+    })
+    return this.#snapshot
+  }
+
+  /** Waits while a snapshot is being taken; where none is, the caller goes on at once. */
+  async #snapshotsTaken(): Promise<void> {
+    while (this.#snapshot) await this.#snapshot.catch(() => undefined)
+  }
+
+  async #snapshotShards(search: OpenSearch, number: number, keep: readonly number[]): Promise<Snapshot> {
+    try {
+      const taken = await Promise.all(shardsOf(this.env.WEIGHTS, search).map((shard) => shard.takeSnapshot(number, keep)))
+      const bytes = taken.map(unwrap).reduce((sum, shard) => sum + shard.bytes, 0)
+      return completeSnapshot(search, number, bytes)
+    } catch (error) {
+      // What shards have of it goes with the next one.
+      if (this.#stored.find()) abandonSnapshot(search, number)
+      throw error
+    }
+  }
+
+  snapshots(caller: Caller): Outcome<SnapshotList> {
+    return this.#answer(caller, (search) => ({ snapshots: listSnapshots(search), rollbacks: search.store.readState().rollbacks ?? [] }))
+  }
+
+  /**
+   * Takes the search back to a snapshot and leaves it paused. From the moment that this is stored it goes on to its end, whatever is cut off: the
+   * alarm sees to it.
+   */
+  rollBack(number: number): Promise<Outcome<RolledBack>> {
+    return attemptLater(async () => {
+      // Otherwise shards could come back with a snapshot of after that.
+      await this.#snapshotsTaken()
+      const { search } = this.#stored.open()
+      const rollback = beginRollback(search, number, Date.now())
+      await this.#armAlarm()
+      const isComplete = await this.#rollBackShards(search)
+      await this.#announce()
+      return { ...rollback, isComplete }
+    })
+  }
+
+  /** Whether all shards are back; those that did not answer are asked again by the alarm. */
+  async #rollBackShards(search: OpenSearch): Promise<boolean> {
+    const rollback = pendingRollback(search)
+    if (!rollback) return true
+    const { snapshot, number } = rollback
+    const outcomes = await Promise.allSettled(shardsOf(this.env.WEIGHTS, search).map((shard) => shard.rollBack(snapshot, number)))
+    const areBack = outcomes.every((outcome) => outcome.status === 'fulfilled' && outcome.value.ok)
+    // It may have been deleted, or taken further back, meanwhile.
+    if (areBack && this.#stored.find() && pendingRollback(search)?.number === number) endRollback(search)
+    return areBack
+  }
+
   rebuildAlpha(request: RebuildRequest): Outcome<Rebuilt> {
     return this.#stored.answer(({ search }) => rebuildAlpha(search, request))
   }
@@ -502,7 +595,15 @@ class SearchObject extends DurableObject<Bindings> {
     if (unfinished) return this.#abandonImport(unfinished.searchId)
     const opened = this.#stored.findReadable()
     if (!opened) return
-    expireLeases(opened.search, Date.now())
+    const { search } = opened
+    expireLeases(search, Date.now())
+    await this.#rollBackShards(search)
+    const dueAtMs = snapshotDueAtMs(search)
+    if (dueAtMs !== null && dueAtMs <= Date.now() && !this.#snapshot) {
+      await this.#takeSnapshot(search).catch(() => {
+        if (this.#stored.find()) postponeSnapshot(search, Date.now())
+      })
+    }
     await this.#announce()
     await this.#tellWebhooks(opened)
     await this.#armAlarm()

@@ -19,6 +19,8 @@ import {
   type SearchStore,
   storedLogEntrySchema,
   storedMetricSchema,
+  type StoredSnapshot,
+  storedSnapshotSchema,
   type TrialFiles,
   trialFilesSchema,
 } from '../../rules/search/index.ts'
@@ -33,6 +35,7 @@ type Cache = {
   outstanding?: Map<number, OutstandingTask>
   agents?: Map<string, AgentRecord>
   trialFiles?: Map<number, TrialFiles>
+  snapshots?: Map<number, StoredSnapshot>
 }
 
 type JsonRow = { json: string }
@@ -76,6 +79,16 @@ function createSqlSearchStore(storage: DurableObjectStorage): SearchStore {
         .map((files) => [files.trial, files]),
     )
     return cache.trialFiles
+  }
+  const snapshots = (): Map<number, StoredSnapshot> => {
+    cache.snapshots ??= new Map(
+      sql
+        .exec<JsonRow & { number: number }>('SELECT number, json FROM snapshots')
+        .toArray()
+        .map((row) => readStored(storedSnapshotSchema, row.json, `snapshot ${row.number}`))
+        .map((snapshot) => [snapshot.number, snapshot]),
+    )
+    return cache.snapshots
   }
 
   return {
@@ -134,6 +147,35 @@ function createSqlSearchStore(storage: DurableObjectStorage): SearchStore {
     replaceLog(entry) {
       write('UPDATE log SET json = ? WHERE seq = ?', JSON.stringify(entry), entry.seq)
     },
+    markRolledBack(after, rollback) {
+      // Within SQLite: the rest of an entry keeps its bytes, and none of them has to be parsed.
+      write(
+        "UPDATE log SET json = json_set(json, '$.rolledBack', CAST(? AS INTEGER)) WHERE seq > ? AND json_extract(json, '$.rolledBack') IS NULL",
+        rollback,
+        after,
+      )
+    },
+    snapshots: () => [...snapshots().values()].toSorted((a, b) => a.number - b.number),
+    writeSnapshot(snapshot) {
+      write('INSERT OR REPLACE INTO snapshots (number, json) VALUES (?, ?)', snapshot.number, JSON.stringify(snapshot))
+      snapshots().set(snapshot.number, snapshot)
+    },
+    removeSnapshot(number) {
+      write('DELETE FROM snapshots WHERE number = ?', number)
+      write('DELETE FROM snapshot_parts WHERE snapshot = ?', number)
+      snapshots().delete(number)
+    },
+    writeSnapshotPart(number, part, text) {
+      write('INSERT OR REPLACE INTO snapshot_parts (snapshot, part, json) VALUES (?, ?, ?)', number, part, text)
+    },
+    *readSnapshotParts(number) {
+      // One at a time, so that never more than one is in memory, and what is written meanwhile disturbs no cursor.
+      for (let part = 0; ; part++) {
+        const row = sql.exec<JsonRow>('SELECT json FROM snapshot_parts WHERE snapshot = ? AND part = ?', number, part).toArray()[0]
+        if (!row) return
+        yield row.json
+      }
+    },
     readLog(after, limit): LogEntry[] {
       const entries: LogEntry[] = []
       let bytes = 0
@@ -171,7 +213,7 @@ function createSqlSearchStore(storage: DurableObjectStorage): SearchStore {
     readMetrics: (after, limit): Metric[] =>
       sql
         .exec<JsonRow & { seq: number }>(
-          "SELECT seq, json_extract(json, '$.metric') AS json FROM log WHERE seq > ? AND json_extract(json, '$.outcome') = 'applied' AND json_extract(json, '$.metric') IS NOT NULL ORDER BY seq LIMIT ?",
+          "SELECT seq, json_extract(json, '$.metric') AS json FROM log WHERE seq > ? AND json_extract(json, '$.outcome') = 'applied' AND json_extract(json, '$.metric') IS NOT NULL AND json_extract(json, '$.rolledBack') IS NULL ORDER BY seq LIMIT ?",
           after,
           limit,
         )

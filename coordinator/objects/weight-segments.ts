@@ -25,6 +25,8 @@ type Slot = {
 /** Values of one segment with a version per tensor; replaced as a whole, never changed in place. */
 type Segment = { readonly values: Float32Array<ArrayBuffer>; readonly versions: readonly number[] }
 
+type SegmentRow = { versions: string; data: ArrayBuffer }
+
 type SegmentLayout = { readonly slots: ReadonlyMap<string, Slot>; readonly segments: readonly (readonly Slot[])[] }
 
 /** No segment has tensors of two groups. */
@@ -51,7 +53,11 @@ function layOutSegments(groups: readonly (readonly WeightSpec[])[]): SegmentLayo
 
 type SegmentStore = {
   readonly slots: ReadonlyMap<string, Slot>
+  /** Of segments. */
+  readonly count: number
   read(segment: number): Segment
+  /** What a segment was in a snapshot. */
+  readSnapshot(segment: number, snapshot: number): Segment
   /** Within the caller's transaction; the copy in memory is replaced by `adopt`, once that has committed. */
   write(segment: number, content: Segment): void
   adopt(segment: number, content: Segment): void
@@ -62,21 +68,25 @@ function createSegmentStore(sql: SqlStorage, groups: readonly (readonly WeightSp
   const { slots, segments } = layOutSegments(groups)
   const hot = new Map<number, Segment>()
 
-  const load = (index: number): Segment => {
+  const load = (index: number, snapshot: number | null = null): Segment => {
     const members = segments[index] ?? []
     const values = new Float32Array(members.reduce((sum, slot) => sum + slot.length, 0))
-    const rows = sql
-      .exec<{ versions: string; data: ArrayBuffer }>(
-        'SELECT versions, data FROM segments WHERE row >= ? AND row < ? ORDER BY row',
-        index * MAX_CHUNKS,
-        (index + 1) * MAX_CHUNKS,
-      )
-      .toArray()
+    const [from, to] = [index * MAX_CHUNKS, (index + 1) * MAX_CHUNKS]
+    const rows = (
+      snapshot === null
+        ? sql.exec<SegmentRow>('SELECT versions, data FROM segments WHERE row >= ? AND row < ? ORDER BY row', from, to)
+        : sql.exec<SegmentRow>(
+            'SELECT versions, data FROM snapshot_segments WHERE snapshot = ? AND row >= ? AND row < ? ORDER BY row',
+            snapshot,
+            from,
+            to,
+          )
+    ).toArray()
     if (rows.length === 0) {
       for (const slot of members) values.set(initialWeights(slot.spec, seed), slot.offset)
       return { values, versions: members.map(() => 0) }
     }
-    const where = `segment ${index}`
+    const where = snapshot === null ? `segment ${index}` : `snapshot ${snapshot}, segment ${index}`
     const bytes = new Uint8Array(values.buffer)
     const stored = rows.reduce((sum, row) => sum + row.data.byteLength, 0)
     if (stored !== bytes.byteLength) throw unreadable(where, `expected ${bytes.byteLength} bytes of weights, got ${stored}`)
@@ -92,6 +102,8 @@ function createSegmentStore(sql: SqlStorage, groups: readonly (readonly WeightSp
 
   return {
     slots,
+    count: segments.length,
+    readSnapshot: load,
     read(segment) {
       const known = hot.get(segment) ?? load(segment)
       hot.set(segment, known)

@@ -44,6 +44,7 @@ import { createPushSizes, type PushedSizes, type PushSizes } from './push-sizes.
 import { checkForm, endImport, readImport, shardTables, withSetup, writeImport } from './search-file.ts'
 import { Stored } from './stored.ts'
 import { exportPage, importRows } from './table-rows.ts'
+import { createShardSnapshots, type ShardSnapshots } from './shard-snapshots.ts'
 import { type ShardSetup, shardSetupSchema } from './stored-shard.ts'
 import { createTokenTable, type TokenTable } from './tokens.ts'
 import { createSegmentStore, type Segment, type SegmentStore, type Slot } from './weight-segments.ts'
@@ -53,6 +54,7 @@ type OpenShard = {
   readonly store: SegmentStore
   readonly tokens: TokenTable
   readonly sizes: PushSizes
+  readonly snapshots: ShardSnapshots
   /** Options of each decision of the space. */
   readonly optionCounts: readonly number[]
   /** Keys of weights that paths of such options read. */
@@ -111,7 +113,8 @@ function checkNumbers(key: string, { values, scale }: Tensor): void {
   if (index !== -1) throw badTensor(key, `element ${index} is ${values[index]}, expected a finite number`)
 }
 
-function openStored({ sql }: DurableObjectStorage): OpenShard | null {
+function openStored(storage: DurableObjectStorage): OpenShard | null {
+  const { sql } = storage
   const row = sql.exec<{ setup: string }>('SELECT setup FROM shard').toArray()[0]
   if (!row) return null
   const setup = readStored(shardSetupSchema, row.setup, 'the setup')
@@ -127,6 +130,7 @@ function openStored({ sql }: DurableObjectStorage): OpenShard | null {
     store: createSegmentStore(sql, [weights, velocities], setup.seed),
     tokens: createTokenTable(sql),
     sizes: createPushSizes(sql),
+    snapshots: createShardSnapshots(storage),
     optionCounts: space.decisions.map(({ options }) => options.length),
     weightUse: createWeightUse(space),
   }
@@ -185,8 +189,8 @@ class WeightsObject extends DurableObject<object> {
   }
 
   /**
-   * Adds the differences of one task, unless that task has been added before, or is none that the caller has a part in any more (`right` is
-   * null). `bytes` is the length of the body where the sender has said it.
+   * Adds the differences of one task, unless that task has been added before, is none that the caller has a part in any more (`right` is
+   * null), or was given to it before the shard was taken back. `bytes` is the length of the body where the sender has said it.
    */
   async push(
     caller: Caller,
@@ -225,18 +229,43 @@ class WeightsObject extends DurableObject<object> {
   #apply(shard: OpenShard, right: PushRight | null, pushed: Pushed): PushResponse {
     const changes = checkChanges(shard.store, pushed)
     const { sql } = this.ctx.storage
-    if (right === null || sql.exec('SELECT 1 FROM applied WHERE task_id = ?', right.taskId).toArray().length > 0) {
+    const isKnown = (taskId: number) => sql.exec('SELECT 1 FROM applied WHERE task_id = ?', taskId).toArray().length > 0
+    if (right === null || (right.rollbacks ?? 0) !== shard.snapshots.rollbacks || isKnown(right.taskId)) {
       return { kind: 'duplicate', versions: currentVersions(shard.store, changes), scales: {} }
     }
     checkRight(shard, right, changes)
     const { updated, scales, pushed: sizes, clipped } = applyChanges(shard, changes, right.members)
     this.ctx.storage.transactionSync(() => {
       for (const [segment, content] of updated) shard.store.write(segment, content)
-      sql.exec('INSERT INTO applied (task_id, size, velocity_size) VALUES (?, ?, ?)', right.taskId, sizes.weight, sizes.velocity)
+      sql.exec(
+        'INSERT INTO applied (task_id, size, velocity_size, after_snapshot) VALUES (?, ?, ?, ?)',
+        right.taskId,
+        sizes.weight,
+        sizes.velocity,
+        shard.snapshots.last(),
+      )
     })
     shard.sizes.add(sizes)
     for (const [segment, content] of updated) shard.store.adopt(segment, content)
     return { kind: 'applied', versions: currentVersions(shard.store, changes), scales, ...(clipped > 0 && { clipped }) }
+  }
+
+  /** Keeps the weights as they are now under this number, beside the snapshots in `keep`. */
+  takeSnapshot(number: number, keep: readonly number[]): Outcome<{ bytes: number }> {
+    return this.#stored.answer(({ snapshots }) => ({ bytes: snapshots.take(number, keep) }))
+  }
+
+  /**
+   * Takes the weights back to a snapshot, so that the shard was taken back `rollbacks` times; the same again changes nothing. From then on it
+   * takes no push of a task that was given out before.
+   */
+  rollBack(number: number, rollbacks: number): Outcome<null> {
+    return this.#stored.answer(({ store, snapshots }) => {
+      if (snapshots.rollbacks >= rollbacks) return null
+      this.ctx.storage.transactionSync(() => snapshots.restore(store, number, rollbacks))
+      this.#stored.reopen()
+      return null
+    })
   }
 
   /** What an export begins and ends with: the form of the rows, and how often weights have changed. */

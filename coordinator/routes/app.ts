@@ -16,6 +16,7 @@ import { createRefusals } from './refusals.ts'
 import { identifyRequest, logRequest } from './request-log.ts'
 import { addSearchFileRoutes } from './search-files.ts'
 import { addSearchRoutes } from './searches.ts'
+import { addSnapshotRoutes } from './snapshots.ts'
 import { addTrainingRoutes } from './trainings.ts'
 
 const health = createRoute({
@@ -54,6 +55,7 @@ function createApp<Bindings extends object>(portsOf: (bindings: Bindings) => Por
   addAuditRoutes(routes)
   addMetricsRoutes(routes)
   addSearchFileRoutes(routes)
+  addSnapshotRoutes(routes)
 
   app.openAPIRegistry.registerComponent('securitySchemes', 'bearer', {
     type: 'http',

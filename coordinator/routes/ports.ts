@@ -29,11 +29,14 @@ import type {
   RegisterRequest,
   RegisterResponse,
   ReleaseRequest,
+  RolledBack,
   RowPage,
   SearchConfig,
   SearchForms,
   SearchStatus,
   SearchSummary,
+  Snapshot,
+  SnapshotList,
   SubmitRequest,
   SubmitResponse,
   TableSummary,
@@ -89,6 +92,10 @@ type SearchPort = TokensPort & {
   status(caller: Caller): Promise<Outcome<SearchStatus>>
   summary(): Promise<Outcome<SearchSummary>>
   rebuildAlpha(request: RebuildRequest): Promise<Outcome<Rebuilt>>
+  takeSnapshot(): Promise<Outcome<Snapshot>>
+  snapshots(caller: Caller): Promise<Outcome<SnapshotList>>
+  /** By the snapshot's number. */
+  rollBack(snapshot: number): Promise<Outcome<RolledBack>>
   /** Null: nobody is told. */
   setWebhook(url: string | null): Promise<Outcome<{ secret: string }>>
   webhook(): Promise<Outcome<{ url: string | null; waiting: number }>>

@@ -104,6 +104,13 @@ const taskSchema = z
     leaseId: leaseIdSchema,
     leaseMs: z.int().describe('the lease ends this long after the answer, or after the last heartbeat'),
     work: taskWorkSchema,
+    rollbacks: z
+      .int()
+      .min(1)
+      .optional()
+      .describe(
+        'how often the search was taken back to a snapshot; where it is more than before, weights are to be pulled anew. Left out: never',
+      ),
     pushRight: z.string().optional().describe('to be sent as the header Push-Right with pushes of this task; there if it changes weights'),
     checkpoint: z
       .object({

@@ -5,6 +5,17 @@ export { registerAgent } from './registration.ts'
 export { commandSearch, type OpenSearch, openSearch, phaseOf } from './open.ts'
 export { submitResult } from './outcomes.ts'
 export { rebuildAlpha } from './rebuild.ts'
+export { lastSeq } from './log.ts'
+export { beginRollback, endRollback, pendingRollback } from './rollback.ts'
+export {
+  abandonSnapshot,
+  beginSnapshot,
+  completeSnapshot,
+  dropUnusableSnapshots,
+  listSnapshots,
+  postponeSnapshot,
+  snapshotDueAtMs,
+} from './snapshots.ts'
 export { stallsAtMs } from './standing.ts'
 export { pushRightOf } from './push-rights.ts'
 export { currentArchitecture, searchStatus, searchSummary } from './status.ts'
@@ -20,6 +31,8 @@ export {
   searchStateSchema,
   storedLogEntrySchema,
   storedMetricSchema,
+  type StoredSnapshot,
+  storedSnapshotSchema,
   type TrialFiles,
   trialFilesSchema,
 } from './stored.ts'

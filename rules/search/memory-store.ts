@@ -4,7 +4,7 @@ import type { LogEntry } from '../../protocol/index.ts'
 import { rowsOver, type StrategyRows } from '../../strategies/index.ts'
 import { blobsOver } from '../network-files/memory-blobs.ts'
 import type { SearchStore } from './store.ts'
-import type { AgentRecord, OutstandingTask, SearchSetup, SearchState, TrialFiles } from './stored.ts'
+import type { AgentRecord, OutstandingTask, SearchSetup, SearchState, StoredSnapshot, TrialFiles } from './stored.ts'
 
 type Content = {
   setup: SearchSetup | null
@@ -16,6 +16,8 @@ type Content = {
   rows: Map<string, string>
   trialFiles: Map<number, TrialFiles>
   blobs: Map<number, Uint8Array<ArrayBuffer>>
+  snapshots: Map<number, StoredSnapshot>
+  snapshotParts: Map<number, readonly string[]>
 }
 
 /** @param copies whether values are copied in and out: simulations, which change none, do without */
@@ -30,6 +32,8 @@ function createMemoryStore({ copies = true } = {}): SearchStore {
     rows: new Map(),
     trialFiles: new Map(),
     blobs: new Map(),
+    snapshots: new Map(),
+    snapshotParts: new Map(),
   }
   const rows = (): StrategyRows => rowsOver(content.rows)
   return {
@@ -44,6 +48,8 @@ function createMemoryStore({ copies = true } = {}): SearchStore {
         rows: new Map(content.rows),
         trialFiles: new Map(content.trialFiles),
         blobs: new Map(content.blobs),
+        snapshots: new Map(content.snapshots),
+        snapshotParts: new Map(content.snapshotParts),
       }
       const logged = log.length
       try {
@@ -97,6 +103,23 @@ function createMemoryStore({ copies = true } = {}): SearchStore {
       // Another list: a transaction that fails goes back to the one before.
       content.log = content.log.map((before) => (before.seq === entry.seq ? copy(entry) : before))
     },
+    markRolledBack(after, rollback) {
+      content.log = content.log.map((entry) =>
+        entry.seq > after && entry.rolledBack === undefined ? { ...entry, rolledBack: rollback } : entry,
+      )
+    },
+    snapshots: () => copy([...content.snapshots.values()].toSorted((a, b) => a.number - b.number)),
+    writeSnapshot(snapshot) {
+      content.snapshots.set(snapshot.number, copy(snapshot))
+    },
+    removeSnapshot(number) {
+      content.snapshots.delete(number)
+      content.snapshotParts.delete(number)
+    },
+    writeSnapshotPart(number, part, text) {
+      content.snapshotParts.set(number, (content.snapshotParts.get(number) ?? []).toSpliced(part, 1, text))
+    },
+    readSnapshotParts: (number) => content.snapshotParts.get(number) ?? [],
     readLog: (after, limit) => copy(content.log.filter((entry) => entry.seq > after).slice(0, limit)),
     rows: {
       get: (key) => rows().get(key),
@@ -106,7 +129,9 @@ function createMemoryStore({ copies = true } = {}): SearchStore {
     },
     readMetrics: (after, limit) =>
       content.log
-        .flatMap((entry) => (entry.seq > after && entry.outcome === 'applied' && entry.metric ? [copy(entry.metric)] : []))
+        .flatMap((entry) =>
+          entry.seq > after && entry.outcome === 'applied' && entry.metric && entry.rolledBack === undefined ? [copy(entry.metric)] : [],
+        )
         .slice(0, limit),
   }
 }

@@ -14,7 +14,9 @@ import { draftOf } from '../../strategies/index.ts'
 import type { Ended } from '../leased-work/leased-work.ts'
 import { knownAgent, withClipped, withThroughput } from './agents.ts'
 import { boundResult } from './bounds.ts'
+import { lastSeq } from './log.ts'
 import type { OpenSearch } from './open.ts'
+import { withDueSnapshot } from './snapshots.ts'
 import type { OutstandingTask, Recent, SearchState } from './stored.ts'
 import { dropAllCheckpoints, dropCheckpoints } from './trial-files.ts'
 
@@ -30,11 +32,6 @@ const recentOf = {
 
 function addRecent(list: readonly Recent[], entry: Recent): Recent[] {
   return [...list, entry].slice(-RECENT_RESULTS)
-}
-
-/** Number of the last entry of the log. */
-function lastSeq({ done, stale, failed }: SearchState['counts']): number {
-  return done + stale + failed
 }
 
 /** Whether nothing is out any more, and nothing comes after. */
@@ -93,8 +90,8 @@ function submitResult(search: OpenSearch, request: SubmitRequest, nowMs: number)
       ])
     }
     const task = store.outstandingTasks().find((candidate) => candidate.taskId === request.taskId)
-    // What comes after a stop changes nothing any more: the search ended where it was.
-    if (!task || state.intent === 'stopped') {
+    // What comes after a stop changes nothing any more: the search ended where it was. Nor does what comes from before a rollback.
+    if (!task || state.intent === 'stopped' || (task.isRequeued && !hasHeld(task, request))) {
       store.writeAgent({ ...agent, lastSeenAtMs: nowMs, duplicates: agent.duplicates + 1 })
       store.writeState({ ...state, counts: { ...state.counts, duplicates: state.counts.duplicates + 1 } })
       return { kind: 'duplicate' }
@@ -123,7 +120,16 @@ function submitResult(search: OpenSearch, request: SubmitRequest, nowMs: number)
     const finishedAtMs = isLast(search, absorbed.state) ? nowMs : state.finishedAtMs
     if (finishedAtMs === null) dropCheckpoints(store, absorbed.keeps ?? [])
     else dropAllCheckpoints(store)
-    store.writeState({ ...state, strategy: absorbed.state, gateSizes: [...sizes], recent, finishedAtMs, counts, failuresInARow: 0 })
+    store.writeState({
+      ...state,
+      strategy: absorbed.state,
+      gateSizes: [...sizes],
+      recent,
+      finishedAtMs,
+      counts,
+      failuresInARow: 0,
+      ...withDueSnapshot(search, { ...state, counts }, description.steps, nowMs),
+    })
     const worked = withThroughput(agent, request, { images: metric.images, steps: ownSteps ?? 0 }, nowMs)
     store.writeAgent(clipped > 0 ? withClipped(worked, task.taskId) : worked)
     store.appendLog({

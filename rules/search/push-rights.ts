@@ -3,6 +3,7 @@
 import { keptOperations, type PushRight, printOptions, trainsWeights, type WeightWork } from '../../protocol/index.ts'
 import { type Space, usedOptions } from '../../search-space/index.ts'
 import type { OpenSearch } from './open.ts'
+import { rollbacksOf } from './rollback.ts'
 import type { OutstandingTask } from './stored.ts'
 
 /** Null for work that leaves the weights alone, for what is not outstanding, and for an agent that neither has nor had it. */
@@ -15,6 +16,7 @@ function pushRightOf(
   const lease = task && leaseOf(task, agentId)
   if (!lease || !trainsWeights(task.work)) return null
   const { round } = task.work
+  const rollbacks = rollbacksOf(store.readState())
   const counts = context.space.decisions.map(({ options }) => options.length)
   return {
     searchId: setup.searchId,
@@ -25,6 +27,7 @@ function pushRightOf(
     options: printOptions(counts, trainedOptions(task.work, context.space)),
     members: round?.members ?? 1,
     velocities: round?.velocities ?? false,
+    ...(rollbacks > 0 && { rollbacks }),
   }
 }
 

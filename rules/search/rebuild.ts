@@ -1,37 +1,9 @@
 // Alpha without what should not have moved it: the log is replayed, and results of an agent, or of a range, are told to the strategy as failures.
 // What weights have learnt stays. Excluded results stay in the log, marked as such, so that a replay comes to the same alpha ever after.
 
-import {
-  type LogEntry,
-  MAX_METRICS_PAGE,
-  outcomeOf,
-  ProblemError,
-  type RebuildRequest,
-  type Rebuilt,
-  trainsWeights,
-} from '../../protocol/index.ts'
-import { rowsOver } from '../../strategies/index.ts'
+import { type LogEntry, ProblemError, type RebuildRequest, type Rebuilt, trainsWeights } from '../../protocol/index.ts'
+import { readCounted, replay } from './log.ts'
 import type { OpenSearch } from './open.ts'
-
-/** The log from its beginning, a page at a time. */
-function* readWholeLog({ store }: OpenSearch): Generator<LogEntry> {
-  let last = 0
-  for (;;) {
-    const page = store.readLog(last, MAX_METRICS_PAGE)
-    if (page.length === 0) return
-    yield* page
-    last = page.at(-1)?.seq ?? last
-  }
-}
-
-/** What the strategy comes to by the log. */
-function replay(search: OpenSearch, change: (entry: LogEntry) => LogEntry): unknown {
-  const { strategy } = search
-  const context = { ...search.context, rows: rowsOver(new Map()) }
-  let state = strategy.init(context)
-  for (const entry of readWholeLog(search)) state = strategy.absorb(state, entry, outcomeOf(change(entry)), context).state
-  return state
-}
 
 /**
  * Rebuilds alpha without some results that steps of weights do not depend on. Throws ProblemError `conflict` for a strategy that
@@ -48,7 +20,7 @@ function rebuildAlpha(search: OpenSearch, { agentId, from = 1, to = Number.MAX_S
       return view.kind === 'distribution' ? { alpha: view.alpha, alphaVersion: view.alphaVersion } : null
     }
     const before = alphaOf(state.strategy)
-    if (JSON.stringify(alphaOf(replay(search, (entry) => entry))) !== JSON.stringify(before)) {
+    if (JSON.stringify(alphaOf(replay(search))) !== JSON.stringify(before)) {
       throw new ProblemError('conflict', 'the log of this search does not come to its alpha: it cannot be rebuilt from it')
     }
     const isExcluded = (entry: LogEntry) =>
@@ -60,12 +32,12 @@ function rebuildAlpha(search: OpenSearch, { agentId, from = 1, to = Number.MAX_S
     const exclude = (entry: LogEntry): LogEntry => (entry.outcome !== 'failed' && isExcluded(entry) ? { ...entry, excluded: true } : entry)
     const next = relearnt(state.strategy, replay(search, exclude))
     let excluded = 0
-    for (const entry of readWholeLog(search)) {
+    for (const entry of readCounted(search)) {
       if (entry.outcome === 'failed' || entry.excluded || !isExcluded(entry)) continue
       store.replaceLog(exclude(entry))
       excluded += 1
     }
-    store.writeState({ ...state, strategy: next })
+    store.writeState({ ...state, strategy: next, exclusions: (state.exclusions ?? 0) + excluded })
     return { excluded, alphaVersion: alphaOf(next)?.alphaVersion ?? 0 }
   })
 }

@@ -33,6 +33,10 @@ function stallsAtMs(search: OpenSearch, nowMs: number): number | null {
  */
 function standingOf(search: OpenSearch, state: SearchState, nowMs?: number): { readonly phase: Phase; readonly phaseReason?: string } {
   const phase = phaseOf(search, state)
+  if (state.isRollingBack) {
+    const number = state.rollbacks?.at(-1)?.snapshot
+    return { phase, phaseReason: `it is being taken back to snapshot ${number}, and hands out nothing until all its shards are` }
+  }
   const isOpen = state.intent === 'running' && state.finishedAtMs === null
   if (!isOpen) return { phase }
   if (hasFailed(state)) {

@@ -6,6 +6,7 @@ import type { Architecture, DistributionView, SearchStatus, SearchSummary, Searc
 import { boundStatus } from '../../strategies/index.ts'
 import { isSetAside } from './agents.ts'
 import type { OpenSearch } from './open.ts'
+import { listSnapshots } from './snapshots.ts'
 import { standingOf } from './standing.ts'
 import { searchWarnings } from './warnings.ts'
 import type { AgentRecord, Recent, SearchSetup } from './stored.ts'
@@ -125,7 +126,8 @@ function searchStatus(search: OpenSearch, nowMs?: number): SearchStatus {
   const started = state.startedAtMs !== null
   const progress = phase === 'finished' ? 1 : done / total
   const lastEvaluation = state.recent.evaluatePaths.at(-1)
-  const { created, done: tasksDone, stale, failed, expiredLeases, duplicates } = state.counts
+  const { created, done: tasksDone, stale, failed, expiredLeases, duplicates, rolledBack } = state.counts
+  const snapshots = listSnapshots(search)
   return {
     ...summary,
     ...standing,
@@ -164,7 +166,10 @@ function searchStatus(search: OpenSearch, nowMs?: number): SearchStatus {
       lastFailure: state.lastFailure,
       expiredLeases,
       duplicates,
+      ...(rolledBack !== undefined && { rolledBack }),
     },
+    ...(snapshots.length > 0 && { snapshots }),
+    ...(state.rollbacks && { rollbacks: state.rollbacks }),
     latencyTable: latencyTableStatus(setup),
     config: setup.config,
   }

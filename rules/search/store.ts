@@ -4,7 +4,7 @@
 import type { LogEntry, Metric } from '../../protocol/index.ts'
 import type { StrategyRows } from '../../strategies/index.ts'
 import type { BlobStore } from '../network-files/parts.ts'
-import type { AgentRecord, OutstandingTask, SearchSetup, SearchState, TrialFiles } from './stored.ts'
+import type { AgentRecord, OutstandingTask, SearchSetup, SearchState, StoredSnapshot, TrialFiles } from './stored.ts'
 
 type SearchStore = BlobStore & {
   /** Runs `body`; if it throws, nothing that it wrote remains. */
@@ -30,9 +30,20 @@ type SearchStore = BlobStore & {
   replaceLog(entry: LogEntry): void
   /** Entries with seq above `after`, in order; at most `limit`, and fewer where they are large, but never none of some. */
   readLog(after: number, limit: number): readonly LogEntry[]
+  /** Marks entries with seq above `after` as taken back by a rollback, unless an earlier one did. */
+  markRolledBack(after: number, rollback: number): void
+  /** By number. */
+  snapshots(): readonly StoredSnapshot[]
+  /** In place of the one with the same number. */
+  writeSnapshot(snapshot: StoredSnapshot): void
+  /** With its parts. */
+  removeSnapshot(number: number): void
+  /** Parts of a snapshot's content, each a JSON text that fits a row, numbered from 0. */
+  writeSnapshotPart(number: number, part: number, text: string): void
+  readSnapshotParts(number: number): Iterable<string>
   /** The strategy's own. */
   readonly rows: StrategyRows
-  /** Metrics of applied results with seq above `after`, at most `limit`, in order. */
+  /** Metrics of applied results that count, with seq above `after`, at most `limit`, in order. */
   readMetrics(after: number, limit: number): readonly Metric[]
 }
 

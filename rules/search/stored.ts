@@ -7,6 +7,7 @@ import type {
   FoldedAgents,
   LogEntry,
   Metric,
+  Rollback,
   ScoreName,
   SearchConfig,
   TaskFailure,
@@ -223,6 +224,7 @@ const configSchema = storedAs<SearchConfig>()(
       checkpointMs: z.int(),
     }),
     weights: z.strictObject({ encoding: z.enum(['fp32', 'bf16', 'int8']), staleness: z.enum(['inverse', 'none']), shardBytes: z.int() }),
+    snapshots: z.strictObject({ everySteps: z.int().optional(), keep: z.int().optional() }).optional(),
   }),
 )
 
@@ -256,6 +258,8 @@ const failureReason = storedAs<FailureReason>()(z.enum(['failed', 'bad-numbers',
 const failureFields = { reason: failureReason, message: z.string().optional(), attempts: z.int() }
 const failureSchema = storedAs<TaskFailure>()(z.strictObject({ taskId: z.int(), kind: z.string(), atMs, ...failureFields }))
 
+const rollbackSchema = z.strictObject({ number: z.int(), snapshot: z.int(), atMs, steps: z.number(), results: z.int() })
+
 /** Everything that changes with a result or a command, in one row. `strategy` belongs to the strategy, which has a schema for it. */
 const searchStateSchema = z.strictObject({
   strategy: z.unknown(),
@@ -272,6 +276,8 @@ const searchStateSchema = z.strictObject({
     expiredLeases: count,
     duplicates: count,
     agents: count,
+    /** Entries of the log that count no more, since the search was taken back; left out: none. */
+    rolledBack: count.optional(),
   }),
   lastFailure: failureSchema.nullable(),
   /** Tasks that were given up since the last result or command; left out: none. */
@@ -289,6 +295,24 @@ const searchStateSchema = z.strictObject({
       bytesReceived: z.int(),
     }),
   ).optional(),
+  /** Results that alpha was rebuilt without so far; left out: none. */
+  exclusions: count.optional(),
+  /** Of snapshots; left out: none was taken or wanted yet. */
+  snapshots: z
+    .strictObject({
+      /** Number of the one that was begun last. */
+      last: count,
+      /** Steps and results at the one that was taken last. */
+      steps: z.number(),
+      results: count,
+      /** When the next one is to be taken; null: not before more results have come. */
+      dueAtMs: atMs.nullable(),
+    })
+    .optional(),
+  /** How the search was taken back, the last times, oldest first; left out: never. */
+  rollbacks: z.array(storedAs<Rollback>()(rollbackSchema)).optional(),
+  /** The last rollback, while not all shards are back. */
+  isRollingBack: z.literal(true).optional(),
   /** Of gate gradients that came last, oldest first: the root mean square of each step. */
   gateSizes: z.array(z.number()),
   recent: z.strictObject({
@@ -388,6 +412,8 @@ const outstandingTaskSchema = z.strictObject({
   failedBy: z.array(z.strictObject({ agentId: z.string(), tokenId: z.string().nullable(), atMs })).optional(),
   /** Those of its leases that ended last: their agents may still deliver. */
   ended: z.array(z.strictObject({ leaseId: z.string(), agentId: z.string() })),
+  /** Whether it came back with a snapshot: it may have had leases that nobody knows of any more. */
+  isRequeued: z.literal(true).optional(),
 })
 type OutstandingTask = z.infer<typeof outstandingTaskSchema>
 
@@ -498,6 +524,7 @@ const logFields = {
   tokenId: z.string().optional(),
   work: workSchema,
   private: z.unknown().optional(),
+  rolledBack: z.int().optional(),
 }
 
 const storedLogEntrySchema = storedAs<LogEntry>()(
@@ -514,6 +541,27 @@ const storedLogEntrySchema = storedAs<LogEntry>()(
   ]),
 )
 
+/** What is listed of a snapshot; `forms`: those of the rows in it, of the search and of its shards. */
+const storedSnapshotSchema = z.strictObject({
+  number: z.int(),
+  atMs,
+  steps: z.number(),
+  results: z.int(),
+  bytes: z.int(),
+  forms: z.strictObject({ search: z.int(), shards: z.int() }),
+  /** Whether all shards have theirs. */
+  isComplete: z.boolean(),
+})
+type StoredSnapshot = z.infer<typeof storedSnapshotSchema>
+
+/** What a snapshot holds of the search itself, one after the other: its state, its tasks, rows of its strategy. */
+const snapshotEntrySchema = z.discriminatedUnion('kind', [
+  z.strictObject({ kind: z.literal('state'), state: searchStateSchema }),
+  z.strictObject({ kind: z.literal('task'), task: outstandingTaskSchema }),
+  z.strictObject({ kind: z.literal('row'), key: z.string(), value: z.unknown() }),
+])
+type SnapshotEntry = z.infer<typeof snapshotEntrySchema>
+
 export {
   type AgentRecord,
   agentRecordSchema,
@@ -524,8 +572,12 @@ export {
   searchSetupSchema,
   type SearchState,
   searchStateSchema,
+  type SnapshotEntry,
+  snapshotEntrySchema,
   storedLogEntrySchema,
   storedMetricSchema,
+  type StoredSnapshot,
+  storedSnapshotSchema,
   type TrialFiles,
   trialFilesSchema,
 }

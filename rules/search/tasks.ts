@@ -41,6 +41,7 @@ import type { OpenSearch } from './open.ts'
 import { isEligible } from './eligible.ts'
 import { hasFailed } from './standing.ts'
 import { giveUp } from './outcomes.ts'
+import { rollbacksOf } from './rollback.ts'
 import type { AgentRecord, OutstandingTask } from './stored.ts'
 import { checkpointOf } from './trial-checkpoints.ts'
 import { isNumberedTrial } from './trial-files.ts'
@@ -130,13 +131,16 @@ function leaseTask(search: OpenSearch, agentId: string, leaseId: string, nowMs: 
     const state = store.readState()
     if (state.intent === 'stopped') return { kind: 'finished', phase: 'stopped' }
     if (state.finishedAtMs !== null) return { kind: 'finished', phase: 'finished' }
-    if (state.intent === 'paused' || hasFailed(state)) return waits.paused
+    if (state.intent === 'paused' || state.isRollingBack || hasFailed(state)) return waits.paused
+
+    const rollbacks = rollbacksOf(state)
 
     const lease = { ...newLease({ leaseMs }, leaseId, agentId, nowMs), leasedAtMs: nowMs }
     const hand = (task: OutstandingTask): LeaseResponse => {
       store.writeOutstanding(task)
       const checkpoint = checkpointOf(search, task.work)
-      return { kind: 'task', task: { taskId: task.taskId, leaseId, leaseMs, work: task.work, ...(checkpoint && { checkpoint }) } }
+      const taken = { taskId: task.taskId, leaseId, leaseMs, work: task.work }
+      return { kind: 'task', task: { ...taken, ...(rollbacks > 0 && { rollbacks }), ...(checkpoint && { checkpoint }) } }
     }
     const refuse = (work: TaskWork): never => {
       throw unknownKind(agent.name, agent.kinds, work.kind, neededVersion(work))

@@ -196,7 +196,15 @@ function encodePush(
 }
 
 /** A right such as a lease gives; by default to push all weights of the search, velocities too. */
-type RightOptions = { options?: string; members?: number; velocities?: boolean; taskId?: number; agentId?: string; tokenId?: string | null }
+type RightOptions = {
+  options?: string
+  members?: number
+  velocities?: boolean
+  rollbacks?: number
+  taskId?: number
+  agentId?: string
+  tokenId?: string | null
+}
 
 let signer: Signer | null = null
 

@@ -22,6 +22,7 @@ import {
   keysOf,
   leaseTask,
   observe,
+  pullShard,
   push,
   readStatus,
   registerTestAgent,
@@ -123,6 +124,37 @@ describe('a search that is exported', () => {
     expect(copied.alpha).toEqual(end.alpha)
     expect(copied.current).toEqual(end.current)
     expect((await exportSearch(copy)).head.revision).not.toBe(exported.head.revision)
+  })
+
+  it('after it was taken back goes on as the one that it is a copy of, without its snapshots', async () => {
+    const source = await createTestSearch({ blocks: 2, steps: 24, weights: { shardBytes: 4096 } })
+    const worker = await registerTestAgent(source)
+    const work = async (of: TestSearch) => {
+      const task = await leaseTask(of, worker)
+      const [key = ''] = keysOf(of, 0)
+      const { versions } = await pullShard(of, 0, { [key]: -1 })
+      const right = { ...(task.rollbacks !== undefined && { rollbacks: task.rollbacks }), ...(of !== source && { tokenId: null }) }
+      const answer = await push(of, worker, task.taskId, encodePush(of, versions, 0.01), 0, right)
+      await submitTask(of, worker, task)
+      return { kind: answer.kind, taskId: task.taskId, rollbacks: task.rollbacks }
+    }
+    await work(source)
+    await expectJson(call('POST', `${source.path}/snapshots`), 201)
+    await work(source)
+    await expectJson(call('POST', `${source.path}/snapshots/1/rollback`))
+    const file = await exportSearch(source)
+    const { searchId, finish } = await importPages(file.head, file.pages)
+    await expectJson(finish(), 201)
+    const copy: TestSearch = { ...source, searchId, path: `/v1/searches/${searchId}`, agentToken: ADMIN_TOKEN }
+    const status = await readStatus(copy)
+    expect(status).toMatchObject({ rollbacks: [{ number: 1, snapshot: 1, results: 1 }], tasks: { rolledBack: 1 } })
+    expect(status).not.toHaveProperty('snapshots')
+    for (const each of [source, copy]) {
+      await expectJson(call('POST', `${each.path}/resume`))
+      expect(await work(each)).toEqual({ kind: 'applied', taskId: 3, rollbacks: 1 })
+    }
+    await expectProblem(call('POST', `${copy.path}/snapshots/1/rollback`), 404)
+    expect(await expectJson(call('POST', `${copy.path}/snapshots`), 201)).toMatchObject({ number: 2 })
   })
 
   it('is none while it runs, or while tasks are handed out', async () => {

@@ -105,6 +105,17 @@ const searchMigrations: readonly Migration[] = [
       `)
     },
   },
+  {
+    title: 'tables for snapshots',
+    up(sql) {
+      sql.exec(`
+        CREATE TABLE IF NOT EXISTS snapshots (number INTEGER PRIMARY KEY, json TEXT NOT NULL);
+        CREATE TABLE IF NOT EXISTS snapshot_parts (
+          snapshot INTEGER NOT NULL, part INTEGER NOT NULL, json TEXT NOT NULL, PRIMARY KEY (snapshot, part)
+        ) WITHOUT ROWID;
+      `)
+    },
+  },
 ]
 
 export { searchMigrations }

@@ -21,6 +21,19 @@ const weightsMigrations: readonly Migration[] = [
       sql.exec('ALTER TABLE applied ADD COLUMN velocity_size REAL')
     },
   },
+  {
+    title: 'tables for snapshots and for how often the shard was taken back; pushes say which snapshot came before them',
+    up(sql) {
+      sql.exec(`
+        ALTER TABLE applied ADD COLUMN after_snapshot INTEGER NOT NULL DEFAULT 0;
+        CREATE TABLE IF NOT EXISTS snapshots (number INTEGER PRIMARY KEY);
+        CREATE TABLE IF NOT EXISTS snapshot_segments (
+          snapshot INTEGER NOT NULL, row INTEGER NOT NULL, versions TEXT NOT NULL, data BLOB NOT NULL, PRIMARY KEY (snapshot, row)
+        ) WITHOUT ROWID;
+        CREATE TABLE IF NOT EXISTS rollbacks (id INTEGER PRIMARY KEY CHECK (id = 1), count INTEGER NOT NULL);
+      `)
+    },
+  },
 ]
 
 export { weightsMigrations }
