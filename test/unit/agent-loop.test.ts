@@ -60,6 +60,11 @@ function createWorld(script: Script) {
   const done = new Set<number>()
   const waited = new Map<number, number>()
   let isRevoked = false
+  /** How often the search was taken back, and whether the push under way is of before the last time. */
+  let rollbacks = 0
+  let isStale = false
+  let optimiserResets = 0
+  const leaseIdOf = (taskId: number) => `l${String(rollbacks * 1000 + taskId).padStart(12, '0')}`
 
   const client: CoordinatorClient = {
     searchId: 's0123456789ab',
@@ -79,21 +84,24 @@ function createWorld(script: Script) {
       const task = queued.shift()
       if (task) {
         requests.push(`lease ${task.taskId}`)
-        return { kind: 'task', task }
+        const counted = rollbacks > 0 && { rollbacks }
+        return { kind: 'task', task: { ...task, leaseId: leaseIdOf(task.taskId), pushRight: String(rollbacks), ...counted } }
       }
       return done.size === script.works.length
         ? { kind: 'finished', phase: 'finished' }
         : { kind: 'wait', reason: 'all-handed-out', retryAfterMs: 1 }
     },
     heartbeat: async ({ taskId }) => script.heartbeat?.(taskId) ?? 'extended',
-    async release({ taskId }, { reason, message } = { reason: 'stopping' }) {
+    async release({ taskId, leaseId }, { reason, message } = { reason: 'stopping' }) {
+      if (leaseId !== leaseIdOf(taskId)) return
       released.push({ taskId, reason, ...(message !== undefined && { message }) })
       const task = [...tasks.values()].find((other) => other.taskId === taskId)
       if (task && !done.has(taskId)) queued.push(task)
     },
-    async submit({ taskId }) {
+    async submit({ taskId, leaseId }) {
       await nextTurn()
       requests.push(`submit ${taskId}`)
+      if (leaseId !== leaseIdOf(taskId)) return { kind: 'duplicate' }
       done.add(taskId)
       return { kind: script.onSubmit?.(taskId) ?? 'accepted' }
     },
@@ -104,10 +112,11 @@ function createWorld(script: Script) {
       requests.push(`pull ${shard}`)
       return shards.pull(shard, held)
     },
-    async push(shard, { taskId }, tensors, baseVersions) {
+    async push(shard, { taskId, pushRight }, tensors, baseVersions) {
       await nextTurn()
       requests.push(`push ${taskId} ${shard}`)
       await script.onPush?.(taskId, shard, world)
+      isStale = pushRight !== String(rollbacks)
       return shards.push(shard, taskId, tensors, baseVersions)
     },
   }
@@ -116,7 +125,7 @@ function createWorld(script: Script) {
     keysOf: (work: TaskWork) =>
       work.kind === 'trainWeights' ? [...new Set(['stem', ...work.paths.map(([operation]) => String(KEYS[1 + (operation ?? 0)]))])] : KEYS,
     prefetch: () => undefined,
-    resetOptimiser: () => undefined,
+    resetOptimiser: () => void (optimiserResets += 1),
     async run(work: TaskWork, betweenSteps: (stepsLeft: number) => Promise<void>) {
       const taskId = tasks.get(work)?.taskId ?? 0
       const mood = moods.get(taskId)
@@ -145,6 +154,14 @@ function createWorld(script: Script) {
     revoke: () => {
       isRevoked = true
     },
+    /** Takes the search back to its start. */
+    rollBack() {
+      rollbacks += 1
+      shards.rollBack(() => isStale)
+      done.clear()
+      queued.splice(0, queued.length, ...tasks.values())
+    },
+    optimiserResets: () => optimiserResets,
     /** A task that waits for its delivery makes the last lease wait, which is nothing to see here. */
     kinds: () => events.map(({ kind }) => kind).filter((kind) => kind !== 'waiting'),
     /** Another agent adds `step` to a weight, from its present version. */
@@ -305,6 +322,39 @@ describe('an agent whose task comes to nothing', () => {
   it('ends where the coordinator wants nothing more from it', async () => {
     const world = createWorld({ works, beforeStep: (taskId, step, { revoke }) => (taskId === 2 && step === 0 ? revoke() : undefined) })
     await expect(world.run()).rejects.toMatchObject({ code: 'unauthorized' })
+  })
+})
+
+describe('an agent whose search is taken back', () => {
+  const works = [trainWork(0, 0), trainWork(8, 1), trainWork(16, 0)]
+
+  it.each([
+    ['while it trains', 0],
+    ['while the task before is delivered', 1],
+  ])('%s goes on from the weights that there are then, and nothing of before counts', async (_, place) => {
+    let isBack = false
+    const rollBack = (world: World) => {
+      if (isBack) return
+      isBack = true
+      // What it holds came from weights that are no more.
+      world.pushOther('stem', 100, 1024)
+      world.rollBack()
+    }
+    const world = createWorld({
+      works,
+      beforeStep: (taskId, step) => void (place === 0 && taskId === 2 && step === 3 && rollBack(world)),
+      onPush: (taskId) => void (place === 1 && taskId === 2 && rollBack(world)),
+    })
+    expect(await world.run()).toEqual({ kind: 'finished', phase: 'finished' })
+    expect(isBack).toBe(true)
+    // To the last bit: each task has counted once, from the start.
+    expectTrained(world, works)
+    for (const key of KEYS) expect(world.weights.values(key)).toEqual(world.shards.value(key))
+    expect(world.optimiserResets()).toBeGreaterThan(0)
+    // What it was at is given up, or a duplicate; it is nobody's failure.
+    expect(world.kinds()).toContain('abandoned')
+    expect(world.kinds()).not.toContain('failed')
+    expect(world.kinds()).not.toContain('refused')
   })
 })
 

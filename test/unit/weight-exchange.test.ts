@@ -215,6 +215,18 @@ function createWorld({ encoding, staleness, share }: Settings) {
           shards.push(shard, unsent[0]?.task.taskId as number, tensors, { [key]: shards.version(key) })
         }
         break
+      case 'snapshot':
+        shards.takeSnapshot()
+        break
+      case 'roll-back': {
+        // What this agent has done and is doing is of before; others begin anew.
+        const last = tasks + (task ? 1 : 0)
+        shards.rollBack((taskId) => taskId <= last)
+        break
+      }
+      case 'hear-of-it':
+        exchange.discardAll()
+        break
       case 'refuse':
         moods.refuse = true
         break
@@ -304,10 +316,15 @@ const ORDINARY = [
 ]
 const TROUBLE = ['diverge', 'discard', 'adopt-and-discard', 'finish-and-discard', 'steal', 'refuse', 'lose-answer']
 
+const rolledBack = [...ORDINARY, ...ORDINARY, 'pull', 'adopt', 'others', 'others', 'snapshot', 'roll-back']
+
 const commandLists = fc.oneof(
   fc.array(commandOf(...ORDINARY, ...ORDINARY, 'others', 'others'), LONG),
   fc.array(commandOf(...ORDINARY, ...ORDINARY, 'pull', 'adopt', 'adopt', 'steal', 'steal'), LONG),
   fc.array(commandOf(...ORDINARY, ...ORDINARY, ...ORDINARY, 'pull', 'adopt', 'others', 'others', ...TROUBLE), LONG),
+  // An agent of before there were rollbacks never hears of one.
+  fc.array(commandOf(...rolledBack), LONG),
+  fc.array(commandOf(...rolledBack, 'hear-of-it', ...TROUBLE), LONG),
 )
 
 describe('the exchange of weights, whatever overlaps', () => {

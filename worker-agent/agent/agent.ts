@@ -147,6 +147,8 @@ async function runAgent({
   let deliveryMs: number | null = null
   /** Of the bytes of weights, what submits have told of so far. */
   const told = { sent: 0, received: 0 }
+  /** How often the search had been taken back when the last task was leased; null before the first. */
+  let rollbacks: number | null = null
 
   const endsAgent = (error: unknown) => stop.aborted || (error instanceof CoordinatorError && endingCodes.has(error.code))
   const pause = (delayMs: number) => {
@@ -154,12 +156,27 @@ async function runAgent({
     return sleep(delayMs, undefined, { signal: stop })
   }
 
+  const resetOptimiser = () => {
+    trainer.resetOptimiser()
+    exchange.discardVelocities()
+  }
+  /** Gives up what was learnt before the search was taken back: the coordinator takes nothing of it, the task under way included. */
+  const followRollback = (task: Task): void => {
+    const { rollbacks: now = 0 } = task
+    if (rollbacks !== null && now !== rollbacks) {
+      exchange.discardAll()
+      trainer.resetOptimiser()
+      onNote('the search was taken back to a snapshot: all weights are pulled anew')
+    }
+    rollbacks = now
+  }
   const prepare = async (): Promise<Prepared> => {
     await network.delivery
     const startMs = performance.now()
     const answer = await client.lease(agentId)
     if (answer.kind !== 'task') return { kind: 'no-task', answer }
     const { task } = answer
+    followRollback(task)
     const lease = leases.hold(task)
     try {
       trainer.prefetch(task.work)
@@ -200,10 +217,6 @@ async function runAgent({
     await client.release(lease.ref, why).catch(() => undefined)
   }
 
-  const resetOptimiser = () => {
-    trainer.resetOptimiser()
-    exchange.discardVelocities()
-  }
   const refuse = (taskId: number, message: string) => {
     resetOptimiser()
     troubles.refused()

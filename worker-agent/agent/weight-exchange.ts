@@ -68,6 +68,8 @@ type WeightExchange = {
   discard(keys: Iterable<string>, since?: Differences): void
   /** Gives up the velocities that were exchanged so far. */
   discardVelocities(): void
+  /** Gives up everything: the shards are no longer what any of it came from. Differences that were not sent yet are dropped. */
+  discardAll(): void
 }
 
 type ExchangeOptions = {
@@ -229,6 +231,9 @@ function createWeightExchange({ client, agent, encoding, plan, weights }: Exchan
 
     discard,
     discardVelocities: () => discard([...known.keys()].filter(isVelocityKey)),
+    discardAll() {
+      for (const weight of known.values()) weight.discard(0)
+    },
   }
 }
 
