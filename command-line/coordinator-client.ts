@@ -34,6 +34,8 @@ import {
   type RebuildRequest,
   type Rebuilt,
   rebuiltSchema,
+  type RolledBack,
+  rolledBackSchema,
   type RowPage,
   type SearchConfigInput,
   type SearchForms,
@@ -42,6 +44,10 @@ import {
   searchStatusSchema,
   type SearchSummary,
   searchSummarySchema,
+  type Snapshot,
+  type SnapshotList,
+  snapshotListSchema,
+  snapshotSchema,
   type StoredObject,
   type TableSummary,
   tableSummarySchema,
@@ -164,6 +170,10 @@ type CoordinatorClient = {
   setWebhook(searchId: string, url: string): Promise<string>
   removeWebhook(searchId: string): Promise<void>
   readWebhook(searchId: string): Promise<z.infer<typeof webhookSchema>>
+  snapshots(searchId: string): Promise<SnapshotList>
+  takeSnapshot(searchId: string): Promise<Snapshot>
+  /** Takes a search back to the snapshot with this number, paused. */
+  rollBack(searchId: string, snapshot: number): Promise<RolledBack>
   /** Rebuilds alpha without some results. */
   rebuildAlpha(searchId: string, request: RebuildRequest): Promise<Rebuilt>
   exportHead(searchId: string): Promise<ExportHead>
@@ -341,6 +351,9 @@ function createClient(options: ClientOptions): CoordinatorClient {
       (await attempt({ method: 'PUT', path: `${search(searchId)}/webhook`, body: { url: webhookUrl } }, webhookSetSchema)).secret,
     removeWebhook: (searchId) => remove(`${search(searchId)}/webhook`),
     readWebhook: (searchId) => read(`${search(searchId)}/webhook`, webhookSchema),
+    snapshots: (searchId) => read(`${search(searchId)}/snapshots`, snapshotListSchema),
+    takeSnapshot: (searchId) => post(`${search(searchId)}/snapshots`, snapshotSchema),
+    rollBack: (searchId, snapshot) => post(`${search(searchId)}/snapshots/${snapshot}/rollback`, rolledBackSchema),
     rebuildAlpha: (searchId, request) => post(`${search(searchId)}/rebuild-alpha`, rebuiltSchema, request),
     exportHead: (searchId) => read(`${search(searchId)}/export`, exportHeadSchema),
     exportPage: (searchId, object, cursor) => {

@@ -1,7 +1,7 @@
 // A search as a screen of text, for `search status`, for the live view of `search watch` and for the demo.
 
 import type { FailureReason, Phase, SearchStatus } from '../protocol/index.ts'
-import { printBytes, printCount, printDecimal, printDuration, printShare } from '../command-line/quantities.ts'
+import { printBytes, printCount, printDecimal, printDuration, printShare, printTime } from '../command-line/quantities.ts'
 import { cutText, printable, renderEntry, renderTable, wrapText } from '../command-line/text-layout.ts'
 import { boundEntries, frontEntries } from './render-costs.ts'
 import { renderView } from './render-view.ts'
@@ -41,6 +41,7 @@ function renderStatus(status: SearchStatus, width: number, nowMs: number = Date.
     entry('speed', speedText(status)),
     entry('network', networkText(status)),
     entry('tasks', tasksText(status)),
+    ...snapshotEntries(status).map((text) => entry('snapshots', text)),
     entry('current', printable(status.current.encoding)),
     '',
     ...(table === null ? [] : [cutLines(table, width), '']),
@@ -141,6 +142,17 @@ function failureText({ lastFailure }: SearchStatus['tasks']): string {
   const { taskId, kind, reason, message, attempts } = lastFailure
   const why = message === undefined ? failureTexts[reason] : printable(message)
   return `; task ${taskId} (${kind}) was given up after ${printCount(attempts)} attempts: ${why}`
+}
+
+/** What it can be taken back to, and that it was; nothing where neither is. */
+function snapshotEntries({ snapshots = [], rollbacks = [], tasks }: SearchStatus): string[] {
+  const last = rollbacks.at(-1)
+  const kept = snapshots.map(({ number, steps }) => `${number} at ${printCount(steps)}`)
+  const told = last
+    ? `taken back to snapshot ${last.snapshot} on ${printTime(last.atMs)}; ${printCount(tasks.rolledBack ?? 0)} results count no more`
+    : ''
+  const text = [kept.length === 0 ? '' : `${kept.join(', ')} steps`, told].filter((part) => part !== '').join('; ')
+  return text === '' ? [] : [text]
 }
 
 function renderAgents(status: SearchStatus, width: number, nowMs: number): string {

@@ -25,6 +25,7 @@ import { resolveSearch, resolveTableVersion, searchArg } from './search-ref.ts'
 import { printResult, type Terminal } from '../command-line/terminal.ts'
 import { printable, renderEntry, renderTable } from '../command-line/text-layout.ts'
 import { createExportSearchCommand, createImportSearchCommand } from './search-file-commands.ts'
+import { createRollbackCommand, createSnapshotsCommand } from './snapshot-commands.ts'
 import { createWebhookCommand } from './webhook-command.ts'
 import { createWeightsCommand } from './weights-command.ts'
 import { watchSearch } from './watch-search.ts'
@@ -59,6 +60,8 @@ function createSearchCommands(terminal: Terminal): CommandDef {
       import: createImportSearchCommand(terminal),
       webhook: createWebhookCommand(terminal),
       'rebuild-alpha': createRebuildCommand(terminal),
+      snapshots: createSnapshotsCommand(terminal),
+      rollback: createRollbackCommand(terminal),
     },
   }) as CommandDef
 }

@@ -148,6 +148,16 @@ describe('the screen of a search', () => {
     expect(textOf({ reason: 'failed', message: 'out of\x1b[2J memory' })).toMatch(/after 5 attempts: out of\P{Cc}* memory/u)
   })
 
+  test('says what it can be taken back to, and that it was', () => {
+    const snapshots = [2, 3].map((number) => ({ number, atMs: NOW_MS, steps: 1000 * number, results: 90 * number, bytes: 1e6 }))
+    const { tasks } = makeStatus()
+    expect(renderStatus(makeStatus(), 200, NOW_MS)).not.toContain('snapshots')
+    expect(renderStatus(makeStatus({ snapshots }), 200, NOW_MS)).toContain('snapshots 2 at 2,000, 3 at 3,000 steps\n')
+    const rollbacks = [{ number: 1, snapshot: 3, atMs: Date.UTC(2026, 10, 30, 12), steps: 3000, results: 40 }]
+    const text = renderStatus(makeStatus({ snapshots, rollbacks, tasks: { ...tasks, rolledBack: 40 } }), 200, NOW_MS)
+    expect(text).toMatch(/3 at 3,000 steps; taken back to snapshot 3 on 2026-11-30 .*; 40 results count no more/)
+  })
+
   test('says how many samples and paths of a mini-batch are in effect, where there are any', () => {
     const { view } = makeStatus()
     const weighed = makeStatus({ view: { ...distributionOf({ view }), effectiveSamples: 3.25, effectiveWeightSamples: 1.5 } })
