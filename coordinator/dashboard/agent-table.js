@@ -47,7 +47,11 @@ export function renderAgents(status, nowMs) {
     (row, agent) => {
       row.classList.toggle('gone', !ended && !isHere(agent))
       row.dataset['agentId'] = agent.agentId
-      const described = { ...agent, backend: agent.lanes > 1 ? `${agent.backend} × ${agent.lanes}` : agent.backend }
+      const described = {
+        ...agent,
+        name: agent.isSetAside ? `${agent.name} (set aside)` : agent.name,
+        backend: agent.lanes > 1 ? `${agent.backend} × ${agent.lanes}` : agent.backend,
+      }
       for (const name of texts) {
         const text = find(`[data-agent-field="${name}"]`, row)
         setText(text, described[name])
@@ -70,7 +74,8 @@ export function renderAgents(status, nowMs) {
         setText(figure, shown[name])
       }
       find('[data-agent-field="refusedPushes"]', row).classList.toggle('bad', agent.refusedPushes > 0)
-      row.title = `${agent.agentId}, registered ${formatTime(agent.registeredAtMs)}, last seen ${formatTime(agent.lastSeenAtMs)}`
+      const clipped = agent.clipped > 0 ? `, numbers of ${formatCount(agent.clipped)} tasks far larger than usual` : ''
+      row.title = `${agent.agentId}, registered ${formatTime(agent.registeredAtMs)}, last seen ${formatTime(agent.lastSeenAtMs)}${clipped}`
     },
   )
 }

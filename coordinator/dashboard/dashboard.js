@@ -131,7 +131,8 @@ const createUnreadableRow = () =>
 
 /** @param {Client} client @param {string} searchId @returns {(signal: AbortSignal) => Promise<'again' | 'done'>} */
 function pollSearch(client, searchId) {
-  const history = createHistory()
+  let history = createHistory()
+  let rollbacks = 0
   isFirstView = false
   return async (signal) => {
     isAdmin ??= await mayList(client, signal)
@@ -139,6 +140,10 @@ function pollSearch(client, searchId) {
     showView('search')
     renderSearch(status, serverNowMs)
     showControls(status)
+    const rolledBack = status.rollbacks?.at(-1)?.number ?? 0
+    // Curves are of what counts.
+    if (rolledBack !== rollbacks) history = createHistory()
+    rollbacks = rolledBack
     document.title = `${formatShare(status.progress)} · ${status.name} · Gatehouse`
     if (history.lastSeq === 0) charts.update(status, history)
     // After the status: of a search that has ended, these are then the last ones.

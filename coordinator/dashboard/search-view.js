@@ -69,6 +69,9 @@ const formats = {
   'tasks.duplicates': formatCount,
   'tasks.failed': formatCount,
   'tasks.lastFailure': describeFailure,
+  'tasks.rolledBack': (count) => `${formatCount(count ?? 0)} results count no more`,
+  snapshots: describeSnapshots,
+  rollbacks: describeRollbacks,
   'latencyTable.version': formatVersion,
   'latencyTable.batch': formatCount,
 }
@@ -112,6 +115,18 @@ export function renderSearch(status, nowMs) {
 /** @param {SearchStatus['tasks']['lastFailure']} failure */
 function describeFailure(failure) {
   return failure ? `last: task ${failure.taskId} (${failure.kind}), ${failure.message ?? failure.reason}` : ''
+}
+
+/** @param {SearchStatus['snapshots']} snapshots */
+function describeSnapshots(snapshots) {
+  const steps = (snapshots ?? []).map(({ number, steps: done }) => `${number} at ${formatCount(done)}`)
+  return steps.length === 0 ? '' : `${steps.join(', ')} steps`
+}
+
+/** @param {SearchStatus['rollbacks']} rollbacks */
+function describeRollbacks(rollbacks) {
+  const last = rollbacks?.at(-1)
+  return last ? `last: to snapshot ${last.snapshot}, ${formatTime(last.atMs)}` : ''
 }
 
 /** What each kind of view shows, beside the elements that name it in `data-view`. @type {Record<string, (status: SearchStatus) => void>} */

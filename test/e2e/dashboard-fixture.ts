@@ -94,6 +94,8 @@ function createSimulatedSearch({ space: ref = 'proxyless-mobile' as SpaceRef, st
   /** Shown in place of the distribution. */
   let view: SearchStatus['view'] | null = null
   let costs: Pick<SearchStatus, 'bounds' | 'fronts'> = {}
+  let past: Pick<SearchStatus, 'snapshots' | 'rollbacks'> = {}
+  let setAside: string | null = null
 
   const latencyOf = (macs: number) => macs / 4.2e6
   const fixedMs = latencyOf(fixedParts(space).reduce((sum, part) => sum + part.macs, 0))
@@ -177,8 +179,8 @@ function createSimulatedSearch({ space: ref = 'proxyless-mobile' as SpaceRef, st
       tasksDone: Math.floor(tasksDone * share),
       duplicates: index % 2,
       refusedPushes: index === 2 ? 3 : 0,
-      clipped: 0,
-      isSetAside: false,
+      clipped: name === setAside ? 7 : 0,
+      isSetAside: name === setAside,
       steps: Math.floor(done * share),
       bytesSent: Math.floor(done * share) * 210_000,
       bytesReceived: Math.floor(done * share) * 90_000,
@@ -206,6 +208,7 @@ function createSimulatedSearch({ space: ref = 'proxyless-mobile' as SpaceRef, st
       constraint: { bound: targetMs, value: description.expectedLatencyMs, isMet: description.expectedLatencyMs <= targetMs },
       best: [],
       ...costs,
+      ...past,
       current: {
         encoding: printArchitecture(space, path),
         path,
@@ -250,6 +253,12 @@ function createSimulatedSearch({ space: ref = 'proxyless-mobile' as SpaceRef, st
     },
     showCosts(other: typeof costs) {
       costs = other
+    },
+    showPast(other: typeof past) {
+      past = other
+    },
+    setAside(name: string) {
+      setAside = name
     },
     metrics: (after: number, limit: number) => metrics.filter((metric) => metric.seq > after).slice(0, limit),
     summary: (): SearchSummary =>

@@ -169,6 +169,31 @@ describe.skipIf(!hasBrowser)('one search', () => {
     expect(complaints).toEqual([])
   })
 
+  it('shows what the search can be taken back to, and that it was, and then draws what counts anew', async () => {
+    await openSearch()
+    for (const name of ['snapshots', 'rollbacks']) expect(await page.isVisible(`[data-optional="${name}"]`)).toBe(false)
+    const whole = () => fixture.requests.filter((request) => request.includes('/metrics?after=0&')).length
+    expect(whole()).toBe(1)
+    fixture.search.showPast({
+      snapshots: [1, 2].map((number) => ({ number, atMs: 0, steps: 1000 * number, results: 10, bytes: 1 })),
+      rollbacks: [{ number: 1, snapshot: 2, atMs: 0, steps: 2000, results: 5 }],
+    })
+    await page.waitForSelector('[data-optional="rollbacks"]:not([hidden])', { timeout: UPDATE_MS })
+    expect(await page.textContent('[data-field="snapshots"]')).toBe('1 at 1,000, 2 at 2,000 steps')
+    expect(await page.textContent('[data-field="rollbacks"]')).toContain('last: to snapshot 2,')
+    await expect.poll(whole, { timeout: UPDATE_MS }).toBe(2)
+    expect(complaints).toEqual([])
+  })
+
+  it('says which agent is set aside, and why', async () => {
+    fixture.search.setAside('attic')
+    await openSearch()
+    const row = 'tr[data-agent-id="a000000000000"]'
+    expect(await page.textContent(`${row} [data-agent-field="name"]`)).toBe('attic (set aside)')
+    expect(await page.getAttribute(row, 'title')).toContain('numbers of 7 tasks far larger than usual')
+    expect(await page.textContent('tr[data-agent-id="a000000000001"] [data-agent-field="name"]')).toBe('laptop-lena')
+  })
+
   it('shows candidates where the strategy has no distribution, and says so of a view that it does not know', async () => {
     const candidate = { path: [0], latencyMs: 70, macs: 3_000_000, parameters: 55_000, score: 0.5, meetsConstraint: true }
     const candidates = [
