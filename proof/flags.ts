@@ -71,6 +71,12 @@ const proofArgs = {
       'paths that are trained; fair: every operation of a block once in as many steps as it has operations (one thread); uniform: drawn',
     default: 'fair',
   },
+  consistency: {
+    type: 'string',
+    valueHint: 'SHARE',
+    description: 'two paths on each mini-batch, and the share of their loss that is what the other says of the images (--sampling uniform)',
+    default: '0',
+  },
   images: {
     type: 'string',
     valueHint: 'COUNT',
@@ -123,6 +129,11 @@ function supernetOf(args: ProofArgs, { width, epochs }: ProofSettings): Supernet
     const why = 'threads divide operations in a way of their own'
     throw new CliError('usage', `expected --threads 1 with --sampling fair, got ${threads}: ${why}; take --sampling uniform`)
   }
+  const consistency = numberIn('consistency', args.consistency, 0, 1, false)
+  if (sampling === 'fair' && consistency > 0) {
+    const why = 'its paths are drawn one by one'
+    throw new CliError('usage', `expected --consistency 0 with --sampling fair, got ${consistency}: ${why}; take --sampling uniform`)
+  }
   return {
     width: args.width === undefined ? width : numberIn('width', args.width, LEAST_WIDTH, 1, false),
     epochs: args.epochs === undefined ? epochs : numberIn('epochs', args.epochs, 0, MOST.epochs, false),
@@ -130,6 +141,7 @@ function supernetOf(args: ProofArgs, { width, epochs }: ProofSettings): Supernet
     learningRate: numberIn('rate', args.rate, 0, MOST.rate, false),
     weightDecay: numberIn('decay', args.decay, 0, MOST.decay, false),
     sampling,
+    consistency,
     threads,
   }
 }
@@ -159,9 +171,9 @@ function readFlags({ folder }: Pick<Terminal, 'folder'>, args: ProofArgs): Proof
 
 /** The flags again, for a process that does the part of one seed. */
 function flagsOfSeed(args: ProofArgs, { recordedFile, tableFile, data, cache, folder }: ProofFlags, seed: number): string[] {
-  const { strategy, limits, width, epochs, batch, rate, decay, sampling, images, threads, quick: isQuick } = args
+  const { strategy, limits, width, epochs, batch, rate, decay, sampling, consistency, images, threads, quick: isQuick } = args
   const places = { recorded: recordedFile, table: tableFile ?? undefined, data, cache, out: folder, seed: String(seed) }
-  const all = { strategy, limits, width, epochs, batch, rate, decay, sampling, images, threads, ...places }
+  const all = { strategy, limits, width, epochs, batch, rate, decay, sampling, consistency, images, threads, ...places }
   const given = Object.entries(all).flatMap(([flag, value]) => (value === undefined ? [] : [`--${flag}`, value]))
   return isQuick ? [...given, '--quick'] : given
 }

@@ -42,14 +42,26 @@ async function supernetOf(
   space: Space,
   seed: number,
 ): Promise<Supernet> {
-  const { width, epochs, batchSize, learningRate, weightDecay, sampling, threads } = supernet
+  const { width, epochs, batchSize, learningRate, weightDecay, sampling, consistency, threads } = supernet
   const file = join(folder, `seed-${seed}`, 'supernet.safetensors')
   const data = dataset.fingerprint
-  const identity = JSON.stringify({ data, seed, width, epochs, batchSize, learningRate, weightDecay, sampling, threads })
+  const identity = JSON.stringify({
+    data,
+    seed,
+    width,
+    epochs,
+    batchSize,
+    learningRate,
+    weightDecay,
+    sampling,
+    ...(consistency > 0 && { consistency }),
+    threads,
+  })
   const steps = stepsOf(supernet, dataset.train.count)
   const before = readSupernet(file, identity)
   if (before && before.cost.steps >= steps) return before
-  const config = searchConfig(supernet, { seed, steps, strategy: { name: 'spos' } })
+  const strategy = { name: 'spos', ...(consistency > 0 && { consistency: { weight: consistency } }) } as const
+  const config = searchConfig(supernet, { seed, steps, strategy })
   const context: StrategyContext = { space, latency: costs.latency, config, rows: rowsOver(new Map()) }
   const common = { backend, dataset, config, accumulate: 1, onNote: (line: string) => terminal.note(line) } as const
   const { signal: stop } = new AbortController()

@@ -17,6 +17,8 @@ type SupernetSettings = {
   readonly learningRate: number
   readonly weightDecay: number
   readonly sampling: Sampling
+  /** Share of the loss of two paths that each learns from the other; 0: one path for each mini-batch, from labels alone. */
+  readonly consistency: number
   /** Lanes of one task, a thread for each. */
   readonly threads: number
 }

@@ -18,8 +18,8 @@ const spokenProtocols: readonly number[] = [0, PROTOCOL]
 
 /** Kinds of task with the version of their form. */
 const taskKinds = {
-  /** 2: lanes, schedule and round; 3: samples; 4: trained. */
-  trainWeights: 4,
+  /** 2: lanes, schedule and round; 3: samples; 4: trained; 5: consistency. */
+  trainWeights: 5,
   trainMixtures: 1,
   gateGradients: 1,
   mixtureGradients: 1,
@@ -67,6 +67,7 @@ function neededVersion(work: TaskWork): number {
   if (work.kind === 'evaluatePaths') return work.batches ? 2 : 1
   if (work.kind === 'trainArchitecture') return work.epochs === undefined ? Math.max(2, trainingVersion(work.recipe)) : 4
   if (work.kind !== 'trainWeights') return 1
+  if (work.consistency) return 5
   if (work.trained) return 4
   if (work.samples) return 3
   return (work.lanes ?? work.schedule ?? work.round) ? 2 : 1

@@ -266,6 +266,7 @@ export {
   hasGradients,
   keptOperations,
   type MixtureWork,
+  pathsPerStep,
   resultMismatch,
   type ResultOf,
   type StepWork,

@@ -97,6 +97,15 @@ function drawPath(part: Part, uniform: boolean, random: Random): number[] {
   return part.map(({ operations, weights }) => operations[uniform ? random.integer(operations.length) : random.weighted(weights)] as number)
 }
 
+/** The part without the operations of a path, but where one is all that a block has. */
+function withoutPath(part: Part, path: readonly number[]): Part {
+  return part.map((block, b) => {
+    const rest = block.operations.map((_, i) => i).filter((i) => block.operations[i] !== path[b] && (block.weights[i] ?? 0) > 0)
+    if (rest.length === 0) return block
+    return { operations: rest.map((i) => block.operations[i] as number), weights: rest.map((i) => block.weights[i] as number) }
+  })
+}
+
 /** How many of these parts hold each operation, [block][operation → count]. */
 function countOwners(parts: readonly Part[]): Map<number, number>[] {
   const blocks = parts[0]?.length ?? 0
@@ -107,4 +116,4 @@ function countOwners(parts: readonly Part[]): Map<number, number>[] {
   })
 }
 
-export { type BlockPart, countOwners, divide, drawPath, type Part }
+export { type BlockPart, countOwners, divide, drawPath, type Part, withoutPath }

@@ -3,7 +3,8 @@
 // is, half and half, crossovers of two of the best so far and mutations of one of them, and random ones where no new ones are found.
 //
 // What others have made of it are settings: generations found by annealing on a regression (FOX-NAS: regression.ts, annealing.ts), options
-// left out and decisions searched in stages (HURRICANE: preselection.ts), batch-norms alone trained and compared (BN-NAS).
+// left out and decisions searched in stages (HURRICANE: preselection.ts), batch-norms alone trained and compared (BN-NAS), paths that learn
+// from each other (after Pi-NAS).
 
 import { annealingSchema, invalidField } from '../protocol/index.ts'
 import { anneal } from './annealing.ts'
@@ -84,8 +85,8 @@ const spos: Strategy<SharedWeightState> = createSharedWeightSearch({
     return stagedOptions(context, { stages, stage, preselect }, fixed)
   },
   weights(_, context) {
-    const { trained } = settings(context)
-    return { fill: fillWithPaths(trained === 'batch-norms' ? { trained } : {}) }
+    const { trained, consistency } = settings(context)
+    return { fill: fillWithPaths({ ...(trained === 'batch-norms' && { trained }), ...(consistency && { consistency }) }) }
   },
   breed(generation, context) {
     if (settings(context).search === 'annealing') breedByAnnealing(generation, context)

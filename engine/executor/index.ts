@@ -2,6 +2,7 @@
 
 export { createAdamW } from './adamw.ts'
 export { type Batch, partStarts, type StepInput } from './batch-pass.ts'
+export { consistentPathsStep } from './consistent-paths.ts'
 export type { Distillation } from './distillation.ts'
 export type { Dropout } from './dropout.ts'
 export { type AnyInferenceStep, foldBatchNorm, type InferenceNetwork } from './fold-batch-norm.ts'

@@ -29,6 +29,11 @@ const preselectSchema = z.strictObject({
     ),
 })
 
+const consistencySchema = z.strictObject({
+  weight: z.number().positive().max(1).default(0.5).describe('share of the other path in the loss of each; the labels have the rest'),
+  temperature: z.number().positive().max(100).default(1).describe('divides the logits of both'),
+})
+
 const sposSchema = z
   .strictObject({
     name: z.literal('spos'),
@@ -53,6 +58,11 @@ const sposSchema = z
       .optional()
       .describe(
         'parts in which the decisions are trained and searched, the last part first, each for its share of the steps and generations (HURRICANE: 2); default: 1',
+      ),
+    consistency: consistencySchema
+      .optional()
+      .describe(
+        'two paths without a common operation on each mini-batch, each of which also learns from what the other says of the images (after Pi-NAS); left out: one path, from labels alone',
       ),
     trained: z
       .enum(['all', 'batch-norms'])

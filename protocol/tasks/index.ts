@@ -26,7 +26,7 @@ import {
   trainMixturesSchema,
   type WeightMixtures,
 } from './train-mixtures.ts'
-import { trainWeightsMismatch, trainWeightsResultSchema, trainWeightsSchema, type WeightPaths } from './train-weights.ts'
+import { pathsPerStep, trainWeightsMismatch, trainWeightsResultSchema, trainWeightsSchema, type WeightPaths } from './train-weights.ts'
 
 const taskWorkSchema = z.discriminatedUnion('kind', [
   trainWeightsSchema,
@@ -67,7 +67,7 @@ function trainsWeights<T extends { readonly kind: TaskKind }>(of: T): of is Extr
 
 /** Mini-batches that weights are trained on, of all lanes. */
 function weightStepsOf(work: WeightWork): number {
-  return work.kind === 'trainMixtures' ? work.steps : work.paths.length / (work.samples?.count ?? 1)
+  return work.kind === 'trainMixtures' ? work.steps : work.paths.length / pathsPerStep(work)
 }
 
 /** Why a task was given up: how the last of its leases ended. */
@@ -154,6 +154,7 @@ export {
   hasGradients,
   keptOperations,
   type MixtureWork,
+  pathsPerStep,
   resultMismatch,
   type ResultOf,
   type StepWork,

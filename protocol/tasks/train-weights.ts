@@ -3,6 +3,19 @@ import { MAX_TASK_STEPS } from '../limits.ts'
 import { type Mismatch, moreThanImages, notMoreThanImages, pathSchema, type TaskSetting } from './parts.ts'
 import { weightResultFields, weightStepFields, weightStepsMismatch } from './weight-steps.ts'
 
+const PAIR = 2
+
+/** Paths of each step, all on its mini-batch. */
+function pathsPerStep({
+  samples,
+  consistency,
+}: {
+  readonly samples?: { readonly count: number } | undefined
+  readonly consistency?: unknown
+}): number {
+  return samples?.count ?? (consistency ? PAIR : 1)
+}
+
 const trainWeightsSchema = z
   .strictObject({
     kind: z.literal('trainWeights'),
@@ -19,12 +32,25 @@ const trainWeightsSchema = z
       })
       .optional()
       .describe('several paths in a step, whose gradients are added up, each with its importance; absent: one path'),
+    consistency: z
+      .strictObject({
+        weight: z.number().positive().max(1).describe('share of the other path in the loss of each; the labels have the rest'),
+        temperature: z.number().positive().max(100).describe('divides the logits of both'),
+      })
+      .optional()
+      .describe(
+        'two paths in a step, 2 · i and 2 · i + 1, both on its mini-batch, which learn from its labels and from what the other says of the images; absent: from labels alone',
+      ),
     trained: z
       .literal('batch-norms')
       .optional()
       .describe('what is trained of the paths: scales and offsets of batch-norms alone; absent: all of their weights'),
   })
-  .refine(({ paths, samples }) => paths.length % (samples?.count ?? 1) === 0, {
+  .refine(({ samples, consistency }) => !samples || !consistency, {
+    path: ['consistency'],
+    message: 'expected none beside samples',
+  })
+  .refine((work) => work.paths.length % pathsPerStep(work) === 0, {
     path: ['paths'],
     message: 'expected as many paths in each step',
   })
@@ -56,8 +82,8 @@ function trainWeightsMismatch(
   result: z.infer<typeof trainWeightsResultSchema>,
   { batchSize }: TaskSetting,
 ): Mismatch | null {
-  const steps = work.paths.length / (work.samples?.count ?? 1)
+  const steps = work.paths.length / pathsPerStep(work)
   return weightStepsMismatch(result, steps * batchSize) ?? samplesMismatch(work, result)
 }
 
-export { trainWeightsMismatch, trainWeightsResultSchema, trainWeightsSchema, type WeightPaths }
+export { pathsPerStep, trainWeightsMismatch, trainWeightsResultSchema, trainWeightsSchema, type WeightPaths }

@@ -166,6 +166,7 @@ const configSchema = storedAs<SearchConfig>()(
           .optional(),
         preselect: z.strictObject({ keep: z.int(), latencyWeight: z.number() }).optional(),
         stages: z.int().optional(),
+        consistency: z.strictObject({ weight: z.number(), temperature: z.number() }).optional(),
         trained: z.enum(['all', 'batch-norms']).optional(),
         score: z.enum(['accuracy', 'batch-norms']).optional(),
         ...sharedWeightFields,
@@ -348,6 +349,7 @@ const workSchema = storedAs<TaskWork>()(
       ...weightStepFields,
       paths: z.array(path),
       samples: z.strictObject({ count: z.int(), temper: z.number() }).optional(),
+      consistency: z.strictObject({ weight: z.number(), temperature: z.number() }).optional(),
       trained: z.literal('batch-norms').optional(),
     }),
     z.strictObject({

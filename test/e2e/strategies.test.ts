@@ -81,7 +81,7 @@ describe.each(Object.entries(strategies))('%s', (_, strategy) => {
   })
 })
 
-describe('spos in two stages, by annealing, on batch-norms alone', () => {
+describe('spos in two stages, by annealing, on batch-norms alone, of two paths that learn from each other', () => {
   it('comes to its end with two agents, within the target, on the scales that they have read', async () => {
     const search = tinySearch({
       latency: { targetMs: TARGET_MS, table: { name: 'tiny' } },
@@ -95,6 +95,7 @@ describe('spos in two stages, by annealing, on batch-norms alone', () => {
         search: 'annealing',
         annealing: { moves: 50 },
         stages: 2,
+        consistency: {},
         trained: 'batch-norms',
         score: 'batch-norms',
       },
@@ -106,7 +107,8 @@ describe('spos in two stages, by annealing, on batch-norms alone', () => {
     const status = await coordinator.client.searchStatus(searchId)
     expect(status).toMatchObject({ phase: 'finished', tasks: { failed: 0 }, constraint: { isMet: true } })
     const log = await readLog(coordinator, searchId)
-    for (const { work } of log) expect(work.kind === 'batchNormScales' || (work.kind === 'trainWeights' && work.trained)).toBeTruthy()
+    for (const { work } of log)
+      expect(work.kind === 'batchNormScales' || (work.kind === 'trainWeights' && work.trained && work.consistency)).toBeTruthy()
     const view = knownView(status.view)
     expect(view).toMatchObject({ kind: 'population', score: 'batch-norm scales' })
     expect(status.current.path).toEqual(view?.kind === 'population' ? view.candidates[0]?.path : null)

@@ -134,7 +134,7 @@ describe('a report', () => {
     data: { name: 'cifar10', fingerprint: 'f' },
     recorded: { name: 'mine', citation: 'me' },
     machine: 'a machine',
-    supernet: { width: 0.5, epochs: 7, batchSize: 64, learningRate: 0.1, weightDecay: 1e-4, sampling: 'fair', threads: 1 },
+    supernet: { width: 0.5, epochs: 7, batchSize: 64, learningRate: 0.1, weightDecay: 1e-4, sampling: 'fair', consistency: 0, threads: 1 },
     ranking: full.ranking,
     searches: full.searches,
     unit: costs.unit,

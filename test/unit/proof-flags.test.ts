@@ -13,7 +13,16 @@ const read = (given?: Record<string, string | boolean>) => readFlags(terminal, a
 describe('flags of the proof', () => {
   it('are those of the published run where nothing is said', () => {
     expect(read()).toMatchObject({
-      supernet: { width: 0.5, epochs: 20, batchSize: 64, learningRate: 0.1, weightDecay: 1e-4, sampling: 'fair', threads: 1 },
+      supernet: {
+        width: 0.5,
+        epochs: 20,
+        batchSize: 64,
+        learningRate: 0.1,
+        weightDecay: 1e-4,
+        sampling: 'fair',
+        consistency: 0,
+        threads: 1,
+      },
       ranking: { networks: 200, images: 2000 },
       strategies: ['proxyless-g', 'fp-nas', 'spos'],
       limits: null,
@@ -25,9 +34,18 @@ describe('flags of the proof', () => {
   })
 
   it('change one thing each', () => {
-    const flags = { width: '0.25', limits: '50, 70', images: '640', strategy: 'spos', sampling: 'uniform', threads: '2', data: 'cifar' }
+    const flags = {
+      width: '0.25',
+      limits: '50, 70',
+      images: '640',
+      strategy: 'spos',
+      sampling: 'uniform',
+      consistency: '0.5',
+      threads: '2',
+      data: 'cifar',
+    }
     expect(read(flags)).toMatchObject({
-      supernet: { width: 0.25, sampling: 'uniform', threads: 2 },
+      supernet: { width: 0.25, sampling: 'uniform', consistency: 0.5, threads: 2 },
       ranking: { images: 640 },
       strategies: ['spos'],
       limits: [50, 70],
@@ -39,6 +57,7 @@ describe('flags of the proof', () => {
   it.each([
     [{ strategy: 'spos,parsec' }, 'expected --strategy to be proxyless-g, fp-nas, spos, got "parsec"'],
     [{ sampling: 'some' }, 'expected --sampling to be fair, uniform, got "some"'],
+    [{ consistency: '0.5' }, 'expected --consistency 0 with --sampling fair, got 0.5'],
     [{ threads: '2' }, 'expected --threads 1 with --sampling fair, got 2'],
     [{ width: '2' }, 'expected --width to be a number from 0.01 to 1, got "2"'],
     [{ limits: '45,many' }, 'expected --limits to be a number from 0 to 1000000000, got "many"'],

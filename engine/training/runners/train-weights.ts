@@ -1,8 +1,8 @@
 // Weight steps on paths: each mini-batch trains one, or several whose gradients are added up with their importance.
 
-import type { WeightPaths } from '../../../protocol/index.ts'
+import { pathsPerStep, type WeightPaths } from '../../../protocol/index.ts'
 import type { LayerGraph } from '../../../search-space/index.ts'
-import { trainStep, weightedPathsStep } from '../../executor/index.ts'
+import { consistentPathsStep, trainStep, weightedPathsStep } from '../../executor/index.ts'
 import { batchNormKeys } from '../batch-norms.ts'
 import { onlyOne, sumUp, type StepInput, type StepOutcome, type TaskRunner } from './runner.ts'
 import { learn, weightSteps } from './weight-steps.ts'
@@ -30,8 +30,9 @@ function wantedOf<T extends { dispose(): void }>(
 
 const trainWeights: TaskRunner<'trainWeights'> = {
   ...weightSteps,
-  networks({ paths, samples }, index) {
-    const count = samples?.count ?? 1
+  networks(work, index) {
+    const { paths } = work
+    const count = pathsPerStep(work)
     return paths.slice(index * count, (index + 1) * count).map((choices) => ({ choices }))
   },
   async run(work, step, input: StepInput) {
@@ -39,7 +40,11 @@ const trainWeights: TaskRunner<'trainWeights'> = {
     const { labelSmoothing } = training
     const { graph, ...batch } = onlyOne(input)
     if (!work.samples) {
-      const { loss, correct, gradients } = await measured((parts) => trainStep({ ...batch, graph, labelSmoothing, accumulate: parts }))
+      const { loss, correct, gradients } = await measured((parts) => {
+        const settings = { ...batch, labelSmoothing, accumulate: parts }
+        if (!work.consistency) return trainStep({ ...settings, graph })
+        return consistentPathsStep({ ...settings, ...work.consistency, graphs: [graph, graphs[1] as LayerGraph] })
+      })
       learn(work, step, wantedOf(work, graphs, gradients), input)
       return { loss, correct }
     }
