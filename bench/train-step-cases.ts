@@ -1,11 +1,9 @@
 // The networks that bench:train-step and bench:memory measure, and the choices that each step runs.
 // (a) a small net, one MBConv6 5×5 at 14×14 with 96 channels inside; (b) a supernet laid out as in the ProxylessNAS authors' code: stem 3×3
 // of stride 2, a first MBConv1 3×3, the searched blocks, a feature mix layer 1×1 of 1280 channels (never narrowed), the
-// classifier; (c) the preset `proxyless-mobile` at 96×96.
+// classifier; (c) the preset `proxyless-mobile` at 96×96. Then a preset of every other family.
 
-import { type Choice, createRandom, createSpace, resolveSpaceConfig, seedState, type Space, type SpaceRef } from '../search-space/index.ts'
-import { isPlanned } from '../search-space/families/index.ts'
-import { planNetwork } from '../search-space/families/plan-network.ts'
+import { type Choice, createRandom, createSpace, seedState, type Space, type SpaceRef } from '../search-space/index.ts'
 
 type StepName = 'weight' | 'two' | 'full'
 
@@ -57,6 +55,9 @@ const benchCases: readonly BenchCase[] = [
   { name: 'a', space: small, batch: 64, fixedOperation: 'mb6k5', stepsPerRound: 40 },
   { name: 'b', space: supernet, batch: 64, stepsPerRound: 10 },
   { name: 'c', space: { preset: 'proxyless-mobile', input: [96, 96, 3] }, batch: 16, stepsPerRound: 4 },
+  { name: 'cell', space: 'nas-bench-201', batch: 16, stepsPerRound: 2 },
+  { name: 'fbnet-v2', space: 'fbnetv2-mini', batch: 64, stepsPerRound: 10 },
+  { name: 'darts', space: 'darts', batch: 16, stepsPerRound: 2 },
 ]
 
 const DRAW_SEED = 7
@@ -76,31 +77,9 @@ function drawChoices(benchCase: BenchCase, space: Space, step: StepName, count: 
   )
 }
 
-/** The same network as data for the PyTorch side. */
-function networkLayout(ref: SpaceRef, space: Space) {
-  const config = resolveSpaceConfig(ref)
-  if (!isPlanned(config)) throw new Error(`PyTorch's network here has MBConvs only, not ${space.name}`)
-  const first = 'firstBlock' in config ? config.firstBlock : null
-  const channels = (key: string, axis: number) => space.weightSpecs.find((spec) => spec.key === key)?.shape[axis] ?? 0
-  return {
-    input: config.input,
-    classes: config.classes,
-    epsilon: config.batchNormEpsilon,
-    stem: { width: channels('stem/conv/conv.filter', 3), stride: config.stem.stride },
-    first: first && { width: channels('first/conv/project.filter', 3), kernel: first.kernel },
-    head: channels('head/conv/conv.filter', 3) || null,
-    blocks: planNetwork(config).places.map(({ input, output, shortcut, candidates }) => ({
-      inputs: input[2],
-      outputs: output[2],
-      stride: Math.ceil(input[0] / output[0]),
-      shortcut,
-      operations: candidates.map((candidate) => {
-        if (candidate.kind === 'skip') return null
-        if (candidate.kind !== 'mbconv') throw new Error(`PyTorch's network here has MBConvs only, not ${candidate.name}`)
-        return { expansion: candidate.expansion, kernel: candidate.kernel }
-      }),
-    })),
-  }
+/** Those that a space has: where decisions have no gates, that of weights alone. */
+function stepsOf({ gateRefusal }: Space): readonly StepName[] {
+  return gateRefusal === undefined ? ['weight', 'two', 'full'] : ['weight']
 }
 
 function parameterCount(space: Space): number {
@@ -111,4 +90,4 @@ function caseSpace({ space }: BenchCase): Space {
   return createSpace(space)
 }
 
-export { type BenchCase, benchCases, caseSpace, drawChoices, networkLayout, parameterCount, type StepName }
+export { type BenchCase, benchCases, caseSpace, drawChoices, parameterCount, type StepName, stepsOf }

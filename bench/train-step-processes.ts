@@ -5,7 +5,7 @@ import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
 import type { BackendName } from '../engine/backends/backends.ts'
 import type { Choice } from '../search-space/index.ts'
-import { type BenchCase, caseSpace, networkLayout, parameterCount, type StepName } from './train-step-cases.ts'
+import { type BenchCase, caseSpace, parameterCount, type StepName } from './train-step-cases.ts'
 import type { WorkerAnswer, WorkerRequest } from './train-step-messages.ts'
 
 /** Debian's, which has python3-torch; another Python comes from GATEHOUSE_BENCH_PYTHON. */
@@ -75,17 +75,18 @@ async function startPeer(benchCase: BenchCase, threads: number): Promise<PeerSid
   const started = await request<{ version: string }>({ threads })
   if (!started) return null
   const space = caseSpace(benchCase)
-  const built = await request<{ parameters: number }>({ layout: networkLayout(benchCase.space, space), batch: benchCase.batch })
+  const { weightSpecs: weights, input, classes } = space
+  const built = await request<{ parameters: number }>({ weights, input, classes, batch: benchCase.batch })
   if (built?.parameters !== parameterCount(space)) {
     throw new Error(`the peer's network has ${built?.parameters} parameters, ours ${parameterCount(space)}: they are not the same`)
   }
   return {
     version: started.version,
     async run(step, choices) {
-      const startMs = performance.now()
-      const answer = await request<{ ms: number[] }>({ step, choices })
+      const graphs = choices.map((path) => space.network(path))
+      const answer = await request<{ ms: number[] }>({ step, graphs })
       if (!answer) throw new Error(`the PyTorch process ended in the middle of a run (${ended})`)
-      return (performance.now() - startMs) / choices.length
+      return answer.ms.reduce((sum, ms) => sum + ms, 0) / choices.length
     },
     close: () => child.kill(),
   }

@@ -8,7 +8,7 @@ import * as tf from '@tensorflow/tfjs-core'
 import { openBackend } from '../engine/backends/backends.ts'
 import { createSgd, createWeights, gateStep, trainStep } from '../engine/executor/index.ts'
 import { measurePeak, type Peak } from './peak.ts'
-import { type BenchCase, caseSpace, drawChoices, type StepName } from './train-step-cases.ts'
+import { type BenchCase, caseSpace, drawChoices, type StepName, stepsOf } from './train-step-cases.ts'
 
 const ROUNDS = 6
 const STEPS = 4
@@ -109,7 +109,7 @@ async function profileStep(benchCase: BenchCase, step: StepName, peak: Peak): Pr
   return { name: benchCase.name, step, msPerStep, gflops: total('gflops'), megabytes: total('megabytes'), kernels }
 }
 
-async function profile(cases: readonly BenchCase[], steps: readonly StepName[]): Promise<{ peak: Peak; profiles: Profile[] }> {
+async function profile(cases: readonly BenchCase[]): Promise<{ peak: Peak; profiles: Profile[] }> {
   const peak = await measurePeak()
   const giga = (value: number) => (value / 1e9).toFixed(1)
   process.stderr.write(
@@ -117,7 +117,7 @@ async function profile(cases: readonly BenchCase[], steps: readonly StepName[]):
   )
   const profiles: Profile[] = []
   for (const benchCase of cases) {
-    for (const step of steps) {
+    for (const step of stepsOf(caseSpace(benchCase))) {
       const result = await profileStep(benchCase, step, peak)
       profiles.push(result)
       const { msPerStep, gflops, megabytes, kernels } = result

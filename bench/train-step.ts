@@ -1,4 +1,4 @@
-// npm run bench:train-step -- --json [--cases a,b,c] [--rounds N] [--threads 1,2] [--backend NAME] [--no-peer] [--profile]
+// npm run bench:train-step -- --json [--cases a,b,c,cell,fbnet-v2,darts] [--rounds N] [--threads 1,2] [--backend NAME] [--no-peer] [--profile]
 //
 // Milliseconds of a weight step, a *two* and a *full* architecture step, ours and PyTorch's in the same run: both sides
 // run the same drawn paths in turn, round after round. One thread each, and all cores: PyTorch with that many threads,
@@ -8,7 +8,7 @@ import { cpus } from 'node:os'
 import { parseArgs } from 'node:util'
 import { type BackendName, backendNames } from '../engine/backends/backends.ts'
 import { profile } from './train-step-profile.ts'
-import { type BenchCase, benchCases, caseSpace, drawChoices, type StepName } from './train-step-cases.ts'
+import { type BenchCase, benchCases, caseSpace, drawChoices, type StepName, stepsOf } from './train-step-cases.ts'
 import { startOurs, startPeer } from './train-step-processes.ts'
 import { median } from '../latency-lut/table/robust.ts'
 
@@ -22,7 +22,6 @@ type Row = {
   ratio: number | null
 }
 
-const steps: readonly StepName[] = ['weight', 'two', 'full']
 const DEFAULT_ROUNDS = 7
 /** Rounds before the measured ones: the engine compiles hot code, PyTorch fills its caches. */
 const WARMUP_ROUNDS = 2
@@ -43,7 +42,7 @@ async function measure(
   const peer = options.withPeer ? await startPeer(benchCase, threads) : null
   const rows: Row[] = []
   try {
-    for (const step of steps) {
+    for (const step of stepsOf(space)) {
       const choices = drawChoices(benchCase, space, step, stepsPerRound * (rounds + WARMUP_ROUNDS))
       const times = { ours: [] as number[], peer: [] as number[] }
       for (let round = 0; round < rounds + WARMUP_ROUNDS; round++) {
@@ -103,7 +102,7 @@ const wanted = values.cases.split(',').map((name) => {
 })
 note(`${cpus()[0]?.model.trim()}, ${cpus().length} cores, Node ${process.version}`)
 if (values.profile) {
-  const result = await profile(wanted, steps)
+  const result = await profile(wanted)
   if (values.json) console.log(JSON.stringify(result))
 } else {
   const cases: Row[] = []
