@@ -1,4 +1,4 @@
-// npm run bench:train-step -- --json [--cases a,b,c,cell,fbnet-v2,darts] [--rounds N] [--threads 1,2] [--backend NAME] [--no-peer] [--profile]
+// npm run bench:train-step -- --json [--cases a,b,c,cell,fbnet-v2,darts,aggregation] [--rounds N] [--threads 1,2] [--backend NAME] [--no-peer] [--profile]
 //
 // Milliseconds of a weight step, a *two* and a *full* architecture step, ours and PyTorch's in the same run: both sides
 // run the same drawn paths in turn, round after round. One thread each, and all cores: PyTorch with that many threads,
