@@ -32,22 +32,17 @@ import { exceptFlag, parseExcept } from './except-flag.ts'
 import { DESCRIPTION_FILE, ModelFolderError, readModelFolder, writeModelFolder } from '../model-folder.ts'
 import { decodeModelWeights, NetworkWeightsError, teacherFingerprint } from '../../engine/training/network-weights.ts'
 import { numberIn } from '../../command-line/number-flags.ts'
+import { intervalFlag, readInterval } from './interval-flag.ts'
+import { leaseFlags, readLeaseFlags } from './lease-flags.ts'
 import { buildRecipe, recipeFlags } from './recipe-flags.ts'
 import { renderTraining } from './render-training.ts'
 import { networkFlags, readNetwork } from './space-flags.ts'
 import { watchTraining } from './watch-training.ts'
 
 const MAX_SEED = 0xffffffff
-const SECOND_MS = 1000
-const MINUTE_MS = 60_000
-const DEFAULT_INTERVAL_S = '5'
 
 const trainingArg = {
   id: { type: 'positional', required: true, description: 'id of the training, the beginning of it, or "latest"' },
-} as const satisfies ArgsDef
-
-const intervalFlag = {
-  interval: { type: 'string', valueHint: 'SECONDS', description: 'seconds between two looks', default: DEFAULT_INTERVAL_S },
 } as const satisfies ArgsDef
 
 const createFlags = {
@@ -71,13 +66,7 @@ const createFlags = {
   seed: { type: 'string', valueHint: 'N', description: 'seed of weights, order and augmentation', default: '0' },
   'share-seed': { type: 'string', valueHint: 'N', description: "seed of the validation share: that of the search (default: --seed's)" },
   test: { type: 'boolean', description: 'do not evaluate on the test split at the end', default: true },
-  lease: { type: 'string', valueHint: 'SECONDS', description: 'an agent that is silent for so long is given up', default: '60' },
-  'checkpoint-minutes': {
-    type: 'string',
-    valueHint: 'X',
-    description: 'most minutes between checkpoints; each epoch ends with one',
-    default: '5',
-  },
+  ...leaseFlags,
   ...connectionFlags,
 } as const satisfies ArgsDef
 
@@ -149,8 +138,7 @@ function createCommand(terminal: Terminal): CommandDef {
         seed,
         ...(args['share-seed'] === undefined ? {} : { shareSeed: numberIn('share-seed', args['share-seed'], 0, MAX_SEED, true) }),
         test: args.test,
-        leaseMs: Math.round(numberIn('lease', args.lease, 1, 3600, false) * SECOND_MS),
-        checkpointMs: Math.round(numberIn('checkpoint-minutes', args['checkpoint-minutes'], 0, 1440, false) * MINUTE_MS),
+        ...readLeaseFlags(args),
       })
       if (!parsed.success) throw new CliError('usage', 'the training is not valid', fieldErrors(parsed.error))
       const client = connect(terminal, args)
@@ -281,7 +269,7 @@ function watchCommand(terminal: Terminal): CommandDef {
     args: { ...trainingArg, ...intervalFlag, ...connectionFlags },
     async run({ args }) {
       const client = connect(terminal, args, { readAttempts: 1 })
-      const intervalMs = numberIn('interval', args.interval, 0.1, 3600, false) * SECOND_MS
+      const intervalMs = readInterval(args.interval)
       const status = await watchTraining(terminal, client, await resolveTraining(client, args.id), intervalMs)
       printResult(terminal, args.json === true, status, () => renderTraining(status))
       finishedResult(status)
@@ -311,7 +299,7 @@ function downloadCommand(terminal: Terminal): CommandDef {
       }
       const client = connect(terminal, args)
       const trainingId = await resolveTraining(client, args.id)
-      const intervalMs = numberIn('interval', args.interval, 0.1, 3600, false) * SECOND_MS
+      const intervalMs = readInterval(args.interval)
       const status = args.wait ? await watchTraining(terminal, client, trainingId, intervalMs) : await client.trainingStatus(trainingId)
       const result = finishedResult(status)
       writeDownloaded(out, status, result, await client.trainingModel(trainingId))

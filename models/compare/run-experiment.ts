@@ -1,11 +1,11 @@
-// Trains every candidate with every seed, and measures every candidate's latency: by the project's own commands, each in a
-// process of its own, so that a training on each core runs beside the others and a latency is measured in a fresh engine.
+// Trains every candidate with every seed, and measures every candidate's latency, by the project's own command in a process of its own, so
+// that each is measured in a fresh engine.
 
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import * as z from 'zod'
-import { runSideBySide, startCommand } from '../../command-line/child-commands.ts'
+import { startCommand } from '../../command-line/child-commands.ts'
 import type { SpaceRef } from '../../search-space/index.ts'
 import type { Candidate } from './candidates.ts'
 import type { ExperimentFolder, TrainingRecord } from './experiment-folder.ts'
@@ -13,18 +13,36 @@ import type { ExperimentFolder, TrainingRecord } from './experiment-folder.ts'
 const GATEHOUSE = 'gatehouse/main.ts'
 const LATENCY_LUT = 'latency-lut/profiler/cli/main.ts'
 
+/** One training. */
+type TrainingJob = {
+  readonly candidate: Candidate
+  readonly seed: number
+  /** Everything that its result depends on. */
+  readonly settings: unknown
+  /** Its network, as commands take it. */
+  readonly networkFlags: readonly string[]
+}
+
+/**
+ * Trains all of them, and tells of each result as soon as it is there. Throws where one of them has none in the end. `known`: results of the
+ * comparison that there are.
+ */
+type TrainAll = (
+  jobs: readonly TrainingJob[],
+  known: readonly TrainingRecord[],
+  onRecord: (job: TrainingJob, record: TrainingRecord) => void,
+) => Promise<void>
+
 type Experiment = {
   readonly candidates: readonly Candidate[]
   readonly seeds: readonly number[]
-  /** Flags of `gatehouse train` that are the same for all: recipe, data, backend. */
-  readonly trainFlags: readonly string[]
+  /** Trains what has no result yet. */
+  readonly trainAll: TrainAll
   /** Flags of `latency-lut measure` that are the same for all: runtime, batch, budget. */
   readonly measureFlags: readonly string[]
   /** What a training's result depends on besides candidate and seed, and a latency's besides its candidate and its round. */
   readonly trainingSettings: unknown
   readonly latencySettings: unknown
-  /** Trainings at a time. */
-  readonly jobs: number
   /** Evaluate each on the test split, and compare by that. */
   readonly test: boolean
   /** How often each latency is measured, all networks in turn, so that a busy minute of the machine does not fall on one of them. */
@@ -37,9 +55,6 @@ type Experiment = {
 /** In the order of the seeds; `test` is null where the split was left alone. */
 type ExperimentResult = Candidate & { readonly latenciesMs: readonly number[]; readonly trainings: readonly TrainingRecord[] }
 
-const top1Schema = z.object({ top1: z.number() })
-const trainedSchema = z.object({ validation: top1Schema, test: top1Schema.nullable() })
-const MS_PER_SECOND = 1000
 const PERCENT = 100
 const measuredSchema = z.object({ meanMs: z.number().positive() })
 
@@ -79,7 +94,7 @@ function compared({ validation, test }: TrainingRecord): number {
   return test ?? validation
 }
 
-/** Does what the folder does not have yet. Throws what a command failed with. */
+/** Does what the folder does not have yet. Throws what a training or a command failed with. */
 async function runExperiment(experiment: Experiment): Promise<ExperimentResult[]> {
   const { candidates, seeds, folder, signal, onNote } = experiment
   const temporary = mkdtempSync(join(tmpdir(), 'gatehouse-compare-'))
@@ -88,34 +103,33 @@ async function runExperiment(experiment: Experiment): Promise<ExperimentResult[]
     const networkFlags = ({ space, architecture }: Candidate) => ['--space', spaceFlag(space), '--architecture', architecture]
     const total = candidates.length * seeds.length
     const nameWidth = Math.max(...candidates.map(({ name }) => name.length))
-    const train = async (candidate: Candidate, seed: number): Promise<TrainingRecord> => {
-      const startMs = performance.now()
-      const flags = [...networkFlags(candidate), ...experiment.trainFlags, '--seed', String(seed), ...(experiment.test ? ['--test'] : [])]
-      // Each on one core, beside the others.
-      const { validation, test } = await runCommand(GATEHOUSE, ['train', ...flags, '--threads', '1'], trainedSchema, signal)
-      const seconds = (performance.now() - startMs) / MS_PER_SECOND
-      return { candidate: candidate.name, seed, validation: validation.top1, test: test?.top1 ?? null, seconds }
-    }
     const measure = async (candidate: Candidate): Promise<number> =>
       (await runCommand(LATENCY_LUT, ['measure', ...networkFlags(candidate), ...experiment.measureFlags], measuredSchema, signal)).meanMs
-    let done = 0
     // Seed by seed, so that a comparison that is broken off has seen every candidate.
     const jobs = seeds.flatMap((seed) =>
-      candidates.map((candidate) => async (): Promise<TrainingRecord> => {
+      candidates.map((candidate): TrainingJob => {
         const settings = [experiment.trainingSettings, candidate.space, candidate.architecture, seed, { test: experiment.test }]
-        const known = folder.readTraining(settings)
-        const record = known ?? (await train(candidate, seed))
-        if (!known) folder.writeTraining(settings, record)
-        done += 1
-        const count = `${String(done).padStart(String(total).length)} of ${total}`
-        const accuracy = `${(compared(record) * PERCENT).toFixed(2)} %`
-        onNote(
-          `${count}  ${candidate.name.padEnd(nameWidth)} seed ${seed}  ${accuracy}  ${known ? 'known' : `${record.seconds.toFixed(0)} s`}`,
-        )
-        return record
+        return { candidate, seed, settings, networkFlags: networkFlags(candidate) }
       }),
     )
-    const trainings = await runSideBySide(jobs, experiment.jobs)
+    const trainings = new Map<TrainingJob, TrainingRecord>()
+    const take = (job: TrainingJob, record: TrainingRecord, how: string) => {
+      trainings.set(job, record)
+      const count = `${String(trainings.size).padStart(String(total).length)} of ${total}`
+      onNote(`${count}  ${job.candidate.name.padEnd(nameWidth)} seed ${job.seed}  ${(compared(record) * PERCENT).toFixed(2)} %  ${how}`)
+    }
+    for (const job of jobs) {
+      const known = folder.readTraining(job.settings)
+      if (known) take(job, known, 'known')
+    }
+    await experiment.trainAll(
+      jobs.filter((job) => !trainings.has(job)),
+      [...trainings.values()],
+      (job, record) => {
+        folder.writeTraining(job.settings, record)
+        take(job, record, `${record.seconds.toFixed(0)} s`)
+      },
+    )
 
     // One at a time, when nothing else runs.
     const latencies = candidates.map((): number[] => [])
@@ -132,11 +146,11 @@ async function runExperiment(experiment: Experiment): Promise<ExperimentResult[]
     return candidates.map((candidate, index) => ({
       ...candidate,
       latenciesMs: latencies[index] as number[],
-      trainings: seeds.map((_, seedIndex) => trainings[seedIndex * candidates.length + index] as TrainingRecord),
+      trainings: jobs.filter((job) => job.candidate === candidate).map((job) => trainings.get(job) as TrainingRecord),
     }))
   } finally {
     rmSync(temporary, { recursive: true, force: true })
   }
 }
 
-export { compared, type Experiment, type ExperimentResult, runExperiment }
+export { compared, type Experiment, type ExperimentResult, GATEHOUSE, runCommand, runExperiment, type TrainAll, type TrainingJob }

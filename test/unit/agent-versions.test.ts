@@ -9,7 +9,7 @@ import { AnswerError, parseAnswer, problemDocument, searchConfigSchema, taskKind
 import { openBackend } from '../../engine/backends/backends.ts'
 import { resolveSpaceConfig } from '../../search-space/index.ts'
 import { joinSearch } from '../../worker-agent/agent/join-search.ts'
-import { joinTraining } from '../../worker-agent/agent/join-training.ts'
+import { joinTrainings } from '../../worker-agent/agent/join-trainings.ts'
 import { createCoordinatorClient } from '../../worker-agent/client/coordinator-client.ts'
 import { makeConfigInput } from '../fixtures/searches.ts'
 import { makeTrainingSpec } from '../fixtures/trainings.ts'
@@ -80,7 +80,10 @@ async function options(id: string, notes: string[] = []) {
   } as const
 }
 const search = async (notes?: string[]) => joinSearch({ ...(await options(SEARCH, notes)), threads: 1 })
-const training = async (notes?: string[]) => joinTraining({ ...(await options(TRAINING, notes)), threads: 1 })
+const training = async (notes?: string[], ids: readonly string[] = [TRAINING]) => {
+  const { agentId, ...others } = await options(TRAINING, notes)
+  return joinTrainings({ ...others, seats: ids.map((id) => ({ token: tokenOf(id), agentId })), threads: 1 })
+}
 
 describe('an agent of a search', () => {
   it('that is refused for its protocol ends before it has a lease', async () => {
@@ -165,6 +168,24 @@ describe('an agent of a training', () => {
     await expect(training()).rejects.toMatchObject({ code: 'unknown-answer', message: expect.stringContaining('spec.recipe.momentum') })
     expect(callsOf('lease')).toHaveLength(1)
     expect(callsOf('release')).toEqual([{ path: 'release', body: { leaseId: LEASE } }])
+  })
+
+  it('and of others is told how these end before it ends with what one of them was refused for', async () => {
+    answers['lease'] = [
+      { status: 404, body: problemDocument('not-found', 'there is no such training') },
+      { body: { kind: 'wait', reason: 'taken', retryAfterMs: 1 } },
+      { body: { kind: 'ended', end: 'finished' } },
+    ]
+    const notes: string[] = []
+    await expect(training(notes, [TRAINING, 'r0123456789ac'])).rejects.toMatchObject({ code: 'not-found' })
+    expect(notes.slice(1)).toEqual([`training ${TRAINING} is left: there is no such training`, 'waiting: another agent trains'])
+    expect(callsOf('lease')).toHaveLength(3)
+
+    answers['lease'] = [{ body: { kind: 'ended', end: 'finished' } }, { body: { kind: 'ended', end: 'diverged' } }]
+    expect((await training([], [TRAINING, 'r0123456789ac'])).map(({ trainingId, end }) => [trainingId, end])).toEqual([
+      [TRAINING, 'finished'],
+      ['r0123456789ac', 'diverged'],
+    ])
   })
 })
 

@@ -1,5 +1,6 @@
 // `worker-agent run`: joins a search, or a training from scratch, and works until it has ended.
 
+import { readFileSync } from 'node:fs'
 import { hostname } from 'node:os'
 import { join, resolve } from 'node:path'
 import { type CommandDef, defineCommand } from 'citty'
@@ -13,7 +14,7 @@ import type { AgentEvent } from '../agent/agent.ts'
 import { claimAgentId } from '../agent/agent-id.ts'
 import { joinRecorded, RecordedSpaceError } from '../agent/join-recorded.ts'
 import { joinSearch } from '../agent/join-search.ts'
-import { joinTraining } from '../agent/join-training.ts'
+import { joinTrainings } from '../agent/join-trainings.ts'
 import type { AgentSummary } from '../agent/tally.ts'
 import type { Backend } from '../../engine/backends/backends.ts'
 import { createCoordinatorClient } from '../client/coordinator-client.ts'
@@ -109,6 +110,28 @@ function chooseThreads(flag: string | undefined, backend: Backend): number {
   return wanted
 }
 
+/** Of the flag or the environment; `@FILE`: those in the file. Throws CliError `usage`. */
+function readTokens(terminal: Terminal, given: string): [string, ...string[]] {
+  if (!given.startsWith('@')) return [given]
+  const path = resolve(terminal.folder, given.slice(1))
+  let text: string
+  try {
+    text = readFileSync(path, 'utf8')
+  } catch (error) {
+    throw new CliError('usage', `cannot read the tokens of --token ${given}: ${(error as Error).message}`)
+  }
+  const [first, ...others] = [...new Set(text.split(/\s+/).filter((token) => token !== ''))]
+  if (first === undefined) throw new CliError('usage', `expected tokens in ${path}, one a line; there is none`)
+  const stranger = [first, ...others].find((token) => parseTrainingToken(token) === null)
+  if (others.length > 0 && stranger !== undefined) {
+    throw new CliError(
+      'usage',
+      `expected the tokens in ${path} to be those of trainings, got one that begins with "${stranger.slice(0, 8)}"`,
+    )
+  }
+  return [first, ...others]
+}
+
 function summarise(agent: AgentSummary) {
   const wallMs = agent.trainMs + agent.idleMs
   return { ...agent, idleShare: wallMs > 0 ? agent.idleMs / wallMs : null }
@@ -120,7 +143,7 @@ function createRunCommand(terminal: Terminal): CommandDef {
       name: 'run',
       description:
         'Work for a coordinator until it has no more to do. With the token of a search: lease tasks, train sampled paths, push what was learnt. ' +
-        'With the token of a training: train the network from the last checkpoint on. The default command.',
+        'With the token of a training, or those of several: train the network from the last checkpoint on, then the next one. The default command.',
     },
     args: {
       coordinator: {
@@ -128,7 +151,12 @@ function createRunCommand(terminal: Terminal): CommandDef {
         valueHint: 'URL',
         description: `coordinator (env GATEHOUSE_COORDINATOR, default ${DEFAULT_COORDINATOR})`,
       },
-      token: { type: 'string', valueHint: 'TOKEN', description: 'agent token of the search or training (env GATEHOUSE_AGENT_TOKEN)' },
+      token: {
+        type: 'string',
+        valueHint: 'TOKEN|@FILE',
+        description:
+          'agent token of the search or training (env GATEHOUSE_AGENT_TOKEN); @FILE: those of several trainings on the same data, one a line',
+      },
       ...dataArgs,
       data: { ...dataArgs.data, required: false },
       ...backendArgs,
@@ -153,8 +181,8 @@ function createRunCommand(terminal: Terminal): CommandDef {
     },
     async run({ args }) {
       const coordinator = args.coordinator ?? terminal.env['GATEHOUSE_COORDINATOR'] ?? DEFAULT_COORDINATOR
-      const token = args.token ?? terminal.env['GATEHOUSE_AGENT_TOKEN']
-      if (token === undefined) {
+      const given = args.token ?? terminal.env['GATEHOUSE_AGENT_TOKEN']
+      if (given === undefined) {
         throw new CliError(
           'usage',
           'no token: pass --token or set GATEHOUSE_AGENT_TOKEN; `gatehouse search create` and `gatehouse training create` print one',
@@ -162,9 +190,10 @@ function createRunCommand(terminal: Terminal): CommandDef {
       }
       terminal.interrupted.addEventListener('abort', () => terminal.note('stopping: leases are given back …'))
       const stop = terminal.interrupted
+      const tokens = readTokens(terminal, given)
+      const [token] = tokens
       const isTraining = parseTrainingToken(token) !== null
-      const owner = parseTrainingToken(token)?.trainingId ?? parseAgentToken(token)?.searchId ?? ''
-      const agentId = claimAgentId(join(resolve(terminal.folder, args.cache), AGENT_IDS), owner, args.name)
+      const claimId = (owner: string) => claimAgentId(join(resolve(terminal.folder, args.cache), AGENT_IDS), owner, args.name)
       const onEvent = (event: AgentEvent) => {
         if (!args.quiet) terminal.note(describeEvent(event))
       }
@@ -176,6 +205,7 @@ function createRunCommand(terminal: Terminal): CommandDef {
           const speed = args.speed === undefined ? Number.POSITIVE_INFINITY : numberIn('speed', args.speed, 1e-3, MAX_SPEED, false)
           const open = (searched: SpaceConfig) =>
             openRecorded(resolve(terminal.folder, recorded), { ...args, space: args.space ?? searched })
+          const agentId = claimId(parseAgentToken(token)?.searchId ?? '')
           const summary = summarise(
             await joinRecorded({ coordinator, token, agentId, name: args.name, open, speed, stop, onNote: terminal.note, onEvent }),
           )
@@ -194,17 +224,34 @@ function createRunCommand(terminal: Terminal): CommandDef {
           () => asked.readBits(),
         )
         const accumulate = parseAccumulate(args.accumulate)
-        const common = { coordinator, token, agentId, name: args.name, device: deviceName(backend), dataset, accumulate } as const
+        const common = { coordinator, name: args.name, device: deviceName(backend), dataset, accumulate } as const
         if (isTraining) {
           const threads = parseThreads(args.concurrency ?? 'auto', '--concurrency')
           const onNote = (line: string) => (args.quiet ? undefined : terminal.note(line))
-          const summary = await joinTraining({ ...common, backend, threads, stop, onNote })
-          printResult(terminal, args.json, summary, () => `${summary.end}; ${summary.steps} mini-batches were trained here`)
-          if (summary.end === 'interrupted') throw stop.reason
+          const seats = tokens.map((each) => ({ token: each, agentId: claimId(parseTrainingToken(each)?.trainingId ?? '') }))
+          const trainings = await joinTrainings({ ...common, seats, backend, threads, stop, onNote })
+          const [only, ...others] = trainings
+          printResult(terminal, args.json, others.length > 0 ? { trainings } : only, () =>
+            trainings
+              .map(({ trainingId, end, steps }) => `training ${trainingId}: ${end}; ${steps} mini-batches were trained here`)
+              .join('\n'),
+          )
+          if (trainings.some(({ end }) => end === 'interrupted')) throw stop.reason
           return
         }
         const threads = chooseThreads(args.concurrency, backend)
-        const options = { ...common, backend, allowSoftwareAdapter: args['software-gpu'], threads, stop, onNote: terminal.note, onEvent }
+        const agentId = claimId(parseAgentToken(token)?.searchId ?? '')
+        const options = {
+          ...common,
+          token,
+          agentId,
+          backend,
+          allowSoftwareAdapter: args['software-gpu'],
+          threads,
+          stop,
+          onNote: terminal.note,
+          onEvent,
+        }
         const summary = summarise(await joinSearch(options))
         printResult(terminal, args.json, summary, () => `${summary.end} after ${summary.tasks} tasks, ${summary.images} images`)
         if (summary.end === 'interrupted') throw stop.reason

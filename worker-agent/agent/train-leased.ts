@@ -1,8 +1,6 @@
-// One agent of a training from scratch: asks for the lease, goes on from the last checkpoint, delivers one at the end of
-// every epoch and in between, and at the end the result with the trained network. While another agent has the lease it
-// waits, ready to go on.
+// A training from scratch under a lease: goes on from the last checkpoint, delivers one at the end of every epoch and in
+// between, and at the end the result with the trained network.
 
-import { setTimeout as sleep } from 'node:timers/promises'
 import {
   encodeSafetensors,
   MODEL_FORMAT,
@@ -11,13 +9,12 @@ import {
   type Tensor,
   MAX_FAILURE_MESSAGE,
   type TrainingLeaseRequest,
-  type TrainingLeaseResponse,
   type TrainingResult,
 } from '../../protocol/index.ts'
 import { createSpace, parseArchitecture, type Path, type Space } from '../../search-space/index.ts'
 import type { Backend } from '../../engine/backends/backends.ts'
-import { createTrainingClient, type TrainingClient } from '../client/training-client.ts'
-import { bitsOf, type Dataset } from '../../engine/datasets/index.ts'
+import type { TrainingClient } from '../client/training-client.ts'
+import type { Dataset } from '../../engine/datasets/index.ts'
 import { decodeCheckpoint, encodeCheckpoint } from '../../engine/training/checkpoint.ts'
 import { type FromScratchResult, type InitialWeights, trainFromScratch, TrainingDivergedError } from '../../engine/training/from-scratch.ts'
 import { decodeInitialWeights } from '../../engine/training/initial-weights.ts'
@@ -26,29 +23,14 @@ import { decodeModelWeights } from '../../engine/training/network-weights.ts'
 import { createTeacher } from '../../engine/training/teacher.ts'
 import { withNormalisation } from '../../engine/training/with-normalisation.ts'
 import type { Threads } from '../../engine/training/threads/choose-threads.ts'
-import { describeAgent, noteVersion, watchConnection } from './connection.ts'
 import { startHeartbeatThread } from './heartbeats.ts'
 import { type Granted, holdTrainingLease, LeaseLostError } from './training-lease.ts'
 
 const MAX_MESSAGE = 1000
 
-type WaitReason = NonNullable<Extract<TrainingLeaseResponse, { kind: 'wait' }>['reason']>
-
-const waitTexts = {
-  taken: 'another agent trains',
-  paused: 'the training is paused',
-  inputs: 'the files that it begins with are not there yet',
-  fault: 'it failed here; others try it first',
-} as const satisfies Record<WaitReason, string>
-
-type JoinTrainingOptions = {
+type TrainLeasedOptions = {
   readonly coordinator: string
   readonly token: string
-  /** That of this agent whenever it is started (agent-id.ts). */
-  readonly agentId: string
-  /** Shown in the status. */
-  readonly name: string
-  readonly device: string
   readonly backend: Backend
   readonly dataset: Dataset
   readonly accumulate: Accumulate
@@ -56,15 +38,6 @@ type JoinTrainingOptions = {
   /** Ends the agent between two steps: a checkpoint is delivered, and the lease is given back. */
   readonly stop: AbortSignal
   readonly onNote: (line: string) => void
-}
-
-type TrainingAgentSummary = {
-  readonly trainingId: string
-  readonly agentId: string
-  /** How the training ended, whoever ended it; `interrupted`: it goes on without this agent. */
-  readonly end: TrainingResult['end'] | 'interrupted'
-  /** Mini-batches trained by this agent. */
-  readonly steps: number
 }
 
 /** Throws TrainingDivergedError where numbers are beyond what a coordinator stores. */
@@ -134,7 +107,7 @@ async function fetchInitial(
  * another agent has it, and the reason of `stop`.
  */
 async function trainLeased(
-  options: JoinTrainingOptions,
+  options: TrainLeasedOptions,
   client: TrainingClient,
   request: TrainingLeaseRequest,
   granted: Granted,
@@ -210,48 +183,4 @@ async function trainLeased(
   }
 }
 
-/** Works until the training has ended. Throws CoordinatorError where the coordinator refuses for good. */
-async function joinTraining(options: JoinTrainingOptions): Promise<TrainingAgentSummary> {
-  const { coordinator, token, agentId, name, device, backend, dataset, stop, onNote } = options
-  const connection = watchConnection(stop, onNote)
-  const client = createTrainingClient({ coordinator, token, signal: connection.signal, onRetry: connection.onRetry })
-  const request: TrainingLeaseRequest = { agentId, ...describeAgent(name, device, backend, { ...dataset, bits: bitsOf(dataset) }) }
-  let steps = 0
-  const summary = (end: TrainingAgentSummary['end']): TrainingAgentSummary => ({ trainingId: client.trainingId, agentId, end, steps })
-  let waiting: WaitReason | null = null
-  try {
-    await noteVersion(client, onNote)
-    for (;;) {
-      stop.throwIfAborted()
-      const answer = await client.lease(request)
-      connection.reached()
-      switch (answer.kind) {
-        case 'ended':
-          return summary(answer.end)
-        case 'wait':
-          if (waiting !== answer.reason) onNote(`waiting: ${waitTexts[answer.reason ?? 'taken']}`)
-          waiting = answer.reason ?? 'taken'
-          await sleep(answer.retryAfterMs, undefined, { signal: stop })
-          break
-        case 'lease':
-          waiting = null
-          onNote(`training ${client.trainingId}: ${answer.spec.name}, ${answer.spec.architecture}`)
-          try {
-            const end = await trainLeased(options, client, request, answer, () => steps++)
-            if (end !== null) return summary(end)
-          } catch (error) {
-            if (!(error instanceof LeaseLostError)) throw error
-            onNote(error.message)
-          }
-          break
-        default:
-          return answer satisfies never
-      }
-    }
-  } catch (error) {
-    if (!stop.aborted) throw error
-    return summary('interrupted')
-  }
-}
-
-export { joinTraining, type TrainingAgentSummary }
+export { trainLeased, type TrainLeasedOptions }
