@@ -1,48 +1,26 @@
 // `gatehouse compare`: trains architectures by one recipe, here or on agents, measures them, and puts accuracy beside latency.
 
 import { resolve } from 'node:path'
-import { type CommandDef, defineCommand, type ParsedArgs } from 'citty'
+import { type CommandDef, defineCommand } from 'citty'
 import { repeatedValues, REPEATABLE_HINT } from '../../command-line/dispatch.ts'
-import { connect, connectionFlags } from '../../command-line/connection.ts'
 import { CliError } from '../../command-line/exit-codes.ts'
-import { typedCommand } from '../../command-line/installation.ts'
 import { readJsonFile } from '../../command-line/json-file.ts'
 import { numberIn } from '../../command-line/number-flags.ts'
 import { printResult, type Terminal } from '../../command-line/terminal.ts'
 import { pngOf } from '../../plots/png.ts'
 import { SpaceError, type SpaceRef } from '../../search-space/index.ts'
-import { backendArgs, dataArgs } from '../../command-line/training-flags.ts'
-import { physicalCores } from '../../engine/backends/physical-cores.ts'
 import { type Candidate, listCandidates } from '../compare/candidates.ts'
-import { type ExperimentFolder, openExperimentFolder } from '../compare/experiment-folder.ts'
+import { openExperimentFolder } from '../compare/experiment-folder.ts'
 import { accuracyPlot, macsPlot } from '../compare/plots.ts'
 import { renderComparison } from '../compare/report.ts'
-import { type Experiment, runExperiment } from '../compare/run-experiment.ts'
+import { runExperiment } from '../compare/run-experiment.ts'
 import { summarise } from '../compare/summary.ts'
-import { trainHere } from '../compare/train-here.ts'
-import { trainOnAgents } from '../compare/train-on-agents.ts'
-import { fieldErrors, type Recipe, trainingSpecSchema } from '../../protocol/index.ts'
-import { intervalFlag, readInterval } from './interval-flag.ts'
-import { leaseFlags, readLeaseFlags } from './lease-flags.ts'
+import { trainingFlags, trainingsHere, trainingsOnAgents } from './compare-trainings.ts'
 import { buildRecipe, recipeFlags } from './recipe-flags.ts'
 import { readSpaceRef } from './space-flags.ts'
 
 const MAX_COUNT = 1000
 const DEFAULT_SEEDS = 3
-/** Of the validation share: the same for all trainings. */
-const SHARE_SEED = 0
-/** Within --out: tokens of the agents that are to do the trainings. */
-const TOKENS_FILE = 'agent-tokens.txt'
-
-/** Of a training on agents, what is the same for all. */
-const agentSpecSchema = trainingSpecSchema.pick({
-  dataset: true,
-  recipe: true,
-  shareSeed: true,
-  test: true,
-  leaseMs: true,
-  checkpointMs: true,
-})
 
 const flags = {
   space: { type: 'string', valueHint: 'PRESET|@FILE', description: 'search space that the architectures are of', required: true },
@@ -56,21 +34,9 @@ const flags = {
   uniform: { type: 'string', valueHint: 'OPERATIONS', description: 'architectures with one operation everywhere, for example mb6k3,mb3k5' },
   largest: { type: 'boolean', description: 'leave out the largest architecture of the space', default: true },
   'mobilenet-v2': { type: 'string', valueHint: 'WIDTHS', description: 'MobileNetV2 at these width multipliers, for example 0.35,0.5,1' },
-  ...dataArgs,
-  data: { ...dataArgs.data, required: false },
-  ...backendArgs,
-  dataset: {
-    type: 'string',
-    valueHint: 'NAME',
-    description: 'instead of --data: what the data are called that agents of a coordinator have, which then do the trainings',
-  },
-  fingerprint: { type: 'string', valueHint: 'SHA256', description: "of the agents' data; agents with others are refused" },
-  ...leaseFlags,
-  ...intervalFlag,
-  ...connectionFlags,
+  ...trainingFlags,
   ...recipeFlags,
   seeds: { type: 'string', valueHint: 'N', description: 'trainings of each, with seeds 1 to N', default: String(DEFAULT_SEEDS) },
-  jobs: { type: 'string', valueHint: 'N', description: 'trainings at a time on this machine (default: as many as physical cores)' },
   'latency-batch': { type: 'string', valueHint: 'N', description: 'images in one measured run', default: '8' },
   'latency-rounds': {
     type: 'string',
@@ -84,11 +50,6 @@ const flags = {
     valueHint: 'FOLDER',
     description: 'where results, table and plots go; what is there already is not repeated',
     required: true,
-  },
-  test: {
-    type: 'boolean',
-    description: 'evaluate each once on the test split, at its end, and compare by that instead of by the validation share',
-    default: false,
   },
   json: { type: 'boolean', description: 'print one JSON object to standard output', default: false },
 } as const
@@ -134,58 +95,6 @@ function chooseCandidates(space: SpaceRef, args: Record<string, unknown>, archit
   }
   if (candidates.length === 0) throw new CliError('usage', 'nothing to compare: name architectures, or ask for random ones')
   return candidates
-}
-
-type CompareArgs = ParsedArgs<typeof flags>
-
-/** How the trainings are done, and what their results depend on besides network and seed. */
-type Trainings = { readonly trainAll: Experiment['trainAll']; readonly settings: unknown; readonly where: string }
-
-/** Throws CliError `usage`. */
-function trainingsHere(terminal: Terminal, args: CompareArgs, recipe: Recipe, folder: ExperimentFolder): Trainings {
-  if (args.data === undefined) throw new CliError('usage', 'no data: pass --data, or --dataset for trainings on agents')
-  if (args.fingerprint !== undefined) throw new CliError('usage', '--fingerprint is for trainings on agents, which --dataset asks for')
-  const jobs = args.jobs === undefined ? physicalCores() : numberIn('jobs', args.jobs, 1, MAX_COUNT, true)
-  const data = args.data.startsWith('npm:') ? args.data : resolve(terminal.folder, args.data)
-  const recipeFile = folder.writeReport('recipe.json', `${JSON.stringify(recipe, null, 2)}\n`)
-  const bits = args.bits === undefined ? [] : ['--bits', args.bits]
-  const dataFlags = ['--data', data, ...bits, '--cache', resolve(terminal.folder, args.cache)]
-  const trainFlags = ['--recipe', recipeFile, ...dataFlags, '--backend', args.backend, '--share-seed', String(SHARE_SEED)]
-  return {
-    trainAll: trainHere({ trainFlags, test: args.test, jobs, signal: terminal.interrupted }),
-    settings: [recipe, data, args.backend, ...bits],
-    where: `${jobs} at a time`,
-  }
-}
-
-/** Throws CliError `usage`, or `unauthorized` without an admin token. */
-function trainingsOnAgents(terminal: Terminal, args: CompareArgs, recipe: Recipe, folder: ExperimentFolder): Trainings {
-  for (const flag of ['data', 'jobs'] as const) {
-    if (args[flag] !== undefined)
-      throw new CliError('usage', `expected either --${flag} or --dataset: agents bring their own data and cores`)
-  }
-  const dataset = {
-    name: args.dataset as string,
-    ...(args.fingerprint === undefined ? {} : { fingerprint: args.fingerprint }),
-    ...(args.bits === undefined ? {} : { bits: Number(args.bits) }),
-  }
-  const parsed = agentSpecSchema.safeParse({ dataset, recipe, shareSeed: SHARE_SEED, test: args.test, ...readLeaseFlags(args) })
-  if (!parsed.success) throw new CliError('usage', 'the trainings are not valid', fieldErrors(parsed.error))
-  const client = connect(terminal, args, { readAttempts: 1 })
-  const trainAll = trainOnAgents({
-    client,
-    folder,
-    spec: parsed.data,
-    intervalMs: readInterval(args.interval),
-    signal: terminal.interrupted,
-    onNote: terminal.note,
-    onBegun(tokens) {
-      const path = folder.writeSecret(TOKENS_FILE, `${tokens.join('\n')}\n`)
-      terminal.note('Start agents, on this machine or any other that reaches the coordinator and has the file of tokens:')
-      terminal.note(`  ${typedCommand('worker-agent')} --coordinator ${client.url} --token @${path} --data PATH`)
-    },
-  })
-  return { trainAll, settings: [recipe, { dataset }, 'agents'], where: `on agents of ${client.url}` }
 }
 
 function createCompareCommand(terminal: Terminal): CommandDef {

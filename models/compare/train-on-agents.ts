@@ -100,7 +100,8 @@ function trainOnAgents(options: AgentTrainings): TrainAll {
           throw new CliError(
             'conflict',
             `agents have different data: ${data.label} is trained on ${data.fingerprint}, ${label} on ${datasetFingerprint}. ` +
-              `Name the right ones with --fingerprint, and delete the other trainings: "gatehouse training delete ${status.trainingId} --yes" for one`,
+              `Stop the agents that have the wrong ones, delete their trainings ("gatehouse training delete ${status.trainingId} --yes" for one), ` +
+              'and run the command again.',
           )
         }
       }

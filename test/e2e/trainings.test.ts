@@ -274,7 +274,8 @@ describe('a training that agents do', () => {
     }
     const status = await coordinator.client.trainingStatus(trainingId)
     expect(status).toMatchObject({ phase: 'diverged', modelBytes: null })
-    expect([1, 2]).toContain(status.leases)
+    // On a machine with much else to do one may have lost a lease while it began.
+    expect([1, 2]).toContain(status.leases - status.expiredLeases)
     const connection = ['--coordinator', coordinator.url, '--token', coordinator.token]
     const fetching = started(startProcess('gatehouse/main.ts', ['training', 'download', trainingId, '--out', at('none'), ...connection]))
     expect(await fetching.ended).toBe(1)
