@@ -19,6 +19,8 @@ type Inputs = Record<string, tf.Tensor>
 
 type ComposedKernel = (inputs: never, attributes: never) => tf.Tensor | tf.Tensor[]
 
+const CHANNEL_AXIS = 3
+
 /** Everything but the channels. */
 const positionAxes = [0, 1, 2]
 
@@ -112,8 +114,25 @@ function padded(x: tf.Tensor4D, padding: number): tf.Tensor4D {
   ])
 }
 
+/** Which TensorFlow.js's dense convolutions do not have: runs of channels that are convolved by themselves. */
+function groupsOf(channels: number, filter: tf.Tensor4D): number {
+  return channels / filter.shape[2]
+}
+
+/** Each group by itself, its results side by side. */
+function inGroups(x: tf.Tensor4D, filter: tf.Tensor4D, run: (x: tf.Tensor4D, filter: tf.Tensor4D) => tf.Tensor4D): tf.Tensor4D {
+  const groups = groupsOf(x.shape[3], filter)
+  if (groups === 1) return run(x, filter)
+  const filters = tf.split(filter, groups, CHANNEL_AXIS)
+  const parts = (tf.split(x, groups, CHANNEL_AXIS) as tf.Tensor4D[]).map((part, group) => run(part, filters[group] as tf.Tensor4D))
+  return tf.concat(parts, CHANNEL_AXIS)
+}
+
+const denseConvolution = (x: tf.Tensor4D, filter: tf.Tensor4D, stride: number, pad: 'same' | 'valid') =>
+  inGroups(x, filter, (part, own) => tf.conv2d(part, own, stride, pad))
+
 /** Centred padding, see search-space/layers/windows.ts; at stride 1 that is `same`, which backends have short cuts for. */
-function convolveWith(operation: typeof tf.conv2d | typeof tf.depthwiseConv2d) {
+function convolveWith(operation: typeof denseConvolution) {
   return (inputs: ConvolutionInputs, attributes: ConvolutionAttributes): tf.Tensor[] => {
     const { filter } = inputs
     const { stride, statistics } = attributes
@@ -161,6 +180,32 @@ function composeGradient(inputKernel: string, filterKernel: string) {
   }
 }
 
+/** The gradient of a dense convolution, group by group. */
+function inGradientGroups(gradient: (inputs: GradientInputs, attributes: GradientAttributes) => tf.Tensor[]) {
+  return (inputs: GradientInputs, attributes: GradientAttributes): tf.Tensor[] => {
+    const { x, filter, dy, y, coefficients } = inputs
+    const { inputShape, outputActivation } = attributes
+    const [batch = 0, height = 0, width = 0, channels = 0] = inputShape
+    const groups = groupsOf(channels, filter)
+    if (groups === 1) return gradient(inputs, attributes)
+    const split = (tensor: tf.Tensor) => tf.split(tensor, groups, CHANNEL_AXIS) as tf.Tensor4D[]
+    const filters = split(filter)
+    const gradients = split(y && coefficients ? deferredGradient(y, dy, coefficients, outputActivation) : dy)
+    const images = x && split(x)
+    const own = { ...attributes, inputShape: [batch, height, width, channels / groups] }
+    const results = filters.map((part, group) => {
+      const given = { filter: part, dy: gradients[group] as tf.Tensor, ...(images && { x: images[group] as tf.Tensor4D }) }
+      return gradient(given as GradientInputs, own)
+    })
+    const joined = (position: number) =>
+      tf.concat(
+        results.map((result) => result[position] as tf.Tensor),
+        CHANNEL_AXIS,
+      )
+    return (results[0] ?? []).map((_, position) => joined(position))
+  }
+}
+
 /** Rows or columns behind those of an image, up to the next multiple of the dilation. */
 function surplus(size: number, dilation: number): number {
   return Math.ceil(size / dilation) * dilation - size
@@ -188,6 +233,22 @@ function joinPhases(
     [0, surplus(width, dilation)],
   ]
   return tf.batchToSpaceND(all, [dilation, dilation], crops)
+}
+
+function shiftChannels({ x }: { x: tf.Tensor4D }, { first, channels }: { first: number; channels: number }): tf.Tensor {
+  const [batch, height, width, own] = x.shape
+  const begin = Math.max(0, first)
+  const kept = Math.max(0, Math.min(own, first + channels) - begin)
+  const before = Math.min(channels, Math.max(0, -first))
+  const part = tf.slice(x, [0, 0, 0, Math.min(begin, own)], [batch, height, width, kept])
+  const none: [number, number] = [0, 0]
+  return tf.pad(part, [none, none, none, [before, channels - before - kept]])
+}
+
+function shuffleChannels({ x }: { x: tf.Tensor4D }, { groups }: { groups: number }): tf.Tensor {
+  const [batch, height, width, channels] = x.shape
+  const runs = tf.reshape(x, [batch * height * width, groups, channels / groups])
+  return tf.reshape(tf.transpose(runs, [0, 2, 1]), x.shape)
 }
 
 function clampGrad({ x, dy }: { x: tf.Tensor; dy: tf.Tensor }, { activation }: { activation: ClampActivation }): tf.Tensor {
@@ -260,10 +321,10 @@ const composedKernels = {
   batchNormGrad,
   batchNormTrain,
   clampGrad,
-  convolve: convolveWith(tf.conv2d),
+  convolve: convolveWith(denseConvolution),
   convolveDepthwise: convolveWith(tf.depthwiseConv2d),
   convolveDepthwiseGrad: composeGradient(tf.DepthwiseConv2dNativeBackpropInput, tf.DepthwiseConv2dNativeBackpropFilter),
-  convolveGrad: composeGradient(tf.Conv2DBackpropInput, tf.Conv2DBackpropFilter),
+  convolveGrad: inGradientGroups(composeGradient(tf.Conv2DBackpropInput, tf.Conv2DBackpropFilter)),
   dot,
   globalAveragePool,
   globalAveragePoolGrad,
@@ -271,6 +332,8 @@ const composedKernels = {
   scaleChannels,
   scaleGrad,
   sgdStep,
+  shiftChannels,
+  shuffleChannels,
   softmaxCrossEntropy,
   splitPhases,
   sum,

@@ -26,6 +26,10 @@ const kernelNames = {
   splitPhases: 'GatehouseSplitPhases',
   /** y as splitPhases makes it; { dilation, phases, height, width } -> x. */
   joinPhases: 'GatehouseJoinPhases',
+  /** x [batch, h, w, c]; { first, channels } -> [batch, h, w, channels]: channel i is channel i + first of x, 0 where it has none. */
+  shiftChannels: 'GatehouseShiftChannels',
+  /** x [batch, h, w, c]; { groups } -> its channels, one of each of the `groups` runs in turn. */
+  shuffleChannels: 'GatehouseShuffleChannels',
   /** x, dy; { activation } -> dy where the ReLU or ReLU6 of x lets it through, otherwise 0. */
   clampGrad: 'GatehouseClampGrad',
   /** x -> x σ(x). */
@@ -250,7 +254,10 @@ function convolutionGradient(kernelName: string, given: ConvolutionGradientInput
   }
 }
 
-/** Dense convolution, filter [k, k, in, out], centred padding (search-space/layers/windows.ts); the filter may change in place between calls. */
+/**
+ * Dense convolution, filter [k, k, in / groups, out], centred padding (search-space/layers/windows.ts); the filter may change in place
+ * between calls. Groups follow from the shapes: runs of channels that are convolved by themselves.
+ */
 function conv2d(x: tf.Tensor, filter: tf.Tensor, stride: number, options: ConvolutionOptions = {}): Convolved {
   return convolution(kernelNames.convolve, x, filter, stride, options)
 }
@@ -282,6 +289,22 @@ function splitPhases(x: tf.Tensor, phases: Phases): tf.Tensor4D {
 /** The images [batch, height, width, c] that `splitPhases` took apart; 0 in phases that are not given. It is the gradient of that, too. */
 function joinPhases(y: tf.Tensor, phases: Phases, height: number, width: number): tf.Tensor4D {
   return runOne(kernelNames.joinPhases, { y }, { ...phases, height, width })
+}
+
+/**
+ * `channels` channels of images, the first one being channel `first` of x: a part of its channels, or all with channels of 0 behind them
+ * and, where `first` is negative, before them. The gradient is that of −first to the channels of x.
+ */
+function shiftChannels(x: tf.Tensor, first: number, channels: number): tf.Tensor4D {
+  return runOne(kernelNames.shiftChannels, { x }, { first, channels })
+}
+
+/**
+ * Channels of `groups` runs, one of each in turn (Zhang et al. 2018, ShuffleNet, section 3.1): channel i · groups + g is channel i of run g.
+ * It is undone, and its gradient is made, by channels / groups in place of groups.
+ */
+function shuffleChannels(x: tf.Tensor, groups: number): tf.Tensor4D {
+  return runOne(kernelNames.shuffleChannels, { x }, { groups })
 }
 
 /** Gradient of a ReLU or ReLU6 of x; 0 where it bends. */
@@ -378,6 +401,8 @@ export {
   scaleGradient,
   type SgdAttributes,
   sgdStep,
+  shiftChannels,
+  shuffleChannels,
   softmaxCrossEntropy,
   splitPhases,
   sum,

@@ -3,7 +3,7 @@
 //
 // Numbers that are addresses are byte offsets in the shared memory, 0 for what is not there or not wanted.
 
-const convolutionGeometry = ['batch', 'ih', 'iw', 'ic', 'oh', 'ow', 'oc', 'kernel', 'stride', 'top', 'left'] as const
+const convolutionGeometry = ['batch', 'ih', 'iw', 'ic', 'oh', 'ow', 'oc', 'kernel', 'stride', 'top', 'left', 'groups'] as const
 const depthwiseGeometry = ['batch', 'ih', 'iw', 'channels', 'oh', 'ow', 'kernel', 'stride', 'top', 'left'] as const
 const phaseGeometry = ['batch', 'height', 'width', 'channels', 'dilation', 'phases'] as const
 const forwardAddresses = ['x', 'filter', 'y', 'norm', 'activation', 'moments', 'scratch'] as const
@@ -18,7 +18,7 @@ const kernelSignatures = {
   averagePositionsGradient: ['dy', 'dx', 'batch', 'positions', 'channels'],
   clampGradient: ['x', 'dy', 'dx', 'count', 'activation'],
   channelStatistics: ['x', 'mean', 'variance', 'moments', 'rows', 'channels'],
-  convolutionScratchBytes: ['ic', 'oh', 'ow', 'oc', 'kernel'],
+  convolutionScratchBytes: ['ic', 'oh', 'ow', 'oc', 'kernel', 'groups'],
   convolve: [...forwardAddresses, ...convolutionGeometry],
   convolveGradient: [...gradientAddresses, ...convolutionGeometry],
   depthwise: [...forwardAddresses, ...depthwiseGeometry],
@@ -38,6 +38,8 @@ const kernelSignatures = {
   prepareNorm: [...normAddresses, 'norm', 'channels', 'epsilon'],
   scaleChannels: ['x', 'scale', 'y', 'batch', 'positions', 'channels'],
   scaleGradient: ['x', 'dy', 'dscale', 'batch', 'positions', 'channels'],
+  shiftChannels: ['x', 'y', 'rows', 'channels', 'made', 'first'],
+  shuffleChannels: ['x', 'y', 'rows', 'channels', 'groups'],
   sgdStep: [
     ...(['weight', 'velocity', 'gradient', 'newWeight', 'newVelocity', 'count'] as const),
     ...(['learningRate', 'momentum', 'nesterov', 'weightDecay'] as const),

@@ -88,13 +88,13 @@ const centred: Padding = (_input, _output, kernel) => centredPadding(kernel)
 const same: Padding = (input, output, kernel, stride) => Math.floor(Math.max(0, (output - 1) * stride + kernel - input) / 2)
 
 /** The integer arguments that all convolution kernels share. */
-function geometry(x: readonly number[], y: readonly number[], kernel: number, stride: number, padding: Padding) {
+function geometry(x: readonly number[], y: readonly number[], kernel: number, stride: number, padding: Padding, groups = 1) {
   const [batch, ih, iw, ic] = x as Shape4
   const [, oh, ow, oc] = y as Shape4
   const top = padding(ih, oh, kernel, stride)
   const left = padding(iw, ow, kernel, stride)
   // `channels` is what the kernels call `ic` where every channel stays by itself.
-  return { batch, ih, iw, ic, channels: ic, oh, ow, oc, kernel, stride, top, left }
+  return { batch, ih, iw, ic, channels: ic, oh, ow, oc, kernel, stride, top, left, groups }
 }
 
 type Geometry = ReturnType<typeof geometry>
@@ -177,6 +177,7 @@ type ConvolutionKind = {
   readonly gradient: 'convolveGradient' | 'depthwiseGradient'
   kernelOf(filter: readonly number[], name: string): number
   outputChannels(x: readonly number[], filter: readonly number[]): number
+  groupsOf(x: readonly number[], filter: readonly number[]): number
   scratchBytes(g: Geometry, module: KernelModule): number
 }
 
@@ -186,9 +187,10 @@ const dense: ConvolutionKind = {
   gradient: 'convolveGradient',
   kernelOf: squareKernel,
   outputChannels: (_x, filter) => filter[3] as number,
+  groupsOf: (x, filter) => (x[3] as number) / (filter[2] as number),
   scratchBytes(g, module) {
     // Patches are gathered only where the convolution is not a plain matrix product.
-    const gathers = g.kernel > 1 || g.stride > 1
+    const gathers = g.kernel > 1 || g.stride > 1 || g.groups > 1
     return module.convolutionScratchBytes({ ...g, oh: gathers ? g.oh : 0 })
   },
 }
@@ -199,6 +201,7 @@ const depthwise: ConvolutionKind = {
   gradient: 'depthwiseGradient',
   kernelOf: depthwiseKernel,
   outputChannels: (x) => x[3] as number,
+  groupsOf: () => 1,
   scratchBytes: (g, module) => module.depthwiseScratchBytes(g),
 }
 
@@ -227,9 +230,9 @@ function runConvolution(kind: ConvolutionKind) {
     const { stride, statistics, epsilon, activation } = attributes
     const kernel = kind.kernelOf(filter.shape, kind.name)
     const y = make(outputShape(x.shape, kind.outputChannels(x.shape, filter.shape), stride))
-    const g = geometry(x.shape, y.shape, kernel, stride, centred)
-    if (inputs.mean && kind === dense && (kernel > 1 || stride > 1)) {
-      throw new Error(`${kind.name}: a norm is applied in front of 1×1 convolutions of stride 1 only`)
+    const g = geometry(x.shape, y.shape, kernel, stride, centred, kind.groupsOf(x.shape, filter.shape))
+    if (inputs.mean && kind === dense && (kernel > 1 || stride > 1 || g.groups > 1)) {
+      throw new Error(`${kind.name}: a norm is applied in front of 1×1 convolutions of stride 1 and one group only`)
     }
     const made = statistics ? { mean: make([g.oc]), variance: make([g.oc]) } : undefined
     const vectorBytes = aligned(NORM_VECTORS * g.ic * BYTES + momentBytes(g.oc))
@@ -265,7 +268,7 @@ function runConvolutionGradient(kind: ConvolutionKind, padding: Padding = centre
     const { x, filter, dy, y, coefficients, variance } = inputs
     const { stride, inputShape, epsilon, activation, outputActivation, wantInput, wantFilter } = attributes
     const kernel = kind.kernelOf(filter.shape, kind.name)
-    const g = geometry(inputShape, dy.shape, kernel, stride, padding)
+    const g = geometry(inputShape, dy.shape, kernel, stride, padding, kind.groupsOf(inputShape, filter.shape))
     const dx = wantInput ? make(inputShape) : undefined
     const dfilter = wantFilter ? make(filter.shape) : undefined
     const vectorBytes = aligned((NORM_VECTORS + SUM_VECTORS) * g.ic * BYTES)
@@ -487,6 +490,22 @@ function globalAveragePoolGrad(
   return dx
 }
 
+type Shifted = { readonly first: number; readonly channels: number }
+
+function shiftChannels({ x }: { x: tf.TensorInfo }, { first, channels: made }: Shifted, { module, at, make }: Workspace): tf.TensorInfo {
+  const [batch, height, width, channels] = x.shape as Shape4
+  const y = make([batch, height, width, made])
+  module.shiftChannels({ x: at(x), y: at(y), rows: batch * height * width, channels, made, first })
+  return y
+}
+
+function shuffleChannels({ x }: { x: tf.TensorInfo }, { groups }: { groups: number }, { module, at, make }: Workspace): tf.TensorInfo {
+  const [batch, height, width, channels] = x.shape as Shape4
+  const y = make(x.shape)
+  module.shuffleChannels({ x: at(x), y: at(y), rows: batch * height * width, channels, groups })
+  return y
+}
+
 function splitPhases({ x }: { x: tf.TensorInfo }, { dilation, phases }: Phases, { module, at, make }: Workspace): tf.TensorInfo {
   const [batch, height, width, channels] = x.shape as Shape4
   const y = make([phases * batch, Math.ceil(height / dilation), Math.ceil(width / dilation), channels])
@@ -619,6 +638,8 @@ const wasmKernels: Record<string, WasmKernel> = {
     [kernelNames.scaleChannels]: scaleChannels,
     [kernelNames.scaleGrad]: scaleGrad,
     [kernelNames.sgdStep]: sgdStep,
+    [kernelNames.shiftChannels]: shiftChannels,
+    [kernelNames.shuffleChannels]: shuffleChannels,
     [kernelNames.softmaxCrossEntropy]: softmaxCrossEntropy,
     [kernelNames.splitPhases]: splitPhases,
     [kernelNames.sum]: sum,

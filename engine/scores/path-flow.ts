@@ -27,6 +27,8 @@ const parts = {
   activation: 'left-out',
   add: 'linear',
   batchNorm: 'left-out',
+  channelRange: 'linear',
+  channelShuffle: 'linear',
   concat: 'linear',
   conv2d: 'linear',
   crop: 'linear',

@@ -22,8 +22,10 @@ const stateDictRules: { readonly [Kind in LayerKind]: StateDictRule<Kind> } = {
   add: NO_STATE,
   /** Its running statistics are not weights here: state-dict.ts adds them. */
   batchNorm: { module: 'bn', weights: { gamma: { name: 'weight' }, beta: { name: 'bias' } } },
+  channelRange: NO_STATE,
+  channelShuffle: NO_STATE,
   concat: NO_STATE,
-  /** [kernel, kernel, in, out] to [out, in, kernel, kernel]. */
+  /** [kernel, kernel, in / groups, out] to [out, in / groups, kernel, kernel]. */
   conv2d: { module: 'conv', weights: { filter: { name: 'weight', order: [3, 2, 0, 1] } } },
   crop: NO_STATE,
   /** [kernel, kernel, channels, 1] to [channels, 1, kernel, kernel]. */

@@ -1,10 +1,10 @@
 import { convolutionRule } from './convolution.ts'
 
-/** [kernel, kernel, in, out] to [out, in, kernel, kernel]. */
-const conv2d = convolutionRule((kernel, inChannels, outChannels) => ({
-  shape: [kernel, kernel, inChannels, outChannels],
+/** [kernel, kernel, in / groups, out] to [out, in / groups, kernel, kernel]. */
+const conv2d = convolutionRule((kernel, inChannels, outChannels, groups) => ({
+  shape: [kernel, kernel, inChannels / groups, outChannels],
   order: [3, 2, 0, 1],
-  groups: 1,
+  groups,
 }))
 
 export { conv2d }

@@ -14,12 +14,14 @@ type ConvolutionKind = 'conv2d' | 'depthwiseConv2d'
 /** The filter's axes in both layouts, and the number of groups. */
 type Layout = { readonly shape: readonly number[]; readonly order: readonly number[]; readonly groups: number }
 
-function convolutionRule(layoutOf: (kernel: number, inChannels: number, outChannels: number) => Layout) {
+type LayoutOf = (kernel: number, inChannels: number, outChannels: number, groups: number) => Layout
+
+function convolutionRule(layoutOf: LayoutOf) {
   return {
     write(step: InferenceStep<ConvolutionKind>, writer) {
       const { id, layer, constants, bias, shape } = step
       const { kernel, stride } = layer
-      const layout = layoutOf(kernel, step.inputShapes[0]?.[2] ?? 1, shape[2])
+      const layout = layoutOf(kernel, step.inputShapes[0]?.[2] ?? 1, shape[2], layer.kind === 'conv2d' ? (layer.groups ?? 1) : 1)
       const dims = layout.order.map((axis) => layout.shape[axis] as number)
       const padding = layer.kind === 'conv2d' ? centredPadding(kernel) : depthwisePadding(layer)
       const dilation = layer.kind === 'conv2d' ? 1 : (layer.dilation ?? 1)

@@ -4,6 +4,8 @@ import { elementCount } from '../initialise.ts'
 import { activation, type ActivationLayer } from './activation.ts'
 import { add, type AddLayer } from './add.ts'
 import { batchNorm, type BatchNormLayer } from './batch-norm.ts'
+import { channelRange, type ChannelRangeLayer } from './channel-range.ts'
+import { channelShuffle, type ChannelShuffleLayer } from './channel-shuffle.ts'
 import { concat, type ConcatLayer } from './concat.ts'
 import { conv2d, type Conv2dLayer } from './conv2d.ts'
 import { crop, type CropLayer } from './crop.ts'
@@ -21,6 +23,8 @@ type LayerTypes = {
   readonly activation: ActivationLayer
   readonly add: AddLayer
   readonly batchNorm: BatchNormLayer
+  readonly channelRange: ChannelRangeLayer
+  readonly channelShuffle: ChannelShuffleLayer
   readonly concat: ConcatLayer
   readonly conv2d: Conv2dLayer
   readonly crop: CropLayer
@@ -44,6 +48,8 @@ const definitions = {
   activation,
   add,
   batchNorm,
+  channelRange,
+  channelShuffle,
   concat,
   conv2d,
   crop,

@@ -5,7 +5,7 @@
 //
 // Layers that work channel by channel hand it on, a concatenation puts those of its inputs side by side, and whatever reads all channels
 // at once, a convolution or a linear layer, ends it. Tensors that are added or multiplied must have one map: what makes them is widened
-// together, the attention over channels with these.
+// together, the attention over channels with these. What goes by the places of channels, their groups or a range of them, keeps its own.
 
 import type { PrimitiveLayer } from '../layer-graph.ts'
 import { layerInputs } from '../layers/index.ts'
@@ -28,6 +28,9 @@ const channelsOf = {
   activation: 'keeps',
   add: 'keeps',
   batchNorm: 'keeps',
+  /** Goes by the places of channels. */
+  channelRange: 'counts',
+  channelShuffle: 'counts',
   /** Puts those of its inputs side by side. */
   concat: 'joins',
   conv2d: 'makes',
@@ -41,7 +44,7 @@ const channelsOf = {
   pool: 'keeps',
   splitAttention: 'keeps',
   zero: 'makes',
-} as const satisfies Record<PrimitiveLayer['kind'], 'keeps' | 'joins' | 'makes' | 'given'>
+} as const satisfies Record<PrimitiveLayer['kind'], 'keeps' | 'joins' | 'counts' | 'makes' | 'given'>
 
 /** The layers that must have `map` so that the tensor `id` has it. Throws Net2NetError where something else makes its channels. */
 function producersOf(byId: ReadonlyMap<string, PrimitiveLayer>, id: string, visited: Set<string> = new Set()): string[] {
@@ -54,13 +57,14 @@ function producersOf(byId: ReadonlyMap<string, PrimitiveLayer>, id: string, visi
     case 'keeps':
       return layerInputs(layer).flatMap((input) => producersOf(byId, input, visited))
     case 'joins':
+    case 'counts':
     case 'given':
       throw new Net2NetError(`layer ${id} (${layer.kind}) is added to what would be widened, and its own channels cannot be`)
   }
 }
 
 /** The map of what a layer makes; null for the identity. */
-function mapOf({ kind }: PrimitiveLayer, inputs: readonly (ChannelMap | null)[], channels: readonly number[]): ChannelMap | null {
+function mapOf({ id, kind }: PrimitiveLayer, inputs: readonly (ChannelMap | null)[], channels: readonly number[]): ChannelMap | null {
   switch (channelsOf[kind]) {
     case 'keeps':
       return inputs[0] ?? null
@@ -73,6 +77,9 @@ function mapOf({ kind }: PrimitiveLayer, inputs: readonly (ChannelMap | null)[],
         return own
       })
     }
+    case 'counts':
+      if (inputs[0]) throw new Net2NetError(`layer ${id} (${kind}) goes by the places of the channels that would be widened`)
+      return null
     case 'makes':
     case 'given':
       return null
@@ -101,6 +108,9 @@ function spreadMap(layers: readonly PrimitiveLayer[], id: string, map: ChannelMa
           throw new Net2NetError(`layer ${layer.id} (${layer.kind}) has inputs that cannot be widened in one way`)
         isChanged = true
         break
+      }
+      if (layer.kind === 'conv2d' && (layer.groups ?? 1) > 1 && (inputs[0] || widened.has(layer.id))) {
+        throw new Net2NetError(`layer ${layer.id} (${layer.kind}) has groups of channels, which cannot be widened`)
       }
       const channels = read.map((input) => byId.get(input)?.shape[2] ?? 0)
       maps.set(layer.id, widened.has(layer.id) ? map : mapOf(layer, inputs, channels))

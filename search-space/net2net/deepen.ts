@@ -129,7 +129,7 @@ function growable(layers: readonly PrimitiveLayer[]): { readonly widen: string[]
     }
   }
   return {
-    widen: layers.flatMap((layer) => (layer.kind === 'conv2d' ? [layer.id] : [])),
+    widen: layers.flatMap((layer) => (layer.kind === 'conv2d' && (layer.groups ?? 1) === 1 ? [layer.id] : [])),
     deepen: layers.flatMap((layer) => (canDeepen(layer.id) ? [layer.id] : [])),
   }
 }

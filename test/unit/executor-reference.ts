@@ -74,8 +74,31 @@ function referenceLayer(
 ): tf.Tensor {
   const read = (id: string) => values.get(id) as tf.Tensor4D
   switch (layer.kind) {
-    case 'conv2d':
-      return tf.conv2d(read(layer.input), weight(layer.filter) as tf.Tensor4D, layer.stride, Math.floor(layer.kernel / 2))
+    case 'conv2d': {
+      const { groups = 1, stride, kernel } = layer
+      const filters = tf.split(weight(layer.filter) as tf.Tensor4D, groups, 3) as tf.Tensor4D[]
+      const parts = tf.split(read(layer.input), groups, 3) as tf.Tensor4D[]
+      return tf.concat(
+        parts.map((part, group) => tf.conv2d(part, filters[group] as tf.Tensor4D, stride, Math.floor(kernel / 2))),
+        3,
+      )
+    }
+    case 'channelRange': {
+      const x = read(layer.input)
+      const count = Math.min(x.shape[3] - layer.first, layer.shape[2])
+      const part = tf.slice(x, [0, 0, 0, layer.first], [...x.shape.slice(0, 3), count] as [number, number, number, number])
+      return tf.pad(part, [
+        [0, 0],
+        [0, 0],
+        [0, 0],
+        [0, layer.shape[2] - count],
+      ])
+    }
+    case 'channelShuffle': {
+      const x = read(layer.input)
+      const runs = tf.split(x, layer.groups, 3)
+      return tf.reshape(tf.stack(runs, 4), x.shape)
+    }
     case 'depthwiseConv2d':
       return depthwise(layer, read(layer.input), weight(layer.filter) as tf.Tensor4D)
     case 'crop':

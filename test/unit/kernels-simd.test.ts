@@ -230,6 +230,58 @@ describe.each(['simd', 'relaxed-simd'] as const satisfies readonly KernelVariant
     )
   })
 
+  test('dense convolution in groups and both its gradients', () => {
+    const widths = fc.record({
+      groups: fc.integer({ min: 1, max: 4 }),
+      run: fc.integer({ min: 1, max: 9 }),
+      made: fc.integer({ min: 1, max: 11 }),
+    })
+    fc.assert(
+      fc.property(oddGeometry, widths, norms, (g, { groups, run, made }, norm) => {
+        const { kernel, stride } = g
+        const before = kernel === 1 && stride === 1 && groups === 1 ? norm.before : 'absent'
+        const layout = { ...g, channels: groups * run, outChannels: groups * made, filter: [kernel, kernel, run, groups * made] }
+        expect(convolutionDisagreement(operations.conv2d, operations.conv2dGradient, layout, { ...norm, before })).toBeLessThan(TOLERANCE)
+      }),
+      settings,
+    )
+  })
+
+  test('channels moved, cut off and put among zeros, and that undone', () => {
+    fc.assert(
+      fc.property(geometry, fc.integer({ min: -15, max: 15 }), fc.integer({ min: 1, max: 30 }), (g, first, channels) => {
+        const x = normal(g.seed, g.batch, g.height, g.width, g.channels)
+        expect(
+          disagreement([x], ([tx]) => {
+            const moved = operations.shiftChannels(tx!, first, channels)
+            return [moved, operations.shiftChannels(moved, -first, g.channels)]
+          }),
+        ).toBe(0)
+      }),
+      settings,
+    )
+  })
+
+  test('channels of groups, shuffled and put back', () => {
+    fc.assert(
+      fc.property(geometry, fc.integer({ min: 1, max: 12 }), (g, groups) => {
+        const channels = groups * g.channels
+        const x = normal(g.seed, g.batch, g.height, g.width, channels)
+        const shuffled = (tx: tf.Tensor) => operations.shuffleChannels(tx, groups)
+        expect(disagreement([x], ([tx]) => [shuffled(tx!)])).toBe(0)
+        tf.setBackend('wasm')
+        const [back] = run([x], ([tx]) => {
+          const turned = shuffled(tx!)
+          const again = operations.shuffleChannels(turned, channels / groups)
+          turned.dispose()
+          return [again]
+        })
+        expect(back).toEqual(x.values)
+      }),
+      settings,
+    )
+  })
+
   test('phases of a dilation, taken apart and joined', () => {
     fc.assert(
       fc.property(geometry, fc.integer({ min: 1, max: 3 }), fc.boolean(), ({ seed, batch, height, width, channels }, dilation, isWhole) => {

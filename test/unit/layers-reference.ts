@@ -138,14 +138,26 @@ const references: ReferenceTable = {
       return inside(source.x, image, y, x, source.c)
     })
   },
+  channelRange: ({ first: from, shape }, inputs) => {
+    const [, , channels] = first(inputs).shape
+    return make(first(inputs).batch, shape, (image, y, x, c) => (from + c < channels ? inside(first(inputs), image, y, x, from + c) : 0))
+  },
+  // As x.view(batch, groups, channels / groups, …).transpose(1, 2) of the definition: row i, column g of what was g, i.
+  channelShuffle: ({ groups, shape }, inputs) => {
+    const run = shape[2] / groups
+    return make(first(inputs).batch, shape, (image, y, x, c) =>
+      inside(first(inputs), image, y, x, (c % groups) * run + Math.floor(c / groups)),
+    )
+  },
   conv2d(layer, inputs, context) {
     const x = first(inputs)
     const { shape, values } = context.weight(layer.filter)
     const [kernel = 1, , inChannels = 1, outChannels = 1] = shape
     const tap = (image: number, y: number, column: number, ky: number, kx: number, o: number) => {
+      const from = Math.floor((o * (layer.groups ?? 1)) / outChannels) * inChannels
       let sum = 0
       for (let i = 0; i < inChannels; i++) {
-        sum += inside(x, image, y, column, i) * (values[((ky * kernel + kx) * inChannels + i) * outChannels + o] as number)
+        sum += inside(x, image, y, column, from + i) * (values[((ky * kernel + kx) * inChannels + i) * outChannels + o] as number)
       }
       return sum
     }

@@ -452,7 +452,7 @@ describe('tables and folders', () => {
   /** By folder: the kinds of its table, and the files beside them that are of no kind. */
   const rooms = {
     'search-space/layers': { kinds: layerKinds, others: ['index', 'layer', 'refusal', 'windows'] },
-    'engine/executor/layers': { kinds: Object.keys(layerRules), others: ['convolution', 'dilated', 'index', 'norms', 'rule'] },
+    'engine/executor/layers': { kinds: Object.keys(layerRules), others: ['convolution', 'dilated', 'groups', 'index', 'norms', 'rule'] },
     'onnx/layers': { kinds: Object.keys(onnxRules), others: ['convolution', 'index', 'rule'] },
     'models/export/tfjs': { kinds: Object.keys(tfjsRules), others: ['convolution', 'index', 'rule', 'write-network', 'writer'] },
     'models/export/tfjs-graph': { kinds: Object.keys(graphRules), others: ['convolution', 'index', 'rule', 'write-graph', 'writer'] },

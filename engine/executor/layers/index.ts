@@ -4,6 +4,8 @@ import type { StepKind } from '../step.ts'
 import { activation } from './activation.ts'
 import { add } from './add.ts'
 import { batchNorm } from './batch-norm.ts'
+import { channelRange } from './channel-range.ts'
+import { channelShuffle } from './channel-shuffle.ts'
 import { concat } from './concat.ts'
 import { conv2d } from './conv2d.ts'
 import { crop } from './crop.ts'
@@ -20,6 +22,8 @@ const layerRules: { readonly [Kind in StepKind]: LayerRule<Kind> } = {
   activation,
   add,
   batchNorm,
+  channelRange,
+  channelShuffle,
   concat,
   conv2d,
   crop,

@@ -1,25 +1,28 @@
 // Dense convolution with any kernel and stride as a matrix product over patches (im2col), one image at a time so that
-// the patches stay small. A 1×1 convolution of stride 1 is the product itself, over all images at once.
+// the patches stay small. A 1×1 convolution of stride 1 is the product itself, over all images at once. With `groups` above 1 the channels
+// are as many runs, and each run of outputs is a product over the patches of its own run of inputs; the filter is [kernel, kernel,
+// ic / groups, oc].
 // A batch-norm in front of the convolution or behind it is taken over a few rows at a time, while these are in the cache
 // (normalised.ts): its output and its gradient never reach memory.
 //   norm          [3, ic] or 0: x is the input of a batch-norm, and is normalised (and clamped) as it is read
 //   coefficients  [5, oc] or 0: dy is the gradient behind a batch-norm of y, and is brought before it as it is read
 //   moments       or 0: gets the moments of y (moments.ts)
 //   sums          [2, ic] or 0: gets the sums for the gradient of the batch-norm before x
-// Geometry arguments: input height, width, channels (ih, iw, ic), output (oh, ow, oc), kernel, stride, and the padding
-// before the first row and column; what lies outside the image is zero.
+// Geometry arguments: input height, width, channels (ih, iw, ic), output (oh, ow, oc), kernel, stride, the padding
+// before the first row and column, and groups; what lies outside the image is zero.
 
 import { multiply, multiplyTransposed, packPanels } from './matrix';
 import { addRows, clearMoments } from './moments';
 import { gradientRows, normaliseRows, sumGradientRows } from './normalised';
 
-/** Gathers image[ih, iw, ic] into patches[oh * ow, kernel * kernel * ic]. */
+/** Gathers `run` channels of image[ih, iw, ic], from where `image` points, into patches[oh * ow, kernel * kernel * run]. */
 function gatherPatches(
   image: usize,
   patches: usize,
   ih: i32,
   iw: i32,
   ic: i32,
+  run: i32,
   oh: i32,
   ow: i32,
   kernel: i32,
@@ -28,10 +31,11 @@ function gatherPatches(
   left: i32,
 ): void {
   const pixel = ic << 2;
+  const part = run << 2;
   for (let oy = 0; oy < oh; oy++) {
     for (let ox = 0; ox < ow; ox++) {
       const firstX = ox * stride - left;
-      const fits = firstX >= 0 && firstX + kernel <= iw;
+      const fits = run == ic && firstX >= 0 && firstX + kernel <= iw;
       for (let ky = 0; ky < kernel; ky++) {
         const y = oy * stride + ky - top;
         if (fits && y >= 0 && y < ih) {
@@ -46,23 +50,24 @@ function gatherPatches(
           const x = ox * stride + kx - left;
           const inside = y >= 0 && y < ih && x >= 0 && x < iw;
           const source = image + (y * iw + x) * pixel;
-          for (let c = 0; c < pixel; c += 4) {
+          for (let c = 0; c < part; c += 4) {
             store<f32>(patches + c, inside ? load<f32>(source + c) : 0);
           }
-          patches += pixel;
+          patches += part;
         }
       }
     }
   }
 }
 
-/** Adds patches[oh * ow, kernel * kernel * ic] back to image[ih, iw, ic]: the transpose of gathering. */
+/** Adds patches[oh * ow, kernel * kernel * run] back to image[ih, iw, ic]: the transpose of gathering. */
 function scatterPatches(
   image: usize,
   patches: usize,
   ih: i32,
   iw: i32,
   ic: i32,
+  run: i32,
   oh: i32,
   ow: i32,
   kernel: i32,
@@ -71,6 +76,7 @@ function scatterPatches(
   left: i32,
 ): void {
   const pixel = ic << 2;
+  const part = run << 2;
   for (let oy = 0; oy < oh; oy++) {
     for (let ox = 0; ox < ow; ox++) {
       for (let ky = 0; ky < kernel; ky++) {
@@ -79,11 +85,11 @@ function scatterPatches(
           const x = ox * stride + kx - left;
           if (y >= 0 && y < ih && x >= 0 && x < iw) {
             const target = image + (y * iw + x) * pixel;
-            for (let c = 0; c < pixel; c += 4) {
+            for (let c = 0; c < part; c += 4) {
               store<f32>(target + c, load<f32>(target + c) + load<f32>(patches + c));
             }
           }
-          patches += pixel;
+          patches += part;
         }
       }
     }
@@ -109,13 +115,14 @@ function chunkRows(ic: i32, oc: i32): i32 {
 }
 
 /** Scratch bytes that each of the two functions below needs. */
-export function convolutionScratchBytes(ic: i32, oh: i32, ow: i32, oc: i32, kernel: i32): i32 {
-  const patch = kernel * kernel * ic;
-  const panels = max(panelBytes(patch, oc), panelBytes(oc, patch));
+export function convolutionScratchBytes(ic: i32, oh: i32, ow: i32, oc: i32, kernel: i32, groups: i32): i32 {
+  const patch = kernel * kernel * (ic / groups);
+  const outputs = oc / groups;
+  const panels = groups * max(panelBytes(patch, outputs), panelBytes(outputs, patch));
   return panels + max(oh * ow, chunkRows(ic, oc)) * (patch + oc) * 4 + 16;
 }
 
-/** y[batch, oh, ow, oc] from x[batch, ih, iw, ic] and filter[kernel, kernel, ic, oc]. `norm` only where 1×1, stride 1. */
+/** y[batch, oh, ow, oc] from x[batch, ih, iw, ic] and the filter. `norm` only where 1×1, stride 1, one group. */
 export function convolve(
   x: usize,
   filter: usize,
@@ -135,15 +142,24 @@ export function convolve(
   stride: i32,
   top: i32,
   left: i32,
+  groups: i32,
 ): void {
-  const patch = kernel * kernel * ic;
-  packPanels(filter, patch, oc, oc << 2, 4, scratch);
+  const run = ic / groups;
+  const patch = kernel * kernel * run;
+  const outputs = oc / groups;
+  const panels = panelBytes(patch, outputs);
+  for (let group = 0; group < groups; group++) {
+    packPanels(filter + ((group * outputs) << 2), patch, outputs, oc << 2, 4, scratch + group * panels);
+  }
   if (moments) clearMoments(moments, oc);
-  const work = scratch + panelBytes(patch, oc);
-  if (kernel > 1 || stride > 1) {
+  const work = scratch + groups * panels;
+  if (kernel > 1 || stride > 1 || groups > 1) {
     for (let image = 0; image < batch; image++) {
-      gatherPatches(x, work, ih, iw, ic, oh, ow, kernel, stride, top, left);
-      multiply(work, scratch, y, oh * ow, patch, oc);
+      for (let group = 0; group < groups; group++) {
+        gatherPatches(x + ((group * run) << 2), work, ih, iw, ic, run, oh, ow, kernel, stride, top, left);
+        const made = y + ((group * outputs) << 2);
+        multiply(work, scratch + group * panels, made, oh * ow, patch, outputs, patch << 2, oc << 2);
+      }
       if (moments) addRows(y, moments, oh * ow, oc);
       x += (ih * iw * ic) << 2;
       y += (oh * ow * oc) << 2;
@@ -155,7 +171,7 @@ export function convolve(
   for (let first = 0; first < rows; first += chunk) {
     const count = min(chunk, rows - first);
     if (norm) normaliseRows(x, work, norm, count, ic, activation);
-    multiply(norm ? work : x, scratch, y, count, ic, oc);
+    multiply(norm ? work : x, scratch, y, count, ic, oc, ic << 2, oc << 2);
     if (moments) addRows(y, moments, count, oc);
     x += (count * ic) << 2;
     y += (count * oc) << 2;
@@ -163,8 +179,8 @@ export function convolve(
 }
 
 /**
- * dfilter[kernel, kernel, ic, oc] and dx[batch, ih, iw, ic], either of them if its pointer is not 0. With `coefficients`,
- * `y` is the convolution's output; with `norm` (only where 1×1, stride 1) dx is the gradient behind that batch-norm.
+ * dfilter, as the filter, and dx[batch, ih, iw, ic], either of them if its pointer is not 0. With `coefficients`,
+ * `y` is the convolution's output; with `norm` (only where 1×1, stride 1, one group) dx is the gradient behind that batch-norm.
  */
 export function convolveGradient(
   x: usize,
@@ -190,16 +206,22 @@ export function convolveGradient(
   stride: i32,
   top: i32,
   left: i32,
+  groups: i32,
 ): void {
-  const patch = kernel * kernel * ic;
-  const isPlain = kernel == 1 && stride == 1;
-  if (dx) packPanels(filter, oc, patch, 4, oc << 2, scratch);
+  const run = ic / groups;
+  const patch = kernel * kernel * run;
+  const outputs = oc / groups;
+  const panels = panelBytes(outputs, patch);
+  const isPlain = kernel == 1 && stride == 1 && groups == 1;
+  for (let group = 0; dx && group < groups; group++) {
+    packPanels(filter + ((group * outputs) << 2), outputs, patch, 4, oc << 2, scratch + group * panels);
+  }
   if (dfilter) memory.fill(dfilter, 0, (patch * oc) << 2);
   if (sums) memory.fill(sums, 0, ic << 3);
   if (dx && !isPlain) memory.fill(dx, 0, (batch * ih * iw * ic) << 2);
   const total = batch * oh * ow;
   const chunk = isPlain ? chunkRows(ic, oc) : oh * ow;
-  const patches = scratch + panelBytes(oc, patch);
+  const patches = scratch + groups * panels;
   const gradients = patches + ((chunk * patch) << 2);
   for (let first = 0; first < total; first += chunk) {
     const count = min(chunk, total - first);
@@ -209,27 +231,30 @@ export function convolveGradient(
       g = gradients;
       y += (count * oc) << 2;
     }
-    if (dfilter) {
-      let a = x;
-      if (!isPlain) {
-        gatherPatches(x, patches, ih, iw, ic, oh, ow, kernel, stride, top, left);
-        a = patches;
-      } else if (norm) {
-        normaliseRows(x, patches, norm, count, ic, activation);
-        a = patches;
+    if (isPlain) {
+      if (dfilter) {
+        if (norm) normaliseRows(x, patches, norm, count, ic, activation);
+        multiplyTransposed(norm ? patches : x, g, dfilter, count, ic, oc, oc << 2);
       }
-      multiplyTransposed(a, g, dfilter, count, patch, oc);
-    }
-    if (dx) {
-      if (isPlain) {
-        multiply(g, scratch, dx, count, oc, ic);
+      if (dx) {
+        multiply(g, scratch, dx, count, oc, ic, oc << 2, ic << 2);
         if (sums) sumGradientRows(x, dx, norm, sums, count, ic, activation);
         dx += (count * ic) << 2;
-      } else {
-        multiply(g, scratch, patches, count, oc, patch);
-        scatterPatches(dx, patches, ih, iw, ic, oh, ow, kernel, stride, top, left);
-        dx += (ih * iw * ic) << 2;
       }
+    } else {
+      for (let group = 0; group < groups; group++) {
+        const from = (group * run) << 2;
+        const made = (group * outputs) << 2;
+        if (dfilter) {
+          gatherPatches(x + from, patches, ih, iw, ic, run, oh, ow, kernel, stride, top, left);
+          multiplyTransposed(patches, g + made, dfilter + made, count, patch, outputs, oc << 2);
+        }
+        if (dx) {
+          multiply(g + made, scratch + group * panels, patches, count, outputs, patch, oc << 2, patch << 2);
+          scatterPatches(dx + from, patches, ih, iw, ic, run, oh, ow, kernel, stride, top, left);
+        }
+      }
+      if (dx) dx += (ih * iw * ic) << 2;
     }
     dy += (count * oc) << 2;
     x += (isPlain ? count * ic : ih * iw * ic) << 2;

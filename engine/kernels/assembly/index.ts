@@ -15,5 +15,6 @@ export {
 export { finishMoments } from './moments';
 export { finishGradient, prepareNorm } from './normalised';
 export { joinPhases, splitPhases } from './phases';
+export { shiftChannels, shuffleChannels } from './runs';
 export { maxPool, maxPoolGradient } from './pooling';
 export { swish, swishGradient } from './swish';

@@ -56,10 +56,10 @@ function multiplyFourRows(
   panel: usize,
   out: usize,
   inner: i32,
+  aStride: i32,
   outStride: i32,
   count: i32,
 ): void {
-  const aStride = inner << 2;
   let a0 = a;
   let a1 = a + aStride;
   let a2 = a1 + aStride;
@@ -72,7 +72,7 @@ function multiplyFourRows(
   let c21 = zeros();
   let c30 = zeros();
   let c31 = zeros();
-  const end = a0 + aStride;
+  const end = a0 + (inner << 2);
   while (a0 < end) {
     const b0 = v128.load(panel);
     const b1 = v128.load(panel, 16);
@@ -112,7 +112,7 @@ function multiplyOneRow(a: usize, panel: usize, out: usize, inner: i32, count: i
   storeRow(out, low, high, count);
 }
 
-/** out[rows, columns] = a[rows, inner] * b, with b as `packPanels` left it. */
+/** out[rows, columns] = a[rows, inner] * b, with b as `packPanels` left it. Strides: bytes from one row to the next. */
 export function multiply(
   a: usize,
   panels: usize,
@@ -120,9 +120,9 @@ export function multiply(
   rows: i32,
   inner: i32,
   columns: i32,
+  aStride: i32,
+  outStride: i32,
 ): void {
-  const aStride = inner << 2;
-  const outStride = columns << 2;
   const panelBytes = inner << 5;
   for (let first = 0; first < rows; first += ROW_CHUNK) {
     const last = min(first + ROW_CHUNK, rows);
@@ -132,7 +132,7 @@ export function multiply(
       let row = first;
       for (; row + 4 <= last; row += 4) {
         const target = out + row * outStride + (column << 2);
-        multiplyFourRows(a + row * aStride, panel, target, inner, outStride, count);
+        multiplyFourRows(a + row * aStride, panel, target, inner, aStride, outStride, count);
       }
       for (; row < last; row++) {
         const target = out + row * outStride + (column << 2);
@@ -210,7 +210,7 @@ function sumOneByFour(
   storeLanes(out, f32x4.add(loadLanes(out, count), sum), count);
 }
 
-/** out[inner, columns] += transpose(a[rows, inner]) * b[rows, columns]. */
+/** out[inner, columns] += transpose(a[rows, inner]) * b[rows, columns]; `bStride`: bytes from one row of b, and of out, to the next. */
 export function multiplyTransposed(
   a: usize,
   b: usize,
@@ -218,9 +218,9 @@ export function multiplyTransposed(
   rows: i32,
   inner: i32,
   columns: i32,
+  bStride: i32,
 ): void {
   const aStride = inner << 2;
-  const bStride = columns << 2;
   const wholeInner = inner & ~3;
   const wholeColumns = columns & ~7;
   for (let first = 0; first < rows; first += SUM_CHUNK) {

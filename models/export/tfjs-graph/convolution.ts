@@ -15,19 +15,29 @@ type ConvolutionNames = { readonly plain: string; readonly fused: string }
  * One node where its kernel can do all of it: the sum with the bias, and ReLU or ReLU6. Padding is explicit, since TensorFlow's `same` is not the
  * same on every side where the stride is above 1 and the size even.
  */
-function writeConvolution(
+function writeConvolution(step: ConvolutionStep, writer: GraphWriter, names: ConvolutionNames, filterShape: readonly number[]): void {
+  const { bias, activation } = step
+  const [input = ''] = writer.images(step)
+  const applied = activation === 'none' ? undefined : fusedNames[activation]
+  if (bias !== null && applied !== undefined) writePlain(step, writer, names, filterShape, writer.nameOf(step.id), input, [applied])
+  else writeActivated(step, writer, (name) => void writePlain(step, writer, names, filterShape, name, input))
+}
+
+/** `applied`: what is applied to the sum with the bias. Returns the name. */
+function writePlain(
   step: ConvolutionStep,
   writer: GraphWriter,
   { plain, fused }: ConvolutionNames,
   filterShape: readonly number[],
-): void {
+  name: string,
+  input: string,
+  applied: readonly string[] = [],
+): string {
   const { layer, constants, bias } = step
   const { kernel, stride } = layer
   const padding = layer.kind === 'conv2d' ? centredPadding(kernel) : depthwisePadding(layer)
   const dilation = layer.kind === 'conv2d' ? 1 : (layer.dilation ?? 1)
   if (dilation > 1 && stride > 1) refuseLayer(step, FORMAT, `they have no convolution of stride ${stride} and dilation ${dilation} at once`)
-  const name = writer.nameOf(step.id)
-  const [input = ''] = writer.images(step)
   const filter = writer.constant(`${name}/filter`, filterShape, constants.filter)
   const settings = {
     strides: attribute.integers([1, stride, stride, 1]),
@@ -36,21 +46,14 @@ function writeConvolution(
     dilations: attribute.integers([1, dilation, dilation, 1]),
     data_format: attribute.text('NHWC'),
   }
-  if (bias === null) {
-    writeActivated(step, writer, (own) => void writer.node(plain, own, [input, filter], settings))
-    return
-  }
+  if (bias === null) return writer.node(plain, name, [input, filter], settings)
   const added = writer.constant(`${name}/bias`, [bias.length], bias)
-  const applied = step.activation === 'none' ? undefined : fusedNames[step.activation]
-  const write = (own: string, operations: readonly string[]) =>
-    void writer.node(fused, own, [input, filter, added], {
-      ...settings,
-      fused_ops: attribute.texts(operations),
-      num_args: attribute.integer(1),
-      epsilon: attribute.float(0),
-    })
-  if (applied !== undefined) write(name, ['BiasAdd', applied])
-  else writeActivated(step, writer, (own) => write(own, ['BiasAdd']))
+  return writer.node(fused, name, [input, filter, added], {
+    ...settings,
+    fused_ops: attribute.texts(['BiasAdd', ...applied]),
+    num_args: attribute.integer(1),
+    epsilon: attribute.float(0),
+  })
 }
 
-export { writeConvolution }
+export { writeConvolution, writePlain }

@@ -24,8 +24,14 @@ const graphLayerSchema = z.discriminatedUnion('kind', [
   z.strictObject({ kind: z.literal('activation'), ...one, activation: z.enum(activations) }),
   z.strictObject({ kind: z.literal('add'), ...base, inputs: z.tuple([id, id]) }),
   z.strictObject({ kind: z.literal('batchNorm'), ...one, gamma: id, beta: id, epsilon: mbconvFields.batchNormEpsilon }),
+  z.strictObject({ kind: z.literal('channelRange'), ...one, first: z.int().min(0).max(MAX_CHANNELS) }),
+  z.strictObject({ kind: z.literal('channelShuffle'), ...one, groups: z.int().min(1).max(MAX_CHANNELS) }),
   z.strictObject({ kind: z.literal('concat'), ...several }),
-  z.strictObject({ kind: z.literal('conv2d'), ...one, ...window, filter: id }),
+  z.strictObject({
+    ...({ kind: z.literal('conv2d'), ...one, ...window } as const),
+    groups: z.int().min(1).max(MAX_CHANNELS).optional(),
+    filter: id,
+  }),
   z.strictObject({ kind: z.literal('crop'), ...one, top: z.int().min(0).max(MAX_SIDE), left: z.int().min(0).max(MAX_SIDE) }),
   z.strictObject({
     ...({ kind: z.literal('depthwiseConv2d'), ...one, ...window } as const),
