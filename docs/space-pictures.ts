@@ -1,5 +1,5 @@
 // Pictures of spaces as SVG, from their decisions alone: a row of boxes, one for each place of the network with what there is to choose at
-// it, or, where decisions are edges of a cell, the cell. Greys and colours of middle lightness on no background, so that they are
+// it, or, where decisions are edges of a cell or of a tree, the cell or the tree. Greys and colours of middle lightness on no background, so that they are
 // readable on white and on black pages.
 
 import type { Decision, Space } from '../search-space/index.ts'
@@ -17,9 +17,15 @@ const NODE_RADIUS = 17
 const NODE_DISTANCE = 112
 /** Of an arc, for each node that it passes. */
 const ARC_HEIGHT = 34
+/** Between two leaves of a tree. */
+const LEAF_DISTANCE = 40
+/** A node of a tree has as many below it. */
+const BRANCHES = 2
 
 type Box = { readonly title: string; readonly lines: readonly string[] }
 type Edge = { readonly cell: string; readonly to: number; readonly from: number }
+/** By the branches that lead to it. */
+type TreeEdge = { readonly block: string; readonly path: readonly number[] }
 
 const escaped = (text: string) => text.replaceAll('&', '&amp;').replaceAll('<', '&lt;')
 
@@ -110,9 +116,54 @@ function cellSvg(edges: readonly Edge[], options: readonly string[]): string {
   return svg(width, y + NODE_RADIUS + 2 * PADDING + caption.length * LINE_HEIGHT + PADDING, [...arcs, ...steps, ...circles, ...captions])
 }
 
+/** `block1/edge0.1`: null where a decision is no edge of a tree. */
+function treeEdgeOf({ name }: Decision): TreeEdge | null {
+  const [, block, path] = /^(\w+)\/edge(\d+(?:\.\d+)*)$/.exec(name) ?? []
+  return block === undefined || path === undefined ? null : { block, path: path.split('.').map(Number) }
+}
+
+/** The first tree: levels from left to right, a line for each edge, coloured where it is a decision, and what edges choose from. */
+function treeSvg(edges: readonly TreeEdge[], options: readonly string[]): string {
+  const own = new Set(edges.filter(({ block }) => block === edges[0]?.block).map(({ path }) => path.join('.')))
+  const depth = Math.max(...edges.map(({ path }) => path.length))
+  const height = BRANCHES ** depth * LEAF_DISTANCE
+  const place = (path: readonly number[]) => {
+    const share = path.reduce((sum, branch, level) => sum + branch / BRANCHES ** (level + 1), 0) + 0.5 / BRANCHES ** path.length
+    return { x: PADDING + NODE_RADIUS + path.length * NODE_DISTANCE, y: PADDING + share * height }
+  }
+  const levels = Array.from({ length: depth }, (_, level) =>
+    Array.from({ length: BRANCHES ** (level + 1) }, (__, index) =>
+      Array.from({ length: level + 1 }, (___, at) => Math.floor(index / BRANCHES ** (level - at)) % BRANCHES),
+    ),
+  ).flat()
+  const lines = levels.map((path) => {
+    const [from, to] = [place(path.slice(0, -1)), place(path)]
+    const colour = own.has(path.join('.')) ? COLOURS[(path.length - 1) % COLOURS.length] : INK
+    return `<path d="M${from.x + NODE_RADIUS} ${from.y}L${to.x - NODE_RADIUS} ${to.y}" fill="none" stroke="${colour}" marker-end="url(#arrow)"/>`
+  })
+  const circles = [[], ...levels].map((path) => {
+    const { x, y } = place(path)
+    return `<circle cx="${x}" cy="${y}" r="${NODE_RADIUS}" fill="none" stroke="${path.length === 0 ? INK : COLOURS[0]}"/>`
+  })
+  const caption = [
+    'left: what the convolution in groups makes; what comes out at the right is merged again, node by node',
+    `grey: nothing is done; each coloured arrow is one of ${options.join(', ')}`,
+  ]
+  const captions = caption.map((line, i) => textAt(PADDING, 2 * PADDING + height + (i + 1) * LINE_HEIGHT, line))
+  const width = Math.max(...caption.map(({ length }) => length * CHARACTER_WIDTH)) + 2 * PADDING
+  return svg(width, 4 * PADDING + height + caption.length * LINE_HEIGHT, [...lines, ...circles, ...captions])
+}
+
 function spacePicture({ decisions }: Pick<Space, 'decisions'>): string {
   const edges = decisions.flatMap((decision) => edgeOf(decision) ?? [])
   const [first] = decisions
+  const treeEdges = decisions.flatMap((decision) => treeEdgeOf(decision) ?? [])
+  if (first && treeEdges.length === decisions.length) {
+    return treeSvg(
+      treeEdges,
+      first.options.map(({ name }) => name),
+    )
+  }
   if (!first || edges.length < decisions.length) return chainSvg(decisions)
   return cellSvg(
     edges,

@@ -83,6 +83,20 @@ const families: { readonly [Family in SearchedFamily]: FamilyText } = {
     ],
     example: { preset: 'aggregation-mini', input: [32, 32, 3], sources: 'exponential' },
   },
+  'pyramid-tree': {
+    title: 'PyramidNets with trees of operations',
+    drawn: 'proxyless-cifar',
+    alt: 'A tree of three levels, whose edges from the second level on choose',
+    text: [
+      "ProxylessNAS's space for CIFAR-10 (Cai, Zhu and Han 2019, arXiv 1812.00332, and the authors' code): bottleneck blocks of a PyramidNet (Han, Kim",
+      'and Kim 2017, arXiv 1610.02915), in each of which a tree stands behind the 3×3 convolution, as path-level transformations make them (Cai et al.',
+      '2018, arXiv 1806.02639). A node gives its two branches all channels, or half of them each, and adds or concatenates what comes back; an edge',
+      'chooses the identity, a depthwise-separable convolution of 3×3, 5×5, 7×7 or dilated 3×3, or a pooling, in every tree by itself. Convolutions in',
+      'groups are followed by a shuffle of channels, shortcuts are filled up with channels of zeros. `proxyless-cifar` is the space of the published',
+      "network, which `gatehouse import` reads: 5,731,530 parameters (the paper's 5.7 M) and 1,213,155,872 multiply-accumulates.",
+    ],
+    example: { preset: 'tree-mini', input: [32, 32, 3], operations: ['id', 'dw3', 'dw5', 'max3'] },
+  },
 }
 
 const familyNames = Object.keys(families) as SearchedFamily[]

@@ -4,7 +4,7 @@ import { type CommandDef, defineCommand } from 'citty'
 import { CliError } from '../command-line/exit-codes.ts'
 import { numberIn } from '../command-line/number-flags.ts'
 import { printResult, type Terminal } from '../command-line/terminal.ts'
-import { type FixedNetwork, mostProbablePaths, type NetConfig, type Path, SpaceError, toNetConfig } from '../search-space/index.ts'
+import { mostProbablePaths, type Path, publishNetwork, SpaceError, type SpaceRef } from '../search-space/index.ts'
 import { knownView, type SearchStatus } from '../protocol/index.ts'
 import { connect, connectionFlags } from '../command-line/connection.ts'
 import { deriveArchitectures, pathAtTarget, probabilitiesOf } from './derived-architecture.ts'
@@ -22,10 +22,9 @@ function bestPaths(status: SearchStatus, count: number): Path[] {
 }
 
 /** Throws CliError `usage` for a network that the published form cannot hold. */
-function publishedForm(network: FixedNetwork | null): NetConfig {
-  if (!network) throw new CliError('usage', '--net-config: that form holds networks of MBConvs only')
+function publishedForm(space: SpaceRef, path: Path): object {
   try {
-    return toNetConfig(network)
+    return publishNetwork(space, path)
   } catch (error) {
     throw error instanceof SpaceError ? new CliError('usage', `--net-config: ${error.message}`) : error
   }
@@ -63,7 +62,7 @@ function createDeriveCommand(terminal: Terminal): CommandDef {
       const architectures = deriveArchitectures(status, table, paths)
       const [first] = architectures
       if (args['net-config'] === true && first !== undefined) {
-        terminal.write(`${JSON.stringify(publishedForm(first.network), null, 4)}\n`)
+        terminal.write(`${JSON.stringify(publishedForm(status.space, first.path), null, 4)}\n`)
         return
       }
       printResult(terminal, args.json === true, count === null ? first : { architectures }, () =>

@@ -11,7 +11,8 @@ type SpaceFacts = {
   readonly input: readonly number[]
   readonly classes: number
   readonly decisions: number
-  readonly architectures: number
+  /** Null for more than a floating-point number holds. */
+  readonly architectures: number | null
   readonly log10Architectures: number
   /** Of uniform probabilities, nats. */
   readonly entropy: number
@@ -22,13 +23,14 @@ type SpaceFacts = {
 
 function factsOf(space: Space): SpaceFacts {
   const entropy = space.decisions.reduce((sum, { options }) => sum + Math.log(options.length), 0)
+  const architectures = space.decisions.reduce((product, { options }) => product * options.length, 1)
   const parameters = space.weightSpecs.reduce((sum, { shape }) => sum + elementCount(shape), 0)
   return {
     name: space.name,
     input: space.input,
     classes: space.classes,
     decisions: space.decisions.length,
-    architectures: space.decisions.reduce((product, { options }) => product * options.length, 1),
+    architectures: Number.isFinite(architectures) ? architectures : null,
     log10Architectures: entropy / Math.LN10,
     entropy,
     supernet: { weights: space.weightSpecs.length, parameters, bytes: parameters * FLOAT_BYTES },
@@ -38,7 +40,7 @@ function factsOf(space: Space): SpaceFacts {
 }
 
 function printCount({ architectures, log10Architectures }: SpaceFacts): string {
-  return architectures <= MAX_EXACT && log10Architectures < 9
+  return architectures !== null && architectures <= MAX_EXACT && log10Architectures < 9
     ? architectures.toLocaleString('en-US')
     : `10^${log10Architectures.toFixed(1)}`
 }

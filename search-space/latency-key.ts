@@ -20,6 +20,34 @@ type CellLatencyOperation =
   | { readonly type: 'ResidualBlock' | 'FactorizedReduce'; readonly input: Shape; readonly output: Shape }
   | { readonly type: 'NormLogits'; readonly input: Shape; readonly classes: number }
 
+/** A level of a tree: whether each of two branches gets all channels or half of them, what becomes of the two, and whether each is a residual. */
+type TreeLevelForm = {
+  readonly allocation: 'replicate' | 'split'
+  readonly merge: 'add' | 'concat'
+  readonly residual: boolean
+}
+
+/**
+ * What PyramidNets with trees are made of: batch-norm, ReLU, depthwise and 1×1 convolution, plain or dilated by 2, and blocks whose trees have
+ * identities at their edges. `width`: channels between a block's first and second convolution, and behind its tree.
+ */
+type TreeLatencyOperation =
+  | {
+      readonly type: 'NormSepConv' | 'NormDilConv'
+      readonly input: Shape
+      readonly output: Shape
+      readonly kernel: number
+      readonly stride: number
+    }
+  | {
+      readonly type: 'TreeBlock'
+      readonly input: Shape
+      readonly output: Shape
+      readonly width: number
+      readonly groups: number
+      readonly levels: readonly TreeLevelForm[]
+    }
+
 /** What the blocks of FBNetV2 and FP-NAS are made of, each with its batch-norm. */
 type SplitLatencyOperation =
   | {
@@ -80,9 +108,27 @@ type LatencyOperation =
   | CellLatencyOperation
   | SplitLatencyOperation
   | AggregationLatencyOperation
+  | TreeLatencyOperation
 
 function printShape(shape: Shape): string {
   return shape.join('x')
+}
+
+/** For example `split_add_residual.replicate_add`. */
+function printLevels(levels: readonly TreeLevelForm[]): string {
+  return levels.map(({ allocation, merge, residual }) => `${allocation}_${merge}${residual ? '_residual' : ''}`).join('.')
+}
+
+/** What `printLevels` prints; null for anything else. */
+function readLevels(text: string): TreeLevelForm[] | null {
+  const levels = text.split('.').map((level) => /^(replicate|split)_(add|concat)(_residual)?$/.exec(level))
+  return levels.every((level) => level !== null)
+    ? levels.map(([, allocation, merge, residual]) => ({
+        allocation: allocation as TreeLevelForm['allocation'],
+        merge: merge as TreeLevelForm['merge'],
+        residual: residual !== undefined,
+      }))
+    : null
 }
 
 /** For example `expanded_conv-input:112x112x16-output:56x56x24-expand:3-kernel:3-stride:2-idskip:0`. */
@@ -106,6 +152,8 @@ function latencyKey(operation: LatencyOperation): string {
     case 'MaxPool':
     case 'PlainConv':
     case 'NormReluConv':
+    case 'NormSepConv':
+    case 'NormDilConv':
       return [
         operation.type,
         `input:${printShape(operation.input)}`,
@@ -147,9 +195,18 @@ function latencyKey(operation: LatencyOperation): string {
       ].join('-')
     case 'ConvLinear':
       return `ConvLinear-input:${printShape(operation.input)}-output:${printShape(operation.output)}-idskip:${operation.shortcut ? 1 : 0}`
+    case 'TreeBlock':
+      return [
+        'TreeBlock',
+        `input:${printShape(operation.input)}`,
+        `output:${printShape(operation.output)}`,
+        `width:${operation.width}`,
+        `groups:${operation.groups}`,
+        `tree:${printLevels(operation.levels)}`,
+      ].join('-')
     default:
       return operation satisfies never
   }
 }
 
-export { latencyKey, type LatencyOperation }
+export { latencyKey, type LatencyOperation, readLevels, type TreeLevelForm }

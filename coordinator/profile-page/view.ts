@@ -95,6 +95,8 @@ const cellTitles = {
   MaxPool: 'Max pooling',
   PlainConv: 'Convolution alone',
   NormReluConv: 'Batch-norm, ReLU, convolution',
+  NormSepConv: 'Normalised separable convolution',
+  NormDilConv: 'Normalised dilated convolution',
 } as const
 
 /** Short words for a key: what people look for in a list on a phone. */
@@ -124,11 +126,15 @@ function describeKey(key: string): { readonly title: string; readonly detail: st
     case 'AvgPool':
     case 'MaxPool':
     case 'PlainConv':
-    case 'NormReluConv': {
+    case 'NormReluConv':
+    case 'NormSepConv':
+    case 'NormDilConv': {
       const { type, kernel, stride, input, output } = operation
       const note = stride > 1 ? `, stride ${stride}` : ''
       return { title: `${cellTitles[type]} ${kernel}×${kernel}`, detail: `${shape(input)} → ${shape(output)}${note}` }
     }
+    case 'TreeBlock':
+      return { title: 'Block of a tree', detail: `${shape(operation.input)} → ${shape(operation.output)}` }
     case 'ResidualBlock':
       return { title: 'Residual block', detail: `${shape(operation.input)} → ${shape(operation.output)}` }
     case 'FactorizedReduce':

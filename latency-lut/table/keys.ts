@@ -3,14 +3,22 @@
 //
 //   key     = type "-" field *( "-" field )        fields in the order given below
 //   field   = name ":" value
-//   value   = number | number "x" number "x" number | "0" | "1" | count | activation
+//   value   = number | number "x" number "x" number | "0" | "1" | count | activation | levels
 //   number  = a whole number from 1, without leading zeros; a count may be 0
 //
 // Tables from elsewhere hold more than a space asks for. Tables for MobileNetV3 spaces add `-se:0|1-hs:0|1` (squeeze and
 // excite, hard swish) to expanded_conv and give the expanded width in channels under `expand` instead of the ratio. Other
 // types (`AvgPool2D-input:…-output:…`) are kept as they are; only their outer form is checked.
 
-import { type Activation, activations, latencyKey, type LatencyOperation, type Shape } from '../../search-space/index.ts'
+import {
+  type Activation,
+  activations,
+  latencyKey,
+  type LatencyOperation,
+  readLevels,
+  type Shape,
+  type TreeLevelForm,
+} from '../../search-space/index.ts'
 
 type Mbconv = Extract<LatencyOperation, { type: 'expanded_conv' }>
 
@@ -40,8 +48,8 @@ class LatencyKeyError extends Error {
 
 type OperationType = LatencyOperation['type']
 
-/** What a field's value looks like: height×width×channels, a whole number from 1 or from 0, 0 and 1 for no and yes, or an activation. */
-type FieldKind = 'shape' | 'number' | 'count' | 'flag' | 'activation'
+/** What a field's value looks like: height×width×channels, a whole number from 1 or from 0, 0 and 1 for no and yes, an activation, or levels of a tree. */
+type FieldKind = 'shape' | 'number' | 'count' | 'flag' | 'activation' | 'levels'
 
 /** Fields of every type, in the order in which keys have them. */
 const grammar = {
@@ -69,6 +77,9 @@ const grammar = {
   NormReluConv: { input: 'shape', output: 'shape', kernel: 'number', stride: 'number' },
   Add: { input: 'shape', output: 'shape' },
   Concat: { input: 'shape', output: 'shape' },
+  NormSepConv: { input: 'shape', output: 'shape', kernel: 'number', stride: 'number' },
+  NormDilConv: { input: 'shape', output: 'shape', kernel: 'number', stride: 'number' },
+  TreeBlock: { input: 'shape', output: 'shape', width: 'number', groups: 'number', tree: 'levels' },
 } as const satisfies Record<OperationType, Record<string, FieldKind>>
 
 /** Fields of an expanded_conv as tables for MobileNetV3 spaces have them. */
@@ -83,6 +94,7 @@ const expectations = {
   count: 'a whole number from 0',
   flag: '0 or 1',
   activation: activations.join(', '),
+  levels: 'levels of a tree such as split_add_residual.replicate_add',
 } as const satisfies Record<FieldKind, string>
 
 /** The values of one key's fields, already of their kind. */
@@ -91,6 +103,7 @@ type Values = {
   number(field: string): number
   flag(field: string): boolean
   activation(field: string): Activation
+  levels(field: string): readonly TreeLevelForm[]
 }
 
 function readNumber(text: string): number | null {
@@ -103,7 +116,7 @@ const numberReaders = {
   number: readNumber,
   count: (text: string) => (text === '0' ? 0 : readNumber(text)),
   flag: (text: string) => (text === '0' || text === '1' ? Number(text) : null),
-} as const satisfies Record<Exclude<FieldKind, 'shape' | 'activation'>, (text: string) => number | null>
+} as const satisfies Record<Exclude<FieldKind, 'shape' | 'activation' | 'levels'>, (text: string) => number | null>
 
 function readShape(text: string): Shape | null {
   const sizes = text.split('x').map(readNumber)
@@ -120,17 +133,20 @@ function readValues(key: string, type: OperationType, parts: readonly string[], 
   const numbers = new Map<string, number>()
   const shapes = new Map<string, Shape>()
   const names = new Map<string, Activation>()
+  const trees = new Map<string, readonly TreeLevelForm[]>()
   for (const [index, [name, kind]] of fields.entries()) {
     const part = parts[index]
     if (part === undefined) throw new LatencyKeyError(key, `expected "${name}:…" as field ${index + 1} of ${type}, got the end of the key`)
     if (!part.startsWith(`${name}:`)) throw new LatencyKeyError(key, `expected "${name}:…" as field ${index + 1} of ${type}, got "${part}"`)
     const text = part.slice(name.length + 1)
     const shape = kind === 'shape' ? readShape(text) : null
-    const number = kind === 'shape' || kind === 'activation' ? null : numberReaders[kind](text)
+    const number = kind === 'shape' || kind === 'activation' || kind === 'levels' ? null : numberReaders[kind](text)
+    const levels = kind === 'levels' ? readLevels(text) : null
     const activation = kind === 'activation' ? activations.find((known) => known === text) : undefined
     if (shape) shapes.set(name, shape)
     else if (number !== null) numbers.set(name, number)
     else if (activation) names.set(name, activation)
+    else if (levels) trees.set(name, levels)
     else throw new LatencyKeyError(key, `expected ${name} to be ${expectations[kind]}, got "${text}"`)
   }
   const surplus = parts[fields.length]
@@ -140,6 +156,7 @@ function readValues(key: string, type: OperationType, parts: readonly string[], 
     number: (field) => numbers.get(field) as number,
     flag: (field) => numbers.get(field) === 1,
     activation: (field) => names.get(field) as Activation,
+    levels: (field) => trees.get(field) as readonly TreeLevelForm[],
   }
 }
 
@@ -169,6 +186,8 @@ function parseLatencyKey(key: string): LatencyOperation {
     case 'MaxPool':
     case 'PlainConv':
     case 'NormReluConv':
+    case 'NormSepConv':
+    case 'NormDilConv':
       return {
         type,
         input: values.shape('input'),
@@ -200,6 +219,15 @@ function parseLatencyKey(key: string): LatencyOperation {
     }
     case 'ConvLinear':
       return { type, input: values.shape('input'), output: values.shape('output'), shortcut: values.flag('idskip') }
+    case 'TreeBlock':
+      return {
+        type,
+        input: values.shape('input'),
+        output: values.shape('output'),
+        width: values.number('width'),
+        groups: values.number('groups'),
+        levels: values.levels('tree'),
+      }
     default:
       return type satisfies never
   }

@@ -14,6 +14,9 @@
 import type { LatencyOperation } from '../../search-space/index.ts'
 import type { Mbconv, TableOperation } from './keys.ts'
 
+/** Of the convolution in groups of a TreeBlock. */
+const GROUP_KERNEL = 3
+
 /** Amount of work by name, for one image; a name that is absent means 0. */
 type Features = Readonly<Record<string, number>>
 
@@ -44,6 +47,9 @@ function predictable(operation: TableOperation): Predictable | null {
     case 'NormReluConv':
     case 'Add':
     case 'Concat':
+    case 'NormSepConv':
+    case 'NormDilConv':
+    case 'TreeBlock':
       return operation
     case 'expanded_conv': {
       const { expand, ...rest } = operation
@@ -107,6 +113,37 @@ function splitFeatures(operation: Extract<Predictable, { type: 'SplitDepthwise' 
   }
 }
 
+/** Two 1×1 convolutions and one of 3×3 in groups between them, and what a tree of identities moves and adds. */
+function treeFeatures({ input, output, width, groups, levels }: Extract<Predictable, { type: 'TreeBlock' }>): Features {
+  const pixels = input[0] * input[1]
+  const outputPixels = output[0] * output[1]
+  const made = levels.reduce(
+    (channels, { allocation, merge }) => channels * (allocation === 'split' ? 2 : 1) * (merge === 'concat' ? 0.5 : 1),
+    width,
+  )
+  // Of all nodes of a level, which are twice as many as those of the level above.
+  let channels = made
+  const values = { split: 0, merged: 0, residual: 0 }
+  for (const { allocation, residual } of levels) {
+    channels *= allocation === 'split' ? 1 : 2
+    values.merged += channels
+    if (allocation === 'split') values.split += channels
+    if (residual) values.residual += channels
+  }
+  return {
+    calls: 1,
+    'tree calls': 2 ** levels.length,
+    'pointwise MACs': pixels * input[2] * width + outputPixels * width * output[2],
+    'group MACs': (outputPixels * GROUP_KERNEL ** 2 * width * made) / groups,
+    'input values': pixels * (input[2] + width),
+    'output values': outputPixels * output[2],
+    'values of the tree': outputPixels * made,
+    'values split': outputPixels * values.split,
+    'values merged': outputPixels * values.merged,
+    'values of residuals': outputPixels * values.residual,
+  }
+}
+
 /** `kernels`: the sizes of depthwise kernels that are told apart. */
 function operationFeatures(operation: Predictable, kernels: readonly number[]): Features {
   switch (operation.type) {
@@ -146,7 +183,9 @@ function operationFeatures(operation: Predictable, kernels: readonly number[]): 
       }
     }
     case 'SepConv':
-    case 'DilConv': {
+    case 'DilConv':
+    case 'NormSepConv':
+    case 'NormDilConv': {
       // Depthwise and 1×1, and of a SepConv the same once more at the size of the output.
       const { type, input, output, kernel } = operation
       const times = type === 'SepConv' ? 2 : 1
@@ -209,6 +248,8 @@ function operationFeatures(operation: Predictable, kernels: readonly number[]): 
         'shortcut values': shortcut ? outputs : 0,
       }
     }
+    case 'TreeBlock':
+      return treeFeatures(operation)
     default:
       return operation satisfies never
   }

@@ -41,6 +41,9 @@ const MIN_ENTRIES = {
   NormReluConv: 5,
   Add: 5,
   Concat: 5,
+  NormSepConv: 8,
+  NormDilConv: 8,
+  TreeBlock: 12,
 } as const satisfies Record<PredictableType, number>
 /** A kernel size that a table hardly knows cannot be told from the others: some runtimes lack fast code for just one. */
 const MIN_ENTRIES_OF_KERNEL = 2

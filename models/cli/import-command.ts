@@ -12,18 +12,19 @@ import { fieldErrors } from '../../protocol/index.ts'
 import {
   architectureCosts,
   createSpace,
-  type FixedNetwork,
-  fixedNetworkSchema,
-  fromNetConfig,
-  onlyPath,
+  isTreeNet,
   printArchitecture,
+  type PublishedNetwork,
+  readPublished,
   type Space,
+  spaceConfigSchema,
   SpaceError,
 } from '../../search-space/index.ts'
 import { writeModelFolder } from '../model-folder.ts'
 
-/** Of ImageNet's training images, as the published networks were trained with. */
+/** Of the training images that the published networks were trained with: ImageNet's, and CIFAR-10's for networks of trees. */
 const IMAGENET_NORMALISATION = { mean: '0.485,0.456,0.406', std: '0.229,0.224,0.225' } as const
+const CIFAR_NORMALISATION = { mean: '0.49139968,0.48215827,0.44653124', std: '0.24703233,0.24348505,0.26158768' } as const
 
 const importFlags = {
   format: { type: 'enum', options: ['proxylessnas'], description: 'what to read', default: 'proxylessnas' },
@@ -36,7 +37,8 @@ const importFlags = {
   input: {
     type: 'string',
     valueHint: 'HxW',
-    description: 'height and width of an image (default: image_size of the run.config beside net.config, otherwise 224x224)',
+    description:
+      'height and width of an image (default: image_size of the run.config beside net.config, otherwise 224x224; a PyramidTreeNet says it itself)',
   },
   classes: {
     type: 'string',
@@ -46,10 +48,9 @@ const importFlags = {
   mean: {
     type: 'string',
     valueHint: 'X,…',
-    description: 'mean per channel of pixels scaled to 0..1',
-    default: IMAGENET_NORMALISATION.mean,
+    description: "mean per channel of pixels scaled to 0..1 (default: ImageNet's, of a PyramidTreeNet CIFAR-10's)",
   },
-  std: { type: 'string', valueHint: 'X,…', description: 'standard deviation per channel', default: IMAGENET_NORMALISATION.std },
+  std: { type: 'string', valueHint: 'X,…', description: 'standard deviation per channel (default: as of --mean)' },
   name: { type: 'string', valueHint: 'NAME', description: 'what the network is called from now on', default: 'imported' },
   out: {
     type: 'string',
@@ -121,9 +122,21 @@ function parseChannels(text: string, flag: string, channels: number): number[] {
   return values
 }
 
-function readNetwork(path: string, size: { name: string; height: number; width: number }): FixedNetwork {
+/** Throws CliError `usage` where the network says another size of its images than --input. */
+function checkTreeInput({ config }: PublishedNetwork, input: string | undefined): void {
+  if (input === undefined) return
+  const { height, width } = parseSize(input)
+  if (height !== config.input[0] || width !== config.input[1]) {
+    throw new CliError('usage', `--input says ${input}, the network is for ${config.input[0]}x${config.input[1]}: leave --input out`)
+  }
+}
+
+function readNetwork(terminal: Terminal, path: string, name: string, input: string | undefined): PublishedNetwork {
   try {
-    return fromNetConfig(JSON.parse(readInput(path, '--config').toString('utf8')), size)
+    const document = JSON.parse(readInput(path, '--config').toString('utf8')) as unknown
+    const network = readPublished(document, name, () => imageSize(terminal, path, input))
+    if (isTreeNet(document)) checkTreeInput(network, input)
+    return network
   } catch (error) {
     if (error instanceof z.ZodError) throw new CliError('usage', `${path} is no network that can be imported`, fieldErrors(error))
     if (error instanceof SpaceError || error instanceof SyntaxError) throw new CliError('usage', `${path}: ${error.message}`)
@@ -132,27 +145,27 @@ function readNetwork(path: string, size: { name: string; height: number; width: 
 }
 
 /** The network for other classes. Throws CliError `usage`. */
-function withClasses(network: FixedNetwork, text: string, weights: string | undefined): FixedNetwork {
+function withClasses({ config, path }: PublishedNetwork, text: string, weights: string | undefined): PublishedNetwork {
   if (weights !== undefined)
     throw new CliError('usage', '--classes is for a network without --weights: a classifier of other classes has none')
-  const parsed = fixedNetworkSchema.safeParse({ ...network, classes: Number(text) })
-  if (parsed.success) return parsed.data
+  const parsed = spaceConfigSchema.safeParse({ ...config, classes: Number(text) })
+  if (parsed.success) return { config: parsed.data as PublishedNetwork['config'], path }
   throw new CliError('usage', `expected --classes to be a number of classes, got "${text}"`, fieldErrors(parsed.error))
 }
 
 /** Throws CliError `usage` where the weights are not those of the network. */
 async function loadModel(
   space: Space,
-  network: FixedNetwork,
+  { config, path }: PublishedNetwork,
   normalisation: { mean: number[]; std: number[] },
   file: string,
 ): Promise<Parameters<typeof writeModelFolder>[1]> {
   const { decodeStateDict, ExportError, fromStateDict, StateDictError } = await import('../export/index.ts')
   const shapes = new Map(space.weightSpecs.map(({ key, shape }) => [key, shape]))
   try {
-    const loaded = fromStateDict(network, decodeStateDict(readInput(file, '--weights')), (key) => shapes.get(key) ?? [])
-    const architecture = printArchitecture(space, onlyPath(network))
-    const description = { format: 'gatehouse-model/1', space: network, architecture, normalisation, training: {}, results: {} } as const
+    const loaded = fromStateDict(config, path, decodeStateDict(readInput(file, '--weights')), (key) => shapes.get(key) ?? [])
+    const architecture = printArchitecture(space, path)
+    const description = { format: 'gatehouse-model/1', space: config, architecture, normalisation, training: {}, results: {} } as const
     return { description, ...loaded }
   } catch (error) {
     if (error instanceof StateDictError || error instanceof ExportError) throw new CliError('usage', `${file}: ${error.message}`)
@@ -168,22 +181,23 @@ function createImportCommand(terminal: Terminal): CommandDef {
     },
     args: importFlags,
     async run({ args }) {
-      const config = resolve(terminal.folder, args.config)
-      const published = readNetwork(config, { name: args.name, ...imageSize(terminal, config, args.input) })
+      const published = readNetwork(terminal, resolve(terminal.folder, args.config), args.name, args.input)
       const network = args.classes === undefined ? published : withClasses(published, args.classes, args.weights)
-      const space = createSpace(network)
-      const path = onlyPath(network)
+      const { config, path } = network
+      const space = createSpace(config)
       const out = resolve(terminal.folder, args.out)
       if (args.weights === undefined) {
-        writeWholeFile(out, `${JSON.stringify(network, null, 2)}\n`)
+        writeWholeFile(out, `${JSON.stringify(config, null, 2)}\n`)
       } else {
-        const [, , channels] = network.input
-        const normalisation = { mean: parseChannels(args.mean, '--mean', channels), std: parseChannels(args.std, '--std', channels) }
+        const [, , channels] = config.input
+        const usual = 'family' in config ? CIFAR_NORMALISATION : IMAGENET_NORMALISATION
+        const { mean = usual.mean, std = usual.std } = args
+        const normalisation = { mean: parseChannels(mean, '--mean', channels), std: parseChannels(std, '--std', channels) }
         writeModelFolder(out, await loadModel(space, network, normalisation, resolve(terminal.folder, args.weights)))
       }
       const { macs, parameters } = architectureCosts(space, path)
       const architecture = printArchitecture(space, path)
-      const { input, classes } = network
+      const { input, classes } = config
       printResult(terminal, args.json === true, { out, architecture, input, classes, macs, parameters }, () =>
         [
           `${out}  ${architecture}`,

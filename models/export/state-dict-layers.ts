@@ -9,30 +9,26 @@ type StateTensorRule = {
   readonly order?: readonly number[]
 }
 
-type StateDictRule<Kind extends LayerKind> = {
-  /** What the authors' classes call the module in theirs; null for a layer without state. */
-  readonly module: string | null
-  readonly weights: { readonly [Name in WeightName<Kind>]: StateTensorRule }
-}
+type StateDictRule<Kind extends LayerKind> = { readonly [Name in WeightName<Kind>]: StateTensorRule }
 
-const NO_STATE = { module: null, weights: {} }
+const NO_STATE = {}
 
 const stateDictRules: { readonly [Kind in LayerKind]: StateDictRule<Kind> } = {
   activation: NO_STATE,
   add: NO_STATE,
   /** Its running statistics are not weights here: state-dict.ts adds them. */
-  batchNorm: { module: 'bn', weights: { gamma: { name: 'weight' }, beta: { name: 'bias' } } },
+  batchNorm: { gamma: { name: 'weight' }, beta: { name: 'bias' } },
   channelRange: NO_STATE,
   channelShuffle: NO_STATE,
   concat: NO_STATE,
   /** [kernel, kernel, in / groups, out] to [out, in / groups, kernel, kernel]. */
-  conv2d: { module: 'conv', weights: { filter: { name: 'weight', order: [3, 2, 0, 1] } } },
+  conv2d: { filter: { name: 'weight', order: [3, 2, 0, 1] } },
   crop: NO_STATE,
   /** [kernel, kernel, channels, 1] to [channels, 1, kernel, kernel]. */
-  depthwiseConv2d: { module: 'conv', weights: { filter: { name: 'weight', order: [2, 3, 0, 1] } } },
+  depthwiseConv2d: { filter: { name: 'weight', order: [2, 3, 0, 1] } },
   globalAveragePool: NO_STATE,
   input: NO_STATE,
-  linear: { module: 'linear', weights: { weights: { name: 'weight', order: [1, 0] }, bias: { name: 'bias' } } },
+  linear: { weights: { name: 'weight', order: [1, 0] }, bias: { name: 'bias' } },
   multiply: NO_STATE,
   pool: NO_STATE,
   splitAttention: NO_STATE,
@@ -47,14 +43,11 @@ type StateTensorName = {
   readonly order: readonly number[] | undefined
 }
 
-/** The weights of a layer whose keys begin with `ours` and a dot, in a module whose names begin with `theirs` and a dot. */
+/** The weights of a layer whose keys begin with `ours` and a dot, in the module `theirs`. */
 function stateTensors(kind: LayerKind, ours: string, theirs: string): StateTensorName[] {
-  const { module, weights } = stateDictRules[kind]
-  return Object.entries<StateTensorRule>(weights).map(([weight, { name, order }]) => ({
-    key: `${ours}.${weight}`,
-    name: `${theirs}.${module}.${name}`,
-    order,
-  }))
+  return Object.entries<StateTensorRule>(stateDictRules[kind]).map(([weight, { name, order }]) => {
+    return { key: `${ours}.${weight}`, name: `${theirs}.${name}`, order }
+  })
 }
 
 export { stateTensors }

@@ -5,7 +5,7 @@
 //
 // blocks.0 is the first MBConv behind the stem; a skipped block has a number and no weights, and an identity that changes
 // stride or width, which those classes lack, is a convolution: blocks.N.mobile_inverted_conv.{conv,bn}. Convolutions are
-// [out, in, kernel, kernel], the classifier [outputs, inputs].
+// [out, in, kernel, kernel], the classifier [outputs, inputs]. What those of networks of trees are called: search-space/families/pyramid-tree/.
 
 import { notFinite, notVariance, type Tensor } from '../../protocol/index.ts'
 import {
@@ -13,7 +13,9 @@ import {
   fixArchitecture,
   type LayerKind,
   type Path,
+  resolveSpaceConfig,
   type SpaceRef,
+  treeStateNames,
   type WeightPrefixes,
 } from '../../search-space/index.ts'
 import type { ChannelStatistics } from '../../engine/executor/index.ts'
@@ -25,13 +27,13 @@ import type { FloatTensor, StateTensor } from './state-dict-file.ts'
 
 type Weights = { readonly weights: ReadonlyMap<string, Tensor>; readonly statistics: ReadonlyMap<string, ChannelStatistics> }
 
-/** A layer with weights, under our name and theirs. */
+/** A layer with weights, under our name and the one of their module. */
 type NamedLayer = { readonly kind: LayerKind; readonly ours: string; readonly theirs: string }
 
-function namedLayers(network: FixedNetwork, prefixes: WeightPrefixes): NamedLayer[] {
+function namesOfMbconvs(network: FixedNetwork, prefixes: WeightPrefixes): NamedLayer[] {
   const layers: NamedLayer[] = []
   const convNorm = (ours: string, theirs: string, kind: LayerKind = 'conv2d') =>
-    layers.push({ kind, ours, theirs }, { kind: 'batchNorm', ours, theirs })
+    layers.push({ kind, ours, theirs: `${theirs}.conv` }, { kind: 'batchNorm', ours, theirs: `${theirs}.bn` })
   convNorm(`${prefixes.stem}/conv`, 'first_conv')
   for (const [index, prefix] of prefixes.blocks.entries()) {
     const block = network.blocks[index]
@@ -46,8 +48,16 @@ function namedLayers(network: FixedNetwork, prefixes: WeightPrefixes): NamedLaye
     convNorm(`${prefix}/project`, `${theirs}.point_linear`)
   }
   if (prefixes.head !== null) convNorm(`${prefixes.head}/conv`, 'feature_mix_layer')
-  layers.push({ kind: 'linear', ours: `${prefixes.classifier}/linear`, theirs: 'classifier' })
+  layers.push({ kind: 'linear', ours: `${prefixes.classifier}/linear`, theirs: 'classifier.linear' })
   return layers
+}
+
+/** Throws SpaceError for an architecture that the authors have no classes for. */
+function namedLayers(ref: SpaceRef, path: Path): NamedLayer[] {
+  const config = resolveSpaceConfig(ref)
+  if ('family' in config && config.family === 'pyramid-tree') return treeStateNames(config, path)
+  const { network, prefixes } = fixArchitecture(config, path)
+  return namesOfMbconvs(network, prefixes)
 }
 
 function inAxes(shape: readonly number[], order: readonly number[] | undefined): number[] {
@@ -61,9 +71,8 @@ function inverse(order: readonly number[]): number[] {
 
 /** Throws ExportError if the model lacks a weight of its architecture. */
 function toStateDict(ref: SpaceRef, path: Path, { weights, statistics }: Weights): Map<string, StateTensor> {
-  const { network, prefixes } = fixArchitecture(ref, path)
   const state = new Map<string, StateTensor>()
-  for (const { kind, ours, theirs } of namedLayers(network, prefixes)) {
+  for (const { kind, ours, theirs } of namedLayers(ref, path)) {
     for (const { key, name, order } of stateTensors(kind, ours, theirs)) {
       const tensor = weights.get(key)
       if (!tensor) throw new ExportError(`the model has no weight ${key}`)
@@ -74,28 +83,24 @@ function toStateDict(ref: SpaceRef, path: Path, { weights, statistics }: Weights
     const running = statistics.get(`${ours}.gamma`)
     if (!running) throw new ExportError(`the model has no running statistics for ${ours}.gamma`)
     const channels = [running.mean.length]
-    state.set(`${theirs}.bn.running_mean`, { shape: channels, values: running.mean })
-    state.set(`${theirs}.bn.running_var`, { shape: channels, values: running.variance })
+    state.set(`${theirs}.running_mean`, { shape: channels, values: running.mean })
+    state.set(`${theirs}.running_var`, { shape: channels, values: running.variance })
     // PyTorch counts batches only where running statistics are plain means; none have been counted here.
-    state.set(`${theirs}.bn.num_batches_tracked`, { shape: [], values: BigInt64Array.of(0n) })
+    state.set(`${theirs}.num_batches_tracked`, { shape: [], values: BigInt64Array.of(0n) })
   }
   return state
 }
 
-/** Weights of a fixed network under our names. Throws ExportError, naming the tensor, where one is missing, left over, wrongly shaped or not finite. */
+/** Weights of an architecture under our names. Throws ExportError, naming the tensor, where one is missing, left over, wrongly shaped or not finite. */
 function fromStateDict(
-  network: FixedNetwork,
+  ref: SpaceRef,
+  path: Path,
   state: ReadonlyMap<string, FloatTensor>,
   shapeOf: (key: string) => readonly number[],
 ): Weights {
-  const { prefixes } = fixArchitecture(
-    network,
-    network.blocks.map(() => 0),
-  )
+  const layers = namedLayers(ref, path)
   const used = new Set<string>()
-  const wanted = namedLayers(network, prefixes).flatMap(({ kind, ours, theirs }) =>
-    stateTensors(kind, ours, theirs).map(({ name }) => name),
-  )
+  const wanted = layers.flatMap(({ kind, ours, theirs }) => stateTensors(kind, ours, theirs).map(({ name }) => name))
   const tensor = (name: string, shape: readonly number[]): Float32Array => {
     const found = state.get(name)
     if (!found || found.shape.join() !== shape.join()) {
@@ -109,7 +114,7 @@ function fromStateDict(
   }
   const weights = new Map<string, Tensor>()
   const statistics = new Map<string, ChannelStatistics>()
-  for (const { kind, ours, theirs } of namedLayers(network, prefixes)) {
+  for (const { kind, ours, theirs } of layers) {
     for (const { key, name, order } of stateTensors(kind, ours, theirs)) {
       const shape = shapeOf(key)
       const theirShape = inAxes(shape, order)
@@ -118,8 +123,8 @@ function fromStateDict(
     }
     if (kind !== 'batchNorm') continue
     const channels = shapeOf(`${ours}.gamma`)
-    const mean = tensor(`${theirs}.bn.running_mean`, channels)
-    statistics.set(`${ours}.gamma`, { mean, variance: tensor(`${theirs}.bn.running_var`, channels) })
+    const mean = tensor(`${theirs}.running_mean`, channels)
+    statistics.set(`${ours}.gamma`, { mean, variance: tensor(`${theirs}.running_var`, channels) })
   }
   const left = [...state.keys()].filter((name) => !used.has(name))
   if (left.length > 0) throw new ExportError(`the network has no place for ${left.slice(0, 5).join(', ')}${left.length > 5 ? ', …' : ''}`)

@@ -1,7 +1,7 @@
 // A model in one of the formats, as files on disk.
 
 import { join } from 'node:path'
-import { describeArchitecture, fixArchitecture, toNetConfig } from '../../search-space/index.ts'
+import { describeArchitecture, publishNetwork } from '../../search-space/index.ts'
 import { encodeModelWeights, type TrainedModel } from '../model-folder.ts'
 import { describeModel } from './preprocessing.ts'
 import { toStateDict } from './state-dict.ts'
@@ -37,10 +37,10 @@ function exportFiles(model: TrainedModel, format: ExportFormat, out: string, opt
     case 'safetensors':
       return [{ path: out, content: encodeModelWeights(model) }]
     case 'proxylessnas': {
-      const { network } = fixArchitecture(ref, model.path)
+      const network = publishNetwork(ref, model.path)
       const metadata = describeModel(model, { layout: 'NCHW', isIncluded: false })
       return [
-        { path: join(out, NET_CONFIG_FILE), content: `${JSON.stringify(toNetConfig(network), null, 4)}\n` },
+        { path: join(out, NET_CONFIG_FILE), content: `${JSON.stringify(network, null, 4)}\n` },
         { path: join(out, STATE_DICT_FILE), content: encodeStateDict(toStateDict(ref, model.path, model), metadata) },
       ]
     }

@@ -112,6 +112,29 @@ const aggregationSettings = {
   batchNormEpsilon: z.number(),
 }
 const aggregationSpace = z.strictObject({ ...aggregationSettings, family: z.literal('aggregation') })
+const treePreset = z.enum(['proxyless-cifar', 'tree-mini'])
+const treeSettings = {
+  name: z.string(),
+  input,
+  classes: z.int(),
+  width: z.int(),
+  addedWidth: z.number(),
+  stages: z.int(),
+  blocks: z.int(),
+  bottleneck: z.int(),
+  groups: z.int(),
+  levels: z.array(
+    z.strictObject({
+      allocation: z.enum(['replicate', 'split']),
+      merge: z.enum(['add', 'concat']),
+      edges: z.enum(['chosen', 'identity']),
+      residual: z.boolean(),
+    }),
+  ),
+  operations: z.array(z.enum(['id', 'dw3', 'dw5', 'dw7', 'dil3', 'avg3', 'max3'])),
+  batchNormEpsilon: z.number(),
+}
+const treeSpace = z.strictObject({ ...treeSettings, family: z.literal('pyramid-tree') })
 
 const layerOf = { id: z.string(), shape: input }
 const one = { ...layerOf, input: z.string() }
@@ -154,6 +177,7 @@ const storedSpaceSchema = storedAs<SpaceConfig>()(
     dartsSpace,
     aggregationSpace,
     graphNetwork,
+    treeSpace,
   ]),
 )
 
@@ -164,11 +188,13 @@ const storedSpaceRefSchema = storedAs<SpaceRef>()(
     fbnetV2Preset,
     dartsPreset,
     aggregationPreset,
+    treePreset,
     z.strictObject({ ...z.object({ ...gridFields, ...listFields }).partial().shape, preset: mbconvPreset }),
     z.strictObject({ ...z.object(cellSettings).partial().shape, preset: cellPreset }),
     z.strictObject({ ...z.object(fbnetV2Settings).partial().shape, preset: fbnetV2Preset }),
     z.strictObject({ ...z.object(dartsSettings).partial().shape, preset: dartsPreset }),
     z.strictObject({ ...z.object(aggregationSettings).partial().shape, preset: aggregationPreset }),
+    z.strictObject({ ...z.object(treeSettings).partial().shape, preset: treePreset }),
     z.strictObject(gridFields),
     z.strictObject(listFields),
     fixedNetwork,
@@ -177,6 +203,7 @@ const storedSpaceRefSchema = storedAs<SpaceRef>()(
     dartsSpace,
     aggregationSpace,
     graphNetwork,
+    treeSpace,
   ]),
 )
 

@@ -16,10 +16,12 @@ import { createGraphSpace } from './graph/space.ts'
 import { gridConfigSchema, listConfigSchema, type MbconvConfig, mbconvFields, mbconvPresets } from './mbconv/config.ts'
 import { createMbconvSpace } from './mbconv/space.ts'
 import { planNetwork } from './plan-network.ts'
+import { type PyramidTreeConfig, pyramidTreeConfigSchema, pyramidTreeFields, pyramidTreePresets } from './pyramid-tree/config.ts'
+import { createPyramidTreeSpace } from './pyramid-tree/space.ts'
 
 /** Stem, places in a row, head: what `planNetwork` makes a plan of. */
 type PlannedConfig = MbconvConfig | FixedNetwork
-type TaggedConfig = AggregationConfig | CellConfig | DartsConfig | FbnetV2Config | GraphConfig
+type TaggedConfig = AggregationConfig | CellConfig | DartsConfig | FbnetV2Config | GraphConfig | PyramidTreeConfig
 type SpaceConfig = PlannedConfig | TaggedConfig
 /** Those that have something to choose: networks that are written out have not. */
 type SearchedFamily = 'mbconv' | Exclude<TaggedConfig, GraphConfig>['family']
@@ -34,6 +36,7 @@ const taggedFamilies: { readonly [Of in Tag]: Creator<Of> } = {
   darts: createDartsSpace,
   'fbnet-v2': createFbnetV2Space,
   graph: createGraphSpace,
+  'pyramid-tree': createPyramidTreeSpace,
 }
 
 const taggedConfigSchema = z.discriminatedUnion('family', [
@@ -42,10 +45,11 @@ const taggedConfigSchema = z.discriminatedUnion('family', [
   dartsConfigSchema,
   aggregationConfigSchema,
   graphConfigSchema,
+  pyramidTreeConfigSchema,
 ])
 const configSchemas = [gridConfigSchema, listConfigSchema, fixedNetworkSchema, ...taggedConfigSchema.options] as const
 
-const presets = { ...mbconvPresets, ...cellPresets, ...fbnetV2Presets, ...dartsPresets, ...aggregationPresets }
+const presets = { ...mbconvPresets, ...cellPresets, ...fbnetV2Presets, ...dartsPresets, ...aggregationPresets, ...pyramidTreePresets }
 type PresetName = keyof typeof presets
 const presetNames = Object.keys(presets) as [PresetName, ...PresetName[]]
 
@@ -54,6 +58,7 @@ const { family: _cell, ...cellSettings } = cellFields
 const { family: _fbnetV2, ...fbnetV2Settings } = fbnetV2Fields
 const { family: _darts, ...dartsSettings } = dartsFields
 const { family: _aggregation, ...aggregationSettings } = aggregationFields
+const { family: _pyramidTree, ...pyramidTreeSettings } = pyramidTreeFields
 
 /** A preset with some of its settings changed, family by family. */
 const changedPresetSchemas = [
@@ -62,6 +67,7 @@ const changedPresetSchemas = [
   z.strictObject({ ...z.object(fbnetV2Settings).partial().shape, preset: z.enum(names(fbnetV2Presets)) }),
   z.strictObject({ ...z.object(dartsSettings).partial().shape, preset: z.enum(names(dartsPresets)) }),
   z.strictObject({ ...z.object(aggregationSettings).partial().shape, preset: z.enum(names(aggregationPresets)) }),
+  z.strictObject({ ...z.object(pyramidTreeSettings).partial().shape, preset: z.enum(names(pyramidTreePresets)) }),
 ] as const
 
 /** Typed by the tag alone: for settings of any family, it takes settings of any family. */

@@ -83,6 +83,17 @@ const members: { readonly [Family in SearchedFamily]: Member } = {
     space: { ...SLICED_SPACE, name: 'families-fbnet-v2' },
     strategy: { name: 'fp-nas', leastSamples: 4, ...learning },
   },
+  'pyramid-tree': {
+    space: {
+      ...({ preset: 'tree-mini', name: 'families-tree', input: [8, 8, 1], classes: 4, addedWidth: 8, blocks: 1 } as const),
+      levels: [
+        { allocation: 'split', merge: 'add', edges: 'identity', residual: true },
+        { allocation: 'replicate', merge: 'add', edges: 'chosen', residual: false },
+      ],
+      operations: ['id', 'dw3', 'dil3', 'avg3', 'max3'],
+    },
+    strategy: { name: 'proxyless-g', form: 'full', ...learning },
+  },
 }
 
 describe.each(Object.entries(members))('the family %s', (family, { space: ref, strategy }) => {

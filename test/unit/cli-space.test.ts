@@ -21,6 +21,11 @@ describe('gatehouse space', () => {
       architectures: 15_625,
       entropy: expect.closeTo(6 * Math.log(5), 9),
     })
+    // 7 for each of 648 edges: more than a floating-point number holds.
+    expect(spaces.find(({ name }) => name === 'proxyless-cifar')).toMatchObject({
+      architectures: null,
+      log10Architectures: expect.closeTo(648 * Math.log10(7), 9),
+    })
     expect((await space('list')).out).toMatch(/^proxyless-mobile +224x224x3 +21 +10\^17\.3 /m)
   })
 

@@ -115,6 +115,22 @@ const ofAggregation = (name: string, active: readonly number[], left: Readonly<R
   return { case: name, built: buildOf(aggregationSpace, choices), gates }
 }
 
+/** One block that halves the image behind one that does not, branches split and added, copied and concatenated. */
+const treeSpace = createSpace({
+  ...({ preset: 'tree-mini', input: [8, 8, 3], classes: 3, width: 4, addedWidth: 16, blocks: 1 } as const),
+  levels: [
+    { allocation: 'split', merge: 'add', edges: 'chosen', residual: true },
+    { allocation: 'split', merge: 'concat', edges: 'chosen', residual: false },
+  ],
+})
+
+const ofTrees = (name: string, active: readonly number[]): Case => {
+  const operationsOf = (operation: number) => [operation, (operation + 2) % 7, (operation + 3) % 7]
+  const choices = active.map((operation) => ({ active: operation, inactive: operationsOf(operation).slice(1) }))
+  const gates = active.map((operation, edge): [number, number[]] => [edge, operationsOf(operation)])
+  return { case: name, built: buildOf(treeSpace, choices), gates }
+}
+
 const cases: readonly Case[] = [
   ofBuilder('ordinary branches', [0, 1, 0]),
   ofBuilder('a zero branch beside a shortcut', [1, 2, 1]),
@@ -132,6 +148,8 @@ const cases: readonly Case[] = [
   // units: it cannot be added.
   ofAggregation('outputs that are added and concatenated', [1, 2, 0, 1, 2, 0, 1, 0, 2]),
   ofAggregation('outputs that act in one place alone', [0, 0, 1, 2, 0, 2, 0, 1, 0], { 0: 1, 1: 2, 2: 0 }),
+  // Every operation is active somewhere, and an edge that is the identity is added to itself.
+  ofTrees('trees of operations', [1, 0, 0, 2, 3, 4, 5, 6, 2, 0, 1, 3]),
   // A skipped block is left out of the network, and so are its gates.
   ofSpace('identities that skip between others that project', [0, 0, 0], [0, 2]),
 ]

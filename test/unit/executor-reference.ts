@@ -66,6 +66,11 @@ function depthwise({ kernel, stride, dilation = 1 }: LayerOf<'depthwiseConv2d'>,
   return tf.maxPool(tf.addN(taps), 1, stride, 'valid')
 }
 
+function channelsOf(x: tf.Tensor4D, first: number, count: number): tf.Tensor4D {
+  const [a, b, c] = x.shape
+  return tf.slice(x, [0, 0, 0, first], [a, b, c, count])
+}
+
 function referenceLayer(
   layer: Exclude<Layer, { kind: 'input' }>,
   values: Map<string, tf.Tensor>,
@@ -76,17 +81,23 @@ function referenceLayer(
   switch (layer.kind) {
     case 'conv2d': {
       const { groups = 1, stride, kernel } = layer
-      const filters = tf.split(weight(layer.filter) as tf.Tensor4D, groups, 3) as tf.Tensor4D[]
-      const parts = tf.split(read(layer.input), groups, 3) as tf.Tensor4D[]
-      return tf.concat(
-        parts.map((part, group) => tf.conv2d(part, filters[group] as tf.Tensor4D, stride, Math.floor(kernel / 2))),
-        3,
+      const filter = weight(layer.filter) as tf.Tensor4D
+      const inputs = filter.shape[2]
+      const made = filter.shape[3] / groups
+      const parts = Array.from({ length: groups }, (_, group) =>
+        tf.conv2d(
+          channelsOf(read(layer.input), group * inputs, inputs),
+          channelsOf(filter, group * made, made),
+          stride,
+          Math.floor(kernel / 2),
+        ),
       )
+      return tf.concat(parts, 3)
     }
     case 'channelRange': {
       const x = read(layer.input)
       const count = Math.min(x.shape[3] - layer.first, layer.shape[2])
-      const part = tf.slice(x, [0, 0, 0, layer.first], [...x.shape.slice(0, 3), count] as [number, number, number, number])
+      const part = channelsOf(x, layer.first, count)
       return tf.pad(part, [
         [0, 0],
         [0, 0],

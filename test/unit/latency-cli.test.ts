@@ -353,7 +353,7 @@ describe('latency-lut', () => {
     [['profile', '--space', 'fashion-mini', '--batch'], /--batch needs a value/],
     [
       ['profile', '--space', 'cifar'],
-      /expected --space to be proxyless-mobile, fashion-mini, mobilenet-v2, nas-bench-macro, nas-bench-201, cell-mini, fbnetv2-f, fbnetv2-f-fine, fp-nas-l0, fbnetv2-mini, darts, darts-cifar10, darts-mini, densenet-40-12, densenet-100-12, densenet-bc-100-12, sparsenet-40-24, sparsenet-100-24, sparsenet-100-36, sparsenet-100-16-32-64, sparsenet-bc-100-24, residual-40-16-32-64, aggregation-40-24, aggregation-mini or @FILE, got "cifar"/,
+      /expected --space to be proxyless-mobile, fashion-mini, mobilenet-v2, nas-bench-macro, nas-bench-201, cell-mini, fbnetv2-f, fbnetv2-f-fine, fp-nas-l0, fbnetv2-mini, darts, darts-cifar10, darts-mini, densenet-40-12, densenet-100-12, densenet-bc-100-12, sparsenet-40-24, sparsenet-100-24, sparsenet-100-36, sparsenet-100-16-32-64, sparsenet-bc-100-24, residual-40-16-32-64, aggregation-40-24, aggregation-mini, proxyless-cifar, tree-mini or @FILE, got "cifar"/,
     ],
     [['profile', '--space', '@table.json'], /table\.json/],
     [['profile', '--space', 'fashion-mini', '--runtime', 'abacus'], /runtime/],

@@ -75,7 +75,7 @@ describe('latency keys', () => {
   test.each([
     [
       '',
-      'expected a key that starts with Conv-, Conv_1-, Logits-, Projection-, expanded_conv-, ConvNorm-, ReluConvNorm-, SepConv-, DilConv-, AvgPool-, MaxPool-, ResidualBlock-, FactorizedReduce-, NormLogits-, ConvActivation-, SplitDepthwise-, ConvLinear-, PlainConv-, NormReluConv-, Add-, Concat-, got ""',
+      'expected a key that starts with Conv-, Conv_1-, Logits-, Projection-, expanded_conv-, ConvNorm-, ReluConvNorm-, SepConv-, DilConv-, AvgPool-, MaxPool-, ResidualBlock-, FactorizedReduce-, NormLogits-, ConvActivation-, SplitDepthwise-, ConvLinear-, PlainConv-, NormReluConv-, Add-, Concat-, NormSepConv-, NormDilConv-, TreeBlock-, got ""',
     ],
     ['toString-input:1x1x1', 'got "toString"'],
     ['Conv-input:1x1x1', 'expected "output:…" as field 2 of Conv, got the end of the key'],
@@ -87,6 +87,10 @@ describe('latency keys', () => {
     ['Logits-input:1x1x1-output:010', 'expected output to be a whole number from 1, got "010"'],
     ['Logits-input:1x1x1-output:99999999999999999999', 'expected output to be a whole number from 1'],
     ['expanded_conv-input:1x1x1-output:1x1x1-expand:3-kernel:3-stride:1-idskip:2', 'expected idskip to be 0 or 1, got "2"'],
+    [
+      'TreeBlock-input:1x1x4-output:1x1x8-width:4-groups:2-tree:split_sum',
+      'expected tree to be levels of a tree such as split_add_residual.replicate_add, got "split_sum"',
+    ],
     ['Conv-input:1x1x1-output:1x1x1-extra:1', 'expected 2 fields in Conv, got another: "extra:1"'],
   ])('%s is refused with what was expected', (key, message) => expect(problemOf(key)).toContain(message))
 })

@@ -202,7 +202,30 @@ it('a deeper network is nearly the same by statistics of the batch too', async (
   expect(relativeError(await logitsOf(deepen(network, id)), await logitsOf(network))).toBeLessThan(0.1)
 })
 
+/** A convolution in groups, and channels that go by their places, behind one that could be widened. */
+const grouped = (kind: 'conv2d' | 'channelShuffle' | 'channelRange'): PrimitiveLayer[] => [
+  { kind: 'input', id: 'input', shape: [5, 4, 2] },
+  ...conv('a', 'input', [5, 4, 4]),
+  kind === 'conv2d'
+    ? { kind, id: 'b', input: 'a.relu', kernel: 3, stride: 1, groups: 2, filter: 'b.filter', shape: [5, 4, 4] }
+    : kind === 'channelShuffle'
+      ? { kind, id: 'b', input: 'a.relu', groups: 2, shape: [5, 4, 4] }
+      : { kind, id: 'b', input: 'a.relu', first: 0, shape: [5, 4, 4] },
+  ...conv('c', 'b', [5, 4, 4]),
+  { kind: 'linear', id: 'linear', input: 'c.relu', weights: 'linear.weights', bias: 'linear.bias', shape: [1, 1, 3] },
+]
+
 it.each([
+  [() => widen(networkOf(grouped('conv2d')), 'a', 5, createRandom(seedState(1))), 'layer b (conv2d) has groups of channels'],
+  [() => widen(networkOf(grouped('conv2d')), 'b', 6, createRandom(seedState(1))), 'layer b (conv2d) has groups of channels'],
+  [
+    () => widen(networkOf(grouped('channelShuffle')), 'a', 5, createRandom(seedState(1))),
+    'layer b (channelShuffle) goes by the places of the channels that would be widened',
+  ],
+  [
+    () => widen(networkOf(grouped('channelRange')), 'a', 5, createRandom(seedState(1))),
+    'layer b (channelRange) goes by the places of the channels that would be widened',
+  ],
   [() => widen(networkOf(dense), 'a', 3, createRandom(seedState(1))), 'expected more than the 3 channels that a has, got 3'],
   [() => widen(networkOf(dense), 'one', 9, createRandom(seedState(1))), 'expected a convolution to widen, got one (concat)'],
   [() => widen(networkOf(dense), 'z', 9, createRandom(seedState(1))), 'expected a convolution to widen, got z'],
@@ -222,6 +245,15 @@ it.each([
 ])('says why it cannot', (grow, message) => {
   expect(grow).toThrow(Net2NetError)
   expect(grow).toThrow(message)
+})
+
+it('what goes by the places of channels is no obstacle behind what stays as it was', () => {
+  for (const kind of ['conv2d', 'channelShuffle', 'channelRange'] as const) {
+    const network = networkOf(grouped(kind))
+    expect(growable(network.layers).widen).toEqual(['a', 'c'])
+    const grown = widen(network, 'c', 9, createRandom(seedState(2)))
+    expect(relativeError(outputOf(grown), outputOf(network))).toBeLessThan(TOLERANCE)
+  }
 })
 
 it.each([

@@ -67,7 +67,7 @@ function cellsOf(key: string): Cells {
   const shape = (sizes: Shape) => sizes.join('x')
   const { type, input } = operation
   // They have fields that the table has no columns for.
-  if (type === 'ConvActivation' || type === 'SplitDepthwise') return { op: key }
+  if (type === 'ConvActivation' || type === 'SplitDepthwise' || type === 'TreeBlock') return { op: key }
   if (type === 'Logits' || type === 'NormLogits') return { op: type, input_shape: shape(input), output_shape: String(operation.classes) }
   const shapes = { op: type, input_shape: shape(input), output_shape: shape(operation.output) }
   if (type === 'Projection') return { ...shapes, stride: String(operation.stride) }
