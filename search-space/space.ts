@@ -87,6 +87,11 @@ type Space = {
    */
   weightsWithin?(options: readonly (readonly number[])[]): WeightSpec[]
   /**
+   * Keys of the weights that networks have by one option of one decision, in a space that can say so without making these networks: of thousands
+   * of options that would take long. Left out where options share weights.
+   */
+  optionWeights?(decision: number, option: number): string[]
+  /**
    * Where its authors do not take the most probable option of each decision: the probabilities, [decision][option], with 0 for what they
    * leave out of the architecture that they derive from them.
    */

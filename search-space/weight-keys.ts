@@ -45,11 +45,12 @@ type WeightOwner = { readonly block: number; readonly operation: number }
  */
 function weightOwners(space: Space): Map<string, WeightOwner> {
   const owners = new Map<string, WeightOwner>()
+  const { optionWeights } = space
   const first = space.decisions.map(() => 0)
   const keysWith = (block: number, operation: number) => weightKeys(space.network(first.with(block, operation)))
   for (const [block, { options }] of space.decisions.entries()) {
     if (options.length === 1) continue
-    const ofBlock = options.map((_, operation) => keysWith(block, operation))
+    const ofBlock = options.map((_, operation) => optionWeights?.(block, operation) ?? keysWith(block, operation))
     for (const [operation, keys] of ofBlock.entries()) {
       const others = new Set(ofBlock[operation === 0 ? 1 : 0])
       for (const key of keys) if (!others.has(key)) owners.set(key, { block, operation })

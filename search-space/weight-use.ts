@@ -15,7 +15,7 @@ type Exchange = { readonly gained: readonly string[]; readonly lost: readonly st
  * first asked about, and once.
  */
 function createWeightUse(space: Space): (used: UsedOptions) => ReadonlySet<string> {
-  const { weightsWithin } = space
+  const { weightsWithin, optionWeights } = space
   if (weightsWithin) return (used) => new Set(weightsWithin(used).map(({ key }) => key))
   const first = space.decisions.map(() => 0)
   const exchanges = new Map<string, Exchange>()
@@ -26,8 +26,8 @@ function createWeightUse(space: Space): (used: UsedOptions) => ReadonlySet<strin
     const name = `${decision}/${option}`
     const known = exchanges.get(name)
     if (known) return known
-    const before = keysOfFirst()
-    const after = new Set(weightKeys(space.network(first.with(decision, option))))
+    const before = new Set(optionWeights?.(decision, 0) ?? keysOfFirst())
+    const after = new Set(optionWeights?.(decision, option) ?? weightKeys(space.network(first.with(decision, option))))
     const exchange = { gained: [...after].filter((key) => !before.has(key)), lost: [...before].filter((key) => !after.has(key)) }
     exchanges.set(name, exchange)
     return exchange

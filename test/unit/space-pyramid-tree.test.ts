@@ -3,6 +3,7 @@ import {
   architectureCosts,
   createRandom,
   createSpace,
+  createWeightUse,
   elementCount,
   isAdditive,
   type PrimitiveLayer,
@@ -54,12 +55,31 @@ describe('the preset proxyless-cifar', () => {
   it('orders the layers of a block as its authors do', () => {
     const kinds = (prefix: string) => layersOf(prefix).map(({ id, kind }) => [id.slice(prefix.length), kind].join(' '))
     expect(kinds('block1/').filter((line) => !line.startsWith('edge'))).toEqual([
-      ...['in.norm batchNorm', 'in conv2d', 'root.norm batchNorm', 'root.relu activation', 'root conv2d', 'shuffle channelShuffle'],
-      ...['tree.part0 channelRange', 'tree.0.0.merged add', 'tree.0.1.merged add', 'tree.0.merged add'],
-      ...['tree.branch0.norm batchNorm', 'tree.branch0 add'],
-      ...['tree.part1 channelRange', 'tree.1.0.merged add', 'tree.1.1.merged add', 'tree.1.merged add'],
-      ...['tree.branch1.norm batchNorm', 'tree.branch1 add', 'tree.merged add'],
-      ...['out.norm batchNorm', 'out.relu activation', 'out conv2d', 'last.norm batchNorm', 'shortcut.padded channelRange', 'sum add'],
+      'in.norm batchNorm',
+      'in conv2d',
+      'root.norm batchNorm',
+      'root.relu activation',
+      'root conv2d',
+      'shuffle channelShuffle',
+      'tree.part0 channelRange',
+      'tree.0.0.merged add',
+      'tree.0.1.merged add',
+      'tree.0.merged add',
+      'tree.branch0.norm batchNorm',
+      'tree.branch0 add',
+      'tree.part1 channelRange',
+      'tree.1.0.merged add',
+      'tree.1.1.merged add',
+      'tree.1.merged add',
+      'tree.branch1.norm batchNorm',
+      'tree.branch1 add',
+      'tree.merged add',
+      'out.norm batchNorm',
+      'out.relu activation',
+      'out conv2d',
+      'last.norm batchNorm',
+      'shortcut.padded channelRange',
+      'sum add',
     ])
     expect(kinds('block1/edge0.0/')).toEqual([
       'dw3/norm.norm batchNorm',
@@ -131,6 +151,15 @@ describe('the preset proxyless-cifar', () => {
     expect(owners.get('block2/edge0.1/dw7/depthwise.filter')).toEqual({ block: 15, operation: 3 })
     expect(owners.has('block2/root.filter')).toBe(false)
     expect(owners.has('block2/tree.branch0.gamma')).toBe(false)
+  })
+
+  it('says whose weights are, and who may read which, as its networks do', () => {
+    const { optionWeights: _, ...asked } = createSpace({ preset: 'tree-mini', blocks: 1, operations: ['dw3', 'id', 'max3', 'dil3'] })
+    const told = createSpace({ preset: 'tree-mini', blocks: 1, operations: ['dw3', 'id', 'max3', 'dil3'] })
+    expect(told.optionWeights?.(0, 1)).toEqual([])
+    expect([...weightOwners(told)].toSorted()).toEqual([...weightOwners(asked)].toSorted())
+    const used = told.decisions.map((__, index) => [[0, 3], [1], [2, 3], [1, 2]][index % 4] ?? [])
+    expect([...createWeightUse(told)(used)].toSorted()).toEqual([...createWeightUse(asked)(used)].toSorted())
   })
 
   it('has an entry for every key that its parts name, each once', () => {
@@ -221,11 +250,27 @@ describe('the published form', () => {
       name: 'TransitionBlock',
       layers: [
         {
-          ...{ name: 'ConvLayer', kernel_size: 3, stride: 1, dilation: 1, groups: 1, bias: false, has_shuffle: false, in_channels: 3 },
-          ...{ out_channels: 8, use_bn: false, act_func: null, dropout_rate: 0, ops_order: 'bn_act_weight' },
+          name: 'ConvLayer',
+          kernel_size: 3,
+          stride: 1,
+          dilation: 1,
+          groups: 1,
+          bias: false,
+          has_shuffle: false,
+          in_channels: 3,
+          out_channels: 8,
+          use_bn: false,
+          act_func: null,
+          dropout_rate: 0,
+          ops_order: 'bn_act_weight',
         },
         {
-          ...{ name: 'IdentityLayer', in_channels: 8, out_channels: 8, use_bn: true, act_func: null, dropout_rate: 0 },
+          name: 'IdentityLayer',
+          in_channels: 8,
+          out_channels: 8,
+          use_bn: true,
+          act_func: null,
+          dropout_rate: 0,
           ops_order: 'bn_act_weight',
         },
       ],

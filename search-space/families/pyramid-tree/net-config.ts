@@ -107,7 +107,9 @@ const identityForm = (channels: number, use_bn = false): LayerForm => ({
 
 const poolForm = (pool_type: 'avg' | 'max', kernel: number, stride: number, channels: number, isActive = false): LayerForm => ({
   name: 'PoolingLayer',
-  ...{ pool_type, kernel_size: kernel, stride },
+  pool_type,
+  kernel_size: kernel,
+  stride,
   ...commonForm(channels, channels, isActive, isActive ? 'relu' : null),
 })
 
@@ -176,7 +178,10 @@ function blockForm({ input, narrow, made, merged, output }: Block, { levels, gro
     name: 'TreeNode',
     in_channels: width,
     out_channels: merged[2],
-    ...{ split_type: null, merge_type: null, has_branch_bn: false, path_drop_rate: 0 },
+    split_type: null,
+    merge_type: null,
+    has_branch_bn: false,
+    path_drop_rate: 0,
     edges: [root],
     child_nodes: [nodeForm(levels, made[2], next).node],
   }
@@ -216,7 +221,11 @@ function toTreeNetConfig(config: PyramidTreeConfig, path: Path): TreeNetConfig {
       name: 'LinearLayer',
       in_features: channels,
       out_features: config.classes,
-      ...{ bias: true, use_bn: false, act_func: null, dropout_rate: 0, ops_order: ORDER },
+      bias: true,
+      use_bn: false,
+      act_func: null,
+      dropout_rate: 0,
+      ops_order: ORDER,
     },
   }
 }

@@ -173,7 +173,14 @@ function writePlainBlock(block: Block, config: PyramidTreeConfig, from: string):
 }
 
 function blockKey({ input, output, narrow }: Block, { groups, levels }: PyramidTreeConfig): LatencyOperation {
-  return { type: 'TreeBlock', input, output, width: narrow[2], groups, levels: levels.map(({ edges: _, ...level }) => level) }
+  return {
+    type: 'TreeBlock',
+    input,
+    output,
+    width: narrow[2],
+    groups,
+    levels: levels.map(({ allocation, merge, residual }) => ({ allocation, merge, residual })),
+  }
 }
 
 function writeStem(input: string, from: Shape, shape: Shape, epsilon: number): Written {

@@ -123,6 +123,7 @@ function createPyramidTreeSpace(config: PyramidTreeConfig): Space {
     encoding: treeEncoding(levels, blocks.length, decisions),
     weightSpecs: supernet.flatMap(({ write }) => write('input').weightSpecs),
     network,
+    optionWeights: (decision, option) => (edgePlaces[decision]?.[option]?.write('input').weightSpecs ?? []).map(({ key }) => key),
     measurableOperations: () => measurablePlaces([...fixedPlaces, ...edgePlaces.flat()]),
   }
 }
