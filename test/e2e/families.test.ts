@@ -85,7 +85,7 @@ const members: { readonly [Family in SearchedFamily]: Member } = {
   },
   'pyramid-tree': {
     space: {
-      ...({ preset: 'tree-mini', name: 'families-tree', input: [8, 8, 1], classes: 4, addedWidth: 8, blocks: 1 } as const),
+      ...({ preset: 'tree-mini', stages: 2, name: 'families-tree', input: [8, 8, 1], classes: 4, addedWidth: 8, blocks: 1 } as const),
       levels: [
         { allocation: 'split', merge: 'add', edges: 'identity', residual: true },
         { allocation: 'replicate', merge: 'add', edges: 'chosen', residual: false },

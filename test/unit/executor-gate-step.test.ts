@@ -117,7 +117,7 @@ const ofAggregation = (name: string, active: readonly number[], left: Readonly<R
 
 /** One block that halves the image behind one that does not, branches split and added, copied and concatenated. */
 const treeSpace = createSpace({
-  ...({ preset: 'tree-mini', input: [8, 8, 3], classes: 3, width: 4, addedWidth: 16, blocks: 1 } as const),
+  ...({ preset: 'tree-mini', stages: 2, input: [8, 8, 3], classes: 3, width: 4, addedWidth: 16, blocks: 1 } as const),
   levels: [
     { allocation: 'split', merge: 'add', edges: 'chosen', residual: true },
     { allocation: 'split', merge: 'concat', edges: 'chosen', residual: false },

@@ -77,7 +77,7 @@ const spaces: readonly (readonly [string, SpaceRef, string | undefined])[] = [
   ],
   [
     'trees behind convolutions in groups, between shortcuts that are filled up',
-    { preset: 'tree-mini', input: [18, 22, 3], addedWidth: 8, blocks: 1 },
+    { preset: 'tree-mini', stages: 2, input: [18, 22, 3], addedWidth: 8, blocks: 1 },
     'tree-mini-custom:((dw3(id,max3),avg3(dw5,dw7)),(id(dw7,id),dw7(avg3,max3)));((max3(id,id),id(dw3,id)),(dw5(dw5,avg3),dw3(id,max3)))',
   ],
 ]

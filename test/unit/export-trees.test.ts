@@ -11,7 +11,7 @@ import { readSafetensors } from '../fixtures/read-safetensors.ts'
 import { makeModel } from '../fixtures/trained-models.ts'
 
 const model = makeModel({
-  space: { preset: 'tree-mini', name: 'trees', input: [16, 16, 3], blocks: 1 },
+  space: { preset: 'tree-mini', stages: 2, name: 'trees', input: [16, 16, 3], blocks: 1 },
   architecture: 'trees:((dw3(id,max3),avg3(dw5,dw7)),(id(dil3,id),dw7(avg3,max3)));((max3(id,id),id(dw3,id)),(dw5(dw5,avg3),dw3(id,max3)))',
 })
 let folder: string

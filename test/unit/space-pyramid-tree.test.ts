@@ -18,7 +18,7 @@ import {
 import { fromTreeNetConfig, toTreeNetConfig } from '../../search-space/families/pyramid-tree/net-config.ts'
 
 const space = createSpace('proxyless-cifar')
-const mini = createSpace('tree-mini')
+const mini = createSpace({ preset: 'tree-mini', name: 'tree-mini', stages: 2, blocks: 2 })
 const TREE = '((dw3(id,max3),avg3(dw5,dw5)),(id(dil3,id),dw7(avg3,max3)))'
 
 /** The layers whose ids begin so, of the network in which all trees are alike. */
@@ -154,8 +154,13 @@ describe('the preset proxyless-cifar', () => {
   })
 
   it('says whose weights are, and who may read which, as its networks do', () => {
-    const { optionWeights: _, ...asked } = createSpace({ preset: 'tree-mini', blocks: 1, operations: ['dw3', 'id', 'max3', 'dil3'] })
-    const told = createSpace({ preset: 'tree-mini', blocks: 1, operations: ['dw3', 'id', 'max3', 'dil3'] })
+    const { optionWeights: _, ...asked } = createSpace({
+      preset: 'tree-mini',
+      stages: 2,
+      blocks: 1,
+      operations: ['dw3', 'id', 'max3', 'dil3'],
+    })
+    const told = createSpace({ preset: 'tree-mini', stages: 2, blocks: 1, operations: ['dw3', 'id', 'max3', 'dil3'] })
     expect(told.optionWeights?.(0, 1)).toEqual([])
     expect([...weightOwners(told)].toSorted()).toEqual([...weightOwners(asked)].toSorted())
     const used = told.decisions.map((__, index) => [[0, 3], [1], [2, 3], [1, 2]][index % 4] ?? [])
@@ -173,7 +178,7 @@ describe('the preset proxyless-cifar', () => {
 describe('trees with other levels', () => {
   const level = { allocation: 'replicate', merge: 'add', edges: 'chosen', residual: false } as const
   const widthsOf = (levels: readonly object[]) => {
-    const own = createSpace({ preset: 'tree-mini', addedWidth: 24, blocks: 1, levels } as never)
+    const own = createSpace({ preset: 'tree-mini', stages: 2, addedWidth: 24, blocks: 1, levels } as never)
     const { layers } = own.network(own.decisions.map(() => 0))
     const shapeOf = (id: string) => layers.find((layer) => layer.id === id)?.shape[2]
     return {
@@ -219,8 +224,8 @@ describe('trees with other levels', () => {
     [{ bottleneck: 1, addedWidth: 0, width: 9 }, 'expected blocks that widen, got block1 from 9 to 8 channels'],
     [{ blocks: 60 }, 'expected at most 1024 edges over all blocks, got 1440'],
   ] as const)('refuses settings that contradict each other: %j', (changes, message) => {
-    expect(() => createSpace({ preset: 'tree-mini', ...changes } as never)).toThrow(message)
-    expect(() => createSpace({ preset: 'tree-mini', ...changes } as never)).toThrow(SpaceError)
+    expect(() => createSpace({ preset: 'tree-mini', stages: 2, blocks: 2, ...changes } as never)).toThrow(message)
+    expect(() => createSpace({ preset: 'tree-mini', stages: 2, blocks: 2, ...changes } as never)).toThrow(SpaceError)
   })
 })
 

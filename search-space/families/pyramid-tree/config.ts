@@ -84,7 +84,7 @@ const pyramidTreePresets = {
   // The same trees in a PyramidNet that is small enough to be searched in minutes on a processor.
   'tree-mini': {
     ...proxylessCifar,
-    ...({ name: 'tree-mini', input: [28, 28, 1], width: 8, addedWidth: 12, stages: 2, blocks: 2, bottleneck: 2 } as const),
+    ...({ name: 'tree-mini', input: [28, 28, 1], width: 8, addedWidth: 12, stages: 3, blocks: 1, bottleneck: 2 } as const),
   },
 } satisfies Record<string, PyramidTreeConfig>
 
