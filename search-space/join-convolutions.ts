@@ -107,10 +107,13 @@ function joinConvolutions(graph: LayerGraph): JoinedGraph {
     return [...before, { ...(convolutions[0] as Convolution), id, input: before.at(-1)?.id as string, filter }]
   }
 
+  /** Filters of groups side by side are no filter of all channels: such convolutions stay as they are. */
+  const isDense = (layer: Layer | undefined): layer is Convolution => layer?.kind === 'conv2d' && (layer.groups ?? 1) === 1
+
   /** The layers that take the place of a sum; null where no two convolutions in it can be one. */
   const rewrite = (sum: LayerOf<'add'>): Layer[] | null => {
     const summands = summandsOf(sum)
-    const convolutions = summands.map(soleProducer).filter((layer): layer is Convolution => layer?.kind === 'conv2d')
+    const convolutions = summands.map(soleProducer).filter(isDense)
     const formOf = ({ kernel, stride, input }: Convolution) => [kernel, stride, ...shapeOf(input).slice(0, 2)].join()
     const groups = [...new Set(convolutions.map(formOf))].map((form) => convolutions.filter((one) => formOf(one) === form))
     const together = groups.filter((group) => group.length > 1)

@@ -153,3 +153,17 @@ describe('a sum of convolutions', () => {
     expect([...joinedValues({ parts: [wide('a', 1), wide('b', 2)], axis: 2 }, read)]).toEqual([1, 3, 4, 2, 5, 6])
   })
 })
+
+it('leaves convolutions in groups as they are', () => {
+  const conv = (id: string) =>
+    ({ kind: 'conv2d', id, input: 'input', kernel: 1, stride: 1, groups: 2, filter: `${id}.filter`, shape: [3, 3, 4] }) as const
+  const graph: LayerGraph = {
+    layers: [
+      { kind: 'input', id: 'input', shape: [3, 3, 4] },
+      conv('a'),
+      conv('b'),
+      { kind: 'add', id: 'sum', inputs: ['a', 'b'], shape: [3, 3, 4] },
+    ],
+  }
+  expect(joinConvolutions(graph).graph).toEqual(graph)
+})
