@@ -59,6 +59,7 @@ const benchCases: readonly BenchCase[] = [
   { name: 'fbnet-v2', space: 'fbnetv2-mini', batch: 64, stepsPerRound: 10 },
   { name: 'darts', space: 'darts', batch: 16, stepsPerRound: 2 },
   { name: 'aggregation', space: 'aggregation-mini', batch: 64, stepsPerRound: 4 },
+  { name: 'pyramid-tree', space: 'tree-mini', batch: 64, stepsPerRound: 4 },
 ]
 
 const DRAW_SEED = 7

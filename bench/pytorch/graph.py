@@ -118,13 +118,21 @@ class Run:
             self.read(layer), None, None, self.part(layer["gamma"], layer), self.part(layer["beta"], layer), True, 0.0, layer["epsilon"]
         )
 
+    def channelRange(self, layer):
+        part = self.read(layer)[:, layer["first"] : layer["first"] + layer["shape"][2]]
+        return F.pad(part, (0, 0, 0, 0, 0, layer["shape"][2] - part.shape[1]))
+
+    def channelShuffle(self, layer):
+        return self.read(layer).unflatten(1, (layer["groups"], -1)).transpose(1, 2).flatten(1, 2)
+
     def concat(self, layer):
         return torch.cat([self.values[name] for name in layer["inputs"]], 1)
 
     def conv2d(self, layer):
         x = self.read(layer)
-        filters = self.weights[layer["filter"]][: layer["shape"][2], : x.shape[1], : layer["kernel"], : layer["kernel"]]
-        return F.conv2d(x, filters, None, layer["stride"], layer["kernel"] // 2)
+        kernel, groups = layer["kernel"], layer.get("groups", 1)
+        filters = self.weights[layer["filter"]][: layer["shape"][2], : x.shape[1] // groups, :kernel, :kernel]
+        return F.conv2d(x, filters, None, layer["stride"], kernel // 2, 1, groups)
 
     def crop(self, layer):
         return self.read(layer)[:, :, layer["top"] :, layer["left"] :]
