@@ -55,6 +55,8 @@ type SegmentStore = {
   readonly slots: ReadonlyMap<string, Slot>
   /** Of segments. */
   readonly count: number
+  /** Versions of all tensors as they are stored, added up: every push raises it. */
+  revision(): number
   read(segment: number): Segment
   /** What a segment was in a snapshot. */
   readSnapshot(segment: number, snapshot: number): Segment
@@ -67,6 +69,13 @@ type SegmentStore = {
 function createSegmentStore(sql: SqlStorage, groups: readonly (readonly WeightSpec[])[], seed: number): SegmentStore {
   const { slots, segments } = layOutSegments(groups)
   const hot = new Map<number, Segment>()
+
+  const readVersions = (text: string, segment: number, where = `segment ${segment}`): number[] => {
+    const versions = readStored(versionsSchema, text, where)
+    const tensors = segments[segment]?.length ?? 0
+    if (versions.length !== tensors) throw unreadable(where, `expected ${tensors} versions, got ${versions.length}`)
+    return versions
+  }
 
   const load = (index: number, snapshot: number | null = null): Segment => {
     const members = segments[index] ?? []
@@ -95,15 +104,17 @@ function createSegmentStore(sql: SqlStorage, groups: readonly (readonly WeightSp
       bytes.set(new Uint8Array(row.data), offset)
       offset += row.data.byteLength
     }
-    const versions = readStored(versionsSchema, rows[0]?.versions ?? '[]', where)
-    if (versions.length !== members.length) throw unreadable(where, `expected ${members.length} versions, got ${versions.length}`)
-    return { values, versions }
+    return { values, versions: readVersions(rows[0]?.versions ?? '[]', index, where) }
   }
 
   return {
     slots,
     count: segments.length,
     readSnapshot: load,
+    revision() {
+      const rows = sql.exec<{ row: number; versions: string }>('SELECT row, versions FROM segments WHERE row % ? = 0', MAX_CHUNKS).toArray()
+      return rows.flatMap(({ row, versions }) => readVersions(versions, row / MAX_CHUNKS)).reduce((sum, version) => sum + version, 0)
+    },
     read(segment) {
       const known = hot.get(segment) ?? load(segment)
       hot.set(segment, known)

@@ -237,15 +237,19 @@ class WeightsObject extends DurableObject<object> {
     const { updated, scales, pushed: sizes, clipped } = applyChanges(shard, changes, right.members)
     this.ctx.storage.transactionSync(() => {
       for (const [segment, content] of updated) shard.store.write(segment, content)
+      const { taskId, agentId, leaseId } = right
       sql.exec(
-        'INSERT INTO applied (task_id, size, velocity_size, after_snapshot) VALUES (?, ?, ?, ?)',
-        right.taskId,
+        'INSERT INTO applied (task_id, size, velocity_size, after_snapshot, revision, agent_id, lease_id) VALUES (?, ?, ?, ?, ?, ?, ?)',
+        taskId,
         sizes.weight,
         sizes.velocity,
         shard.snapshots.last(),
+        shard.store.revision(),
+        agentId,
+        leaseId,
       )
     })
-    shard.sizes.add(sizes)
+    shard.sizes.add(right.taskId, sizes)
     for (const [segment, content] of updated) shard.store.adopt(segment, content)
     return { kind: 'applied', versions: currentVersions(shard.store, changes), scales, ...(clipped > 0 && { clipped }) }
   }

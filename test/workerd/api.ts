@@ -203,6 +203,7 @@ type RightOptions = {
   rollbacks?: number
   taskId?: number
   agentId?: string
+  leaseId?: string
   tokenId?: string | null
 }
 

@@ -1,6 +1,6 @@
 import { evictDurableObject } from 'cloudflare:test'
 import { describe, expect, it } from 'vitest'
-import { decodeSafetensors, encodeSafetensors, velocityKey } from '../../protocol/index.ts'
+import { decodeSafetensors, encodeSafetensors, exportPageSchema, velocityKey } from '../../protocol/index.ts'
 import { fromBfloat16, roundToBfloat16, roundToInt8, toBfloat16 } from '../../protocol/rounding.ts'
 import { elementCount, initialWeights } from '../../search-space/index.ts'
 import { SLICED_SPACE } from '../fixtures/sliced-space.ts'
@@ -9,6 +9,7 @@ import {
   callPush,
   createTestSearch,
   encodePush,
+  expectJson,
   expectProblem,
   keysOf,
   pullShard,
@@ -390,5 +391,45 @@ describe('a difference far larger than usual', () => {
     await evictDurableObject(shardObject(search, 0))
     // Within the bound that holds before anything is known.
     expect(await push(search, agentId, 9, encodePush(search, { [STEM]: 8 }, 6))).toMatchObject({ clipped: 1 })
+  })
+
+  it('is clipped to the same whether there was a restart or not, though tasks came out of order', async () => {
+    const clippedTo = async (restart: (search: TestSearch) => Promise<void>) => {
+      const search = await createTestSearch()
+      const agentId = await registerTestAgent(search)
+      let version = 0
+      const send = (taskId: number, size: number) => push(search, agentId, taskId, encodePush(search, { [STEM]: version++ }, size))
+      for (let taskId = 101; taskId <= 117; taskId++) await send(taskId, 0.001)
+      // More than are kept, and late.
+      for (let taskId = 1; taskId <= 34; taskId++) await send(taskId, 0.1)
+      await restart(search)
+      return (await send(200, 1e6)).scales[STEM]
+    }
+    const expected = await clippedTo(async () => {})
+    expect(expected).toBeLessThan(1e-5)
+    expect(await clippedTo((search) => evictDurableObject(shardObject(search, 0)))).toBe(expected)
+  })
+})
+
+describe('what a shard says of the pushes that it has applied', () => {
+  it('is their order, whose they were and under which lease; a push that came twice is said once', async () => {
+    const search = await createTestSearch()
+    const agentId = await registerTestAgent(search)
+    const leaseOf = (taskId: number) => `l00000000000${taskId}`
+    const send = (taskId: number, versions: Record<string, number>) =>
+      push(search, agentId, taskId, encodePush(search, versions, 0.01), 0, { leaseId: leaseOf(taskId) })
+    await send(2, { [STEM]: 0, [BIAS]: 0 })
+    await send(1, { [BIAS]: 1 })
+    await evictDurableObject(shardObject(search, 0))
+    expect((await send(2, { [STEM]: 1 })).kind).toBe('duplicate')
+    await send(3, { [STEM]: 1 })
+    const { page } = exportPageSchema.parse(
+      await expectJson(call('GET', `${search.path}/export/shards/0?cursor=${encodeURIComponent('applied:null')}`)),
+    )
+    expect(page?.rows.map((row) => [row['task_id'], row['revision'], row['agent_id'], row['lease_id']])).toEqual([
+      [1, 3, agentId, leaseOf(1)],
+      [2, 2, agentId, leaseOf(2)],
+      [3, 4, agentId, leaseOf(3)],
+    ])
   })
 })

@@ -34,6 +34,14 @@ const weightsMigrations: readonly Migration[] = [
       `)
     },
   },
+  {
+    title: 'pushes say in which order they were applied, whose they were and under which lease',
+    up(sql) {
+      sql.exec('ALTER TABLE applied ADD COLUMN revision INTEGER')
+      sql.exec('ALTER TABLE applied ADD COLUMN agent_id TEXT')
+      sql.exec('ALTER TABLE applied ADD COLUMN lease_id TEXT')
+    },
+  },
 ]
 
 export { weightsMigrations }
