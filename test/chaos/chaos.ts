@@ -25,14 +25,16 @@ import {
   writeTinyDataset,
 } from '../e2e/harness.ts'
 import { mountSmallDisk, unmountSmallDisk } from '../fixtures/small-disk.ts'
+import { readShard } from './applied-pushes.ts'
 import { BrokenPromiseError, checkAlpha, checkEnd, checkLog, type SearchWatch, watchSearch } from './checks.ts'
 import { openWitness } from './witness.ts'
 
 const LEASE_MS = 2000
 const STEPS = 1500
+/** The tiny space has several shards of that. */
+const SHARD_BYTES = 8192
 /** Where nothing comes back for so long, something is stuck. */
 const STUCK_MS = 120_000
-const SETTLE_MS = 10_000
 const DISK_BYTES = 256 * 2 ** 20
 const FILL_BLOCK = 64 * 1024
 
@@ -91,7 +93,7 @@ type Watched = {
   log: LogEntry[]
 }
 
-/** Throws BrokenPromiseError and LostPushError where something is lost, counted twice or stuck. */
+/** Throws BrokenPromiseError or LostPushError where something is lost, counted twice or stuck. */
 async function runChaos({ kills, seed, agents: agentCount, onBlow }: ChaosOptions): Promise<ChaosSummary> {
   const startedAt = Date.now()
   const random = createRandom(seedState('chaos', seed))
@@ -137,6 +139,7 @@ async function runChaos({ kills, seed, agents: agentCount, onBlow }: ChaosOption
       seed: seed + totals.searches,
       training: { steps: STEPS, batchSize: 16, augmentation: NO_AUGMENTATION },
       tasks: { weightSteps: 20, architectureSteps: 4, leaseMs: LEASE_MS },
+      weights: { shardBytes: SHARD_BYTES },
     })
     const { searchId, agentToken } = await client.createSearch(settings)
     const config = searchConfigSchema.parse(settings)
@@ -148,11 +151,8 @@ async function runChaos({ kills, seed, agents: agentCount, onBlow }: ChaosOption
 
   /** Everything that must hold, with nothing under way. */
   const check = async (search: Watched) => {
-    const { watch, context, searchId, agentToken } = search
-    const { replica } = watch
-    // Agents try again what had no answer.
-    const deadline = Date.now() + SETTLE_MS
-    while (replica.unknown > 0 && Date.now() < deadline) await sleep(100)
+    const { watch, context, searchId } = search
+    const { replica, holders } = watch
     await witness.hold()
     try {
       if (failure) throw failure
@@ -162,14 +162,8 @@ async function runChaos({ kills, seed, agents: agentCount, onBlow }: ChaosOption
       search.log = log
       checkAlpha(await readStatus(search), log, context)
       for (let shard = 0; shard < replica.shards; shard++) {
-        const held = Object.fromEntries(replica.keysOf(shard).map((key) => [key, -1]))
-        const answer = await fetch(`${url}/v1/searches/${searchId}/weights/${shard}/pull`, {
-          method: 'POST',
-          headers: { Authorization: `Bearer ${agentToken}`, 'Content-Type': 'application/json' },
-          body: JSON.stringify({ held }),
-        })
-        if (!answer.ok) throw new Error(`pull: ${answer.status} ${await answer.text()}`)
-        replica.check(shard, new Uint8Array(await answer.arrayBuffer()))
+        const state = await readShard({ url, token, searchId, shard }, replica.keysOf(shard))
+        replica.check(shard, state, (leaseId) => holders.get(leaseId))
       }
       totals.checks += 1
     } finally {

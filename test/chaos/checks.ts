@@ -1,32 +1,39 @@
-// What must hold of a search whatever has died: every acknowledged result is in the log once, alpha is what the log comes to, and weights are
-// what was pushed.
+// What must hold of a search whatever has died: every acknowledged result is in the log once, of an agent that was given the task, alpha is
+// what the log comes to, and weights are what was pushed.
 
 import { isDeepStrictEqual } from 'node:util'
 import {
   distributionOf,
+  leaseResponseSchema,
   type LogEntry,
   outcomeOf,
   pushResponseSchema,
+  pushRightSchema,
   type SearchStatus,
   submitResponseSchema,
 } from '../../protocol/index.ts'
 import type { StrategyContext } from '../../strategies/index.ts'
 import { proxylessGradient } from '../../strategies/proxyless-gradient.ts'
-import { createReplica, type Replica } from './replica.ts'
-import type { Watcher } from './witness.ts'
+import { createReplica, type Replica, type SentPush } from './replica.ts'
+import type { Exchange, Watcher } from './witness.ts'
 
 /** Something was lost, or counted twice, or is stuck. */
 class BrokenPromiseError extends Error {
   override readonly name = 'BrokenPromiseError'
 }
 
+type Holder = { readonly taskId: number; readonly agentId: string }
+
 type SearchWatch = Watcher & {
   readonly replica: Replica
   /** Ids of tasks whose results were acknowledged as applied, or as stale. */
   readonly acknowledged: ReadonlySet<number>
+  /** To whom which task was given, by lease. */
+  readonly holders: ReadonlyMap<string, Holder>
 }
 
-const PUSH = /^\/v1\/searches\/([^/]+)\/weights\/(\d+)\/push\?.*?\btaskId=(\d+)/
+const PUSH = /^\/v1\/searches\/([^/]+)\/weights\/(\d+)\/push\?/
+const LEASE = /^\/v1\/searches\/([^/]+)\/lease$/
 const RESULTS = /^\/v1\/searches\/([^/]+)\/results$/
 const OK = 200
 
@@ -34,22 +41,33 @@ function watchSearch(searchId: string, context: StrategyContext): SearchWatch {
   const { space, config } = context
   const replica = createReplica(space, { seed: config.seed, shardBytes: config.weights.shardBytes })
   const acknowledged = new Set<number>()
-  const pushOf = (path: string, bytes: Uint8Array) => {
-    const [, ofSearch, shard, taskId] = PUSH.exec(path) ?? []
-    return ofSearch === searchId ? { shard: Number(shard), taskId: Number(taskId), bytes } : null
+  const holders = new Map<string, Holder>()
+  const isTo = (route: RegExp, path: string) => route.exec(path)?.[1] === searchId
+  const pushOf = ({ path, headers, body }: Exchange): SentPush | null => {
+    const shown = headers['push-right']
+    if (!isTo(PUSH, path) || typeof shown !== 'string') return null
+    const right = pushRightSchema.parse(JSON.parse(Buffer.from(shown.split('.')[0] ?? '', 'base64url').toString()))
+    return { shard: Number(PUSH.exec(path)?.[2]), right, bytes: body }
   }
   return {
     replica,
     acknowledged,
-    sent({ path, body }) {
-      const push = pushOf(path, body)
+    holders,
+    sent(exchange) {
+      const push = pushOf(exchange)
       if (push) replica.sent(push)
     },
-    answered({ path, body }, answer) {
+    answered(exchange, answer) {
       if (answer.status !== OK) return
-      const push = pushOf(path, body)
+      const { path, body } = exchange
+      const push = pushOf(exchange)
       if (push) replica.answered(push, pushResponseSchema.parse(JSON.parse(answer.body.toString())))
-      if (RESULTS.exec(path)?.[1] !== searchId) return
+      if (isTo(LEASE, path)) {
+        const leased = leaseResponseSchema.parse(JSON.parse(answer.body.toString()))
+        const { agentId } = JSON.parse(body.toString()) as { agentId: string }
+        if (leased.kind === 'task') holders.set(leased.task.leaseId, { taskId: leased.task.taskId, agentId })
+      }
+      if (!isTo(RESULTS, path)) return
       const { taskId } = JSON.parse(body.toString()) as { taskId: number }
       const { kind } = submitResponseSchema.parse(JSON.parse(answer.body.toString()))
       if (kind === 'duplicate') return
@@ -60,11 +78,16 @@ function watchSearch(searchId: string, context: StrategyContext): SearchWatch {
 }
 
 /** Throws BrokenPromiseError. `before` is the log as it was seen last. */
-function checkLog(log: readonly LogEntry[], before: readonly LogEntry[], { acknowledged }: SearchWatch): void {
+function checkLog(log: readonly LogEntry[], before: readonly LogEntry[], { acknowledged, holders }: SearchWatch): void {
   if (!isDeepStrictEqual(log.slice(0, before.length), before)) throw new BrokenPromiseError('what was in the log has changed')
   for (const [i, { seq }] of log.entries()) if (seq !== i + 1) throw new BrokenPromiseError(`entry ${i + 1} of the log has number ${seq}`)
   const logged = new Set(log.map(({ taskId }) => taskId))
   if (logged.size !== log.length) throw new BrokenPromiseError('the log has a task twice')
+  const given = new Set([...holders.values()].map(({ taskId, agentId }) => `${taskId} ${agentId}`))
+  for (const { taskId, agentId } of log) {
+    if (!given.has(`${taskId} ${agentId}`))
+      throw new BrokenPromiseError(`task ${taskId} has a result of agent ${agentId}, which was not given it`)
+  }
   const lost = [...acknowledged].filter((taskId) => !logged.has(taskId))
   if (lost.length > 0) throw new BrokenPromiseError(`acknowledged and not in the log: tasks ${lost.join(', ')}`)
 }

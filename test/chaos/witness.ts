@@ -2,10 +2,15 @@
 // It reads a request whole before it sends it on, and an answer whole before it gives it back, so that an agent that dies meanwhile leaves
 // no doubt about what the coordinator has heard.
 
-import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
+import { createServer, type IncomingHttpHeaders, type IncomingMessage, type ServerResponse } from 'node:http'
 import { setTimeout as sleep } from 'node:timers/promises'
 
-type Exchange = { readonly method: string; readonly path: string; readonly body: Buffer<ArrayBuffer> }
+type Exchange = {
+  readonly method: string
+  readonly path: string
+  readonly headers: IncomingHttpHeaders
+  readonly body: Buffer<ArrayBuffer>
+}
 type Answered = { readonly status: number; readonly body: Buffer }
 
 type Watcher = {
@@ -50,7 +55,7 @@ async function openWitness(coordinatorUrl: string, watcher: Watcher): Promise<Wi
     const body = await readAll(request)
     while (line.held) await line.held.ended
     if (line.isCut) throw new Error('cut')
-    const exchange: Exchange = { method: request.method ?? 'GET', path: request.url ?? '/', body }
+    const exchange: Exchange = { method: request.method ?? 'GET', path: request.url ?? '/', headers: request.headers, body }
     line.underWay += 1
     let answered: Answered & { headers: [string, string][] }
     try {
@@ -116,4 +121,4 @@ async function openWitness(coordinatorUrl: string, watcher: Watcher): Promise<Wi
   }
 }
 
-export { openWitness, type Watcher, type Witness }
+export { type Exchange, openWitness, type Watcher, type Witness }

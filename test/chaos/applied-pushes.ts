@@ -1,0 +1,65 @@
+// What a shard says of itself, read as an export is: the pushes that it has applied, and all its tensors with their versions.
+
+import * as z from 'zod'
+import { decodeSafetensors, exportPageSchema, type Tensor, velocityKey, versionsSchema } from '../../protocol/index.ts'
+
+const appliedRowSchema = z
+  .strictObject({
+    task_id: z.int(),
+    size: z.number().nullable(),
+    velocity_size: z.number().nullable(),
+    revision: z.int(),
+    agent_id: z.string(),
+    lease_id: z.string(),
+  })
+  .transform((row) => ({
+    taskId: row.task_id,
+    sizes: { weight: row.size, velocity: row.velocity_size },
+    revision: row.revision,
+    agentId: row.agent_id,
+    leaseId: row.lease_id,
+  }))
+/** A push that a shard has applied. `revision`: versions of all its tensors afterwards, added up. */
+type AppliedPush = z.infer<typeof appliedRowSchema>
+
+type ShardState = {
+  /** In the order in which they were applied. */
+  readonly applied: readonly AppliedPush[]
+  /** Velocities too. */
+  readonly tensors: ReadonlyMap<string, Tensor>
+  readonly versions: Readonly<Record<string, number>>
+}
+
+type ShardRef = { readonly url: string; readonly token: string; readonly searchId: string; readonly shard: number }
+
+async function answerOf(path: string, { url, token, searchId }: ShardRef, body?: unknown): Promise<Response> {
+  const answer = await fetch(`${url}/v1/searches/${searchId}/${path}`, {
+    method: body === undefined ? 'GET' : 'POST',
+    headers: { Authorization: `Bearer ${token}`, 'Content-Type': 'application/json' },
+    ...(body !== undefined && { body: JSON.stringify(body) }),
+  })
+  if (!answer.ok) throw new Error(`${path}: ${answer.status} ${await answer.text()}`)
+  return answer
+}
+
+async function readApplied(ref: ShardRef): Promise<AppliedPush[]> {
+  const applied: AppliedPush[] = []
+  let cursor: string | null = null
+  do {
+    const query: string = cursor === null ? '' : `?cursor=${encodeURIComponent(cursor)}`
+    const { page, next } = exportPageSchema.parse(await (await answerOf(`export/shards/${ref.shard}${query}`, ref)).json())
+    if (page?.table === 'applied') applied.push(...page.rows.map((row) => appliedRowSchema.parse(row)))
+    cursor = next
+  } while (cursor !== null)
+  return applied.toSorted((a, b) => a.revision - b.revision)
+}
+
+/** @param keys all weights of the shard */
+async function readShard(ref: ShardRef, keys: readonly string[]): Promise<ShardState> {
+  const held = Object.fromEntries(keys.flatMap((key) => [key, velocityKey(key)]).map((key) => [key, -1]))
+  const answer = await answerOf(`weights/${ref.shard}/pull`, ref, { held })
+  const { tensors, metadata } = decodeSafetensors(new Uint8Array(await answer.arrayBuffer()))
+  return { applied: await readApplied(ref), tensors, versions: versionsSchema.parse(JSON.parse(metadata['versions'] ?? '{}')) }
+}
+
+export { type AppliedPush, readShard, type ShardState }
