@@ -6,7 +6,8 @@
 //    ▲                  │
 //    └── end: released, failed, bad numbers, expired ──┘      after `maxAttempts` that count: spent, and handed out no more
 //
-// A lease whose time is over counts as ended at every call that looks at leases, whether an alarm has rung or not.
+// A lease whose time is over counts as ended at every call that looks at leases, whether an alarm has rung or not. Clocks jump: a lease that would
+// last longer than one from now on was given before the clock was set back, and is shortened to that.
 
 type Lease = { readonly leaseId: string; readonly agentId: string; readonly expiresAtMs: number }
 
@@ -46,6 +47,8 @@ type LeasedWork<Item extends Leasable> = {
   endsAtMs(item: Held<Item>): number | null
   /** In the order in which it is to be handed out. */
   items(): readonly Item[]
+  /** Stores a lease that is shorter than it was, since the clock was set back to now; called within a transaction. */
+  shorten(item: Held<Item>, nowMs: number): void
   /** Stores what has become of work whose leases have ended; called within a transaction, with one of them at least. */
   end(ended: readonly Ended<Item>[], nowMs: number): void
 }
@@ -64,6 +67,16 @@ function ended<Item extends Leasable>(work: LeasedWork<Item>, item: Held<Item>, 
 
 /** Ends leases whose time is over; returns how many. */
 function expire<Item extends Leasable>(work: LeasedWork<Item>, nowMs: number): number {
+  const expiresAtMs = nowMs + work.leaseMs
+  const ahead = work
+    .items()
+    .filter(isHeld)
+    .filter(({ lease }) => lease.expiresAtMs > expiresAtMs)
+  if (ahead.length > 0) {
+    work.transaction(() => {
+      for (const item of ahead) work.shorten({ ...item, lease: { ...item.lease, expiresAtMs } }, nowMs)
+    })
+  }
   return endAsExpired(work, ({ lease }) => lease.expiresAtMs <= nowMs, nowMs)
 }
 

@@ -26,6 +26,19 @@ function checkToken({ store }: OpenSearch, agentId: string, tokenId: string | nu
   store.writeAgent({ ...agent, tokenId })
 }
 
+/** Agents that wait ask far more often. */
+const PRESENT_MS = 30_000
+
+/** Whether an agent was heard of less than `ms` ago, or, where the clock was set back meanwhile, from now. */
+function wasSeen({ lastSeenAtMs }: AgentRecord, ms: number, nowMs: number): boolean {
+  return Math.abs(nowMs - lastSeenAtMs) < ms
+}
+
+/** Whether an agent that holds no lease is there. */
+function isPresent(agent: AgentRecord, nowMs: number): boolean {
+  return agent.asked && wasSeen(agent, PRESENT_MS, nowMs)
+}
+
 function knownAgent(store: SearchStore, agentId: string): AgentRecord {
   const agent = store.readAgent(agentId)
   if (!agent)
@@ -100,4 +113,15 @@ function isSetAside({ clipped, tasksDone }: AgentRecord): boolean {
   return clipped >= MIN_CLIPPED && clipped > MOST_CLIPPED_SHARE * tasksDone
 }
 
-export { checkStandingOfToken, checkToken, countClipped, countRefusedPush, isSetAside, knownAgent, withClipped, withThroughput }
+export {
+  checkStandingOfToken,
+  checkToken,
+  countClipped,
+  countRefusedPush,
+  isPresent,
+  isSetAside,
+  knownAgent,
+  wasSeen,
+  withClipped,
+  withThroughput,
+}

@@ -2,11 +2,10 @@
 
 import { type TaskWork, trainsWeights, weightStepsOf } from '../../protocol/index.ts'
 import type { Attendance, Member } from '../../strategies/index.ts'
+import { isPresent } from './agents.ts'
 import type { OpenSearch } from './open.ts'
 import type { AgentRecord, OutstandingTask } from './stored.ts'
 
-/** An agent that was seen this long ago, and holds no lease, has no seat in the next round: it polls far more often. */
-const PRESENT_MS = 30_000
 /** Nobody waits for a task that takes this many times as long as its agent's speed says, nor for one much shorter than a request. */
 const OVERDUE_FACTOR = 4
 const MIN_OVERDUE_MS = 3000
@@ -50,16 +49,17 @@ function attendanceOf(
     const agent = agentId === null ? null : store.readAgent(agentId)
     return { taskId: task.taskId, agentId, overdue: isOverdue(task, agent, batchSize, nowMs) }
   })
-  const isPresent = (agent: AgentRecord): boolean => {
+  /** One that holds no lease and is not there has no seat in the next round. */
+  const isMember = (agent: AgentRecord): boolean => {
     if (agent.agentId === asker.agentId) return true
     const held = outstanding.filter(({ agentId }) => agentId === agent.agentId)
-    return held.length > 0 ? held.some(({ overdue }) => !overdue) : agent.asked && nowMs - agent.lastSeenAtMs < PRESENT_MS
+    return held.length > 0 ? held.some(({ overdue }) => !overdue) : isPresent(agent, nowMs)
   }
   return {
     asker: memberOf(asker, batchSize),
     members: store
       .agents()
-      .filter(isPresent)
+      .filter(isMember)
       .map((agent) => memberOf(agent, batchSize)),
     outstanding,
     nextTaskId,

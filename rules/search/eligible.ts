@@ -2,12 +2,10 @@
 // failed at it does not get it again while there is one that has not, nor does one of a token whose agents failed at it twice.
 
 import type { AgentRecord, OutstandingTask } from './stored.ts'
-import { isSetAside } from './agents.ts'
+import { isPresent, isSetAside } from './agents.ts'
 
 /** Attempts of agents of one token, while those of others have not tried. */
 const MOST_OF_TOKEN = 2
-/** Agents that wait ask far more often. */
-const PRESENT_MS = 30_000
 /** Others that are there have so long: they may be busy with a task of their own, or have hung. */
 const OTHERS_FIRST_MS = 300_000
 
@@ -23,8 +21,7 @@ function mayTry({ failedBy = [] }: OutstandingTask, agent: AgentRecord): boolean
  */
 function isEligible(task: OutstandingTask, agent: AgentRecord, able: readonly AgentRecord[], nowMs: number): boolean {
   if (mayTry(task, agent) || nowMs - (task.failedBy?.at(-1)?.atMs ?? 0) >= OTHERS_FIRST_MS) return true
-  const isPresent = ({ asked, lastSeenAtMs }: AgentRecord) => asked && nowMs - lastSeenAtMs < PRESENT_MS
-  return !able.some((other) => other.agentId !== agent.agentId && isPresent(other) && !isSetAside(other) && mayTry(task, other))
+  return !able.some((other) => other.agentId !== agent.agentId && isPresent(other, nowMs) && !isSetAside(other) && mayTry(task, other))
 }
 
 export { isEligible }

@@ -34,7 +34,7 @@ import {
   newLease,
   nextExpiry,
 } from '../leased-work/leased-work.ts'
-import { checkStandingOfToken, countRefusedPush, isSetAside, knownAgent } from './agents.ts'
+import { checkStandingOfToken, countRefusedPush, isSetAside, knownAgent, wasSeen } from './agents.ts'
 import { draftOf } from '../../strategies/index.ts'
 import { attendanceOf } from './attendance.ts'
 import type { OpenSearch } from './open.ts'
@@ -70,6 +70,11 @@ function leasedTasks(search: OpenSearch): LeasedWork<OutstandingTask> {
     },
     transaction: (body) => store.transaction(body),
     items: () => store.outstandingTasks(),
+    shorten(item, nowMs) {
+      const { leasedAtMs } = item.lease
+      const since = leasedAtMs === null ? null : Math.min(leasedAtMs, nowMs)
+      store.writeOutstanding({ ...item, lease: { ...item.lease, leasedAtMs: since } })
+    },
     end(ended, nowMs) {
       for (const task of ended) {
         if (task.isSpent) giveUp(search, task, nowMs)
@@ -126,7 +131,7 @@ function leaseTask(search: OpenSearch, agentId: string, leaseId: string, nowMs: 
     const agent = knownAgent(store, agentId)
     if (isSetAside(agent)) throw setAside(agent)
     checkStandingOfToken(search, agent.tokenId)
-    if (!agent.asked || nowMs - agent.lastSeenAtMs >= SEEN_EVERY_MS) store.writeAgent({ ...agent, asked: true, lastSeenAtMs: nowMs })
+    if (!agent.asked || !wasSeen(agent, SEEN_EVERY_MS, nowMs)) store.writeAgent({ ...agent, asked: true, lastSeenAtMs: nowMs })
     expireLeases(search, nowMs)
     const state = store.readState()
     if (state.intent === 'stopped') return { kind: 'finished', phase: 'stopped' }

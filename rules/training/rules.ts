@@ -69,7 +69,7 @@ function withoutUpload(store: TrainingStore, state: TrainingState): TrainingStat
   return { ...state, upload: null }
 }
 
-/** Of the agent that has the lease; it has just been heard of. */
+/** Of the agent that has the lease, or had it last. */
 function withTrainer(state: TrainingState, change: Partial<TrainingState['trainers'][number]>): TrainingState {
   const last = state.trainers.at(-1)
   return last ? { ...state, trainers: [...state.trainers.slice(0, -1), { ...last, ...change }] } : state
@@ -90,6 +90,12 @@ function leasedTraining({ store, setup }: OpenTraining): LeasedWork<TrainingLeas
     items() {
       const { lease, counts } = store.readState()
       return [{ lease, attempts: counts.expiredLeases }]
+    },
+    shorten({ lease }, nowMs) {
+      const state = store.readState()
+      const { sinceMs = nowMs, lastSeenAtMs = nowMs } = state.trainers.at(-1) ?? {}
+      const notLater = { sinceMs: Math.min(sinceMs, nowMs), lastSeenAtMs: Math.min(lastSeenAtMs, nowMs) }
+      store.writeState(withTrainer({ ...state, lease }, notLater))
     },
     end(ended, nowMs) {
       for (const { end, message = 'it did not say why' } of ended) {
