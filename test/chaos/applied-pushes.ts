@@ -30,24 +30,21 @@ type ShardState = {
   readonly versions: Readonly<Record<string, number>>
 }
 
-type ShardRef = { readonly url: string; readonly token: string; readonly searchId: string; readonly shard: number }
+/** Asks the coordinator for a path below that of the search, as the administrator; with a body, it is sent. */
+type Ask = (path: string, json?: unknown) => Promise<Response>
 
-async function answerOf(path: string, { url, token, searchId }: ShardRef, body?: unknown): Promise<Response> {
-  const answer = await fetch(`${url}/v1/searches/${searchId}/${path}`, {
-    method: body === undefined ? 'GET' : 'POST',
-    headers: { Authorization: `Bearer ${token}`, 'Content-Type': 'application/json' },
-    ...(body !== undefined && { body: JSON.stringify(body) }),
-  })
+async function answerOf(ask: Ask, path: string, json?: unknown): Promise<Response> {
+  const answer = await ask(path, json)
   if (!answer.ok) throw new Error(`${path}: ${answer.status} ${await answer.text()}`)
   return answer
 }
 
-async function readApplied(ref: ShardRef): Promise<AppliedPush[]> {
+async function readApplied(ask: Ask, shard: number): Promise<AppliedPush[]> {
   const applied: AppliedPush[] = []
   let cursor: string | null = null
   do {
     const query: string = cursor === null ? '' : `?cursor=${encodeURIComponent(cursor)}`
-    const { page, next } = exportPageSchema.parse(await (await answerOf(`export/shards/${ref.shard}${query}`, ref)).json())
+    const { page, next } = exportPageSchema.parse(await (await answerOf(ask, `/export/shards/${shard}${query}`)).json())
     if (page?.table === 'applied') applied.push(...page.rows.map((row) => appliedRowSchema.parse(row)))
     cursor = next
   } while (cursor !== null)
@@ -55,11 +52,11 @@ async function readApplied(ref: ShardRef): Promise<AppliedPush[]> {
 }
 
 /** @param keys all weights of the shard */
-async function readShard(ref: ShardRef, keys: readonly string[]): Promise<ShardState> {
+async function readShard(ask: Ask, shard: number, keys: readonly string[]): Promise<ShardState> {
   const held = Object.fromEntries(keys.flatMap((key) => [key, velocityKey(key)]).map((key) => [key, -1]))
-  const answer = await answerOf(`weights/${ref.shard}/pull`, ref, { held })
+  const answer = await answerOf(ask, `/weights/${shard}/pull`, { held })
   const { tensors, metadata } = decodeSafetensors(new Uint8Array(await answer.arrayBuffer()))
-  return { applied: await readApplied(ref), tensors, versions: versionsSchema.parse(JSON.parse(metadata['versions'] ?? '{}')) }
+  return { applied: await readApplied(ask, shard), tensors, versions: versionsSchema.parse(JSON.parse(metadata['versions'] ?? '{}')) }
 }
 
 export { type AppliedPush, readShard, type ShardState }

@@ -1,4 +1,5 @@
-// Searches of real processes, which are killed, held still, cut off, slowed down and left without a disk, at moments that follow from a seed.
+// Searches of real processes, which are killed, held still, cut off, slowed down, left without a disk and told a wrong time, at moments that follow
+// from a seed.
 // After each of these everything that was acknowledged must be there, once (checks.ts).
 
 import { mkdirSync, rmSync, writeFileSync } from 'node:fs'
@@ -35,12 +36,14 @@ const STEPS = 1500
 const SHARD_BYTES = 8192
 /** Where nothing comes back for so long, something is stuck. */
 const STUCK_MS = 120_000
+/** A clock is wrong by an hour at most. */
+const MOST_OFFSET_MS = 3_600_000
 const DISK_BYTES = 256 * 2 ** 20
 const FILL_BLOCK = 64 * 1024
 
 /** What is done to the processes, with how often of a hundred. */
 const blows = {
-  'kill agent': 40,
+  'kill agent': 30,
   'kill coordinator': 20,
   'kill both': 10,
   'hold agent': 10,
@@ -48,6 +51,7 @@ const blows = {
   'cut connections': 5,
   'slow connections': 5,
   'full disk': 5,
+  'set clock': 15,
 } as const
 type Blow = keyof typeof blows
 const blowNames = Object.keys(blows) as Blow[]
@@ -124,7 +128,7 @@ async function runChaos({ kills, seed, agents: agentCount, onBlow }: ChaosOption
   const totals = { kills: 0, searches: 0, tasks: 0, acknowledged: 0, pushes: 0, checks: 0 }
 
   const restart = async () => {
-    coordinator = await startCoordinator(state, port)
+    coordinator = await startCoordinator(state, port, ['test/chaos/coordinator.ts'])
     return coordinator
   }
   const addAgent = ({ agentToken }: Watched) => agents.push(startAgent({ url: witness.url }, agentToken, data))
@@ -161,9 +165,14 @@ async function runChaos({ kills, seed, agents: agentCount, onBlow }: ChaosOption
       checkLog(log, search.log, watch)
       search.log = log
       checkAlpha(await readStatus(search), log, context)
+      const ask = (path: string, json?: unknown) =>
+        fetch(`${url}/v1/searches/${searchId}${path}`, {
+          method: json === undefined ? 'GET' : 'POST',
+          headers: { Authorization: `Bearer ${token}`, 'Content-Type': 'application/json' },
+          ...(json !== undefined && { body: JSON.stringify(json) }),
+        })
       for (let shard = 0; shard < replica.shards; shard++) {
-        const state = await readShard({ url, token, searchId, shard }, replica.keysOf(shard))
-        replica.check(shard, state, (leaseId) => holders.get(leaseId))
+        replica.check(shard, await readShard(ask, shard, replica.keysOf(shard)), (leaseId) => holders.get(leaseId))
       }
       totals.checks += 1
     } finally {
@@ -255,6 +264,13 @@ async function runChaos({ kills, seed, agents: agentCount, onBlow }: ChaosOption
         fillDisk(file)
         await sleep(500 + random.integer(2000))
         return rmSync(file)
+      }
+      case 'set clock': {
+        // Until it is set again, or the coordinator is killed.
+        const offsetMs = random.integer(2 * MOST_OFFSET_MS) - MOST_OFFSET_MS
+        const answer = await fetch(`${(coordinator as Coordinator).url}/v1/clock`, { method: 'POST', body: String(offsetMs) })
+        if (!answer.ok) throw new Error(`the clock cannot be set: ${answer.status}`)
+        return
       }
     }
   }

@@ -143,9 +143,13 @@ type Coordinator = {
   stop(): Promise<void>
 }
 
-/** `gatehouse up` as a process of its own. */
-async function startCoordinator(stateFolder: string, port: number): Promise<Coordinator> {
-  const process = startProcess('gatehouse/main.ts', ['up', '--port', String(port), '--state', stateFolder])
+/** `gatehouse up`, or another command that takes the same flags, as a process of its own. */
+async function startCoordinator(
+  stateFolder: string,
+  port: number,
+  [script, ...words]: readonly [string, ...string[]] = ['gatehouse/main.ts', 'up'],
+): Promise<Coordinator> {
+  const process = startProcess(script, [...words, '--port', String(port), '--state', stateFolder])
   const url = `http://127.0.0.1:${port}`
   await waitFor(async () => {
     if (process.child.exitCode !== null) throw new Error(`the coordinator ended: ${process.output()}`)

@@ -25,6 +25,7 @@ import {
   type Task,
   type TaskResult,
   unwrap,
+  weightKeyOf,
 } from '../../protocol/index.ts'
 import { directoryNames } from '../../coordinator/objects/directory-object.ts'
 import { signPushRight } from '../../coordinator/routes/push-rights.ts'
@@ -187,7 +188,7 @@ function encodePush(
   const specs = new Map(search.space.weightSpecs.map((spec) => [spec.key, spec]))
   const tensors = new Map(
     Object.keys(baseVersions).map((key) => {
-      const shape = specs.get(key)?.shape ?? [1]
+      const shape = specs.get(weightKeyOf(key))?.shape ?? [1]
       const values = Float32Array.from({ length: elementCount(shape) }, (_, i) => (typeof delta === 'number' ? delta : delta(i)))
       return [key, { shape, values }]
     }),

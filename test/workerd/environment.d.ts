@@ -8,3 +8,8 @@ declare namespace Cloudflare {
 }
 
 type RealEnvironment = import('../../coordinator/objects/environment.ts').Environment
+
+/** What tests of the programs in Node use of it here; the runtime has it under `nodejs_compat`, which the test runner sets. */
+declare module 'node:util' {
+  function isDeepStrictEqual(a: unknown, b: unknown): boolean
+}
