@@ -2,7 +2,7 @@
 //
 // Three searches at once, on one coordinator, with agents that come and go: each works for a while, and is ended, or killed, and another one comes
 // in its place. Every half a minute it is written down how much memory the coordinator and the agents have, and how much is stored. A search
-// that ends is deleted and another one is begun, so that all of this has to stay flat.
+// that ends is deleted and another one is begun, so that all of this has to stay flat; the exit code is 1 where it does not.
 
 import { execFileSync } from 'node:child_process'
 import { readdirSync, statSync } from 'node:fs'
@@ -27,8 +27,12 @@ import {
 const SAMPLE_MS = 30_000
 const TICK_MS = 1000
 const STEPS = 4000
-/** How long an agent works, at least and at most. */
+/** How long an agent works, at least and at most, from its first task on. */
 const STAY_MS = [20_000, 120_000] as const
+/** One that has not done a task after so long goes too. */
+const PATIENCE_MS = 600_000
+/** From the first third to the last, of medians: searches are at another stage each time. */
+const MOST_GROWTH = 1.5
 const MEBIBYTE = 2 ** 20
 const KIBIBYTE = 2 ** 10
 
@@ -70,7 +74,8 @@ function storedMiB(folder: string): number {
 type Sample = {
   readonly minutes: number
   readonly coordinatorMiB: number
-  readonly agentMiB: number
+  /** Null where none has worked long enough. */
+  readonly agentMiB: number | null
   readonly storedMiB: number
   readonly tasks: number
 }
@@ -84,7 +89,9 @@ const state = join(folder.path, 'state')
 const coordinator = await startCoordinator(state, await freePort())
 await coordinator.client.publishTable(tinyTable())
 
-type Visitor = { readonly process: Process; readonly startedAt: number; readonly leavesAt: number }
+type Visitor = { readonly process: Process; readonly startedAt: number; readonly stayMs: number; workedFrom: number | null }
+/** Agents write a line for each task. */
+const hasWorked = ({ process }: Visitor) => /^task \d/m.test(process.output())
 const visitors: Visitor[] = []
 const running: { searchId: string; agentToken: string; tasks: number }[] = []
 const samples: Sample[] = []
@@ -103,7 +110,9 @@ try {
     for (const visitor of visitors.slice()) {
       const { child } = visitor.process
       if (child.exitCode === null && child.signalCode === null) {
-        if (Date.now() < visitor.leavesAt) continue
+        if (visitor.workedFrom === null && hasWorked(visitor)) visitor.workedFrom = Date.now()
+        const leavesAt = visitor.workedFrom === null ? visitor.startedAt + PATIENCE_MS : visitor.workedFrom + visitor.stayMs
+        if (Date.now() < leavesAt) continue
         // Every other one has no time to say goodbye.
         if (random.integer(2) === 0) killGroup(visitor.process)
         else child.kill('SIGTERM')
@@ -112,8 +121,8 @@ try {
     }
     while (visitors.length < positive('agents')) {
       const { agentToken } = running[random.integer(running.length)] as (typeof running)[number]
-      const stay = STAY_MS[0] + random.integer(STAY_MS[1] - STAY_MS[0])
-      visitors.push({ process: startAgent(coordinator, agentToken, data), startedAt: Date.now(), leavesAt: Date.now() + stay })
+      const stayMs = STAY_MS[0] + random.integer(STAY_MS[1] - STAY_MS[0])
+      visitors.push({ process: startAgent(coordinator, agentToken, data), startedAt: Date.now(), stayMs, workedFrom: null })
       came += 1
     }
     for (const search of running.slice()) {
@@ -129,18 +138,18 @@ try {
       nextSampleAt += SAMPLE_MS
       // Of agents that have been there for a while: what one has at its start says nothing.
       const settled = visitors
-        .filter((visitor) => Date.now() - visitor.startedAt > STAY_MS[0] / 2)
+        .filter(({ workedFrom }) => workedFrom !== null && Date.now() - workedFrom > STAY_MS[0] / 2)
         .map(({ process }) => residentMiB(process))
       const sample: Sample = {
         minutes: minutesNow(),
         coordinatorMiB: residentMiB(coordinator.process),
-        agentMiB: settled.length > 0 ? Math.max(...settled) : 0,
+        agentMiB: settled.length > 0 ? Math.max(...settled) : null,
         storedMiB: storedMiB(state),
         tasks: tasksOfEnded + running.reduce((sum, { tasks }) => sum + tasks, 0),
       }
       samples.push(sample)
       console.error(
-        `${sample.minutes.toFixed(1).padStart(6)} min  coordinator ${sample.coordinatorMiB.toFixed(0)} MiB  largest agent ${sample.agentMiB.toFixed(0)} MiB  stored ${sample.storedMiB.toFixed(1)} MiB  ${sample.tasks} tasks`,
+        `${sample.minutes.toFixed(1).padStart(6)} min  coordinator ${sample.coordinatorMiB.toFixed(0)} MiB  largest agent ${sample.agentMiB?.toFixed(0) ?? '–'} MiB  stored ${sample.storedMiB.toFixed(1)} MiB  ${sample.tasks} tasks`,
       )
     }
     await sleep(TICK_MS)
@@ -152,19 +161,28 @@ try {
 }
 
 /** Of the first and the last third of the time after the first sixth, in which everything is still new. */
-function thirds(pick: (sample: Sample) => number): { first: number; last: number } {
-  const settled = samples.slice(Math.floor(samples.length / 6)).map(pick)
+function thirds(pick: (sample: Sample) => number | null): { first: number; last: number } {
+  const settled = samples
+    .slice(Math.floor(samples.length / 6))
+    .map(pick)
+    .filter((value) => value !== null)
   const third = Math.max(1, Math.floor(settled.length / 3))
   return { first: median(settled.slice(0, third)), last: median(settled.slice(-third)) }
 }
+const flat = {
+  coordinatorMiB: thirds((sample) => sample.coordinatorMiB),
+  agentMiB: thirds((sample) => sample.agentMiB),
+  storedMiB: thirds((sample) => sample.storedMiB),
+}
+const isFlat = Object.values(flat).every(({ first, last }) => last <= MOST_GROWTH * first)
+if (!isFlat) process.exitCode = 1
 const summary = {
+  isFlat,
   minutes: minutesNow(),
   searchesEnded: ended,
   agentsCame: came,
   tasks: samples.at(-1)?.tasks ?? 0,
-  coordinatorMiB: thirds((sample) => sample.coordinatorMiB),
-  agentMiB: thirds((sample) => sample.agentMiB),
-  storedMiB: thirds((sample) => sample.storedMiB),
+  ...flat,
 }
 const shown = ({ first, last }: { first: number; last: number }) => `${first.toFixed(1)} → ${last.toFixed(1)} MiB`
 console.log(
