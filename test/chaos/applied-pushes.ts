@@ -59,4 +59,4 @@ async function readShard(ask: Ask, shard: number, keys: readonly string[]): Prom
   return { applied: await readApplied(ask, shard), tensors, versions: versionsSchema.parse(JSON.parse(metadata['versions'] ?? '{}')) }
 }
 
-export { type AppliedPush, readShard, type ShardState }
+export { type AppliedPush, type Ask, readShard, type ShardState }

@@ -27,7 +27,7 @@ import {
 } from '../e2e/harness.ts'
 import { mountSmallDisk, unmountSmallDisk } from '../fixtures/small-disk.ts'
 import { readShard } from './applied-pushes.ts'
-import { BrokenPromiseError, checkAlpha, checkEnd, checkLog, type SearchWatch, watchSearch } from './checks.ts'
+import { BrokenPromiseError, checkAlpha, checkEnd, checkLog, checkOwnReplay, type SearchWatch, watchSearch } from './checks.ts'
 import { openWitness } from './witness.ts'
 
 const LEASE_MS = 2000
@@ -35,7 +35,7 @@ const STEPS = 1500
 /** The tiny space has several shards of that. */
 const SHARD_BYTES = 8192
 /** Where nothing comes back for so long, something is stuck. */
-const STUCK_MS = 120_000
+const STUCK_MS = 300_000
 /** A clock is wrong by an hour at most. */
 const MOST_OFFSET_MS = 3_600_000
 const DISK_BYTES = 256 * 2 ** 20
@@ -161,16 +161,17 @@ async function runChaos({ kills, seed, agents: agentCount, onBlow }: ChaosOption
     try {
       if (failure) throw failure
       const { url, token } = coordinator as Coordinator
-      const log = await readLog({ url, token }, searchId)
-      checkLog(log, search.log, watch)
-      search.log = log
-      checkAlpha(await readStatus(search), log, context)
       const ask = (path: string, json?: unknown) =>
         fetch(`${url}/v1/searches/${searchId}${path}`, {
           method: json === undefined ? 'GET' : 'POST',
           headers: { Authorization: `Bearer ${token}`, 'Content-Type': 'application/json' },
           ...(json !== undefined && { body: JSON.stringify(json) }),
         })
+      const log = await readLog({ url, token }, searchId)
+      checkLog(log, search.log, watch)
+      search.log = log
+      checkAlpha(await readStatus(search), log, context)
+      await checkOwnReplay(ask)
       for (let shard = 0; shard < replica.shards; shard++) {
         replica.check(shard, await readShard(ask, shard, replica.keysOf(shard)), (leaseId) => holders.get(leaseId))
       }

@@ -14,6 +14,7 @@ import {
 } from '../../protocol/index.ts'
 import type { StrategyContext } from '../../strategies/index.ts'
 import { proxylessGradient } from '../../strategies/proxyless-gradient.ts'
+import type { Ask } from './applied-pushes.ts'
 import { createReplica, type Replica, type SentPush } from './replica.ts'
 import type { Exchange, Watcher } from './witness.ts'
 
@@ -108,6 +109,15 @@ function checkAlpha(status: SearchStatus, log: readonly LogEntry[], context: Str
   }
 }
 
+/**
+ * Throws BrokenPromiseError unless the log comes to alpha to the last bit in the coordinator's own engine: it rebuilds alpha from its log without
+ * results that there are none of, which it refuses where it is another.
+ */
+async function checkOwnReplay(ask: Ask): Promise<void> {
+  const answer = await ask('/rebuild-alpha', { from: Number.MAX_SAFE_INTEGER })
+  if (!answer.ok) throw new BrokenPromiseError(`alpha is not rebuilt from its log: ${answer.status} ${await answer.text()}`)
+}
+
 /** Throws BrokenPromiseError where a finished search has left something. */
 function checkEnd(status: SearchStatus): void {
   const { created, done, stale, failed, leased, queued } = status.tasks
@@ -116,4 +126,4 @@ function checkEnd(status: SearchStatus): void {
   }
 }
 
-export { BrokenPromiseError, checkAlpha, checkEnd, checkLog, type SearchWatch, watchSearch }
+export { BrokenPromiseError, checkAlpha, checkEnd, checkLog, checkOwnReplay, type SearchWatch, watchSearch }
