@@ -140,6 +140,8 @@ try {
       const settled = visitors
         .filter(({ workedFrom }) => workedFrom !== null && Date.now() - workedFrom > STAY_MS[0] / 2)
         .map(({ process }) => residentMiB(process))
+        // One that has just ended has none.
+        .filter((mebibytes) => mebibytes > 0)
       const sample: Sample = {
         minutes: minutesNow(),
         coordinatorMiB: residentMiB(coordinator.process),
