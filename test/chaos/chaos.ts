@@ -36,6 +36,8 @@ const STEPS = 1500
 const SHARD_BYTES = 8192
 /** Where nothing comes back for so long, something is stuck. */
 const STUCK_MS = 300_000
+/** Between checks when nothing is struck any more. */
+const QUIET_MS = 2000
 /** A clock is wrong by an hour at most. */
 const MOST_OFFSET_MS = 3_600_000
 const DISK_BYTES = 256 * 2 ** 20
@@ -296,7 +298,11 @@ async function runChaos({ kills, seed, agents: agentCount, onBlow }: ChaosOption
       await check(watched)
       onBlow?.(blow, { kills: totals.kills, tasks: totals.tasks + watched.log.length })
     }
-    while ((await progress(watched)) !== null) await check(watched)
+    while ((await progress(watched)) !== null) {
+      await check(watched)
+      // A check holds all agents up.
+      await sleep(QUIET_MS)
+    }
     await end(watched)
     await (coordinator as Coordinator | null)?.stop()
     return { ...totals, blows: counts, seconds: Math.round((Date.now() - startedAt) / 1000), withoutDisk }
