@@ -8,6 +8,7 @@ const appliedRowSchema = z
     task_id: z.int(),
     size: z.number().nullable(),
     velocity_size: z.number().nullable(),
+    after_snapshot: z.int(),
     revision: z.int(),
     agent_id: z.string(),
     lease_id: z.string(),
