@@ -5,6 +5,7 @@ import { directoryNames } from './objects/directory-object.ts'
 import type { Environment } from './objects/environment.ts'
 import { createLatencyTables, type VersionsPort } from './objects/latency-tables.ts'
 import { shardName } from './objects/shards.ts'
+import { openSocket } from './objects/sockets.ts'
 import { createApp } from './routes/app.ts'
 import { createSigner, type Signer } from './routes/signatures.ts'
 import { parseRequestLog } from './routes/request-log-setting.ts'
@@ -29,6 +30,8 @@ function connect(environment: Environment): Ports {
     search: (searchId) => environment.SEARCH.getByName(searchId) as unknown as SearchPort,
     shard: (searchId, shard) => environment.WEIGHTS.getByName(shardName(searchId, shard)) as unknown as ShardPort,
     profile: (profileId) => environment.PROFILE.getByName(profileId) as unknown as ProfilePort,
+    searchSocket: (searchId) => (opener) => openSocket(environment.SEARCH.getByName(searchId), opener),
+    trainingSocket: (trainingId) => (opener) => openSocket(environment.TRAINING.getByName(trainingId), opener),
     searches: directory('searches'),
     profiles: directory('profiles'),
     training: (trainingId) => environment.TRAINING.getByName(trainingId) as unknown as TrainingPort,

@@ -8,6 +8,7 @@ import { MAX_FAILURE_MESSAGE, MAX_LANES } from './limits.ts'
 import { pixelBitsSchema } from './pixel-bits.ts'
 import { searchConfigSchema } from './search-config.ts'
 import { taskResultSchema, taskSchema, timingSchema } from './tasks/index.ts'
+import { listeningRetryField } from './waiting.ts'
 
 const text = z.string().min(1).max(200)
 
@@ -56,6 +57,7 @@ const leaseResponseSchema = z
       reason: z.enum(['paused', 'all-handed-out', 'round']).describe('round: the others have to finish theirs first'),
       retryAfterMs: z.int().min(0).describe('how long to wait the first time'),
       retryAtMostMs: z.int().min(0).optional().describe('how long, as waits get longer while nothing comes; absent: always the same'),
+      listeningRetryMs: listeningRetryField,
     }),
     z.object({ kind: z.literal('finished'), phase: z.enum(['finished', 'stopped']) }),
   ])

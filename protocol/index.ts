@@ -33,7 +33,20 @@ export {
   snapshotListSchema,
   snapshotSchema,
 } from './snapshots.ts'
-export { waitMs } from './waiting.ts'
+export { type Wait, waitMs } from './waiting.ts'
+export {
+  BEARER_PROTOCOL_PREFIX,
+  closeCodes,
+  PING,
+  PING_EVERY_MS,
+  PONG,
+  SILENT_MS,
+  STATUS_EVERY_MS,
+  WAKE_UPS_PROTOCOL,
+  type WakeUp,
+  wakeUpSchema,
+  wakeUpsQuerySchema,
+} from './wake-ups.ts'
 export {
   heartbeatResponseSchema,
   type LeaseRef,
@@ -132,6 +145,8 @@ export {
   PROFILE_KEPT_MS,
   PROFILE_SESSION_MS,
   SEGMENT_BYTES,
+  LISTENING_PAUSED_WAIT_MS,
+  LISTENING_WAIT_MS,
   MAX_PAUSED_WAIT_MS,
   MAX_ROUND_WAIT_MS,
   MAX_WAIT_MS,

@@ -52,6 +52,9 @@ const MAX_ROUND_WAIT_MS = 2000
 /** And while its search is paused: in the end one request in five minutes, 330 a day with jitter. */
 const PAUSED_WAIT_MS = 1000
 const MAX_PAUSED_WAIT_MS = 300_000
+/** And while it keeps a socket open (wake-ups.ts), when all work is handed out or the search is paused: whoever is woken need not ask in between. */
+const LISTENING_WAIT_MS = 25_000
+const LISTENING_PAUSED_WAIT_MS = 900_000
 /** Alpha is refused beyond this: e^±80 is the edge of what float32 probabilities can hold. */
 const MAX_ALPHA = 80
 /** Magnitudes beyond this in gradients, losses or weights are a diverged run, not a number to store. */
@@ -130,6 +133,8 @@ export {
   MAX_TASK_ATTEMPTS,
   MAX_TASK_GATES,
   MAX_TASK_STEPS,
+  LISTENING_PAUSED_WAIT_MS,
+  LISTENING_WAIT_MS,
   MAX_PAUSED_WAIT_MS,
   MAX_ROUND_WAIT_MS,
   MAX_WAIT_MS,

@@ -197,6 +197,10 @@ const searchStatusSchema = z
         .describe('there if the latency of some operations of the space was not measured but predicted'),
     }),
     config: searchConfigSchema,
+    sockets: z
+      .object({ agents: z.int().describe('of agents that wait for work'), pages: z.int().describe('of those who look at the status') })
+      .optional()
+      .describe('open ones; left out by older coordinators'),
   })
   .meta({ id: 'SearchStatus' })
 type SearchStatus = z.infer<typeof searchStatusSchema>

@@ -9,6 +9,7 @@ import { agentIdSchema, leaseIdSchema, tokenIdSchema, trainingIdSchema, uploadId
 import { DEFAULT_CHECKPOINT_MS, MAX_CHECKPOINT_MS, MAX_FAILURE_MESSAGE, MAX_LEASE_MS, MIN_LEASE_MS } from './limits.ts'
 import { pixelBitsSchema } from './pixel-bits.ts'
 import { recipeSchema } from './recipe.ts'
+import { listeningRetryField } from './waiting.ts'
 
 const DEFAULT_LEASE_MS = 60_000
 /** A space of a few hundred blocks has shorter encodings. */
@@ -107,6 +108,7 @@ const trainingLeaseResponseSchema = z
     z.object({
       kind: z.literal('wait'),
       retryAfterMs: count,
+      listeningRetryMs: listeningRetryField,
       reason: z
         .enum(['taken', 'paused', 'inputs', 'fault'])
         .optional()

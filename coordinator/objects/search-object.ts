@@ -58,6 +58,7 @@ import {
   endRollback,
   expireLeases,
   heartbeat,
+  knownAgent,
   leaseTask,
   listSnapshots,
   nextExpiryMs,
@@ -97,6 +98,7 @@ import {
 import { refusalFor, Stored } from './stored.ts'
 import { exportPage, importRows } from './table-rows.ts'
 import { type DirectoryObject, directoryNames } from './directory-object.ts'
+import { Sockets } from './sockets.ts'
 import { createTokenTable, type TokenTable } from './tokens.ts'
 import { addTokenToShards, createShards, destroyAllShards, destroyShards, finishShards, shardName, shardsOf } from './shards.ts'
 import { createSecret, tell } from './webhooks.ts'
@@ -144,6 +146,7 @@ function openStored(storage: DurableObjectStorage): Opened | null {
 
 class SearchObject extends DurableObject<Bindings> {
   readonly #stored = new Stored(this.ctx.storage, { name: 'search', table: 'search', migrations: searchMigrations, open: openStored })
+  readonly #sockets = new Sockets(this.ctx)
   /** When the alarm is set for; undefined until it has been asked for. */
   #alarmAtMs: number | null | undefined = undefined
   /** The snapshot that is being taken. */
@@ -158,10 +161,25 @@ class SearchObject extends DurableObject<Bindings> {
 
   /** The same for an agent, which has to be one of the caller's token. */
   #answerAgent<T>(caller: Caller, agentId: string, body: (search: OpenSearch) => T): Outcome<T> {
-    return this.#answer(caller, (search) => {
+    const outcome = this.#answer(caller, (search) => {
       checkToken(search, agentId, tokenIdOf(caller))
       return body(search)
     })
+    if (outcome.ok) this.#sockets.changed()
+    return outcome
+  }
+
+  /** For sockets only (sockets.ts): everything else is a method. */
+  override fetch(request: Request): Response {
+    return this.#sockets.accept(request, ({ caller, agentId }) =>
+      agentId === null
+        ? this.#answer(caller, () => null)
+        : this.#answerAgent(caller, agentId, (search) => knownAgent(search.store, agentId)),
+    )
+  }
+
+  override webSocketMessage(socket: WebSocket): void {
+    this.#sockets.refuse(socket)
   }
 
   /** Sets the alarm only when it must ring earlier than it would: each setting is a row written. */
@@ -199,10 +217,12 @@ class SearchObject extends DurableObject<Bindings> {
     const opened = this.#stored.findReadable()
     if (!opened) return
     const { search, announcements } = opened
+    this.#sockets.changed()
     const summary = searchSummary(search, Date.now())
     const { searchId, phase } = summary
     const before = announcements.last()
     if (before?.phase !== phase) {
+      this.#sockets.wake('all')
       const atMs = Date.now()
       announcements.note(phase, atMs, (seq) => {
         const body = JSON.stringify({ kind: 'phase', seq, ...summary, before: before?.phase ?? null, atMs } satisfies WebhookBody)
@@ -304,6 +324,7 @@ class SearchObject extends DurableObject<Bindings> {
     // A lease changes the phase of a search that nobody worked on, or where the last task was given up in it.
     const isNews = outcome.ok && (outcome.value.answer.kind === 'finished' || idlePhases.has(this.#announcedPhase() ?? ''))
     if (isNews) await this.#announce()
+    if (outcome.ok) this.#sockets.asked(agentId, outcome.value.answer.kind === 'task')
     await this.#armAlarm()
     return outcome
   }
@@ -321,13 +342,17 @@ class SearchObject extends DurableObject<Bindings> {
     const outcome = this.#answerAgent(caller, request.agentId, (search) => releaseLease(search, request, Date.now()))
     // One task too many may have been given up.
     if (outcome.ok && request.reason !== 'stopping') await this.#announce()
+    if (outcome.ok) this.#sockets.wake('one')
     return outcome
   }
 
   async submit(caller: Caller, request: SubmitRequest): Promise<Outcome<SubmitResponse>> {
     const outcome = this.#answerAgent(caller, request.agentId, (search) => submitResult(search, request, Date.now()))
     if (!outcome.ok && outcome.refusal.code === 'bad-numbers') this.countRefusedPush(request.agentId)
-    if (outcome.ok) await this.#announce()
+    if (outcome.ok) {
+      await this.#announce()
+      this.#sockets.wake('one')
+    }
     return outcome
   }
 
@@ -523,7 +548,7 @@ class SearchObject extends DurableObject<Bindings> {
   }
 
   status(caller: Caller): Outcome<SearchStatus> {
-    return this.#answer(caller, (search) => searchStatus(search, Date.now()))
+    return this.#answer(caller, (search) => ({ ...searchStatus(search, Date.now()), sockets: this.#sockets.counts() }))
   }
 
   /** Asked for where the list does not know it: the list is told again. */
@@ -567,6 +592,7 @@ class SearchObject extends DurableObject<Bindings> {
     if (!known.ok) return known
     const outcomes = await Promise.all(shardsOf(this.env.WEIGHTS, known.value).map((shard) => shard.removeToken(tokenId)))
     this.#stored.findReadable()?.tokens.remove(tokenId)
+    this.#sockets.revoke(tokenId)
     return outcomes.find((outcome) => !outcome.ok) ?? { ok: true, value: null }
   }
 
@@ -586,6 +612,7 @@ class SearchObject extends DurableObject<Bindings> {
 
   async #erase(): Promise<void> {
     await this.#stored.erase()
+    this.#sockets.closeAll()
     this.#alarmAtMs = undefined
   }
 
@@ -605,6 +632,7 @@ class SearchObject extends DurableObject<Bindings> {
       })
     }
     await this.#announce()
+    this.#sockets.wake('one')
     await this.#tellWebhooks(opened)
     await this.#armAlarm()
   }

@@ -43,6 +43,7 @@ import {
 } from '../../rules/training/index.ts'
 import { trainingMigrations } from './migrations/training.ts'
 import { createSqlTrainingStore } from './sql-training-store.ts'
+import { Sockets } from './sockets.ts'
 import { Stored } from './stored.ts'
 import { createTokenTable, type TokenTable } from './tokens.ts'
 
@@ -62,6 +63,7 @@ function openStored(storage: DurableObjectStorage): Opened | null {
 
 class TrainingObject extends DurableObject<object> {
   readonly #stored = new Stored(this.ctx.storage, { name: 'training', table: 'training', migrations: trainingMigrations, open: openStored })
+  readonly #sockets = new Sockets(this.ctx)
   /** When the alarm is set for; undefined until it has been asked for. */
   #alarmAtMs: number | null | undefined = undefined
 
@@ -70,6 +72,23 @@ class TrainingObject extends DurableObject<object> {
       tokens.check(caller)
       return body(training)
     })
+  }
+
+  /** Tells who looks at the status; and who waits, where the training may be had now, or has ended. */
+  #tell<T>(outcome: Outcome<T>, isFree = false): Outcome<T> {
+    if (!outcome.ok) return outcome
+    this.#sockets.changed()
+    if (isFree) this.#sockets.wake('all')
+    return outcome
+  }
+
+  /** For sockets only (sockets.ts): everything else is a method. */
+  override fetch(request: Request): Response {
+    return this.#sockets.accept(request, ({ caller }) => this.checkToken(caller))
+  }
+
+  override webSocketMessage(socket: WebSocket): void {
+    this.#sockets.refuse(socket)
   }
 
   /** Sets the alarm only when it must ring earlier than it would: each setting is a row written. */
@@ -104,27 +123,30 @@ class TrainingObject extends DurableObject<object> {
     const leaseId = createId('l', crypto.getRandomValues(new Uint8Array(ID_BYTES)))
     const outcome = this.#answer(caller, (training) => leaseTraining(training, request, leaseId, Date.now()))
     await this.#armAlarm()
-    return outcome
+    return this.#tell(outcome, outcome.ok && outcome.value.kind === 'ended')
   }
 
   heartbeat(caller: Caller, heartbeat: TrainingHeartbeat): Outcome<{ kind: 'extended' | 'lost' }> {
-    return this.#answer(caller, (training) => extendLease(training, heartbeat, Date.now()))
+    return this.#tell(this.#answer(caller, (training) => extendLease(training, heartbeat, Date.now())))
   }
 
   release(caller: Caller, request: TrainingRelease): Outcome<{ kind: 'released' | 'lost' }> {
-    return this.#answer(caller, (training) => releaseTraining(training, request, Date.now()))
+    const outcome = this.#answer(caller, (training) => releaseTraining(training, request, Date.now()))
+    return this.#tell(outcome, true)
   }
 
   storeCheckpoint(caller: Caller, leaseId: string, delivery: Delivery): Outcome<TrainingUpload> {
-    return this.#answer(caller, (training) => storeCheckpoint(training, leaseId, delivery, Date.now()))
+    return this.#tell(this.#answer(caller, (training) => storeCheckpoint(training, leaseId, delivery, Date.now())))
   }
 
   finish(caller: Caller, leaseId: string, delivery: Delivery): Outcome<TrainingUpload> {
-    return this.#answer(caller, (training) => finishTraining(training, leaseId, delivery, Date.now()))
+    const outcome = this.#answer(caller, (training) => finishTraining(training, leaseId, delivery, Date.now()))
+    return this.#tell(outcome, outcome.ok && outcome.value.kind === 'stored')
   }
 
   storeInput(input: TrainingInput, delivery: Delivery): Outcome<TrainingUpload> {
-    return this.#stored.answer(({ training }) => storeInput(training, input, delivery))
+    const outcome = this.#stored.answer(({ training }) => storeInput(training, input, delivery))
+    return this.#tell(outcome, outcome.ok && outcome.value.kind === 'stored')
   }
 
   readFile(caller: Caller, what: 'checkpoint' | 'model' | TrainingInput, begin: number): Outcome<FilePart> {
@@ -136,7 +158,8 @@ class TrainingObject extends DurableObject<object> {
   }
 
   command(command: 'pause' | 'resume' | 'stop'): Outcome<TrainingPhase> {
-    return this.#stored.answer(({ training }) => commandTraining(training, command, Date.now()))
+    const outcome = this.#stored.answer(({ training }) => commandTraining(training, command, Date.now()))
+    return this.#tell(outcome, true)
   }
 
   addToken(token: TokenRecord): Outcome<null> {
@@ -150,6 +173,7 @@ class TrainingObject extends DurableObject<object> {
     return this.#stored.answer(({ tokens }) => {
       if (!tokens.has(tokenId)) throw new ProblemError('not-found', `no token ${tokenId} in this training`)
       tokens.remove(tokenId)
+      this.#sockets.revoke(tokenId)
       return null
     })
   }
@@ -167,6 +191,7 @@ class TrainingObject extends DurableObject<object> {
     const opened = this.#stored.answer(() => null)
     if (!opened.ok && !this.#stored.exists()) return opened
     await this.#stored.erase()
+    this.#sockets.closeAll()
     this.#alarmAtMs = undefined
     return { ok: true, value: null }
   }
@@ -176,6 +201,8 @@ class TrainingObject extends DurableObject<object> {
     const opened = this.#stored.findReadable()
     if (!opened) return
     expireLease(opened.training, Date.now())
+    this.#sockets.changed()
+    this.#sockets.wake('all')
     await this.#armAlarm()
   }
 }

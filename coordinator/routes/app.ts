@@ -18,6 +18,7 @@ import { addSearchFileRoutes } from './search-files.ts'
 import { addSearchRoutes } from './searches.ts'
 import { addSnapshotRoutes } from './snapshots.ts'
 import { addTrainingRoutes } from './trainings.ts'
+import { addWakeUpRoutes } from './wake-ups.ts'
 
 const health = createRoute({
   method: 'get',
@@ -56,6 +57,7 @@ function createApp<Bindings extends object>(portsOf: (bindings: Bindings) => Por
   addMetricsRoutes(routes)
   addSearchFileRoutes(routes)
   addSnapshotRoutes(routes)
+  addWakeUpRoutes(routes)
 
   app.openAPIRegistry.registerComponent('securitySchemes', 'bearer', {
     type: 'http',

@@ -9,6 +9,7 @@ import { auditAction } from './audit-actions.ts'
 import type { Ports } from './ports.ts'
 import { networkOf } from './refusals.ts'
 import type { RouteEnvironment, Shown } from './route-environment.ts'
+import { tokenOfProtocols } from './socket-protocols.ts'
 import { isSigned, parseToken, sha256, type ShownToken } from './tokens.ts'
 
 const BEARER = /^Bearer +([^ ]+) *$/i
@@ -60,7 +61,8 @@ const authenticate: MiddlewareHandler<RouteEnvironment> = async (context, next) 
   const { ports, refusals } = context.var
   const network = `network ${networkOf(context.req.header('CF-Connecting-IP') ?? 'unknown')}`
   context.set('refusalKey', network)
-  const token = BEARER.exec(context.req.header('Authorization') ?? '')?.[1]
+  const token =
+    BEARER.exec(context.req.header('Authorization') ?? '')?.[1] ?? tokenOfProtocols(context.req.header('Sec-WebSocket-Protocol'))
   if (token === undefined) throw new ProblemError('unauthorized', 'send a token as `Authorization: Bearer <token>`')
   if (token.length > MAX_TOKEN_CHARACTERS)
     throw new ProblemError('unauthorized', `expected a token of at most ${MAX_TOKEN_CHARACTERS} characters`)

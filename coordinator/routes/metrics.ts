@@ -81,6 +81,9 @@ function searchFamilies(statuses: readonly SearchStatus[], nowMs: number): Famil
     of('agents_present', 'gauge', 'Agents that were heard of in the last 30 s.', ({ agents }) =>
       one(agents.filter((agent) => isPresent(agent, nowMs)).length),
     ),
+    of('sockets', 'gauge', 'Open sockets for wake-ups, of agents that wait and of pages.', ({ sockets }) =>
+      (['agents', 'pages'] as const).map((of) => ({ labels: { of }, value: sockets?.[of] ?? 0 })),
+    ),
     of('refused_pushes_total', 'counter', 'Pushes and results with numbers that were refused.', ({ agents }) =>
       one(agents.reduce((sum, { refusedPushes }) => sum + refusedPushes, 0)),
     ),

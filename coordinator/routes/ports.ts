@@ -171,6 +171,9 @@ type TablesPort = {
   list(): Promise<{ readonly tables: TableSummary[]; readonly unreadable: UnreadableTable[] }>
 }
 
+/** Opens a socket for wake-ups: an answer with status 101. `agentId`: of the agent that waits for work; null: for the status. */
+type SocketPort = (opener: { readonly caller: Caller; readonly agentId: string | null }) => Promise<Outcome<Response>>
+
 type Ports = {
   /** Those that are good: the present one, and the one before it while it is replaced. */
   readonly adminTokens: readonly string[]
@@ -181,6 +184,8 @@ type Ports = {
   shard(searchId: string, shard: number): ShardPort
   profile(profileId: string): ProfilePort
   training(trainingId: string): TrainingPort
+  searchSocket(searchId: string): SocketPort
+  trainingSocket(trainingId: string): SocketPort
   readonly searches: DirectoryPort
   readonly profiles: DirectoryPort
   readonly trainings: DirectoryPort
@@ -189,4 +194,16 @@ type Ports = {
   readonly requestLog: RequestLog
 }
 
-export type { AuditPort, DirectoryPort, Ports, ProfilePort, SearchPort, ShardPort, TablesPort, TokensPort, TrainingPort, VersionedTable }
+export type {
+  AuditPort,
+  DirectoryPort,
+  Ports,
+  ProfilePort,
+  SearchPort,
+  ShardPort,
+  SocketPort,
+  TablesPort,
+  TokensPort,
+  TrainingPort,
+  VersionedTable,
+}

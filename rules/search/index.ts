@@ -1,6 +1,6 @@
 export { createSetup, startSearch } from './create.ts'
 export { bindDataset } from './data-binding.ts'
-export { checkToken, countClipped, countRefusedPush } from './agents.ts'
+export { checkToken, countClipped, countRefusedPush, knownAgent } from './agents.ts'
 export { registerAgent } from './registration.ts'
 export { commandSearch, type OpenSearch, openSearch, phaseOf } from './open.ts'
 export { submitResult } from './outcomes.ts'

@@ -9,6 +9,8 @@ import {
   DEFAULT_LEASES_PER_AGENT,
   type LeaseRef,
   type LeaseResponse,
+  LISTENING_PAUSED_WAIT_MS,
+  LISTENING_WAIT_MS,
   MAX_PAUSED_WAIT_MS,
   MAX_ROUND_WAIT_MS,
   MAX_TASK_ATTEMPTS,
@@ -48,8 +50,20 @@ import { isNumberedTrial } from './trial-files.ts'
 
 /** What an agent is told where there is no work for it. */
 const waits = {
-  paused: { kind: 'wait', reason: 'paused', retryAfterMs: PAUSED_WAIT_MS, retryAtMostMs: MAX_PAUSED_WAIT_MS },
-  handedOut: { kind: 'wait', reason: 'all-handed-out', retryAfterMs: WAIT_MS, retryAtMostMs: MAX_WAIT_MS },
+  paused: {
+    kind: 'wait',
+    reason: 'paused',
+    retryAfterMs: PAUSED_WAIT_MS,
+    retryAtMostMs: MAX_PAUSED_WAIT_MS,
+    listeningRetryMs: LISTENING_PAUSED_WAIT_MS,
+  },
+  handedOut: {
+    kind: 'wait',
+    reason: 'all-handed-out',
+    retryAfterMs: WAIT_MS,
+    retryAtMostMs: MAX_WAIT_MS,
+    listeningRetryMs: LISTENING_WAIT_MS,
+  },
   round: { kind: 'wait', reason: 'round', retryAfterMs: ROUND_WAIT_MS, retryAtMostMs: MAX_ROUND_WAIT_MS },
 } as const satisfies Record<string, LeaseResponse>
 /** Of a task's leases that have ended: more than come to nothing, since agents that stop give theirs back. */

@@ -14,6 +14,7 @@ import {
   type EpochReport,
   type FilePart,
   knownKinds,
+  LISTENING_PAUSED_WAIT_MS,
   MAX_CHECKPOINT_BYTES,
   PART_BYTES,
   invalidField,
@@ -146,18 +147,20 @@ function leaseTraining(training: OpenTraining, request: TrainingLeaseRequest, le
     if (!understands(kinds, 'trainArchitecture', version)) throw unknownKind(request.name, kinds, 'trainArchitecture', version)
     const end = endOf(state)
     if (end) return { kind: 'ended', end }
-    if (missingInputs(training, state).length > 0) return { kind: 'wait', reason: 'inputs', retryAfterMs: INPUT_WAIT_MS }
+    if (missingInputs(training, state).length > 0)
+      return { kind: 'wait', reason: 'inputs', retryAfterMs: INPUT_WAIT_MS, listeningRetryMs: MAX_WAIT_MS }
     const lease = newLease(spec, leaseId, request.agentId, nowMs)
     const checkpointStep = state.checkpoint?.step ?? null
     if (state.lease && state.lease.agentId !== request.agentId) {
-      return { kind: 'wait', reason: 'taken', retryAfterMs: waitMs(state.lease.expiresAtMs - nowMs) }
+      return { kind: 'wait', reason: 'taken', retryAfterMs: waitMs(state.lease.expiresAtMs - nowMs), listeningRetryMs: MAX_WAIT_MS }
     }
     if (state.lease) {
       // The answer that told it of its lease got lost.
       store.writeState(withTrainer({ ...state, lease: { ...lease, leaseId: state.lease.leaseId } }, { lastSeenAtMs: nowMs }))
       return { kind: 'lease', leaseId: state.lease.leaseId, spec, space, checkpointStep }
     }
-    if (state.intent === 'paused') return { kind: 'wait', reason: 'paused', retryAfterMs: MAX_WAIT_MS }
+    if (state.intent === 'paused')
+      return { kind: 'wait', reason: 'paused', retryAfterMs: MAX_WAIT_MS, listeningRetryMs: LISTENING_PAUSED_WAIT_MS }
     const { agentId, name, device, backend, dataset } = request
     const standing = standingOf(state, setup, agentId, nowMs)
     if (standing.kind === 'wait') return { kind: 'wait', reason: 'fault', retryAfterMs: waitMs(standing.leftMs) }

@@ -233,6 +233,9 @@ describe('GET /metrics', () => {
     const agentId = await registerTestAgent(search)
     await submitTask(search, agentId, await leaseTask(search, agentId))
     await leaseTask(search, agentId)
+    const upgrade = { token: search.agentToken, headers: { Upgrade: 'websocket' } }
+    const { webSocket } = await call('GET', `${search.path}/wake-ups?agentId=${agentId}`, upgrade)
+    webSocket?.accept()
     const response = await call('GET', '/metrics')
     expect(response.headers.get('Content-Type')).toBe('text/plain; version=0.0.4; charset=utf-8')
     const text = await response.text()
@@ -244,6 +247,8 @@ describe('GET /metrics', () => {
       `gatehouse_search_tasks_total{${labels},outcome="done"} 1`,
       `gatehouse_search_tasks_waiting{${labels},state="leased"} 1`,
       `gatehouse_search_agents_present{${labels}} 1`,
+      `gatehouse_search_sockets{${labels},of="agents"} 1`,
+      `gatehouse_search_sockets{${labels},of="pages"} 0`,
       '# TYPE gatehouse_search_tasks_total counter',
     ])
       expect(lines).toContain(expected)

@@ -121,7 +121,8 @@ describe('a search', () => {
     const lease = () => expectJson(call('POST', `${search.path}/lease`, { token: search.agentToken, json: { agentId } }))
     const task = await leaseTask(search, agentId)
     expect(await command(search, 'pause')).toBe('paused')
-    expect(await lease()).toEqual({ kind: 'wait', reason: 'paused', retryAfterMs: 1000, retryAtMostMs: 300_000 })
+    const waits = { retryAfterMs: 1000, retryAtMostMs: 300_000, listeningRetryMs: 900_000 }
+    expect(await lease()).toEqual({ kind: 'wait', reason: 'paused', ...waits })
     expect(await submitTask(search, agentId, task)).toEqual({ kind: 'accepted' })
     expect(await command(search, 'resume')).toBe('warmup')
     expect(await lease()).toMatchObject({ kind: 'task' })
