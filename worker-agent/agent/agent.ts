@@ -22,10 +22,10 @@ import {
   type TaskResult,
   type Timing,
   trainsWeights,
-  waitMs,
 } from '../../protocol/index.ts'
 import type { CoordinatorClient, ReleaseReason } from '../client/coordinator-client.ts'
 import { CoordinatorError } from '../client/requests.ts'
+import type { OpenWakeUps } from '../client/wake-up-socket.ts'
 import type { Heartbeats } from './heartbeats.ts'
 import { createLeases, type HeldLease } from './leases.ts'
 import { exchangeTime, isPrefetchDue } from './prefetch.ts'
@@ -33,6 +33,7 @@ import type { SharedWork } from './shared-work.ts'
 import { type TaskTrainer, trainTask } from './train-task.ts'
 import { checkpointsOf } from './trial-checkpoints.ts'
 import { createTroubles, type Patience } from './troubles.ts'
+import { createWaiting } from './waiting.ts'
 import type { Differences, Pulled, WeightExchange } from './weight-exchange.ts'
 
 /** On a stop, a delivery under way gets this long. */
@@ -83,6 +84,8 @@ type AgentOptions = {
   readonly onEvent: (event: AgentEvent) => void
   readonly onNote?: (line: string) => void
   readonly patience?: Patience
+  /** Without it the agent asks from time to time only. */
+  readonly openWakeUps?: OpenWakeUps
 }
 
 type AgentEnd = { readonly kind: 'finished'; readonly phase: 'finished' | 'stopped' } | { readonly kind: 'interrupted' }
@@ -129,10 +132,12 @@ async function runAgent({
   onEvent,
   onNote = () => undefined,
   patience,
+  openWakeUps,
 }: AgentOptions): Promise<AgentEnd> {
   const { agentId } = registration
   const leases = createLeases(client, agentId, heartbeats)
   const troubles = createTroubles(patience)
+  const waiting = createWaiting({ openWakeUps, stop })
   /** What is under way beside training. */
   const network: { delivery: Promise<void>; deliveries: number; prefetch: Promise<Prepared> | null } = {
     delivery: Promise.resolve(),
@@ -332,8 +337,6 @@ async function runAgent({
 
   const work = async (): Promise<AgentEnd> => {
     let finished: Finished | null = null
-    /** In a row. */
-    let waits = 0
     for (;;) {
       const pauseMs = troubles.takePauseMs()
       // Nobody else should wait for a task that this agent only holds.
@@ -354,19 +357,17 @@ async function runAgent({
         case 'no-task': {
           await network.delivery
           if (prepared.answer.kind === 'finished') return { kind: 'finished', phase: prepared.answer.phase }
-          const ms = waitMs(prepared.answer, waits, Math.random())
-          waits += 1
-          onEvent({ kind: 'waiting', reason: prepared.answer.reason, waitMs: ms })
-          await sleep(ms, undefined, { signal: stop })
+          const { reason } = prepared.answer
+          await waiting.wait(prepared.answer, (ms) => onEvent({ kind: 'waiting', reason, waitMs: ms }))
           break
         }
         case 'unusable':
-          waits = 0
+          waiting.over()
           fail(prepared.task.taskId, prepared.error)
           enqueue(() => giveBack(prepared.lease, failureOf(prepared.error)))
           break
         case 'task': {
-          waits = 0
+          waiting.over()
           const { task, lease } = prepared
           const restMs = troubles.restMs(task.taskId, performance.now())
           if (lease.isLost()) {
@@ -393,6 +394,7 @@ async function runAgent({
     await Promise.race([network.delivery.catch(() => undefined), sleep(DELIVERY_GRACE_MS, undefined, { ref: false })])
     return { kind: 'interrupted' }
   } finally {
+    waiting.over()
     await leases.close()
   }
 }

@@ -6,6 +6,7 @@ import { createSpace, type Space, type SpaceConfig } from '../../search-space/in
 import { recordedKinds } from '../../simulation/recorded-answers.ts'
 import type { RecordedBenchmark } from '../../simulation/recorded-benchmark.ts'
 import { createCoordinatorClient } from '../client/coordinator-client.ts'
+import { openWakeUpSocket } from '../client/wake-up-socket.ts'
 import { type AgentEvent, runAgent } from './agent.ts'
 import { describeAgent, noteVersion, watchConnection } from './connection.ts'
 import { startHeartbeatThread } from './heartbeats.ts'
@@ -104,6 +105,8 @@ async function joinRecorded({
     // Nothing is pulled for what is only looked up, and nothing pushed.
     sharedWork: { keysOf: () => [], shareOf: () => 1, isShared: () => false, membersOf: () => 1 },
     heartbeats: await startHeartbeatThread({ coordinator, token }),
+    openWakeUps: (listener) =>
+      openWakeUpSocket({ coordinator, token, base: `/v1/searches/${client.searchId}`, agentId: registration.agentId }, listener),
     stop,
     onEvent(event) {
       connection.reached()

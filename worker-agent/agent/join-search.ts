@@ -4,6 +4,7 @@ import { planShards, type RegisterResponse } from '../../protocol/index.ts'
 import { createSpace } from '../../search-space/index.ts'
 import { type Backend, runsInThread } from '../../engine/backends/backend.ts'
 import { createCoordinatorClient } from '../client/coordinator-client.ts'
+import { openWakeUpSocket } from '../client/wake-up-socket.ts'
 import { bitsOf, type Dataset, describeBroken, openBatchSource } from '../../engine/datasets/index.ts'
 import type { Accumulate } from '../../engine/training/micro-batches.ts'
 import { createThreadsTrainer } from '../../engine/training/lanes/threads-trainer.ts'
@@ -78,6 +79,8 @@ async function joinSearch(options: JoinOptions): Promise<AgentSummary> {
     exchange,
     sharedWork: createSharedWork(space, plan, trainer),
     heartbeats: await startHeartbeatThread({ coordinator, token }),
+    openWakeUps: (listener) =>
+      openWakeUpSocket({ coordinator, token, base: `/v1/searches/${searchId}`, agentId: registration.agentId }, listener),
     stop,
     onNote,
     onEvent: (event) => {

@@ -1,13 +1,14 @@
 // One agent of a training from scratch, or of several: asks for the lease of one after the other, and trains what nobody has. While other
 // agents have all that are left it waits, ready to go on where one of them dies.
 
-import { setTimeout as sleep } from 'node:timers/promises'
-import type { TrainingLeaseRequest, TrainingLeaseResponse, TrainingResult } from '../../protocol/index.ts'
+import type { TrainingLeaseRequest, TrainingLeaseResponse, TrainingResult, Wait } from '../../protocol/index.ts'
 import { bitsOf } from '../../engine/datasets/index.ts'
 import { createTrainingClient, type TrainingClient } from '../client/training-client.ts'
+import { openWakeUpSocket } from '../client/wake-up-socket.ts'
 import { describeAgent, noteVersion, watchConnection } from './connection.ts'
 import { trainLeased, type TrainLeasedOptions } from './train-leased.ts'
 import { LeaseLostError } from './training-lease.ts'
+import { createWaiting } from './waiting.ts'
 
 type WaitReason = NonNullable<Extract<TrainingLeaseResponse, { kind: 'wait' }>['reason']>
 
@@ -45,7 +46,7 @@ type Seat = {
   /** Why this agent has no more to do with it. */
   failure: unknown
   /** Why it has to wait, and for how long; null where it need not. */
-  wait: { readonly reason: WaitReason; readonly retryAfterMs: number } | null
+  wait: (Wait & { readonly reason: WaitReason }) | null
 }
 
 /**
@@ -62,6 +63,13 @@ async function joinTrainings(options: JoinTrainingsOptions): Promise<TrainingAge
   })
   const openSeats = () => seats.filter(({ end, failure }) => end === null && failure === undefined)
   let said = ''
+  const waiting = createWaiting({
+    stop,
+    openWakeUps(listener) {
+      const { client, request, token } = openSeats()[0] as Seat
+      return openWakeUpSocket({ coordinator, token, base: `/v1/trainings/${client.trainingId}`, agentId: request.agentId }, listener)
+    },
+  })
 
   /** Asks for the lease, and trains under it where it is given. */
   const attend = async (seat: Seat) => {
@@ -74,10 +82,11 @@ async function joinTrainings(options: JoinTrainingsOptions): Promise<TrainingAge
         seat.end = answer.end
         return
       case 'wait':
-        seat.wait = { reason: answer.reason ?? 'taken', retryAfterMs: answer.retryAfterMs }
+        seat.wait = { ...answer, reason: answer.reason ?? 'taken' }
         return
       case 'lease':
         said = ''
+        waiting.over()
         onNote(`training ${client.trainingId}: ${answer.spec.name}, ${answer.spec.architecture}`)
         seat.end = await trainLeased({ ...options, token }, client, request, answer, () => seat.steps++)
         return
@@ -113,11 +122,15 @@ async function joinTrainings(options: JoinTrainingsOptions): Promise<TrainingAge
       const text = `waiting: ${[...new Set(waits.map((wait) => waitTexts[wait?.reason ?? 'taken']))].join('; ')}`
       if (text !== said) onNote(text)
       said = text
-      await sleep(Math.min(...waits.map((wait) => wait?.retryAfterMs ?? 0)), undefined, { signal: stop })
+      // It listens where it waits for one training; of several it asks from time to time.
+      const [only, ...others] = waits
+      await waiting.wait(only && others.length === 0 ? only : { retryAfterMs: Math.min(...waits.map((wait) => wait?.retryAfterMs ?? 0)) })
     }
   } catch (error) {
     if (!stop.aborted) throw error
     return summary()
+  } finally {
+    waiting.over()
   }
   const failed = seats.find(({ failure }) => failure !== undefined)
   if (failed) throw failed.failure
