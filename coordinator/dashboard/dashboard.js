@@ -9,6 +9,7 @@ import { startPolling } from './poller.js'
 import { createProfileForm } from './profile-form.js'
 import { renderSearch } from './search-view.js'
 import { forgetToken, keepToken, readSession, searchHref } from './session.js'
+import { createWakeUps } from './wake-ups.js'
 
 /** @typedef {import('./client.js').Client} Client */
 /** @typedef {import('./client.js').Control} Control */
@@ -16,11 +17,15 @@ import { forgetToken, keepToken, readSession, searchHref } from './session.js'
 /** @typedef {import('../../protocol/status.ts').SearchStatus} SearchStatus */
 
 const endedPhases = new Set(['finished', 'stopped'])
+/** Times are shown anew so often, also while nothing changes that would have to be asked for. */
+const TICK_MS = 2000
 const charts = createCharts(find('#charts'))
 const profileForm = createProfileForm(() => open?.client ?? null)
 
 /** What the page looks at now; replaced as a whole when that changes. @type {{ poller: import('./poller.js').Poller, client: Client, searchId: string | null } | null} */
 let open = null
+/** The status that is shown, and when it came. @type {{ status: SearchStatus, serverNowMs: number, atMs: number } | null} */
+let shown = null
 /** Whether the token may list and steer searches; unknown until the coordinator was asked. @type {boolean | null} */
 let isAdmin = null
 /** A tab that begins with the only search there is goes straight to it. */
@@ -36,6 +41,7 @@ function showView(id) {
 function start() {
   open?.poller.stop()
   open = null
+  shown = null
   showNotice('')
   const { token, searchId } = readSession()
   if (!token) return signIn('', searchId)
@@ -45,7 +51,11 @@ function start() {
   showConnection('connecting', 'Connecting')
   document.title = 'Gatehouse'
   const poll = searchId === null ? pollList(client) : pollSearch(client, searchId)
-  const poller = startPolling(poll, (connection) => onConnection(connection, searchId))
+  const listen =
+    searchId === null
+      ? undefined
+      : (/** @type {() => void} */ onChange) => createWakeUps(`/v1/searches/${encodeURIComponent(searchId)}`, token, onChange)
+  const poller = startPolling(poll, (connection) => onConnection(connection, searchId), listen)
   open = { poller, client, searchId }
 }
 
@@ -139,6 +149,7 @@ function pollSearch(client, searchId) {
     const { status, serverNowMs } = await client.readStatus(searchId, signal)
     showView('search')
     renderSearch(status, serverNowMs)
+    shown = { status, serverNowMs, atMs: performance.now() }
     showControls(status)
     const rolledBack = status.rollbacks?.at(-1)?.number ?? 0
     // Curves are of what counts.
@@ -244,6 +255,12 @@ async function steer(control) {
   }
 }
 
+/** Only while the page hears of changes: otherwise what it shows is of a moment ago. */
+function tick() {
+  if (shown && find('#connection').dataset['state'] === 'live')
+    renderSearch(shown.status, shown.serverNowMs + performance.now() - shown.atMs)
+}
+
 find('#sign-in-form').addEventListener('submit', (event) => {
   event.preventDefault()
   const token = /** @type {HTMLInputElement} */ (find('#token'))
@@ -285,3 +302,4 @@ addEventListener('hashchange', () => {
   start()
 })
 start()
+setInterval(tick, TICK_MS)

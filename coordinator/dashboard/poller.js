@@ -1,9 +1,12 @@
 // Asks again and again: at a steady pace while answers come, slower and slower while they do not, not at all while
-// nobody looks.
+// nobody looks. Where a socket says that something has changed, it asks then, and otherwise seldom.
 
 import { RequestError } from './client.js'
 
+/** As often as a socket says that something has changed: what changes in between, it says no more of. */
 const POLL_MS = 2000
+/** While a socket is open that says nothing. */
+const LISTENING_POLL_MS = 60_000
 const FIRST_RETRY_MS = 1000
 const LAST_RETRY_MS = 30_000
 /** Retries are spread by up to this share, so that many open pages do not return all at once. */
@@ -25,12 +28,20 @@ function retryDelayMs(failures, random) {
  *
  * @param {(signal: AbortSignal) => Promise<'again' | 'done'>} poll
  * @param {(connection: Connection) => void} onConnection
+ * @param {(onChange: () => void) => import('./wake-ups.js').WakeUps} [listen]
  */
-export function startPolling(poll, onConnection) {
+export function startPolling(poll, onConnection, listen) {
   const stopped = new AbortController()
   const { signal } = stopped
   let woken = false
   let endSleep = () => {}
+  /** Whether it sleeps because nothing has changed. */
+  let rests = false
+  let changedAtMs = performance.now()
+  const wakeUps = listen?.(() => {
+    changedAtMs = performance.now()
+    if (rests) wake()
+  })
 
   const wake = () => {
     woken = true
@@ -55,6 +66,7 @@ export function startPolling(poll, onConnection) {
     let failures = 0
     while (!signal.aborted) {
       if (document.hidden) {
+        wakeUps?.close()
         onConnection({ kind: 'hidden' })
         await sleep(Infinity)
         continue
@@ -64,12 +76,18 @@ export function startPolling(poll, onConnection) {
         if (signal.aborted) return
         failures = 0
         onConnection({ kind: next === 'done' ? 'ended' : 'live' })
-        if (next === 'done') return
-        await sleep(POLL_MS)
+        if (next === 'done') return wakeUps?.close()
+        wakeUps?.open()
+        rests = wakeUps?.isOpen() === true && performance.now() - changedAtMs > POLL_MS
+        await sleep(rests ? LISTENING_POLL_MS : POLL_MS)
+        rests = false
       } catch (error) {
         if (signal.aborted) return
         if (!(error instanceof RequestError)) throw error
-        if (!error.passing) return onConnection({ kind: 'refused', error })
+        if (!error.passing) {
+          wakeUps?.close()
+          return onConnection({ kind: 'refused', error })
+        }
         failures++
         const retryMs = retryDelayMs(failures, Math.random())
         onConnection({ kind: 'lost', retryMs, error })
@@ -78,9 +96,8 @@ export function startPolling(poll, onConnection) {
     }
   }
 
-  const onVisible = () => !document.hidden && wake()
   addEventListener('online', wake, { signal })
-  document.addEventListener('visibilitychange', onVisible, { signal })
+  document.addEventListener('visibilitychange', wake, { signal })
   void loop()
 
   return {
@@ -88,6 +105,7 @@ export function startPolling(poll, onConnection) {
     wake,
     stop() {
       stopped.abort()
+      wakeUps?.close()
       wake()
     },
   }

@@ -2,13 +2,16 @@
 // it is told to. Its answers are checked against the protocol's schemas, so they cannot drift from what the coordinator
 // really sends.
 
+import { createHash } from 'node:crypto'
 import { existsSync, readFileSync } from 'node:fs'
 import { readFile } from 'node:fs/promises'
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { extname } from 'node:path'
+import type { Duplex } from 'node:stream'
 import { type Browser, chromium } from 'playwright-core'
 import {
+  BEARER_PROTOCOL_PREFIX,
   type Metric,
   metricSchema,
   type Phase,
@@ -21,6 +24,8 @@ import {
   searchStatusSchema,
   searchSummarySchema,
   type Unreadable,
+  WAKE_UPS_PROTOCOL,
+  type WakeUp,
 } from '../../protocol/index.ts'
 import {
   architectureCosts,
@@ -48,6 +53,8 @@ const SEARCH_ID = 's0123456789ab'
 /** A name that would run if it ever became markup. */
 const HOSTILE_NAME = '<img src=x onerror="window.hacked=true"><b>box</b>'
 const STEPS_PER_TASK = 20
+/** Of a WebSocket: a whole message of text, whose length fits the next byte. */
+const TEXT_FRAME = 0x81
 /** Every how many weight tasks an architecture task, and an evaluation, follow. */
 const ARCHITECTURE_EVERY = 1
 const EVALUATE_EVERY = 25
@@ -73,8 +80,8 @@ function launchBrowser(): Promise<Browser> {
   })
 }
 
-/** A search whose state is a function of the weight steps done. */
-function createSimulatedSearch({ space: ref = 'proxyless-mobile' as SpaceRef, steps = 10_000, targetMs = 80 } = {}) {
+/** A search whose state is a function of the weight steps done; `onChange` is called whenever it moves. */
+function createSimulatedSearch(onChange: () => void, { space: ref = 'proxyless-mobile' as SpaceRef, steps = 10_000, targetMs = 80 } = {}) {
   const space = createSpace(ref)
   const blocks = mbconvBlocks(ref)
   const noise = createRandom(seedState(7))
@@ -250,9 +257,11 @@ function createSimulatedSearch({ space: ref = 'proxyless-mobile' as SpaceRef, st
     status,
     show(other: SearchStatus['view']) {
       view = other
+      onChange()
     },
     showCosts(other: typeof costs) {
       costs = other
+      onChange()
     },
     showPast(other: typeof past) {
       past = other
@@ -279,9 +288,11 @@ function createSimulatedSearch({ space: ref = 'proxyless-mobile' as SpaceRef, st
         if (count % EVALUATE_EVERY === 0) record('evaluatePaths', 0.18)
         phase = done >= steps ? 'finished' : done < warmup ? 'warmup' : 'searching'
       }
+      onChange()
     },
     setPhase(next: Phase) {
       phase = next
+      onChange()
     },
   }
 }
@@ -297,8 +308,19 @@ function assetHeaders(): Record<string, string> {
 }
 
 /** Serves the page and one simulated search on loopback. */
-async function startDashboardFixture(options: Parameters<typeof createSimulatedSearch>[0] = {}) {
-  const search = createSimulatedSearch(options)
+async function startDashboardFixture(options: Parameters<typeof createSimulatedSearch>[1] = {}) {
+  /** Open sockets for wake-ups. */
+  const sockets = new Set<Duplex>()
+  let areSocketsRefused = false
+  const closeSockets = () => {
+    for (const socket of sockets) socket.destroy()
+  }
+  /** Tells every socket that the status has changed. */
+  const wake = () => {
+    const message = Buffer.from(JSON.stringify({ kind: 'status' } satisfies WakeUp))
+    for (const socket of sockets) socket.write(Buffer.concat([Buffer.from([TEXT_FRAME, message.length]), message]))
+  }
+  const search = createSimulatedSearch(wake, options)
   const headers = assetHeaders()
   const requests: string[] = []
   let searches = [search.summary]
@@ -349,7 +371,29 @@ async function startDashboardFixture(options: Parameters<typeof createSimulatedS
     response.writeHead(200, { ...headers, 'content-type': type }).end(content)
   }
 
+  function upgrade(request: IncomingMessage, socket: Duplex) {
+    const [, searchId] = /^\/v1\/searches\/([^/]+)\/wake-ups$/.exec(request.url ?? '') ?? []
+    const offered = (request.headers['sec-websocket-protocol'] ?? '').split(', ')
+    const tokens = [ADMIN_TOKEN, AGENT_TOKEN].map((token) => BEARER_PROTOCOL_PREFIX + Buffer.from(token).toString('base64url'))
+    if (mode !== 'up' || areSocketsRefused || searchId !== SEARCH_ID || !tokens.some((token) => offered.includes(token)))
+      return socket.end('HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n')
+    const accept = createHash('sha1').update(`${request.headers['sec-websocket-key']}258EAFA5-E914-47DA-95CA-C5AB0DC85B11`).digest('base64')
+    const lines = [
+      'Upgrade: websocket',
+      'Connection: Upgrade',
+      `Sec-WebSocket-Accept: ${accept}`,
+      `Sec-WebSocket-Protocol: ${WAKE_UPS_PROTOCOL}`,
+    ]
+    socket.write(['HTTP/1.1 101 Switching Protocols', ...lines, '', ''].join('\r\n'))
+    sockets.add(socket)
+    socket.on('error', () => undefined)
+    socket.on('close', () => sockets.delete(socket))
+    // The only thing that a page sends in the time of a test is that it closes.
+    socket.on('data', () => socket.end())
+  }
+
   const server = createServer((request, response) => void serve(request, response))
+  server.on('upgrade', upgrade)
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
   return {
     url: `http://127.0.0.1:${(server.address() as AddressInfo).port}/`,
@@ -364,6 +408,14 @@ async function startDashboardFixture(options: Parameters<typeof createSimulatedS
     /** How the coordinator answers: as it should, not at all, or with 503. */
     setMode(next: typeof mode) {
       mode = next
+      if (mode !== 'up') closeSockets()
+    },
+    /** Open sockets for wake-ups. */
+    sockets,
+    /** From now on, as some proxies do. */
+    refuseSockets() {
+      areSocketsRefused = true
+      closeSockets()
     },
     /** A search that the coordinator cannot read. */
     addUnreadable(entry: Unreadable) {
@@ -374,6 +426,7 @@ async function startDashboardFixture(options: Parameters<typeof createSimulatedS
       searches = [...searches, () => ({ ...search.summary(), ...summary })]
     },
     async close() {
+      closeSockets()
       server.closeAllConnections()
       await new Promise((resolve) => server.close(resolve))
     },

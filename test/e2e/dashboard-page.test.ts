@@ -359,6 +359,33 @@ describe.skipIf(!hasBrowser)('the connection', () => {
     expect(ownComplaints()).toEqual([])
   })
 
+  it('asks nothing while nothing changes, and sees a change at once', async () => {
+    await openSearch()
+    await expect.poll(() => fixture.sockets.size).toBe(1)
+    // Once when the socket has opened, and once more at the end of the time in which it says nothing new.
+    await page.waitForTimeout(5000)
+    const asked = fixture.requests.length
+    const seen = 'tr[data-agent-id="a000000000001"] [data-agent-field="lastSeenAtMs"]'
+    const before = await page.textContent(seen)
+    await page.waitForTimeout(4500)
+    expect(fixture.requests.length).toBe(asked)
+    expect(await page.textContent(seen)).not.toBe(before)
+    fixture.search.setPhase('paused')
+    await page.waitForSelector('#search[data-phase="paused"]', { timeout: 1500 })
+    expect(complaints).toEqual([])
+  })
+
+  it('asks from time to time where there are no sockets', async () => {
+    fixture.refuseSockets()
+    await openSearch()
+    fixture.search.setPhase('paused')
+    await page.waitForSelector('#search[data-phase="paused"]', { timeout: UPDATE_MS })
+    const asked = fixture.requests.length
+    await page.waitForTimeout(3000)
+    expect(fixture.requests.length).toBeGreaterThan(asked)
+    expect(fixture.sockets.size).toBe(0)
+  })
+
   it('rests while the tab is hidden', async () => {
     await openSearch()
     const hide = (hidden: boolean) =>
