@@ -1,6 +1,7 @@
 import { availableParallelism } from 'node:os'
 import { cloudflareTest } from '@cloudflare/vitest-plugin'
 import { defineConfig } from 'vitest/config'
+import { slowUnitTestFiles } from './test/slow-unit-tests.ts'
 
 /** Tests with real processes: they start coordinators, agents and browsers. */
 const E2E_TIMEOUT_MS = 180_000
@@ -15,21 +16,21 @@ const TEST_REFUSALS = { namespace_id: '1717', simple: { limit: 1_000_000, period
 // wrangler.toml names this secret as required, and the plugin looks for it here.
 process.env['ADMIN_TOKEN'] ??= TEST_ADMIN_TOKEN
 
+const unit = {
+  globalSetup: ['test/build-kernels.ts'],
+  testTimeout: UNIT_TIMEOUT_MS,
+  hookTimeout: UNIT_TIMEOUT_MS,
+  provide: { fuzz: FUZZ },
+}
+
 export default defineConfig({
   test: {
     // By default one core is left to whoever watches: on two, files would come one after the other, and half of the machine do nothing.
     maxWorkers: Math.max(2, availableParallelism()),
     projects: [
-      {
-        test: {
-          name: 'unit',
-          include: ['test/unit/**/*.test.ts'],
-          globalSetup: ['test/build-kernels.ts'],
-          testTimeout: UNIT_TIMEOUT_MS,
-          hookTimeout: UNIT_TIMEOUT_MS,
-          provide: { fuzz: FUZZ },
-        },
-      },
+      // One process for many files: the fast ones leave nothing behind, and starting anew for each takes longer than they do.
+      { test: { ...unit, name: 'unit', include: ['test/unit/**/*.test.ts'], exclude: slowUnitTestFiles(), isolate: false } },
+      { test: { ...unit, name: 'slow', include: slowUnitTestFiles() } },
       {
         plugins: [
           cloudflareTest({

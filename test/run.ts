@@ -6,7 +6,6 @@ import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { slowUnitTestFiles } from './slow-unit-tests.ts'
 
 const vitest = fileURLToPath(new URL('../node_modules/vitest/vitest.mjs', import.meta.url))
 const folder = mkdtempSync(join(tmpdir(), 'gatehouse-test-'))
@@ -14,8 +13,6 @@ const report = join(folder, 'report.json')
 
 const args = process.argv.slice(2)
 const isFast = args[0] === '--fast'
-// One process for many files: the fast ones leave nothing behind, and starting anew for each takes longer than they do.
-const fastFlags = ['--project=unit', '--no-isolate', ...slowUnitTestFiles().map((file) => `--exclude=${file}`)]
 
 const child = spawn(
   process.execPath,
@@ -25,7 +22,7 @@ const child = spawn(
     '--reporter=default',
     '--reporter=json',
     `--outputFile.json=${report}`,
-    ...(isFast ? [...fastFlags, ...args.slice(1)] : args),
+    ...(isFast ? ['--project=unit', ...args.slice(1)] : args),
   ],
   {
     stdio: 'inherit',

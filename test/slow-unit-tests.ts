@@ -1,5 +1,5 @@
-// Unit test files that `npm run test:fast` leaves out, by what makes them slow. The rule: a file whose tests take more than about 2 s on an
-// idle machine is named here; all others are the fast part. `npx vitest run --project unit` says how long each takes.
+// Unit test files that are the project `slow`, which `npm run test:fast` leaves out, by what makes them so. The rule: a file whose tests take more
+// than about 2 s on an idle machine is named here; all others are the fast part. `npx vitest run --project unit` says how long each takes.
 
 const slowUnitTests: Readonly<Record<string, readonly string[]>> = {
   'wait for real time to pass: slow lines, leases, retries': [
@@ -24,6 +24,7 @@ const slowUnitTests: Readonly<Record<string, readonly string[]>> = {
   'train for many steps, or compare kernels and networks with references': [
     'executor-conformance',
     'executor-gate-step',
+    'family-gradients',
     'kernels-simd',
     'layers',
     'models-evaluate',
