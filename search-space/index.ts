@@ -44,6 +44,7 @@ export { mostProbablePaths, mostProbableWithin, type ProbablePath } from './most
 export { fromNetConfig, type NetConfig, toNetConfig } from './families/mbconv/net-config.ts'
 export { Net2NetError } from './net2net/channel-maps.ts'
 export { deepen, growable } from './net2net/deepen.ts'
+export { type Growth, growthsOf, inheritWeights } from './net2net/growth.ts'
 export { type GrownNetwork, primitiveLayers } from './net2net/network.ts'
 export { widen } from './net2net/widen.ts'
 export { isTreeNet, type PublishedNetwork, publishNetwork, readPublished } from './published-network.ts'
