@@ -29,9 +29,9 @@ const taskKinds = {
   score: 1,
   /**
    * 1: a training from scratch by itself; 2: also as a task of a search; 3: recipes with fields that version 0.1.0 lacks; 4: for some of
-   * its epochs.
+   * its epochs; 5: from the weights of another trial, and with a checkpoint for others at its end.
    */
-  trainArchitecture: 4,
+  trainArchitecture: 5,
 } as const satisfies Record<TaskKind, number>
 type KindName = keyof typeof taskKinds
 type KnownKinds = Readonly<Record<string, number>>
@@ -65,6 +65,7 @@ function trainingVersion(recipe: Recipe): number {
 /** Version of its kind that a piece of work needs. */
 function neededVersion(work: TaskWork): number {
   if (work.kind === 'evaluatePaths') return work.batches ? 2 : 1
+  if (work.kind === 'trainArchitecture' && (work.isParent || typeof work.start !== 'string')) return 5
   if (work.kind === 'trainArchitecture') return work.epochs === undefined ? Math.max(2, trainingVersion(work.recipe)) : 4
   if (work.kind !== 'trainWeights') return 1
   if (work.consistency) return 5

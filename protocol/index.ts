@@ -181,6 +181,7 @@ export {
   problemSchema,
   readProblem,
 } from './problem.ts'
+export { parentFingerprint } from './parent-fingerprint.ts'
 export { parseOptions, printOptions, type PushRight, pushRightSchema } from './push-rights.ts'
 export {
   createProfileCode,

@@ -63,6 +63,9 @@ function answerFromRecord(benchmark: RecordedBenchmark, work: TaskWork, batchSiz
     case 'evaluatePaths':
       return { result: { kind: 'evaluatePaths', paths: work.paths.map((path) => measured(path).counts) }, seconds: null, epochs: null }
     case 'trainArchitecture': {
+      if (typeof work.start !== 'string') {
+        throw new UnansweredError('not-recordable', 'recorded trainings began with random weights, not with those of another network')
+      }
       const { counts: validation, seconds: all, epochs } = measured(work.path, work.epochs ?? work.recipe.epochs)
       if (work.epochs !== undefined && epochs !== work.epochs) {
         const message = `${benchmark.name} does not say what trainings come to after ${work.epochs} epochs`

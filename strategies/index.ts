@@ -1,6 +1,7 @@
 import type { StrategyName } from '../protocol/index.ts'
 import { agingEvolution } from './aging-evolution.ts'
 import { darts } from './darts.ts'
+import { eas } from './eas.ts'
 import { fpNas } from './fp-nas.ts'
 import { localSearch } from './local-search.ts'
 import { oneShot } from './one-shot.ts'
@@ -28,6 +29,7 @@ const strategies: { readonly [Name in StrategyName]: Strategy<unknown> } = {
   'local-search': localSearch,
   reinforce,
   predictor,
+  eas,
   'successive-halving': createSuccessiveHalving(findStrategy),
 }
 

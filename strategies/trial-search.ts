@@ -3,7 +3,7 @@
 // result changes about that, is each strategy's own.
 
 import * as z from 'zod'
-import type { RankingView, Recipe, ResultOf } from '../protocol/index.ts'
+import type { RankingView, Recipe, ResultOf, TrialWork } from '../protocol/index.ts'
 import { createRandom, type Random, type RandomState, randomStateSchema, seedState } from '../search-space/index.ts'
 import { refuseHours } from './budget.ts'
 import { candidateOf, SHOWN } from './candidates.ts'
@@ -54,17 +54,36 @@ type TrialState = {
   readonly scoring?: Scoring | undefined
 }
 
+/** Beside a task: the number of its trial, and what its strategy keeps with it. */
+const keptSchema = z.strictObject({ number: z.int(), kept: z.unknown().optional() })
+type Kept = z.infer<typeof keptSchema>
+
+type Next<State> = {
+  readonly path: readonly number[]
+  readonly state: State
+  /** Default: `scratch`. */
+  readonly start?: TrialWork['start']
+  /** Plain JSON, for `learn`. */
+  readonly kept?: unknown
+}
+
 /** What a strategy adds. */
 type TrialSearch<State extends TrialState> = {
   readonly stateSchema: z.ZodType<State>
   settings(context: StrategyContext): { readonly trials: number; readonly recipe: Recipe; readonly scores?: ScoreSettings | undefined }
   start(base: TrialState, context: StrategyContext): State
   /** The next architecture, within the bound and not tried before; null where the strategy knows none: then it is a random one. */
-  next(state: State, context: StrategyContext, choosing: Choosing): { readonly path: readonly number[]; readonly state: State } | null
+  next(state: State, context: StrategyContext, choosing: Choosing): Next<State> | null
+  /** Whether nothing can be proposed before a result comes. Only while something is outstanding. Default: never. */
+  isWaiting?(state: State): boolean
+  /** Whether trials may start from the weights of others, which are kept for that at their end. Default: false. */
+  readonly isInherited?: boolean
+  /** Numbers of the trials that others may start from, those that would be missed most first. */
+  keeps?(state: State): number[]
   /** An architecture whose best-scored neighbour may be the next one (`scores.moves`); null where the strategy wants another. Default: null. */
   source?(state: State, context: StrategyContext, random: Random): readonly number[] | null
   /** Takes in what became of one. */
-  learn(state: State, trial: Trial, context: StrategyContext, random: Random): State
+  learn(state: State, trial: Trial, context: StrategyContext, random: Random, kept: Kept): State
   /** What it shows beside the ranking: a function of results alone, so that a search can be replayed from its log. */
   figures?(state: State, context: StrategyContext): Pick<RankingView, 'policy' | 'predictions'>
 }
@@ -109,6 +128,7 @@ function createTrialSearch<State extends TrialState>(search: TrialSearch<State>)
     propose(state, context) {
       const { trials, recipe, scores } = search.settings(context)
       if (state.proposed >= trials) return { kind: 'done' }
+      if (search.isWaiting?.(state)) return { kind: 'wait', isLong: true }
       const { rows } = context
       const random = createRandom(state.random)
       const bounded = boundedBy(context)
@@ -131,7 +151,7 @@ function createTrialSearch<State extends TrialState>(search: TrialSearch<State>)
         scoring = choice.scoring
         moved = choice.path
       }
-      const chosen = moved ? { path: moved, state } : search.next(state, context, choosing)
+      const chosen: Next<State> | null = moved ? { path: moved, state } : search.next(state, context, choosing)
       let path = chosen?.path ?? null
       if (!path && scoring) ({ path, scoring } = takeWarm(scoring, choosing))
       path ??= tryFor(bounded, known, () => randomWithin(bounded, random) ?? cheapestPath(bounded))
@@ -144,10 +164,19 @@ function createTrialSearch<State extends TrialState>(search: TrialSearch<State>)
         inFlight: [...state.inFlight, [...path]],
         ...(scoring && { scoring }),
       }
+      const { start = 'scratch', kept } = chosen ?? {}
       return {
         kind: 'work',
-        work: { kind: 'trainArchitecture', path: [...path], start: 'scratch', recipe, seed: context.config.seed, trial: state.proposed },
-        private: { number: state.proposed },
+        work: {
+          kind: 'trainArchitecture',
+          path: [...path],
+          start,
+          recipe,
+          seed: context.config.seed,
+          trial: state.proposed,
+          ...(search.isInherited && { isParent: true }),
+        },
+        private: { number: state.proposed, ...(kept !== undefined && { kept }) },
         state: next,
       }
     },
@@ -161,12 +190,14 @@ function createTrialSearch<State extends TrialState>(search: TrialSearch<State>)
       }
       const { path } = work as Extract<typeof work, { kind: 'trainArchitecture' }>
       const ended = { ...state, ended: state.ended + 1, inFlight: state.inFlight.filter((other) => other.join() !== path.join()) }
-      const { number } = z.strictObject({ number: z.int() }).parse(kept)
+      const own = keptSchema.parse(kept)
+      const { number } = own
+      const keeps = (of: State) => search.keeps && { keeps: search.keeps(of) }
       context.rows.put(knownKey(path), number)
-      if (outcome.kind === 'failure') return { kind: 'given-up', series: 'validation', state: ended }
+      if (outcome.kind === 'failure') return { kind: 'given-up', series: 'validation', state: ended, ...keeps(ended) }
       const { validation, seconds } = outcome.result as ResultOf<'trainArchitecture'>
       // One that diverged has no accuracy to learn from.
-      if (!validation) return { kind: 'stale', series: 'validation', state: ended }
+      if (!validation) return { kind: 'stale', series: 'validation', state: ended, ...keeps(ended) }
       const { crossEntropy: loss, correct, images } = validation
       const trial: Trial = { path: [...path], score: correct / images }
       context.rows.put(trialKey(number), { ...trial, seconds })
@@ -174,8 +205,9 @@ function createTrialSearch<State extends TrialState>(search: TrialSearch<State>)
       const best = [...state.best, trial].toSorted((a, b) => b.score - a.score).slice(0, SHOWN)
       const random = createRandom(state.random)
       const fronts = withCandidates(state.fronts ?? [], [trial], context)
-      const learnt = search.learn({ ...ended, scored: state.scored + 1, best, fronts }, trial, context, random)
-      return { kind: 'applied', series: 'validation', metric: { loss, correct, images }, state: { ...learnt, random: random.state() } }
+      const learnt = search.learn({ ...ended, scored: state.scored + 1, best, fronts }, trial, context, random, own)
+      const metric = { loss, correct, images }
+      return { kind: 'applied', series: 'validation', metric, state: { ...learnt, random: random.state() }, ...keeps(learnt) }
     },
     derive: (state, context) => [...(state.best[0]?.path ?? cheapestPath(boundedBy(context)))],
     phase(state, context) {

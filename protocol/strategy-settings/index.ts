@@ -3,6 +3,7 @@
 import * as z from 'zod'
 import { type AgingEvolutionConfig, agingEvolutionSchema } from './aging-evolution.ts'
 import { type DartsConfig, dartsSchema } from './darts.ts'
+import { easSchema } from './eas.ts'
 import { type FpNasConfig, fpNasSchema } from './fp-nas.ts'
 import { type LocalSearchConfig, localSearchSchema } from './local-search.ts'
 import { type OneShotConfig, oneShotSchema } from './one-shot.ts'
@@ -30,6 +31,7 @@ const strategyConfigSchema = z
     reinforceSchema,
     predictorSchema,
     successiveHalvingSchema,
+    easSchema,
   ])
   .meta({ id: 'StrategyConfig' })
 type StrategyConfig = z.infer<typeof strategyConfigSchema>

@@ -3,13 +3,21 @@ import { MAX_REPORTS } from '../limits.ts'
 import { recipeSchema } from '../recipe.ts'
 import { counts, finite, type Mismatch, moreThanImages, notMoreThanImages, pathSchema, step } from './parts.ts'
 
+const parentSchema = z
+  .strictObject({ trial: z.int().min(0).describe('number of the trial'), path: pathSchema.describe('its architecture') })
+  .describe(
+    "a trial whose last checkpoint is what the coordinator answers for the task's, as long as the task has none of its own; its weights are widened and deepened to the path",
+  )
+
 const trainArchitectureSchema = z
   .strictObject({
     kind: z.literal('trainArchitecture'),
     path: pathSchema,
     start: z
-      .enum(['scratch', 'supernet'])
-      .describe('weights to begin with: random ones of the seed, or those of the supernet, which stay as they are'),
+      .union([z.enum(['scratch', 'supernet']), parentSchema])
+      .describe(
+        'weights to begin with: random ones of the seed; those of the supernet, which stay as they are; or those of another trial, grown',
+      ),
     recipe: recipeSchema,
     seed: z.int().min(0).max(0xff_ff_ff_ff).describe('of weights, order and augmentation; the shares are those of the seed of the search'),
     trial: z
@@ -17,6 +25,7 @@ const trainArchitectureSchema = z
       .min(0)
       .optional()
       .describe('number of the trial within its search: its checkpoint is kept under it, and tasks of one trial go on from each other'),
+    isParent: z.literal(true).optional().describe('other trials may start from its weights: a checkpoint is delivered at its end as well'),
     epochs: z
       .number()
       .positive()

@@ -16,6 +16,7 @@ import {
   ProblemError,
   type TaskWork,
   type TrainingUpload,
+  parentFingerprint,
   type TrialWork,
 } from '../../protocol/index.ts'
 import { printArchitecture } from '../../search-space/index.ts'
@@ -23,7 +24,7 @@ import { readCheckpointUpload } from '../network-files/checks.ts'
 import { checkDelivery, MAX_REPORT_BYTES, receivePart } from '../network-files/parts.ts'
 import { checkpointBytes, networkShapes } from '../network-files/shapes.ts'
 import type { OpenSearch } from './open.ts'
-import { blobsOf, isNumberedTrial } from './trial-files.ts'
+import { blobsOf, isNumberedTrial, trialsReadBy } from './trial-files.ts'
 
 /** What there is to go on from, or null; undefined for work of which no checkpoint is kept. */
 function checkpointOf({ store, setup }: OpenSearch, work: TaskWork): { step: number | null; everyMs: number } | undefined {
@@ -40,6 +41,7 @@ function checkpointSpec({ setup, context }: OpenSearch, { path, recipe, seed, st
     seed,
     shareSeed: setup.config.seed,
     ...(start === 'supernet' && { initial: { fingerprint: 'supernet' } }),
+    ...(typeof start !== 'string' && { initial: { fingerprint: parentFingerprint(start) } }),
   }
 }
 
@@ -97,12 +99,13 @@ function storeTrialCheckpoint(
 }
 
 /**
- * At most PART_BYTES, from `begin` on, of the checkpoint that a task goes on from. Throws ProblemError `not-found` where there is none,
- * `invalid-request` where it ends before `begin`.
+ * At most PART_BYTES, from `begin` on, of the checkpoint that a task goes on from: its own, or, where there is none yet, that of the trial
+ * whose weights it starts from. Throws ProblemError `not-found` where there is none, `invalid-request` where it ends before `begin`.
  */
 function readTrialCheckpoint({ store }: OpenSearch, taskId: number, begin: number): FilePart {
   const work = store.outstandingTasks().find((task) => task.taskId === taskId)?.work
-  const checkpoint = work && isNumberedTrial(work) ? store.trialFiles().find(({ trial }) => trial === work.trial)?.checkpoint : undefined
+  const files = store.trialFiles()
+  const [checkpoint] = (work ? trialsReadBy(work) : []).flatMap((wanted) => files.find(({ trial }) => trial === wanted)?.checkpoint ?? [])
   if (!checkpoint) throw new ProblemError('not-found', `there is no checkpoint that task ${taskId} could go on from`)
   const { blob, bytes, step } = checkpoint
   if (begin >= bytes) throw invalidField('Range', `expected a byte below ${bytes}, got ${begin}`)

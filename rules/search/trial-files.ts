@@ -1,4 +1,4 @@
-// What is stored of trials beside their tasks, and when it is deleted: when no task of a trial is outstanding and its strategy does not want
+// What is stored of trials beside their tasks, and when it is deleted: when no task that reads it is outstanding and the strategy does not want
 // to go on from it, and all of it when the search ends.
 
 import { MAX_TRIAL_CHECKPOINT_BYTES, type TaskWork, type TrialWork } from '../../protocol/index.ts'
@@ -10,6 +10,12 @@ type NumberedTrial = TrialWork & { readonly trial: number }
 /** Whether a checkpoint of it may be kept. */
 function isNumberedTrial(work: TaskWork): work is NumberedTrial {
   return work.kind === 'trainArchitecture' && work.trial !== undefined
+}
+
+/** The trials whose checkpoints a task may go on from. */
+function trialsReadBy(work: TaskWork): number[] {
+  if (!isNumberedTrial(work)) return []
+  return typeof work.start === 'string' ? [work.trial] : [work.trial, work.start.trial]
 }
 
 const blobsOf = ({ checkpoint, upload }: TrialFiles) => [checkpoint, upload].flatMap((file) => (file ? [file] : []))
@@ -27,7 +33,7 @@ function remove(store: SearchStore, files: TrialFiles): void {
 function dropCheckpoints(store: SearchStore, keeps: readonly number[]): void {
   const all = store.trialFiles()
   if (all.length === 0) return
-  const inUse = new Set(store.outstandingTasks().flatMap(({ work }) => (isNumberedTrial(work) ? [work.trial] : [])))
+  const inUse = new Set(store.outstandingTasks().flatMap(({ work }) => trialsReadBy(work)))
   const order = new Map(keeps.map((trial, index) => [trial, index]))
   let bytes = 0
   const waiting = all
@@ -49,4 +55,4 @@ function dropAllCheckpoints(store: SearchStore): void {
   for (const files of store.trialFiles()) remove(store, files)
 }
 
-export { blobsOf, dropAllCheckpoints, dropCheckpoints, isNumberedTrial }
+export { blobsOf, dropAllCheckpoints, dropCheckpoints, isNumberedTrial, trialsReadBy }

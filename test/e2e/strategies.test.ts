@@ -34,7 +34,10 @@ afterAll(async () => {
 
 type Strategy = NonNullable<SearchConfigInput['strategy']>
 /** The others train each architecture by itself: trial-search.test.ts. */
-type WithSupernet = Exclude<StrategyName, 'random' | 'aging-evolution' | 'local-search' | 'reinforce' | 'predictor' | 'successive-halving'>
+type WithSupernet = Exclude<
+  StrategyName,
+  'random' | 'aging-evolution' | 'local-search' | 'reinforce' | 'predictor' | 'successive-halving' | 'eas'
+>
 
 const learning = { warmupSteps: 80, archEvery: 4, learningRate: 0.1, evaluateEvery: 400, evaluateImages: 64 }
 const strategies: { readonly [Name in WithSupernet]: Strategy } = {

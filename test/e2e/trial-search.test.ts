@@ -198,3 +198,45 @@ describe('successive-halving', () => {
     expect(agents.map((agent) => agent.output()).join('')).toMatch(/goes on from step \d+/)
   })
 })
+
+describe('eas', () => {
+  it('trains what grows out of trained networks, by whichever agent, with the weights that these have', async () => {
+    const recipe = { steps: 60, batchSize: 32, augmentation: { flip: false, shift: 0 } }
+    const space = { ...TINY_SPACE, expansions: [2, 3] }
+    const search = tinySearch({
+      space,
+      latency: { targetMs: 60, table: { name: 'growing' } },
+      strategy: { name: 'eas', trials: 8, round: 3, recipe },
+    })
+    await coordinator.client.publishTable({ ...tinyTable(space), name: 'growing' })
+    const { searchId, agentToken } = await coordinator.client.createSearch(search)
+    const first = startAgent(coordinator, agentToken, folder.path, ['--name', 'first'])
+    await waitFor(async () => (await coordinator.client.searchStatus(searchId)).tasks.done >= 1, 'the first trial')
+    const second = startAgent(coordinator, agentToken, folder.path, ['--name', 'second'])
+    first.child.kill('SIGTERM')
+    await first.ended
+    expect(await second.ended).toBe(0)
+
+    const status = await coordinator.client.searchStatus(searchId)
+    expect(status).toMatchObject({ phase: 'finished', steps: { done: 8, total: 8 }, tasks: { failed: 0 } })
+    const trials = (await readLog(coordinator, searchId)).flatMap((entry) => {
+      if (entry.outcome !== 'applied' || entry.work.kind !== 'trainArchitecture' || entry.result.kind !== 'trainArchitecture') return []
+      const { trial = -1, start, path } = entry.work
+      return [{ trial, start, path, agent: entry.agentId, curve: entry.result.curve }]
+    })
+    expect(trials.map(({ trial }) => trial).toSorted((a, b) => a - b)).toEqual([0, 1, 2, 3, 4, 5, 6, 7])
+    const grown = trials.flatMap((trial) => (typeof trial.start === 'string' ? [] : [{ ...trial, start: trial.start }]))
+    expect(grown).toHaveLength(7)
+    expect(new Set(grown.map(({ start }) => start.trial)).size).toBeGreaterThan(1)
+    const agentOf = (number: number) => trials.find(({ trial }) => trial === number)?.agent
+    expect(grown.some(({ agent, start }) => agent !== agentOf(start.trial))).toBe(true)
+    for (const { start, path } of grown) {
+      expect(trials.find(({ trial }) => trial === start.trial)?.path).toEqual(start.path)
+      expect(path).not.toEqual(start.path)
+    }
+    // What begins where another one ended has less to learn.
+    const root = trials.find(({ trial }) => trial === 0)?.curve[0]?.loss as number
+    for (const { curve } of grown) expect(curve[0]?.loss).toBeLessThan(0.9 * root)
+    expect(`${first.output()}${second.output()}`).not.toContain('random weights')
+  })
+})

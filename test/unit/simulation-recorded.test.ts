@@ -9,6 +9,7 @@ import { createRanking, type RecordedBenchmark, recordedTraining } from '../../s
 import { readRecordedTable } from '../../simulation/recorded-table.ts'
 import { RecordedTableError } from '../../simulation/recorded-text.ts'
 import { simulateSeeds } from '../../simulation/simulate-seeds.ts'
+import { makeSpaceRef } from '../fixtures/searches.ts'
 
 const space: SpaceRef = { preset: 'cell-mini', nodes: 3, operations: ['none', 'nor_conv_3x3'] }
 const options = { space, metric: 'acc', name: 'mine' }
@@ -109,6 +110,16 @@ describe('a table of recorded trainings', () => {
     expect(halved).toMatchObject({ samples: 8, curve: [{ valid: 0.5 }] })
     expect(halved.hours).toBeCloseTo(seconds / 3600, 9)
     await expect(run(halving)).rejects.toThrow(/after 16 epochs/)
+  })
+
+  it('says nothing of networks that begin with the weights of others', async () => {
+    const growing = { space: makeSpaceRef({ blocks: 2 }), metric: 'acc', name: 'mine' }
+    const digits = [0, 1, 2]
+    const rows = digits.flatMap((a) => digits.map((b) => `${a}${b},${50 + a + b}`))
+    const table = readRecordedTable(['ops,acc', ...rows].join('\n'), growing)
+    const configs = configOf(table, { name: 'eas', trials: 8 }, 1)
+    const run = simulateSeeds({ benchmark: table, configOf: configs, seeds: [1], agents: 1, budget: 8, marks: [8] })
+    await expect(run).rejects.toThrow('recorded trainings began with random weights, not with those of another network')
   })
 
   it('ranks what it has, equals alike, and what it lacks last', () => {

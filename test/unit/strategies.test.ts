@@ -51,6 +51,7 @@ const registered: { readonly [Name in StrategyName]: SearchOptions } = {
   'local-search': { steps: 1, targetMs: 30, strategy: { name: 'local-search', trials: 12, starts: 2 } },
   reinforce: { steps: 1, targetMs: 30, strategy: { name: 'reinforce', trials: 12, entropyWeight: 0.01 } },
   predictor: { steps: 1, targetMs: 30, strategy: { name: 'predictor', trials: 12, starts: 4, every: 3, pool: 20, hidden: 4, epochs: 10 } },
+  eas: { steps: 1, targetMs: 30, strategy: { name: 'eas', trials: 12, round: 3 } },
   'successive-halving': {
     steps: 1,
     targetMs: 30,

@@ -10,6 +10,7 @@ import { createTrainer } from '../../engine/training/trainer.ts'
 import { withTrials } from '../../engine/training/trials-trainer.ts'
 import {
   neededVersion,
+  parentFingerprint,
   planShards,
   recipeSchema,
   type ResultOf,
@@ -32,6 +33,7 @@ import {
   startSearch,
   submitResult,
 } from '../../rules/search/index.ts'
+import { createSpace, inheritWeights, parseArchitecture, type Space } from '../../search-space/index.ts'
 import type { Recorded, RecordedBenchmark } from '../../simulation/recorded-benchmark.ts'
 import { simulateSearch } from '../../simulation/simulate-search.ts'
 import { type AgentEvent, runAgent } from '../../worker-agent/agent/agent.ts'
@@ -52,6 +54,7 @@ const recipe = recipeSchema.parse({
 })
 const AGENT = 'a00000000000a'
 const nothing = async () => undefined
+const noParent = { readParent: async () => null }
 
 function makeConfig(trials: number): SearchConfig {
   return searchConfigSchema.parse({
@@ -64,19 +67,20 @@ function makeConfig(trials: number): SearchConfig {
   })
 }
 
-async function makeTrainer(config: SearchConfig) {
+async function makeTrainer(config: SearchConfig, of: Space = space) {
   const { chosen: backend } = await openBackend('wasm')
   const dataset = smallDataset()
-  const trainer = createTrainer({ backend, dataset, source: await openBatchSource(dataset), space, config })
+  const trainer = createTrainer({ backend, dataset, source: await openBatchSource(dataset), space: of, config })
   const notes: string[] = []
   return {
     backend,
     dataset,
+    notes,
     steps: trainer,
     trainer: withTrials(trainer, {
       backend,
       dataset,
-      space,
+      space: of,
       config,
       accumulate: 'auto',
       threads: 1,
@@ -153,6 +157,7 @@ describe('what an agent computes of a trial', () => {
     let kept: Checkpoint | null = null
     const saved: number[] = []
     const checkpoints = {
+      ...noParent,
       everyMs: Number.POSITIVE_INFINITY,
       read: async () => kept,
       async save(checkpoint: Checkpoint) {
@@ -196,7 +201,7 @@ describe('what an agent computes of a trial', () => {
     const { result: whole } = await trainer.run(trial({ recipe: keeping }), nothing)
     let kept: Checkpoint | null = null
     const save = async (checkpoint: Checkpoint) => void (kept = decodeCheckpoint(encodeCheckpoint(checkpoint)))
-    const plan = { everyMs: Number.POSITIVE_INFINITY, read: async () => kept, save }
+    const plan = { ...noParent, everyMs: Number.POSITIVE_INFINITY, read: async () => kept, save }
     for (const epochs of [1, 3]) {
       const { result } = await trainer.run(trial({ recipe: keeping, trial: 0, epochs }), nothing, plan)
       expect((result as ResultOf<'trainArchitecture'>).validation?.images).toBeGreaterThan(0)
@@ -209,12 +214,67 @@ describe('what an agent computes of a trial', () => {
     const { trainer } = await makeTrainer(makeConfig(1))
     let kept: Checkpoint | null = null
     const save = async (checkpoint: Checkpoint) => void (kept = checkpoint)
-    const plan = { everyMs: Number.POSITIVE_INFINITY, save }
+    const plan = { ...noParent, everyMs: Number.POSITIVE_INFINITY, save }
     await trainer.run(trial({ trial: 0, epochs: 1 }), nothing, { ...plan, read: async () => null })
     const other = { ...(kept as unknown as Checkpoint), identity: { ...(kept as unknown as Checkpoint).identity, network: '0'.repeat(64) } }
     const { result } = await trainer.run(trial({ trial: 0 }), nothing, { ...plan, read: async () => other })
     const { result: whole } = await trainer.run(trial(), nothing)
     expect({ ...result, seconds: 0 }).toEqual({ ...whole, seconds: 0 })
+  })
+
+  describe('that grows out of another one', () => {
+    const wide = createSpace({ ...SMALL_SPACE, kernels: [3], expansions: [2, 3] })
+    const [small, large] = [parseArchitecture(wide, 'small:mb2k3,mb2k3'), parseArchitecture(wide, 'small:mb2k3,mb3k3')]
+    const child = (changes: Partial<TrialWork> = {}) =>
+      trial({ path: [...large], trial: 1, start: { trial: 0, path: [...small] }, ...changes })
+    const grownWeights = (parent: Checkpoint) => inheritWeights(wide, small, large, parent.weights, 3)
+
+    /** Of the parent, at its end, and what its children are trained with. */
+    async function trainParent() {
+      const config = { ...makeConfig(1), space: { ...SMALL_SPACE, kernels: [3 as const], expansions: [2, 3] } }
+      const made = await makeTrainer(config, wide)
+      const kept: Checkpoint[] = []
+      const save = async (checkpoint: Checkpoint) => void kept.push(decodeCheckpoint(encodeCheckpoint(checkpoint)))
+      const plan = { everyMs: Number.POSITIVE_INFINITY, read: async () => null, save, readParent: async () => kept[0] ?? null }
+      const { result } = await made.trainer.run(trial({ path: [...small], trial: 0, isParent: true }), nothing, plan)
+      const parent = kept[0] as Checkpoint
+      return { ...made, config, plan, kept, parent, result: result as ResultOf<'trainArchitecture'> }
+    }
+
+    it('begins with what that one computed at its end, and is the training of these weights', async () => {
+      const { trainer, plan, parent, kept, backend, dataset, config, result: first } = await trainParent()
+      expect(kept.map(({ step }) => step)).toEqual([18])
+      const still = recipeSchema.parse({ ...recipe, steps: 1, epochs: undefined, learningRate: 1e-12, weightDecay: 0 })
+      const { result: before } = await trainer.run(child({ recipe: still }), nothing, plan)
+      const { validation } = before as ResultOf<'trainArchitecture'>
+      expect(validation?.crossEntropy).toBeCloseTo(first.validation?.crossEntropy as number, 5)
+      const { result } = await trainer.run(child(), nothing, plan)
+      const initial = { fingerprint: parentFingerprint({ trial: 0, path: small }), tensors: grownWeights(parent) }
+      const alone = await trainFromScratch({ backend, dataset, space: wide, path: large, recipe, seed: 3, shareSeed: config.seed, initial })
+      const { curve } = result as ResultOf<'trainArchitecture'>
+      expect(curve.map(({ loss }) => loss)).toEqual(alone.reports.map(({ trainLoss }) => trainLoss))
+    })
+
+    it('goes on from its own checkpoint where it has one, whether or not that of the other is still there', async () => {
+      const { trainer, plan, kept } = await trainParent()
+      const { result: whole } = await trainer.run(child(), nothing, plan)
+      await trainer.run(child({ epochs: 1 }), nothing, plan)
+      const own = kept.at(-1) as Checkpoint
+      expect(own.step).toBe(9)
+      const { result } = await trainer.run(child(), nothing, { ...plan, ...noParent, read: async () => own })
+      expect({ ...result, seconds: 0 }).toEqual({ ...whole, seconds: 0 })
+    })
+
+    it('begins with random weights where the checkpoint of that one is gone, or of another network, and says so', async () => {
+      const { trainer, plan, parent, notes } = await trainParent()
+      const { result: scratch } = await trainer.run(trial({ path: [...large] }), nothing)
+      for (const found of [null, { ...parent, identity: { ...parent.identity, architecture: 'small:mb3k3,mb3k3' } }]) {
+        notes.length = 0
+        const { result } = await trainer.run(child(), nothing, { ...plan, readParent: async () => found })
+        expect({ ...result, seconds: 0 }).toEqual({ ...scratch, seconds: 0 })
+        expect(notes.join()).toContain('a trial begins with random weights: there is no checkpoint of trial 0')
+      }
+    })
   })
 
   it('is a result where it diverges: another agent would come to the same', async () => {
@@ -290,6 +350,8 @@ describe('a strategy that trains each architecture by itself', () => {
     const { space: other } = search.context
     expect(neededVersion(trial({ trial: 4 }))).toBe(2)
     expect(neededVersion(trial({ recipe: { ...recipe, keep: 'best' } }))).toBe(3)
+    expect(neededVersion(trial({ trial: 4, isParent: true }))).toBe(5)
+    expect(neededVersion(trial({ trial: 4, start: { trial: 3, path: [0, 0] } }))).toBe(5)
     expect(neededVersion(trial({ epochs: 1 }))).toBe(4)
     registerAgent(search, { ...makeRegistration(other), kinds: { ...taskKinds, trainArchitecture: 1 } }, AGENT, START_MS)
     expect(() => leaseTask(search, AGENT, 'l000000000001', START_MS)).toThrow(

@@ -1,5 +1,5 @@
 // Checkpoints of a trial between this agent and the coordinator. A trial is worth more than its checkpoint: where one cannot be read or
-// stored, for whatever reason that is no end of the agent, the trial begins anew or goes on without.
+// stored, for whatever reason that is no end of the agent, the trial begins anew, with random weights, or goes on without.
 
 import type { LeaseRef, Task } from '../../protocol/index.ts'
 import { CheckpointError, decodeCheckpoint, encodeCheckpoint } from '../../engine/training/checkpoint.ts'
@@ -30,6 +30,15 @@ function checkpointsOf(
       } catch (error) {
         if (!isRefusal(error) && !(error instanceof CheckpointError)) throw error
         onNote(`task ${taskId}  begins anew: ${error.message}`)
+        return null
+      }
+    },
+    async readParent() {
+      try {
+        return decodeCheckpoint(await client.readCheckpoint(taskId))
+      } catch (error) {
+        if (!isRefusal(error) && !(error instanceof CheckpointError)) throw error
+        onNote(`task ${taskId}  cannot have the weights of another trial: ${error.message}`)
         return null
       }
     },

@@ -1,8 +1,8 @@
 // A trial: one architecture trained by a recipe of its own, with a network, an optimiser and threads of its own. It leaves the
 // supernet alone, so that it has no steps in common with other kinds of task.
 
-import type { ResultOf, SearchConfig, Tensor, TrialWork } from '../../../protocol/index.ts'
-import type { Space } from '../../../search-space/index.ts'
+import { parentFingerprint, type ResultOf, type SearchConfig, type Tensor, type TrialWork } from '../../../protocol/index.ts'
+import { inheritWeights, printArchitecture, type Space } from '../../../search-space/index.ts'
 import type { Backend } from '../../backends/backends.ts'
 import type { Dataset } from '../../datasets/index.ts'
 import { type Checkpoint, CheckpointError } from '../checkpoint.ts'
@@ -26,8 +26,24 @@ type TrialOptions = {
 type TrialCheckpoints = {
   /** Null where there is none. */
   read(): Promise<Checkpoint | null>
+  /** Of the trial that this one starts from; null where there is none any more. */
+  readParent(): Promise<Checkpoint | null>
   readonly everyMs: number
   save(checkpoint: Checkpoint): Promise<void>
+}
+
+/** Weights of another trial, grown into those of this one; none where the checkpoint of that trial is gone: it begins with random ones. */
+async function inherit(
+  { path, seed, start }: TrialWork & { readonly start: { readonly trial: number; readonly path: readonly number[] } },
+  { space, onNote }: TrialOptions,
+  checkpoints: TrialCheckpoints | undefined,
+): Promise<ReadonlyMap<string, Tensor>> {
+  const parent = await checkpoints?.readParent()
+  if (parent?.identity.architecture === printArchitecture(space, start.path)) {
+    return inheritWeights(space, start.path, path, parent.average.size > 0 ? parent.average : parent.weights, seed)
+  }
+  onNote(`a trial begins with random weights: there is no checkpoint of trial ${start.trial}, whose weights it was to grow out of`)
+  return new Map()
 }
 
 /** Throws what `betweenSteps` throws, between two steps; a checkpoint is saved before that. */
@@ -40,17 +56,24 @@ async function trainArchitecture(
   const { backend, dataset, space, config, accumulate, threads, onNote, readWeights } = options
   const { path, recipe, seed, start } = work
   const startMs = performance.now()
-  const initial = start === 'supernet' ? { fingerprint: 'supernet', tensors: await readWeights(path) } : undefined
   const stop = new AbortController()
   let checkpoint = (await checkpoints?.read()) ?? undefined
+  const initialWeights = async () => {
+    if (start === 'scratch') return undefined
+    if (start === 'supernet') return { fingerprint: 'supernet', tensors: await readWeights(path) }
+    // What goes on from its own checkpoint has its weights from there.
+    const tensors = checkpoint ? new Map<string, Tensor>() : await inherit({ ...work, start }, options, checkpoints)
+    return { fingerprint: parentFingerprint(start), tensors }
+  }
   let reports = [...(checkpoint?.reports ?? [])]
   const curveNow = () => reports.map(({ step, trainLoss, validation }) => ({ step, loss: trainLoss, accuracy: validation?.top1 ?? null }))
   let steps = checkpoint?.step ?? 0
   let totalSteps = Number.POSITIVE_INFINITY
   const secondsNow = () => (performance.now() - startMs) / 1000
   try {
-    const train = () =>
-      trainFromScratch({
+    const train = async () => {
+      const initial = await initialWeights()
+      return trainFromScratch({
         backend,
         dataset,
         space,
@@ -66,8 +89,8 @@ async function trainArchitecture(
             everyEpochs: Number.POSITIVE_INFINITY,
             everyMs: checkpoints.everyMs,
             async save(state) {
-              // Nobody goes on from the end of the recipe.
-              if (state.step < totalSteps) await checkpoints.save(state)
+              // Nobody goes on from the end of the recipe, but others may start there.
+              if (state.step < totalSteps || work.isParent) await checkpoints.save(state)
             },
           },
         }),
@@ -83,6 +106,7 @@ async function trainArchitecture(
         },
         onReport: (report) => reports.push(report),
       })
+    }
     let trained: FromScratchResult
     try {
       trained = await train()
