@@ -20,10 +20,9 @@
 import * as z from 'zod'
 import { invalidField } from '../protocol/index.ts'
 import { type Growth, growthsOf, type Path, type Random, type Space } from '../search-space/index.ts'
-import { adamStep, isSound, withBlocks } from './adam.ts'
 import { softmax } from './distribution.ts'
 import { type Bounded, boundedBy, cheapestPath, isWithin } from './evolution.ts'
-import { policyGradient } from './reinforce.ts'
+import { evenPolicy, policyGradient, policyShape, stepPolicy } from './policy.ts'
 import { baselinesOf } from './rewards.ts'
 import { settingsOf } from './settings.ts'
 import type { Strategy, StrategyContext } from './strategy.ts'
@@ -34,15 +33,10 @@ const MAX_DRAWS = 50
 /** Accuracies above it have this one's reward: the tangent has no end. */
 const MAX_ACCURACY = 0.999
 
-const rows = z.array(z.array(z.number()))
 const numberedSchema = trialSchema.extend({ trial: z.int().min(0) })
 const stateSchema = z.strictObject({
   ...trialShape,
-  /** [decision][option], and Adam's state of it. */
-  alpha: rows,
-  firstMoment: rows,
-  secondMoment: rows,
-  steps: z.array(z.int().min(0)),
+  ...policyShape,
   /** Null before the first reward of the policy. */
   averageReward: z.number().nullable(),
   /** What networks grow out of; null before there is a result. */
@@ -118,18 +112,7 @@ function follow(state: State, context: StrategyContext, stages: readonly Path[],
   const reward = Math.tan((Math.PI / 2) * Math.min(accuracy, MAX_ACCURACY))
   const { baselines, average } = baselinesOf({ kind: 'moving-average', rate: baselineRate }, [reward], state.averageReward)
   const gradient = growthGradient(state.alpha, boundedBy(context), stages, reward - (baselines[0] as number), entropyWeight)
-  const moved = gradient.map((row, decision) => adamStep(state, decision, new Map(row.entries()), adam))
-  const sound = new Map([...moved.entries()].filter(([, block]) => isSound(block)))
-  const { alpha, firstMoment, secondMoment, steps } = withBlocks(state, sound)
-  const copy = (values: readonly (readonly number[])[]) => values.map((row) => [...row])
-  return {
-    ...state,
-    alpha: copy(alpha),
-    firstMoment: copy(firstMoment),
-    secondMoment: copy(secondMoment),
-    steps: [...steps],
-    averageReward: average,
-  }
+  return { ...state, ...stepPolicy(state, gradient, adam), averageReward: average }
 }
 
 /** See strategy.ts and trial-search.ts. */
@@ -142,9 +125,7 @@ const eas: Strategy<State> = createTrialSearch<State>({
       const message = `expected a space whose blocks can be left out, or be as they are and wider; ${space.name} has none of these`
       throw invalidField('strategy.name', message)
     }
-    const zeros = () => space.decisions.map(({ options }) => options.map(() => 0))
-    const policy = { alpha: zeros(), firstMoment: zeros(), secondMoment: zeros(), steps: space.decisions.map(() => 0) }
-    return { ...base, ...policy, averageReward: null, parent: null, candidate: null, sinceParent: 0 }
+    return { ...base, ...evenPolicy(space), averageReward: null, parent: null, candidate: null, sinceParent: 0 }
   },
   isWaiting: ({ parent, inFlight }) => parent === null && inFlight.length > 0,
   next(state, context, { bounded, known, random }) {

@@ -10,9 +10,9 @@
 
 import * as z from 'zod'
 import { createRandom, type Random, seedState } from '../search-space/index.ts'
-import { adamStep, isSound, withBlocks } from './adam.ts'
 import { entropy, softmax } from './distribution.ts'
 import { tryFor } from './evolution.ts'
+import { evenPolicy, policyGradient, policyShape, stepPolicy } from './policy.ts'
 import { baselinesOf } from './rewards.ts'
 import { settingsOf } from './settings.ts'
 import type { Strategy, StrategyContext } from './strategy.ts'
@@ -21,14 +21,9 @@ import { createTrialSearch, scoreOfKnown, type Trial, trialShape } from './trial
 /** Architectures drawn again between two results, at most. */
 const MAX_REPEATS = 10
 
-const rows = z.array(z.array(z.number()))
 const stateSchema = z.strictObject({
   ...trialShape,
-  /** [decision][option], and Adam's state of it. */
-  alpha: rows,
-  firstMoment: rows,
-  secondMoment: rows,
-  steps: z.array(z.int().min(0)),
+  ...policyShape,
   /** Null before the first result. */
   averageAccuracy: z.number().nullable(),
 })
@@ -38,35 +33,13 @@ const settings = (context: StrategyContext) => settingsOf(context, 'reinforce')
 
 const draw = (alpha: readonly (readonly number[])[], random: Random) => alpha.map((row) => random.weighted(softmax(row)))
 
-/** d(−advantage · ln p(option) − weight · H)/dalpha of one decision. */
-function policyGradient(probabilities: readonly number[], option: number, advantage: number, entropyWeight: number): number[] {
-  const h = entropy(probabilities)
-  return probabilities.map((p, i) => {
-    const pull = advantage * (p - (i === option ? 1 : 0))
-    return pull + (p > 0 ? entropyWeight * p * (Math.log(p) + h) : 0)
-  })
-}
-
 /** One step along the gradient of one architecture. */
 function follow(state: State, { path, score }: Trial, context: StrategyContext): State {
   const { baselineRate, entropyWeight, ...adam } = settings(context)
   const { baselines, average } = baselinesOf({ kind: 'moving-average', rate: baselineRate }, [score], state.averageAccuracy)
   const advantage = score - (baselines[0] as number)
-  const moved = state.alpha.map((row, decision) => {
-    const gradient = policyGradient(softmax(row), path[decision] as number, advantage, entropyWeight)
-    return adamStep(state, decision, new Map(gradient.entries()), adam)
-  })
-  const sound = new Map([...moved.entries()].filter(([, block]) => isSound(block)))
-  const { alpha, firstMoment, secondMoment, steps } = withBlocks(state, sound)
-  const copy = (values: readonly (readonly number[])[]) => values.map((row) => [...row])
-  return {
-    ...state,
-    alpha: copy(alpha),
-    firstMoment: copy(firstMoment),
-    secondMoment: copy(secondMoment),
-    steps: [...steps],
-    averageAccuracy: average,
-  }
+  const gradient = state.alpha.map((row, decision) => policyGradient(softmax(row), path[decision] as number, advantage, entropyWeight))
+  return { ...state, ...stepPolicy(state, gradient, adam), averageAccuracy: average }
 }
 
 const meanEntropy = (alpha: readonly (readonly number[])[]) => alpha.reduce((sum, row) => sum + entropy(softmax(row)), 0) / alpha.length
@@ -76,9 +49,7 @@ const reinforce: Strategy<State> = createTrialSearch<State>({
   stateSchema,
   settings,
   start(base, { space }) {
-    const zeros = () => space.decisions.map(({ options }) => options.map(() => 0))
-    const steps = space.decisions.map(() => 0)
-    return { ...base, alpha: zeros(), firstMoment: zeros(), secondMoment: zeros(), steps, averageAccuracy: null }
+    return { ...base, ...evenPolicy(space), averageAccuracy: null }
   },
   next(state, _context, { bounded, known, random }) {
     const path = tryFor(bounded, known, () => draw(state.alpha, random))
@@ -105,4 +76,4 @@ const reinforce: Strategy<State> = createTrialSearch<State>({
   }),
 })
 
-export { policyGradient, reinforce }
+export { reinforce }

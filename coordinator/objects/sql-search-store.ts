@@ -50,44 +50,32 @@ function createSqlSearchStore(storage: DurableObjectStorage): SearchStore {
     cache = {}
   })
 
-  const outstanding = (): Map<number, OutstandingTask> => {
-    cache.outstanding ??= new Map(
+  /** What a table holds, by the key of each row; `query` selects `key` and `json`. */
+  const readAll = <Key extends string | number, Schema extends z.ZodType>(query: string, schema: Schema, nameOf: (key: Key) => string) =>
+    new Map(
       sql
-        .exec<JsonRow & { task_id: number }>('SELECT task_id, json FROM outstanding ORDER BY task_id')
+        .exec<JsonRow & { key: Key }>(query)
         .toArray()
-        .map((row) => readStored(outstandingTaskSchema, row.json, `task ${row.task_id}`))
-        .map((task) => [task.taskId, task]),
+        .map(({ key, json }) => [key, readStored(schema, json, nameOf(key))] as const),
     )
+  const outstanding = (): Map<number, OutstandingTask> => {
+    const query = 'SELECT task_id AS key, json FROM outstanding ORDER BY task_id'
+    cache.outstanding ??= readAll(query, outstandingTaskSchema, (key: number) => `task ${key}`)
     return cache.outstanding
   }
   const agents = (): Map<string, AgentRecord> => {
-    cache.agents ??= new Map(
-      sql
-        .exec<JsonRow & { agent_id: string }>('SELECT agent_id, json FROM agents')
-        .toArray()
-        .map((row) => readStored(agentRecordSchema, row.json, `agent ${row.agent_id}`))
-        .map((agent) => [agent.agentId, agent]),
-    )
+    const query = 'SELECT agent_id AS key, json FROM agents'
+    cache.agents ??= readAll(query, agentRecordSchema, (key: string) => `agent ${key}`)
     return cache.agents
   }
   const trialFiles = (): Map<number, TrialFiles> => {
-    cache.trialFiles ??= new Map(
-      sql
-        .exec<JsonRow & { trial: number }>('SELECT trial, json FROM trial_files ORDER BY trial')
-        .toArray()
-        .map((row) => readStored(trialFilesSchema, row.json, `files of trial ${row.trial}`))
-        .map((files) => [files.trial, files]),
-    )
+    const query = 'SELECT trial AS key, json FROM trial_files ORDER BY trial'
+    cache.trialFiles ??= readAll(query, trialFilesSchema, (key: number) => `files of trial ${key}`)
     return cache.trialFiles
   }
   const snapshots = (): Map<number, StoredSnapshot> => {
-    cache.snapshots ??= new Map(
-      sql
-        .exec<JsonRow & { number: number }>('SELECT number, json FROM snapshots')
-        .toArray()
-        .map((row) => readStored(storedSnapshotSchema, row.json, `snapshot ${row.number}`))
-        .map((snapshot) => [snapshot.number, snapshot]),
-    )
+    const query = 'SELECT number AS key, json FROM snapshots'
+    cache.snapshots ??= readAll(query, storedSnapshotSchema, (key: number) => `snapshot ${key}`)
     return cache.snapshots
   }
 

@@ -167,19 +167,19 @@ const graphNetwork = z.strictObject({
   layers: z.array(graphLayer),
 })
 
-const storedSpaceSchema = storedAs<SpaceConfig>()(
-  z.union([
-    z.strictObject(gridFields),
-    z.strictObject(listFields),
-    fixedNetwork,
-    cellSpace,
-    fbnetV2Space,
-    dartsSpace,
-    aggregationSpace,
-    graphNetwork,
-    treeSpace,
-  ]),
-)
+const spaces = [
+  z.strictObject(gridFields),
+  z.strictObject(listFields),
+  fixedNetwork,
+  cellSpace,
+  fbnetV2Space,
+  dartsSpace,
+  aggregationSpace,
+  graphNetwork,
+  treeSpace,
+] as const
+
+const storedSpaceSchema = storedAs<SpaceConfig>()(z.union(spaces))
 
 const storedSpaceRefSchema = storedAs<SpaceRef>()(
   z.union([
@@ -195,15 +195,7 @@ const storedSpaceRefSchema = storedAs<SpaceRef>()(
     z.strictObject({ ...z.object(dartsSettings).partial().shape, preset: dartsPreset }),
     z.strictObject({ ...z.object(aggregationSettings).partial().shape, preset: aggregationPreset }),
     z.strictObject({ ...z.object(treeSettings).partial().shape, preset: treePreset }),
-    z.strictObject(gridFields),
-    z.strictObject(listFields),
-    fixedNetwork,
-    cellSpace,
-    fbnetV2Space,
-    dartsSpace,
-    aggregationSpace,
-    graphNetwork,
-    treeSpace,
+    ...spaces,
   ]),
 )
 

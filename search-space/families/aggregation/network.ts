@@ -1,7 +1,8 @@
 // The network of an architecture, or one in which decisions have gates.
 
-import type { Layer, LayerGraph, MixedLayer, Shape } from '../../layer-graph.ts'
+import type { Layer, LayerGraph, Shape } from '../../layer-graph.ts'
 import { assertPath, type Choice, type Decision } from '../../space.ts'
+import { activePath, mixedLayer, optionsOf } from '../gates.ts'
 import type { Written } from '../part-writer.ts'
 import type { Aggregation } from './config.ts'
 import { type Layout, nameOf, settledInput, settledSources } from './layout.ts'
@@ -9,9 +10,9 @@ import { additionAt, concatenationAt } from './parts.ts'
 import { type Edge, isSettled, type Reader } from './plan.ts'
 
 /** Indices of the options that a choice takes, the active one first. Throws SpaceError `choices`. */
-function optionsTaken(decisions: readonly Decision[], choices: readonly Choice[]): number[][] {
-  const taken = choices.map((choice) => (typeof choice === 'number' ? [choice] : [choice.active, ...choice.inactive]))
-  const active = taken.map(([option]) => option as number)
+function optionsTaken(decisions: readonly Decision[], choices: readonly Choice[]): readonly (readonly number[])[] {
+  const taken = choices.map(optionsOf)
+  const active = activePath(choices)
   assertPath({ decisions }, active)
   for (const [decision, options] of taken.entries()) {
     for (const option of options.slice(1)) assertPath({ decisions }, active.with(decision, option))
@@ -51,27 +52,19 @@ function writeNetwork(layout: Layout, decisions: readonly Decision[], input: Sha
     source: string,
     { layers: own, output, shape }: Written,
   ): string[] => {
-    const operations = edge.decision === null ? [0] : (taken[edge.decision] as number[])
+    const operations = edge.decision === null ? [0] : (taken[edge.decision] as readonly number[])
     if (operations.every((option) => edge.options[option] !== aggregation)) return []
     if (operations.length === 1) {
       layers.push(...own)
       return [output]
     }
     const id = `${nameOf(reader, edge)}/${aggregation}`
-    const mixed: MixedLayer = {
-      kind: 'mixed',
-      id,
-      input: source,
-      block: edge.decision as number,
-      active: 0,
-      branches: operations.map((option) => {
-        if (edge.options[option] === aggregation) return { operation: option, layers: own, output }
-        const zero = `${id}/${edge.options[option]}`
-        return { operation: option, layers: [{ kind: 'zero', id: zero, input: source, shape }], output: zero }
-      }),
-      shape,
+    const write = (option: number): Pick<Written, 'layers' | 'output'> => {
+      if (edge.options[option] === aggregation) return { layers: own, output }
+      const zero = `${id}/${edge.options[option]}`
+      return { layers: [{ kind: 'zero', id: zero, input: source, shape }], output: zero }
     }
-    layers.push(mixed)
+    layers.push(mixedLayer({ id, input: source, block: edge.decision as number, shape }, operations, write))
     return [id]
   }
 

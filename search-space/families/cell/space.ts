@@ -12,8 +12,9 @@
 import { findOption } from '../../encoding.ts'
 import type { LatencyOperation } from '../../latency-key.ts'
 import { elementCount } from '../../initialise.ts'
-import type { Layer, LayerGraph, MixedLayer, PrimitiveLayer, Shape } from '../../layer-graph.ts'
+import type { Layer, LayerGraph, PrimitiveLayer, Shape } from '../../layer-graph.ts'
 import { assertPath, type Choice, type CostTerm, type Decision, type Encoding, type Space, SpaceError } from '../../space.ts'
+import { activePath, mixedLayer, optionsOf } from '../gates.ts'
 import { createPartWriter, type Written } from '../part-writer.ts'
 import { measurablePlaces, partOf, type Place } from '../places.ts'
 import type { CellConfig, CellOperation } from './config.ts'
@@ -229,10 +230,7 @@ function createCellSpace(config: CellConfig): Space {
   }
 
   const network = (choices: readonly Choice[]): LayerGraph => {
-    assertPath(
-      { decisions },
-      choices.map((choice) => (typeof choice === 'number' ? choice : choice.active)),
-    )
+    assertPath({ decisions }, activePath(choices))
     const layers: Layer[] = [{ kind: 'input', id: 'input', shape: input }]
     const append = (written: Written): string => {
       layers.push(...written.layers)
@@ -241,25 +239,13 @@ function createCellSpace(config: CellConfig): Space {
     const edgeOutput = (stage: number, cell: number, index: number, from: string): string | null => {
       const edge = edges[index] as Edge
       const choice = choices[index] as Choice
-      const [active, inactive] = typeof choice === 'number' ? [choice, []] : [choice.active, choice.inactive]
-      if (inactive.length === 0) {
-        const operation = operationAt(index, active)
-        return operation === 'none' ? null : append(edgeAt(stage, cell, edge, operation).write(from))
-      }
-      const mixed: MixedLayer = {
-        kind: 'mixed',
-        id: `stage${stage + 1}.${cell + 1}/${edgeName(edge)}/mixed`,
-        input: from,
-        block: index,
-        active: 0,
-        branches: [active, ...inactive].map((option) => {
-          const { layers: own, output } = edgeAt(stage, cell, edge, operationAt(index, option)).write(from)
-          return { operation: option, layers: own, output }
-        }),
-        shape: stageShapes[stage] as Shape,
-      }
-      layers.push(mixed)
-      return mixed.id
+      const options = optionsOf(choice)
+      const [active] = options
+      const write = (option: number) => edgeAt(stage, cell, edge, operationAt(index, option)).write(from)
+      if (options.length === 1) return operationAt(index, active) === 'none' ? null : append(write(active))
+      const id = `stage${stage + 1}.${cell + 1}/${edgeName(edge)}/mixed`
+      layers.push(mixedLayer({ id, input: from, block: index, shape: stageShapes[stage] as Shape }, options, write))
+      return id
     }
     const cellOutput = (stage: number, cell: number, from: string): string => {
       const shape = stageShapes[stage] as Shape

@@ -7,8 +7,9 @@
 // them; the cell's output is the concatenation of its nodes. What each edge computes is one decision, the same in all normal cells or in
 // all that halve: there edges from the two cells have a stride of 2.
 
-import type { Layer, LayerGraph, MixedLayer, Shape } from '../../layer-graph.ts'
-import { assertPath, type Choice, type CostTerm, type Decision, type Path, type Space, SpaceError } from '../../space.ts'
+import type { Layer, LayerGraph, Shape } from '../../layer-graph.ts'
+import { assertPath, type Choice, type CostTerm, type Decision, type Space, SpaceError } from '../../space.ts'
+import { activePath, mixedLayer, optionsOf } from '../gates.ts'
 import { measurablePlaces, partOf, type Place } from '../places.ts'
 import type { Written } from '../part-writer.ts'
 import type { DartsConfig, DartsOperation } from './config.ts'
@@ -126,8 +127,7 @@ function createDartsSpace(config: DartsConfig): Space {
   ]
 
   const network = (choices: readonly Choice[]): LayerGraph => {
-    const path: Path = choices.map((choice) => (typeof choice === 'number' ? choice : choice.active))
-    assertPath({ decisions }, path)
+    assertPath({ decisions }, activePath(choices))
     const layers: Layer[] = [{ kind: 'input', id: 'input', shape: input }]
     const append = (written: Written): string => {
       layers.push(...written.layers)
@@ -136,23 +136,13 @@ function createDartsSpace(config: DartsConfig): Space {
     const edgeOutput = (cell: Cell, index: number, from: string): string | null => {
       const edge = edges[index] as Edge
       const choice = choices[index] as Choice
-      const [active, inactive] = typeof choice === 'number' ? [choice, []] : [choice.active, choice.inactive]
+      const options = optionsOf(choice)
+      const [active] = options
       const write = (option: number) => edgeAt(cell, edge, operations[option] as DartsOperation).write(from)
-      if (inactive.length === 0) return operations[active] === 'none' ? null : append(write(active))
-      const mixed: MixedLayer = {
-        kind: 'mixed',
-        id: `${cell.name}/edge${edge.to}.${edge.from}/mixed`,
-        input: from,
-        block: index,
-        active: 0,
-        branches: [active, ...inactive].map((option) => {
-          const { layers: own, output } = write(option)
-          return { operation: option, layers: own, output }
-        }),
-        shape: cell.shape,
-      }
-      layers.push(mixed)
-      return mixed.id
+      if (options.length === 1) return operations[active] === 'none' ? null : append(write(active))
+      const id = `${cell.name}/edge${edge.to}.${edge.from}/mixed`
+      layers.push(mixedLayer({ id, input: from, block: index, shape: cell.shape }, options, write))
+      return id
     }
     const sumOf = (summands: readonly string[], id: string, zeroOf: string, shape: Shape): string => {
       const [one, ...others] = summands

@@ -6,8 +6,9 @@
 
 import { commaEncoding } from '../../encoding.ts'
 import { latencyKey, type LatencyOperation } from '../../latency-key.ts'
-import type { Layer, LayerGraph, MixedLayer, PrimitiveLayer, Shape } from '../../layer-graph.ts'
+import type { Layer, LayerGraph, PrimitiveLayer, Shape } from '../../layer-graph.ts'
 import { totalCosts } from '../../layer-costs.ts'
+import { mixedLayer, optionsOf } from '../gates.ts'
 import { createPartWriter, type Written } from '../part-writer.ts'
 import { convolve, FIXED_PREFIXES, type MbconvChoice, type NetworkPlan, type Place, STEM_KERNEL } from './plan.ts'
 import { type Choice, type CostTerm, type Decision, type MeasurableOperation, type Part, type Space, SpaceError } from '../../space.ts'
@@ -209,30 +210,20 @@ function createMbconvSpace(plan: NetworkPlan): Space {
         }
         return candidate
       }
-      const active = typeof choice === 'number' ? choice : choice.active
+      const options = optionsOf(choice)
+      const [active] = options
       // A shortcut alone is the identity, so the block is left out; as the active branch it takes no update (docs/architecture.md).
       if (candidateAt(active).kind === 'skip') continue
       let output: string
-      if (typeof choice === 'number' || choice.inactive.length === 0) {
-        const written = writeCandidate(place, candidateAt(active), input)
+      const from = input
+      const write = (option: number) => writeCandidate(place, candidateAt(option), from)
+      if (options.length === 1) {
+        const written = write(active)
         layers.push(...written.layers)
         output = written.output
       } else {
-        const mixedInput = input
-        const mixed: MixedLayer = {
-          kind: 'mixed',
-          id: `${place.name}/mixed`,
-          input: mixedInput,
-          block,
-          active: 0,
-          branches: [active, ...choice.inactive].map((operation) => {
-            const written = writeCandidate(place, candidateAt(operation), mixedInput)
-            return { operation, layers: written.layers, output: written.output }
-          }),
-          shape: place.output,
-        }
-        layers.push(mixed)
-        output = mixed.id
+        output = `${place.name}/mixed`
+        layers.push(mixedLayer({ id: output, input: from, block, shape: place.output }, options, write))
       }
       if (place.shortcut) {
         layers.push({ kind: 'add', id: `${place.name}/add`, inputs: [output, input], shape: place.output })

@@ -8,7 +8,8 @@
 // Each edge of each tree is a decision of its own, so costs are sums: of blocks whose edges are identities, and of what edges compute.
 
 import type { Layer, LayerGraph, Shape } from '../../layer-graph.ts'
-import { assertPath, type Choice, type CostTerm, type Decision, type Path, type Space, SpaceError } from '../../space.ts'
+import { assertPath, type Choice, type CostTerm, type Decision, type Space, SpaceError } from '../../space.ts'
+import { activePath, mixedLayer, optionsOf } from '../gates.ts'
 import { measurablePlaces, partOf, type Place } from '../places.ts'
 import type { Written } from '../part-writer.ts'
 import type { PyramidTreeConfig, TreeOperation } from './config.ts'
@@ -79,8 +80,7 @@ function createPyramidTreeSpace(config: PyramidTreeConfig): Space {
   ]
 
   const network = (choices: readonly Choice[]): LayerGraph => {
-    const path: Path = choices.map((choice) => (typeof choice === 'number' ? choice : choice.active))
-    assertPath({ decisions }, path)
+    assertPath({ decisions }, activePath(choices))
     const layers: Layer[] = [{ kind: 'input', id: 'input', shape: input }]
     const append = (written: Written): string => {
       layers.push(...written.layers)
@@ -89,15 +89,11 @@ function createPyramidTreeSpace(config: PyramidTreeConfig): Space {
     const writeEdge = (place: string, from: string, shape: Shape): string => {
       const index = indices.get(place) as number
       const choice = choices[index] as Choice
-      const [active, inactive] = typeof choice === 'number' ? [choice, []] : [choice.active, choice.inactive]
+      const taken = optionsOf(choice)
       const write = (option: number) => edgeAt(place, shape, operations[option] as TreeOperation).write(from)
-      if (inactive.length === 0) return append(write(active))
-      const branches = [active, ...inactive].map((option) => {
-        const { layers: own, output } = write(option)
-        return { operation: option, layers: own, output }
-      })
+      if (taken.length === 1) return append(write(taken[0]))
       const id = `${place}/mixed`
-      layers.push({ kind: 'mixed', id, input: from, block: index, active: 0, branches, shape })
+      layers.push(mixedLayer({ id, input: from, block: index, shape }, taken, write))
       return id
     }
     let output = append(stem.write('input'))
