@@ -75,6 +75,20 @@ const trainingConfigSchema = z
           .describe('least part of the area that is drawn of an image in a folder of large images, instead of a shift; 1: the centre'),
       })
       .prefault({}),
+    progressiveResizing: z
+      .strictObject({
+        divisor: z
+          .int()
+          .min(2)
+          .max(8)
+          .default(2)
+          .describe('pixels down and across whose mean is one pixel; height and width of the input are multiples of it'),
+        share: z.number().positive().max(1).default(0.7).describe('share of `steps`, from the first one on'),
+      })
+      .optional()
+      .describe(
+        'train weights on smaller images at first, which takes a fraction of the time and much the same network; architectures are judged on whole ones throughout. Left out: whole images always',
+      ),
     shares: z
       .strictObject({
         weights: share.default(0.7).describe('share of the training images for weight steps'),

@@ -51,6 +51,7 @@ export { isTreeNet, type PublishedNetwork, publishNetwork, readPublished } from 
 export { treeStateNames } from './families/pyramid-tree/state-names.ts'
 export { combineBranches } from './combine-branches.ts'
 export { combinationAt, combinationIndex } from './combinations.ts'
+export { withSmallerInput } from './smaller-input.ts'
 export { createRandom, hashText, type Random, type RandomState, randomStateSchema, seedState } from './random.ts'
 export {
   architectureCosts,

@@ -11,6 +11,7 @@ import {
   type WeightSpec,
 } from '../../search-space/index.ts'
 import type { PartUse, Uses } from './merge-lanes.ts'
+import type { ProgressiveResizing } from './progressive-resizing.ts'
 import { runnerOf, type TaskNetwork } from './runners/index.ts'
 
 /** Graphs kept by path: late in a search the same few paths come again and again. */
@@ -20,6 +21,8 @@ type TaskNetworks = {
   /** What a step runs: one network, or several one after the other. */
   networksOf(work: StepWork, step: number, batchesPerNetwork: number): readonly TaskNetwork[]
   graphOf(network: TaskNetwork): LayerGraph
+  /** Pixels of an image down and across that are one of the networks' input. */
+  divisorOf(work: StepWork, step: number): number
   /** Keys of the weights that the work reads. */
   keysOf(work: StepWork): string[]
   /** The smallest part of each of these weights that has in it all that the work reads. */
@@ -42,7 +45,8 @@ function build(space: Space, { choices, mixture }: TaskNetwork): Built {
   return { graph, weights }
 }
 
-function createTaskNetworks(space: Space): TaskNetworks {
+/** @param resizing null: images are whole throughout */
+function createTaskNetworks(space: Space, resizing: ProgressiveResizing | null = null): TaskNetworks {
   const paths = new Map<string, Built>()
   /** A mixture is as large as the supernet, and comes again only within its task. */
   let last: { readonly name: string; readonly built: Built } | null = null
@@ -50,7 +54,7 @@ function createTaskNetworks(space: Space): TaskNetworks {
     const name = JSON.stringify(network)
     const found = last?.name === name ? last.built : paths.get(name)
     if (found) return found
-    const built = build(space, network)
+    const built = build(resizing && network.divisor ? resizing.small : space, network)
     if (network.mixture) {
       last = { name, built }
       return built
@@ -60,8 +64,12 @@ function createTaskNetworks(space: Space): TaskNetworks {
     return built
   }
   const weightsOf = (networks: readonly TaskNetwork[]) => joinWeights(networks.flatMap((network) => [...builtOf(network).weights.values()]))
-  const networksOf = (work: StepWork, step: number, batchesPerNetwork: number) =>
-    runnerOf(work).networks(work, Math.floor(step / batchesPerNetwork), space.decisions)
+  const divisorOf = (work: StepWork, step: number) => resizing?.divisorOf(work, step) ?? 1
+  const networksOf = (work: StepWork, step: number, batchesPerNetwork: number): readonly TaskNetwork[] => {
+    const networks = runnerOf(work).networks(work, Math.floor(step / batchesPerNetwork), space.decisions)
+    const divisor = divisorOf(work, step)
+    return divisor === 1 ? networks : networks.map((network) => ({ ...network, divisor }))
+  }
 
   const weightsOfWork = (work: StepWork) => {
     const count = runnerOf(work).networkCount(work)
@@ -71,6 +79,7 @@ function createTaskNetworks(space: Space): TaskNetworks {
 
   return {
     networksOf,
+    divisorOf,
     graphOf: (network) => builtOf(network).graph,
     keysOf: (work) => [...weightsOfWork(work).keys()],
     partsOf: (work) => new Map([...weightsOfWork(work)].map(([key, { shape }]) => [key, shape])),

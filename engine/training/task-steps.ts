@@ -7,6 +7,7 @@ import type { Backend } from '../backends/backend.ts'
 import type { Batch, BatchStream } from '../datasets/index.ts'
 import type { Batch as ImageBatch, Sgd, Weights } from '../executor/index.ts'
 import { type Accumulate, createMicroBatches } from './micro-batches.ts'
+import { shrink } from './progressive-resizing.ts'
 import type { TaskData } from './task-data.ts'
 import type { TaskNetworks } from './task-networks.ts'
 import { runnerOf } from './runners/index.ts'
@@ -58,9 +59,10 @@ function createTaskSteps({ backend, space, config, data, networks, weights, opti
     async run(work, step, stream) {
       const batches: ImageBatch[] = []
       try {
+        const divisor = networks.divisorOf(work, step)
         for (const _ of data.requests(work, step)) {
           const { images, labels } = (await stream.next()).value as Batch
-          batches.push({ images: tf.tensor4d(images, [labels.length, ...space.input]), labels })
+          batches.push({ images: shrink(tf.tensor4d(images, [labels.length, ...space.input]), divisor), labels })
         }
         return await runOn(work, step, batches)
       } finally {

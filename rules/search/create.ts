@@ -3,7 +3,7 @@
 import { coverSpace, latencyBounds, predictedPart, type SpaceLatency } from '../../latency-lut/table/coverage.ts'
 import { fillMissing, type Refused } from '../../latency-lut/table/prediction.ts'
 import type { LatencyTable } from '../../latency-lut/table/table.ts'
-import { createSpace, elementCount, resolveSpaceConfig, type Space, SpaceError } from '../../search-space/index.ts'
+import { createSpace, elementCount, resolveSpaceConfig, type Space, SpaceError, withSmallerInput } from '../../search-space/index.ts'
 import { MAX_SHARD_BYTES, MAX_SHARDS, invalidField, planShards, ProblemError, type SearchConfig } from '../../protocol/index.ts'
 import {
   findStrategy,
@@ -22,13 +22,20 @@ const MAX_KEYS_NAMED = 50
 const MAX_LATENCY_MS = 1e12
 const FLOAT_BYTES = 4
 
-function openSpace(config: SearchConfig): Space {
+/** Throws ProblemError `invalid-request` in place of SpaceError. */
+function orRefuse(open: () => Space): Space {
   try {
-    return createSpace(config.space)
+    return open()
   } catch (error) {
     if (!(error instanceof SpaceError)) throw error
     throw new ProblemError('invalid-request', error.message, [{ path: error.field, message: error.message }])
   }
+}
+
+/** Throws ProblemError `invalid-request` where weights cannot be trained on smaller images as the settings want it. */
+function checkResizing({ space, training }: SearchConfig): void {
+  const { progressiveResizing } = training
+  if (progressiveResizing) orRefuse(() => withSmallerInput(space, progressiveResizing.divisor, 'training.progressiveResizing.divisor'))
 }
 
 /** Throws ProblemError `missing-latencies` that names the keys, up to a number of them. */
@@ -87,7 +94,8 @@ function checkSizes(space: Space, config: SearchConfig): void {
 
 /** Setup of a new search. Throws ProblemError `invalid-request` or `missing-latencies`. */
 function createSetup(searchId: string, config: SearchConfig, table: LatencyTable & { version: string }, nowMs: number): SearchSetup {
-  const space = openSpace(config)
+  const space = orRefuse(() => createSpace(config.space))
+  checkResizing(config)
   checkSizes(space, config)
   const complete = completeTable(space, table, config.latency.missing)
   const latency = checkLatency(space, complete)

@@ -32,6 +32,8 @@ type TaskNetwork = {
   readonly choices: readonly Choice[]
   /** Mixed layers run all of their branches, and add them up: as they are, or each with its factor, [decision][option]. */
   readonly mixture?: 'sum' | readonly (readonly number[])[]
+  /** Pixels of the image down and across that are one of its input; left out: 1. */
+  readonly divisor?: number
 }
 
 /** Mini-batches by number, as the search's seed has them. */
@@ -71,6 +73,8 @@ type AnyRunner<Work extends StepWork, Result extends TaskResult> = {
   batchesPerNetwork(work: Work, shares: SharesInBatches): number
   /** The mini-batches of a step. */
   requests(work: Work, step: number, batches: NumberedBatches, batchesPerNetwork: number): readonly BatchRequest[]
+  /** Effective steps of the search at a step; of kinds that train weights only. */
+  position?(work: Work, step: number): number
   /** Whether its steps read the velocities of the optimiser, beside those that change them. */
   readsVelocities?(work: Work): boolean
   plan(work: Work, threads: number, batchesPerNetwork: number): Wave[]

@@ -41,6 +41,7 @@ const weightSteps = {
   batchesPerNetwork: () => 1,
   requests: ({ firstStep }: WeightWork, step: number, batches: NumberedBatches) => [batches.weights(firstStep + step)],
   plan,
+  position: positionOf,
 }
 
 /** Takes the optimiser's step with the gradients of a weight step, which it disposes. */
