@@ -24,6 +24,7 @@ const EVALUATIONS = 10
 const FINALISTS = 16
 const FINALISTS_SHARE = 0.2
 const FINALIST_IMAGES = { least: 200, most: 2000 }
+const SMOOTHING = 0.9
 const EVALUATE_EVERY = { least: 50, most: 1000 }
 
 const clamp = (value: number, { least, most }: { least: number; most: number }) => Math.min(most, Math.max(least, value))
@@ -75,6 +76,12 @@ function fitToBudget(config: Record<string, unknown>): Filled {
     if (readField(config, 'latency.loss.kind') === undefined) fill('latency.loss.kind', 'add#abs')
     // Within the usual margin the pull grows weak enough to end a short search beside its target.
     if (readField(config, 'latency.loss.kind') === 'add#abs') fill('latency.loss.margin', LATENCY_MARGIN)
+  }
+  if (name === 'spos') {
+    // A supernet of hours tells networks apart by how sure it is of images long before it does by how many it is right of, and what an
+    // option adds on average long before what a single path does (docs/proof.md).
+    fill('strategy.score', 'log-likelihood')
+    if (readField(config, 'strategy.score') !== 'batch-norms') fill('strategy.smoothing', SMOOTHING)
   }
   return filled
 }

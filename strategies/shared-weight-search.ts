@@ -26,6 +26,7 @@ import { batchesOf, metricOf } from './evaluations.ts'
 import { type Bounded, boundedBy, checkBound, cheapestPath, isWithin, randomWithin, tryFor } from './evolution.ts'
 import { describeFronts, withCandidates } from './pareto-fronts.ts'
 import { ALONE, type Attendance, type FillSeat, untakenPlaces } from './rounds.ts'
+import { smoothScores } from './regression.ts'
 import type { Absorbed, Assignment, Description, Proposal, Strategy, StrategyContext } from './strategy.ts'
 import { absorbWeights, type PathPlan, proposeWeights, weightPhaseShape } from './weight-phase.ts'
 
@@ -35,10 +36,11 @@ const evaluatedSchema = z.strictObject({
   /** In the order in which candidates were made, from 0. */
   index: count,
   path,
-  /** Accuracy, 0 to 1, or what else architectures are compared by; null where nobody could evaluate it. */
+  /** What architectures are compared by, more is better: accuracy is from 0 to 1. Null where nobody could evaluate it. */
   score: z.number().nullable(),
 })
 type Evaluated = z.infer<typeof evaluatedSchema>
+type ScoredCandidate = Evaluated & { readonly score: number }
 
 /** After the first stage: which one this is, from 1, the `index` of its first candidate, and what the one before has found. */
 const stageSchema = z.strictObject({ number: z.int().min(1), from: count, fixed: path })
@@ -57,6 +59,8 @@ const stateSchema = z.strictObject({
 })
 type SharedWeightState = z.infer<typeof stateSchema>
 
+type ScoreKind = 'accuracy' | 'log-likelihood' | 'batch-norms'
+
 type SharedWeightSettings = {
   /** Architectures of a generation, and generations; what the first is not filled with otherwise is random. */
   readonly population: number
@@ -66,13 +70,15 @@ type SharedWeightSettings = {
   /** Default 1. */
   readonly stages?: number | undefined
   /** What architectures are compared by; default: accuracy. */
-  readonly score?: 'accuracy' | 'batch-norms' | undefined
+  readonly score?: ScoreKind | undefined
+  /** Part of a score that a regression on the options of all that were evaluated says, in place of what was measured; default: 0. */
+  readonly smoothing?: number | undefined
 }
 
 /** A generation in the making. */
 type Generation = {
   /** Everything that was evaluated in this stage, best first. */
-  readonly best: readonly Evaluated[]
+  readonly best: readonly ScoredCandidate[]
   readonly bounded: Bounded
   readonly random: Random
   /** Adds the first of what `make` gives that is within the bound and new; nothing where many are not. */
@@ -104,11 +110,24 @@ function hasNoScores(state: SharedWeightState): boolean {
   return state.evaluated.every(({ index }) => index < from)
 }
 
-/** Those of this stage, best first; of equals the one that was made first. */
-function ranked(state: SharedWeightState, from = stageOf(state).from): Evaluated[] {
-  return state.evaluated
-    .filter(({ index, score }) => index >= from && score !== null)
-    .toSorted((a, b) => (b.score as number) - (a.score as number))
+/** Of the regression behind smoothed scores: a status is made of it, and a fit is the third power of it. */
+const MAX_SMOOTHED_OPTIONS = 400
+
+/**
+ * Those of this stage, best first by their smoothed scores; of equals the one that was made first. How well a path does with shared weights
+ * depends on which paths these happened to be trained with; what an option adds on average is known much better.
+ */
+function ranked(state: SharedWeightState, { space }: StrategyContext, smoothing = 0, from = stageOf(state).from): ScoredCandidate[] {
+  const scored = state.evaluated.flatMap(({ score, ...rest }) => (rest.index >= from && score !== null ? [{ ...rest, score }] : []))
+  const smoothed = smoothScores(
+    scored,
+    space.decisions.map(({ options }) => options.length),
+    smoothing,
+  )
+  return scored
+    .map((candidate, i) => ({ candidate, value: smoothed[i] as number }))
+    .toSorted((one, other) => other.value - one.value)
+    .map(({ candidate }) => candidate)
 }
 
 /** Of so many weight steps or generations, those until the end of a stage. */
@@ -118,6 +137,11 @@ function shareUntil(all: number, { stages = 1 }: Pick<SharedWeightSettings, 'sta
 
 function laterStage(one: SharedWeightState['stage'], other: SharedWeightState['stage']): SharedWeightState['stage'] {
   return (other?.number ?? 0) > (one?.number ?? 0) ? other : one
+}
+
+function scoresOf(result: ResultOf<'evaluatePaths' | 'batchNormScales'>, score: ScoreKind = 'accuracy'): readonly number[] {
+  if (result.kind === 'batchNormScales') return result.scales
+  return result.paths.map(({ correct, images, crossEntropy }) => (score === 'log-likelihood' ? -crossEntropy : correct / images))
 }
 
 const privateSchema = z.strictObject({ from: count, generation: count, stage: stageSchema.optional() })
@@ -135,6 +159,8 @@ function createSharedWeightSearch(strategy: SharedWeightSearch): Strategy<Shared
     return { ...boundedBy(context), options: strategy.options?.(context, number, fixed) }
   }
 
+  const rankedIn = (state: State, context: StrategyContext, from?: number) => ranked(state, context, settings(context).smoothing, from)
+
   const checkSettings = (context: StrategyContext) => {
     refuseHours(context)
     checkBound(boundedBy(context))
@@ -142,6 +168,13 @@ function createSharedWeightSearch(strategy: SharedWeightSearch): Strategy<Shared
     const bounded = boundedIn({}, context)
     if (bounded.options && !isWithin(bounded, cheapestPath(bounded))) {
       throw invalidField('strategy.preselect', 'expected options of which an architecture is within the target latency and all bounds')
+    }
+    const options = context.space.decisions.reduce((sum, decision) => sum + decision.options.length, 0)
+    if ((settings(context).smoothing ?? 0) > 0 && options > MAX_SMOOTHED_OPTIONS) {
+      throw invalidField(
+        'strategy.smoothing',
+        `expected none in a space of more than ${MAX_SMOOTHED_OPTIONS} options, got one of ${options}`,
+      )
     }
     const steps = settings(context).candidatesPerTask * batchesOfCandidate(context)
     if (steps > MAX_TASK_STEPS) {
@@ -165,13 +198,13 @@ function createSharedWeightSearch(strategy: SharedWeightSearch): Strategy<Shared
       return true
     }
     if (fixed && state.proposed === from) add(() => [...fixed])
-    strategy.breed?.({ best: ranked(state), bounded, random, add }, context)
+    strategy.breed?.({ best: rankedIn(state, context), bounded, random, add }, context)
     while (made.length < population && add(() => randomWithin(bounded, random) ?? cheapestPath(bounded)));
     return made
   }
 
   const derive = (state: State, context: StrategyContext) =>
-    ranked(state)[0]?.path ?? stageOf(state).fixed ?? cheapestPath(boundedIn(state, context))
+    rankedIn(state, context)[0]?.path ?? stageOf(state).fixed ?? cheapestPath(boundedIn(state, context))
 
   /** Evaluations for the one that asks; null at the end of the stage. */
   const evaluateNext = (state: State, context: StrategyContext): Proposal<State> | null => {
@@ -250,7 +283,7 @@ function createSharedWeightSearch(strategy: SharedWeightSearch): Strategy<Shared
       }
     },
     propose: (state, context, attendance: Attendance = ALONE) => propose(state, context, attendance),
-    absorb(state, { work, private: kept }: Assignment, outcome: TaskOutcome): Absorbed<State> {
+    absorb(state, { work, private: kept }: Assignment, outcome: TaskOutcome, context: StrategyContext): Absorbed<State> {
       if (trainsWeights(work)) {
         if (outcome.kind === 'failure') return { kind: 'given-up', series: 'training', state }
         return absorbWeights(state, work, outcome.result as ResultOf<WeightWork['kind']>)
@@ -258,7 +291,7 @@ function createSharedWeightSearch(strategy: SharedWeightSearch): Strategy<Shared
       const { from, generation, stage } = privateSchema.parse(kept)
       const { paths } = work as WorkOf<'evaluatePaths' | 'batchNormScales'>
       const result = outcome.kind === 'failure' ? null : (outcome.result as ResultOf<'evaluatePaths' | 'batchNormScales'>)
-      const scores = result?.kind === 'batchNormScales' ? result.scales : result?.paths.map(({ correct, images }) => correct / images)
+      const scores = result && scoresOf(result, settings(context).score)
       const own = paths.map((candidate, i): Evaluated => ({ index: from + i, path: candidate, score: scores?.[i] ?? null }))
       const evaluated = [...state.evaluated, ...own].toSorted((a, b) => a.index - b.index)
       // In a replay from the log, nothing has been handed out.
@@ -277,9 +310,9 @@ function createSharedWeightSearch(strategy: SharedWeightSearch): Strategy<Shared
       const { population, generations, score: compared = 'accuracy' } = settings(context)
       const isTraining = hasNoScores(state)
       // Until a stage has scores of its own, those of the one before are shown.
-      const scored = ranked(state, isTraining ? 0 : stageOf(state).from).map(({ path: found, score }) => ({
+      const scored = rankedIn(state, context, isTraining ? 0 : stageOf(state).from).map(({ path: found, score }) => ({
         path: found,
-        score: score as number,
+        score,
       }))
       const candidates = scored.slice(0, SHOWN).map(({ path: found, score }) => candidateOf(context, found, { score }))
       return {

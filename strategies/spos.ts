@@ -14,13 +14,15 @@ import { stagedOptions } from './preselection.ts'
 import { createFeatures, fitRegression } from './regression.ts'
 import { fillWithPaths } from './seat-steps.ts'
 import { settingsOf } from './settings.ts'
-import { createSharedWeightSearch, type Evaluated, type Generation, type SharedWeightState } from './shared-weight-search.ts'
+import { createSharedWeightSearch, type Generation, type SharedWeightState } from './shared-weight-search.ts'
 import type { Strategy, StrategyContext } from './strategy.ts'
 
 /** Of all generations together: each is about twenty numbers in one row of storage. */
 const MAX_CANDIDATES = 10_000
 /** Of the regression: a fit is the third power of it, and a Worker has seconds for a call. */
 const MAX_FEATURES = 800
+
+const SCORE_NAMES = { accuracy: 'accuracy', 'log-likelihood': 'log-likelihood', 'batch-norms': 'batch-norm scales' } as const
 
 const settings = (context: StrategyContext) => settingsOf(context, 'spos')
 
@@ -34,9 +36,8 @@ function regressionOf(context: StrategyContext) {
 
 function breedByAnnealing({ best, bounded, random, add }: Generation, context: StrategyContext): void {
   if (best.length === 0) return
-  const examples = best.map(({ path, score }) => ({ path, score: score as number }))
-  const known = new Set(examples.map(({ path }) => path.join()))
-  const found = anneal(bounded, fitRegression(examples, regressionOf(context)), annealingOf(context), random)
+  const known = new Set(best.map(({ path }) => path.join()))
+  const found = anneal(bounded, fitRegression(best, regressionOf(context)), annealingOf(context), random)
   const fresh = found.filter(({ path }) => !known.has(path.join())).slice(0, settings(context).population)
   for (const { path } of fresh) add(() => path)
 }
@@ -45,7 +46,7 @@ function breedByEvolution({ best, bounded, random, add }: Generation, context: S
   const { population, parents: count, mutation } = settings(context)
   const parents = best.slice(0, count)
   if (parents.length === 0) return
-  const parent = () => (parents[random.integer(parents.length)] as Evaluated).path
+  const parent = () => (parents[random.integer(parents.length)] as Generation['best'][number]).path
   const half = Math.floor(population / 2)
   for (let i = 0; i < half; i++) add(() => cross(parent(), parent(), random))
   for (let i = half; i < population; i++) add(() => mutate(bounded, parent(), mutation, random))
@@ -94,7 +95,7 @@ const spos: Strategy<SharedWeightState> = createSharedWeightSearch({
   },
   view: ({ generation }, candidates, context) => ({
     kind: 'population',
-    score: settings(context).score === 'batch-norms' ? 'batch-norm scales' : 'accuracy',
+    score: SCORE_NAMES[settings(context).score ?? 'accuracy'],
     generation: Math.max(0, generation - 1),
     candidates,
   }),

@@ -69,10 +69,18 @@ const sposSchema = z
       .optional()
       .describe('which weights are trained: all, or scales and offsets of batch-norms alone (BN-NAS); default: all'),
     score: z
-      .enum(['accuracy', 'batch-norms'])
+      .enum(['accuracy', 'log-likelihood', 'batch-norms'])
       .optional()
       .describe(
-        'what architectures are compared by: accuracy with shared weights, or the scales of the last batch-norm of each block (BN-NAS), which takes no images; default: accuracy',
+        'what architectures are compared by: accuracy with shared weights; the mean logarithm of the probability of the labels, which tells more of a few hundred images; or the scales of the last batch-norm of each block (BN-NAS), which takes no images; default: accuracy',
+      ),
+    smoothing: z
+      .number()
+      .min(0)
+      .max(1)
+      .optional()
+      .describe(
+        'part of a score that a linear regression on the options of all evaluated architectures says, when they are compared; the rest is their own. Shared weights suit one path more than another by chance, and what an option adds on average is known better; default: 0',
       ),
     ...sharedWeightFields,
   })

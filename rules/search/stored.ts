@@ -181,7 +181,8 @@ const configSchema = storedAs<SearchConfig>()(
         stages: z.int().optional(),
         consistency: z.strictObject({ weight: z.number(), temperature: z.number() }).optional(),
         trained: z.enum(['all', 'batch-norms']).optional(),
-        score: z.enum(['accuracy', 'batch-norms']).optional(),
+        score: z.enum(['accuracy', 'log-likelihood', 'batch-norms']).optional(),
+        smoothing: z.number().optional(),
         ...sharedWeightFields,
       }),
       z.strictObject({ name: z.literal('one-shot'), pathDropout: z.number(), candidates: z.int(), ...sharedWeightFields }),
@@ -226,6 +227,7 @@ const configSchema = storedAs<SearchConfig>()(
       weightDecay: z.number(),
       labelSmoothing: z.number(),
       augmentation: z.strictObject({ flip: z.boolean(), shift: z.int(), minArea: z.number() }),
+      progressiveResizing: z.strictObject({ divisor: z.int(), share: z.number() }).optional(),
       shares: z.strictObject({ weights: z.number(), architecture: z.number(), validation: z.number() }),
     }),
     tasks: z.strictObject({

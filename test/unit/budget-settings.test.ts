@@ -58,7 +58,9 @@ describe('settings that suit the length of a search', () => {
       'training.learningRate',
       'strategy.evaluateEvery',
     ])
-    expect(fit({ strategy: 'spos' }).filled).toEqual([])
+    expect(fit({ strategy: 'one-shot' }).filled).toEqual([])
+    expect(fit({ strategy: 'spos' }).filled).toEqual(['strategy.score', 'strategy.smoothing'])
+    expect(fit({ strategy: 'spos' }, ['strategy.score=batch-norms']).filled).toEqual([])
   })
 
   it('do not take the length of a search by hours for a number of steps', () => {

@@ -177,3 +177,66 @@ describe('batch-norms alone', () => {
     expect(fronts).toBeUndefined()
   })
 })
+
+describe('the log-likelihood of held-out images', () => {
+  it('compares architectures that as many images are right of', () => {
+    const context = contextWith({ score: 'log-likelihood', generations: 1 })
+    let state = spos.init(context)
+    const losses = new Map<string, number>()
+    for (;;) {
+      const proposal = spos.propose(state, context)
+      if (proposal.kind !== 'work') break
+      const { work } = proposal
+      const result =
+        work.kind === 'evaluatePaths'
+          ? {
+              kind: work.kind,
+              paths: work.paths.map((path) => {
+                const crossEntropy = 2 - scoreOf(path)
+                losses.set(path.join(), crossEntropy)
+                return { crossEntropy, correct: 50, images: 100 }
+              }),
+            }
+          : ({ kind: 'trainWeights', loss: 1, correct: 1, images: 64 } as const)
+      state = spos.absorb(proposal.state, proposal, resultOutcome(result as Parameters<typeof resultOutcome>[0]), context).state
+    }
+    const least = Math.min(...losses.values())
+    expect(least).toBeLessThan(Math.max(...losses.values()))
+    expect(losses.get(spos.derive(state, context).join())).toBe(least)
+    const { best, view, fronts } = spos.describe(state, context)
+    expect(best[0]?.score).toBe(-least)
+    expect(view).toMatchObject({ kind: 'population', score: 'log-likelihood' })
+    expect(fronts).toBeUndefined()
+  })
+})
+
+describe('smoothed scores', () => {
+  /** What options add, and one path that does by far too well for them. */
+  const lucky = [0, 0, 0, 0, 0, 1]
+  const adds = (path: readonly number[]) => path.reduce((sum, option, decision) => sum + (option === 1 ? 0.02 * (decision + 1) : 0), 0.2)
+  const score = (path: readonly number[]) => (path.join() === lucky.join() ? 0.95 : adds(path))
+  const run = (smoothing: object) =>
+    runSharedWeights(
+      spos,
+      contextWith({ population: 60, generations: 2, parents: 20, ...smoothing }, { targetMs: 1e6, steps: 2 }),
+      (path) => score(path),
+    )
+
+  it('answer what its options say is best, not what a single path came to', () => {
+    const context = contextWith({ smoothing: 1 }, { targetMs: 1e6 })
+    const { state } = run({})
+    const evaluated = [...state.evaluated, { index: state.evaluated.length, path: lucky, score: score(lucky) }]
+    expect(spos.derive({ ...state, evaluated }, contextWith({}, { targetMs: 1e6 }))).toEqual(lucky)
+    const smoothed = spos.derive({ ...state, evaluated }, context)
+    const best = Math.max(...state.evaluated.map(({ path }) => adds(path)))
+    expect(adds(smoothed)).toBeCloseTo(best, 12)
+    // What a person sees is what was measured.
+    expect(spos.describe({ ...state, evaluated }, context).best[0]).toMatchObject({ score: score(smoothed) })
+  })
+
+  it('are refused where a regression would have thousands of coefficients', () => {
+    const of = (blocks: number) => contextWith({ smoothing: 0.5 }, { blocks, kernels: [3, 5, 7], expansions: [2, 3], targetMs: 1e6 })
+    expect(() => spos.init(of(20))).not.toThrow()
+    expect(() => spos.init(of(60))).toThrow(expect.objectContaining({ errors: [expect.objectContaining({ path: 'strategy.smoothing' })] }))
+  })
+})
