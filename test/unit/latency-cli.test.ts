@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import * as z from 'zod'
 
 import { coverSpace } from '../../latency-lut/table/coverage.ts'
 import { createLatencyLut, epilogues } from '../../latency-lut/profiler/cli/commands.ts'
@@ -149,6 +150,25 @@ describe('latency-lut', () => {
       stdMs: expect.any(Number),
       count: expect.any(Number),
     })
+  })
+
+  test('measure --table says how far a prediction is off, and how much slower the machine is than it was', async () => {
+    const network = ['--space', '@space.json', '--architecture', 'tiny:mb3k3']
+    expect(await latencyLut('profile', '--space', '@space.json', '--budget', '1', '--name', 'before')).toMatchObject({ code: 0 })
+    const before = latencyTableSchema.parse(JSON.parse(await readFile(join(folder, 'before.json'), 'utf8')))
+    // As a machine that was four times as fast would have measured it.
+    const entries = Object.fromEntries(Object.entries(before.entries).map(([key, entry]) => [key, { ...entry, meanMs: entry.meanMs / 4 }]))
+    await writeFile(join(folder, 'faster.json'), JSON.stringify({ ...before, fixedMs: before.fixedMs / 4, entries }))
+    const { code, stdout } = await latencyLut('measure', ...network, '--table', 'faster.json', '--budget', '2', '--json')
+    expect(code).toBe(0)
+    const beside = z.record(z.string(), z.unknown()).parse(JSON.parse(stdout)) as Record<string, number>
+    expect(beside['pace']).toBeCloseTo((beside['predictedNowMs'] as number) / (beside['predictedMs'] as number), 9)
+    expect(beside['pace']).toBeGreaterThan(1.5)
+    expect(beside['measuredAtPaceMs']).toBeCloseTo((beside['measuredMs'] as number) / (beside['pace'] as number), 9)
+    const text = await latencyLut('measure', ...network, '--table', 'faster.json', '--budget', '1')
+    expect(text.stdout).toMatch(/measured .* ms; its operations in the same rounds .* ms\n {2}predicted .* ms by the table/)
+    expect(text.stdout).toMatch(/warning: operations take \d+\.\d\d times as long as when the table was measured/)
+    expect(await latencyLut('measure', ...network, '--table', 'missing.json')).toMatchObject({ code: 2 })
   })
 
   test('an interrupted profile ends with 130, writes no table, and goes on where it stopped', async () => {

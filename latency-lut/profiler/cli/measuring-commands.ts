@@ -7,7 +7,7 @@ import { CliError } from '../../../command-line/exit-codes.ts'
 import { printResult, type Terminal } from '../../../command-line/terminal.ts'
 import { parseArchitecture, printArchitecture, type Space, SpaceError } from '../../../search-space/index.ts'
 import { tableNameSchema } from '../../table/table.ts'
-import { readSpace, writeTableFile } from './files.ts'
+import { latencyOf, readSpace, readTableFile, writeTableFile } from './files.ts'
 import { jsonFlag, spaceFlag } from './flags.ts'
 import { MAX_CHECKED_NETWORKS } from '../node/limits.ts'
 import { describeMachine } from '../node/machine.ts'
@@ -15,7 +15,7 @@ import { measuringFlags, openNamedRuntime, readBatch, readSampling, readThreads 
 import { type Conditions, openCheckpoint, partialFileOf, removePartial } from './partial-profile.ts'
 import { createProgressBar } from './progress-bar.ts'
 import { wholeNumber } from './quantities.ts'
-import { qualityWarnings, renderChecks, renderLatencyTable, renderMeasured } from './render.ts'
+import { qualityWarnings, renderBeside, renderChecks, renderLatencyTable, renderMeasured } from './render.ts'
 import type { Runtime } from '../runtimes/runtime.ts'
 
 /** Throws CliError `usage`, naming the block, if the text is no architecture of the space. */
@@ -133,10 +133,20 @@ function profileCommand(terminal: Terminal): CommandDef {
 
 function measureCommand(terminal: Terminal): CommandDef {
   return defineCommand({
-    meta: { name: 'measure', description: 'Measure one whole network on this machine, the way its operations are measured.' },
+    meta: {
+      name: 'measure',
+      description:
+        'Measure one whole network on this machine, the way its operations are measured; with --table beside what that predicts.',
+    },
     args: {
       ...spaceFlag,
       architecture: { type: 'string', required: true, valueHint: 'TEXT', description: 'as in fashion-mini:mb3k5,zero,…' },
+      table: {
+        type: 'string',
+        valueHint: 'FILE',
+        description:
+          'hold the network against this table: its operations are measured again in the same rounds, which tells a machine that has another speed now from a table whose sums are wrong',
+      },
       ...measuringFlags,
       ...jsonFlag,
     },
@@ -146,17 +156,18 @@ function measureCommand(terminal: Terminal): CommandDef {
       const space = await readSpace(args.space, terminal.folder)
       const path = readArchitecture(space, args.architecture)
       const runtime = await openNamedRuntime(terminal, args)
-      const { measureNetwork } = await import('../node/profile.ts')
-      const entry = await measureNetwork({
-        space,
-        path,
-        runtime,
-        batch,
-        ...sampling,
-        signal: terminal.interrupted,
-        onProgress: createProgressBar(process.stderr),
-      })
+      const { measureBeside, measureNetwork } = await import('../node/profile.ts')
+      const options = { space, runtime, batch, ...sampling, signal: terminal.interrupted, onProgress: createProgressBar(process.stderr) }
       const { architecture } = args
+      if (args.table !== undefined) {
+        const table = await readTableFile(resolve(terminal.folder, args.table))
+        const beside = await measureBeside(options, latencyOf(space, table), path)
+        printResult(terminal, args.json === true, { architecture, batch, runtime: runtime.recorded.name, ...beside }, () =>
+          renderBeside(architecture, batch, beside),
+        )
+        return
+      }
+      const entry = await measureNetwork({ ...options, path })
       printResult(terminal, args.json === true, { architecture, batch, runtime: runtime.recorded.name, ...entry }, () =>
         renderMeasured(architecture, batch, entry),
       )

@@ -7,7 +7,7 @@ import { LatencyKeyError, parseTableKey, type TableOperation } from '../../table
 import type { HeldOut, Refused } from '../../table/prediction.ts'
 import type { TypeFit } from '../../table/predictor.ts'
 import type { LatencyEntry, LatencyTable } from '../../table/table.ts'
-import type { CheckedNetwork } from '../node/profile.ts'
+import type { Beside, CheckedNetwork } from '../node/profile.ts'
 
 const SLOWEST_SHOWN = 8
 const BAR_WIDTH = 32
@@ -183,6 +183,25 @@ function renderMeasured(architecture: string, batch: number, { meanMs, stdMs, co
   return `${printMs(meanMs)} ms ±${printMs(stdMs)} for a batch of ${batch}, median of ${count} runs: ${architecture}`
 }
 
+/** Beyond it a prediction, or a machine, is another than it was taken for. */
+const FAR_OFF = 0.1
+
+function renderBeside(architecture: string, batch: number, beside: Beside): string {
+  const { measuredMs, predictedMs, predictedNowMs, pace, measuredAtPaceMs } = beside
+  const apart = predictedMs / measuredAtPaceMs - 1
+  return [
+    `${architecture}, batch of ${batch}`,
+    `  measured   ${printMs(measuredMs)} ms; its operations in the same rounds ${printMs(predictedNowMs)} ms`,
+    `  predicted  ${printMs(predictedMs)} ms by the table, ${apart < 0 ? '' : '+'}${printPct(100 * apart)} of the ${printMs(measuredAtPaceMs)} ms at the speed that the machine had then`,
+    ...(Math.abs(apart) > FAR_OFF
+      ? [`  warning: sums of this table are off by more than ${FAR_OFF * 100} %; measure a correction with validate --store`]
+      : []),
+    ...(Math.abs(pace - 1) > FAR_OFF
+      ? [`  warning: operations take ${pace.toFixed(2)} times as long as when the table was measured: something else runs, or ran then`]
+      : []),
+  ].join('\n')
+}
+
 type CoveredKey = {
   readonly key: string
   /** Null where the table lacks it. */
@@ -342,6 +361,7 @@ export {
   renderHeldOut,
   renderLatencyTable,
   renderList,
+  renderBeside,
   renderMeasured,
   renderPredicted,
   renderSummary,

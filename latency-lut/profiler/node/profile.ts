@@ -11,7 +11,7 @@ import {
   seedState,
   type Space,
 } from '../../../search-space/index.ts'
-import { coverSpace, pathLatencyMs } from '../../table/coverage.ts'
+import { coverSpace, pathLatencyMs, type SpaceLatency } from '../../table/coverage.ts'
 import { entryOf } from '../../table/rounds.ts'
 import { weightsOf } from '../network-weights.ts'
 import { type LatencyEntry, type LatencyTable, latencyTableSchema } from '../../table/table.ts'
@@ -137,10 +137,38 @@ async function measureNetwork(options: MeasureSettings & { readonly space: Space
   return entries[0] as LatencyEntry
 }
 
+/** A whole network beside a table that was measured before. */
+type Beside = {
+  readonly measuredMs: number
+  /** By the table. */
+  readonly predictedMs: number
+  /** By its operations, measured again in the same rounds as the network. */
+  readonly predictedNowMs: number
+  /** How many times as long operations take now. */
+  readonly pace: number
+  /** What the network would take at the speed that the machine had when the table was measured. */
+  readonly measuredAtPaceMs: number
+}
+
+/**
+ * Throws SpaceError `choices` for a path that is not of the space.
+ *
+ * @param latency by the table
+ */
+async function measureBeside(options: Omit<ProfileOptions, 'name'>, latency: SpaceLatency, path: Path): Promise<Beside> {
+  const { networks } = await profileAndCheck(options, [path])
+  const { predictedMs: predictedNowMs, measuredMs } = networks[0] as CheckedNetwork
+  const predictedMs = pathLatencyMs(latency, path)
+  const pace = predictedNowMs / predictedMs
+  return { measuredMs, predictedMs, predictedNowMs, pace, measuredAtPaceMs: measuredMs / pace }
+}
+
 export {
+  type Beside,
   type CheckedNetwork,
   type CheckedProfile,
   differentPaths,
+  measureBeside,
   measureNetwork,
   measureNetworks,
   profileAndCheck,
