@@ -27,12 +27,16 @@ import {
   type Space,
 } from '../search-space/index.ts'
 import { runSideBySide, startCommand } from '../command-line/child-commands.ts'
-import { type DemoResult, renderReport, type Trained } from './report.ts'
-import { AGENTS, type DemoSettings, full, quick, RANDOM_ARCHITECTURES, searchConfig, SEED, SPACE, TARGET_SHARE } from './settings.ts'
+import type { Beside } from '../latency-lut/profiler/node/profile.ts'
+import { type DemoResult, gainOver, mean, renderReport, type Trained } from './report.ts'
+import { AGENTS, type DemoSettings, EQUAL_LATENCY, full, quick, searchConfig, SEED, SPACE, TARGET_SHARE } from './settings.ts'
 
 const PLAIN_EVERY_MS = 5000
 const REDRAW_EVERY_MS = 1000
 const STEP_DIGITS = 2
+const TABLE_FILE = 'latency-table.json'
+/** Random architectures that are looked at, for some of equal latency. */
+const DRAWS = 100_000
 
 type Demo = {
   readonly terminal: Terminal
@@ -48,7 +52,7 @@ function heading(terminal: Terminal, number: number, text: string): void {
 }
 
 async function profile({ terminal, settings, folder }: Demo): Promise<LatencyTable> {
-  const file = join(folder, 'latency-table.json')
+  const file = join(folder, TABLE_FILE)
   const { result } = startCommand(
     'latency-lut/profiler/cli/main.ts',
     ['profile', '--space', SPACE, '--out', file, '--name', 'demo', '--budget', String(settings.profileSeconds), '--json'],
@@ -126,7 +130,7 @@ async function search(
   }
 }
 
-/** Trains each architecture with each seed; mean accuracies in the order of the architectures. */
+/** Trains each architecture with each seed; in the order of the architectures. */
 async function trainAll({ terminal, settings, dataFlags }: Demo, architectures: readonly string[]): Promise<Trained[]> {
   const { scratchSeeds, scratchSteps, scratchRate, batchSize } = settings
   const recipe = ['--steps', String(scratchSteps), '--batch', String(batchSize), '--rate', String(scratchRate), '--set', 'evaluateEvery=0']
@@ -137,7 +141,7 @@ async function trainAll({ terminal, settings, dataFlags }: Demo, architectures: 
       const network = ['--space', SPACE, '--architecture', architecture, ...dataFlags, '--backend', 'wasm', '--threads', '1']
       const seeds = ['--seed', String(seed), '--share-seed', String(SEED)]
       const { result } = startCommand('gatehouse/main.ts', ['train', ...network, ...recipe, ...seeds, '--json'])
-      const { accuracy } = JSON.parse(await result) as Trained
+      const { accuracy } = JSON.parse(await result) as { readonly accuracy: number }
       done += 1
       terminal.note(`      ${done} of ${total}  ${(accuracy * 100).toFixed(2)} %  ${architecture}  seed ${seed}`)
       return accuracy
@@ -146,19 +150,32 @@ async function trainAll({ terminal, settings, dataFlags }: Demo, architectures: 
   const accuracies = await runSideBySide(jobs, AGENTS)
   return architectures.map((architecture, index) => {
     const own = accuracies.slice(index * scratchSeeds.length, (index + 1) * scratchSeeds.length)
-    return { architecture, accuracy: own.reduce((sum, accuracy) => sum + accuracy, 0) / own.length }
+    return { architecture, accuracy: mean(own), accuracies: own }
   })
 }
 
-async function measure({ terminal }: Demo, architecture: string): Promise<number> {
+/** The network as a whole, and its operations again in the same rounds: on a machine that others use the speed of minutes ago says little. */
+async function measure({ terminal, settings, folder }: Demo, architecture: string): Promise<Beside> {
+  const table = join(folder, TABLE_FILE)
   const { result } = startCommand(
     'latency-lut/profiler/cli/main.ts',
-    ['measure', '--space', SPACE, '--architecture', architecture, '--json'],
-    {
-      onNote: (line) => terminal.note(line),
-    },
+    ['measure', '--space', SPACE, '--architecture', architecture, '--table', table, '--budget', String(settings.profileSeconds), '--json'],
+    { onNote: (line) => terminal.note(line) },
   )
-  return (JSON.parse(await result) as { meanMs: number }).meanMs
+  return JSON.parse(await result) as Beside
+}
+
+/** Different ones that take as long as the derived one; fewer where hardly any do. */
+function randomOfEqualLatency({ space, settings }: Demo, latency: SpaceLatency, derived: readonly number[]): number[][] {
+  const random = createRandom(seedState('demo', SEED))
+  const wantedMs = pathLatencyMs(latency, derived)
+  const found = new Map<string, number[]>()
+  for (let draw = 0; draw < DRAWS && found.size < settings.randomArchitectures; draw++) {
+    const path = randomPath(space, random)
+    const isEqual = Math.abs(pathLatencyMs(latency, path) / wantedMs - 1) <= EQUAL_LATENCY
+    if (isEqual && path.join() !== derived.join()) found.set(path.join(), path)
+  }
+  return [...found.values()]
 }
 
 async function runDemo(demo: Demo): Promise<{ result: DemoResult; report: string }> {
@@ -181,21 +198,20 @@ async function runDemo(demo: Demo): Promise<{ result: DemoResult; report: string
     const status = await search(demo, coordinator, table, targetMs)
 
     heading(terminal, 4, 'The derived architecture, measured as a whole network')
-    const measuredLatencyMs = await measure(demo, status.current.encoding)
-    terminal.note(`      predicted ${status.current.latencyMs.toFixed(3)} ms, measured ${measuredLatencyMs.toFixed(3)} ms`)
+    const beside = await measure(demo, status.current.encoding)
+    terminal.note(`      predicted ${beside.predictedMs.toFixed(3)} ms, measured ${beside.measuredAtPaceMs.toFixed(3)} ms`)
 
     const times = settings.scratchSeeds.length > 1 ? `, ${settings.scratchSeeds.length} times each` : ''
+    const randomPaths = randomOfEqualLatency(demo, latency, status.current.path)
     heading(
       terminal,
       5,
-      `From scratch: derived, ${RANDOM_ARCHITECTURES} random ones and the largest, ${settings.scratchSteps} steps${times}`,
+      `From scratch: derived, ${randomPaths.length} random ones of equal latency and the largest, ${settings.scratchSteps} steps${times}`,
     )
-    const random = createRandom(seedState('demo', SEED))
-    const randomPaths = Array.from({ length: RANDOM_ARCHITECTURES }, () => randomPath(space, random))
     const largest = largestPath(space)
     const encodings = [status.current.path, ...randomPaths, largest].map((path) => printArchitecture(space, path))
     const [derived, ...others] = await trainAll(demo, encodings)
-    const randomTrained = others.slice(0, RANDOM_ARCHITECTURES)
+    const randomTrained = others.slice(0, randomPaths.length)
     const largestTrained = others.at(-1)
     const trainedMs = status.agents.map((agent) => agent.idleShare ?? 0)
 
@@ -204,11 +220,14 @@ async function runDemo(demo: Demo): Promise<{ result: DemoResult; report: string
       seconds: (performance.now() - startMs) / 1000,
       targetLatencyMs: status.targetLatencyMs,
       expectedLatencyMs: found.expectedLatencyMs,
-      predictedLatencyMs: status.current.latencyMs,
-      measuredLatencyMs,
+      predictedLatencyMs: beside.predictedMs,
+      measuredLatencyMs: beside.measuredMs,
+      measuredAtPaceMs: beside.measuredAtPaceMs,
+      pace: beside.pace,
       entropyStart: found.entropy.start,
       entropyEnd: found.entropy.mean,
       validationAccuracy: derived?.accuracy ?? Number.NaN,
+      gain: gainOver(randomTrained, derived ?? { architecture: '', accuracy: Number.NaN, accuracies: [] }),
       randomAccuracies: randomTrained.map((trained) => trained.accuracy),
       randomLatenciesMs: randomPaths.map((path) => pathLatencyMs(latency, path)),
       largestAccuracy: largestTrained?.accuracy ?? Number.NaN,

@@ -12,6 +12,10 @@ const resultSchema = z.object({
   expectedLatencyMs: z.number(),
   predictedLatencyMs: z.number(),
   measuredLatencyMs: z.number().positive(),
+  measuredAtPaceMs: z.number().positive(),
+  pace: z.number().positive(),
+  gain: z.object({ difference: z.number() }),
+  randomLatenciesMs: z.array(z.number()),
   entropyStart: z.number(),
   entropyEnd: z.number(),
   validationAccuracy: z.number(),
@@ -35,7 +39,9 @@ describe('npm run demo -- --quick', () => {
       expect(parseArchitecture(space, result.architecture)).toHaveLength(space.decisions.length)
       expect(Math.abs(result.expectedLatencyMs / result.targetLatencyMs - 1)).toBeLessThan(0.1)
       expect(result.entropyEnd).toBeLessThan(0.8 * result.entropyStart)
-      expect(result.predictedLatencyMs).toBeLessThan(result.largestLatencyMs)
+      expect(result.predictedLatencyMs).toBeLessThanOrEqual(result.targetLatencyMs)
+      expect(result.measuredAtPaceMs * result.pace).toBeCloseTo(result.measuredLatencyMs, 9)
+      for (const latencyMs of result.randomLatenciesMs) expect(Math.abs(latencyMs / result.predictedLatencyMs - 1)).toBeLessThanOrEqual(0.1)
       for (const accuracy of [result.validationAccuracy, ...result.randomAccuracies, result.largestAccuracy])
         expect(accuracy).toBeGreaterThan(5 * CHANCE)
     },
