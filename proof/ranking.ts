@@ -4,8 +4,9 @@ import * as z from 'zod'
 import { kendallTau } from '../latency-lut/table/agreement.ts'
 import { spearmanRho } from '../latency-lut/table/ranks.ts'
 import { createRandom, type Path, seedState } from '../search-space/index.ts'
+import { smoothScores } from '../strategies/index.ts'
 import { openKeptLines } from './kept-lines.ts'
-import type { RankingSettings } from './settings.ts'
+import { type RankingSettings, SMOOTHING } from './settings.ts'
 import type { Evaluator } from './shared-accuracy.ts'
 import { costsAsMuch, drawSome, type Truth } from './truth.ts'
 
@@ -15,7 +16,7 @@ const rankedSchema = z.strictObject({
   sample: z.enum(['all', 'near']),
   path: z.array(z.int().min(0)),
   batch: shared,
-  reestimated: shared,
+  reestimated: shared.optional(),
 })
 type Ranked = z.infer<typeof rankedSchema>
 
@@ -24,9 +25,11 @@ type Agreement = { readonly kendall: number; readonly spearman: number }
 type RankingFigures = {
   readonly networks: number
   readonly batch: Agreement
-  readonly reestimated: Agreement
+  readonly reestimated?: Agreement
   readonly batchLoss: Agreement
-  readonly reestimatedLoss: Agreement
+  readonly reestimatedLoss?: Agreement
+  /** Losses with the statistics of mini-batches, smoothed by what the losses of all ranked networks say of single options. */
+  readonly smoothedLoss: Agreement
   /** Of multiply-accumulates in place of a supernet. */
   readonly macs: Agreement
 }
@@ -61,20 +64,41 @@ async function rankNetworks(
   return kept.all().filter((ranked) => wanted.has(keyOf(ranked)))
 }
 
-function figuresOf(truth: Truth, ranked: readonly Ranked[]): RankingFigures {
+/** Of each sample. */
+function rankingFigures(truth: Truth, ranked: readonly Ranked[]): { readonly [S in Ranked['sample']]: RankingFigures } {
+  const options = (truth.paths[0] ?? []).map((_, decision) => 1 + Math.max(...truth.paths.map((path) => path[decision] as number)))
+  const smoothed = smoothScores(
+    ranked.map(({ path, batch }) => ({ path, score: -batch.loss })),
+    options,
+    SMOOTHING,
+  )
+  const all = ranked.map((each, i) => ({ ...each, smoothed: smoothed[i] as number }))
+  const of = (sample: Ranked['sample']) =>
+    figuresOf(
+      truth,
+      all.filter((each) => each.sample === sample),
+    )
+  return { all: of('all'), near: of('near') }
+}
+
+function figuresOf(truth: Truth, ranked: readonly (Ranked & { readonly smoothed: number })[]): RankingFigures {
   const accuracies = ranked.map(({ path }) => truth.accuracyOf(path))
   const agreement = (values: readonly number[]): Agreement => ({
     kendall: kendallTau(values, accuracies),
     spearman: spearmanRho(values, accuracies),
   })
+  const reestimated = ranked.flatMap((each) => (each.reestimated ? [each.reestimated] : []))
   return {
     networks: ranked.length,
     batch: agreement(ranked.map(({ batch }) => batch.accuracy)),
-    reestimated: agreement(ranked.map(({ reestimated }) => reestimated.accuracy)),
     batchLoss: agreement(ranked.map(({ batch }) => -batch.loss)),
-    reestimatedLoss: agreement(ranked.map(({ reestimated }) => -reestimated.loss)),
+    ...(reestimated.length === ranked.length && {
+      reestimated: agreement(reestimated.map(({ accuracy }) => accuracy)),
+      reestimatedLoss: agreement(reestimated.map(({ loss }) => -loss)),
+    }),
+    smoothedLoss: agreement(ranked.map((each) => each.smoothed)),
     macs: agreement(ranked.map(({ path }) => truth.macsOf(path))),
   }
 }
 
-export { figuresOf, type Ranked, type RankingFigures, rankNetworks }
+export { type Ranked, type RankingFigures, rankingFigures, rankNetworks }

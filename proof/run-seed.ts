@@ -5,7 +5,7 @@ import { openBatchSource } from '../engine/datasets/index.ts'
 import { createTrainer } from '../engine/training/trainer.ts'
 import { createSpace } from '../search-space/index.ts'
 import { findAll, type Found } from './found.ts'
-import { figuresOf, type Ranked, type RankingFigures, rankNetworks } from './ranking.ts'
+import { type Ranked, type RankingFigures, rankingFigures, rankNetworks } from './ranking.ts'
 import { perSecond, supernetOf, type SupernetParts } from './seed-supernet.ts'
 import { type ProofStrategy, proofSpace, type RankingSettings, searchConfig, type Searches } from './settings.ts'
 import { createEvaluator } from './shared-accuracy.ts'
@@ -52,14 +52,9 @@ async function runSeed(proof: Proof, seed: number): Promise<SeedResult> {
       if (done % RANKED_PER_NOTE === 0) note(`${done} of ${total} networks evaluated`)
       terminal.interrupted.throwIfAborted()
     })
-    const of = (sample: Ranked['sample']) =>
-      figuresOf(
-        truth,
-        ranked.filter((each) => each.sample === sample),
-      )
-    const figures = { all: of('all'), near: of('near') }
+    const figures = rankingFigures(truth, ranked)
     note(
-      `Kendall's tau with recorded accuracy: ${figures.all.batchLoss.kendall.toFixed(3)}, at equal cost ${figures.near.batchLoss.kendall.toFixed(3)}`,
+      `Kendall's tau with recorded accuracy: ${figures.all.smoothedLoss.kendall.toFixed(3)}, at equal cost ${figures.near.smoothedLoss.kendall.toFixed(3)}`,
     )
     const found = await findAll({
       ...proof,

@@ -42,7 +42,7 @@ async function supernetOf(
   space: Space,
   seed: number,
 ): Promise<Supernet> {
-  const { width, epochs, batchSize, learningRate, weightDecay, sampling, consistency, threads } = supernet
+  const { width, epochs, batchSize, learningRate, weightDecay, sampling, consistency, resizing, threads } = supernet
   const file = join(folder, `seed-${seed}`, 'supernet.safetensors')
   const data = dataset.fingerprint
   const identity = JSON.stringify({
@@ -55,6 +55,7 @@ async function supernetOf(
     weightDecay,
     sampling,
     ...(consistency > 0 && { consistency }),
+    ...(resizing > 0 && { resizing }),
     threads,
   })
   const steps = stepsOf(supernet, dataset.train.count)

@@ -19,6 +19,8 @@ type SupernetSettings = {
   readonly sampling: Sampling
   /** Share of the loss of two paths that each learns from the other; 0: one path for each mini-batch, from labels alone. */
   readonly consistency: number
+  /** Share of the steps, from the first one on, that see images of half the height and width. */
+  readonly resizing: number
   /** Lanes of one task, a thread for each. */
   readonly threads: number
 }
@@ -30,7 +32,7 @@ type RankingSettings = {
   readonly near: { readonly macs: number; readonly networks: number }
   /** Of the validation share. */
   readonly images: number
-  /** Mini-batches of training images that batch-norms are re-estimated on. */
+  /** Mini-batches of training images that batch-norms are re-estimated on, beside the statistics of each mini-batch; 0: none. */
   readonly statisticsBatches: number
 }
 
@@ -56,6 +58,8 @@ const MOMENTUM = 0.9
 const LABEL_SMOOTHING = 0.1
 /** Crops of 32×32 from images with 4 pixels of border, as all that is published on CIFAR-10 has them. */
 const AUGMENTATION = { flip: true, shift: 4 } as const
+/** Part of a score that a regression on options says. */
+const SMOOTHING = 0.9
 /** Mini-batches of one task. */
 const WEIGHT_STEPS = 60
 /** No bound. */
@@ -63,7 +67,7 @@ const FAR_MS = 1e9
 /** The name under which costs of architectures stand in for a latency table. */
 const TABLE = 'proof'
 
-const fullRanking: RankingSettings = { networks: 200, near: { macs: 60 * MILLION, networks: 60 }, images: 2000, statisticsBatches: 4 }
+const fullRanking: RankingSettings = { networks: 200, near: { macs: 60 * MILLION, networks: 60 }, images: 2000, statisticsBatches: 0 }
 const quickRanking: RankingSettings = { networks: 6, near: { macs: 60 * MILLION, networks: 4 }, images: 64, statisticsBatches: 1 }
 
 /** Once, at the end: the weights do not change. */
@@ -107,8 +111,17 @@ const samples = (steps: number, images: number, finalists: Finalists): SearchSet
   steps,
 })
 
+/** What architectures are compared by is smoothed, as in a search whose settings follow from its length. */
 const evolution = (population: number, generations: number, images: number): SearchSettings => ({
-  strategy: { name: 'spos', population, generations, parents: Math.ceil(population / 3), images },
+  strategy: {
+    name: 'spos',
+    population,
+    generations,
+    parents: Math.ceil(population / 3),
+    images,
+    score: 'log-likelihood',
+    smoothing: SMOOTHING,
+  },
   loss: { kind: 'none' },
   steps: 1,
 })
@@ -156,7 +169,7 @@ function proofSpace(width: number): SpaceConfig {
 
 /** What the weights of a supernet are trained by, for a strategy that is shown them later. */
 function searchConfig(
-  { width, batchSize, learningRate, weightDecay }: SupernetSettings,
+  { width, batchSize, learningRate, weightDecay, resizing }: SupernetSettings,
   parts: {
     readonly seed: number
     readonly steps: number
@@ -180,6 +193,7 @@ function searchConfig(
       weightDecay,
       labelSmoothing: LABEL_SMOOTHING,
       augmentation: AUGMENTATION,
+      ...(resizing > 0 && { progressiveResizing: { share: resizing } }),
       shares: SHARES,
     },
     tasks: { weightSteps: WEIGHT_STEPS },
@@ -205,6 +219,7 @@ export {
   type Sampling,
   samplings,
   searchConfig,
+  SMOOTHING,
   type Searches,
   stepsOf,
   strategyNames,

@@ -11,7 +11,7 @@ import type { SearchConfig } from '../protocol/index.ts'
 import type { LayerGraph, Path, Space } from '../search-space/index.ts'
 
 type SharedAccuracy = { readonly accuracy: number; readonly loss: number }
-type BothAccuracies = { readonly batch: SharedAccuracy; readonly reestimated: SharedAccuracy }
+type BothAccuracies = { readonly batch: SharedAccuracy; readonly reestimated?: SharedAccuracy }
 
 type EvaluatorOptions = {
   readonly trainer: Pick<Trainer, 'weights'>
@@ -21,7 +21,7 @@ type EvaluatorOptions = {
   readonly config: SearchConfig
   /** Of the validation share; rounded down to whole mini-batches, one at least. */
   readonly images: number
-  /** Mini-batches of the weight share, not augmented. */
+  /** Mini-batches of the weight share, not augmented; 0: nothing is re-estimated. */
   readonly statisticsBatches: number
 }
 
@@ -67,9 +67,11 @@ async function createEvaluator(options: EvaluatorOptions): Promise<Evaluator> {
       // Signals are heard between two networks: what computes on this thread leaves no time for them otherwise.
       await nextTurn()
       const graph = space.network(path)
+      const batch = await mean(graph)
+      if (seen.length === 0) return { batch }
       const observed = []
       for (const { images } of seen) observed.push(await batchStatistics(graph, weights, images))
-      return { batch: await mean(graph), reestimated: await mean(graph, averageStatistics(observed)) }
+      return { batch, reestimated: await mean(graph, averageStatistics(observed)) }
     },
     dispose() {
       for (const { images } of [...held, ...seen]) images.dispose()

@@ -11,7 +11,7 @@ import { costsOf } from '../../proof/costs.ts'
 import type { Found } from '../../proof/found.ts'
 import { openKeptLines } from '../../proof/kept-lines.ts'
 import { renderPage, shortcomings } from '../../proof/page.ts'
-import { figuresOf, type Ranked } from '../../proof/ranking.ts'
+import { rankingFigures, type Ranked } from '../../proof/ranking.ts'
 import { reportOf } from '../../proof/report.ts'
 import type { SeedResult } from '../../proof/run-seed.ts'
 import { fairPath } from '../../proof/sample-paths.ts'
@@ -120,10 +120,26 @@ describe('a ranking by shared weights', () => {
     const ranked = losses.map((loss, option): Ranked => {
       return { sample: 'all', path: [option], batch: shared(loss), reestimated: shared(1 - loss) }
     })
-    const { batch, batchLoss, reestimated, reestimatedLoss, macs } = figuresOf(truth, ranked)
+    const { batch, batchLoss, reestimated, reestimatedLoss, macs } = rankingFigures(truth, ranked).all
     // One of ten pairs is the wrong way round.
-    expect([batch, batchLoss, reestimated, reestimatedLoss, macs].map(({ kendall }) => kendall)).toEqual([0.8, 0.8, -0.8, -0.8, 1])
+    expect([batch, batchLoss, reestimated, reestimatedLoss, macs].map((agreement) => agreement?.kendall)).toEqual([0.8, 0.8, -0.8, -0.8, 1])
     expect(batchLoss.spearman).toBeCloseTo(0.9, 9)
+    expect(rankingFigures(truth, ranked).all.networks).toBe(5)
+  })
+
+  it('is smoothed by what options add in all networks, whichever sample they are of', () => {
+    // 27 networks of three decisions: accuracies are sums over options, losses too, but for what each has by itself.
+    const paths = Array.from({ length: 27 }, (_, i) => [i % 3, Math.floor(i / 3) % 3, Math.floor(i / 9)])
+    const sum = ([a = 0, b = 0, c = 0]: readonly number[]) => a + 3 * b + 9 * c
+    const truth = { paths, accuracyOf: sum, macsOf: sum }
+    const ranked = paths.map((path, i): Ranked => {
+      return { sample: i % 2 === 0 ? 'all' : 'near', path, batch: shared(10 - sum(path) / 10 + 0.8 * random.uniform()) }
+    })
+    const { all, near } = rankingFigures(truth, ranked)
+    expect(all.batchLoss.kendall).toBeLessThan(0.9)
+    expect(all.smoothedLoss.kendall).toBeGreaterThan(all.batchLoss.kendall)
+    expect(near.smoothedLoss.kendall).toBeGreaterThan(near.batchLoss.kendall)
+    expect(all.reestimated).toBeUndefined()
   })
 })
 
@@ -134,7 +150,17 @@ describe('a report', () => {
     data: { name: 'cifar10', fingerprint: 'f' },
     recorded: { name: 'mine', citation: 'me' },
     machine: 'a machine',
-    supernet: { width: 0.5, epochs: 7, batchSize: 64, learningRate: 0.1, weightDecay: 1e-4, sampling: 'fair', consistency: 0, threads: 1 },
+    supernet: {
+      width: 0.5,
+      epochs: 7,
+      batchSize: 64,
+      learningRate: 0.1,
+      weightDecay: 1e-4,
+      sampling: 'fair',
+      consistency: 0,
+      resizing: 0,
+      threads: 1,
+    },
     ranking: full.ranking,
     searches: full.searches,
     unit: costs.unit,
@@ -156,7 +182,14 @@ describe('a report', () => {
   }
   const seedOf = (seed: number, option: number, kendall: number): SeedResult => {
     const agreement = { kendall, spearman: kendall }
-    const of = { batch: agreement, reestimated: agreement, batchLoss: agreement, reestimatedLoss: agreement, macs: agreement }
+    const of = {
+      batch: agreement,
+      reestimated: agreement,
+      batchLoss: agreement,
+      reestimatedLoss: agreement,
+      smoothedLoss: agreement,
+      macs: agreement,
+    }
     return {
       seed,
       supernet: { steps: 1, images: 2_000_000, seconds: 7200, cpuSeconds: 3600, curve: [] },

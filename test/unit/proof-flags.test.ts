@@ -21,6 +21,7 @@ describe('flags of the proof', () => {
         weightDecay: 1e-4,
         sampling: 'fair',
         consistency: 0,
+        resizing: 0,
         threads: 1,
       },
       ranking: { networks: 200, images: 2000 },
