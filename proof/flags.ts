@@ -65,7 +65,7 @@ const proofArgs = {
     valueHint: 'FACTOR',
     description: "of the supernet's blocks, of the recorded networks' width (default: 0.5)",
   },
-  epochs: { type: 'string', valueHint: 'COUNT', description: 'of a supernet (default: 20)' },
+  epochs: { type: 'string', valueHint: 'COUNT', description: 'of a supernet (default: 8)' },
   batch: { type: 'string', valueHint: 'IMAGES', description: 'images of a mini-batch', default: '64' },
   rate: {
     type: 'string',
@@ -79,7 +79,7 @@ const proofArgs = {
     valueHint: samplings.join('|'),
     description:
       'paths that are trained; fair: every operation of a block once in as many steps as it has operations (one thread); uniform: drawn',
-    default: 'fair',
+    default: 'uniform',
   },
   consistency: {
     type: 'string',
@@ -91,12 +91,12 @@ const proofArgs = {
     type: 'string',
     valueHint: 'SHARE',
     description: 'of the steps, from the first one on, that see images of half the height and width',
-    default: '0',
+    default: '0.65',
   },
   images: {
     type: 'string',
     valueHint: 'COUNT',
-    description: 'held-out images that networks are ranked by, at most 3,000 of CIFAR-10 (default: 2000)',
+    description: 'held-out images that networks are ranked by, at most 3,000 of CIFAR-10 (default: 512)',
   },
   statistics: {
     type: 'string',

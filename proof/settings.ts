@@ -67,7 +67,7 @@ const FAR_MS = 1e9
 /** The name under which costs of architectures stand in for a latency table. */
 const TABLE = 'proof'
 
-const fullRanking: RankingSettings = { networks: 200, near: { macs: 60 * MILLION, networks: 60 }, images: 2000, statisticsBatches: 0 }
+const fullRanking: RankingSettings = { networks: 200, near: { macs: 60 * MILLION, networks: 60 }, images: 512, statisticsBatches: 0 }
 const quickRanking: RankingSettings = { networks: 6, near: { macs: 60 * MILLION, networks: 4 }, images: 64, statisticsBatches: 1 }
 
 /** Once, at the end: the weights do not change. */
@@ -77,13 +77,13 @@ const EVALUATE_EVERY = 1_000_000
 type Finalists = { readonly count: number; readonly images: number }
 
 /** Alpha by one Adam step for each architecture step, sharp at the end; cost as an expectation beside the cross-entropy. */
-const gates = (steps: number, finalists: Finalists): SearchSettings => ({
+const gates = (steps: number, learningRate: number, finalists: Finalists): SearchSettings => ({
   strategy: {
     name: 'proxyless-g',
     form: 'full',
     warmupSteps: 0,
     archEvery: 1,
-    learningRate: 0.03,
+    learningRate,
     entropy: { end: 0.2 },
     finalists,
     evaluateEvery: EVALUATE_EVERY,
@@ -127,12 +127,12 @@ const evolution = (population: number, generations: number, images: number): Sea
 })
 
 const fullSearches: Searches = {
-  'proxyless-g': gates(300, { count: 16, images: 2000 }),
-  'fp-nas': samples(150, 128, { count: 16, images: 2000 }),
-  spos: evolution(24, 10, 1024),
+  'proxyless-g': gates(100, 0.05, { count: 16, images: 512 }),
+  'fp-nas': samples(100, 64, { count: 16, images: 512 }),
+  spos: evolution(24, 6, 384),
 }
 const quickSearches: Searches = {
-  'proxyless-g': gates(4, { count: 2, images: 64 }),
+  'proxyless-g': gates(4, 0.05, { count: 2, images: 64 }),
   'fp-nas': samples(2, 64, { count: 2, images: 64 }),
   spos: evolution(4, 2, 64),
 }
@@ -145,7 +145,7 @@ type ProofSettings = {
   readonly searches: Searches
 }
 
-const full: ProofSettings = { width: 0.5, epochs: 20, seeds: 3, ranking: fullRanking, searches: fullSearches }
+const full: ProofSettings = { width: 0.5, epochs: 8, seeds: 3, ranking: fullRanking, searches: fullSearches }
 const quick: ProofSettings = { width: 0.125, epochs: 0.02, seeds: 1, ranking: quickRanking, searches: quickSearches }
 
 /** Space of the recorded networks. */

@@ -15,16 +15,16 @@ describe('flags of the proof', () => {
     expect(read()).toMatchObject({
       supernet: {
         width: 0.5,
-        epochs: 20,
+        epochs: 8,
         batchSize: 64,
         learningRate: 0.1,
         weightDecay: 1e-4,
-        sampling: 'fair',
+        sampling: 'uniform',
         consistency: 0,
-        resizing: 0,
+        resizing: 0.65,
         threads: 1,
       },
-      ranking: { networks: 200, images: 2000 },
+      ranking: { networks: 200, images: 512 },
       strategies: ['proxyless-g', 'fp-nas', 'spos'],
       limits: null,
       seeds: 3,
@@ -58,8 +58,8 @@ describe('flags of the proof', () => {
   it.each([
     [{ strategy: 'spos,parsec' }, 'expected --strategy to be proxyless-g, fp-nas, spos, got "parsec"'],
     [{ sampling: 'some' }, 'expected --sampling to be fair, uniform, got "some"'],
-    [{ consistency: '0.5' }, 'expected --consistency 0 with --sampling fair, got 0.5'],
-    [{ threads: '2' }, 'expected --threads 1 with --sampling fair, got 2'],
+    [{ sampling: 'fair', consistency: '0.5' }, 'expected --consistency 0 with --sampling fair, got 0.5'],
+    [{ sampling: 'fair', threads: '2' }, 'expected --threads 1 with --sampling fair, got 2'],
     [{ width: '2' }, 'expected --width to be a number from 0.01 to 1, got "2"'],
     [{ limits: '45,many' }, 'expected --limits to be a number from 0 to 1000000000, got "many"'],
   ])('%j is refused, and what to do is said', (given, message) => {
