@@ -65,7 +65,7 @@ const proofArgs = {
     valueHint: 'FACTOR',
     description: "of the supernet's blocks, of the recorded networks' width (default: 0.5)",
   },
-  epochs: { type: 'string', valueHint: 'COUNT', description: 'of a supernet (default: 8)' },
+  epochs: { type: 'string', valueHint: 'COUNT', description: 'of a supernet (default: 7)' },
   batch: { type: 'string', valueHint: 'IMAGES', description: 'images of a mini-batch', default: '64' },
   rate: {
     type: 'string',
@@ -87,11 +87,11 @@ const proofArgs = {
     description: 'two paths on each mini-batch, and the share of their loss that is what the other says of the images (--sampling uniform)',
     default: '0',
   },
-  resizing: {
+  reduced: {
     type: 'string',
     valueHint: 'SHARE',
-    description: 'of the steps, from the first one on, that see images of half the height and width',
-    default: '0.65',
+    description: 'of the steps, from the first one on, that see images of half the height and width; 1: networks are ranked on these, too',
+    default: '1',
   },
   images: {
     type: 'string',
@@ -163,7 +163,7 @@ function supernetOf(args: ProofArgs, { width, epochs }: ProofSettings): Supernet
     weightDecay: numberIn('decay', args.decay, 0, MOST.decay, false),
     sampling,
     consistency,
-    resizing: numberIn('resizing', args.resizing, 0, 1, false),
+    reduced: numberIn('reduced', args.reduced, 0, 1, false),
     threads,
   }
 }
@@ -207,7 +207,7 @@ function flagsOfSeed(args: ProofArgs, { recordedFile, tableFile, data, cache, fo
     decay,
     sampling,
     consistency,
-    resizing,
+    reduced,
     images,
     statistics,
     threads,
@@ -224,7 +224,7 @@ function flagsOfSeed(args: ProofArgs, { recordedFile, tableFile, data, cache, fo
     decay,
     sampling,
     consistency,
-    resizing,
+    reduced,
     images,
     statistics,
     threads,

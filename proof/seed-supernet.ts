@@ -42,7 +42,7 @@ async function supernetOf(
   space: Space,
   seed: number,
 ): Promise<Supernet> {
-  const { width, epochs, batchSize, learningRate, weightDecay, sampling, consistency, resizing, threads } = supernet
+  const { width, epochs, batchSize, learningRate, weightDecay, sampling, consistency, reduced, threads } = supernet
   const file = join(folder, `seed-${seed}`, 'supernet.safetensors')
   const data = dataset.fingerprint
   const identity = JSON.stringify({
@@ -55,7 +55,7 @@ async function supernetOf(
     weightDecay,
     sampling,
     ...(consistency > 0 && { consistency }),
-    ...(resizing > 0 && { resizing }),
+    ...(reduced > 0 && { reduced }),
     threads,
   })
   const steps = stepsOf(supernet, dataset.train.count)

@@ -19,8 +19,8 @@ type SupernetSettings = {
   readonly sampling: Sampling
   /** Share of the loss of two paths that each learns from the other; 0: one path for each mini-batch, from labels alone. */
   readonly consistency: number
-  /** Share of the steps, from the first one on, that see images of half the height and width. */
-  readonly resizing: number
+  /** Share of the steps, from the first one on, that see images of half the height and width; 1: networks are ranked on these too. */
+  readonly reduced: number
   /** Lanes of one task, a thread for each. */
   readonly threads: number
 }
@@ -145,7 +145,7 @@ type ProofSettings = {
   readonly searches: Searches
 }
 
-const full: ProofSettings = { width: 0.5, epochs: 8, seeds: 3, ranking: fullRanking, searches: fullSearches }
+const full: ProofSettings = { width: 0.5, epochs: 7, seeds: 3, ranking: fullRanking, searches: fullSearches }
 const quick: ProofSettings = { width: 0.125, epochs: 0.02, seeds: 1, ranking: quickRanking, searches: quickSearches }
 
 /** Space of the recorded networks. */
@@ -169,7 +169,7 @@ function proofSpace(width: number): SpaceConfig {
 
 /** What the weights of a supernet are trained by, for a strategy that is shown them later. */
 function searchConfig(
-  { width, batchSize, learningRate, weightDecay, resizing }: SupernetSettings,
+  { width, batchSize, learningRate, weightDecay, reduced }: SupernetSettings,
   parts: {
     readonly seed: number
     readonly steps: number
@@ -193,7 +193,7 @@ function searchConfig(
       weightDecay,
       labelSmoothing: LABEL_SMOOTHING,
       augmentation: AUGMENTATION,
-      ...(resizing > 0 && { progressiveResizing: { share: resizing } }),
+      ...(reduced > 0 && { reducedResolution: { share: reduced } }),
       shares: SHARES,
     },
     tasks: { weightSteps: WEIGHT_STEPS },

@@ -5,6 +5,7 @@ import { setImmediate as nextTurn } from 'node:timers/promises'
 import * as tf from '@tensorflow/tfjs-core'
 import { type Batch, type BatchSource, type Dataset } from '../engine/datasets/index.ts'
 import { averageStatistics, batchStatistics, type ChannelStatistics, evaluate } from '../engine/executor/index.ts'
+import { reducedResolution, shrink } from '../engine/training/reduced-resolution.ts'
 import { createTaskData } from '../engine/training/task-data.ts'
 import type { Trainer } from '../engine/training/trainer.ts'
 import type { SearchConfig } from '../protocol/index.ts'
@@ -38,6 +39,9 @@ async function createEvaluator(options: EvaluatorOptions): Promise<Evaluator> {
   const { weights } = trainer
   const { batchSize } = config.training
   const { shares } = createTaskData(dataset, config)
+  const reduced = reducedResolution(config)
+  const divisor = reduced?.judgedDivisor ?? 1
+  const judged = reduced && divisor > 1 ? reduced.small : space
   const load = async (share: Uint32Array, count: number): Promise<ImageBatch[]> => {
     const batches: ImageBatch[] = []
     const requests = Array.from({ length: count }, (_, i) => ({
@@ -45,7 +49,7 @@ async function createEvaluator(options: EvaluatorOptions): Promise<Evaluator> {
       indices: share.subarray(i * batchSize, (i + 1) * batchSize),
     }))
     for await (const { images, labels } of source.batches(requests) as AsyncIterable<Batch>) {
-      batches.push({ images: tf.tensor4d(images, [labels.length, ...space.input]), labels })
+      batches.push({ images: shrink(tf.tensor4d(images, [labels.length, ...space.input]), divisor), labels })
     }
     return batches
   }
@@ -66,7 +70,7 @@ async function createEvaluator(options: EvaluatorOptions): Promise<Evaluator> {
     async evaluate(path) {
       // Signals are heard between two networks: what computes on this thread leaves no time for them otherwise.
       await nextTurn()
-      const graph = space.network(path)
+      const graph = judged.network(path)
       const batch = await mean(graph)
       if (seen.length === 0) return { batch }
       const observed = []

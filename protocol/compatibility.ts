@@ -8,6 +8,7 @@
 import * as z from 'zod'
 import { ProblemError } from './problem.ts'
 import { hasLaterFields, type Recipe } from './recipe.ts'
+import type { TrainingConfig } from './search-config.ts'
 import type { TaskKind, TaskWork } from './tasks/index.ts'
 import { VERSION } from './version.ts'
 
@@ -18,8 +19,8 @@ const spokenProtocols: readonly number[] = [0, PROTOCOL]
 
 /** Kinds of task with the version of their form. */
 const taskKinds = {
-  /** 2: lanes, schedule and round; 3: samples; 4: trained; 5: consistency. */
-  trainWeights: 5,
+  /** 2: lanes, schedule and round; 3: samples; 4: trained; 5: consistency; 6: smaller images, which its search wants of all kinds. */
+  trainWeights: 6,
   trainMixtures: 1,
   gateGradients: 1,
   mixtureGradients: 1,
@@ -35,6 +36,7 @@ const taskKinds = {
 } as const satisfies Record<TaskKind, number>
 type KindName = keyof typeof taskKinds
 type KnownKinds = Readonly<Record<string, number>>
+type Needed = { readonly kind: KindName; readonly version: number }
 
 /** What agents of protocol 0 know. */
 const kindsOfProtocol0: KnownKinds = { trainWeights: 1, gateGradients: 1, evaluatePaths: 1, trainArchitecture: 1 }
@@ -72,6 +74,12 @@ function neededVersion(work: TaskWork): number {
   if (work.trained) return 4
   if (work.samples) return 3
   return (work.lanes ?? work.schedule ?? work.round) ? 2 : 1
+}
+
+/** Kinds, each with a version, all of which an agent has to know for a piece of work of a search with such settings. */
+function neededKinds(work: TaskWork, { reducedResolution }: Pick<TrainingConfig, 'reducedResolution'>): Needed[] {
+  const own = { kind: work.kind, version: neededVersion(work) }
+  return reducedResolution ? [own, { kind: 'trainWeights', version: 6 }] : [own]
 }
 
 function understands(kinds: KnownKinds, kind: KindName, version: number): boolean {
@@ -118,6 +126,7 @@ export {
   healthSchema,
   type KnownKinds,
   knownKinds,
+  neededKinds,
   neededVersion,
   PROTOCOL,
   spokenProtocols,

@@ -79,6 +79,7 @@ export {
   healthSchema,
   type KnownKinds,
   knownKinds,
+  neededKinds,
   neededVersion,
   PROTOCOL,
   spokenProtocols,

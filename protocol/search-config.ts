@@ -75,7 +75,7 @@ const trainingConfigSchema = z
           .describe('least part of the area that is drawn of an image in a folder of large images, instead of a shift; 1: the centre'),
       })
       .prefault({}),
-    progressiveResizing: z
+    reducedResolution: z
       .strictObject({
         divisor: z
           .int()
@@ -83,11 +83,16 @@ const trainingConfigSchema = z
           .max(8)
           .default(2)
           .describe('pixels down and across whose mean is one pixel; height and width of the input are multiples of it'),
-        share: z.number().positive().max(1).default(0.7).describe('share of `steps`, from the first one on'),
+        share: z
+          .number()
+          .positive()
+          .max(1)
+          .default(1)
+          .describe('share of `steps`, from the first one on; with 1 architectures are judged on smaller images too, else on whole ones'),
       })
       .optional()
       .describe(
-        'train weights on smaller images at first, which takes a fraction of the time and much the same network; architectures are judged on whole ones throughout. Left out: whole images always',
+        'smaller images for the search, or for its first weight steps, which takes a fraction of the time; latencies and other costs stay those of whole images. Left out: whole images always',
       ),
     shares: z
       .strictObject({

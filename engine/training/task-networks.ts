@@ -11,7 +11,7 @@ import {
   type WeightSpec,
 } from '../../search-space/index.ts'
 import type { PartUse, Uses } from './merge-lanes.ts'
-import type { ProgressiveResizing } from './progressive-resizing.ts'
+import type { ReducedResolution } from './reduced-resolution.ts'
 import { runnerOf, type TaskNetwork } from './runners/index.ts'
 
 /** Graphs kept by path: late in a search the same few paths come again and again. */
@@ -45,8 +45,8 @@ function build(space: Space, { choices, mixture }: TaskNetwork): Built {
   return { graph, weights }
 }
 
-/** @param resizing null: images are whole throughout */
-function createTaskNetworks(space: Space, resizing: ProgressiveResizing | null = null): TaskNetworks {
+/** @param reduced null: images are whole throughout */
+function createTaskNetworks(space: Space, reduced: ReducedResolution | null = null): TaskNetworks {
   const paths = new Map<string, Built>()
   /** A mixture is as large as the supernet, and comes again only within its task. */
   let last: { readonly name: string; readonly built: Built } | null = null
@@ -54,7 +54,7 @@ function createTaskNetworks(space: Space, resizing: ProgressiveResizing | null =
     const name = JSON.stringify(network)
     const found = last?.name === name ? last.built : paths.get(name)
     if (found) return found
-    const built = build(resizing && network.divisor ? resizing.small : space, network)
+    const built = build(reduced && network.divisor ? reduced.small : space, network)
     if (network.mixture) {
       last = { name, built }
       return built
@@ -64,7 +64,7 @@ function createTaskNetworks(space: Space, resizing: ProgressiveResizing | null =
     return built
   }
   const weightsOf = (networks: readonly TaskNetwork[]) => joinWeights(networks.flatMap((network) => [...builtOf(network).weights.values()]))
-  const divisorOf = (work: StepWork, step: number) => resizing?.divisorOf(work, step) ?? 1
+  const divisorOf = (work: StepWork, step: number) => reduced?.divisorOf(work, step) ?? 1
   const networksOf = (work: StepWork, step: number, batchesPerNetwork: number): readonly TaskNetwork[] => {
     const networks = runnerOf(work).networks(work, Math.floor(step / batchesPerNetwork), space.decisions)
     const divisor = divisorOf(work, step)

@@ -18,7 +18,7 @@ import type { BatchRequest, BatchSource, BatchStream, Dataset, Shares } from '..
 import { createSgd, createWeights, type Weights } from '../executor/index.ts'
 import { contestedBy, hasTrained, mergeContested, type Trained } from './merge-lanes.ts'
 import type { Accumulate } from './micro-batches.ts'
-import { progressiveResizing } from './progressive-resizing.ts'
+import { reducedResolution } from './reduced-resolution.ts'
 import { createTaskData } from './task-data.ts'
 import { createTaskNetworks } from './task-networks.ts'
 import { planWaves, resultOf, type StepOutcome, type Turn, type Wave } from './task-plan.ts'
@@ -102,7 +102,7 @@ function createTrainer({
   const { batchSize, momentum, weightDecay } = training
   const data = createTaskData(dataset, config)
   checkShares(data.shares, batchSize)
-  const networks = createTaskNetworks(space, progressiveResizing(config))
+  const networks = createTaskNetworks(space, reducedResolution(config))
   const weights = createWeights(backend, space.weightSpecs, seed)
   const optimiser = createSgd({ momentum, nesterov: true, weightDecay })
   const steps = createTaskSteps({ backend, space, config, data, networks, weights, optimiser, accumulate, onNote })

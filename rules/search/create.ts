@@ -33,9 +33,9 @@ function orRefuse(open: () => Space): Space {
 }
 
 /** Throws ProblemError `invalid-request` where weights cannot be trained on smaller images as the settings want it. */
-function checkResizing({ space, training }: SearchConfig): void {
-  const { progressiveResizing } = training
-  if (progressiveResizing) orRefuse(() => withSmallerInput(space, progressiveResizing.divisor, 'training.progressiveResizing.divisor'))
+function checkResolution({ space, training }: SearchConfig): void {
+  const { reducedResolution } = training
+  if (reducedResolution) orRefuse(() => withSmallerInput(space, reducedResolution.divisor, 'training.reducedResolution.divisor'))
 }
 
 /** Throws ProblemError `missing-latencies` that names the keys, up to a number of them. */
@@ -95,7 +95,7 @@ function checkSizes(space: Space, config: SearchConfig): void {
 /** Setup of a new search. Throws ProblemError `invalid-request` or `missing-latencies`. */
 function createSetup(searchId: string, config: SearchConfig, table: LatencyTable & { version: string }, nowMs: number): SearchSetup {
   const space = orRefuse(() => createSpace(config.space))
-  checkResizing(config)
+  checkResolution(config)
   checkSizes(space, config)
   const complete = completeTable(space, table, config.latency.missing)
   const latency = checkLatency(space, complete)

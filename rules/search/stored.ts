@@ -227,7 +227,7 @@ const configSchema = storedAs<SearchConfig>()(
       weightDecay: z.number(),
       labelSmoothing: z.number(),
       augmentation: z.strictObject({ flip: z.boolean(), shift: z.int(), minArea: z.number() }),
-      progressiveResizing: z.strictObject({ divisor: z.int(), share: z.number() }).optional(),
+      reducedResolution: z.strictObject({ divisor: z.int(), share: z.number() }).optional(),
       shares: z.strictObject({ weights: z.number(), architecture: z.number(), validation: z.number() }),
     }),
     tasks: z.strictObject({

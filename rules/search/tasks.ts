@@ -15,6 +15,7 @@ import {
   MAX_ROUND_WAIT_MS,
   MAX_TASK_ATTEMPTS,
   MAX_WAIT_MS,
+  neededKinds,
   neededVersion,
   PAUSED_WAIT_MS,
   ProblemError,
@@ -44,7 +45,7 @@ import { isEligible } from './eligible.ts'
 import { hasFailed } from './standing.ts'
 import { giveUp } from './outcomes.ts'
 import { rollbacksOf } from './rollback.ts'
-import type { AgentRecord, OutstandingTask } from './stored.ts'
+import type { AgentRecord, OutstandingTask, SearchSetup } from './stored.ts'
 import { checkpointOf } from './trial-checkpoints.ts'
 import { isNumberedTrial } from './trial-files.ts'
 
@@ -120,9 +121,9 @@ function nextExpiryMs(search: OpenSearch): number | null {
   return nextExpiry(leasedTasks(search))
 }
 
-/** Whether an agent knows the kind of a piece of work, in the form that it has. */
-function knows({ kinds }: AgentRecord, work: TaskWork): boolean {
-  return understands(kinds, work.kind, neededVersion(work))
+/** What an agent does not know of what a piece of work needs; undefined: it can do it. */
+function lackOf({ kinds }: AgentRecord, work: TaskWork, { config }: Pick<SearchSetup, 'config'>) {
+  return neededKinds(work, config.training).find(({ kind, version }) => !understands(kinds, kind, version))
 }
 
 function setAside({ name, clipped, tasksDone }: AgentRecord): ProblemError {
@@ -161,8 +162,10 @@ function leaseTask(search: OpenSearch, agentId: string, leaseId: string, nowMs: 
       const taken = { taskId: task.taskId, leaseId, leaseMs, work: task.work }
       return { kind: 'task', task: { ...taken, ...(rollbacks > 0 && { rollbacks }), ...(checkpoint && { checkpoint }) } }
     }
+    const knows = (other: AgentRecord, work: TaskWork) => lackOf(other, work, setup) === undefined
     const refuse = (work: TaskWork): never => {
-      throw unknownKind(agent.name, agent.kinds, work.kind, neededVersion(work))
+      const { kind, version } = lackOf(agent, work, setup) ?? { kind: work.kind, version: neededVersion(work) }
+      throw unknownKind(agent.name, agent.kinds, kind, version)
     }
     const outstanding = store.outstandingTasks()
     const held = outstanding.filter((task) => task.lease?.agentId === agentId)

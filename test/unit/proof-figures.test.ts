@@ -158,7 +158,7 @@ describe('a report', () => {
       weightDecay: 1e-4,
       sampling: 'fair',
       consistency: 0,
-      resizing: 0,
+      reduced: 0,
       threads: 1,
     },
     ranking: full.ranking,

@@ -15,13 +15,13 @@ describe('flags of the proof', () => {
     expect(read()).toMatchObject({
       supernet: {
         width: 0.5,
-        epochs: 8,
+        epochs: 7,
         batchSize: 64,
         learningRate: 0.1,
         weightDecay: 1e-4,
         sampling: 'uniform',
         consistency: 0,
-        resizing: 0.65,
+        reduced: 1,
         threads: 1,
       },
       ranking: { networks: 200, images: 512 },

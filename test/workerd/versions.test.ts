@@ -433,6 +433,14 @@ describe('the protocol of an agent', () => {
     expect(await readStatus(search)).toEqual(before)
   })
 
+  it('that does not know smaller images gets nothing of a search that has them', async () => {
+    const search = await createTestSearch({ steps: 40, strategy: { warmupSteps: 40 }, reducedResolution: { share: 0.5 } })
+    const old = await agentOf(register(search, { kinds: { trainWeights: 5 } }))
+    const problem = await expectProblem(lease(search, old), 409, 'conflict')
+    expect(problem.detail).toMatch(/trainWeights, version 6, and agent .* knows version 5: start it anew/)
+    expect((await leaseTask(search, await registerTestAgent(search, 'young'))).work.kind).toBe('trainWeights')
+  })
+
   it('says which kinds it knows: of tasks that wait it gets one of those, whatever their order, and is refused where there is none', async () => {
     const search = await createTestSearch({ steps: 40, strategy: { warmupSteps: 4 } })
     const whole = await registerTestAgent(search, 'whole')

@@ -11,7 +11,7 @@ import { openBackend } from '../../backends/backends.ts'
 import { type BatchRequest, type BatchStream, openBatchSource } from '../../datasets/index.ts'
 import { createSgd } from '../../executor/index.ts'
 import { hasTrained, mergeContested, type Trained } from '../merge-lanes.ts'
-import { progressiveResizing } from '../progressive-resizing.ts'
+import { reducedResolution } from '../reduced-resolution.ts'
 import { createTaskData } from '../task-data.ts'
 import { createTaskNetworks } from '../task-networks.ts'
 import { readsVelocities, type StepOutcome } from '../task-plan.ts'
@@ -29,7 +29,7 @@ async function createWorker({ backend: name, allowSoftwareAdapter, dataset, spac
   const space = createSpace(spaceConfig)
   const source = await openBatchSource(dataset)
   const data = createTaskData(dataset, config)
-  const networks = createTaskNetworks(space, progressiveResizing(config))
+  const networks = createTaskNetworks(space, reducedResolution(config))
   const weights = openSharedWeights(backend, space.weightSpecs, config.seed, memory)
   const optimiser = createSgd({ momentum, nesterov: true, weightDecay })
   const onNote = (line: string) => say({ kind: 'note', line })

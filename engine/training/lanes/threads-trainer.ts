@@ -20,7 +20,7 @@ import { type Dataset, shareDataset } from '../../datasets/index.ts'
 import type { Weights } from '../../executor/index.ts'
 import { contestedBy } from '../merge-lanes.ts'
 import type { Accumulate } from '../micro-batches.ts'
-import { progressiveResizing } from '../progressive-resizing.ts'
+import { reducedResolution } from '../reduced-resolution.ts'
 import { createTaskData } from '../task-data.ts'
 import { createTaskNetworks } from '../task-networks.ts'
 import { planWaves, resultOf, type StepOutcome, turnsOf, type Wave } from '../task-plan.ts'
@@ -56,7 +56,7 @@ function createThreadsTrainer(options: ThreadsTrainerOptions): Trainer {
   const data = createTaskData(dataset, config)
   checkShares(data.shares, batchSize)
   const space = createSpace(options.space)
-  const networks = createTaskNetworks(space, progressiveResizing(config))
+  const networks = createTaskNetworks(space, reducedResolution(config))
   const memory = createWeightMemory(space.weightSpecs)
   const master = openSharedWeights(backend, space.weightSpecs, config.seed, memory)
   const exponentOf = mergeExponents(space)

@@ -1,4 +1,4 @@
-// Weight steps on smaller images at first: the numbers of a search against a training on images that were averaged by hand.
+// Weight steps on smaller images: the numbers of a search against a training on images that were averaged by hand.
 
 import * as tf from '@tensorflow/tfjs-core'
 import { afterAll, describe, expect, it } from 'vitest'
@@ -7,7 +7,7 @@ import { openBatchSource } from '../../engine/datasets/index.ts'
 import { cosineRate, createSgd, createWeights, evaluate, trainStep } from '../../engine/executor/index.ts'
 import { createTaskData } from '../../engine/training/task-data.ts'
 import type { Trainer } from '../../engine/training/trainer.ts'
-import { ProblemError, searchConfigSchema, type TaskWork, type WorkOf } from '../../protocol/index.ts'
+import { neededKinds, ProblemError, searchConfigSchema, type TaskWork, type WorkOf } from '../../protocol/index.ts'
 import { createSetup } from '../../rules/search/index.ts'
 import { createSpace, SpaceError, withSmallerInput } from '../../search-space/index.ts'
 import { makeConfigInput, makeTable, START_MS } from '../fixtures/searches.ts'
@@ -19,7 +19,7 @@ const SIDE = 6
 const DIVISOR = 2
 const STEPS = 4
 const SHARE = 0.5
-const FIELD = 'training.progressiveResizing.divisor'
+const FIELD = 'training.reducedResolution.divisor'
 
 const config = searchConfigSchema.parse({
   space: SMALL_SPACE,
@@ -27,7 +27,7 @@ const config = searchConfigSchema.parse({
   latency: { targetMs: 100, table: { name: 'bench' } },
   seed: 5,
   strategy: { name: 'spos' },
-  training: { steps: STEPS, batchSize: BATCH, learningRate: 0.1, progressiveResizing: { divisor: DIVISOR, share: SHARE } },
+  training: { steps: STEPS, batchSize: BATCH, learningRate: 0.1, reducedResolution: { divisor: DIVISOR, share: SHARE } },
 })
 const paths = [
   [0, 1],
@@ -61,7 +61,7 @@ function averaged(images: Float32Array): Float32Array {
   })
 }
 
-describe('progressive resizing', () => {
+describe('a reduced resolution', () => {
   it('trains the first steps on averaged pixels, the others and evaluations on whole ones', async () => {
     const trainer = keep(await openInThisThread({ config }))
     const { result } = await trainer.run(work, nothing)
@@ -112,21 +112,53 @@ describe('progressive resizing', () => {
     for (const key of one.keysOf(lanes)) expect(await two.weights.read(key)).toEqual(await one.weights.read(key))
     // Steps from the third one on see whole images, whatever the number of the mini-batch is.
     const later: TaskWork = { kind: 'trainWeights', firstStep: 0, paths: [[0, 1]], schedule: { from: 2, perStep: 1, counts: 1 } }
-    const plain = searchConfigSchema.parse({ ...config, training: { ...config.training, progressiveResizing: undefined } })
+    const plain = searchConfigSchema.parse({ ...config, training: { ...config.training, reducedResolution: undefined } })
     const [resized, whole] = [keep(await openInThisThread({ config })), keep(await openInThisThread({ config: plain }))]
     expect((await resized.run(later, nothing)).result).toEqual((await whole.run(later, nothing)).result)
     const earlier: TaskWork = { ...later, schedule: { from: 1, perStep: 1, counts: 1 } }
     expect((await resized.run(earlier, nothing)).result).not.toEqual((await whole.run(earlier, nothing)).result)
   })
 
+  it('is for evaluations too where all steps have it', async () => {
+    const { reducedResolution } = config.training
+    const always = searchConfigSchema.parse({
+      ...config,
+      training: { ...config.training, reducedResolution: { ...reducedResolution, share: 1 } },
+    })
+    const trainer = keep(await openInThisThread({ config: always }))
+    const { result } = await trainer.run(evaluation, nothing)
+    const { chosen } = await openBackend('wasm')
+    const dataset = smallDataset()
+    const weights = createWeights(chosen, space.weightSpecs, config.seed)
+    const small = createSpace({ ...SMALL_SPACE, input: [SIDE / DIVISOR, SIDE / DIVISOR, 3] })
+    for await (const { images, labels } of (await openBatchSource(dataset)).batches(
+      createTaskData(dataset, always).requests(evaluation, 0),
+    )) {
+      const batch = { images: tf.tensor4d(averaged(images), [BATCH, SIDE / DIVISOR, SIDE / DIVISOR, 3]), labels }
+      const { loss } = await evaluate({ ...batch, graph: small.network([0, 1]), weights })
+      expect(result.paths[0]?.crossEntropy).toBeCloseTo(loss, 5)
+      batch.images.dispose()
+    }
+    weights.dispose()
+  })
+
+  it('is work for agents that know it alone, whatever the kind', () => {
+    const { training } = config
+    expect(neededKinds(evaluation, training)).toEqual([
+      { kind: 'evaluatePaths', version: 2 },
+      { kind: 'trainWeights', version: 6 },
+    ])
+    expect(neededKinds(work, {})).toEqual([{ kind: 'trainWeights', version: 1 }])
+  })
+
   it('is refused where the input is no multiple, naming the field', () => {
     expect(() => withSmallerInput(SMALL_SPACE, 4, FIELD)).toThrow(SpaceError)
     const input = makeConfigInput({ space: { preset: 'fashion-mini' } })
     const of = (divisor: number) =>
-      searchConfigSchema.parse({ ...input, training: { ...input.training, progressiveResizing: { divisor, share: 0.5 } } })
+      searchConfigSchema.parse({ ...input, training: { ...input.training, reducedResolution: { divisor, share: 0.5 } } })
     const create = (divisor: number) =>
       createSetup('s000000000000', of(divisor), { ...makeTable(createSpace('fashion-mini')), version: 'f'.repeat(64) }, START_MS)
-    expect(create(4).config.training.progressiveResizing).toEqual({ divisor: 4, share: 0.5 })
+    expect(create(4).config.training.reducedResolution).toEqual({ divisor: 4, share: 0.5 })
     expect(() => create(3)).toThrow(ProblemError)
     expect(() => create(3)).toThrow(FIELD)
   })
