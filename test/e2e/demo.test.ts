@@ -3,7 +3,7 @@ import * as z from 'zod'
 import { createSpace, parseArchitecture } from '../../search-space/index.ts'
 import { startProcess, temporaryFolder } from './harness.ts'
 
-const QUICK_TIMEOUT_MS = 280_000
+const QUICK_TIMEOUT_MS = 560_000
 const CHANCE = 0.1
 
 const resultSchema = z.object({
