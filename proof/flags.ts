@@ -195,43 +195,29 @@ function readFlags({ folder }: Pick<Terminal, 'folder'>, args: ProofArgs): Proof
   }
 }
 
+/** Flags that a process of one seed has as they were given. */
+const ofEverySeed = [
+  'strategy',
+  'limits',
+  'width',
+  'epochs',
+  'batch',
+  'rate',
+  'decay',
+  'sampling',
+  'consistency',
+  'reduced',
+  'images',
+  'statistics',
+  'threads',
+] as const satisfies readonly (keyof typeof proofArgs)[]
+
 /** The flags again, for a process that does the part of one seed. */
 function flagsOfSeed(args: ProofArgs, { recordedFile, tableFile, data, cache, folder }: ProofFlags, seed: number): string[] {
-  const {
-    strategy,
-    limits,
-    width,
-    epochs,
-    batch,
-    rate,
-    decay,
-    sampling,
-    consistency,
-    reduced,
-    images,
-    statistics,
-    threads,
-    quick: isQuick,
-  } = args
   const places = { recorded: recordedFile, table: tableFile ?? undefined, data, cache, out: folder, seed: String(seed) }
-  const all = {
-    strategy,
-    limits,
-    width,
-    epochs,
-    batch,
-    rate,
-    decay,
-    sampling,
-    consistency,
-    reduced,
-    images,
-    statistics,
-    threads,
-    ...places,
-  }
+  const all = { ...Object.fromEntries(ofEverySeed.map((flag) => [flag, args[flag]])), ...places }
   const given = Object.entries(all).flatMap(([flag, value]) => (value === undefined ? [] : [`--${flag}`, value]))
-  return isQuick ? [...given, '--quick'] : given
+  return args.quick ? [...given, '--quick'] : given
 }
 
 export { flagsOfSeed, proofArgs, type ProofFlags, readFlags }
