@@ -3,6 +3,8 @@
 
 import { isRecord, readField, setField } from '../command-line/fields.ts'
 import { type StrategyName, strategyFields, strategyNames } from '../protocol/index.ts'
+import { createSpace, spaceRefSchema } from '../search-space/index.ts'
+import { MAX_SMOOTHED_OPTIONS } from '../strategies/index.ts'
 
 type Filled = readonly { readonly field: string; readonly value: unknown }[]
 
@@ -20,10 +22,21 @@ const ALPHA_RATES = { least: 0.002, most: 0.1 }
 const ALPHA_RATE_BY_HOURS = 0.02
 const LATENCY_MARGIN = 0.05
 const EVALUATIONS = 10
-/** Architectures that are evaluated at the end, on so many images that this takes at most such a part of the images of the training. */
+/**
+ * Architectures are evaluated with shared weights on at most this part of the images of the training, which a forward pass takes a third of
+ * the time of: at the end of a search with a distribution, and in all of `spos`.
+ */
+const EVALUATED_SHARE = 0.2
+const EVALUATED_IMAGES = { least: 200, most: 2000 }
 const FINALISTS = 16
-const FINALISTS_SHARE = 0.2
-const FINALIST_IMAGES = { least: 200, most: 2000 }
+/** Random ones beside the finalists and a second round of as many; fewer than these are none. */
+const SAMPLED = { least: 16, most: 96 }
+/** Of a search by hours, where how many images are trained on is not known. */
+const IMAGES_BY_HOURS = 400
+/** Of `spos`: random ones, then generations that a regression on options makes. */
+const FIRST_GENERATION = { least: 16, most: 192 }
+const PREDICTED = 16
+const GENERATIONS = 3
 const SMOOTHING = 0.9
 const EVALUATE_EVERY = { least: 50, most: 1000 }
 
@@ -34,6 +47,26 @@ const isName = (name: unknown): name is StrategyName => strategyNames.some((know
 function alphaRate(steps: number, archEvery: number): number {
   const architectureSteps = (steps * (1 - WARMUP_SHARE)) / archEvery
   return Number(clamp(ALPHA_REACH / architectureSteps, ALPHA_RATES).toPrecision(2))
+}
+
+/** Architectures that are evaluated with the weights of a training on so many images, and the images of each. */
+function finalistsFor(trained: number, isSmoothed: boolean) {
+  const all = EVALUATED_SHARE * trained
+  const sampled = Math.min(SAMPLED.most, Math.floor(all / EVALUATED_IMAGES.least) - 2 * FINALISTS)
+  if (!isSmoothed || sampled < SAMPLED.least) return { count: FINALISTS, images: Math.round(clamp(all / FINALISTS, EVALUATED_IMAGES)) }
+  const images = Math.round(clamp(all / (2 * FINALISTS + sampled), EVALUATED_IMAGES))
+  return { count: FINALISTS, images, sampled, smoothing: SMOOTHING }
+}
+
+/** Whether a regression on the options of a space has not too many of them; also where there is no such space, which the schema refuses. */
+function isSmooth(space: unknown): boolean {
+  const ref = spaceRefSchema.safeParse(space)
+  if (!ref.success) return true
+  try {
+    return createSpace(ref.data).decisions.reduce((sum, { options }) => sum + options.length, 0) <= MAX_SMOOTHED_OPTIONS
+  } catch {
+    return true
+  }
 }
 
 /**
@@ -57,13 +90,19 @@ function fitToBudget(config: Record<string, unknown>): Filled {
   const fields = strategyFields(name)
   const byHours = readField(config, 'training.hours') !== undefined
   const steps = number('training.steps', DEFAULT_STEPS)
+  const trained = steps * number('training.batchSize', DEFAULT_BATCH)
+  const isSmoothed = isSmooth(config['space'])
   if (fields.includes('archEvery')) {
     fill('strategy.name', name)
     if (readField(config, 'strategy.warmupSteps') === undefined) fill('strategy.warmupShare', WARMUP_SHARE)
     if (readField(config, 'strategy.entropy') === undefined) fill('strategy.entropy', {})
     if (readField(config, 'strategy.finalists') === undefined) {
-      const images = (FINALISTS_SHARE * steps * number('training.batchSize', DEFAULT_BATCH)) / FINALISTS
-      fill('strategy.finalists', byHours ? {} : { count: FINALISTS, images: Math.round(clamp(images, FINALIST_IMAGES)) })
+      const byHoursFinalists = {
+        count: FINALISTS,
+        images: IMAGES_BY_HOURS,
+        ...(isSmoothed && { sampled: SAMPLED.most, smoothing: SMOOTHING }),
+      }
+      fill('strategy.finalists', byHours ? byHoursFinalists : finalistsFor(trained, isSmoothed))
     }
     fill('training.learningRate', WEIGHT_RATE)
     if (!byHours) fill('strategy.evaluateEvery', Math.round(clamp(steps / EVALUATIONS, EVALUATE_EVERY)))
@@ -81,7 +120,18 @@ function fitToBudget(config: Record<string, unknown>): Filled {
     // A supernet of hours tells networks apart by how sure it is of images long before it does by how many it is right of, and what an
     // option adds on average long before what a single path does (docs/proof.md).
     fill('strategy.score', 'log-likelihood')
-    if (readField(config, 'strategy.score') !== 'batch-norms') fill('strategy.smoothing', SMOOTHING)
+    const predicted = PREDICTED * (GENERATIONS - 1)
+    const all = EVALUATED_SHARE * trained
+    const first = Math.round(clamp(all / EVALUATED_IMAGES.least - predicted, FIRST_GENERATION))
+    fill('strategy.firstGeneration', first)
+    fill('strategy.population', PREDICTED)
+    fill('strategy.generations', GENERATIONS)
+    fill('strategy.images', Math.round(clamp(all / (first + predicted), EVALUATED_IMAGES)))
+    if (isSmoothed && readField(config, 'strategy.score') !== 'batch-norms') {
+      fill('strategy.smoothing', SMOOTHING)
+      fill('strategy.search', 'annealing')
+      if (readField(config, 'strategy.search') === 'annealing') fill('strategy.annealing.products', false)
+    }
   }
   return filled
 }

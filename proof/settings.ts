@@ -73,8 +73,11 @@ const quickRanking: RankingSettings = { networks: 6, near: { macs: 60 * MILLION,
 /** Once, at the end: the weights do not change. */
 const EVALUATE_EVERY = 1_000_000
 
-/** Architectures that are evaluated at the end of a search, and on how many images. */
-type Finalists = { readonly count: number; readonly images: number }
+/**
+ * Architectures that are evaluated at the end of a search: the most probable ones, random ones beside them for a regression on options, and those
+ * that it says are best; and on how many images.
+ */
+type Finalists = { readonly count: number; readonly sampled: number; readonly images: number; readonly smoothing: number }
 
 /** Alpha by one Adam step for each architecture step, sharp at the end; cost as an expectation beside the cross-entropy. */
 const gates = (steps: number, learningRate: number, finalists: Finalists): SearchSettings => ({
@@ -111,13 +114,16 @@ const samples = (steps: number, images: number, finalists: Finalists): SearchSet
   steps,
 })
 
-/** What architectures are compared by is smoothed, as in a search whose settings follow from its length. */
-const evolution = (population: number, generations: number, images: number): SearchSettings => ({
+/** Random networks, and those that a regression on their options says are best, as in a search whose settings follow from its length. */
+const prediction = (firstGeneration: number, population: number, images: number): SearchSettings => ({
   strategy: {
     name: 'spos',
+    firstGeneration,
     population,
-    generations,
+    generations: 2,
     parents: Math.ceil(population / 3),
+    search: 'annealing',
+    annealing: { products: false },
     images,
     score: 'log-likelihood',
     smoothing: SMOOTHING,
@@ -126,15 +132,17 @@ const evolution = (population: number, generations: number, images: number): Sea
   steps: 1,
 })
 
+const fullFinalists: Finalists = { count: 16, sampled: 240, images: 512, smoothing: SMOOTHING }
 const fullSearches: Searches = {
-  'proxyless-g': gates(100, 0.05, { count: 16, images: 512 }),
-  'fp-nas': samples(100, 64, { count: 16, images: 512 }),
-  spos: evolution(24, 6, 384),
+  'proxyless-g': gates(100, 0.05, fullFinalists),
+  'fp-nas': samples(100, 64, fullFinalists),
+  spos: prediction(256, 16, 512),
 }
+const quickFinalists: Finalists = { count: 2, sampled: 3, images: 64, smoothing: SMOOTHING }
 const quickSearches: Searches = {
-  'proxyless-g': gates(4, 0.05, { count: 2, images: 64 }),
-  'fp-nas': samples(2, 64, { count: 2, images: 64 }),
-  spos: evolution(4, 2, 64),
+  'proxyless-g': gates(4, 0.05, quickFinalists),
+  'fp-nas': samples(2, 64, quickFinalists),
+  spos: prediction(4, 4, 64),
 }
 
 type ProofSettings = {

@@ -1,25 +1,44 @@
 // The end of a search with a distribution: not the bare argmax of each decision, but the best of the k most probable architectures within
 // all bounds, by their loss with shared weights on the same held-out images. The largest of nearly equal probabilities says little,
 // and the most probable architecture may miss a bound that the distribution keeps in expectation.
+//
+// A distribution follows what single paths happen to do with shared weights, and finalists that it alone has chosen are all of one kind. With
+// `sampled`, architectures that are drawn at random within the bounds are evaluated beside them. A regression on the options of all (smoothing.ts)
+// then says which others might be better: as many as finalists are evaluated in a second round.
 
 import * as z from 'zod'
-import { MAX_TASK_STEPS, type ResultOf, type TaskOutcome } from '../protocol/index.ts'
+import { annealingSchema, MAX_TASK_STEPS, type ResultOf, type TaskOutcome } from '../protocol/index.ts'
+import type { Random } from '../search-space/index.ts'
+import { anneal } from './annealing.ts'
 import { allBounds, mostProbableWithinBounds } from './bounds.ts'
 import { batchesOf } from './evaluations.ts'
+import { boundedBy, randomWithin, tryFor } from './evolution.ts'
 import type { Group } from './joint-distribution.ts'
+import { checkSmoothing, fitOptions, optionCounts, smoothScores } from './smoothing.ts'
 import type { Assignment, StrategyContext } from './strategy.ts'
 
-type FinalistSettings = { readonly count: number; readonly images: number }
+type FinalistSettings = {
+  readonly count: number
+  readonly images: number
+  /** Drawn at random; default: 0, and no second round. */
+  readonly sampled?: number | undefined
+  /** Part of a loss that the regression says, when they are compared; default: 0. */
+  readonly smoothing?: number | undefined
+}
+
+const FIELD = 'strategy.finalists'
 
 const count = z.int().min(0)
 
 const finalistsSchema = z.strictObject({
-  /** Most probable first. */
+  /** Most probable first, then those that were drawn, then those of the second round. */
   paths: z.array(z.array(count)),
   /** Handed out so far. */
   proposed: count,
   /** Of those that have come back, by index: cross-entropy, and accuracy from 0 to 1; null where nobody could evaluate it. */
   scores: z.array(z.strictObject({ index: count, found: z.strictObject({ loss: z.number(), accuracy: z.number() }).nullable() })),
+  /** Whether the second round is among them; absent: there is none, or not yet. */
+  predicted: z.literal(true).optional(),
 })
 type Finalists = z.infer<typeof finalistsSchema>
 
@@ -31,9 +50,58 @@ function finalistsFrom({ private: kept }: Assignment): number | null {
   return parsed.success ? parsed.data.finalistsFrom : null
 }
 
+/** None in a space whose derivation leaves options out: what is drawn there is nothing that could be derived. */
+const sampledIn = ({ space }: StrategyContext, { sampled = 0 }: FinalistSettings) => (space.derivable ? 0 : sampled)
+
+/** Throws ProblemError `invalid-request` for a regression in a space that has too many options for one. */
+function checkFinalists({ space }: StrategyContext, { sampled = 0, smoothing = 0 }: FinalistSettings): void {
+  checkSmoothing(space, sampled, `${FIELD}.sampled`)
+  checkSmoothing(space, smoothing, `${FIELD}.smoothing`)
+}
+
+/** Different architectures that are within all bounds and none of `others`; fewer where not so many are found. */
+function drawOthers(others: readonly (readonly number[])[], wanted: number, context: StrategyContext, random: Random): number[][] {
+  const bounded = boundedBy(context)
+  const names = new Set(others.map((path) => path.join()))
+  const known = { has: (path: readonly number[]) => names.has(path.join()) }
+  const drawn: number[][] = []
+  while (drawn.length < wanted) {
+    const path = tryFor(bounded, known, () => randomWithin(bounded, random))
+    if (!path) break
+    names.add(path.join())
+    drawn.push(path)
+  }
+  return drawn
+}
+
 /** Nobody where the bounds leave no architecture that is probable at all. */
-function chooseFinalists(groups: readonly Group[], context: StrategyContext, settings: FinalistSettings): Finalists {
-  return { paths: mostProbableWithinBounds(allBounds(context), groups, settings.count), proposed: 0, scores: [] }
+function chooseFinalists(groups: readonly Group[], context: StrategyContext, settings: FinalistSettings, random: Random): Finalists {
+  const probable = mostProbableWithinBounds(allBounds(context), groups, settings.count)
+  return { paths: [...probable, ...drawOthers(probable, sampledIn(context, settings), context, random)], proposed: 0, scores: [] }
+}
+
+/** Path, loss and accuracy of those that could be evaluated. */
+function evaluatedOf({ paths, scores }: Finalists) {
+  return scores.flatMap(({ index, found }) => (found ? [{ path: paths[index] as number[], score: -found.loss, ...found }] : []))
+}
+
+/** Whether there is a second round to come, for which all of the first must have come back. */
+function awaitsSecondRound({ paths, predicted }: Finalists, context: StrategyContext, settings: FinalistSettings): boolean {
+  return sampledIn(context, settings) > 0 && paths.length > 0 && !predicted
+}
+
+/** With the second round: architectures within all bounds that the regression says are best, and that have not been evaluated. */
+function withSecondRound(finalists: Finalists, context: StrategyContext, settings: FinalistSettings, random: Random): Finalists {
+  const examples = evaluatedOf(finalists)
+  const known = new Set(finalists.paths.map((path) => path.join()))
+  const predicted =
+    examples.length === 0
+      ? []
+      : anneal(boundedBy(context), fitOptions(examples, optionCounts(context.space)), annealingSchema.parse({}), random)
+          .map(({ path }) => path)
+          .filter((path) => !known.has(path.join()))
+          .slice(0, settings.count)
+  return { ...finalists, paths: [...finalists.paths, ...predicted], predicted: true }
 }
 
 /** The next evaluation for one of `agents` that share them; null where all are handed out. */
@@ -67,17 +135,26 @@ function absorbFinalists(finalists: Finalists, from: number, { work }: Assignmen
 }
 
 /**
- * With their accuracies, the one of least loss first; of equals the more probable one. Finalists are alike, and by how many of some hundred
- * images more are right says less of them than how sure they are of all.
+ * With their accuracies, the one of least loss first, smoothed where that is asked for; of equals the more probable one. Finalists are alike,
+ * and by how many of some hundred images more are right says less of them than how sure they are of all.
  */
-function rankedFinalists({ paths, scores }: Finalists): { readonly path: number[]; readonly accuracy: number }[] {
-  return scores
-    .flatMap(({ index, found }) => (found ? [{ path: paths[index] as number[], ...found }] : []))
-    .toSorted((a, b) => a.loss - b.loss)
+function rankedFinalists(
+  finalists: Finalists,
+  { space }: Pick<StrategyContext, 'space'>,
+  smoothing = 0,
+): { readonly path: number[]; readonly accuracy: number }[] {
+  const evaluated = evaluatedOf(finalists)
+  const scores = smoothScores(evaluated, optionCounts(space), smoothing)
+  return evaluated
+    .map(({ path, accuracy }, i) => ({ path, accuracy, score: scores[i] as number }))
+    .toSorted((a, b) => b.score - a.score)
+    .map(({ path, accuracy }) => ({ path, accuracy }))
 }
 
 export {
   absorbFinalists,
+  awaitsSecondRound,
+  checkFinalists,
   chooseFinalists,
   type Finalists,
   type FinalistSettings,
@@ -85,4 +162,5 @@ export {
   finalistsSchema,
   proposeFinalists,
   rankedFinalists,
+  withSecondRound,
 }

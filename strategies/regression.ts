@@ -110,16 +110,4 @@ function fitRegression(examples: readonly RegressionExample[], settings: Regress
   return (path) => features.of(path).reduce((sum, i) => sum + (weights[i] as number), 0)
 }
 
-/**
- * (1 − smoothing) y + smoothing f(a), f fitted to all examples with single options as features and a ridge of 1: what is left of a score
- * once so much of what it has beyond the mean effects of its options is taken away. In the order of the examples.
- *
- * @param smoothing 0 to 1
- */
-function smoothScores(examples: readonly RegressionExample[], options: readonly number[], smoothing: number): number[] {
-  if (smoothing === 0) return examples.map(({ score }) => score)
-  const fitted = fitRegression(examples, { options, places: [], ridge: 1 })
-  return examples.map(({ path, score }) => (1 - smoothing) * score + smoothing * fitted(path))
-}
-
-export { createFeatures, fitRegression, type Regression, type RegressionExample, type RegressionSettings, smoothScores }
+export { createFeatures, fitRegression, type Regression, type RegressionExample, type RegressionSettings }

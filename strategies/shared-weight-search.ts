@@ -26,7 +26,7 @@ import { batchesOf, metricOf } from './evaluations.ts'
 import { type Bounded, boundedBy, checkBound, cheapestPath, isWithin, randomWithin, tryFor } from './evolution.ts'
 import { describeFronts, withCandidates } from './pareto-fronts.ts'
 import { ALONE, type Attendance, type FillSeat, untakenPlaces } from './rounds.ts'
-import { smoothScores } from './regression.ts'
+import { checkSmoothing, optionCounts, smoothScores } from './smoothing.ts'
 import type { Absorbed, Assignment, Description, Proposal, Strategy, StrategyContext } from './strategy.ts'
 import { absorbWeights, type PathPlan, proposeWeights, weightPhaseShape } from './weight-phase.ts'
 
@@ -64,6 +64,8 @@ type ScoreKind = 'accuracy' | 'log-likelihood' | 'batch-norms'
 type SharedWeightSettings = {
   /** Architectures of a generation, and generations; what the first is not filled with otherwise is random. */
   readonly population: number
+  /** Of the first generation of a stage; default: `population`. */
+  readonly firstGeneration?: number | undefined
   readonly generations: number
   readonly images: number
   readonly candidatesPerTask: number
@@ -110,24 +112,24 @@ function hasNoScores(state: SharedWeightState): boolean {
   return state.evaluated.every(({ index }) => index < from)
 }
 
-/** Of the regression behind smoothed scores: a status is made of it, and a fit is the third power of it. */
-const MAX_SMOOTHED_OPTIONS = 400
-
-/**
- * Those of this stage, best first by their smoothed scores; of equals the one that was made first. How well a path does with shared weights
- * depends on which paths these happened to be trained with; what an option adds on average is known much better.
- */
+/** Those of this stage, best first by their smoothed scores; of equals the one that was made first. */
 function ranked(state: SharedWeightState, { space }: StrategyContext, smoothing = 0, from = stageOf(state).from): ScoredCandidate[] {
   const scored = state.evaluated.flatMap(({ score, ...rest }) => (rest.index >= from && score !== null ? [{ ...rest, score }] : []))
-  const smoothed = smoothScores(
-    scored,
-    space.decisions.map(({ options }) => options.length),
-    smoothing,
-  )
+  const smoothed = smoothScores(scored, optionCounts(space), smoothing)
   return scored
     .map((candidate, i) => ({ candidate, value: smoothed[i] as number }))
     .toSorted((one, other) => other.value - one.value)
     .map(({ candidate }) => candidate)
+}
+
+/** Architectures of all generations. */
+function candidatesOf({
+  population,
+  firstGeneration = population,
+  generations,
+  stages = 1,
+}: Pick<SharedWeightSettings, 'population' | 'firstGeneration' | 'generations' | 'stages'>): number {
+  return stages * firstGeneration + (generations - stages) * population
 }
 
 /** Of so many weight steps or generations, those until the end of a stage. */
@@ -169,13 +171,7 @@ function createSharedWeightSearch(strategy: SharedWeightSearch): Strategy<Shared
     if (bounded.options && !isWithin(bounded, cheapestPath(bounded))) {
       throw invalidField('strategy.preselect', 'expected options of which an architecture is within the target latency and all bounds')
     }
-    const options = context.space.decisions.reduce((sum, decision) => sum + decision.options.length, 0)
-    if ((settings(context).smoothing ?? 0) > 0 && options > MAX_SMOOTHED_OPTIONS) {
-      throw invalidField(
-        'strategy.smoothing',
-        `expected none in a space of more than ${MAX_SMOOTHED_OPTIONS} options, got one of ${options}`,
-      )
-    }
+    checkSmoothing(context.space, settings(context).smoothing ?? 0, 'strategy.smoothing')
     const steps = settings(context).candidatesPerTask * batchesOfCandidate(context)
     if (steps > MAX_TASK_STEPS) {
       throw invalidField('strategy.candidatesPerTask', `expected at most ${MAX_TASK_STEPS} mini-batches in one task, got ${steps}`)
@@ -184,9 +180,10 @@ function createSharedWeightSearch(strategy: SharedWeightSearch): Strategy<Shared
 
   /** The architectures of the next generation; fewer than the population where the bound leaves no others. */
   const nextGeneration = (state: State, context: StrategyContext, random: Random): number[][] => {
-    const { population } = settings(context)
     const bounded = boundedIn(state, context)
     const { from, fixed } = stageOf(state)
+    const { population, firstGeneration = population } = settings(context)
+    const wanted = state.proposed === from ? firstGeneration : population
     const names = new Set(state.evaluated.filter(({ index }) => index >= from).map((candidate) => candidate.path.join()))
     const known = { has: (candidate: readonly number[]) => names.has(candidate.join()) }
     const made: number[][] = []
@@ -199,7 +196,7 @@ function createSharedWeightSearch(strategy: SharedWeightSearch): Strategy<Shared
     }
     if (fixed && state.proposed === from) add(() => [...fixed])
     strategy.breed?.({ best: rankedIn(state, context), bounded, random, add }, context)
-    while (made.length < population && add(() => randomWithin(bounded, random) ?? cheapestPath(bounded)));
+    while (made.length < wanted && add(() => randomWithin(bounded, random) ?? cheapestPath(bounded)));
     return made
   }
 
@@ -307,7 +304,7 @@ function createSharedWeightSearch(strategy: SharedWeightSearch): Strategy<Shared
     },
     describe(state, context): Description {
       const { steps } = context.config.training
-      const { population, generations, score: compared = 'accuracy' } = settings(context)
+      const { score: compared = 'accuracy' } = settings(context)
       const isTraining = hasNoScores(state)
       // Until a stage has scores of its own, those of the one before are shown.
       const scored = rankedIn(state, context, isTraining ? 0 : stageOf(state).from).map(({ path: found, score }) => ({
@@ -318,7 +315,7 @@ function createSharedWeightSearch(strategy: SharedWeightSearch): Strategy<Shared
       return {
         steps: isTraining
           ? { done: Math.round(state.weightStepsDone), total: steps, unit: 'steps' }
-          : { done: state.evaluated.length, total: population * generations, unit: 'architectures' },
+          : { done: state.evaluated.length, total: candidatesOf(settings(context)), unit: 'architectures' },
         best: candidates,
         view: strategy.view(state, candidates, context),
         get fronts() {
@@ -329,4 +326,4 @@ function createSharedWeightSearch(strategy: SharedWeightSearch): Strategy<Shared
   }
 }
 
-export { createSharedWeightSearch, type Evaluated, type Generation, type SharedWeightState }
+export { candidatesOf, createSharedWeightSearch, type Evaluated, type Generation, type SharedWeightState }

@@ -14,7 +14,7 @@ import { stagedOptions } from './preselection.ts'
 import { createFeatures, fitRegression } from './regression.ts'
 import { fillWithPaths } from './seat-steps.ts'
 import { settingsOf } from './settings.ts'
-import { createSharedWeightSearch, type Generation, type SharedWeightState } from './shared-weight-search.ts'
+import { candidatesOf, createSharedWeightSearch, type Generation, type SharedWeightState } from './shared-weight-search.ts'
 import type { Strategy, StrategyContext } from './strategy.ts'
 
 /** Of all generations together: each is about twenty numbers in one row of storage. */
@@ -70,11 +70,9 @@ const spos: Strategy<SharedWeightState> = createSharedWeightSearch({
   check(context) {
     const { population, generations, parents, stages = 1 } = settings(context)
     if (parents > population) throw invalidField('strategy.parents', `expected at most the population of ${population}, got ${parents}`)
-    if (population * generations > MAX_CANDIDATES) {
-      throw invalidField(
-        'strategy.generations',
-        `expected at most ${MAX_CANDIDATES} architectures in all generations, got ${population * generations}`,
-      )
+    const candidates = candidatesOf(settings(context))
+    if (candidates > MAX_CANDIDATES) {
+      throw invalidField('strategy.generations', `expected at most ${MAX_CANDIDATES} architectures in all generations, got ${candidates}`)
     }
     const most = Math.min(generations, context.space.decisions.length)
     if (stages > most)

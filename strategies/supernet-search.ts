@@ -27,12 +27,16 @@ import { entropyPull, type EntropySchedule } from './entropy-schedule.ts'
 import { metricOf } from './evaluations.ts'
 import {
   absorbFinalists,
+  awaitsSecondRound,
+  checkFinalists,
   chooseFinalists,
+  type Finalists,
   type FinalistSettings,
   finalistsFrom,
   finalistsSchema,
   proposeFinalists,
   rankedFinalists,
+  withSecondRound,
 } from './finalists.ts'
 import { derivableGroups, drawWithin, groupsOf, marginals, mostProbable, totalEntropy } from './joint-distribution.ts'
 import { describeFronts, type Fronts } from './pareto-fronts.ts'
@@ -226,12 +230,14 @@ function entropyPullOf(state: SupernetState, context: StrategyContext, settings:
   return entropyPull(settings.entropy, { mean, start: state.entropyStart, progress })
 }
 
+type WithFinalists = Pick<SupernetSettings, 'finalists'>
+
 /**
  * The best of the finalists; before any has been evaluated the most probable architecture, or the most probable one that keeps the bounds,
  * where there are any beside the target latency.
  */
-function derive(state: SupernetState, context: StrategyContext): number[] {
-  const [best] = state.finalists ? rankedFinalists(state.finalists) : []
+function derive(state: SupernetState, context: StrategyContext, { finalists }: WithFinalists): number[] {
+  const [best] = state.finalists ? rankedFinalists(state.finalists, context, finalists?.smoothing) : []
   if (best) return best.path
   const groups = derivableGroups(groupsOf(state, context.space), context.space)
   const bounds = addedBounds(context)
@@ -239,9 +245,9 @@ function derive(state: SupernetState, context: StrategyContext): number[] {
 }
 
 /** Best first: the finalists, as soon as any has been evaluated. */
-function bestOf(state: SupernetState, context: StrategyContext): Candidate[] {
-  const ranked = state.finalists ? rankedFinalists(state.finalists).slice(0, SHOWN) : []
-  if (ranked.length === 0) return [candidateOf(context, derive(state, context), { score: null })]
+function bestOf(state: SupernetState, context: StrategyContext, settings: WithFinalists): Candidate[] {
+  const ranked = state.finalists ? rankedFinalists(state.finalists, context, settings.finalists?.smoothing).slice(0, SHOWN) : []
+  if (ranked.length === 0) return [candidateOf(context, derive(state, context, settings), { score: null })]
   return ranked.map(({ path, accuracy }) => candidateOf(context, path, { score: accuracy }))
 }
 
@@ -259,6 +265,7 @@ function hasRoom({ alphaVersion }: SupernetState, out: ReturnType<typeof archite
 
 function createSupernetSearch<State extends SupernetState>(architecture: ArchitectureSteps<State>): Strategy<State> {
   const warmupOf = (state: State, context: StrategyContext) => warmupSteps(state, context, architecture.settings(context))
+  const deriveNow = (state: State, context: StrategyContext) => derive(state, context, architecture.settings(context))
 
   /** Uniform to the end of the warm-up, then as alpha says to the end of the search. */
   const weightSteps = (state: State, context: StrategyContext, warmup: number, attendance: Attendance): Proposal<State> | null => {
@@ -281,7 +288,7 @@ function createSupernetSearch<State extends SupernetState>(architecture: Archite
 
   const evaluation = (state: State, context: StrategyContext, evaluationsProposed: number): Proposal<State> => ({
     kind: 'work',
-    work: { kind: 'evaluatePaths', paths: [derive(state, context)], images: architecture.settings(context).evaluateImages },
+    work: { kind: 'evaluatePaths', paths: [deriveNow(state, context)], images: architecture.settings(context).evaluateImages },
     state: { ...state, evaluationsProposed },
   })
 
@@ -339,13 +346,29 @@ function createSupernetSearch<State extends SupernetState>(architecture: Archite
     const evaluations = Math.ceil(total / evaluateEvery)
     if (state.evaluationsProposed < evaluations) return isOver ? evaluation(state, context, evaluations) : { kind: 'wait' }
     if (!settings.finalists) return { kind: 'done' }
-    if (!state.finalists && !isOver) return { kind: 'wait' }
-    const known =
-      state.finalists ?? chooseFinalists(derivableGroups(groupsOf(state, context.space), context.space), context, settings.finalists)
-    const proposed = proposeFinalists(known, context, settings.finalists, attendance.members.length)
-    if (!proposed) return { kind: 'done' }
-    const { finalists, ...assignment } = proposed
-    return { kind: 'work', ...assignment, state: { ...state, finalists } }
+    return finalRounds(state, context, settings.finalists, attendance)
+  }
+
+  /** Evaluations of the finalists; those of each round are chosen when nothing is out any more. */
+  const finalRounds = (state: State, context: StrategyContext, settings: FinalistSettings, attendance: Attendance): Proposal<State> => {
+    const isOver = attendance.outstanding.length === 0
+    const agents = attendance.members.length
+    const random = createRandom(state.random as RandomState)
+    const given = (known: Finalists): Proposal<State> | null => {
+      const proposed = proposeFinalists(known, context, settings, agents)
+      if (!proposed) return null
+      const { finalists, ...assignment } = proposed
+      return { kind: 'work', ...assignment, state: { ...state, finalists, random: random.state() } }
+    }
+    if (!state.finalists) {
+      if (!isOver) return { kind: 'wait' }
+      const groups = derivableGroups(groupsOf(state, context.space), context.space)
+      return given(chooseFinalists(groups, context, settings, random)) ?? { kind: 'done' }
+    }
+    const next = given(state.finalists)
+    if (next || !awaitsSecondRound(state.finalists, context, settings)) return next ?? { kind: 'done' }
+    if (!isOver) return { kind: 'wait' }
+    return given(withSecondRound(state.finalists, context, settings, random)) ?? { kind: 'done' }
   }
 
   const seriesOf = (work: TaskWork): MetricSeries => {
@@ -399,7 +422,7 @@ function createSupernetSearch<State extends SupernetState>(architecture: Archite
     return {
       steps: { ...weightSteps, unit: 'steps' },
       ...(clock && { leftMs: millisecondsLeft(context, clock) }),
-      best: bestOf(state, context),
+      best: bestOf(state, context, architecture.settings(context)),
       view: {
         kind: 'distribution',
         // Of decisions that are taken together, those of a softmax that has their marginal probabilities.
@@ -430,6 +453,8 @@ function createSupernetSearch<State extends SupernetState>(architecture: Archite
     },
     init(context) {
       checkBounds(addedBounds(context))
+      const { finalists } = architecture.settings(context)
+      if (finalists) checkFinalists(context, finalists)
       return architecture.start(startingState(context, architecture.settings(context)), context)
     },
     propose,
@@ -446,7 +471,7 @@ function createSupernetSearch<State extends SupernetState>(architecture: Archite
       ...(state.warmupEnd !== undefined && { warmupEnd: state.warmupEnd }),
       ...(state.finalists && { finalists: state.finalists }),
     }),
-    derive,
+    derive: deriveNow,
     describe,
   }
 }

@@ -62,6 +62,20 @@ const finalists = z
       .min(1)
       .default(2000)
       .describe('images of the architecture share that each is evaluated on, the same for all; rounded to whole mini-batches'),
+    sampled: z
+      .int()
+      .min(0)
+      .max(1024)
+      .optional()
+      .describe(
+        'architectures that are drawn at random within the bounds and evaluated beside them; those that a regression on the options of all says are best, `count` of them, are evaluated in a second round. None in spaces whose derivation leaves options out (DARTS). Default: 0',
+      ),
+    smoothing: z
+      .number()
+      .min(0)
+      .max(1)
+      .optional()
+      .describe('part of their losses that this regression says, when they are compared; default: 0'),
   })
   .optional()
   .describe(

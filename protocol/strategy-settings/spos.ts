@@ -38,6 +38,12 @@ const sposSchema = z
   .strictObject({
     name: z.literal('spos'),
     population: z.int().min(2).max(1000).default(50).describe('architectures of a generation'),
+    firstGeneration: z
+      .int()
+      .min(2)
+      .max(10_000)
+      .optional()
+      .describe('architectures of the first generation, or of the first one of each stage; default: population'),
     generations: z.int().min(1).max(1000).default(20).describe('generations, the first one of random architectures included'),
     parents: z.int().min(1).max(1000).default(10).describe('best architectures so far, which the next generation is made from'),
     mutation: z.number().min(0).max(1).default(0.1).describe('probability that a mutation draws a decision anew'),

@@ -81,6 +81,63 @@ describe('finalists', () => {
     expect(proxylessGradient.derive(evaluated, started)).toEqual(second)
   })
 
+  describe('with random ones beside them', () => {
+    /** What alpha wants, none of which does well. */
+    const initialAlpha = Array.from({ length: 4 }, () => [0, -5, 5])
+    const mixed = (finalists: object) =>
+      contextOf('proxyless-g', { initialAlpha, learningRate: 1e-9, finalists: { ...FINALISTS, ...finalists } }, 9)
+    const all = (context: StrategyContext) =>
+      context.space.decisions
+        .reduce<number[][]>((made, { options }) => made.flatMap((path) => options.map((_, j) => [...path, j])), [[]])
+        .filter((path) => pathLatencyMs(context.latency, path) <= 9)
+    const best = (context: StrategyContext) => Math.min(...all(context).map(lossOf))
+
+    it('go on with those that a regression on the options of all says are best, in a second round', () => {
+      const context = mixed({ sampled: 20, smoothing: 0.9 })
+      const { works, derived, state } = run(proxylessGradient, context)
+      const paths = works.filter(isFinal).flatMap((work) => work.paths)
+      expect(paths.length).toBe(FINALISTS.count + 20 + FINALISTS.count)
+      expect(new Set(paths.map(String)).size).toBe(paths.length)
+      for (const path of paths) expect(pathLatencyMs(context.latency, path)).toBeLessThanOrEqual(9)
+      expect(lossOf(derived)).toBe(best(context))
+      expect(paths.slice(-FINALISTS.count).map(String)).toContain(String(derived))
+      expect(proxylessGradient.propose(state, context).kind).toBe('done')
+      // Without them, all are what alpha wants, as far as the target allows.
+      expect(lossOf(run(proxylessGradient, mixed({})).derived)).toBeGreaterThan(best(context))
+    })
+
+    it('are not misled by one that does too well for its options', () => {
+      const context = mixed({ sampled: 40 })
+      const { state } = run(proxylessGradient, context)
+      const { paths, scores } = state.finalists as NonNullable<typeof state.finalists>
+      const lucky = paths.findIndex((path) => lossOf(path) === 2)
+      const changed = scores.map((score) => (score.index === lucky ? { ...score, found: { loss: 0.5, accuracy: 1 } } : score))
+      const told = { ...state, finalists: { ...state.finalists, paths, scores: changed, proposed: paths.length } }
+      expect(proxylessGradient.derive(told, context)).toEqual(paths[lucky])
+      expect(lossOf(proxylessGradient.derive(told, mixed({ sampled: 40, smoothing: 1 })))).toBe(best(context))
+    })
+
+    it('choose the second round when the first has come back from everybody', () => {
+      const context = mixed({ sampled: 20 })
+      const second = { ...ALONE, outstanding: [{ taskId: 7, agentId: 'other', overdue: false }] }
+      let state = proxylessGradient.init(context)
+      let waited = false
+      for (;;) {
+        const { finalists } = state
+        const isFirstRoundOut = finalists?.proposed === FINALISTS.count + 20 && !finalists.predicted
+        if (isFirstRoundOut && !waited) {
+          expect(proxylessGradient.propose(state, context, second).kind).toBe('wait')
+          waited = true
+        }
+        const proposal = proxylessGradient.propose(state, context)
+        if (proposal.kind !== 'work') break
+        state = proxylessGradient.absorb(proposal.state, proposal, resultOutcome(answer(proposal.work, context)), context).state
+      }
+      expect(waited).toBe(true)
+      expect(state.finalists).toMatchObject({ predicted: true, proposed: 2 * FINALISTS.count + 20 })
+    })
+  })
+
   it('wait for all that is outstanding, and so does the last evaluation', () => {
     const context = contextOf('proxyless-g', { evaluateEvery: 1000 })
     let state = proxylessGradient.init(context)

@@ -210,6 +210,37 @@ describe('the log-likelihood of held-out images', () => {
   })
 })
 
+describe('a first generation of its own size', () => {
+  const run = (strategy: object) => {
+    const context = contextWith(
+      { population: 4, generations: 3, parents: 2, firstGeneration: 20, ...strategy },
+      { targetMs: 1e6, steps: 4 },
+    )
+    return { ...runSharedWeights(spos, context, (path) => path.reduce((sum, option) => sum + option, 0) / 100), context }
+  }
+
+  it('is followed by ones of the usual size', () => {
+    const { state, context } = run({})
+    expect(state.evaluated.length).toBe(20 + 4 + 4)
+    expect(new Set(state.evaluated.map(({ path }) => path.join())).size).toBe(28)
+    expect(spos.describe(state, context).steps).toMatchObject({ done: 28, total: 28 })
+  })
+
+  it('begins each stage', () => {
+    const { state, context } = run({ stages: 2 })
+    expect(state.stage).toMatchObject({ number: 1, from: 20 + 4 })
+    expect(state.evaluated.length).toBe(20 + 4 + 20)
+    expect(spos.describe(state, context).steps).toMatchObject({ done: 44, total: 44 })
+  })
+
+  it('counts among all that are evaluated, which have a bound', () => {
+    const context = contextWith({ population: 1000, generations: 2, firstGeneration: 9001 }, { targetMs: 1e6 })
+    expect(() => spos.init(context)).toThrow(
+      expect.objectContaining({ errors: [expect.objectContaining({ path: 'strategy.generations' })] }),
+    )
+  })
+})
+
 describe('smoothed scores', () => {
   /** What options add, and one path that does by far too well for them. */
   const lucky = [0, 0, 0, 0, 0, 1]

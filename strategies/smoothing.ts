@@ -1,0 +1,38 @@
+// Scores with shared weights, smoothed: how well a path does with them depends on which paths these happened to be trained with, and what an
+// option adds on average over all paths that have it is known much better.
+
+import { invalidField } from '../protocol/index.ts'
+import type { Space } from '../search-space/index.ts'
+import { fitRegression, type Regression, type RegressionExample } from './regression.ts'
+
+/** A status is made of the regression, and a fit is the third power of its options. */
+const MAX_SMOOTHED_OPTIONS = 400
+const RIDGE = 1
+
+/** Mean effects of single options. */
+function fitOptions(examples: readonly RegressionExample[], options: readonly number[]): Regression {
+  return fitRegression(examples, { options, places: [], ridge: RIDGE })
+}
+
+/**
+ * (1 − smoothing) y + smoothing f(a), f fitted to all examples with single options as features and a ridge of 1: what is left of a score
+ * once so much of what it has beyond the mean effects of its options is taken away. In the order of the examples.
+ *
+ * @param smoothing 0 to 1
+ */
+function smoothScores(examples: readonly RegressionExample[], options: readonly number[], smoothing: number): number[] {
+  if (smoothing === 0) return examples.map(({ score }) => score)
+  const fitted = fitOptions(examples, options)
+  return examples.map(({ path, score }) => (1 - smoothing) * score + smoothing * fitted(path))
+}
+
+const optionCounts = ({ decisions }: Pick<Space, 'decisions'>) => decisions.map(({ options }) => options.length)
+
+/** Throws ProblemError `invalid-request`, which names `field`, where a space has more options than a regression may have. */
+function checkSmoothing(space: Pick<Space, 'decisions'>, smoothing: number, field: string): void {
+  const options = optionCounts(space).reduce((sum, count) => sum + count, 0)
+  if (smoothing === 0 || options <= MAX_SMOOTHED_OPTIONS) return
+  throw invalidField(field, `expected none in a space of more than ${MAX_SMOOTHED_OPTIONS} options, got one of ${options}`)
+}
+
+export { checkSmoothing, fitOptions, MAX_SMOOTHED_OPTIONS, optionCounts, smoothScores }
