@@ -3,11 +3,12 @@
 import { resolve } from 'node:path'
 import { type CommandDef, defineCommand } from 'citty'
 import { connect, connectionFlags } from '../command-line/connection.ts'
+import { readSearchWeights } from '../command-line/search-weights.ts'
 import { printCount } from '../command-line/quantities.ts'
 import { writeWholeFile } from '../command-line/whole-files.ts'
 import { printResult, type Terminal } from '../command-line/terminal.ts'
-import { createSpace, initialWeights } from '../search-space/index.ts'
-import { encodeSafetensors, planShards, type Tensor } from '../protocol/index.ts'
+import { createSpace } from '../search-space/index.ts'
+import { encodeSafetensors } from '../protocol/index.ts'
 import { resolveSearch, searchArg } from './search-ref.ts'
 
 const SUPERNET_FORMAT = 'gatehouse-supernet/1'
@@ -29,26 +30,14 @@ function createWeightsCommand(terminal: Terminal): CommandDef {
       const searchId = await resolveSearch(client, args.id)
       const status = await client.searchStatus(searchId)
       const space = createSpace(status.space)
-      const trained = new Map<string, Tensor>()
-      const { count, shardOf } = planShards(space, status.config.weights.shardBytes)
-      for (let shard = 0; shard < count; shard++) {
-        const keys = space.weightSpecs.map(({ key }) => key).filter((key) => shardOf.get(key) === shard)
-        for (const [key, tensor] of await client.pullWeights(searchId, shard, keys)) trained.set(key, tensor)
-      }
-      // A shard sends what a task has changed; agents make the rest from the seed, and so does this.
-      const tensors = new Map(
-        space.weightSpecs.map((spec) => [
-          spec.key,
-          trained.get(spec.key) ?? { shape: spec.shape, values: initialWeights(spec, status.config.seed) },
-        ]),
-      )
+      const { tensors, trained } = await readSearchWeights(client, searchId, space, status.config)
       const out = resolve(terminal.folder, args.out)
       const metadata = { format: SUPERNET_FORMAT, searchId, step: String(status.steps.done), space: JSON.stringify(status.space) }
       writeWholeFile(out, encodeSafetensors({ metadata, tensors }, 'F32'))
       const parameters = [...tensors.values()].reduce((sum, { values }) => sum + values.length, 0)
-      const figures = { searchId, out, tensors: tensors.size, trainedTensors: trained.size, parameters }
+      const figures = { searchId, out, tensors: tensors.size, trainedTensors: trained, parameters }
       printResult(terminal, args.json === true, figures, () =>
-        [`${printCount(parameters)} weights in ${tensors.size} tensors, ${trained.size} of them trained`, `written to ${out}`].join('\n'),
+        [`${printCount(parameters)} weights in ${tensors.size} tensors, ${trained} of them trained`, `written to ${out}`].join('\n'),
       )
     },
   }) as CommandDef

@@ -24,6 +24,7 @@ const MOST = {
   rate: 10,
   decay: 1,
   threads: 256,
+  agents: 64,
   images: 1_000_000,
   statistics: 1000,
   limit: 1e9,
@@ -104,6 +105,12 @@ const proofArgs = {
     description: 'mini-batches of training images that batch-norms are re-estimated on, for another ranking; 0: none (default: 0)',
   },
   threads: { type: 'string', valueHint: 'N', description: 'that train a supernet side by side', default: '1' },
+  agents: {
+    type: 'string',
+    valueHint: 'N',
+    description: 'processes that train a supernet through a coordinator, as agents of a search; 0: it is trained without one',
+    default: '0',
+  },
   quick: { type: 'boolean', description: 'all of it in a minute, with a tiny supernet; its figures mean nothing', default: false },
   out: {
     type: 'string',
@@ -150,6 +157,11 @@ function supernetOf(args: ProofArgs, { width, epochs }: ProofSettings): Supernet
     const why = 'threads divide operations in a way of their own'
     throw new CliError('usage', `expected --threads 1 with --sampling fair, got ${threads}: ${why}; take --sampling uniform`)
   }
+  const agents = numberIn('agents', args.agents, 0, MOST.agents, true)
+  if (agents > 0 && (sampling === 'fair' || threads > 1)) {
+    const given = threads > 1 ? `--threads ${threads}` : '--sampling fair'
+    throw new CliError('usage', `expected --agents with one thread each and uniform sampling, got ${given}`)
+  }
   const consistency = numberIn('consistency', args.consistency, 0, 1, false)
   if (sampling === 'fair' && consistency > 0) {
     const why = 'its paths are drawn one by one'
@@ -165,6 +177,7 @@ function supernetOf(args: ProofArgs, { width, epochs }: ProofSettings): Supernet
     consistency,
     reduced: numberIn('reduced', args.reduced, 0, 1, false),
     threads,
+    agents,
   }
 }
 
@@ -210,6 +223,7 @@ const ofEverySeed = [
   'images',
   'statistics',
   'threads',
+  'agents',
 ] as const satisfies readonly (keyof typeof proofArgs)[]
 
 /** The flags again, for a process that does the part of one seed. */

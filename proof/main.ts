@@ -32,7 +32,7 @@ async function openTable(file: string): Promise<LatencyTable> {
 
 /** What all seeds have in common. Throws CliError. */
 async function openProof(terminal: Terminal, flags: ProofFlags) {
-  const { recordedFile, tableFile, folder, supernet, ranking, searches, strategies } = flags
+  const { recordedFile, tableFile, folder, supernet, ranking, searches, strategies, data, cache } = flags
   const benchmark = openRecorded(recordedFile, { space: RECORDED_PRESET, metric: 'accuracy', seconds: 'seconds' })
   const recordedSpace = createSpace(benchmark.space)
   const truth = createTruth(benchmark, recordedSpace)
@@ -43,7 +43,7 @@ async function openProof(terminal: Terminal, flags: ProofFlags) {
   if (tooLow !== undefined) throw new CliError('usage', `expected limits that a network is within, got ${tooLow} ${costs.unit}`)
   const backend = await openChosenBackend(terminal, { backend: 'wasm', 'software-gpu': false })
   const dataset = await openChosenDataset(terminal, flags, () => recordedSpace.input)
-  const proof: Proof = { terminal, folder, backend, dataset, supernet, ranking, searches, strategies, limits, costs, truth }
+  const proof: Proof = { terminal, folder, backend, dataset, supernet, ranking, searches, strategies, limits, costs, truth, data, cache }
   const about = {
     data: { name: dataset.name, fingerprint: dataset.fingerprint },
     recorded: { name: benchmark.name, citation: benchmark.citation },

@@ -40,7 +40,7 @@ async function runSeed(proof: Proof, seed: number): Promise<SeedResult> {
   const supernet = await supernetOf(proof, space, seed)
   const { cost } = supernet
   note(
-    `supernet: ${cost.images} images in ${(cost.seconds / SECONDS_PER_MINUTE).toFixed(1)} min, ${perSecond(cost.images, cost.cpuSeconds)} images/s by processor time`,
+    `supernet: ${cost.images} images in ${(cost.seconds / SECONDS_PER_MINUTE).toFixed(1)} min, ${perSecond(cost.images, cost.cpuSeconds ?? cost.seconds)} images/s${cost.cpuSeconds === null ? '' : ' by processor time'}`,
   )
   const config = searchConfig(settings, { seed, steps: cost.steps, strategy: { name: 'spos' } })
   const source = await openBatchSource(dataset)

@@ -8,9 +8,10 @@ import { createThreadsTrainer } from '../engine/training/lanes/threads-trainer.t
 import { createTrainer, type Trainer } from '../engine/training/trainer.ts'
 import type { Space } from '../search-space/index.ts'
 import { rowsOver, type StrategyContext } from '../strategies/index.ts'
+import { trainByAgents } from './agents-supernet.ts'
 import type { Costs } from './costs.ts'
 import { proofSpace, searchConfig, stepsOf, type SupernetSettings } from './settings.ts'
-import { type Cost, readSupernet, type Supernet, trainSupernet } from './supernet.ts'
+import { type Cost, keepTrained, readSupernet, type Supernet, trainSupernet } from './supernet.ts'
 
 type SupernetParts = {
   readonly terminal: Terminal
@@ -19,13 +20,17 @@ type SupernetParts = {
   readonly dataset: Dataset
   readonly supernet: SupernetSettings
   readonly costs: Costs
+  /** As agents are told where images are. */
+  readonly data: string
+  readonly cache: string
 }
 
 const CURVE_POINTS = 50
 const PERCENT = 100
 const SECONDS_PER_MINUTE = 60
 
-const perSecond = (images: number, seconds: number) => (images / Math.max(seconds, Number.EPSILON)).toFixed(0)
+const perSecond = (images: number, seconds: number | null) =>
+  seconds === null ? '–' : (images / Math.max(seconds, Number.EPSILON)).toFixed(0)
 
 function describeProgress({ steps: done, images, seconds, cpuSeconds, curve }: Cost, steps: number, secondsLeft: number): string {
   const { loss, accuracy } = curve.at(-1) ?? { loss: Number.NaN, accuracy: Number.NaN }
@@ -38,15 +43,14 @@ function describeProgress({ steps: done, images, seconds, cpuSeconds, curve }: C
 
 /** Trains the supernet of a seed to its end, or goes on to it, and leaves it in its file. */
 async function supernetOf(
-  { terminal, folder, backend, dataset, supernet, costs }: SupernetParts,
+  { terminal, folder, backend, dataset, supernet, costs, data, cache }: SupernetParts,
   space: Space,
   seed: number,
 ): Promise<Supernet> {
-  const { width, epochs, batchSize, learningRate, weightDecay, sampling, consistency, reduced, threads } = supernet
+  const { width, epochs, batchSize, learningRate, weightDecay, sampling, consistency, reduced, threads, agents } = supernet
   const file = join(folder, `seed-${seed}`, 'supernet.safetensors')
-  const data = dataset.fingerprint
   const identity = JSON.stringify({
-    data,
+    data: dataset.fingerprint,
     seed,
     width,
     epochs,
@@ -57,12 +61,25 @@ async function supernetOf(
     ...(consistency > 0 && { consistency }),
     ...(reduced > 0 && { reduced }),
     threads,
+    ...(agents > 0 && { agents }),
   })
   const steps = stepsOf(supernet, dataset.train.count)
   const before = readSupernet(file, identity)
   if (before && before.cost.steps >= steps) return before
-  const strategy = { name: 'spos', ...(consistency > 0 && { consistency: { weight: consistency } }) } as const
+  // What a coordinator evaluates at the end is of no interest here.
+  const few = { population: 2, generations: 1, parents: 1, images: batchSize }
+  const strategy = {
+    name: 'spos',
+    ...(agents > 0 && few),
+    ...(consistency > 0 && { consistency: { weight: consistency } }),
+  } as const
   const config = searchConfig(supernet, { seed, steps, strategy })
+  if (agents > 0) {
+    const state = join(folder, `seed-${seed}`)
+    const { tensors, ...spent } = await trainByAgents({ terminal, folder: state, space, config, agents, data, cache })
+    keepTrained(file, identity, space, tensors, { steps, ...spent, cpuSeconds: null, curve: [] })
+    return trainedIn(file, identity)
+  }
   const context: StrategyContext = { space, latency: costs.latency, config, rows: rowsOver(new Map()) }
   const common = { backend, dataset, config, accumulate: 1, onNote: (line: string) => terminal.note(line) } as const
   const { signal: stop } = new AbortController()
@@ -93,6 +110,10 @@ async function supernetOf(
   } finally {
     await trainer.close()
   }
+  return trainedIn(file, identity)
+}
+
+function trainedIn(file: string, identity: string): Supernet {
   const trained = readSupernet(file, identity)
   if (!trained) throw new Error(`expected ${file} to have been written`)
   return trained

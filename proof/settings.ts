@@ -23,6 +23,8 @@ type SupernetSettings = {
   readonly reduced: number
   /** Lanes of one task, a thread for each. */
   readonly threads: number
+  /** Processes that train it through a coordinator; 0: it is trained without one. */
+  readonly agents: number
 }
 
 type RankingSettings = {
@@ -216,6 +218,7 @@ function stepsOf({ epochs, batchSize }: SupernetSettings, trainImages: number): 
 export {
   defaultLimits,
   EQUAL_COST,
+  FAR_MS,
   full,
   MILLION,
   proofSpace,
@@ -232,4 +235,5 @@ export {
   stepsOf,
   strategyNames,
   type SupernetSettings,
+  TABLE,
 }

@@ -24,8 +24,8 @@ const costSchema = z.strictObject({
   images: z.int().min(0),
   /** In which steps were done, not those in which the process did not run. */
   seconds: z.number().min(0),
-  /** Of processors, which other processes take nothing of. */
-  cpuSeconds: z.number().min(0),
+  /** Of processors, which other processes take nothing of; null where other processes have trained. */
+  cpuSeconds: z.number().min(0).nullable(),
   /** Means since the point before; the loss has label smoothing, images are augmented. */
   curve: z.array(z.strictObject({ step: z.int(), loss: z.number(), accuracy: z.number() })),
 })
@@ -70,6 +70,18 @@ async function save({ trainer, context, file, identity }: SupernetOptions, progr
   const problem = badNumbers(tensors)
   if (problem !== null) throw new CliError('failure', `the supernet is broken: ${problem}; take a smaller --rate`)
   writeWholeFile(file, encodeSafetensors({ metadata: { proof: JSON.stringify({ identity, ...progress }) }, tensors }, 'F32'))
+}
+
+/** Leaves weights that were trained elsewhere to their end in a file; they have no velocities. */
+function keepTrained(file: string, identity: string, space: Space, trained: ReadonlyMap<string, Tensor>, cost: Cost): void {
+  const tensors = new Map<string, Tensor>()
+  for (const { key, shape } of space.weightSpecs) {
+    const tensor = trained.get(key)
+    if (!tensor) throw new Error(`expected weights of ${key}`)
+    tensors.set(`${WEIGHTS}${key}`, tensor)
+    tensors.set(`${VELOCITIES}${key}`, { shape, values: new Float32Array(tensor.values.length) })
+  }
+  writeWholeFile(file, encodeSafetensors({ metadata: { proof: JSON.stringify({ identity, state: null, cost }) }, tensors }, 'F32'))
 }
 
 /** What a file has of a supernet; null where there is none. Throws CliError where it is another's. */
@@ -135,7 +147,7 @@ async function trainSupernet(options: SupernetOptions): Promise<void> {
       steps,
       images: progress.cost.images + result.images,
       seconds: progress.cost.seconds + seconds,
-      cpuSeconds: progress.cost.cpuSeconds + (user + system) / MICROSECONDS,
+      cpuSeconds: (progress.cost.cpuSeconds ?? 0) + (user + system) / MICROSECONDS,
       curve: isPoint ? [...progress.cost.curve, point] : progress.cost.curve,
     }
     progress = { state, cost }
@@ -149,4 +161,4 @@ async function trainSupernet(options: SupernetOptions): Promise<void> {
   if (progress.cost.steps > (before?.cost.steps ?? 0)) await save(options, progress)
 }
 
-export { type Cost, readSupernet, restore, type Supernet, trainSupernet }
+export { type Cost, keepTrained, readSupernet, restore, type Supernet, trainSupernet }

@@ -7,7 +7,7 @@ import * as z from 'zod'
 import { createSpace, parseArchitecture } from '../../search-space/index.ts'
 import { startProcess, temporaryFolder, waitFor } from './harness.ts'
 
-const TIMEOUT_MS = 280_000
+const TIMEOUT_MS = 560_000
 /** Of ten classes. */
 const CHANCE = 0.1
 

@@ -97,6 +97,15 @@ describe('npm run proof -- --quick', () => {
       expect(await again.ended, again.output()).toBe(0)
       expect(again.output()).not.toContain('networks evaluated')
       expect(reportSchema.parse(JSON.parse(again.result()))).toEqual(report)
+
+      // The same with a supernet that agents of a coordinator train.
+      const byAgents = ['--agents', '2', '--seeds', '1', '--strategy', 'spos', '--limits', '60', '--out', join(folder.path, 'agents')]
+      const third = startProcess('proof/main.ts', ['--quick', '--batch', '16', '--json', ...byAgents, ...data, ...record])
+      expect(await third.ended, third.output()).toBe(0)
+      const [seed] = reportSchema.parse(JSON.parse(third.result())).seeds
+      expect(seed?.found[0]?.cost).toBeLessThanOrEqual(60)
+      // Two agents need more images for as many effective steps.
+      expect(seed?.supernet.images).toBeGreaterThanOrEqual((seed?.supernet.steps ?? 0) * 16)
       folder.remove()
     },
     QUICK_TIMEOUT_MS,

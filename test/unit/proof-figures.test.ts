@@ -160,6 +160,7 @@ describe('a report', () => {
       consistency: 0,
       reduced: 0,
       threads: 1,
+      agents: 0,
     },
     ranking: full.ranking,
     searches: full.searches,
