@@ -66,7 +66,7 @@ const proofArgs = {
     valueHint: 'FACTOR',
     description: "of the supernet's blocks, of the recorded networks' width (default: 0.5)",
   },
-  epochs: { type: 'string', valueHint: 'COUNT', description: 'of a supernet (default: 7)' },
+  epochs: { type: 'string', valueHint: 'COUNT', description: 'of a supernet (default: 14)' },
   batch: { type: 'string', valueHint: 'IMAGES', description: 'images of a mini-batch', default: '64' },
   rate: {
     type: 'string',

@@ -69,6 +69,18 @@ async function inProcess(...args: string[]): Promise<Outcome> {
 }
 
 describe('latency-lut', () => {
+  test('profile writes over an earlier table, and over nothing else: the file of its space has the name that it would take', async () => {
+    await write('mine.json', spaceRef)
+    const refused = await latencyLut('profile', '--space', '@mine.json', '--name', 'mine', '--budget', '1')
+    expect(refused.code).toBe(2)
+    expect(refused.stderr).toContain('mine.json is there, and is no latency table')
+    expect(JSON.parse(await readFile(join(folder, 'mine.json'), 'utf8'))).toEqual(spaceRef)
+    await write('other.json', makeTable())
+    const flags = ['--space', '@mine.json', '--name', 'other', '--budget', '0.2']
+    expect(await latencyLut('profile', ...flags)).toMatchObject({ code: 0 })
+    expect(latencyTableSchema.parse(JSON.parse(await readFile(join(folder, 'other.json'), 'utf8'))).name).toBe('other')
+  })
+
   test('profile --json prints the table and nothing else, which then covers the space', async () => {
     const { code, stdout, stderr } = await latencyLut(
       'profile',

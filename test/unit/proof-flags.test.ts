@@ -15,7 +15,7 @@ describe('flags of the proof', () => {
     expect(read()).toMatchObject({
       supernet: {
         width: 0.5,
-        epochs: 7,
+        epochs: 14,
         batchSize: 64,
         learningRate: 0.1,
         weightDecay: 1e-4,

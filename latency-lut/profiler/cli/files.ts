@@ -55,8 +55,26 @@ async function readContentFile(file: string, format: FormatName): Promise<TableC
   }
 }
 
-function writeTableFile(file: string, table: LatencyTable): Promise<void> {
-  return writeTextFile(file, formats.json.write(table))
+/** Throws CliError `usage` where there is a file that is no latency table, such as that of a space. */
+async function assertReplaceable(file: string): Promise<void> {
+  const text = await readFile(file, 'utf8').catch(() => null)
+  if (text === null) return
+  if (!latencyTableSchema.safeParse(parsedJson(text)).success)
+    throw new CliError('usage', `${file} is there, and is no latency table: expected --out with another name`)
+}
+
+function parsedJson(text: string): unknown {
+  try {
+    return JSON.parse(text)
+  } catch {
+    return undefined
+  }
+}
+
+/** Throws CliError `usage` where that would replace something that is no latency table, `failure` where it cannot be written. */
+async function writeTableFile(file: string, table: LatencyTable): Promise<void> {
+  await assertReplaceable(file)
+  await writeTextFile(file, formats.json.write(table))
 }
 
 /** Whole or not at all: a table cut off by an interrupt would be missing keys. Throws CliError `failure`. */
@@ -99,4 +117,4 @@ function latencyOf(space: Space, table: LatencyTable): SpaceLatency {
   )
 }
 
-export { latencyOf, readContentFile, readSpace, readTableFile, writeTableFile, writeTextFile }
+export { assertReplaceable, latencyOf, readContentFile, readSpace, readTableFile, writeTableFile, writeTextFile }

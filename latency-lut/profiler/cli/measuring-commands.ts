@@ -7,7 +7,7 @@ import { CliError } from '../../../command-line/exit-codes.ts'
 import { printResult, type Terminal } from '../../../command-line/terminal.ts'
 import { parseArchitecture, printArchitecture, type Space, SpaceError } from '../../../search-space/index.ts'
 import { tableNameSchema } from '../../table/table.ts'
-import { latencyOf, readSpace, readTableFile, writeTableFile } from './files.ts'
+import { assertReplaceable, latencyOf, readSpace, readTableFile, writeTableFile } from './files.ts'
 import { jsonFlag, spaceFlag } from './flags.ts'
 import { MAX_CHECKED_NETWORKS } from '../node/limits.ts'
 import { describeMachine } from '../node/machine.ts'
@@ -90,6 +90,7 @@ function profileCommand(terminal: Terminal): CommandDef {
       const { profileAndCheck, randomPaths } = await import('../node/profile.ts')
       const name = args.name ?? `${space.name}-${runtime.recorded.name}`
       const out = args.out ?? (args.json ? undefined : `${name}.json`)
+      if (out !== undefined) await assertReplaceable(resolve(terminal.folder, out))
       const paths = randomPaths(space, checks, sampling.seed)
       const partial = out === undefined ? undefined : partialFileOf(resolve(terminal.folder, out))
       const checkpoint =
