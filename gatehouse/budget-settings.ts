@@ -37,8 +37,9 @@ const IMAGES_BY_HOURS = 400
 const FIRST_GENERATION = { least: 16, most: 192 }
 const PREDICTED = 16
 const GENERATIONS = 3
-/** The more images an architecture is evaluated on, the less of what it has for itself is chance. */
-const SMOOTHING = { few: 0.9, many: 0.5, from: 1000 }
+const SMOOTHING = 0.9
+/** Where only a regression has chosen what is evaluated: the more images, the less of what an architecture has for itself is chance. */
+const PREDICTED_SMOOTHING = { few: 0.9, many: 0.5, from: 1000 }
 const EVALUATE_EVERY = { least: 50, most: 1000 }
 
 const clamp = (value: number, { least, most }: { least: number; most: number }) => Math.min(most, Math.max(least, value))
@@ -50,15 +51,13 @@ function alphaRate(steps: number, archEvery: number): number {
   return Number(clamp(ALPHA_REACH / architectureSteps, ALPHA_RATES).toPrecision(2))
 }
 
-const smoothingOf = (images: number) => (images < SMOOTHING.from ? SMOOTHING.few : SMOOTHING.many)
-
 /** Architectures that are evaluated with the weights of a training on so many images, and the images of each. */
 function finalistsFor(trained: number, isSmoothed: boolean) {
   const all = EVALUATED_SHARE * trained
   const sampled = Math.min(SAMPLED.most, Math.floor(all / EVALUATED_IMAGES.least) - 2 * FINALISTS)
   if (!isSmoothed || sampled < SAMPLED.least) return { count: FINALISTS, images: Math.round(clamp(all / FINALISTS, EVALUATED_IMAGES)) }
   const images = Math.round(clamp(all / (2 * FINALISTS + sampled), EVALUATED_IMAGES))
-  return { count: FINALISTS, images, sampled, smoothing: smoothingOf(images) }
+  return { count: FINALISTS, images, sampled, smoothing: SMOOTHING }
 }
 
 /** Whether a regression on the options of a space has not too many of them; also where there is no such space, which the schema refuses. */
@@ -103,7 +102,7 @@ function fitToBudget(config: Record<string, unknown>): Filled {
       const byHoursFinalists = {
         count: FINALISTS,
         images: IMAGES_BY_HOURS,
-        ...(isSmoothed && { sampled: SAMPLED.most, smoothing: smoothingOf(IMAGES_BY_HOURS) }),
+        ...(isSmoothed && { sampled: SAMPLED.most, smoothing: SMOOTHING }),
       }
       fill('strategy.finalists', byHours ? byHoursFinalists : finalistsFor(trained, isSmoothed))
     }
@@ -131,7 +130,8 @@ function fitToBudget(config: Record<string, unknown>): Filled {
     fill('strategy.generations', GENERATIONS)
     fill('strategy.images', Math.round(clamp(all / (first + predicted), EVALUATED_IMAGES)))
     if (isSmoothed && readField(config, 'strategy.score') !== 'batch-norms') {
-      fill('strategy.smoothing', smoothingOf(number('strategy.images', EVALUATED_IMAGES.most)))
+      const { few, many, from } = PREDICTED_SMOOTHING
+      fill('strategy.smoothing', number('strategy.images', EVALUATED_IMAGES.most) < from ? few : many)
       fill('strategy.search', 'annealing')
       if (readField(config, 'strategy.search') === 'annealing') fill('strategy.annealing.products', false)
     }

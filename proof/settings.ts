@@ -60,10 +60,10 @@ const MOMENTUM = 0.9
 const LABEL_SMOOTHING = 0.1
 /** Crops of 32×32 from images with 4 pixels of border, as all that is published on CIFAR-10 has them. */
 const AUGMENTATION = { flip: true, shift: 4 } as const
-/** Part of a score that a regression on options says, where networks are ranked on some hundred images. */
+/** Part of a score that a regression on options says. */
 const SMOOTHING = 0.9
-/** The same in searches, which evaluate on more images: what is left of chance is then less. */
-const SEARCH_SMOOTHING = 0.5
+/** The same where only the regression has chosen what is evaluated, and that on more images: what is left of chance in a score is then less. */
+const PREDICTED_SMOOTHING = 0.5
 /** Mini-batches of one task. */
 const WEIGHT_STEPS = 60
 /** No bound. */
@@ -130,19 +130,19 @@ const prediction = (firstGeneration: number, population: number, images: number)
     annealing: { products: false },
     images,
     score: 'log-likelihood',
-    smoothing: SEARCH_SMOOTHING,
+    smoothing: PREDICTED_SMOOTHING,
   },
   loss: { kind: 'none' },
   steps: 1,
 })
 
-const fullFinalists: Finalists = { count: 32, sampled: 224, images: 1024, smoothing: SEARCH_SMOOTHING }
+const fullFinalists: Finalists = { count: 16, sampled: 240, images: 512, smoothing: SMOOTHING }
 const fullSearches: Searches = {
   'proxyless-g': gates(100, 0.05, fullFinalists),
   'fp-nas': samples(100, 64, fullFinalists),
-  spos: prediction(256, 32, 1024),
+  spos: prediction(256, 32, 2048),
 }
-const quickFinalists: Finalists = { count: 2, sampled: 3, images: 64, smoothing: SEARCH_SMOOTHING }
+const quickFinalists: Finalists = { count: 2, sampled: 3, images: 64, smoothing: SMOOTHING }
 const quickSearches: Searches = {
   'proxyless-g': gates(4, 0.05, quickFinalists),
   'fp-nas': samples(2, 64, quickFinalists),

@@ -73,7 +73,7 @@ describe('settings that suit the length of a search', () => {
     }
     expect(evaluated(1000)).toEqual({ count: 16, images: 200, sampled: 32, smoothing: 0.9 })
     expect(evaluated(500)).toEqual({ count: 16, images: 400 })
-    expect(evaluated(100_000)).toEqual({ count: 16, images: 2000, sampled: 96, smoothing: 0.5 })
+    expect(evaluated(100_000)).toEqual({ count: 16, images: 2000, sampled: 96, smoothing: 0.9 })
     const spos = (steps: string) => fit({ strategy: 'spos', steps }).config.strategy
     expect(spos('2000')).toMatchObject({ firstGeneration: 96, population: 16, generations: 3, images: 200, smoothing: 0.9 })
     expect(spos('20000')).toMatchObject({ firstGeneration: 192, population: 16, generations: 3, images: 1143, smoothing: 0.5 })

@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest'
 import { pathLatencyMs } from '../../latency-lut/table/coverage.ts'
 import type { ResultOf, TaskWork } from '../../protocol/index.ts'
+import { darts } from '../../strategies/darts.ts'
 import { ALONE, type Attendance } from '../../strategies/rounds.ts'
 import { parsec } from '../../strategies/parsec.ts'
 import { proxylessGradient } from '../../strategies/proxyless-gradient.ts'
@@ -115,6 +116,25 @@ describe('finalists', () => {
       const told = { ...state, finalists: { ...state.finalists, paths, scores: changed, proposed: paths.length } }
       expect(proxylessGradient.derive(told, context)).toEqual(paths[lucky])
       expect(lossOf(proxylessGradient.derive(told, mixed({ sampled: 40, smoothing: 1 })))).toBe(best(context))
+    })
+
+    it('are none in a space whose derivation leaves options out', () => {
+      const finalists = { count: 3, images: 200, sampled: 20, smoothing: 0.9 }
+      const strategy = { name: 'darts', warmupSteps: 2, archEvery: 2, finalists } as const
+      const { works, state } = run(darts, makeContext({ space: 'darts-mini', targetMs: 500, steps: 4, strategy }))
+      expect(works.filter(isFinal).flatMap(({ paths }) => paths).length).toBe(3)
+      expect(state.finalists).not.toHaveProperty('predicted')
+    })
+
+    it('are refused where a regression would have hundreds of coefficients', () => {
+      const wide = { blocks: 60, kernels: [3, 5, 7], expansions: [2, 3], targetMs: 1e6 } as const
+      const init = (finalists: object) => () =>
+        proxylessGradient.init(makeContext({ ...wide, strategy: { name: 'proxyless-g', finalists: { ...FINALISTS, ...finalists } } }))
+      expect(init({})).not.toThrow()
+      for (const field of ['sampled', 'smoothing']) {
+        const errors = [expect.objectContaining({ path: `strategy.finalists.${field}` })]
+        expect(init({ [field]: 1 })).toThrow(expect.objectContaining({ errors }))
+      }
     })
 
     it('choose the second round when the first has come back from everybody', () => {
