@@ -42,7 +42,7 @@ const full: DemoSettings = {
 }
 const quick: DemoSettings = {
   profileSeconds: 6,
-  searchSteps: 2000,
+  searchSteps: 1200,
   scratchSteps: 300,
   batchSize: 32,
   scratchRate: 0.1,

@@ -29,17 +29,11 @@ const EVALUATIONS = 10
 const EVALUATED_SHARE = 0.2
 const EVALUATED_IMAGES = { least: 200, most: 2000 }
 const FINALISTS = 16
-/** Random ones beside the finalists and a second round of as many; fewer than these are none. */
-const SAMPLED = { least: 16, most: 96 }
-/** Of a search by hours, where how many images are trained on is not known. */
-const IMAGES_BY_HOURS = 400
 /** Of `spos`: random ones, then generations that a regression on options makes. */
 const FIRST_GENERATION = { least: 16, most: 192 }
 const PREDICTED = 16
 const GENERATIONS = 3
 const SMOOTHING = 0.9
-/** Where only a regression has chosen what is evaluated: the more images, the less of what an architecture has for itself is chance. */
-const PREDICTED_SMOOTHING = { few: 0.9, many: 0.5, from: 1000 }
 const EVALUATE_EVERY = { least: 50, most: 1000 }
 
 const clamp = (value: number, { least, most }: { least: number; most: number }) => Math.min(most, Math.max(least, value))
@@ -49,15 +43,6 @@ const isName = (name: unknown): name is StrategyName => strategyNames.some((know
 function alphaRate(steps: number, archEvery: number): number {
   const architectureSteps = (steps * (1 - WARMUP_SHARE)) / archEvery
   return Number(clamp(ALPHA_REACH / architectureSteps, ALPHA_RATES).toPrecision(2))
-}
-
-/** Architectures that are evaluated with the weights of a training on so many images, and the images of each. */
-function finalistsFor(trained: number, isSmoothed: boolean) {
-  const all = EVALUATED_SHARE * trained
-  const sampled = Math.min(SAMPLED.most, Math.floor(all / EVALUATED_IMAGES.least) - 2 * FINALISTS)
-  if (!isSmoothed || sampled < SAMPLED.least) return { count: FINALISTS, images: Math.round(clamp(all / FINALISTS, EVALUATED_IMAGES)) }
-  const images = Math.round(clamp(all / (2 * FINALISTS + sampled), EVALUATED_IMAGES))
-  return { count: FINALISTS, images, sampled, smoothing: SMOOTHING }
 }
 
 /** Whether a regression on the options of a space has not too many of them; also where there is no such space, which the schema refuses. */
@@ -93,18 +78,14 @@ function fitToBudget(config: Record<string, unknown>): Filled {
   const byHours = readField(config, 'training.hours') !== undefined
   const steps = number('training.steps', DEFAULT_STEPS)
   const trained = steps * number('training.batchSize', DEFAULT_BATCH)
-  const isSmoothed = isSmooth(config['space'])
   if (fields.includes('archEvery')) {
     fill('strategy.name', name)
     if (readField(config, 'strategy.warmupSteps') === undefined) fill('strategy.warmupShare', WARMUP_SHARE)
     if (readField(config, 'strategy.entropy') === undefined) fill('strategy.entropy', {})
     if (readField(config, 'strategy.finalists') === undefined) {
-      const byHoursFinalists = {
-        count: FINALISTS,
-        images: IMAGES_BY_HOURS,
-        ...(isSmoothed && { sampled: SAMPLED.most, smoothing: SMOOTHING }),
-      }
-      fill('strategy.finalists', byHours ? byHoursFinalists : finalistsFor(trained, isSmoothed))
+      // Without random ones beside them: alpha decides which weights are trained, and those of what it does not sample say nothing.
+      const images = Math.round(clamp((EVALUATED_SHARE * trained) / FINALISTS, EVALUATED_IMAGES))
+      fill('strategy.finalists', byHours ? {} : { count: FINALISTS, images })
     }
     fill('training.learningRate', WEIGHT_RATE)
     if (!byHours) fill('strategy.evaluateEvery', Math.round(clamp(steps / EVALUATIONS, EVALUATE_EVERY)))
@@ -129,9 +110,8 @@ function fitToBudget(config: Record<string, unknown>): Filled {
     fill('strategy.population', PREDICTED)
     fill('strategy.generations', GENERATIONS)
     fill('strategy.images', Math.round(clamp(all / (first + predicted), EVALUATED_IMAGES)))
-    if (isSmoothed && readField(config, 'strategy.score') !== 'batch-norms') {
-      const { few, many, from } = PREDICTED_SMOOTHING
-      fill('strategy.smoothing', number('strategy.images', EVALUATED_IMAGES.most) < from ? few : many)
+    if (isSmooth(config['space']) && readField(config, 'strategy.score') !== 'batch-norms') {
+      fill('strategy.smoothing', SMOOTHING)
       fill('strategy.search', 'annealing')
       if (readField(config, 'strategy.search') === 'annealing') fill('strategy.annealing.products', false)
     }

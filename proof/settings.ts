@@ -62,8 +62,6 @@ const LABEL_SMOOTHING = 0.1
 const AUGMENTATION = { flip: true, shift: 4 } as const
 /** Part of a score that a regression on options says. */
 const SMOOTHING = 0.9
-/** The same where only the regression has chosen what is evaluated, and that on more images: what is left of chance in a score is then less. */
-const PREDICTED_SMOOTHING = 0.5
 /** Mini-batches of one task. */
 const WEIGHT_STEPS = 60
 /** No bound. */
@@ -130,7 +128,7 @@ const prediction = (firstGeneration: number, population: number, images: number)
     annealing: { products: false },
     images,
     score: 'log-likelihood',
-    smoothing: PREDICTED_SMOOTHING,
+    smoothing: SMOOTHING,
   },
   loss: { kind: 'none' },
   steps: 1,
@@ -140,7 +138,7 @@ const fullFinalists: Finalists = { count: 16, sampled: 240, images: 512, smoothi
 const fullSearches: Searches = {
   'proxyless-g': gates(100, 0.05, fullFinalists),
   'fp-nas': samples(100, 64, fullFinalists),
-  spos: prediction(256, 32, 2048),
+  spos: prediction(256, 16, 512),
 }
 const quickFinalists: Finalists = { count: 2, sampled: 3, images: 64, smoothing: SMOOTHING }
 const quickSearches: Searches = {

@@ -22,8 +22,8 @@ describe('settings that suit the length of a search', () => {
         learningRate: 0.054,
         evaluateEvery: 200,
         entropy: { end: 0.1 },
-        // A fifth of 2000 · 64 images, 200 for each of 16, 96 and 16 architectures.
-        finalists: { count: 16, images: 200, sampled: 96, smoothing: 0.9 },
+        // A fifth of 2000 · 64 images.
+        finalists: { count: 16, images: 1600 },
       },
       latency: { loss: { kind: 'add#abs', lambda: 0.5, margin: 0.05 } },
       training: { learningRate: 0.1 },
@@ -66,32 +66,28 @@ describe('settings that suit the length of a search', () => {
     expect(fit({ strategy: 'spos' }, ['strategy.search=evolution']).filled).toEqual(['strategy.score', ...sizes, 'strategy.smoothing'])
   })
 
-  it('evaluate no more than a fifth of the images that are trained on, in a short search fewer architectures', () => {
-    const evaluated = (steps: number) => {
-      const { strategy } = fit({ steps: String(steps) }).config
+  it('evaluate no more than a fifth of the images that are trained on, in a short search of fewer architectures', () => {
+    const evaluated = (steps: string) => {
+      const { strategy } = fit({ steps }).config
       return strategy.name === 'proxyless-g' ? strategy.finalists : undefined
     }
-    expect(evaluated(1000)).toEqual({ count: 16, images: 200, sampled: 32, smoothing: 0.9 })
-    expect(evaluated(500)).toEqual({ count: 16, images: 400 })
-    expect(evaluated(100_000)).toEqual({ count: 16, images: 2000, sampled: 96, smoothing: 0.9 })
+    expect(evaluated('500')).toEqual({ count: 16, images: 400 })
+    expect(evaluated('100000')).toEqual({ count: 16, images: 2000 })
     const spos = (steps: string) => fit({ strategy: 'spos', steps }).config.strategy
     expect(spos('2000')).toMatchObject({ firstGeneration: 96, population: 16, generations: 3, images: 200, smoothing: 0.9 })
-    expect(spos('20000')).toMatchObject({ firstGeneration: 192, population: 16, generations: 3, images: 1143, smoothing: 0.5 })
+    expect(spos('20000')).toMatchObject({ firstGeneration: 192, population: 16, generations: 3, images: 1143, smoothing: 0.9 })
   })
 
   it('fit no regression to the options of a space that has hundreds of them', () => {
     const space =
       '{"preset":"proxyless-mobile","name":"deep","stages":[{"width":16,"cells":32,"stride":1},{"width":24,"cells":32,"stride":2}]}'
-    const { config } = fit({ steps: '2000' }, [`space=${space}`])
-    expect(config.strategy).toMatchObject({ finalists: { count: 16, images: 1600 } })
     expect(fit({ steps: '2000', strategy: 'spos' }, [`space=${space}`]).filled).not.toContain('strategy.smoothing')
   })
 
   it('do not take the length of a search by hours for a number of steps', () => {
     const { config } = fit({ hours: '1' })
     expect(config.training.hours).toBe(1)
-    const finalists = { count: 16, images: 400, sampled: 96, smoothing: 0.9 }
-    expect(config.strategy).toMatchObject({ learningRate: 0.02, warmupShare: 0.3, finalists })
+    expect(config.strategy).toMatchObject({ learningRate: 0.02, warmupShare: 0.3, finalists: { count: 16 } })
   })
 
   it('leave settings that are none to the schema, which names them', () => {
