@@ -12,12 +12,17 @@ type RunningCommand = {
   readonly result: Promise<string>
 }
 
-/** Starts `node <script> <args>` from the project's folder. `onNote` gets the lines of its standard error. */
-function startCommand(
-  script: string,
-  args: readonly string[],
-  { env = {}, onNote }: { env?: Record<string, string>; onNote?: (line: string) => void } = {},
-): RunningCommand {
+type CommandOptions = {
+  readonly env?: Record<string, string>
+  /** Gets the lines of its standard error. */
+  readonly onNote?: (line: string) => void
+  /** Ends it too: whoever ends this process need not know of its commands. The result is then rejected with the signal's reason. */
+  readonly interrupted?: AbortSignal
+}
+
+/** Starts `node <script> <args>` from the project's folder. Throws the reason of a signal that was given before. */
+function startCommand(script: string, args: readonly string[], { env = {}, onNote, interrupted }: CommandOptions = {}): RunningCommand {
+  interrupted?.throwIfAborted()
   const child = spawn(process.execPath, [`${root}${script}`, ...args], {
     cwd: root,
     env: { ...process.env, ...env },
@@ -38,10 +43,14 @@ function startCommand(
       onNote?.(line)
     }
   })
+  const stop = () => void child.kill('SIGTERM')
+  interrupted?.addEventListener('abort', stop, { once: true })
   const result = new Promise<string>((resolve, reject) => {
     child.once('error', reject)
     child.once('close', (code, signal) => {
-      if (code === 0) resolve(output.trimEnd().split('\n').at(-1) ?? '')
+      interrupted?.removeEventListener('abort', stop)
+      if (interrupted?.aborted) reject(interrupted.reason)
+      else if (code === 0) resolve(output.trimEnd().split('\n').at(-1) ?? '')
       else reject(new Error(`${script} ${args[0] ?? ''} ended with ${signal ?? `code ${code}`}:\n${[...notes, pending].join('\n')}`))
     })
   })

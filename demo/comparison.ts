@@ -62,19 +62,11 @@ async function search(
     terminal.note(`search for ${targetMs} ms: ${begun ? 'goes on' : 'begins'}`)
     const { agentToken } = await client.createToken(searchId, 'comparison')
     const env = { GATEHOUSE_COORDINATOR: client.url, GATEHOUSE_AGENT_TOKEN: agentToken }
-    const agent = startCommand(
+    await startCommand(
       'worker-agent/cli/main.ts',
       ['run', '--data', data, '--backend', 'wasm', '--concurrency', '1', '--name', `for ${targetMs} ms`, '--quiet'],
-      { env },
-    )
-    const stop = () => void agent.child.kill('SIGTERM')
-    terminal.interrupted.addEventListener('abort', stop, { once: true })
-    try {
-      await agent.result
-    } finally {
-      terminal.interrupted.removeEventListener('abort', stop)
-      terminal.interrupted.throwIfAborted()
-    }
+      { env, interrupted: terminal.interrupted },
+    ).result
   }
   const status = await client.searchStatus(searchId)
   const architecture = printArchitecture(createSpace(space), pathAtTarget(status, table))
@@ -103,19 +95,12 @@ async function compare({ terminal, settings, folder, data, jobs }: Comparison, a
   const fixed = ['--no-largest', '--data', data, '--backend', 'wasm', '--test', '--jobs', String(jobs)]
   const latency = ['--latency-runtime', RUNTIME, '--latency-batch', String(BATCH)]
   const out = ['--out', join(folder, 'result'), '--json']
-  const command = startCommand(
+  const { result } = startCommand(
     'gatehouse/main.ts',
     ['compare', '--space', `@${SPACE_FILE}`, ...searched, ...settings.compareFlags, ...fixed, ...latency, ...out],
-    { onNote: (line) => terminal.note(line) },
+    { onNote: (line) => terminal.note(line), interrupted: terminal.interrupted },
   )
-  const stop = () => void command.child.kill('SIGINT')
-  terminal.interrupted.addEventListener('abort', stop, { once: true })
-  try {
-    return await command.result
-  } finally {
-    terminal.interrupted.removeEventListener('abort', stop)
-    terminal.interrupted.throwIfAborted()
-  }
+  return result
 }
 
 function createComparison(terminal: Terminal): CommandDef {

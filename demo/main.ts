@@ -56,9 +56,7 @@ async function profile({ terminal, settings, folder }: Demo): Promise<LatencyTab
   const { result } = startCommand(
     'latency-lut/profiler/cli/main.ts',
     ['profile', '--space', SPACE, '--out', file, '--name', 'demo', '--budget', String(settings.profileSeconds), '--json'],
-    {
-      onNote: (line) => terminal.note(line),
-    },
+    { onNote: (line) => terminal.note(line), interrupted: terminal.interrupted },
   )
   return latencyTableSchema.parse(JSON.parse(await result))
 }
@@ -140,7 +138,9 @@ async function trainAll({ terminal, settings, dataFlags }: Demo, architectures: 
     scratchSeeds.map((seed) => async (): Promise<number> => {
       const network = ['--space', SPACE, '--architecture', architecture, ...dataFlags, '--backend', 'wasm', '--threads', '1']
       const seeds = ['--seed', String(seed), '--share-seed', String(SEED)]
-      const { result } = startCommand('gatehouse/main.ts', ['train', ...network, ...recipe, ...seeds, '--json'])
+      const { result } = startCommand('gatehouse/main.ts', ['train', ...network, ...recipe, ...seeds, '--json'], {
+        interrupted: terminal.interrupted,
+      })
       const { accuracy } = JSON.parse(await result) as { readonly accuracy: number }
       done += 1
       terminal.note(`      ${done} of ${total}  ${(accuracy * 100).toFixed(2)} %  ${architecture}  seed ${seed}`)
@@ -160,7 +160,7 @@ async function measure({ terminal, settings, folder }: Demo, architecture: strin
   const { result } = startCommand(
     'latency-lut/profiler/cli/main.ts',
     ['measure', '--space', SPACE, '--architecture', architecture, '--table', table, '--budget', String(settings.profileSeconds), '--json'],
-    { onNote: (line) => terminal.note(line) },
+    { onNote: (line) => terminal.note(line), interrupted: terminal.interrupted },
   )
   return JSON.parse(await result) as Beside
 }

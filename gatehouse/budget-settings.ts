@@ -2,9 +2,8 @@
 // probabilities that it began with. What a user has set stays.
 
 import { isRecord, readField, setField } from '../command-line/fields.ts'
-import { type StrategyName, strategyFields, strategyNames } from '../protocol/index.ts'
+import { MAX_SMOOTHED_OPTIONS, type StrategyName, strategyFields, strategyNames } from '../protocol/index.ts'
 import { createSpace, spaceRefSchema } from '../search-space/index.ts'
-import { MAX_SMOOTHED_OPTIONS } from '../strategies/index.ts'
 
 type Filled = readonly { readonly field: string; readonly value: unknown }[]
 

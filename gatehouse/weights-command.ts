@@ -3,13 +3,13 @@
 import { resolve } from 'node:path'
 import { type CommandDef, defineCommand } from 'citty'
 import { connect, connectionFlags } from '../command-line/connection.ts'
-import { readSearchWeights } from '../command-line/search-weights.ts'
 import { printCount } from '../command-line/quantities.ts'
 import { writeWholeFile } from '../command-line/whole-files.ts'
 import { printResult, type Terminal } from '../command-line/terminal.ts'
 import { createSpace } from '../search-space/index.ts'
 import { encodeSafetensors } from '../protocol/index.ts'
 import { resolveSearch, searchArg } from './search-ref.ts'
+import { readSearchWeights } from './search-weights.ts'
 
 const SUPERNET_FORMAT = 'gatehouse-supernet/1'
 

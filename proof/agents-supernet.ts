@@ -7,11 +7,11 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import * as z from 'zod'
 import { startCommand } from '../command-line/child-commands.ts'
 import { type CoordinatorClient, createClient } from '../command-line/coordinator-client.ts'
-import { readSearchWeights } from '../command-line/search-weights.ts'
 import type { Terminal } from '../command-line/terminal.ts'
 import { writeWholeFile } from '../command-line/whole-files.ts'
 import { startLocalCoordinator } from '../gatehouse/local-coordinator.ts'
 import { renderStatusLine } from '../gatehouse/render-status.ts'
+import { readSearchWeights } from '../gatehouse/search-weights.ts'
 import type { LatencyTable } from '../latency-lut/table/table.ts'
 import type { SearchConfig, SearchStatus, Tensor } from '../protocol/index.ts'
 import type { Space } from '../search-space/index.ts'
@@ -89,7 +89,7 @@ async function trainByAgents(options: AgentsOptions): Promise<AgentsSupernet> {
     const env = { GATEHOUSE_COORDINATOR: coordinator.url, GATEHOUSE_AGENT_TOKEN: agentToken }
     const flags = ['--data', data, '--cache', cache, '--backend', 'wasm', '--concurrency', '1', '--quiet']
     const agents = Array.from({ length: count }, (_, i) =>
-      startCommand('worker-agent/cli/main.ts', ['run', ...flags, '--name', `agent-${i + 1}`], { env }),
+      startCommand('worker-agent/cli/main.ts', ['run', ...flags, '--name', `agent-${i + 1}`], { env, interrupted: terminal.interrupted }),
     )
     try {
       const failed = new Promise<never>((_, reject) => {

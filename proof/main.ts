@@ -64,15 +64,8 @@ async function runSideBySideSeeds(
   flagsOf: (seed: number) => string[],
 ): Promise<void> {
   const run = async (seed: number) => {
-    const { child, result } = startCommand('proof/main.ts', flagsOf(seed), { onNote: (line) => terminal.note(line) })
-    const stop = () => void child.kill('SIGTERM')
-    terminal.interrupted.addEventListener('abort', stop, { once: true })
-    try {
-      await result
-    } finally {
-      terminal.interrupted.removeEventListener('abort', stop)
-      terminal.interrupted.throwIfAborted()
-    }
+    const { interrupted } = terminal
+    await startCommand('proof/main.ts', flagsOf(seed), { onNote: (line) => terminal.note(line), interrupted }).result
   }
   await runSideBySide(
     seeds.map((seed) => () => run(seed)),

@@ -14,6 +14,8 @@ const DEFAULT_SHARD_BYTES = 16 * 1024 * 1024
 const MAX_SHARD_BYTES = 24 * 1024 * 1024
 /** A search calls every shard when it is created; one request may make about 50 calls on the free plan. */
 const MAX_SHARDS = 40
+/** Of a space whose scores are smoothed: a status is made of a regression on them, and a fit is the third power of their number. */
+const MAX_SMOOTHED_OPTIONS = 400
 /** A row of SQLite storage holds at most 2 MB. */
 const MAX_ROW_BYTES = 1_900_000
 /** Small tensors share a row of up to this many bytes: few rows written per push, little rewritten for nothing. */
@@ -128,6 +130,7 @@ export {
   MAX_ROW_BYTES,
   MAX_SAMPLE_MS,
   MAX_SHARDS,
+  MAX_SMOOTHED_OPTIONS,
   MAX_SHARD_BYTES,
   MAX_SMALL_JSON_BYTES,
   MAX_TASK_ATTEMPTS,

@@ -1,12 +1,10 @@
 // Scores with shared weights, smoothed: how well a path does with them depends on which paths these happened to be trained with, and what an
 // option adds on average over all paths that have it is known much better.
 
-import { invalidField } from '../protocol/index.ts'
+import { invalidField, MAX_SMOOTHED_OPTIONS } from '../protocol/index.ts'
 import type { Space } from '../search-space/index.ts'
 import { fitRegression, type Regression, type RegressionExample } from './regression.ts'
 
-/** A status is made of the regression, and a fit is the third power of its options. */
-const MAX_SMOOTHED_OPTIONS = 400
 const RIDGE = 1
 
 /** Mean effects of single options. */
@@ -35,4 +33,4 @@ function checkSmoothing(space: Pick<Space, 'decisions'>, smoothing: number, fiel
   throw invalidField(field, `expected none in a space of more than ${MAX_SMOOTHED_OPTIONS} options, got one of ${options}`)
 }
 
-export { checkSmoothing, fitOptions, MAX_SMOOTHED_OPTIONS, optionCounts, smoothScores }
+export { checkSmoothing, fitOptions, optionCounts, smoothScores }

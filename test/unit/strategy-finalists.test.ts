@@ -127,7 +127,7 @@ describe('finalists', () => {
     })
 
     it('are refused where a regression would have hundreds of coefficients', () => {
-      const wide = { blocks: 60, kernels: [3, 5, 7], expansions: [2, 3], targetMs: 1e6 } as const
+      const wide = { blocks: 60, kernels: [3 as const, 5 as const, 7 as const], expansions: [2, 3], targetMs: 1e6 }
       const init = (finalists: object) => () =>
         proxylessGradient.init(makeContext({ ...wide, strategy: { name: 'proxyless-g', finalists: { ...FINALISTS, ...finalists } } }))
       expect(init({})).not.toThrow()

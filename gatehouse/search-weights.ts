@@ -2,7 +2,7 @@
 
 import { planShards, type Tensor } from '../protocol/index.ts'
 import { initialWeights, type Space } from '../search-space/index.ts'
-import type { CoordinatorClient } from './coordinator-client.ts'
+import type { CoordinatorClient } from '../command-line/coordinator-client.ts'
 
 type SearchWeights = {
   /** Of every weight of the space, by key. */
