@@ -34,9 +34,15 @@ async function runCommandLine(
   }
 }
 
+/** Also what Node's own timers make of a signal's reason: an AbortError that has it as its cause. */
+function isInterruption({ interrupted }: Terminal, error: unknown): boolean {
+  if (!interrupted.aborted) return false
+  return error === interrupted.reason || (error instanceof Error && error.name === 'AbortError' && error.cause === interrupted.reason)
+}
+
 /** Says what went wrong. A stack is only for what nobody expected. */
 function report(name: string, terminal: Terminal, error: unknown): ExitReason {
-  if (terminal.interrupted.aborted && error === terminal.interrupted.reason) return 'interrupted'
+  if (isInterruption(terminal, error)) return 'interrupted'
   if (error instanceof CliError) {
     terminal.note(`${name}: ${error.message}`)
     for (const { path, message } of error.errors.slice(0, MAX_LISTED_FIELDS)) terminal.note(`  ${path === '' ? '' : `${path}: `}${message}`)
