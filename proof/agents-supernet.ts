@@ -15,7 +15,7 @@ import { readSearchWeights } from '../gatehouse/search-weights.ts'
 import type { LatencyTable } from '../latency-lut/table/table.ts'
 import type { SearchConfig, SearchStatus, Tensor } from '../protocol/index.ts'
 import type { Space } from '../search-space/index.ts'
-import { FAR_MS, TABLE } from './settings.ts'
+import { TABLE } from './settings.ts'
 
 const STATUS_EVERY_MS = 10_000
 const MS_PER_SECOND = 1000
@@ -59,7 +59,7 @@ async function searchOf(client: CoordinatorClient, file: string, { space, config
   if (existsSync(file)) return createdSchema.parse(JSON.parse(readFileSync(file, 'utf8')))
   const { version } = await client.publishTable(anyTable(space))
   const created = createdSchema.parse(
-    await client.createSearch({ ...config, latency: { ...config.latency, targetMs: FAR_MS, table: { name: TABLE, version } } }),
+    await client.createSearch({ ...config, latency: { ...config.latency, table: { name: TABLE, version } } }),
   )
   writeWholeFile(file, JSON.stringify(created))
   return created

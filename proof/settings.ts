@@ -218,7 +218,6 @@ function stepsOf({ epochs, batchSize }: SupernetSettings, trainImages: number): 
 export {
   defaultLimits,
   EQUAL_COST,
-  FAR_MS,
   full,
   MILLION,
   proofSpace,
