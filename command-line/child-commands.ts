@@ -80,4 +80,13 @@ async function runSideBySide<T>(jobs: readonly (() => Promise<T>)[], width: numb
   return results
 }
 
-export { runSideBySide, startCommand, type RunningCommand }
+/** Rejects as soon as one of them fails, and never resolves: one that ends before its time ends with an error. */
+function firstFailure(commands: readonly RunningCommand[]): Promise<never> {
+  const failure = new Promise<never>((_, reject) => {
+    for (const { result } of commands) result.catch(reject)
+  })
+  failure.catch(() => undefined)
+  return failure
+}
+
+export { firstFailure, runSideBySide, startCommand, type RunningCommand }

@@ -26,7 +26,7 @@ import {
   seedState,
   type Space,
 } from '../search-space/index.ts'
-import { runSideBySide, startCommand } from '../command-line/child-commands.ts'
+import { firstFailure, runSideBySide, startCommand } from '../command-line/child-commands.ts'
 import type { Beside } from '../latency-lut/profiler/node/profile.ts'
 import { type DemoResult, gainOver, mean, renderReport, type Trained } from './report.ts'
 import { AGENTS, type DemoSettings, EQUAL_LATENCY, full, quick, searchConfig, SEED, SPACE, TARGET_SHARE } from './settings.ts'
@@ -112,10 +112,7 @@ async function search(
   )
   try {
     // An agent that ends before the search does, ends with an error; that is the demo's too.
-    const failed = new Promise<void>((_, reject) => {
-      for (const agent of agents) agent.result.catch(reject)
-    })
-    failed.catch(() => undefined)
+    const failed = firstFailure(agents)
     const status = await watch(
       terminal,
       () => client.searchStatus(created.searchId),

@@ -3,7 +3,7 @@
 
 import { isRecord, readField, setField } from '../command-line/fields.ts'
 import { MAX_SMOOTHED_OPTIONS, type StrategyName, strategyFields, strategyNames } from '../protocol/index.ts'
-import { createSpace, spaceRefSchema } from '../search-space/index.ts'
+import { createSpace, optionCounts, spaceRefSchema } from '../search-space/index.ts'
 
 type Filled = readonly { readonly field: string; readonly value: unknown }[]
 
@@ -49,7 +49,7 @@ function isSmooth(space: unknown): boolean {
   const ref = spaceRefSchema.safeParse(space)
   if (!ref.success) return true
   try {
-    return createSpace(ref.data).decisions.reduce((sum, { options }) => sum + options.length, 0) <= MAX_SMOOTHED_OPTIONS
+    return optionCounts(createSpace(ref.data)).reduce((sum, count) => sum + count, 0) <= MAX_SMOOTHED_OPTIONS
   } catch {
     return true
   }

@@ -1,21 +1,17 @@
 // Trains the weights of a supernet as a user's machines would: by a coordinator and agents, each a process of its own, on this machine. What the
 // weights come to with several agents is part of what the proof has to say.
 
-import { existsSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
-import * as z from 'zod'
-import { startCommand } from '../command-line/child-commands.ts'
+import { firstFailure, startCommand } from '../command-line/child-commands.ts'
 import { type CoordinatorClient, createClient } from '../command-line/coordinator-client.ts'
 import type { Terminal } from '../command-line/terminal.ts'
-import { writeWholeFile } from '../command-line/whole-files.ts'
 import { startLocalCoordinator } from '../gatehouse/local-coordinator.ts'
 import { renderStatusLine } from '../gatehouse/render-status.ts'
 import { readSearchWeights } from '../gatehouse/search-weights.ts'
-import type { LatencyTable } from '../latency-lut/table/table.ts'
 import type { SearchConfig, SearchStatus, Tensor } from '../protocol/index.ts'
 import type { Space } from '../search-space/index.ts'
-import { TABLE } from './settings.ts'
+import { macsTable } from '../simulation/macs-table.ts'
 
 const STATUS_EVERY_MS = 10_000
 const MS_PER_SECOND = 1000
@@ -38,31 +34,13 @@ type AgentsSupernet = {
   readonly seconds: number
 }
 
-/** A coordinator wants a table that covers the space; the target is so far that what it says does not matter. */
-function anyTable(space: Space): LatencyTable {
-  const entry = { meanMs: 1, stdMs: 0, count: 0, predicted: { rmseMs: 0, mapePct: 0 } }
-  return {
-    name: TABLE,
-    device: { name: 'none' },
-    runtime: { name: 'none' },
-    batch: 1,
-    inputShape: [...space.input],
-    fixedMs: 0,
-    entries: Object.fromEntries(space.measurableOperations().map(({ latencyKey }) => [latencyKey, entry])),
-  }
-}
-
-const createdSchema = z.object({ searchId: z.string(), agentToken: z.string() })
-
-/** The search of this folder, made if it is not there. */
-async function searchOf(client: CoordinatorClient, file: string, { space, config }: AgentsOptions) {
-  if (existsSync(file)) return createdSchema.parse(JSON.parse(readFileSync(file, 'utf8')))
-  const { version } = await client.publishTable(anyTable(space))
-  const created = createdSchema.parse(
-    await client.createSearch({ ...config, latency: { ...config.latency, table: { name: TABLE, version } } }),
-  )
-  writeWholeFile(file, JSON.stringify(created))
-  return created
+/** The search of this coordinator, made if it is not there. The target is so far that what the table says does not matter. */
+async function searchOf(client: CoordinatorClient, { space, config }: AgentsOptions): Promise<string> {
+  const begun = (await client.listSearches()).members.find(({ name }) => name === config.name)
+  if (begun) return begun.searchId
+  const { name, version } = await client.publishTable(macsTable(space))
+  const created = await client.createSearch({ ...config, latency: { ...config.latency, table: { name, version } } })
+  return created.searchId
 }
 
 /** Throws the signal's reason, and what an agent ended with that ended before the search. */
@@ -85,18 +63,15 @@ async function trainByAgents(options: AgentsOptions): Promise<AgentsSupernet> {
   const coordinator = await startLocalCoordinator({ port: 0, stateFolder: join(folder, 'coordinator') })
   try {
     const client = createClient({ url: coordinator.url, token: coordinator.adminToken })
-    const { searchId, agentToken } = await searchOf(client, join(folder, 'search.json'), options)
+    const searchId = await searchOf(client, options)
+    const { agentToken } = await client.createToken(searchId, 'proof')
     const env = { GATEHOUSE_COORDINATOR: coordinator.url, GATEHOUSE_AGENT_TOKEN: agentToken }
     const flags = ['--data', data, '--cache', cache, '--backend', 'wasm', '--concurrency', '1', '--quiet']
     const agents = Array.from({ length: count }, (_, i) =>
       startCommand('worker-agent/cli/main.ts', ['run', ...flags, '--name', `agent-${i + 1}`], { env, interrupted: terminal.interrupted }),
     )
     try {
-      const failed = new Promise<never>((_, reject) => {
-        for (const { result } of agents) result.catch(reject)
-      })
-      failed.catch(() => undefined)
-      const status = await untilEnd(options, () => client.searchStatus(searchId), failed)
+      const status = await untilEnd(options, () => client.searchStatus(searchId), firstFailure(agents))
       await Promise.all(agents.map(({ result }) => result))
       const { tensors } = await readSearchWeights(client, searchId, space, status.config)
       const steps = status.agents.reduce((sum, agent) => sum + agent.steps, 0)

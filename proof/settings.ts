@@ -234,5 +234,4 @@ export {
   stepsOf,
   strategyNames,
   type SupernetSettings,
-  TABLE,
 }

@@ -116,9 +116,10 @@ class SpaceError extends Error {
   }
 }
 
-/** How many options each decision of a term has. */
-function optionCounts({ decisions }: Pick<Space, 'decisions'>, term: Pick<CostTerm, 'decisions'>): number[] {
-  return term.decisions.map((decision) => (decisions[decision] as Decision).options.length)
+/** How many options each decision has, or each one of a term. */
+function optionCounts({ decisions }: Pick<Space, 'decisions'>, term?: Pick<CostTerm, 'decisions'>): number[] {
+  const own = term ? term.decisions.map((decision) => decisions[decision] as Decision) : decisions
+  return own.map(({ options }) => options.length)
 }
 
 /** The parts that a term has in an architecture. */

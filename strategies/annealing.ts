@@ -79,4 +79,18 @@ function anneal(
   return [...found.values()].toSorted((a, b) => b.value - a.value)
 }
 
-export { anneal, type AnnealingSettings, changedAt, type Predicted }
+/** Paths of those that `anneal` comes by, but for `known` ones. */
+function predictBest(
+  bounded: Bounded,
+  valueOf: (path: readonly number[]) => number,
+  settings: AnnealingSettings,
+  random: Random,
+  known: readonly (readonly number[])[],
+): number[][] {
+  const names = new Set(known.map((path) => path.join()))
+  return anneal(bounded, valueOf, settings, random)
+    .map(({ path }) => path)
+    .filter((path) => !names.has(path.join()))
+}
+
+export { anneal, type AnnealingSettings, changedAt, type Predicted, predictBest }

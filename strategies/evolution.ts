@@ -139,12 +139,30 @@ function tryFor(bounded: Bounded, known: Known, make: () => number[] | null): nu
   return null
 }
 
+/** Collects architectures within the bounds, each once and none that is known. */
+function collectOthers(bounded: Bounded, known: readonly (readonly number[])[]) {
+  const names = new Set(known.map((path) => path.join()))
+  const made: number[][] = []
+  return {
+    made,
+    /** Adds the first new one of what `make` gives; false where many are none. */
+    add(make: () => number[] | null): boolean {
+      const found = tryFor(bounded, { has: (path) => names.has(path.join()) }, make)
+      if (!found) return false
+      names.add(found.join())
+      made.push(found)
+      return true
+    },
+  }
+}
+
 export {
   type Bounded,
   boundedBy,
   broughtWithin,
   checkBound,
   cheapestPath,
+  collectOthers,
   cross,
   isWithin,
   type Known,

@@ -8,13 +8,13 @@
 
 import * as z from 'zod'
 import { annealingSchema, MAX_TASK_STEPS, type ResultOf, type TaskOutcome } from '../protocol/index.ts'
-import type { Random } from '../search-space/index.ts'
-import { anneal } from './annealing.ts'
+import { optionCounts, type Random } from '../search-space/index.ts'
+import { predictBest } from './annealing.ts'
 import { allBounds, mostProbableWithinBounds } from './bounds.ts'
 import { batchesOf } from './evaluations.ts'
-import { boundedBy, randomWithin, tryFor } from './evolution.ts'
+import { boundedBy, collectOthers, randomWithin } from './evolution.ts'
 import type { Group } from './joint-distribution.ts'
-import { checkSmoothing, fitOptions, optionCounts, smoothScores } from './smoothing.ts'
+import { checkSmoothing, fitOptions, smoothScores } from './smoothing.ts'
 import type { Assignment, StrategyContext } from './strategy.ts'
 
 type FinalistSettings = {
@@ -62,16 +62,9 @@ function checkFinalists({ space }: StrategyContext, { sampled = 0, smoothing = 0
 /** Different architectures that are within all bounds and none of `others`; fewer where not so many are found. */
 function drawOthers(others: readonly (readonly number[])[], wanted: number, context: StrategyContext, random: Random): number[][] {
   const bounded = boundedBy(context)
-  const names = new Set(others.map((path) => path.join()))
-  const known = { has: (path: readonly number[]) => names.has(path.join()) }
-  const drawn: number[][] = []
-  while (drawn.length < wanted) {
-    const path = tryFor(bounded, known, () => randomWithin(bounded, random))
-    if (!path) break
-    names.add(path.join())
-    drawn.push(path)
-  }
-  return drawn
+  const { made, add } = collectOthers(bounded, others)
+  while (made.length < wanted && add(() => randomWithin(bounded, random)));
+  return made
 }
 
 /** Nobody where the bounds leave no architecture that is probable at all. */
@@ -93,14 +86,9 @@ function awaitsSecondRound({ paths, predicted }: Finalists, context: StrategyCon
 /** With the second round: architectures within all bounds that the regression says are best, and that have not been evaluated. */
 function withSecondRound(finalists: Finalists, context: StrategyContext, settings: FinalistSettings, random: Random): Finalists {
   const examples = evaluatedOf(finalists)
-  const known = new Set(finalists.paths.map((path) => path.join()))
-  const predicted =
-    examples.length === 0
-      ? []
-      : anneal(boundedBy(context), fitOptions(examples, optionCounts(context.space)), annealingSchema.parse({}), random)
-          .map(({ path }) => path)
-          .filter((path) => !known.has(path.join()))
-          .slice(0, settings.count)
+  if (examples.length === 0) return { ...finalists, predicted: true }
+  const fitted = fitOptions(examples, optionCounts(context.space))
+  const predicted = predictBest(boundedBy(context), fitted, annealingSchema.parse({}), random, finalists.paths).slice(0, settings.count)
   return { ...finalists, paths: [...finalists.paths, ...predicted], predicted: true }
 }
 

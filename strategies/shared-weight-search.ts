@@ -19,14 +19,14 @@ import {
   type WeightWork,
   type WorkOf,
 } from '../protocol/index.ts'
-import { createRandom, evenProbabilities, type Random, type RandomState, seedState } from '../search-space/index.ts'
+import { createRandom, evenProbabilities, optionCounts, type Random, type RandomState, seedState } from '../search-space/index.ts'
 import { refuseHours } from './budget.ts'
 import { candidateOf, SHOWN } from './candidates.ts'
 import { batchesOf, metricOf } from './evaluations.ts'
-import { type Bounded, boundedBy, checkBound, cheapestPath, isWithin, randomWithin, tryFor } from './evolution.ts'
+import { type Bounded, boundedBy, checkBound, cheapestPath, collectOthers, isWithin, randomWithin } from './evolution.ts'
 import { describeFronts, withCandidates } from './pareto-fronts.ts'
 import { ALONE, type Attendance, type FillSeat, untakenPlaces } from './rounds.ts'
-import { checkSmoothing, optionCounts, smoothScores } from './smoothing.ts'
+import { checkSmoothing, smoothScores } from './smoothing.ts'
 import type { Absorbed, Assignment, Description, Proposal, Strategy, StrategyContext } from './strategy.ts'
 import { absorbWeights, type PathPlan, proposeWeights, weightPhaseShape } from './weight-phase.ts'
 
@@ -184,16 +184,8 @@ function createSharedWeightSearch(strategy: SharedWeightSearch): Strategy<Shared
     const { from, fixed } = stageOf(state)
     const { population, firstGeneration = population } = settings(context)
     const wanted = state.proposed === from ? firstGeneration : population
-    const names = new Set(state.evaluated.filter(({ index }) => index >= from).map((candidate) => candidate.path.join()))
-    const known = { has: (candidate: readonly number[]) => names.has(candidate.join()) }
-    const made: number[][] = []
-    const add = (make: () => number[]) => {
-      const found = tryFor(bounded, known, make)
-      if (!found) return false
-      names.add(found.join())
-      made.push(found)
-      return true
-    }
+    const known = state.evaluated.filter(({ index }) => index >= from).map((candidate) => candidate.path)
+    const { made, add } = collectOthers(bounded, known)
     if (fixed && state.proposed === from) add(() => [...fixed])
     strategy.breed?.({ best: rankedIn(state, context), bounded, random, add }, context)
     while (made.length < wanted && add(() => randomWithin(bounded, random) ?? cheapestPath(bounded)));

@@ -2,7 +2,7 @@
 // option adds on average over all paths that have it is known much better.
 
 import { invalidField, MAX_SMOOTHED_OPTIONS } from '../protocol/index.ts'
-import type { Space } from '../search-space/index.ts'
+import { optionCounts, type Space } from '../search-space/index.ts'
 import { fitRegression, type Regression, type RegressionExample } from './regression.ts'
 
 const RIDGE = 1
@@ -24,8 +24,6 @@ function smoothScores(examples: readonly RegressionExample[], options: readonly 
   return examples.map(({ path, score }) => (1 - smoothing) * score + smoothing * fitted(path))
 }
 
-const optionCounts = ({ decisions }: Pick<Space, 'decisions'>) => decisions.map(({ options }) => options.length)
-
 /** Throws ProblemError `invalid-request`, which names `field`, where a space has more options than a regression may have. */
 function checkSmoothing(space: Pick<Space, 'decisions'>, smoothing: number, field: string): void {
   const options = optionCounts(space).reduce((sum, count) => sum + count, 0)
@@ -33,4 +31,4 @@ function checkSmoothing(space: Pick<Space, 'decisions'>, smoothing: number, fiel
   throw invalidField(field, `expected none in a space of more than ${MAX_SMOOTHED_OPTIONS} options, got one of ${options}`)
 }
 
-export { checkSmoothing, fitOptions, optionCounts, smoothScores }
+export { checkSmoothing, fitOptions, smoothScores }

@@ -7,7 +7,8 @@
 // from each other (after Pi-NAS).
 
 import { annealingSchema, invalidField } from '../protocol/index.ts'
-import { anneal } from './annealing.ts'
+import { optionCounts } from '../search-space/index.ts'
+import { predictBest } from './annealing.ts'
 import { cross, mutate } from './evolution.ts'
 import { decisionsByPlace } from './joint-distribution.ts'
 import { stagedOptions } from './preselection.ts'
@@ -31,15 +32,14 @@ const annealingOf = (context: StrategyContext) => settings(context).annealing ??
 function regressionOf(context: StrategyContext) {
   const { space } = context
   const { products, ridge } = annealingOf(context)
-  return { options: space.decisions.map(({ options }) => options.length), places: products ? decisionsByPlace(space) : [], ridge }
+  return { options: optionCounts(space), places: products ? decisionsByPlace(space) : [], ridge }
 }
 
 function breedByAnnealing({ best, bounded, random, add }: Generation, context: StrategyContext): void {
   if (best.length === 0) return
-  const known = new Set(best.map(({ path }) => path.join()))
-  const found = anneal(bounded, fitRegression(best, regressionOf(context)), annealingOf(context), random)
-  const fresh = found.filter(({ path }) => !known.has(path.join())).slice(0, settings(context).population)
-  for (const { path } of fresh) add(() => path)
+  const known = best.map(({ path }) => path)
+  const predicted = predictBest(bounded, fitRegression(best, regressionOf(context)), annealingOf(context), random, known)
+  for (const path of predicted.slice(0, settings(context).population)) add(() => path)
 }
 
 function breedByEvolution({ best, bounded, random, add }: Generation, context: StrategyContext): void {

@@ -1,7 +1,7 @@
 // What the lease of a task lets its agent push.
 
 import { keptOperations, type PushRight, printOptions, trainsWeights, type WeightWork } from '../../protocol/index.ts'
-import { type Space, usedOptions } from '../../search-space/index.ts'
+import { optionCounts, type Space, usedOptions } from '../../search-space/index.ts'
 import type { OpenSearch } from './open.ts'
 import { rollbacksOf } from './rollback.ts'
 import type { OutstandingTask } from './stored.ts'
@@ -17,7 +17,7 @@ function pushRightOf(
   if (!lease || !trainsWeights(task.work)) return null
   const { round } = task.work
   const rollbacks = rollbacksOf(store.readState())
-  const counts = context.space.decisions.map(({ options }) => options.length)
+  const counts = optionCounts(context.space)
   return {
     searchId: setup.searchId,
     taskId,
