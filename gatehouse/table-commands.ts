@@ -2,16 +2,15 @@
 
 import { resolve } from 'node:path'
 import { type CommandDef, defineCommand } from 'citty'
-import { type LatencyTable, latencyTableSchema } from '../latency-lut/table/table.ts'
-import { fieldErrors } from '../protocol/index.ts'
+import type { LatencyTable } from '../latency-lut/table/table.ts'
 import { connect, connectionFlags } from '../command-line/connection.ts'
 import { CliError } from '../command-line/exit-codes.ts'
-import { readJsonFile } from '../command-line/json-file.ts'
 import { renderUnreadableTables } from '../command-line/listed.ts'
 import { printCount, printDecimal, printTime } from '../command-line/quantities.ts'
 import { isFullVersion, parseTableRef } from './search-config-flags.ts'
 import { resolveTableVersion } from './search-ref.ts'
 import { printResult, type Terminal } from '../command-line/terminal.ts'
+import { readTableFile } from '../command-line/table-file.ts'
 import { printable, renderTable } from '../command-line/text-layout.ts'
 
 const VERSION_DIGITS = 12
@@ -37,9 +36,8 @@ function publishCommand(terminal: Terminal): CommandDef {
     },
     args: { file: { type: 'positional', required: true, description: 'JSON file, as latency-lut writes it' }, ...connectionFlags },
     async run({ args }) {
-      const parsed = latencyTableSchema.safeParse(await readJsonFile(resolve(terminal.folder, args.file)))
-      if (!parsed.success) throw new CliError('usage', `${args.file} is not a latency table`, fieldErrors(parsed.error))
-      const published = await connect(terminal, args).publishTable(parsed.data)
+      const table = await readTableFile(resolve(terminal.folder, args.file))
+      const published = await connect(terminal, args).publishTable(table)
       printResult(terminal, args.json === true, published, () => `published ${published.name}@${published.version}`)
     },
   }) as CommandDef

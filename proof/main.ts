@@ -8,12 +8,11 @@ import { join } from 'node:path'
 import { type CommandDef, defineCommand } from 'citty'
 import { runSideBySide, startCommand } from '../command-line/child-commands.ts'
 import { CliError } from '../command-line/exit-codes.ts'
-import { readJsonFile } from '../command-line/json-file.ts'
 import { runProgram } from '../command-line/program.ts'
+import { readTableFile } from '../command-line/table-file.ts'
 import { openRecorded } from '../command-line/recorded-flags.ts'
 import type { Terminal } from '../command-line/terminal.ts'
 import { deviceName, openChosenBackend, openChosenDataset } from '../command-line/training-flags.ts'
-import { type LatencyTable, latencyTableSchema } from '../latency-lut/table/table.ts'
 import { createSpace } from '../search-space/index.ts'
 import { costsOf } from './costs.ts'
 import { flagsOfSeed, proofArgs, type ProofFlags, readFlags } from './flags.ts'
@@ -23,20 +22,13 @@ import { defaultLimits, RECORDED_PRESET } from './settings.ts'
 import { createTruth } from './truth.ts'
 import { writeReport } from './write-report.ts'
 
-/** Throws CliError `usage`. */
-async function openTable(file: string): Promise<LatencyTable> {
-  const parsed = latencyTableSchema.safeParse(await readJsonFile(file))
-  if (parsed.success) return parsed.data
-  throw new CliError('usage', `expected ${file} to be a latency table, as latency-lut profile writes it`)
-}
-
 /** What all seeds have in common. Throws CliError. */
 async function openProof(terminal: Terminal, flags: ProofFlags) {
   const { recordedFile, tableFile, folder, supernet, ranking, searches, strategies, data, cache } = flags
   const benchmark = openRecorded(recordedFile, { space: RECORDED_PRESET, metric: 'accuracy', seconds: 'seconds' })
   const recordedSpace = createSpace(benchmark.space)
   const truth = createTruth(benchmark, recordedSpace)
-  const costs = costsOf(recordedSpace, tableFile === null ? null : await openTable(tableFile))
+  const costs = costsOf(recordedSpace, tableFile === null ? null : await readTableFile(tableFile))
   const all = truth.paths.map(costs.of)
   const limits = flags.limits ?? defaultLimits(costs.unit, all)
   const tooLow = limits.find((limit) => all.every((cost) => cost > limit))

@@ -106,6 +106,21 @@ describe('latency-lut', () => {
     expect(await latencyLut('coverage', '--space', '@space.json', '--table', 'here.json')).toMatchObject({ code: 0 })
   })
 
+  test('profile --correct writes how much longer whole networks take into the table', async () => {
+    await write('wide.json', { preset: 'fashion-mini', name: 'wide', stages: [{ width: 16, cells: 2, stride: 2 }] })
+    const flags = ['--space', '@wide.json', '--budget', '1', '--batch', '2', '--name', 'corrected-wide', '--correct']
+    expect(await latencyLut('profile', ...flags, '--check', '4')).toMatchObject({
+      code: 2,
+      stderr: expect.stringContaining('expected --check 5 or more with --correct, got 4'),
+    })
+    const { code, stdout } = await latencyLut('profile', ...flags, '--check', '8')
+    expect(code).toBe(0)
+    expect(stdout).toMatch(/Corrected: \S+ ms \+ \d+\.\d{3} times the sum, which leaves .* % of the networks/)
+    const { correction } = latencyTableSchema.parse(JSON.parse(await readFile(join(folder, 'corrected-wide.json'), 'utf8')))
+    expect(correction).toMatchObject({ networks: 8 })
+    expect(correction?.factor).toBeGreaterThan(0)
+  })
+
   test('validate reports on the networks held out, plots all, and stores the correction', async () => {
     await write('wide.json', { preset: 'fashion-mini', name: 'wide', stages: [{ width: 16, cells: 2, stride: 2 }] })
     const flags = ['--space', '@wide.json', '--budget', '1', '--batch', '2', '--runtime', 'onnxruntime']
@@ -177,6 +192,14 @@ describe('latency-lut', () => {
     expect(beside['pace']).toBeCloseTo((beside['predictedNowMs'] as number) / (beside['predictedMs'] as number), 9)
     expect(beside['pace']).toBeGreaterThan(1.5)
     expect(beside['measuredAtPaceMs']).toBeCloseTo((beside['measuredMs'] as number) / (beside['pace'] as number), 9)
+    // What networks take beside their operations is no matter of the machine's speed.
+    const correction = { offsetMs: 5, factor: 3, networks: 5 }
+    await writeFile(join(folder, 'corrected.json'), JSON.stringify({ ...before, correction }))
+    const again = await latencyLut('measure', ...network, '--table', 'corrected.json', '--budget', '2', '--json')
+    const corrected = z.record(z.string(), z.unknown()).parse(JSON.parse(again.stdout)) as Record<string, number>
+    expect(corrected['predictedMs']).toBeGreaterThan(correction.offsetMs)
+    expect(corrected['pace']).toBeGreaterThan(0.4)
+    expect(corrected['pace']).toBeLessThan(2.5)
     const text = await latencyLut('measure', ...network, '--table', 'faster.json', '--budget', '1')
     expect(text.stdout).toMatch(/measured .* ms; its operations in the same rounds .* ms\n {2}predicted .* ms by the table/)
     expect(text.stdout).toMatch(/warning: operations take \d+\.\d\d times as long as when the table was measured/)

@@ -4,9 +4,9 @@ import { readFile, rename, rm, stat, writeFile } from 'node:fs/promises'
 import { resolve } from 'node:path'
 import * as z from 'zod'
 import { CliError } from '../../../command-line/exit-codes.ts'
+import { parseTable } from '../../../command-line/table-file.ts'
 import { fieldErrors } from '../../../protocol/index.ts'
 import { createSpace, presetNames, type Space, SpaceError, spaceRefSchema } from '../../../search-space/index.ts'
-import { coverSpace, type SpaceLatency } from '../../table/coverage.ts'
 import { type LatencyTable, latencyTableSchema } from '../../table/table.ts'
 import { type FormatName, formats, type TableContent, TableFormatError } from './formats/index.ts'
 import { MAX_FILE_BYTES } from '../node/limits.ts'
@@ -38,9 +38,7 @@ async function readJsonFile(file: string): Promise<unknown> {
 
 /** Throws CliError `usage`, naming the file and each wrong field. */
 async function readTableFile(file: string): Promise<LatencyTable> {
-  const parsed = latencyTableSchema.safeParse(await readJsonFile(file))
-  if (parsed.success) return parsed.data
-  throw new CliError('usage', `${file} is not a latency table`, fieldErrors(parsed.error))
+  return parseTable(file, await readJsonFile(file))
 }
 
 /** A latency table in any of the formats. Throws CliError `usage`, naming the file and each wrong line. */
@@ -106,15 +104,4 @@ async function readSpace(text: string, folder: string): Promise<Space> {
   }
 }
 
-/** What a table says of a space. Throws CliError `usage`, naming the keys, where the table does not cover it. */
-function latencyOf(space: Space, table: LatencyTable): SpaceLatency {
-  const coverage = coverSpace(space, table)
-  if (coverage.kind === 'covered') return coverage.latency
-  throw new CliError(
-    'usage',
-    `table ${table.name} does not cover ${space.name}`,
-    coverage.keys.map((key) => ({ path: key, message: 'missing' })),
-  )
-}
-
-export { assertReplaceable, latencyOf, readContentFile, readSpace, readTableFile, writeTableFile, writeTextFile }
+export { assertReplaceable, readContentFile, readSpace, readTableFile, writeTableFile, writeTextFile }

@@ -4,10 +4,12 @@ import { access } from 'node:fs/promises'
 import { resolve } from 'node:path'
 import { type CommandDef, defineCommand } from 'citty'
 import { CliError } from '../../../command-line/exit-codes.ts'
+import { latencyOf } from '../../../command-line/table-file.ts'
 import { printResult, type Terminal } from '../../../command-line/terminal.ts'
 import { parseArchitecture, printArchitecture, type Space, SpaceError } from '../../../search-space/index.ts'
+import { fitCorrection } from '../../table/agreement.ts'
 import { tableNameSchema } from '../../table/table.ts'
-import { assertReplaceable, latencyOf, readSpace, readTableFile, writeTableFile } from './files.ts'
+import { assertReplaceable, readSpace, readTableFile, writeTableFile } from './files.ts'
 import { jsonFlag, spaceFlag } from './flags.ts'
 import { MAX_CHECKED_NETWORKS } from '../node/limits.ts'
 import { describeMachine } from '../node/machine.ts'
@@ -17,6 +19,9 @@ import { createProgressBar } from './progress-bar.ts'
 import { wholeNumber } from './quantities.ts'
 import { qualityWarnings, renderBeside, renderChecks, renderLatencyTable, renderMeasured } from './render.ts'
 import type { Runtime } from '../runtimes/runtime.ts'
+
+/** Of `--correct`: a line fitted to fewer follows their noise. */
+const MIN_CORRECTING_NETWORKS = 5
 
 /** Throws CliError `usage`, naming the block, if the text is no architecture of the space. */
 function readArchitecture(space: Space, text: string): number[] {
@@ -72,6 +77,10 @@ function profileCommand(terminal: Terminal): CommandDef {
         default: '0',
         description: 'measure N random networks in the same rounds, to see how well the table predicts them; see also validate',
       },
+      correct: {
+        type: 'boolean',
+        description: 'write into the table by how much these networks take longer than their operations do, as a line fitted to them',
+      },
       ...jsonFlag,
     },
     async run({ args }) {
@@ -79,6 +88,9 @@ function profileCommand(terminal: Terminal): CommandDef {
       const sampling = readSampling(args)
       readThreads(args)
       const checks = wholeNumber('check', args.check, 0, MAX_CHECKED_NETWORKS)
+      if (args.correct && checks < MIN_CORRECTING_NETWORKS) {
+        throw new CliError('usage', `expected --check ${MIN_CORRECTING_NETWORKS} or more with --correct, got ${checks}`)
+      }
       if (args.name !== undefined && !tableNameSchema.safeParse(args.name).success) {
         throw new CliError('usage', `expected --name to have lower-case letters, digits, ".", "_" or "-", 64 at most, got "${args.name}"`)
       }
@@ -110,20 +122,24 @@ function profileCommand(terminal: Terminal): CommandDef {
         signal: terminal.interrupted,
         onProgress: createProgressBar(process.stderr),
       }
-      const { table, networks, meanAbsoluteError } = await profileAndCheck({ ...options, checkpoint }, paths).catch(
-        async (error: unknown) => {
-          if (partial !== undefined && (await isThere(partial)))
-            terminal.note(`kept what was measured in ${partial}: --resume goes on from there`)
-          throw error
-        },
-      )
+      const profiled = await profileAndCheck({ ...options, checkpoint }, paths).catch(async (error: unknown) => {
+        if (partial !== undefined && (await isThere(partial)))
+          terminal.note(`kept what was measured in ${partial}: --resume goes on from there`)
+        throw error
+      })
+      const { networks, meanAbsoluteError } = profiled
+      const correction = args.correct ? fitCorrection(networks) : null
+      if (args.correct && correction === null) {
+        terminal.note('warning: no correction: networks that are predicted to be slower are not; measure again')
+      }
+      const table = correction === null ? profiled.table : { ...profiled.table, correction }
       if (out !== undefined && partial !== undefined) {
         await writeTableFile(resolve(terminal.folder, out), table)
         await removePartial(partial)
         terminal.note(`wrote ${out}`)
       }
       for (const warning of qualityWarnings(table)) terminal.note(`warning: ${warning}`)
-      const checked = networks.length > 0 ? renderChecks(networks, meanAbsoluteError) : null
+      const checked = networks.length > 0 ? renderChecks(networks, meanAbsoluteError, correction) : null
       if (checked !== null && args.json) terminal.note(checked)
       printResult(terminal, args.json === true, table, () =>
         [renderLatencyTable(table), ...(checked === null ? [] : ['', checked])].join('\n'),
@@ -162,7 +178,9 @@ function measureCommand(terminal: Terminal): CommandDef {
       const { architecture } = args
       if (args.table !== undefined) {
         const table = await readTableFile(resolve(terminal.folder, args.table))
-        const beside = await measureBeside(options, latencyOf(space, table), path)
+        const { correction: _, ...uncorrected } = table
+        const latencies = { latency: latencyOf(space, table), sums: latencyOf(space, uncorrected) }
+        const beside = await measureBeside(options, latencies, path)
         printResult(terminal, args.json === true, { architecture, batch, runtime: runtime.recorded.name, ...beside }, () =>
           renderBeside(architecture, batch, beside),
         )

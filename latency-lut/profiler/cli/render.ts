@@ -2,11 +2,12 @@
 
 import { type Column, printable, renderTable } from '../../../command-line/text-layout.ts'
 import type { TableSummary } from '../../../protocol/index.ts'
+import { correct } from '../../table/agreement.ts'
 import type { Comparison } from '../../table/comparison.ts'
 import { LatencyKeyError, parseTableKey, type TableOperation } from '../../table/keys.ts'
 import type { HeldOut, Refused } from '../../table/prediction.ts'
 import type { TypeFit } from '../../table/predictor.ts'
-import type { LatencyEntry, LatencyTable } from '../../table/table.ts'
+import type { Correction, LatencyEntry, LatencyTable } from '../../table/table.ts'
 import type { Beside, CheckedNetwork } from '../node/profile.ts'
 
 const SLOWEST_SHOWN = 8
@@ -168,7 +169,7 @@ function renderLatencyTable(table: LatencyTable): string {
 }
 
 /** Predicted next to measured, and how far apart they are. */
-function renderChecks(networks: readonly CheckedNetwork[], meanAbsoluteError: number): string {
+function renderChecks(networks: readonly CheckedNetwork[], meanAbsoluteError: number, correction: Correction | null): string {
   const rows = networks.map(({ architecture, predictedMs, measuredMs }) => {
     const error = predictedMs / measuredMs - 1
     return [printMs(predictedMs), printMs(measuredMs), `${error < 0 ? '-' : '+'}${printShare(Math.abs(error))}`, architecture]
@@ -176,7 +177,14 @@ function renderChecks(networks: readonly CheckedNetwork[], meanAbsoluteError: nu
   return [
     `Sum of entries against whole networks: ${printShare(meanAbsoluteError)} off on average`,
     renderTable([right('predicted ms'), right('measured ms'), right('error'), { title: 'architecture' }], rows, '  '),
+    ...(correction ? [renderCorrection(networks, correction)] : []),
   ].join('\n')
+}
+
+function renderCorrection(networks: readonly CheckedNetwork[], correction: Correction): string {
+  const errors = networks.map(({ predictedMs, measuredMs }) => Math.abs(correct(predictedMs, correction) / measuredMs - 1))
+  const left = errors.reduce((sum, error) => sum + error, 0) / errors.length
+  return `Corrected: ${printMs(correction.offsetMs)} ms + ${correction.factor.toFixed(3)} times the sum, which leaves ${printShare(left)} of the networks that it was fitted to`
 }
 
 function renderMeasured(architecture: string, batch: number, { meanMs, stdMs, count }: LatencyEntry): string {

@@ -142,7 +142,7 @@ type Beside = {
   readonly measuredMs: number
   /** By the table. */
   readonly predictedMs: number
-  /** By its operations, measured again in the same rounds as the network. */
+  /** By its operations, measured again in the same rounds as the network, with the table's correction. */
   readonly predictedNowMs: number
   /** How many times as long operations take now. */
   readonly pace: number
@@ -151,15 +151,22 @@ type Beside = {
 }
 
 /**
- * Throws SpaceError `choices` for a path that is not of the space.
+ * The pace is that of operations, so that what the table's correction adds to their sums is no part of it. Throws SpaceError `choices` for a
+ * path that is not of the space.
  *
  * @param latency by the table
+ * @param sums by the table without its correction; `latency` where it has none
  */
-async function measureBeside(options: Omit<ProfileOptions, 'name'>, latency: SpaceLatency, path: Path): Promise<Beside> {
+async function measureBeside(
+  options: Omit<ProfileOptions, 'name'>,
+  { latency, sums }: { readonly latency: SpaceLatency; readonly sums: SpaceLatency },
+  path: Path,
+): Promise<Beside> {
   const { networks } = await profileAndCheck(options, [path])
-  const { predictedMs: predictedNowMs, measuredMs } = networks[0] as CheckedNetwork
+  const { predictedMs: sumNowMs, measuredMs } = networks[0] as CheckedNetwork
+  const pace = sumNowMs / pathLatencyMs(sums, path)
   const predictedMs = pathLatencyMs(latency, path)
-  const pace = predictedNowMs / predictedMs
+  const predictedNowMs = pace * predictedMs
   return { measuredMs, predictedMs, predictedNowMs, pace, measuredAtPaceMs: measuredMs / pace }
 }
 
