@@ -6,9 +6,11 @@ import { repeatedValues, REPEATABLE_HINT } from '../../command-line/dispatch.ts'
 import { CliError } from '../../command-line/exit-codes.ts'
 import { readJsonFile } from '../../command-line/json-file.ts'
 import { numberIn } from '../../command-line/number-flags.ts'
+import { latencyOf, readTableFile } from '../../command-line/table-file.ts'
 import { printResult, type Terminal } from '../../command-line/terminal.ts'
 import { pngOf } from '../../plots/png.ts'
-import { SpaceError, type SpaceRef } from '../../search-space/index.ts'
+import type { LatencyTable } from '../../latency-lut/table/table.ts'
+import { createSpace, SpaceError, type SpaceRef } from '../../search-space/index.ts'
 import { type Candidate, listCandidates } from '../compare/candidates.ts'
 import { openExperimentFolder } from '../compare/experiment-folder.ts'
 import { accuracyPlot, macsPlot } from '../compare/plots.ts'
@@ -30,6 +32,11 @@ const flags = {
     description: 'an architecture to compare, as `gatehouse derive` prints it',
   },
   random: { type: 'string', valueHint: 'N', description: 'random architectures of the space', default: '3' },
+  table: {
+    type: 'string',
+    valueHint: 'FILE',
+    description: 'latency table of the space: --random are then so many for each --architecture, of its latency within 10 %',
+  },
   'random-seed': { type: 'string', valueHint: 'N', description: 'seed of the random architectures', default: '1' },
   uniform: { type: 'string', valueHint: 'OPERATIONS', description: 'architectures with one operation everywhere, for example mb6k3,mb3k5' },
   largest: { type: 'boolean', description: 'leave out the largest architecture of the space', default: true },
@@ -72,7 +79,14 @@ function parseWidths(text: string | undefined): number[] {
   })
 }
 
-function chooseCandidates(space: SpaceRef, args: Record<string, unknown>, architectures: readonly string[]): Candidate[] {
+function chooseCandidates(
+  space: SpaceRef,
+  args: Record<string, unknown>,
+  architectures: readonly string[],
+  table: LatencyTable | null,
+): Candidate[] {
+  if (table && architectures.length === 0)
+    throw new CliError('usage', 'expected --architecture with --table, which says how long random ones take')
   const text = (flag: string) => args[flag] as string
   let candidates: Candidate[]
   try {
@@ -80,6 +94,7 @@ function chooseCandidates(space: SpaceRef, args: Record<string, unknown>, archit
       space,
       architectures: architectures.map(parseArchitectureFlag),
       randomCount: numberIn('random', text('random'), 0, MAX_COUNT, true),
+      latency: table && latencyOf(createSpace(space), table),
       randomSeed: numberIn('random-seed', text('random-seed'), 0, MAX_COUNT, true),
       uniform: splitList(args['uniform'] as string | undefined),
       largest: args['largest'] === true,
@@ -110,7 +125,8 @@ function createCompareCommand(terminal: Terminal): CommandDef {
       const sets = repeatedValues(rawArgs, flags, 'set')
       const recipe = buildRecipe(file, args, sets)
       const space = readSpaceRef(terminal, args.space)
-      const candidates = chooseCandidates(space, args, repeatedValues(rawArgs, flags, 'architecture'))
+      const latencyTable = args.table === undefined ? null : await readTableFile(resolve(terminal.folder, args.table))
+      const candidates = chooseCandidates(space, args, repeatedValues(rawArgs, flags, 'architecture'), latencyTable)
       const seeds = Array.from({ length: numberIn('seeds', args.seeds, 1, MAX_COUNT, true) }, (_, index) => index + 1)
       const latencyRounds = numberIn('latency-rounds', args['latency-rounds'], 1, MAX_COUNT, true)
       const split = args.test ? 'test' : 'validation'

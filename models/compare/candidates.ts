@@ -1,5 +1,7 @@
 // What is compared: architectures of one space, and MobileNetV2 at several widths for the same images.
 
+import type { SpaceLatency } from '../../latency-lut/table/coverage.ts'
+import { randomOfEqualLatency } from '../../latency-lut/table/equal-latency.ts'
 import {
   architectureCosts,
   createRandom,
@@ -33,7 +35,10 @@ type Wanted = {
   readonly space: SpaceRef
   /** Name and encoding, of the space. */
   readonly architectures: readonly { readonly name: string; readonly encoding: string }[]
+  /** In all; with `latency` for each of `architectures`, and of its latency. */
   readonly randomCount: number
+  /** Of the space by a latency table; null: random architectures take as long as they may. */
+  readonly latency: SpaceLatency | null
   readonly randomSeed: number
   /** Operations, such as `mb6k3`, of architectures that have the one in every block. */
   readonly uniform: readonly string[]
@@ -77,12 +82,22 @@ function candidate(name: string, group: CandidateGroup, ref: SpaceRef, space: Sp
 }
 
 /** Throws SpaceError where an encoding is not of the space. */
-function listCandidates({ space: ref, architectures, randomCount, randomSeed, uniform, largest, mobileNetWidths }: Wanted): Candidate[] {
+function listCandidates(wanted: Wanted): Candidate[] {
+  const { space: ref, architectures, randomCount, randomSeed, latency, uniform, largest, mobileNetWidths } = wanted
   const space = createSpace(ref)
   const random = createRandom(seedState('compare', randomSeed))
+  const named = architectures.map(({ name, encoding }) => ({ name, path: parseArchitecture(space, encoding) }))
+  const drawn = latency
+    ? named.flatMap(({ name, path }) =>
+        randomOfEqualLatency(space, latency, path, randomCount, random).map((other, i) => ({
+          name: `random ${i + 1} like ${name}`,
+          path: other,
+        })),
+      )
+    : Array.from({ length: randomCount }, (_, i) => ({ name: `random ${i + 1}`, path: randomPath(space, random) }))
   return [
-    ...architectures.map(({ name, encoding }) => candidate(name, 'searched', ref, space, parseArchitecture(space, encoding))),
-    ...Array.from({ length: randomCount }, (_, index) => candidate(`random ${index + 1}`, 'random', ref, space, randomPath(space, random))),
+    ...named.map(({ name, path }) => candidate(name, 'searched', ref, space, path)),
+    ...drawn.map(({ name, path }) => candidate(name, 'random', ref, space, path)),
     ...uniform.map((operation) => {
       const encoding = `${space.name}:${space.decisions.map(() => operation).join(',')}`
       return candidate(`${operation} only`, 'uniform', ref, space, parseArchitecture(space, encoding))

@@ -4,6 +4,7 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
+import { pathLatencyMs } from '../../latency-lut/table/coverage.ts'
 import { listCandidates, mobileNetV2 } from '../../models/compare/candidates.ts'
 import { openExperimentFolder } from '../../models/compare/experiment-folder.ts'
 import { renderComparison } from '../../models/compare/report.ts'
@@ -17,6 +18,7 @@ describe('candidates', () => {
     architectures: [{ name: 'at 2 ms', encoding: 'fashion-mini:mb3k5,zero,mb6k3,mb3k3,mb6k7,zero' }],
     randomCount: 3,
     randomSeed: 1,
+    latency: null,
     uniform: ['mb6k3'],
     largest: true,
     mobileNetWidths: [0.35, 1],
@@ -50,6 +52,25 @@ describe('candidates', () => {
     expect(encodings(1).slice(1, 4)).not.toEqual(encodings(2).slice(1, 4))
   })
 
+  test('by a table random ones have the latency of each that is named', () => {
+    const space = createSpace('fashion-mini')
+    const latency = { fixedMs: 1, operationMs: space.decisions.map(({ options }) => options.map((_, option) => option)) }
+    const architectures = [wanted.architectures[0], { name: 'fast', encoding: 'fashion-mini:mb3k3,mb3k3,mb3k5,mb3k3,mb3k3,mb3k3' }]
+    const all = listCandidates({ ...wanted, architectures, latency, randomCount: 2, uniform: [], largest: false, mobileNetWidths: [] })
+    expect(all.map(({ name }) => name)).toEqual([
+      'at 2 ms',
+      'fast',
+      'random 1 like at 2 ms',
+      'random 2 like at 2 ms',
+      'random 1 like fast',
+      'random 2 like fast',
+    ])
+    expect(new Set(all.map(({ architecture }) => architecture)).size).toBe(all.length)
+    const msOf = ({ architecture }: { readonly architecture: string }) => pathLatencyMs(latency, parseArchitecture(space, architecture))
+    const [first, second, ...random] = all.map(msOf) as [number, number, ...number[]]
+    for (const [index, ms] of random.entries()) expect(Math.abs(ms / (index < 2 ? first : second) - 1)).toBeLessThanOrEqual(0.1)
+  })
+
   test('an architecture of another space is refused', () => {
     const architectures = [{ name: 'x', encoding: 'fashion-mini:mb3k5' }]
     expect(() => listCandidates({ ...wanted, architectures })).toThrow(SpaceError)
@@ -80,6 +101,7 @@ test('a spread is that of a sample', () => {
 const [base] = listCandidates({
   space: 'fashion-mini',
   architectures: [],
+  latency: null,
   randomCount: 1,
   randomSeed: 0,
   uniform: [],
