@@ -1,10 +1,12 @@
-// The share of their wall time that the demo's agents do not train: two real agents on the demo's search, cut short.
+// The share of their wall time that agents do not train: two real agents on a search of a minute.
 
 import type { startLocalCoordinator } from '../gatehouse/local-coordinator.ts'
 import { createClient } from '../command-line/coordinator-client.ts'
 import { startCommand } from '../command-line/child-commands.ts'
-import { AGENTS, full, searchConfig } from '../demo/settings.ts'
+import { fitToBudget } from '../gatehouse/budget-settings.ts'
+import type { SearchConfigInput } from '../protocol/index.ts'
 
+const AGENTS = 2
 const STEPS = 600
 const POLL_MS = 1000
 
@@ -15,10 +17,17 @@ async function agentIdleShare(
 ): Promise<number> {
   const client = createClient({ url: coordinator.url, token: coordinator.adminToken })
   const { name, version } = await client.publishTable(await client.readTable('bench'))
-  const settings = { ...full, searchSteps: STEPS }
-  const created = await client.createSearch(
-    searchConfig(settings, { targetMs: 3, table: { name, version }, dataset: { name: 'fashion-mnist' } }),
-  )
+  const config = {
+    name: 'bench',
+    space: 'fashion-mini',
+    dataset: { name: 'fashion-mnist' },
+    latency: { targetMs: 3, table: { name, version } },
+    seed: 1,
+    training: { steps: STEPS, batchSize: 32 },
+    tasks: { weightSteps: 96, architectureSteps: 20, leaseMs: 30_000 },
+  } satisfies SearchConfigInput
+  fitToBudget(config)
+  const created = await client.createSearch(config)
   note(`training ${STEPS} steps with ${AGENTS} agents …`)
   const env = { GATEHOUSE_COORDINATOR: coordinator.url, GATEHOUSE_AGENT_TOKEN: created.agentToken }
   const agents = Array.from({ length: AGENTS }, (_, i) =>

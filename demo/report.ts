@@ -3,8 +3,8 @@
 import type { SearchStatus } from '../protocol/index.ts'
 import type { Space } from '../search-space/index.ts'
 
-/** Accuracies of its trainings with several seeds, and their mean. */
-type Trained = { readonly architecture: string; readonly accuracy: number; readonly accuracies: readonly number[] }
+/** Once. */
+type Trained = { readonly architecture: string; readonly accuracy: number }
 
 /** How much more accurate the derived architecture is than random ones of equal latency, and how much of that may be chance; shares of images. */
 type Gain = { readonly difference: number; readonly standardError: number }
@@ -12,22 +12,21 @@ type Gain = { readonly difference: number; readonly standardError: number }
 type DemoResult = {
   readonly seconds: number
   readonly targetLatencyMs: number
-  /** Over all probabilities, at the end of the search. */
-  readonly expectedLatencyMs: number
   /** Sum of the latency table for the derived architecture. */
   readonly predictedLatencyMs: number
   /** As a whole network, now; and at the speed that the machine had when the table was measured, `pace` times as fast. */
   readonly measuredLatencyMs: number
   readonly measuredAtPaceMs: number
   readonly pace: number
-  readonly entropyStart: number
-  readonly entropyEnd: number
+  /** Mean over the seeds of the derived architecture, and every one. */
   readonly validationAccuracy: number
+  readonly derivedAccuracies: readonly number[]
   readonly gain: Gain
   readonly randomAccuracies: readonly number[]
   readonly randomLatenciesMs: readonly number[]
-  readonly largestAccuracy: number
-  readonly largestLatencyMs: number
+  /** Of the search, and of each training from scratch; fewer on a slow machine. */
+  readonly searchSteps: number
+  readonly scratchSteps: number
   readonly architecture: string
   readonly agentIdleShare: number
 }
@@ -43,19 +42,18 @@ function variance(values: readonly number[]): number {
 }
 
 /**
- * The difference of the means. Its standard error is made of how random architectures differ from each other, which has the chance of their
- * trainings in it, and of the chance in the trainings of the derived one, by the seeds of all; NaN where there is one of either alone.
+ * The difference of the means, of random architectures and of the seeds of the derived one. Its standard error is that of both means (Welch):
+ * how random architectures differ has the chance of their trainings in it. NaN where there is one of either alone.
  */
-function gainOver(random: readonly Trained[], derived: Trained): Gain {
-  const ofRandom = variance(random.map(({ accuracy }) => accuracy)) / random.length
-  const ofSeeds = mean([derived, ...random].map(({ accuracies }) => variance(accuracies))) / derived.accuracies.length
-  return { difference: derived.accuracy - mean(random.map(({ accuracy }) => accuracy)), standardError: Math.sqrt(ofRandom + ofSeeds) }
+function gainOver(random: readonly number[], derived: readonly number[]): Gain {
+  const standardError = Math.sqrt(variance(random) / random.length + variance(derived) / derived.length)
+  return { difference: mean(derived) - mean(random), standardError }
 }
 
 function renderGain({ difference, standardError }: Gain): string {
   const points = (share: number) => (100 * share).toFixed(2)
   const signed = `${difference < 0 ? '' : '+'}${points(difference)} points`
-  if (!Number.isFinite(standardError)) return `${signed}; one seed each does not say how much of it is chance`
+  if (!Number.isFinite(standardError)) return `${signed}; one training of either does not say how much of it is chance`
   const isMore = difference > 2 * standardError
   return `${signed}, standard error ${points(standardError)}: ${isMore ? 'more than chance' : 'no more than chance may be'}`
 }
@@ -67,8 +65,7 @@ function renderReport(result: DemoResult, status: SearchStatus, space: Space, ra
   const { current } = status
   const widest = Math.max(...space.decisions.map(({ name }) => name.length))
   const blocks = current.blocks.map(
-    ({ block, operation, probability = 0, latencyMs }) =>
-      `  ${block.padEnd(widest)}  ${operation.padEnd(6)}  p ${probability.toFixed(3)}  ${milliseconds(latencyMs)}`,
+    ({ block, operation, latencyMs }) => `  ${block.padEnd(widest)}  ${operation.padEnd(6)}  ${milliseconds(latencyMs)}`,
   )
   const row = (name: string, accuracy: number, latencyMs: number, note = '') =>
     `  ${name.padEnd(12)} ${percent(accuracy).padStart(9)} ${milliseconds(latencyMs).padStart(12)}  ${note}`
@@ -78,20 +75,16 @@ function renderReport(result: DemoResult, status: SearchStatus, space: Space, ra
     ...blocks,
     '',
     `Latency for a batch of ${batch} on this machine`,
-    `  target       ${milliseconds(result.targetLatencyMs)}`,
-    `  expected     ${milliseconds(result.expectedLatencyMs)}  over the probabilities at the end of the search`,
-    `  predicted    ${milliseconds(result.predictedLatencyMs)}  for the derived architecture, sum of the latency table`,
+    `  at most      ${milliseconds(result.targetLatencyMs)}`,
+    `  predicted    ${milliseconds(result.predictedLatencyMs)}  for the derived architecture, by the latency table`,
     `  measured     ${milliseconds(result.measuredAtPaceMs)}  for the same network as a whole, at the speed that the machine had then (${result.pace.toFixed(2)} times as long now)`,
     '',
-    `Entropy per block     ${result.entropyStart.toFixed(3)} → ${result.entropyEnd.toFixed(3)} nats`,
-    '',
-    'Trained from scratch, all for the same number of steps (mean validation accuracy)',
+    `Trained from scratch, ${result.scratchSteps} steps each (validation accuracy)`,
     `  ${'network'.padEnd(12)} ${'accuracy'.padStart(9)} ${'latency'.padStart(12)}`,
-    row('derived', result.validationAccuracy, result.predictedLatencyMs),
     ...random.map((trained, i) => row(`random ${i + 1}`, trained.accuracy, result.randomLatenciesMs[i] ?? 0, trained.architecture)),
     row('random, mean', mean(result.randomAccuracies), mean(result.randomLatenciesMs)),
+    row('derived', result.validationAccuracy, result.predictedLatencyMs, `mean of ${result.derivedAccuracies.map(percent).join(', ')}`),
     `  ${'gain'.padEnd(12)} ${renderGain(result.gain)}`,
-    row('largest', result.largestAccuracy, result.largestLatencyMs),
     '',
     `${result.seconds.toFixed(0)} s in all; agents spent ${percent(result.agentIdleShare)} of their time not training`,
   ].join('\n')

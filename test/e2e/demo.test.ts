@@ -1,6 +1,9 @@
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
 import * as z from 'zod'
-import { createSpace, parseArchitecture } from '../../search-space/index.ts'
+import { createSpace, parseArchitecture, spaceRefSchema } from '../../search-space/index.ts'
+import { writeColourImages } from '../fixtures/colour-images.ts'
 import { startProcess, temporaryFolder } from './harness.ts'
 
 const QUICK_TIMEOUT_MS = 560_000
@@ -9,41 +12,36 @@ const CHANCE = 0.1
 const resultSchema = z.object({
   seconds: z.number(),
   targetLatencyMs: z.number(),
-  expectedLatencyMs: z.number(),
   predictedLatencyMs: z.number(),
   measuredLatencyMs: z.number().positive(),
   measuredAtPaceMs: z.number().positive(),
   pace: z.number().positive(),
-  gain: z.object({ difference: z.number() }),
+  gain: z.object({ difference: z.number(), standardError: z.number().positive() }),
   randomLatenciesMs: z.array(z.number()),
-  entropyStart: z.number(),
-  entropyEnd: z.number(),
   validationAccuracy: z.number(),
   randomAccuracies: z.array(z.number()).length(3),
-  largestAccuracy: z.number(),
-  largestLatencyMs: z.number(),
+  derivedAccuracies: z.array(z.number()).length(2),
   architecture: z.string(),
 })
 
 describe('npm run demo -- --quick', () => {
   it(
-    'searches on Fashion-MNIST and meets a latency target that a random start does not',
+    'halves images, searches with them and meets a latency target that a random start does not',
     async () => {
       const folder = temporaryFolder()
-      const demo = startProcess('demo/main.ts', ['--quick', '--json', '--folder', folder.path])
+      const data = join(folder.path, 'data')
+      await writeColourImages(data, { train: 10_000, test: 1000 })
+      const demo = startProcess('demo/main.ts', ['--quick', '--json', '--folder', folder.path, '--data', data])
       const code = await demo.ended
       folder.remove()
       expect(code, demo.output()).toBe(0)
       const result = resultSchema.parse(JSON.parse(demo.result()))
-      const space = createSpace('fashion-mini')
+      const space = createSpace(spaceRefSchema.parse(JSON.parse(readFileSync('demo/space.json', 'utf8'))))
       expect(parseArchitecture(space, result.architecture)).toHaveLength(space.decisions.length)
-      expect(Math.abs(result.expectedLatencyMs / result.targetLatencyMs - 1)).toBeLessThan(0.1)
-      expect(result.entropyEnd).toBeLessThan(0.8 * result.entropyStart)
       expect(result.predictedLatencyMs).toBeLessThanOrEqual(result.targetLatencyMs)
       expect(result.measuredAtPaceMs * result.pace).toBeCloseTo(result.measuredLatencyMs, 9)
       for (const latencyMs of result.randomLatenciesMs) expect(Math.abs(latencyMs / result.predictedLatencyMs - 1)).toBeLessThanOrEqual(0.1)
-      for (const accuracy of [result.validationAccuracy, ...result.randomAccuracies, result.largestAccuracy])
-        expect(accuracy).toBeGreaterThan(5 * CHANCE)
+      for (const accuracy of [...result.derivedAccuracies, ...result.randomAccuracies]) expect(accuracy).toBeGreaterThan(2 * CHANCE)
     },
     QUICK_TIMEOUT_MS,
   )
