@@ -14,7 +14,7 @@ import { runProgram } from '../command-line/program.ts'
 import { renderStatus, renderStatusLine } from '../gatehouse/render-status.ts'
 import { printResult, type Terminal } from '../command-line/terminal.ts'
 import type { SearchStatus } from '../protocol/index.ts'
-import { coverSpace, expectedLatencyMs, pathLatencyMs, type SpaceLatency } from '../latency-lut/table/coverage.ts'
+import { expectedLatencyMs, pathLatencyMs } from '../latency-lut/table/coverage.ts'
 import { randomOfEqualLatency } from '../latency-lut/table/equal-latency.ts'
 import { type LatencyTable, latencyTableSchema } from '../latency-lut/table/table.ts'
 import {
@@ -29,6 +29,7 @@ import {
 } from '../search-space/index.ts'
 import { firstFailure, runSideBySide, startCommand } from '../command-line/child-commands.ts'
 import type { Beside } from '../latency-lut/profiler/node/profile.ts'
+import { latencyOf } from '../command-line/table-file.ts'
 import { dataArgs } from '../command-line/training-flags.ts'
 import { halfSizeOf } from './half-size.ts'
 import { type DemoResult, gainOver, mean, renderReport, type Trained } from './report.ts'
@@ -80,12 +81,6 @@ async function profile({ terminal, settings, folder }: Pick<Demo, 'terminal' | '
     { onNote: (line) => terminal.note(line), interrupted: terminal.interrupted },
   )
   return latencyTableSchema.parse(JSON.parse(await result))
-}
-
-function coveredLatency(space: Space, table: LatencyTable): SpaceLatency {
-  const coverage = coverSpace(space, table)
-  if (coverage.kind === 'missing') throw new Error(`the table just measured lacks ${coverage.keys.join(', ')}`)
-  return coverage.latency
 }
 
 /** Shows the search until it has ended: redrawn in place on a terminal, else a line every few seconds. */
@@ -187,9 +182,9 @@ async function runDemo(
   const coordinator = await startLocalCoordinator({ port: 0, stateFolder: join(folder, 'coordinator') })
   try {
     terminal.note(`      ${coordinator.url}`)
-    heading(terminal, 2, `Latency table: every operation of demo/space.json, on this machine`)
+    heading(terminal, 2, 'Latency table: every operation of demo/space.json, on this machine')
     const table = await profile({ terminal, settings: begun.settings, folder })
-    const latency = coveredLatency(space, table)
+    const latency = latencyOf(space, table)
     const averageMs = expectedLatencyMs(latency, evenProbabilities(space))
     const targetMs = averageMs * TARGET_SHARE
     const settings = forSpeed(begun.settings, averageMs)
@@ -253,7 +248,7 @@ function createDemoCommand(terminal: Terminal): CommandDef {
     meta: {
       name: 'demo',
       description:
-        'A whole search on CIFAR-10 on this machine: coordinator, latency table, two agents, derived architecture and its proof. 7 minutes on 2 idle cores.',
+        'A whole search on CIFAR-10 on this machine: coordinator, latency table, two agents, derived architecture and its proof. 6 minutes on 2 idle cores.',
     },
     args: {
       quick: { type: 'boolean', description: 'all of it in under 2 minutes, with correspondingly rough results', default: false },

@@ -115,7 +115,7 @@ describe('latency-lut', () => {
     })
     const { code, stdout } = await latencyLut('profile', ...flags, '--check', '8')
     expect(code).toBe(0)
-    expect(stdout).toMatch(/Corrected: \S+ ms \+ \d+\.\d{3} times the sum, which leaves .* % of the networks/)
+    expect(stdout).toMatch(/Corrected: -?\d\S* ms \+ \d+\.\d{4} times the sum, which leaves .* % of the networks/)
     const { correction } = latencyTableSchema.parse(JSON.parse(await readFile(join(folder, 'corrected-wide.json'), 'utf8')))
     expect(correction).toMatchObject({ networks: 8 })
     expect(correction?.factor).toBeGreaterThan(0)

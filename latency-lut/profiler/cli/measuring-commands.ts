@@ -178,9 +178,8 @@ function measureCommand(terminal: Terminal): CommandDef {
       const { architecture } = args
       if (args.table !== undefined) {
         const table = await readTableFile(resolve(terminal.folder, args.table))
-        const { correction: _, ...uncorrected } = table
-        const latencies = { latency: latencyOf(space, table), sums: latencyOf(space, uncorrected) }
-        const beside = await measureBeside(options, latencies, path)
+        const sums = latencyOf(space, { ...table, correction: undefined })
+        const beside = await measureBeside(options, sums, table.correction, path)
         printResult(terminal, args.json === true, { architecture, batch, runtime: runtime.recorded.name, ...beside }, () =>
           renderBeside(architecture, batch, beside),
         )

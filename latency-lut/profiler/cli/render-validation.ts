@@ -2,7 +2,7 @@
 
 import { type Column, renderTable } from '../../../command-line/text-layout.ts'
 import type { Agreement } from '../../table/agreement.ts'
-import { printMs, printPct } from './render.ts'
+import { printCorrection, printMs, printPct } from './render.ts'
 import { typicalHalfWidthPct, type Validation } from '../node/validate.ts'
 
 const rows: readonly (readonly [label: string, print: (agreement: Agreement) => string])[] = [
@@ -16,11 +16,6 @@ const rows: readonly (readonly [label: string, print: (agreement: Agreement) => 
 
 const right = (title: string): Column => ({ title, align: 'right' })
 
-/** Milliseconds with their sign. */
-function printOffset(ms: number): string {
-  return `${ms < 0 ? '-' : ''}${printMs(Math.abs(ms))} ms`
-}
-
 function renderValidation(table: string, { networks, before, after, correction, worst, quality }: Validation): string {
   const halfWidth = typicalHalfWidthPct(quality)
   const known = Number.isFinite(halfWidth) ? `, each known to ±${printPct(halfWidth)}` : ''
@@ -28,7 +23,7 @@ function renderValidation(table: string, { networks, before, after, correction, 
     `${networks.length} networks measured${known}`,
     correction === null
       ? 'no correction: what the table calls slower is not slower'
-      : `correction fitted to ${correction.networks} of them: ${printOffset(correction.offsetMs)} + ${correction.factor.toFixed(4)} times the sum of ${table}`,
+      : `correction fitted to ${correction.networks} of them: ${printCorrection(correction)} of ${table}`,
     '',
     `The other ${before.networks}`,
     renderTable(

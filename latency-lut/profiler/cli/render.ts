@@ -2,7 +2,7 @@
 
 import { type Column, printable, renderTable } from '../../../command-line/text-layout.ts'
 import type { TableSummary } from '../../../protocol/index.ts'
-import { correct } from '../../table/agreement.ts'
+import { agreementOf, correct } from '../../table/agreement.ts'
 import type { Comparison } from '../../table/comparison.ts'
 import { LatencyKeyError, parseTableKey, type TableOperation } from '../../table/keys.ts'
 import type { HeldOut, Refused } from '../../table/prediction.ts'
@@ -20,6 +20,11 @@ type Row = { readonly key: string; readonly entry: LatencyEntry; readonly operat
 function printMs(ms: number): string {
   const digits = ms > 0 ? Math.max(0, Math.min(6, 3 - Math.floor(Math.log10(ms)))) : 0
   return ms.toFixed(digits)
+}
+
+/** What a correction makes of the sum of a table's entries. */
+function printCorrection({ offsetMs, factor }: Correction): string {
+  return `${offsetMs < 0 ? '-' : ''}${printMs(Math.abs(offsetMs))} ms + ${factor.toFixed(4)} times the sum`
 }
 
 function printShare(share: number): string {
@@ -119,12 +124,7 @@ function renderQuality({ quality, correction }: LatencyTable): string[] {
       `quality   ${rounds} rounds, ${known}${printPct(droppedPct)} of the runs dropped, drift ${printPct(driftPct)}${waitedPct === undefined ? '' : `, waited ${printPct(waitedPct)} of the time`}`,
     )
   }
-  if (correction) {
-    const { offsetMs, factor, networks } = correction
-    lines.push(
-      `corrected ${offsetMs < 0 ? '-' : ''}${printMs(Math.abs(offsetMs))} ms + ${factor.toFixed(4)} times the sum, fitted to ${networks} networks`,
-    )
-  }
+  if (correction) lines.push(`corrected ${printCorrection(correction)}, fitted to ${correction.networks} networks`)
   return lines
 }
 
@@ -182,9 +182,8 @@ function renderChecks(networks: readonly CheckedNetwork[], meanAbsoluteError: nu
 }
 
 function renderCorrection(networks: readonly CheckedNetwork[], correction: Correction): string {
-  const errors = networks.map(({ predictedMs, measuredMs }) => Math.abs(correct(predictedMs, correction) / measuredMs - 1))
-  const left = errors.reduce((sum, error) => sum + error, 0) / errors.length
-  return `Corrected: ${printMs(correction.offsetMs)} ms + ${correction.factor.toFixed(3)} times the sum, which leaves ${printShare(left)} of the networks that it was fitted to`
+  const { mapePct } = agreementOf(networks.map((network) => ({ ...network, predictedMs: correct(network.predictedMs, correction) })))
+  return `Corrected: ${printCorrection(correction)}, which leaves ${printPct(mapePct)} of the networks that it was fitted to`
 }
 
 function renderMeasured(architecture: string, batch: number, { meanMs, stdMs, count }: LatencyEntry): string {
@@ -359,6 +358,7 @@ function renderList(tables: readonly TableSummary[]): string {
 export {
   bar,
   type CoveredKey,
+  printCorrection,
   printMs,
   printPct,
   qualityWarnings,

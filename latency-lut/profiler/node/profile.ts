@@ -14,7 +14,8 @@ import {
 import { coverSpace, pathLatencyMs, type SpaceLatency } from '../../table/coverage.ts'
 import { entryOf } from '../../table/rounds.ts'
 import { weightsOf } from '../network-weights.ts'
-import { type LatencyEntry, type LatencyTable, latencyTableSchema } from '../../table/table.ts'
+import { correct } from '../../table/agreement.ts'
+import { type Correction, type LatencyEntry, type LatencyTable, latencyTableSchema } from '../../table/table.ts'
 import { type OperationPlan, planAlone, planInContext } from './context.ts'
 import { COMPANION_NETWORKS } from './limits.ts'
 import { describeMachine } from './machine.ts'
@@ -154,18 +155,19 @@ type Beside = {
  * The pace is that of operations, so that what the table's correction adds to their sums is no part of it. Throws SpaceError `choices` for a
  * path that is not of the space.
  *
- * @param latency by the table
- * @param sums by the table without its correction; `latency` where it has none
+ * @param sums by the table without its correction
  */
 async function measureBeside(
   options: Omit<ProfileOptions, 'name'>,
-  { latency, sums }: { readonly latency: SpaceLatency; readonly sums: SpaceLatency },
+  sums: SpaceLatency,
+  correction: Correction | undefined,
   path: Path,
 ): Promise<Beside> {
   const { networks } = await profileAndCheck(options, [path])
   const { predictedMs: sumNowMs, measuredMs } = networks[0] as CheckedNetwork
-  const pace = sumNowMs / pathLatencyMs(sums, path)
-  const predictedMs = pathLatencyMs(latency, path)
+  const sumMs = pathLatencyMs(sums, path)
+  const pace = sumNowMs / sumMs
+  const predictedMs = correction ? correct(sumMs, correction) : sumMs
   const predictedNowMs = pace * predictedMs
   return { measuredMs, predictedMs, predictedNowMs, pace, measuredAtPaceMs: measuredMs / pace }
 }
