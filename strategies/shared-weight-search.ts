@@ -98,7 +98,10 @@ type SharedWeightSearch = {
    */
   options?(context: StrategyContext, stage: number, fixed: readonly number[] | undefined): Bounded['options']
   /** How weights are trained, where it is not on one uniform path for each mini-batch. */
-  weights?(state: SharedWeightState, context: StrategyContext): Pick<PathPlan, 'isWhole' | 'mostSteps'> & { readonly fill: FillSeat }
+  weights?(
+    state: SharedWeightState,
+    context: StrategyContext,
+  ): Partial<Pick<PathPlan, 'isWhole' | 'mostSteps' | 'end' | 'position'>> & { readonly fill: FillSeat }
   /** Makes architectures of others; the generation is filled up with random ones. */
   breed?(generation: Generation, context: StrategyContext): void
   view(state: SharedWeightState, candidates: Candidate[], context: StrategyContext): SearchView

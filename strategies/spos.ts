@@ -4,7 +4,7 @@
 //
 // What others have made of it are settings: generations found by annealing on a regression (FOX-NAS: regression.ts, annealing.ts), options
 // left out and decisions searched in stages (HURRICANE: preselection.ts), batch-norms alone trained and compared (BN-NAS), paths that learn
-// from each other (after Pi-NAS).
+// from each other (after Pi-NAS). The last weight steps may be on paths near the target alone (near-target.ts).
 
 import { annealingSchema, invalidField } from '../protocol/index.ts'
 import { optionCounts } from '../search-space/index.ts'
@@ -12,7 +12,9 @@ import { predictBest } from './annealing.ts'
 import { cross, mutate } from './evolution.ts'
 import { decisionsByPlace } from './joint-distribution.ts'
 import { stagedOptions } from './preselection.ts'
+import { drawNear } from './near-target.ts'
 import { createFeatures, fitRegression } from './regression.ts'
+import type { FillSeat } from './rounds.ts'
 import { fillWithPaths } from './seat-steps.ts'
 import { settingsOf } from './settings.ts'
 import { candidatesOf, createSharedWeightSearch, type Generation, type SharedWeightState } from './shared-weight-search.ts'
@@ -52,6 +54,30 @@ function breedByEvolution({ best, bounded, random, add }: Generation, context: S
   for (let i = half; i < population; i++) add(() => mutate(bounded, parent(), mutation, random))
 }
 
+/** Effective steps after which weights are trained near the target alone; null where they are not. */
+function nearFrom(context: StrategyContext): number | null {
+  const { nearTarget } = settings(context)
+  return nearTarget ? Math.round(context.config.training.steps * (1 - nearTarget.share)) : null
+}
+
+/** Where the learning rate of the round is that begins at a step; undefined where it just follows the steps. */
+function positionNear(context: StrategyContext, from: number, step: number): number | undefined {
+  const { steps } = context.config.training
+  const { restart } = settings(context).nearTarget ?? {}
+  if (restart === undefined || step < from || from === 0) return undefined
+  return steps * (restart + (1 - restart) * ((step - from) / (steps - from)))
+}
+
+/** What the steps of a seat train: a round that was opened before the last steps has uniform paths, whoever takes its seats when. */
+function fillOf(context: StrategyContext, from: number | null): FillSeat {
+  const { trained, consistency, nearTarget } = settings(context)
+  const common = { ...(trained === 'batch-norms' && { trained }), ...(consistency && { consistency }) }
+  const uniform = fillWithPaths(common)
+  if (!nearTarget || from === null) return uniform
+  const near = fillWithPaths({ ...common, draw: drawNear(context, nearTarget.least) })
+  return (seat, place) => (place.round.from < from ? uniform : near)(seat, place)
+}
+
 function checkAnnealing(context: StrategyContext): void {
   const { search, annealing } = settings(context)
   if (search !== 'annealing') {
@@ -68,7 +94,8 @@ function checkAnnealing(context: StrategyContext): void {
 const spos: Strategy<SharedWeightState> = createSharedWeightSearch({
   settings,
   check(context) {
-    const { population, generations, parents, stages = 1 } = settings(context)
+    const { population, generations, parents, stages = 1, nearTarget } = settings(context)
+    if (nearTarget && stages > 1) throw invalidField('strategy.nearTarget', `expected none where strategy.stages is not 1, got ${stages}`)
     if (parents > population) throw invalidField('strategy.parents', `expected at most the population of ${population}, got ${parents}`)
     const candidates = candidatesOf(settings(context))
     if (candidates > MAX_CANDIDATES) {
@@ -83,9 +110,12 @@ const spos: Strategy<SharedWeightState> = createSharedWeightSearch({
     const { stages = 1, preselect } = settings(context)
     return stagedOptions(context, { stages, stage, preselect }, fixed)
   },
-  weights(_, context) {
-    const { trained, consistency } = settings(context)
-    return { fill: fillWithPaths({ ...(trained === 'batch-norms' && { trained }), ...(consistency && { consistency }) }) }
+  weights({ weightStepsProposed }, context) {
+    const from = nearFrom(context)
+    const fill = fillOf(context, from)
+    if (from === null) return { fill }
+    if (weightStepsProposed < from) return { fill, end: from }
+    return { fill, position: positionNear(context, from, weightStepsProposed) }
   },
   breed(generation, context) {
     if (settings(context).search === 'annealing') breedByAnnealing(generation, context)

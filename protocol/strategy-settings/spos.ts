@@ -34,6 +34,22 @@ const consistencySchema = z.strictObject({
   temperature: z.number().positive().max(100).default(1).describe('divides the logits of both'),
 })
 
+const nearTargetSchema = z.strictObject({
+  share: z.number().positive().max(1).default(0.15).describe('of the weight steps, the last ones'),
+  least: z
+    .number()
+    .min(0)
+    .max(1)
+    .default(0.85)
+    .describe('what such a path costs at least, as a share of the target latency, or of the one of all bounds that it costs most of'),
+  restart: z
+    .number()
+    .min(0)
+    .max(1)
+    .default(0.5)
+    .describe('where the learning rate is when these steps begin, on its way to 0: at 0.5 it is half of the highest again'),
+})
+
 const sposSchema = z
   .strictObject({
     name: z.literal('spos'),
@@ -69,6 +85,11 @@ const sposSchema = z
       .optional()
       .describe(
         'two paths without a common operation on each mini-batch, each of which also learns from what the other says of the images (after Pi-NAS); left out: one path, from labels alone',
+      ),
+    nearTarget: nearTargetSchema
+      .optional()
+      .describe(
+        'the last weight steps on paths alone that cost nearly as much as the search may spend, where what it answers will be; left out: on uniform paths, as all others',
       ),
     trained: z
       .enum(['all', 'batch-norms'])

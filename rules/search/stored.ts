@@ -180,6 +180,7 @@ const configSchema = storedAs<SearchConfig>()(
         preselect: z.strictObject({ keep: z.int(), latencyWeight: z.number() }).optional(),
         stages: z.int().optional(),
         consistency: z.strictObject({ weight: z.number(), temperature: z.number() }).optional(),
+        nearTarget: z.strictObject({ share: z.number(), least: z.number(), restart: z.number() }).optional(),
         trained: z.enum(['all', 'batch-norms']).optional(),
         score: z.enum(['accuracy', 'log-likelihood', 'batch-norms']).optional(),
         smoothing: z.number().optional(),

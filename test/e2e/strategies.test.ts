@@ -47,7 +47,7 @@ const strategies: { readonly [Name in WithSupernet]: Strategy } = {
   'fp-nas': { name: 'fp-nas', ...learning, lambda: 2, images: 64 },
   darts: { name: 'darts', ...learning, order: 'second', warmupSteps: 40 },
   'one-shot': { name: 'one-shot', candidates: 8, images: 96, candidatesPerTask: 1 },
-  spos: { name: 'spos', population: 4, generations: 2, parents: 2, images: 96, candidatesPerTask: 1 },
+  spos: { name: 'spos', population: 4, generations: 2, parents: 2, images: 96, candidatesPerTask: 1, nearTarget: { share: 0.3 } },
 }
 
 describe.each(Object.entries(strategies))('%s', (_, strategy) => {

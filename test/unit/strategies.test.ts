@@ -78,6 +78,7 @@ const changed: { readonly [name: string]: SearchOptions } = {
       candidatesPerTask: 3,
       search: 'annealing',
       annealing: { restarts: 1, moves: 20 },
+      nearTarget: { share: 0.5 },
     },
   },
   'spos, in two stages, by batch-norms': {
