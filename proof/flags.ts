@@ -8,6 +8,8 @@ import type { Terminal } from '../command-line/terminal.ts'
 import { DEFAULT_CACHE_FOLDER } from '../engine/datasets/index.ts'
 import {
   full,
+  NEAR,
+  type NearSettings,
   type ProofSettings,
   type ProofStrategy,
   quick,
@@ -20,6 +22,7 @@ import {
 const MOST = {
   seeds: 100,
   epochs: 10_000,
+  near: 1_000_000,
   batch: 4096,
   rate: 10,
   decay: 1,
@@ -94,6 +97,12 @@ const proofArgs = {
     description: 'of the steps, from the first one on, that see images of half the height and width; 1: networks are ranked on these, too',
     default: '1',
   },
+  near: {
+    type: 'string',
+    valueHint: 'STEPS',
+    description:
+      'of training on, for each limit by itself, on paths that cost 85 to 100 % of it; searches at that limit have those weights; 0: those of the supernet as it is (default: 2000)',
+  },
   images: {
     type: 'string',
     valueHint: 'COUNT',
@@ -122,8 +131,9 @@ const proofArgs = {
 } satisfies ArgsDef
 type ProofArgs = ParsedArgs<typeof proofArgs>
 
-type ProofFlags = Omit<ProofSettings, 'width' | 'epochs'> & {
+type ProofFlags = Omit<ProofSettings, 'width' | 'epochs' | 'nearSteps'> & {
   readonly supernet: SupernetSettings
+  readonly near: NearSettings
   readonly strategies: readonly ProofStrategy[]
   /** Null: those that follow from the costs of all networks. */
   readonly limits: readonly number[] | null
@@ -187,8 +197,14 @@ function readFlags({ folder }: Pick<Terminal, 'folder'>, args: ProofArgs): Proof
   const at = (path: string) => resolve(folder, path)
   const whole = (flag: 'seeds' | 'images', text: string | undefined, otherwise: number) =>
     text === undefined ? otherwise : numberIn(flag, text, 1, MOST[flag], true)
+  const supernet = supernetOf(args, settings)
   return {
-    supernet: supernetOf(args, settings),
+    supernet,
+    near: {
+      steps: args.near === undefined ? settings.nearSteps : numberIn('near', args.near, 0, MOST.near, true),
+      learningRate: supernet.learningRate * NEAR.rateShare,
+      least: NEAR.least,
+    },
     ranking: {
       ...settings.ranking,
       images: whole('images', args.images, settings.ranking.images),
@@ -220,6 +236,7 @@ const ofEverySeed = [
   'sampling',
   'consistency',
   'reduced',
+  'near',
   'images',
   'statistics',
   'threads',

@@ -7,7 +7,7 @@ import { rowsOver } from '../strategies/index.ts'
 import type { Costs } from './costs.ts'
 import { openKeptLines } from './kept-lines.ts'
 import { runSearch } from './search.ts'
-import { type ProofStrategy, searchConfig, type Searches, strategyNames, type SupernetSettings } from './settings.ts'
+import { type NearSettings, type ProofStrategy, searchConfig, type Searches, strategyNames, type SupernetSettings } from './settings.ts'
 import { standingOf, type Truth } from './truth.ts'
 
 const foundSchema = z.strictObject({
@@ -35,9 +35,10 @@ type FindOptions = {
   readonly folder: string
   readonly seed: number
   readonly strategies: readonly ProofStrategy[]
-  readonly limits: readonly number[]
   readonly searches: Searches
   readonly supernet: SupernetSettings
+  readonly near: NearSettings
+  /** With the weights that searches have. */
   readonly trainer: Trainer
   readonly space: Space
   readonly costs: Costs
@@ -72,22 +73,20 @@ async function find(options: FindOptions, strategy: ProofStrategy, limit: number
   }
 }
 
-/** Searches that have not been done before, one after the other. */
-async function findAll(options: FindOptions): Promise<Found[]> {
-  const { folder, strategies, limits, searches, costs, onFound } = options
+/** Searches within a limit that have not been done before, one after the other. */
+async function findWithin(options: FindOptions, limit: number): Promise<Found[]> {
+  const { folder, strategies, searches, costs, near, onFound } = options
   const all: Found[] = []
   for (const strategy of strategies) {
-    const settings = { search: searches[strategy], costs: costs.latency }
+    const settings = { search: searches[strategy], costs: costs.latency, ...(near.steps > 0 && { near }) }
     const kept = openKeptLines(folder, strategy, settings, foundSchema)
-    for (const limit of limits) {
-      const before = kept.all().find((found) => found.limit === limit)
-      const found = before ?? (await find(options, strategy, limit))
-      if (!before) kept.add(found)
-      all.push(found)
-      onFound(found)
-    }
+    const before = kept.all().find((found) => found.limit === limit)
+    const found = before ?? (await find(options, strategy, limit))
+    if (!before) kept.add(found)
+    all.push(found)
+    onFound(found)
   }
   return all
 }
 
-export { findAll, type Found }
+export { findWithin, type Found }

@@ -24,7 +24,7 @@ import { writeReport } from './write-report.ts'
 
 /** What all seeds have in common. Throws CliError. */
 async function openProof(terminal: Terminal, flags: ProofFlags) {
-  const { recordedFile, tableFile, folder, supernet, ranking, searches, strategies, data, cache } = flags
+  const { recordedFile, tableFile, folder, supernet, near, ranking, searches, strategies, data, cache } = flags
   const benchmark = openRecorded(recordedFile, { space: RECORDED_PRESET, metric: 'accuracy', seconds: 'seconds' })
   const recordedSpace = createSpace(benchmark.space)
   const truth = createTruth(benchmark, recordedSpace)
@@ -35,12 +35,28 @@ async function openProof(terminal: Terminal, flags: ProofFlags) {
   if (tooLow !== undefined) throw new CliError('usage', `expected limits that a network is within, got ${tooLow} ${costs.unit}`)
   const backend = await openChosenBackend(terminal, { backend: 'wasm', 'software-gpu': false })
   const dataset = await openChosenDataset(terminal, flags, () => recordedSpace.input)
-  const proof: Proof = { terminal, folder, backend, dataset, supernet, ranking, searches, strategies, limits, costs, truth, data, cache }
+  const proof: Proof = {
+    terminal,
+    folder,
+    backend,
+    dataset,
+    supernet,
+    near,
+    ranking,
+    searches,
+    strategies,
+    limits,
+    costs,
+    truth,
+    data,
+    cache,
+  }
   const about = {
     data: { name: dataset.name, fingerprint: dataset.fingerprint },
     recorded: { name: benchmark.name, citation: benchmark.citation },
     machine: deviceName(backend),
     supernet,
+    near,
     ranking,
     searches,
     unit: costs.unit,

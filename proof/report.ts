@@ -3,7 +3,14 @@
 import type { Costs } from './costs.ts'
 import type { Found } from './found.ts'
 import type { SeedResult } from './run-seed.ts'
-import { type ProofStrategy, type RankingSettings, type Searches, strategyNames, type SupernetSettings } from './settings.ts'
+import {
+  type NearSettings,
+  type ProofStrategy,
+  type RankingSettings,
+  type Searches,
+  strategyNames,
+  type SupernetSettings,
+} from './settings.ts'
 import { type LimitTruth, limitTruth, type Truth } from './truth.ts'
 
 /**
@@ -42,6 +49,7 @@ type Report = {
     readonly recorded: { readonly name: string; readonly citation: string }
     readonly machine: string
     readonly supernet: SupernetSettings
+    readonly near: NearSettings
     readonly ranking: RankingSettings
     readonly searches: Searches
     readonly unit: Costs['unit']

@@ -4,15 +4,16 @@ import { join } from 'node:path'
 import { openBatchSource } from '../engine/datasets/index.ts'
 import { createTrainer } from '../engine/training/trainer.ts'
 import { createSpace } from '../search-space/index.ts'
-import { findAll, type Found } from './found.ts'
-import { type Ranked, type RankingFigures, rankingFigures, rankNetworks } from './ranking.ts'
-import { perSecond, supernetOf, type SupernetParts } from './seed-supernet.ts'
+import { findWithin, type Found } from './found.ts'
+import { type Ranked, type RankingFigures, rankingFigures, rankNear, rankNetworks } from './ranking.ts'
+import { isNearLimit, type NearParts, nearWeights } from './near-weights.ts'
+import { perSecond, supernetOf } from './seed-supernet.ts'
 import { type ProofStrategy, proofSpace, type RankingSettings, searchConfig, type Searches } from './settings.ts'
 import { createEvaluator } from './shared-accuracy.ts'
 import { type Cost, restore } from './supernet.ts'
 import type { Truth } from './truth.ts'
 
-type Proof = SupernetParts & {
+type Proof = NearParts & {
   readonly ranking: RankingSettings
   readonly searches: Searches
   readonly strategies: readonly ProofStrategy[]
@@ -20,9 +21,18 @@ type Proof = SupernetParts & {
   readonly truth: Truth
 }
 
+type NearResult = {
+  readonly limit: number
+  readonly cost: Cost
+  /** Of networks near the limit, with the weights of the supernet, and with those that were trained on. */
+  readonly kendall: { readonly before: number; readonly after: number }
+}
+
 type SeedResult = {
   readonly seed: number
   readonly supernet: Cost
+  /** Of training on, for each limit; none where there are no such steps. */
+  readonly near: readonly NearResult[]
   /** Of random networks, and of those of nearly equal cost. */
   readonly ranking: { readonly all: RankingFigures; readonly near: RankingFigures }
   readonly ranked: readonly Ranked[]
@@ -56,19 +66,34 @@ async function runSeed(proof: Proof, seed: number): Promise<SeedResult> {
     note(
       `Kendall's tau with recorded accuracy: ${figures.all.smoothedLoss.kendall.toFixed(3)}, at equal cost ${figures.near.smoothedLoss.kendall.toFixed(3)}`,
     )
-    const found = await findAll({
+    const search = {
       ...proof,
       folder,
       seed,
       supernet: settings,
       trainer,
       space,
-      costs,
       interrupted: terminal.interrupted,
-      onFound: ({ strategy, limit, accuracy, rank, regret }) =>
+      onFound: ({ strategy, limit, accuracy, rank, regret }: Found) =>
         note(`${strategy} within ${limit} ${costs.unit}: ${accuracy.toFixed(2)} %, rank ${rank}, regret ${regret.toFixed(2)}`),
-    })
-    return { seed, supernet: cost, ranking: figures, ranked, found }
+    }
+    const rankAt = (limit: number, name: string) =>
+      rankNear(folder, `${name}-${limit}`, truth, ranking, isNearLimit(costs.of, limit, proof.near), evaluator)
+    const found: Found[] = []
+    const near: NearResult[] = []
+    for (const limit of proof.limits) {
+      if (proof.near.steps > 0) {
+        restore(trainer, space, supernet)
+        const before = await rankAt(limit, 'supernet')
+        const weights = await nearWeights(proof, space, seed, supernet, limit)
+        restore(trainer, space, weights)
+        const after = await rankAt(limit, 'near')
+        note(`Kendall's tau near ${limit} ${costs.unit}: ${before.toFixed(3)}, and ${after.toFixed(3)} after training there`)
+        near.push({ limit, cost: weights.cost, kendall: { before, after } })
+      }
+      found.push(...(await findWithin(search, limit)))
+    }
+    return { seed, supernet: cost, near, ranking: figures, ranked, found }
   } finally {
     evaluator.dispose()
     await trainer.close()

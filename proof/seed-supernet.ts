@@ -11,7 +11,7 @@ import { rowsOver, type StrategyContext } from '../strategies/index.ts'
 import { trainByAgents } from './agents-supernet.ts'
 import type { Costs } from './costs.ts'
 import { proofSpace, searchConfig, stepsOf, type SupernetSettings } from './settings.ts'
-import { type Cost, keepTrained, readSupernet, type Supernet, trainSupernet } from './supernet.ts'
+import { type Cost, keepTrained, readSupernet, type Supernet, type SupernetOptions, trainSupernet } from './supernet.ts'
 
 type SupernetParts = {
   readonly terminal: Terminal
@@ -41,16 +41,14 @@ function describeProgress({ steps: done, images, seconds, cpuSeconds, curve }: C
   ].join(', ')
 }
 
-/** Trains the supernet of a seed to its end, or goes on to it, and leaves it in its file. */
-async function supernetOf(
-  { terminal, folder, backend, dataset, supernet, costs, data, cache }: SupernetParts,
-  space: Space,
+/** Settings and data that another supernet would differ in. */
+function supernetIdentity(
+  { width, epochs, batchSize, learningRate, weightDecay, sampling, consistency, reduced, threads, agents }: SupernetSettings,
+  fingerprint: string,
   seed: number,
-): Promise<Supernet> {
-  const { width, epochs, batchSize, learningRate, weightDecay, sampling, consistency, reduced, threads, agents } = supernet
-  const file = join(folder, `seed-${seed}`, 'supernet.safetensors')
-  const identity = JSON.stringify({
-    data: dataset.fingerprint,
+): string {
+  return JSON.stringify({
+    data: fingerprint,
     seed,
     width,
     epochs,
@@ -63,6 +61,49 @@ async function supernetOf(
     threads,
     ...(agents > 0 && { agents }),
   })
+}
+
+type HereOptions = Pick<SupernetOptions, 'trainer' | 'context' | 'sampling' | 'threads' | 'file' | 'identity'> & {
+  readonly terminal: Terminal
+  /** What lines of progress begin with. */
+  readonly label: string
+}
+
+/** Trains to the end in this process, or goes on to it, with the trainer's weights where there is no file yet; closes the trainer. */
+async function trainHere({ terminal, label, ...options }: HereOptions): Promise<Supernet> {
+  const { trainer, context, file, identity } = options
+  const { steps } = context.config.training
+  const startMs = performance.now()
+  let first: number | undefined
+  let said = 0
+  try {
+    await trainSupernet({
+      ...options,
+      curveEvery: Math.max(1, Math.floor(steps / CURVE_POINTS)),
+      interrupted: terminal.interrupted,
+      onProgress(cost, firstSteps) {
+        first ??= firstSteps
+        if (cost.curve.length === said) return
+        said = cost.curve.length
+        const secondsPerStep = (performance.now() - startMs) / 1000 / (cost.steps - first)
+        terminal.note(`${label} ${describeProgress(cost, steps, secondsPerStep * (steps - cost.steps))}`)
+      },
+    })
+  } finally {
+    await trainer.close()
+  }
+  return trainedIn(file, identity)
+}
+
+/** Trains the supernet of a seed to its end, or goes on to it, and leaves it in its file. */
+async function supernetOf(
+  { terminal, folder, backend, dataset, supernet, costs, data, cache }: SupernetParts,
+  space: Space,
+  seed: number,
+): Promise<Supernet> {
+  const { width, batchSize, sampling, consistency, threads, agents } = supernet
+  const file = join(folder, `seed-${seed}`, 'supernet.safetensors')
+  const identity = supernetIdentity(supernet, dataset.fingerprint, seed)
   const steps = stepsOf(supernet, dataset.train.count)
   const before = readSupernet(file, identity)
   if (before && before.cost.steps >= steps) return before
@@ -87,30 +128,7 @@ async function supernetOf(
     threads === 1
       ? createTrainer({ ...common, source: await openBatchSource(dataset), space })
       : createThreadsTrainer({ ...common, threads, allowSoftwareAdapter: false, space: proofSpace(width), stop })
-  const firstSteps = before?.cost.steps ?? 0
-  const startMs = performance.now()
-  let said = 0
-  try {
-    await trainSupernet({
-      trainer,
-      context,
-      sampling,
-      threads,
-      file,
-      identity,
-      curveEvery: Math.max(1, Math.floor(steps / CURVE_POINTS)),
-      interrupted: terminal.interrupted,
-      onProgress(cost) {
-        if (cost.curve.length === said) return
-        said = cost.curve.length
-        const secondsPerStep = (performance.now() - startMs) / 1000 / (cost.steps - firstSteps)
-        terminal.note(`seed ${seed}   ${describeProgress(cost, steps, secondsPerStep * (steps - cost.steps))}`)
-      },
-    })
-  } finally {
-    await trainer.close()
-  }
-  return trainedIn(file, identity)
+  return trainHere({ terminal, trainer, context, sampling, threads, file, identity, label: `seed ${seed}  ` })
 }
 
 function trainedIn(file: string, identity: string): Supernet {
@@ -119,4 +137,4 @@ function trainedIn(file: string, identity: string): Supernet {
   return trained
 }
 
-export { perSecond, supernetOf, type SupernetParts }
+export { perSecond, supernetIdentity, supernetOf, type SupernetParts, trainHere }

@@ -27,11 +27,23 @@ type SupernetSettings = {
   readonly agents: number
 }
 
+/** Training on, for each limit by itself, on paths that cost nearly as much (strategies/near-target.ts). */
+type NearSettings = {
+  /** 0: none. */
+  readonly steps: number
+  /** At the start; falls to 0 by a half cosine. */
+  readonly learningRate: number
+  /** Cost of the cheapest paths, as a share of the limit. */
+  readonly least: number
+}
+
 type RankingSettings = {
   /** Random networks whose shared-weight accuracy is compared with their recorded one. */
   readonly networks: number
   /** Random networks of nearly equal cost. */
   readonly near: { readonly macs: number; readonly networks: number }
+  /** Random networks that cost nearly as much as a limit, ranked before and after weights are trained on near it. */
+  readonly nearNetworks: number
   /** Of the validation share. */
   readonly images: number
   /** Mini-batches of training images that batch-norms are re-estimated on, beside the statistics of each mini-batch; 0: none. */
@@ -69,8 +81,20 @@ const FAR_MS = 1e9
 /** The name under which costs of architectures stand in for a latency table. */
 const TABLE = 'proof'
 
-const fullRanking: RankingSettings = { networks: 200, near: { macs: 60 * MILLION, networks: 60 }, images: 512, statisticsBatches: 0 }
-const quickRanking: RankingSettings = { networks: 6, near: { macs: 60 * MILLION, networks: 4 }, images: 64, statisticsBatches: 1 }
+const fullRanking: RankingSettings = {
+  networks: 200,
+  near: { macs: 60 * MILLION, networks: 60 },
+  nearNetworks: 120,
+  images: 512,
+  statisticsBatches: 0,
+}
+const quickRanking: RankingSettings = {
+  networks: 6,
+  near: { macs: 60 * MILLION, networks: 4 },
+  nearNetworks: 4,
+  images: 64,
+  statisticsBatches: 1,
+}
 
 /** Once, at the end: the weights do not change. */
 const EVALUATE_EVERY = 1_000_000
@@ -134,11 +158,13 @@ const prediction = (firstGeneration: number, population: number, images: number)
   steps: 1,
 })
 
-const fullFinalists: Finalists = { count: 16, sampled: 240, images: 512, smoothing: SMOOTHING }
+/** Of the same images for all: what an option seems to be worth on a few hundred of them is their choice more than its own. */
+const FULL_IMAGES = 1536
+const fullFinalists: Finalists = { count: 16, sampled: 112, images: FULL_IMAGES, smoothing: SMOOTHING }
 const fullSearches: Searches = {
   'proxyless-g': gates(100, 0.05, fullFinalists),
   'fp-nas': samples(100, 64, fullFinalists),
-  spos: prediction(256, 16, 512),
+  spos: prediction(128, 16, FULL_IMAGES),
 }
 const quickFinalists: Finalists = { count: 2, sampled: 3, images: 64, smoothing: SMOOTHING }
 const quickSearches: Searches = {
@@ -147,16 +173,20 @@ const quickSearches: Searches = {
   spos: prediction(4, 4, 64),
 }
 
+/** As the last steps of a search whose settings follow from its length: half of the rate of the others again. */
+const NEAR = { rateShare: 0.5, least: 0.85 } as const
+
 type ProofSettings = {
   readonly width: number
   readonly epochs: number
+  readonly nearSteps: number
   readonly seeds: number
   readonly ranking: RankingSettings
   readonly searches: Searches
 }
 
-const full: ProofSettings = { width: 0.5, epochs: 14, seeds: 3, ranking: fullRanking, searches: fullSearches }
-const quick: ProofSettings = { width: 0.125, epochs: 0.02, seeds: 1, ranking: quickRanking, searches: quickSearches }
+const full: ProofSettings = { width: 0.5, epochs: 14, nearSteps: 2000, seeds: 3, ranking: fullRanking, searches: fullSearches }
+const quick: ProofSettings = { width: 0.125, epochs: 0.02, nearSteps: 4, seeds: 1, ranking: quickRanking, searches: quickSearches }
 
 /** Space of the recorded networks. */
 const RECORDED_PRESET = 'nas-bench-macro'
@@ -220,6 +250,8 @@ export {
   EQUAL_COST,
   full,
   MILLION,
+  NEAR,
+  type NearSettings,
   proofSpace,
   type ProofSettings,
   type ProofStrategy,

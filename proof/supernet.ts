@@ -44,7 +44,8 @@ type SupernetOptions = {
   /** Steps of a point of the curve. */
   readonly curveEvery: number
   readonly interrupted: AbortSignal
-  readonly onProgress: (cost: Cost) => void
+  /** @param firstSteps those that were there when it went on */
+  readonly onProgress: (cost: Cost, firstSteps: number) => void
 }
 
 type Progress = { readonly state: unknown; readonly cost: Cost }
@@ -151,7 +152,7 @@ async function trainSupernet(options: SupernetOptions): Promise<void> {
       curve: isPoint ? [...progress.cost.curve, point] : progress.cost.curve,
     }
     progress = { state, cost }
-    onProgress(cost)
+    onProgress(cost, before?.cost.steps ?? 0)
     if (interrupted.aborted || performance.now() - savedMs > SAVE_EVERY_MS) {
       await save(options, progress)
       savedMs = performance.now()
@@ -161,4 +162,4 @@ async function trainSupernet(options: SupernetOptions): Promise<void> {
   if (progress.cost.steps > (before?.cost.steps ?? 0)) await save(options, progress)
 }
 
-export { type Cost, keepTrained, readSupernet, restore, type Supernet, trainSupernet }
+export { type Cost, keepTrained, readSupernet, restore, type Supernet, type SupernetOptions, trainSupernet }

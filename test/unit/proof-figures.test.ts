@@ -162,6 +162,7 @@ describe('a report', () => {
       threads: 1,
       agents: 0,
     },
+    near: { steps: 100, learningRate: 0.05, least: 0.85 },
     ranking: full.ranking,
     searches: full.searches,
     unit: costs.unit,
@@ -194,6 +195,13 @@ describe('a report', () => {
     return {
       seed,
       supernet: { steps: 1, images: 2_000_000, seconds: 7200, cpuSeconds: 3600, curve: [] },
+      near: [
+        {
+          limit: 100,
+          cost: { steps: 100, images: 50_000, seconds: 180, cpuSeconds: 180, curve: [] },
+          kendall: { before: 0.4, after: 0.6 },
+        },
+      ],
       ranking: { all: { networks: 2, ...of }, near: { networks: 1, ...of } },
       ranked: [],
       found: [found(option, seed)],
@@ -229,6 +237,11 @@ describe('a report', () => {
     for (const line of shortcomings(short)) expect(page).toContain(`- ${line}`)
     expect(page).toContain('| spos | 100 | 177.00 | 2.00 | 3.0 % | 14.3 % | 14.3 % | 0.50 | 3.00 |')
     expect(page).toContain('0.5 times the width of the recorded networks')
+    expect(page).toContain(
+      '100 steps, learning rate 0.05 to 0, on random paths that cost 85 % to 100 % of it: 0.05 million images in 0.05 hours',
+    )
+    const untrained = { ...short, settings: { ...settings, near: { ...settings.near, steps: 0 } } }
+    expect(renderPage(untrained)).not.toContain('trained on for')
     const reached = { ...short, outcomes: [], seeds: [seedOf(1, 99, 0.9)] }
     expect(renderPage(reached)).toContain('Nothing that was to be reached.')
   })
