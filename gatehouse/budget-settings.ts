@@ -33,8 +33,6 @@ const FIRST_GENERATION = { least: 16, most: 192 }
 const PREDICTED = 16
 const GENERATIONS = 3
 const SMOOTHING = 0.9
-/** Of a search whose last weight steps are near the target: in a shorter one these are too few to tell. */
-const NEAR_LEAST_STEPS = 5000
 const EVALUATE_EVERY = { least: 50, most: 1000 }
 
 const clamp = (value: number, { least, most }: { least: number; most: number }) => Math.min(most, Math.max(least, value))
@@ -104,7 +102,6 @@ function fitToBudget(config: Record<string, unknown>): Filled {
     // A supernet of hours tells networks apart by how sure it is of images long before it does by how many it is right of, and what an
     // option adds on average long before what a single path does (docs/proof.md).
     fill('strategy.score', 'log-likelihood')
-    if (steps >= NEAR_LEAST_STEPS && number('strategy.stages', 1) === 1) fill('strategy.nearTarget', {})
     const predicted = PREDICTED * (GENERATIONS - 1)
     const all = EVALUATED_SHARE * trained
     const first = Math.round(clamp(all / EVALUATED_IMAGES.least - predicted, FIRST_GENERATION))

@@ -61,16 +61,9 @@ describe('settings that suit the length of a search', () => {
     expect(fit({ strategy: 'one-shot' }).filled).toEqual([])
     const sizes = ['strategy.firstGeneration', 'strategy.population', 'strategy.generations', 'strategy.images']
     const smooth = ['strategy.smoothing', 'strategy.search', 'strategy.annealing.products']
-    const near = 'strategy.nearTarget'
-    expect(fit({ strategy: 'spos' }).filled).toEqual(['strategy.score', near, ...sizes, ...smooth])
-    expect(fit({ strategy: 'spos' }, ['strategy.score=batch-norms']).filled).toEqual([near, ...sizes])
-    expect(fit({ strategy: 'spos' }, ['strategy.search=evolution']).filled).toEqual([
-      'strategy.score',
-      near,
-      ...sizes,
-      'strategy.smoothing',
-    ])
-    expect(fit({ strategy: 'spos' }, ['strategy.stages=2']).filled).not.toContain(near)
+    expect(fit({ strategy: 'spos' }).filled).toEqual(['strategy.score', ...sizes, ...smooth])
+    expect(fit({ strategy: 'spos' }, ['strategy.score=batch-norms']).filled).toEqual(sizes)
+    expect(fit({ strategy: 'spos' }, ['strategy.search=evolution']).filled).toEqual(['strategy.score', ...sizes, 'strategy.smoothing'])
   })
 
   it('evaluate no more than a fifth of the images that are trained on, in a short search of fewer architectures', () => {
@@ -82,15 +75,7 @@ describe('settings that suit the length of a search', () => {
     expect(evaluated('100000')).toEqual({ count: 16, images: 2000 })
     const spos = (steps: string) => fit({ strategy: 'spos', steps }).config.strategy
     expect(spos('2000')).toMatchObject({ firstGeneration: 96, population: 16, generations: 3, images: 200, smoothing: 0.9 })
-    expect(spos('2000')).not.toHaveProperty('nearTarget')
-    expect(spos('20000')).toMatchObject({
-      firstGeneration: 192,
-      population: 16,
-      generations: 3,
-      images: 1143,
-      smoothing: 0.9,
-      nearTarget: { share: 0.15 },
-    })
+    expect(spos('20000')).toMatchObject({ firstGeneration: 192, population: 16, generations: 3, images: 1143, smoothing: 0.9 })
   })
 
   it('fit no regression to the options of a space that has hundreds of them', () => {
