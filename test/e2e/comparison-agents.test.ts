@@ -16,6 +16,7 @@ import {
   temporaryFolder,
   TINY_SPACE,
   waitFor,
+  waitForOutput,
   writeTinyDataset,
 } from './harness.ts'
 
@@ -76,7 +77,7 @@ it(
     ]
     const compare = () => started(startProcess('gatehouse/main.ts', ['compare', ...networks, ...connection, ...settings]))
     const first = compare()
-    await waitFor(async () => first.output().includes('Start agents'), 'the trainings')
+    await waitForOutput(first, 'Start agents')
     const tokens = `@${at('result', 'agent-tokens.txt')}`
     const agent = (name: string) => started(startAgent(coordinator, tokens, folder.path, ['--name', name]))
     const mortal = agent('mortal')

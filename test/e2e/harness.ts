@@ -193,6 +193,19 @@ async function waitFor(condition: () => Promise<boolean>, what: string, timeoutM
   }
 }
 
+/** Waits until a process has written `text`; throws what it has written where it ends before, or after `timeoutMs`. */
+async function waitForOutput({ child, output }: Process, text: string, timeoutMs = START_TIMEOUT_MS): Promise<void> {
+  await waitFor(
+    async () => {
+      if (output().includes(text)) return true
+      if (child.exitCode !== null) throw new Error(`ended without "${text}": ${output()}`)
+      return false
+    },
+    `"${text}"`,
+    timeoutMs,
+  )
+}
+
 async function waitForPhase(
   client: CoordinatorClient,
   searchId: string,
@@ -233,6 +246,7 @@ export {
   tinySearch,
   tinyTable,
   waitFor,
+  waitForOutput,
   waitForPhase,
   writeTinyDataset,
 }
