@@ -3,6 +3,7 @@
 import { fitToBudget } from '../gatehouse/budget-settings.ts'
 import type { SearchConfigInput } from '../protocol/index.ts'
 import type { SpaceRef } from '../search-space/index.ts'
+import { DATASET, SEED } from './settings.ts'
 
 type ComparisonSettings = {
   /** Of the way from the fastest architecture's latency to the slowest one's. */
@@ -16,12 +17,9 @@ type ComparisonSettings = {
   readonly compareFlags: readonly string[]
 }
 
-const SEED = 1
 /** Images in a measured run. */
 const BATCH = 8
 const RUNTIME = 'onnxruntime'
-/** For people. */
-const DATASET = 'cifar10-half-size'
 
 const RECIPE = '--batch 64 --rate 0.05 --set warmupEpochs=0.5 --set augmentation.shift=1 --set evaluateEvery=0'
 

@@ -21,7 +21,7 @@ import { latencyBounds } from '../latency-lut/table/coverage.ts'
 import type { LatencyTable } from '../latency-lut/table/table.ts'
 import { createSpace, type Space, type SpaceRef, spaceRefSchema } from '../search-space/index.ts'
 import { BATCH, type ComparisonSettings, full, quick, RUNTIME, searchConfig } from './comparison-settings.ts'
-import { halfSizeOf } from './half-size.ts'
+import { dataFlagsOf, halfSizeOf } from './half-size.ts'
 import { SPACE_FILE } from './settings.ts'
 
 const MAX_JOBS = 1000
@@ -38,8 +38,6 @@ type Comparison = {
   readonly tableFile: string
   readonly jobs: number
 }
-
-const dataFlagsOf = ({ images, folder }: Comparison) => ['--data', images, '--cache', join(folder, 'cache')]
 
 /** The given file, or one of this machine, which is measured once; whole networks in the same rounds, for what they take beside their operations. */
 async function tableFileOf(terminal: Terminal, settings: ComparisonSettings, folder: string, file: string | undefined): Promise<string> {

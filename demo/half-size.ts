@@ -11,6 +11,14 @@ import type { Space } from '../search-space/index.ts'
 
 const IMAGES = 'images'
 
+/** Of commands that train on them. */
+const dataFlagsOf = ({ images, folder }: { readonly images: string; readonly folder: string }) => [
+  '--data',
+  images,
+  '--cache',
+  join(folder, 'cache'),
+]
+
 /** Mean of each 2×2 pixels, rounded; images NHWC of bytes, height and width even. */
 function halveImages(images: Uint8Array, [, width, channels]: ImageShape): Uint8Array {
   const row = width * channels
@@ -68,4 +76,4 @@ async function halfSizeOf(
   return images
 }
 
-export { halfSizeOf, halveImages, writeHalfSize }
+export { dataFlagsOf, halfSizeOf, halveImages, writeHalfSize }

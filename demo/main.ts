@@ -31,7 +31,7 @@ import { firstFailure, runSideBySide, startCommand } from '../command-line/child
 import type { Beside } from '../latency-lut/profiler/node/profile.ts'
 import { latencyOf } from '../command-line/table-file.ts'
 import { dataArgs } from '../command-line/training-flags.ts'
-import { halfSizeOf } from './half-size.ts'
+import { dataFlagsOf, halfSizeOf } from './half-size.ts'
 import { type DemoResult, gainOver, mean, renderReport, type Trained } from './report.ts'
 import {
   AGENTS,
@@ -63,8 +63,6 @@ type Demo = {
 
 const SPACE_FLAGS = ['--space', `@${SPACE_FILE}`]
 const BACKEND_FLAGS = ['--backend', 'wasm']
-
-const dataFlagsOf = ({ images, folder }: Demo) => ['--data', images, '--cache', join(folder, 'cache')]
 
 function heading(terminal: Terminal, number: number, text: string): void {
   terminal.note(`\n[${String(number).padStart(STEP_DIGITS - 1)}/5] ${text}`)

@@ -88,4 +88,4 @@ function searchConfig(
   return config
 }
 
-export { AGENTS, type DemoSettings, forSpeed, full, quick, SCRATCH_RECIPE, searchConfig, SEED, SPACE_FILE, TARGET_SHARE }
+export { AGENTS, DATASET, type DemoSettings, forSpeed, full, quick, SCRATCH_RECIPE, searchConfig, SEED, SPACE_FILE, TARGET_SHARE }

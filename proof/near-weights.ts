@@ -18,7 +18,8 @@ async function nearWeights(parts: NearParts, space: Space, seed: number, superne
   const { steps, learningRate, least } = near
   if (steps === 0) return supernet
   const file = join(folder, `seed-${seed}`, `near-${limit}.safetensors`)
-  const identity = JSON.stringify({ supernet: supernetIdentity(settings, dataset.fingerprint, seed), limit, ...near })
+  const of = supernetIdentity(settings, dataset.fingerprint, seed)
+  const identity = JSON.stringify({ supernet: of, limit, costs: costs.latency, ...near })
   const before = readSupernet(file, identity)
   if (before && before.cost.steps >= steps) return before
   const strategy = { name: 'spos', nearTarget: { share: 1, least } } as const

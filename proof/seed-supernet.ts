@@ -74,7 +74,6 @@ async function trainHere({ terminal, label, ...options }: HereOptions): Promise<
   const { trainer, context, file, identity } = options
   const { steps } = context.config.training
   const startMs = performance.now()
-  let first: number | undefined
   let said = 0
   try {
     await trainSupernet({
@@ -82,10 +81,9 @@ async function trainHere({ terminal, label, ...options }: HereOptions): Promise<
       curveEvery: Math.max(1, Math.floor(steps / CURVE_POINTS)),
       interrupted: terminal.interrupted,
       onProgress(cost, firstSteps) {
-        first ??= firstSteps
         if (cost.curve.length === said) return
         said = cost.curve.length
-        const secondsPerStep = (performance.now() - startMs) / 1000 / (cost.steps - first)
+        const secondsPerStep = (performance.now() - startMs) / 1000 / (cost.steps - firstSteps)
         terminal.note(`${label} ${describeProgress(cost, steps, secondsPerStep * (steps - cost.steps))}`)
       },
     })

@@ -11,8 +11,8 @@ import { optionCounts } from '../search-space/index.ts'
 import { predictBest } from './annealing.ts'
 import { cross, mutate } from './evolution.ts'
 import { decisionsByPlace } from './joint-distribution.ts'
-import { stagedOptions } from './preselection.ts'
 import { drawNear } from './near-target.ts'
+import { stagedOptions } from './preselection.ts'
 import { createFeatures, fitRegression } from './regression.ts'
 import type { FillSeat } from './rounds.ts'
 import { fillWithPaths } from './seat-steps.ts'
@@ -72,10 +72,10 @@ function positionNear(context: StrategyContext, from: number, step: number): num
 function fillOf(context: StrategyContext, from: number | null): FillSeat {
   const { trained, consistency, nearTarget } = settings(context)
   const common = { ...(trained === 'batch-norms' && { trained }), ...(consistency && { consistency }) }
-  const uniform = fillWithPaths(common)
-  if (!nearTarget || from === null) return uniform
-  const near = fillWithPaths({ ...common, draw: drawNear(context, nearTarget.least) })
-  return (seat, place) => (place.round.from < from ? uniform : near)(seat, place)
+  return (seat, place) => {
+    const isNear = nearTarget !== undefined && from !== null && place.round.from >= from
+    return fillWithPaths({ ...common, ...(isNear && { draw: drawNear(context, nearTarget.least) }) })(seat, place)
+  }
 }
 
 function checkAnnealing(context: StrategyContext): void {
