@@ -2,6 +2,7 @@ import { availableParallelism } from 'node:os'
 import { cloudflareTest } from '@cloudflare/vitest-plugin'
 import { defineConfig } from 'vitest/config'
 import { slowUnitTestFiles } from './test/slow-unit-tests.ts'
+import { STRIPPED } from './test/strip-sources.ts'
 
 /** Tests with real processes: they start coordinators, agents and browsers. */
 const E2E_TIMEOUT_MS = 180_000
@@ -30,7 +31,16 @@ export default defineConfig({
     projects: [
       // One process for many files: the fast ones leave nothing behind, and starting anew for each takes longer than they do.
       { test: { ...unit, name: 'unit', include: ['test/unit/**/*.test.ts'], exclude: slowUnitTestFiles(), isolate: false } },
-      { test: { ...unit, name: 'slow', include: slowUnitTestFiles() } },
+      {
+        test: {
+          ...unit,
+          name: 'slow',
+          isolate: false,
+          include: slowUnitTestFiles(),
+          globalSetup: [...unit.globalSetup, 'test/strip-sources.ts'],
+          env: STRIPPED,
+        },
+      },
       {
         plugins: [
           cloudflareTest({
@@ -49,7 +59,8 @@ export default defineConfig({
         test: {
           name: 'e2e',
           include: ['test/e2e/**/*.test.ts'],
-          globalSetup: ['test/build-kernels.ts'],
+          globalSetup: ['test/build-kernels.ts', 'test/strip-sources.ts'],
+          env: STRIPPED,
           testTimeout: E2E_TIMEOUT_MS,
           hookTimeout: E2E_TIMEOUT_MS,
         },

@@ -30,7 +30,8 @@ const at = (...parts: string[]) => join(folder.path, ...parts)
 const EPOCHS = 6
 const BATCH = 4
 const STEPS_PER_EPOCH = 270
-const LEASE_S = 2
+/** Longer than an agent goes without a heartbeat where other tests have the processor. */
+const LEASE_S = 4
 const RECIPE = {
   epochs: EPOCHS,
   batchSize: BATCH,
@@ -61,7 +62,7 @@ const LARGE_SPACE = {
   ],
   headWidth: 8192,
 } satisfies SpaceRef
-const LARGE_STEPS = 40
+const LARGE_STEPS = 24
 const LARGE_SETTINGS = ['--space', `@${at('large.json')}`, '--architecture', 'large:mb2k3,mb2k3', '--recipe', at('large-recipe.json')]
 
 const createdSchema = z.object({ trainingId: z.string(), agentToken: z.string(), agentCommand: z.string() })
