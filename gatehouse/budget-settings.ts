@@ -28,7 +28,7 @@ const EVALUATIONS = 10
 const EVALUATED_SHARE = 0.2
 const EVALUATED_IMAGES = { least: 200, most: 2000 }
 const FINALISTS = 16
-/** Of `spos`: random ones, then generations that a regression on options makes. */
+/** Of `spos`: random ones, many rather than on many images each (docs/strategies.md), then generations that a regression on options makes. */
 const FIRST_GENERATION = { least: 16, most: 192 }
 const PREDICTED = 16
 const GENERATIONS = 3

