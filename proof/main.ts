@@ -24,7 +24,7 @@ import { writeReport } from './write-report.ts'
 
 /** What all seeds have in common. Throws CliError. */
 async function openProof(terminal: Terminal, flags: ProofFlags) {
-  const { recordedFile, tableFile, folder, supernet, near, ranking, searches, strategies, data, cache } = flags
+  const { recordedFile, tableFile, folder, supernet, near, ranking, searches, strategies, jobs, data, cache } = flags
   const benchmark = openRecorded(recordedFile, { space: RECORDED_PRESET, metric: 'accuracy', seconds: 'seconds' })
   const recordedSpace = createSpace(benchmark.space)
   const truth = createTruth(benchmark, recordedSpace)
@@ -55,6 +55,7 @@ async function openProof(terminal: Terminal, flags: ProofFlags) {
     data: { name: dataset.name, fingerprint: dataset.fingerprint },
     recorded: { name: benchmark.name, citation: benchmark.citation },
     machine: deviceName(backend),
+    jobs,
     supernet,
     near,
     ranking,

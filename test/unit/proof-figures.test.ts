@@ -150,6 +150,7 @@ describe('a report', () => {
     data: { name: 'cifar10', fingerprint: 'f' },
     recorded: { name: 'mine', citation: 'me' },
     machine: 'a machine',
+    jobs: 1,
     supernet: {
       width: 0.5,
       epochs: 7,
