@@ -198,9 +198,9 @@ describe.each(strategies.filter(([name]) => name !== 'spos'))('%s with many seed
 const folder = new URL('../../../shared/benchmarks/', import.meta.url)
 const nasBench201 = new URL('nas-bench-201.csv', folder)
 const nasBenchMacro = new URL('nas-bench-macro.json', folder)
-const seeds = Array.from({ length: 9 }, (_, i) => i + 1)
+const seeds = Array.from({ length: 20 }, (_, i) => i + 1)
 
-describe.skipIf(!existsSync(nasBench201) || !existsSync(nasBenchMacro))('on recorded benchmarks (../shared/benchmarks), 9 seeds', () => {
+describe.skipIf(!existsSync(nasBench201) || !existsSync(nasBenchMacro))('on recorded benchmarks (../shared/benchmarks), 20 seeds', () => {
   const read = () => readRecordedTable(readFileSync(nasBench201, 'utf8'), { space: 'nas-bench-201', metric: 'c100', name: 'NAS-Bench-201' })
 
   it.each(strategies)('%s finds the best network of NAS-Bench-201 for CIFAR-100, by the median', async (name, strategy) => {
@@ -225,7 +225,7 @@ describe.skipIf(!existsSync(nasBench201) || !existsSync(nasBenchMacro))('on reco
     const result = await simulateSeeds({
       benchmark,
       configOf: configOf(benchmark, strategy, 3000),
-      seeds: seeds.slice(0, 5),
+      seeds: seeds.slice(0, 10),
       agents: 1,
       budget: 3000,
       marks: [1000, 3000],
