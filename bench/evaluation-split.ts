@@ -17,7 +17,7 @@ import { isNearLimit } from '../proof/near-weights.ts'
 import { MILLION, NEAR, proofSpace, RECORDED_PRESET, searchConfig } from '../proof/settings.ts'
 import { restore } from '../proof/supernet.ts'
 import { createTruth, drawSome } from '../proof/truth.ts'
-import { createRandom, createSpace, optionCounts, randomPath, seedState } from '../search-space/index.ts'
+import { createRandom, createSpace, randomPath, seedState } from '../search-space/index.ts'
 import { mean } from '../simulation/recorded-benchmark.ts'
 import { fitOptions } from '../strategies/index.ts'
 
@@ -64,7 +64,6 @@ await trainer.close()
 
 const near = truth.paths.filter(isNearLimit(truth.macsOf, Number(values.limit) * MILLION, NEAR))
 const accuracies = near.map(truth.accuracyOf)
-const options = optionCounts(space)
 const indices = (count: number) => Array.from({ length: count }, (_, i) => i)
 
 /** Of one draw of networks and mini-batches. */
@@ -74,7 +73,7 @@ function tauOf(networks: number, batches: number): number {
     const ofPath = losses[index] as number[]
     return { path: paths[index] as number[], score: -mean(seen.map((batch) => ofPath[batch] as number)) }
   })
-  return kendallTau(near.map(fitOptions(examples, options)), accuracies)
+  return kendallTau(near.map(fitOptions(examples, space)), accuracies)
 }
 
 const { batchSize } = config.training

@@ -96,12 +96,11 @@ async function rankNetworks(
   return kept.all().filter((ranked) => wanted.has(keyOf(ranked)))
 }
 
-/** Scores by losses, smoothed by what all of them say of single options. */
-function smoothedLosses({ paths }: Truth, ranked: readonly { readonly path: readonly number[]; readonly loss: number }[]): number[] {
-  const options = (paths[0] ?? []).map((_, decision) => 1 + Math.max(...paths.map((path) => path[decision] as number)))
+/** Scores by losses, smoothed by what all of them say of single options and of the depth. */
+function smoothedLosses(truth: Truth, ranked: readonly { readonly path: readonly number[]; readonly loss: number }[]): number[] {
   return smoothScores(
     ranked.map(({ path, loss }) => ({ path, score: -loss })),
-    options,
+    truth,
     SMOOTHING,
   )
 }

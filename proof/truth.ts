@@ -8,7 +8,7 @@ import { EQUAL_COST } from './settings.ts'
 const PERCENT = 100
 const UPPER = 0.95
 
-type Truth = {
+type Truth = Pick<Space, 'decisions'> & {
   /** Every network that has a record. */
   readonly paths: readonly Path[]
   /** Mean of its recorded trainings, percent. Throws where it has none. */
@@ -55,6 +55,7 @@ function createTruth({ paths, read, name }: RecordedBenchmark, space: Space): Tr
     return found
   }
   return {
+    decisions: space.decisions,
     paths: [...known.values()].map(({ path }) => path),
     accuracyOf: (path) => find(path).accuracy,
     macsOf: (path) => find(path).macs,

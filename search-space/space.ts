@@ -11,6 +11,8 @@ type Option = {
   readonly name: string
   /** True for an option that leaves its place out of the network: as the active one it has no gates and takes no update. */
   readonly isZero: boolean
+  /** True for an option that puts no operation in its place: nothing, the identity, or no more than what makes shapes agree. */
+  readonly isSkip?: boolean
 }
 
 /** A named choice among options: what a strategy decides. It may act in many places of the network. */

@@ -8,7 +8,7 @@
 
 import * as z from 'zod'
 import { annealingSchema, MAX_TASK_STEPS, type ResultOf, type TaskOutcome } from '../protocol/index.ts'
-import { optionCounts, type Random } from '../search-space/index.ts'
+import type { Random } from '../search-space/index.ts'
 import { predictBest } from './annealing.ts'
 import { allBounds, mostProbableWithinBounds } from './bounds.ts'
 import { batchesOf } from './evaluations.ts'
@@ -87,7 +87,7 @@ function awaitsSecondRound({ paths, predicted }: Finalists, context: StrategyCon
 function withSecondRound(finalists: Finalists, context: StrategyContext, settings: FinalistSettings, random: Random): Finalists {
   const examples = evaluatedOf(finalists)
   if (examples.length === 0) return { ...finalists, predicted: true }
-  const fitted = fitOptions(examples, optionCounts(context.space))
+  const fitted = fitOptions(examples, context.space)
   const predicted = predictBest(boundedBy(context), fitted, annealingSchema.parse({}), random, finalists.paths).slice(0, settings.count)
   return { ...finalists, paths: [...finalists.paths, ...predicted], predicted: true }
 }
@@ -132,7 +132,7 @@ function rankedFinalists(
   smoothing = 0,
 ): { readonly path: number[]; readonly accuracy: number }[] {
   const evaluated = evaluatedOf(finalists)
-  const scores = smoothScores(evaluated, optionCounts(space), smoothing)
+  const scores = smoothScores(evaluated, space, smoothing)
   return evaluated
     .map(({ path, accuracy }, i) => ({ path, accuracy, score: scores[i] as number }))
     .toSorted((a, b) => b.score - a.score)

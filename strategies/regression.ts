@@ -1,15 +1,20 @@
 // Accuracies of architectures as a linear regression on the options that they have, after FOX-NAS (Liu et al. 2021, arXiv 2108.08189):
 //
-//   f(a) = c + Σ_d w_d[a_d] + Σ_(d,e of one place) w_de[a_d, a_e],    w[…] = 0 wherever a decision takes its first option
+//   f(a) = c + Σ_d w_d[a_d] + Σ_k v_k · max(0, n(a) − k) + Σ_(d,e of one place) w_de[a_d, a_e],
 //
-// fitted to scores y by least squares with a ridge, min Σ (f(a_i) − y_i)² + ridge · Σ w². The authors' features are those of their space,
-// MobileNetV3: depth, mean expansion and mean kernel of each stage, and products of depth with each of the two. Spaces here are lists of
-// decisions without an order of their options, so that each option has a feature of its own, and products are those of decisions of one
-// place (decisionsByPlace). The authors have no ridge; it lets a fit be on fewer examples than there are features.
+// w[…] = 0 wherever a decision takes its first option, fitted to scores y by least squares with a ridge, min Σ (f(a_i) − y_i)² + ridge · Σ (w² + v²).
+// n(a) is the depth: how many decisions take more than a skip, k = 1 … most − 1 above the least. One more layer adds less to a deep network than to
+// a shallow one, which no sum over decisions can say; v_k is how much less, or more, from depth k on, and where the ridge leaves them at 0, f is that sum.
+//
+// The authors' features are those of their space, MobileNetV3: depth, mean expansion and mean kernel of each stage, and products of depth with
+// each of the two. Spaces here are lists of decisions without an order of their options, so that each option has a feature of its own, depth is
+// that of the whole, and products are those of decisions of one place (decisionsByPlace). The authors have no ridge; it lets a fit be on fewer
+// examples than there are features.
+
+import type { Option } from '../search-space/index.ts'
 
 type RegressionSettings = {
-  /** Options of each decision. */
-  readonly options: readonly number[]
+  readonly decisions: readonly { readonly options: readonly Pick<Option, 'isSkip'>[] }[]
   /** Groups of decisions, by index, whose products are features. */
   readonly places: readonly (readonly number[])[]
   readonly ridge: number
@@ -20,39 +25,48 @@ type RegressionExample = { readonly path: readonly number[]; readonly score: num
 /** f. */
 type Regression = (path: readonly number[]) => number
 
+type Feature = { readonly number: number; readonly value: number }
+
 type Features = {
   /** The constant's included, which is number 0. */
   readonly count: number
-  /** Numbers of the features that an architecture has. */
-  of(path: readonly number[]): number[]
+  /** Those that are not 0 in an architecture. */
+  of(path: readonly number[]): Feature[]
 }
 
-function createFeatures({ options, places }: Omit<RegressionSettings, 'ridge'>): Features {
+function createFeatures({ decisions, places }: Omit<RegressionSettings, 'ridge'>): Features {
   let count = 1
   const take = (size: number) => {
     count += size
     return count - size
   }
-  const singles = options.map((size) => take(size - 1))
+  const sizes = decisions.map(({ options }) => options.length)
+  const singles = sizes.map((size) => take(size - 1))
+  const skips = decisions.map(({ options }) => options.map(({ isSkip = false }) => isSkip))
+  const leastDepth = skips.filter((own) => !own.includes(true)).length
+  const mostDepth = skips.filter((own) => own.includes(false)).length
+  const depths = take(Math.max(0, mostDepth - leastDepth - 1))
   const pairs = places.flatMap((place) =>
     place.flatMap((one, i) =>
       place.slice(i + 1).map((other) => {
-        const width = (options[other] as number) - 1
-        return { one, other, width, from: take(((options[one] as number) - 1) * width) }
+        const width = (sizes[other] as number) - 1
+        return { one, other, width, from: take(((sizes[one] as number) - 1) * width) }
       }),
     ),
   )
   return {
     count,
     of(path) {
-      const found = [0]
+      const found = [{ number: 0, value: 1 }]
       for (const [decision, from] of singles.entries()) {
         const option = path[decision] as number
-        if (option > 0) found.push(from + option - 1)
+        if (option > 0) found.push({ number: from + option - 1, value: 1 })
       }
+      const depth = path.filter((option, decision) => !skips[decision]?.[option]).length - leastDepth
+      for (let k = 1; k < depth; k++) found.push({ number: depths + k - 1, value: depth - k })
       for (const { one, other, width, from } of pairs) {
         const [a, b] = [path[one] as number, path[other] as number]
-        if (a > 0 && b > 0) found.push(from + (a - 1) * width + b - 1)
+        if (a > 0 && b > 0) found.push({ number: from + (a - 1) * width + b - 1, value: 1 })
       }
       return found
     },
@@ -100,14 +114,14 @@ function fitRegression(examples: readonly RegressionExample[], settings: Regress
   const right = new Float64Array(features.count)
   for (const { path, score } of examples) {
     const own = features.of(path)
-    for (const i of own) {
-      right[i] = (right[i] as number) + score
+    for (const { number: i, value } of own) {
+      right[i] = (right[i] as number) + value * score
       const row = matrix[i] as Float64Array
-      for (const j of own) row[j] = (row[j] as number) + 1
+      for (const { number: j, value: other } of own) row[j] = (row[j] as number) + value * other
     }
   }
   const weights = solveSymmetric(matrix, right)
-  return (path) => features.of(path).reduce((sum, i) => sum + (weights[i] as number), 0)
+  return (path) => features.of(path).reduce((sum, { number, value }) => sum + (weights[number] as number) * value, 0)
 }
 
 export { createFeatures, fitRegression, type Regression, type RegressionExample, type RegressionSettings }

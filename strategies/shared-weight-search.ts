@@ -19,7 +19,7 @@ import {
   type WeightWork,
   type WorkOf,
 } from '../protocol/index.ts'
-import { createRandom, evenProbabilities, optionCounts, type Random, type RandomState, seedState } from '../search-space/index.ts'
+import { createRandom, evenProbabilities, type Random, type RandomState, seedState } from '../search-space/index.ts'
 import { refuseHours } from './budget.ts'
 import { candidateOf, SHOWN } from './candidates.ts'
 import { batchesOf, metricOf } from './evaluations.ts'
@@ -118,7 +118,7 @@ function hasNoScores(state: SharedWeightState): boolean {
 /** Those of this stage, best first by their smoothed scores; of equals the one that was made first. */
 function ranked(state: SharedWeightState, { space }: StrategyContext, smoothing = 0, from = stageOf(state).from): ScoredCandidate[] {
   const scored = state.evaluated.flatMap(({ score, ...rest }) => (rest.index >= from && score !== null ? [{ ...rest, score }] : []))
-  const smoothed = smoothScores(scored, optionCounts(space), smoothing)
+  const smoothed = smoothScores(scored, space, smoothing)
   return scored
     .map((candidate, i) => ({ candidate, value: smoothed[i] as number }))
     .toSorted((one, other) => other.value - one.value)

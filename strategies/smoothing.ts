@@ -7,20 +7,20 @@ import { fitRegression, type Regression, type RegressionExample } from './regres
 
 const RIDGE = 1
 
-/** Mean effects of single options. */
-function fitOptions(examples: readonly RegressionExample[], options: readonly number[]): Regression {
-  return fitRegression(examples, { options, places: [], ridge: RIDGE })
+/** Mean effects of single options, and of the depth. */
+function fitOptions(examples: readonly RegressionExample[], { decisions }: Pick<Space, 'decisions'>): Regression {
+  return fitRegression(examples, { decisions, places: [], ridge: RIDGE })
 }
 
 /**
- * (1 − smoothing) y + smoothing f(a), f fitted to all examples with single options as features and a ridge of 1: what is left of a score
- * once so much of what it has beyond the mean effects of its options is taken away. In the order of the examples.
+ * (1 − smoothing) y + smoothing f(a), f fitted to all examples with single options and the depth as features and a ridge of 1: what is left
+ * of a score once so much of what it has beyond the mean effects of these is taken away. In the order of the examples.
  *
  * @param smoothing 0 to 1
  */
-function smoothScores(examples: readonly RegressionExample[], options: readonly number[], smoothing: number): number[] {
+function smoothScores(examples: readonly RegressionExample[], space: Pick<Space, 'decisions'>, smoothing: number): number[] {
   if (smoothing === 0) return examples.map(({ score }) => score)
-  const fitted = fitOptions(examples, options)
+  const fitted = fitOptions(examples, space)
   return examples.map(({ path, score }) => (1 - smoothing) * score + smoothing * fitted(path))
 }
 

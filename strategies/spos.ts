@@ -7,7 +7,6 @@
 // from each other (after Pi-NAS). The last weight steps may be on paths near the target alone (near-target.ts).
 
 import { annealingSchema, invalidField } from '../protocol/index.ts'
-import { optionCounts } from '../search-space/index.ts'
 import { predictBest } from './annealing.ts'
 import { cross, mutate } from './evolution.ts'
 import { decisionsByPlace } from './joint-distribution.ts'
@@ -34,7 +33,7 @@ const annealingOf = (context: StrategyContext) => settings(context).annealing ??
 function regressionOf(context: StrategyContext) {
   const { space } = context
   const { products, ridge } = annealingOf(context)
-  return { options: optionCounts(space), places: products ? decisionsByPlace(space) : [], ridge }
+  return { decisions: space.decisions, places: products ? decisionsByPlace(space) : [], ridge }
 }
 
 function breedByAnnealing({ best, bounded, random, add }: Generation, context: StrategyContext): void {

@@ -23,11 +23,20 @@ import { macsTable } from '../../simulation/macs-table.ts'
 const recorded = createSpace('nas-bench-macro')
 const random = createRandom(seedState('proof figures'))
 
+const decisionsOf = (sizes: readonly number[]): Truth['decisions'] =>
+  sizes.map((size, index) => {
+    const options = Array.from({ length: size }, (_, option) => ({ name: String(option), isZero: false }))
+    return { name: String(index), where: '', options }
+  })
+
 /** Networks of one decision: option i has 80 + i %, and costs i + 1. */
 function ladder(count: number): { truth: Truth; costOf: (path: Path) => number } {
   const paths = Array.from({ length: count }, (_, i) => [i])
   const costOf = ([option = 0]: Path) => option + 1
-  return { truth: { paths, accuracyOf: ([option = 0]) => 80 + option, macsOf: (path) => costOf(path) * 1e6 }, costOf }
+  return {
+    truth: { decisions: decisionsOf([count]), paths, accuracyOf: ([option = 0]) => 80 + option, macsOf: (path) => costOf(path) * 1e6 },
+    costOf,
+  }
 }
 
 describe('fair paths', () => {
@@ -131,7 +140,7 @@ describe('a ranking by shared weights', () => {
     // 27 networks of three decisions: accuracies are sums over options, losses too, but for what each has by itself.
     const paths = Array.from({ length: 27 }, (_, i) => [i % 3, Math.floor(i / 3) % 3, Math.floor(i / 9)])
     const sum = ([a = 0, b = 0, c = 0]: readonly number[]) => a + 3 * b + 9 * c
-    const truth = { paths, accuracyOf: sum, macsOf: sum }
+    const truth = { decisions: decisionsOf([3, 3, 3]), paths, accuracyOf: sum, macsOf: sum }
     const ranked = paths.map((path, i): Ranked => {
       return { sample: i % 2 === 0 ? 'all' : 'near', path, batch: shared(10 - sum(path) / 10 + 0.8 * random.uniform()) }
     })

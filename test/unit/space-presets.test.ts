@@ -81,7 +81,7 @@ describe('listed operations', () => {
       const identity = own.find((operation) => operation.name === 'identity')
       const keys = space.weightSpecs.flatMap(({ key, shape }) => (key.startsWith(`${name}/identity/`) ? [[key, ...shape]] : []))
       if (shortcut) {
-        expect(identity).toEqual({ name: 'identity', isZero: true, latencyKey: null, macs: 0, parameters: 0 })
+        expect(identity).toEqual({ name: 'identity', isZero: true, isSkip: true, latencyKey: null, macs: 0, parameters: 0 })
         expect(keys).toEqual([])
         continue
       }
@@ -90,6 +90,7 @@ describe('listed operations', () => {
       expect(identity).toEqual({
         name: 'identity',
         isZero: false,
+        isSkip: true,
         latencyKey: `Projection-input:${input.join('x')}-output:${output.join('x')}-stride:${stride}`,
         macs: output[0] * output[1] * filter,
         parameters: filter + 2 * output[2],

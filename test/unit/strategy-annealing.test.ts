@@ -19,6 +19,8 @@ const exampleSchema = z.object({
     fits: z.array(
       z.object({
         ridge: z.number(),
+        /** The option of each decision that is a skip. */
+        skips: z.array(z.int().nullable()),
         examples: z.array(z.object({ path: z.array(z.int()), score: z.number() })),
         values: z.array(z.number()),
       }),
@@ -42,22 +44,77 @@ const contextWith = (strategy: object = {}, options: SearchOptions = {}) =>
     ...options,
   })
 
+/** Decisions of so many options, and which of these is a skip. */
+const decisionsOf = (counts: readonly number[], skips: readonly (number | null)[] = []) =>
+  counts.map((count, decision) => ({
+    options: Array.from({ length: count }, (_, option) => (option === skips[decision] ? { isSkip: true as const } : {})),
+  }))
+
 describe('the regression', () => {
-  it.each(fits)('predicts what an independent computation in float64 does, with a ridge of $ridge', ({ ridge, examples, values }) => {
-    const valueOf = fitRegression(examples, { options: sizes, places, ridge })
-    for (const [n, path] of allPaths.entries()) expect(valueOf(path)).toBeCloseTo(values[n] as number, 9)
-  })
+  it.each(fits)(
+    'predicts what an independent computation in float64 does, with a ridge of $ridge and skips $skips',
+    ({ ridge, skips, examples, values }) => {
+      const valueOf = fitRegression(examples, { decisions: decisionsOf(sizes, skips), places, ridge })
+      for (const [n, path] of allPaths.entries()) expect(valueOf(path)).toBeCloseTo(values[n] as number, 9)
+    },
+  )
 
   it('has a coefficient for each option but the first, and for pairs of these within a place', () => {
-    expect(createFeatures({ options: sizes, places }).count).toBe(1 + 2 + 1 + 3 + 2 * 3)
-    expect(createFeatures({ options: sizes, places: [] }).count).toBe(1 + 2 + 1 + 3)
-    expect(createFeatures({ options: sizes, places }).of([0, 0, 0])).toEqual([0])
+    const decisions = decisionsOf(sizes)
+    expect(createFeatures({ decisions, places }).count).toBe(1 + 2 + 1 + 3 + 2 * 3)
+    expect(createFeatures({ decisions, places: [] }).count).toBe(1 + 2 + 1 + 3)
+    expect(createFeatures({ decisions, places }).of([0, 0, 0])).toEqual([{ number: 0, value: 1 }])
+  })
+
+  it('has one for each depth between the least and the most: how many layers an architecture has beyond it', () => {
+    const featuresOf = (...skips: (number | null)[]) => createFeatures({ decisions: decisionsOf([2, 2, 2, 2], skips), places: [] })
+    expect(
+      [featuresOf(0, 0, 0, 0), featuresOf(null, 0, 0, 0), featuresOf(null, null, 0, 0), featuresOf(null, null, null, 0)].map(
+        ({ count }) => count - 5,
+      ),
+    ).toEqual([3, 2, 1, 0])
+    const beyond = (path: number[]) =>
+      [5, 6].map(
+        (number) =>
+          featuresOf(null, 0, 0, 0)
+            .of(path)
+            .find((feature) => feature.number === number)?.value ?? 0,
+      )
+    expect(
+      [
+        [0, 0, 0, 0],
+        [1, 0, 0, 1],
+        [0, 1, 0, 1],
+        [1, 1, 1, 1],
+      ].map(beyond),
+    ).toEqual([
+      [0, 0],
+      [0, 0],
+      [1, 0],
+      [2, 1],
+    ])
+  })
+
+  it('finds the best where each layer adds less than the one before, which a sum over options cannot say', () => {
+    // Wide layers are worth more than narrow ones; a third layer adds nothing, and a fourth takes away.
+    const counts = [3, 3, 3, 3]
+    const worth = ([...path]: readonly number[]) =>
+      path.reduce((sum, option) => sum + option, 0) - 2 * Math.max(0, path.filter((option) => option > 0).length - 2) ** 2
+    const paths = Array.from({ length: 81 }, (_, i) => [i % 3, Math.floor(i / 3) % 3, Math.floor(i / 9) % 3, Math.floor(i / 27)])
+    const examples = paths.map((path) => ({ path, score: worth(path) }))
+    const bestBy = (skips: readonly (number | null)[]) => {
+      const valueOf = fitRegression(examples, { decisions: decisionsOf(counts, skips), places: [], ridge: 1 })
+      return worth(paths.toSorted((a, b) => valueOf(b) - valueOf(a))[0] as number[])
+    }
+    const best = Math.max(...paths.map(worth))
+    expect(bestBy([0, 0, 0, 0])).toBe(best)
+    expect(bestBy([null, null, null, null])).toBeLessThan(best)
   })
 
   it('without a ridge leaves a column that is a sum of others at 0, and predicts what it was shown', () => {
     // Decisions 0 and 1 always agree: their columns are the same.
     const examples = [0, 1].flatMap((a) => [0, 1, 2].map((b) => ({ path: [a, a, b], score: 0.3 + 0.2 * a + 0.1 * b })))
-    const valueOf = fitRegression(examples, { options: [2, 2, 3], places: [], ridge: 0 })
+    const valueOf = fitRegression(examples, { decisions: decisionsOf([2, 2, 3]), places: [], ridge: 0 })
     for (const { path, score } of examples) expect(valueOf(path)).toBeCloseTo(score, 9)
     expect(valueOf([0, 1, 0])).toBeCloseTo(0.3, 9)
   })

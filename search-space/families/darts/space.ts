@@ -8,7 +8,7 @@
 // all that halve: there edges from the two cells have a stride of 2.
 
 import type { Layer, LayerGraph, Shape } from '../../layer-graph.ts'
-import { assertPath, type Choice, type CostTerm, type Decision, type Space, SpaceError } from '../../space.ts'
+import { assertPath, type Choice, type CostTerm, type Decision, type Option, type Space, SpaceError } from '../../space.ts'
 import { activePath, mixedLayer, optionsOf } from '../gates.ts'
 import { measurablePlaces, partOf, type Place } from '../places.ts'
 import type { Written } from '../part-writer.ts'
@@ -52,6 +52,12 @@ function planCells({ input, width, cells, nodes }: DartsConfig): { stem: Shape; 
 }
 
 /** Throws SpaceError `config` where settings contradict each other. */
+const optionOf = (name: DartsOperation): Option => ({
+  name,
+  isZero: false,
+  ...((name === 'none' || name === 'skip_connect') && { isSkip: true }),
+})
+
 function checkConfig({ input, width, operations }: DartsConfig): void {
   if (new Set(operations).size < operations.length || !operations.includes('none')) {
     throw new SpaceError('config', 'space.operations', `expected different operations with none among them, got ${operations.join(', ')}`)
@@ -71,7 +77,7 @@ function createDartsSpace(config: DartsConfig): Space {
   const decisions = edges.map(({ cell, to, from }): Decision => {
     const source = from < CELL_INPUTS ? `the cell ${from === 0 ? 'two before' : 'before'}` : `node ${from}`
     const where = `${source} to node ${to} of every ${cell === 'normal' ? 'normal cell' : 'cell that halves'}`
-    return { name: `${cell}.edge${to}.${from}`, where, options: operations.map((operation) => ({ name: operation, isZero: false })) }
+    return { name: `${cell}.edge${to}.${from}`, where, options: operations.map(optionOf) }
   })
 
   const stem: Place = {

@@ -3,7 +3,7 @@
 
 import type { Shape } from '../../layer-graph.ts'
 import type { Activation } from '../../layers/activation.ts'
-import { type Decision, SpaceError } from '../../space.ts'
+import { type Decision, type Option, SpaceError } from '../../space.ts'
 import { convolve } from '../mbconv/plan.ts'
 import type { FbnetV2Config, Kernel, Splits } from './config.ts'
 
@@ -83,7 +83,11 @@ function planBlocks(config: FbnetV2Config): BlockPlan {
     const own = chosen.map((choice) => {
       // Each choice has names for its own values.
       const nameOf = optionNames[choice] as (value: unknown) => string
-      const options = values[choice].map((value) => ({ name: nameOf(value), isZero: false }))
+      const options = values[choice].map((value): Option => ({
+        name: nameOf(value),
+        isZero: false,
+        ...(choice === 'kernel' && value === 0 && { isSkip: true }),
+      }))
       return decisions.push({ name: `${place}.${choice}`, where, options }) - 1
     })
     places.push(own)

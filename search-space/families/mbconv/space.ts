@@ -11,9 +11,24 @@ import { totalCosts } from '../../layer-costs.ts'
 import { mixedLayer, optionsOf } from '../gates.ts'
 import { createPartWriter, type Written } from '../part-writer.ts'
 import { convolve, FIXED_PREFIXES, type MbconvChoice, type NetworkPlan, type Place, STEM_KERNEL } from './plan.ts'
-import { type Choice, type CostTerm, type Decision, type MeasurableOperation, type Part, type Space, SpaceError } from '../../space.ts'
+import {
+  type Choice,
+  type CostTerm,
+  type Decision,
+  type MeasurableOperation,
+  type Option,
+  type Part,
+  type Space,
+  SpaceError,
+} from '../../space.ts'
 
 type PartWriter = ReturnType<typeof createPartWriter>
+
+const optionOf = ({ name, kind }: MbconvChoice): Option => ({
+  name,
+  isZero: kind === 'skip',
+  ...(kind !== 'mbconv' && { isSkip: true }),
+})
 
 function writeConv(
   writer: PartWriter,
@@ -165,7 +180,7 @@ function createMbconvSpace(plan: NetworkPlan): Space {
 
   const decisions = places.map(({ name, input, output, shortcut, candidates }): Decision => {
     const where = `${input.join('x')} to ${output.join('x')}${shortcut ? ', shortcut' : ''}`
-    return { name, where, options: candidates.map((candidate) => ({ name: candidate.name, isZero: candidate.kind === 'skip' })) }
+    return { name, where, options: candidates.map(optionOf) }
   })
 
   const partsOf = (place: Place, candidate: MbconvChoice): Part[] => {
