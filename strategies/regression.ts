@@ -2,9 +2,11 @@
 //
 //   f(a) = c + Σ_d w_d[a_d] + Σ_k v_k · max(0, n(a) − k) + Σ_(d,e of one place) w_de[a_d, a_e],
 //
-// w[…] = 0 wherever a decision takes its first option, fitted to scores y by least squares with a ridge, min Σ (f(a_i) − y_i)² + ridge · Σ (w² + v²).
+// w[…] = 0 wherever a decision takes its first option, fitted to scores y by least squares with a ridge, min Σ (f(a_i) − y_i)² + ridge · (Σ w² + 30 Σ v²).
 // n(a) is the depth: how many decisions take more than a skip, k = 1 … most − 1 above the least. One more layer adds less to a deep network than to
 // a shallow one, which no sum over decisions can say; v_k is how much less, or more, from depth k on, and where the ridge leaves them at 0, f is that sum.
+// Weights that are shared make more of it than there is, deep paths being trained the least, hence the 30: of 1 to 250 those from 5 to 60 find equally
+// good networks on NAS-Bench-Macro (docs/strategies.md), and the more of them, the better the order of all networks.
 //
 // The authors' features are those of their space, MobileNetV3: depth, mean expansion and mean kernel of each stage, and products of depth with
 // each of the two. Spaces here are lists of decisions without an order of their options, so that each option has a feature of its own, depth is
@@ -12,6 +14,8 @@
 // examples than there are features.
 
 import type { Option } from '../search-space/index.ts'
+
+const DEPTH_SHRINKAGE = 30
 
 type RegressionSettings = {
   readonly decisions: readonly { readonly options: readonly Pick<Option, 'isSkip'>[] }[]
@@ -30,6 +34,8 @@ type Feature = { readonly number: number; readonly value: number }
 type Features = {
   /** The constant's included, which is number 0. */
   readonly count: number
+  /** What the ridge of each feature is multiplied by. */
+  readonly shrinkage: readonly number[]
   /** Those that are not 0 in an architecture. */
   of(path: readonly number[]): Feature[]
 }
@@ -45,7 +51,8 @@ function createFeatures({ decisions, places }: Omit<RegressionSettings, 'ridge'>
   const skips = decisions.map(({ options }) => options.map(({ isSkip = false }) => isSkip))
   const leastDepth = skips.filter((own) => !own.includes(true)).length
   const mostDepth = skips.filter((own) => own.includes(false)).length
-  const depths = take(Math.max(0, mostDepth - leastDepth - 1))
+  const depthCount = Math.max(0, mostDepth - leastDepth - 1)
+  const depths = take(depthCount)
   const pairs = places.flatMap((place) =>
     place.flatMap((one, i) =>
       place.slice(i + 1).map((other) => {
@@ -54,8 +61,10 @@ function createFeatures({ decisions, places }: Omit<RegressionSettings, 'ridge'>
       }),
     ),
   )
+  const isDepth = (number: number) => number >= depths && number < depths + depthCount
   return {
     count,
+    shrinkage: Array.from({ length: count }, (_, number) => (number === 0 ? 0 : isDepth(number) ? DEPTH_SHRINKAGE : 1)),
     of(path) {
       const found = [{ number: 0, value: 1 }]
       for (const [decision, from] of singles.entries()) {
@@ -108,7 +117,7 @@ function fitRegression(examples: readonly RegressionExample[], settings: Regress
   const features = createFeatures(settings)
   const matrix = Array.from({ length: features.count }, (_, i) => {
     const row = new Float64Array(features.count)
-    if (i > 0) row[i] = settings.ridge
+    row[i] = settings.ridge * (features.shrinkage[i] as number)
     return row
   })
   const right = new Float64Array(features.count)
