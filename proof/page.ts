@@ -15,6 +15,7 @@ const millions = (count: number) => (count / MILLION).toFixed(2)
 
 const rankedBy = {
   smoothedLoss: 'loss, smoothed by a regression on options',
+  smoothedDepthLoss: 'loss, smoothed by a regression on options and depth',
   batchLoss: 'loss, statistics of mini-batches',
   batch: 'accuracy, statistics of mini-batches',
   reestimatedLoss: 'loss, statistics re-estimated',

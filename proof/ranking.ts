@@ -3,7 +3,7 @@
 import * as z from 'zod'
 import { kendallTau } from '../latency-lut/table/agreement.ts'
 import { spearmanRho } from '../latency-lut/table/ranks.ts'
-import { createRandom, type Path, seedState } from '../search-space/index.ts'
+import { createRandom, type Path, seedState, type Space } from '../search-space/index.ts'
 import { smoothScores } from '../strategies/index.ts'
 import { openKeptLines } from './kept-lines.ts'
 import { type RankingSettings, SMOOTHING } from './settings.ts'
@@ -30,6 +30,8 @@ type RankingFigures = {
   readonly reestimatedLoss?: Agreement
   /** Losses with the statistics of mini-batches, smoothed by what the losses of all ranked networks say of single options. */
   readonly smoothedLoss: Agreement
+  /** And of the depth, as searches do it. */
+  readonly smoothedDepthLoss: Agreement
   /** Of multiply-accumulates in place of a supernet. */
   readonly macs: Agreement
 }
@@ -96,22 +98,30 @@ async function rankNetworks(
   return kept.all().filter((ranked) => wanted.has(keyOf(ranked)))
 }
 
-/** Scores by losses, smoothed by what all of them say of single options and of the depth. */
-function smoothedLosses(truth: Truth, ranked: readonly { readonly path: readonly number[]; readonly loss: number }[]): number[] {
+/** The same, for a regression that is to know nothing of the depth. */
+function withoutSkips(decisions: Space['decisions']): Space['decisions'] {
+  return decisions.map((decision) => ({ ...decision, options: decision.options.map(({ name, isZero }) => ({ name, isZero })) }))
+}
+
+/** Scores by losses, smoothed by what all of them say of single options, and of the depth where that is asked for. */
+function smoothedLosses(
+  { decisions }: Truth,
+  ranked: readonly { readonly path: readonly number[]; readonly loss: number }[],
+  depth: 'without depth' | 'with depth' = 'without depth',
+): number[] {
   return smoothScores(
     ranked.map(({ path, loss }) => ({ path, score: -loss })),
-    truth,
+    { decisions: depth === 'with depth' ? decisions : withoutSkips(decisions) },
     SMOOTHING,
   )
 }
 
 /** Of each sample. */
 function rankingFigures(truth: Truth, ranked: readonly Ranked[]): { readonly [S in Ranked['sample']]: RankingFigures } {
-  const smoothed = smoothedLosses(
-    truth,
-    ranked.map(({ path, batch }) => ({ path, loss: batch.loss })),
-  )
-  const all = ranked.map((each, i) => ({ ...each, smoothed: smoothed[i] as number }))
+  const losses = ranked.map(({ path, batch }) => ({ path, loss: batch.loss }))
+  const smoothed = smoothedLosses(truth, losses)
+  const withDepth = smoothedLosses(truth, losses, 'with depth')
+  const all = ranked.map((each, i) => ({ ...each, smoothed: smoothed[i] as number, withDepth: withDepth[i] as number }))
   const of = (sample: Ranked['sample']) =>
     figuresOf(
       truth,
@@ -120,7 +130,7 @@ function rankingFigures(truth: Truth, ranked: readonly Ranked[]): { readonly [S 
   return { all: of('all'), near: of('near') }
 }
 
-function figuresOf(truth: Truth, ranked: readonly (Ranked & { readonly smoothed: number })[]): RankingFigures {
+function figuresOf(truth: Truth, ranked: readonly (Ranked & { readonly smoothed: number; readonly withDepth: number })[]): RankingFigures {
   const accuracies = ranked.map(({ path }) => truth.accuracyOf(path))
   const agreement = (values: readonly number[]): Agreement => ({
     kendall: kendallTau(values, accuracies),
@@ -136,8 +146,9 @@ function figuresOf(truth: Truth, ranked: readonly (Ranked & { readonly smoothed:
       reestimatedLoss: agreement(reestimated.map(({ loss }) => -loss)),
     }),
     smoothedLoss: agreement(ranked.map((each) => each.smoothed)),
+    smoothedDepthLoss: agreement(ranked.map((each) => each.withDepth)),
     macs: agreement(ranked.map(({ path }) => truth.macsOf(path))),
   }
 }
 
-export { type Ranked, type RankingFigures, rankingFigures, rankNear, rankNetworks }
+export { type Ranked, type RankingFigures, rankingFigures, rankNear, rankNetworks, withoutSkips }

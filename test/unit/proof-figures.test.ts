@@ -150,6 +150,19 @@ describe('a ranking by shared weights', () => {
     expect(near.smoothedLoss.kendall).toBeGreaterThan(near.batchLoss.kendall)
     expect(all.reestimated).toBeUndefined()
   })
+
+  it('is smoothed by the depth as well, where layers add the less the more there are, and without it too', () => {
+    const paths = Array.from({ length: 81 }, (_, i) => [i % 3, Math.floor(i / 3) % 3, Math.floor(i / 9) % 3, Math.floor(i / 27)])
+    const worth = (path: readonly number[]) =>
+      path.reduce((sum, option) => sum + option, 0) - 2 * Math.max(0, path.filter((option) => option > 0).length - 2) ** 2
+    const decisions = decisionsOf([3, 3, 3, 3]).map((decision) => ({
+      ...decision,
+      options: decision.options.map((option, index) => ({ ...option, ...(index === 0 && { isSkip: true as const }) })),
+    }))
+    const ranked = paths.map((path): Ranked => ({ sample: 'all', path, batch: shared(10 - worth(path) + 8 * random.uniform()) }))
+    const { smoothedLoss, smoothedDepthLoss } = rankingFigures({ decisions, paths, accuracyOf: worth, macsOf: worth }, ranked).all
+    expect(smoothedDepthLoss.kendall).toBeGreaterThan(smoothedLoss.kendall)
+  })
 })
 
 describe('a report', () => {
@@ -200,6 +213,7 @@ describe('a report', () => {
       batchLoss: agreement,
       reestimatedLoss: agreement,
       smoothedLoss: agreement,
+      smoothedDepthLoss: agreement,
       macs: agreement,
     }
     return {
