@@ -9,6 +9,7 @@ import { parseArgs } from 'node:util'
 import { openRecorded } from '../command-line/recorded-flags.ts'
 import { kendallTau } from '../latency-lut/table/agreement.ts'
 import { isNearLimit } from '../proof/near-weights.ts'
+import { withoutSkips } from '../proof/ranking.ts'
 import { MILLION, NEAR, proofSpace, RECORDED_PRESET } from '../proof/settings.ts'
 import { createTruth, drawSome } from '../proof/truth.ts'
 import { createRandom, createSpace, randomPath, seedState } from '../search-space/index.ts'
@@ -38,6 +39,8 @@ const paths = Array.from({ length: Number(values.networks) }, () => randomPath(s
 const mostBatches = Math.max(...BATCHES)
 const scores = await scoresWith(values.supernet, Number(values.width), paths, mostBatches)
 
+/** Of single options alone: what more networks and more images bring is not to be mixed with what is known of the depth. */
+const decisions = withoutSkips(space.decisions)
 const near = truth.paths.filter(isNearLimit(truth.macsOf, Number(values.limit) * MILLION, NEAR))
 const accuracies = near.map(truth.accuracyOf)
 const indices = (count: number) => Array.from({ length: count }, (_, i) => i)
@@ -48,7 +51,7 @@ function tauOf(networks: number, batches: number): number {
   const examples = drawSome(indices(paths.length), networks, random).map((index) => {
     return { path: paths[index] as number[], score: -mean(seen.map((batch) => scores[index]?.[batch]?.loss ?? Number.NaN)) }
   })
-  return kendallTau(near.map(fitOptions(examples, space)), accuracies)
+  return kendallTau(near.map(fitOptions(examples, { decisions })), accuracies)
 }
 
 const columns = BATCHES.map((batches) => String(batches * BATCH_SIZE))
