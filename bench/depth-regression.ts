@@ -6,13 +6,12 @@
 // accuracies, of all networks within the limit and of the best quarter of those that cost nearly as much. Means of many draws.
 
 import { parseArgs } from 'node:util'
-import { openRecorded } from '../command-line/recorded-flags.ts'
 import { kendallTau } from '../latency-lut/table/agreement.ts'
 import { isNearLimit } from '../proof/near-weights.ts'
 import { withoutSkips } from '../proof/ranking.ts'
-import { MILLION, NEAR, RECORDED_PRESET } from '../proof/settings.ts'
-import { createTruth, drawSome } from '../proof/truth.ts'
-import { createRandom, createSpace, type Path, seedState } from '../search-space/index.ts'
+import { MILLION, NEAR } from '../proof/settings.ts'
+import { drawSome, openTruth } from '../proof/truth.ts'
+import { createRandom, type Path, seedState } from '../search-space/index.ts'
 import { mean } from '../simulation/recorded-benchmark.ts'
 import { fitRegression } from '../strategies/index.ts'
 import { BATCH_SIZE, scoresWith } from './supernet-scores.ts'
@@ -37,8 +36,7 @@ const DRAWN = 0.8
 const COMPARED = 600
 const BEST = 0.25
 
-const benchmark = openRecorded(values.recorded, { space: RECORDED_PRESET, metric: 'accuracy', seconds: 'seconds' })
-const truth = createTruth(benchmark, createSpace(benchmark.space))
+const { truth } = openTruth(values.recorded)
 const limit = Number(values.limit) * MILLION
 const random = createRandom(seedState('bench', 1))
 const within = truth.paths.filter((path) => truth.macsOf(path) <= limit)
@@ -63,7 +61,8 @@ for (const depthShrinkage of SHRINKAGES) {
   const decisions = depthShrinkage === null ? withoutSkips(truth.decisions) : truth.decisions
   const found = draws.map((examples) => {
     const valueOf = fitRegression(examples, { decisions, places: [], ridge: RIDGE, depthShrinkage: depthShrinkage ?? undefined })
-    const answer = within.reduce((one, other) => (valueOf(other) > valueOf(one) ? other : one))
+    const said = within.map(valueOf)
+    const answer = within[said.indexOf(Math.max(...said))] as Path
     const taus = samples.map((paths) => kendallTau(paths.map(valueOf), paths.map(truth.accuracyOf)))
     return [best - truth.accuracyOf(answer), ...taus]
   })

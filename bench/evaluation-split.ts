@@ -6,12 +6,11 @@
 // each number of networks and of images.
 
 import { parseArgs } from 'node:util'
-import { openRecorded } from '../command-line/recorded-flags.ts'
 import { kendallTau } from '../latency-lut/table/agreement.ts'
 import { isNearLimit } from '../proof/near-weights.ts'
 import { withoutSkips } from '../proof/ranking.ts'
-import { MILLION, NEAR, proofSpace, RECORDED_PRESET } from '../proof/settings.ts'
-import { createTruth, drawSome } from '../proof/truth.ts'
+import { MILLION, NEAR, proofSpace } from '../proof/settings.ts'
+import { drawSome, openTruth } from '../proof/truth.ts'
 import { createRandom, createSpace, randomPath, seedState } from '../search-space/index.ts'
 import { mean } from '../simulation/recorded-benchmark.ts'
 import { fitOptions } from '../strategies/index.ts'
@@ -31,8 +30,7 @@ const NETWORKS = [20, 40, 80, 160, 320]
 const BATCHES = [2, 4, 8, 16, 32, 46]
 const DRAWS = 40
 
-const benchmark = openRecorded(values.recorded, { space: RECORDED_PRESET, metric: 'accuracy', seconds: 'seconds' })
-const truth = createTruth(benchmark, createSpace(benchmark.space))
+const { truth } = openTruth(values.recorded)
 const space = createSpace(proofSpace(Number(values.width)))
 const random = createRandom(seedState('bench', 1))
 const paths = Array.from({ length: Number(values.networks) }, () => randomPath(space, random))

@@ -10,24 +10,20 @@ import { runSideBySide, startCommand } from '../command-line/child-commands.ts'
 import { CliError } from '../command-line/exit-codes.ts'
 import { runProgram } from '../command-line/program.ts'
 import { readTableFile } from '../command-line/table-file.ts'
-import { openRecorded } from '../command-line/recorded-flags.ts'
 import type { Terminal } from '../command-line/terminal.ts'
 import { deviceName, openChosenBackend, openChosenDataset } from '../command-line/training-flags.ts'
-import { createSpace } from '../search-space/index.ts'
 import { costsOf } from './costs.ts'
 import { flagsOfSeed, proofArgs, type ProofFlags, readFlags } from './flags.ts'
 import { reportOf } from './report.ts'
 import { type Proof, runSeed, type SeedResult } from './run-seed.ts'
-import { defaultLimits, RECORDED_PRESET } from './settings.ts'
-import { createTruth } from './truth.ts'
+import { defaultLimits } from './settings.ts'
+import { openTruth } from './truth.ts'
 import { writeReport } from './write-report.ts'
 
 /** What all seeds have in common. Throws CliError. */
 async function openProof(terminal: Terminal, flags: ProofFlags) {
   const { recordedFile, tableFile, folder, supernet, near, ranking, searches, strategies, jobs, data, cache } = flags
-  const benchmark = openRecorded(recordedFile, { space: RECORDED_PRESET, metric: 'accuracy', seconds: 'seconds' })
-  const recordedSpace = createSpace(benchmark.space)
-  const truth = createTruth(benchmark, recordedSpace)
+  const { benchmark, recordedSpace, truth } = openTruth(recordedFile)
   const costs = costsOf(recordedSpace, tableFile === null ? null : await readTableFile(tableFile))
   const all = truth.paths.map(costs.of)
   const limits = flags.limits ?? defaultLimits(costs.unit, all)

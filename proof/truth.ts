@@ -1,9 +1,10 @@
 // What is known of every network without training it: its recorded accuracy, and what it costs.
 
+import { openRecorded } from '../command-line/recorded-flags.ts'
 import { quantile } from '../latency-lut/table/robust.ts'
-import { architectureCosts, type Path, type Random, type Space } from '../search-space/index.ts'
+import { architectureCosts, createSpace, type Path, type Random, type Space } from '../search-space/index.ts'
 import { mean, type RecordedBenchmark } from '../simulation/recorded-benchmark.ts'
-import { EQUAL_COST } from './settings.ts'
+import { EQUAL_COST, RECORDED_PRESET } from './settings.ts'
 
 const PERCENT = 100
 const UPPER = 0.95
@@ -62,6 +63,13 @@ function createTruth({ paths, read, name }: RecordedBenchmark, space: Space): Tr
   }
 }
 
+/** Of NAS-Bench-Macro as its authors publish it, with the space of the recorded networks. Throws CliError. */
+function openTruth(file: string) {
+  const benchmark = openRecorded(file, { space: RECORDED_PRESET, metric: 'accuracy', seconds: 'seconds' })
+  const recordedSpace = createSpace(benchmark.space)
+  return { benchmark, recordedSpace, truth: createTruth(benchmark, recordedSpace) }
+}
+
 /** Different ones, all as likely; fewer where there are not so many. */
 function drawSome<T>(from: readonly T[], count: number, random: Random): T[] {
   const order = random.shuffle(from.map((_, index) => index))
@@ -99,4 +107,4 @@ function standingOf(truth: Truth, costOf: CostOf, limit: number, path: Path): St
   }
 }
 
-export { costsAsMuch, createTruth, drawSome, type LimitTruth, limitTruth, type Spread, type Standing, standingOf, type Truth }
+export { costsAsMuch, createTruth, drawSome, type LimitTruth, limitTruth, openTruth, type Spread, type Standing, standingOf, type Truth }

@@ -5,8 +5,8 @@
 // w[…] = 0 wherever a decision takes its first option, fitted to scores y by least squares with a ridge, min Σ (f(a_i) − y_i)² + ridge · (Σ w² + 30 Σ v²).
 // n(a) is the depth: how many decisions take more than a skip, k = 1 … most − 1 above the least. One more layer adds less to a deep network than to
 // a shallow one, which no sum over decisions can say; v_k is how much less, or more, from depth k on, and where the ridge leaves them at 0, f is that sum.
-// Weights that are shared make more of it than there is, deep paths being trained the least, hence the 30: of 1 to 250 those from 5 to 60 find equally
-// good networks on NAS-Bench-Macro (docs/strategies.md), and the more of them, the better the order of all networks.
+// Weights that are shared make more of it than there is, deep paths being trained the least, hence the 30: with less the order of all networks gets
+// worse than without the depth, with much more the best of them are no longer found (docs/strategies.md).
 //
 // The authors' features are those of their space, MobileNetV3: depth, mean expansion and mean kernel of each stage, and products of depth with
 // each of the two. Spaces here are lists of decisions without an order of their options, so that each option has a feature of its own, depth is
@@ -43,18 +43,14 @@ type Features = {
 }
 
 function createFeatures({ decisions, places, depthShrinkage = DEPTH_SHRINKAGE }: Omit<RegressionSettings, 'ridge'>): Features {
-  let count = 1
-  const take = (size: number) => {
-    count += size
-    return count - size
-  }
+  const shrinkage = [0]
+  const take = (size: number, factor = 1) => shrinkage.push(...Array.from({ length: size }, () => factor)) - size
   const sizes = decisions.map(({ options }) => options.length)
   const singles = sizes.map((size) => take(size - 1))
   const skips = decisions.map(({ options }) => options.map(({ isSkip = false }) => isSkip))
   const leastDepth = skips.filter((own) => !own.includes(true)).length
   const mostDepth = skips.filter((own) => own.includes(false)).length
-  const depthCount = Math.max(0, mostDepth - leastDepth - 1)
-  const depths = take(depthCount)
+  const depths = take(Math.max(0, mostDepth - leastDepth - 1), depthShrinkage)
   const pairs = places.flatMap((place) =>
     place.flatMap((one, i) =>
       place.slice(i + 1).map((other) => {
@@ -63,10 +59,9 @@ function createFeatures({ decisions, places, depthShrinkage = DEPTH_SHRINKAGE }:
       }),
     ),
   )
-  const isDepth = (number: number) => number >= depths && number < depths + depthCount
   return {
-    count,
-    shrinkage: Array.from({ length: count }, (_, number) => (number === 0 ? 0 : isDepth(number) ? depthShrinkage : 1)),
+    count: shrinkage.length,
+    shrinkage,
     of(path) {
       const found = [{ number: 0, value: 1 }]
       for (const [decision, from] of singles.entries()) {

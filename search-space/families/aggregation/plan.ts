@@ -5,6 +5,7 @@ import type { Shape } from '../../layer-graph.ts'
 import { type Decision, SpaceError } from '../../space.ts'
 import { convolve } from '../mbconv/plan.ts'
 import { type Aggregation, type AggregationConfig, BOTTLENECK, isSource } from './config.ts'
+import { optionOf } from '../option-of.ts'
 
 const UNIT_KERNEL = 3
 const TRANSITION_SCALE = 2
@@ -51,8 +52,6 @@ type Plan = {
   readonly decisions: readonly Decision[]
 }
 
-const optionOf = (name: string) => ({ name, isZero: false })
-
 /** Throws SpaceError `config` where settings contradict each other. */
 function checkConfig({ input, stem, stages, aggregations }: AggregationConfig): void {
   if (new Set(aggregations).size < aggregations.length) {
@@ -86,7 +85,9 @@ function planReaders(config: AggregationConfig): Plan {
       if (options.length === 1) return [{ source, shape, options, decision: null }]
       const reader = position === outputs.length ? 'what follows the stage' : `unit ${position}`
       const where = `${source === 0 ? 'what the stage begins with' : `unit ${source}`} to ${reader}, ${shape[0]}x${shape[1]}`
-      const decision = decisions.push({ name: `stage${stage + 1}.edge${position}.${source}`, where, options: options.map(optionOf) }) - 1
+      const decision =
+        decisions.push({ name: `stage${stage + 1}.edge${position}.${source}`, where, options: options.map((option) => optionOf(option)) }) -
+        1
       return [{ source, shape, options, decision }]
     })
   }

@@ -13,8 +13,9 @@ import { findOption } from '../../encoding.ts'
 import type { LatencyOperation } from '../../latency-key.ts'
 import { elementCount } from '../../initialise.ts'
 import type { Layer, LayerGraph, PrimitiveLayer, Shape } from '../../layer-graph.ts'
-import { assertPath, type Choice, type CostTerm, type Decision, type Encoding, type Option, type Space, SpaceError } from '../../space.ts'
+import { assertPath, type Choice, type CostTerm, type Decision, type Encoding, type Space, SpaceError } from '../../space.ts'
 import { activePath, mixedLayer, optionsOf } from '../gates.ts'
+import { optionOf } from '../option-of.ts'
 import { createPartWriter, type Written } from '../part-writer.ts'
 import { measurablePlaces, partOf, type Place } from '../places.ts'
 import type { CellConfig, CellOperation } from './config.ts'
@@ -37,11 +38,7 @@ function listEdges(nodes: number): Edge[] {
 
 const edgeName = ({ to, from }: Edge) => `edge${to}.${from}`
 
-const optionOf = (name: CellOperation): Option => ({
-  name,
-  isZero: false,
-  ...((name === 'none' || name === 'skip_connect') && { isSkip: true }),
-})
+const SKIPS: readonly CellOperation[] = ['none', 'skip_connect']
 
 function writeStem(input: string, from: Shape, shape: Shape, epsilon: number): Written {
   const writer = createPartWriter('stem', from, epsilon)
@@ -177,7 +174,7 @@ function createCellSpace(config: CellConfig): Space {
   const last = stageShapes.at(-1) as Shape
   const decisions = edges.map((edge): Decision => {
     const where = `node ${edge.from} to node ${edge.to} of every cell`
-    return { name: edgeName(edge), where, options: operations.map(optionOf) }
+    return { name: edgeName(edge), where, options: operations.map((operation) => optionOf(operation, SKIPS)) }
   })
 
   const stem: Place = {

@@ -8,8 +8,9 @@
 // all that halve: there edges from the two cells have a stride of 2.
 
 import type { Layer, LayerGraph, Shape } from '../../layer-graph.ts'
-import { assertPath, type Choice, type CostTerm, type Decision, type Option, type Space, SpaceError } from '../../space.ts'
+import { assertPath, type Choice, type CostTerm, type Decision, type Space, SpaceError } from '../../space.ts'
 import { activePath, mixedLayer, optionsOf } from '../gates.ts'
+import { optionOf } from '../option-of.ts'
 import { measurablePlaces, partOf, type Place } from '../places.ts'
 import type { Written } from '../part-writer.ts'
 import type { DartsConfig, DartsOperation } from './config.ts'
@@ -52,11 +53,7 @@ function planCells({ input, width, cells, nodes }: DartsConfig): { stem: Shape; 
 }
 
 /** Throws SpaceError `config` where settings contradict each other. */
-const optionOf = (name: DartsOperation): Option => ({
-  name,
-  isZero: false,
-  ...((name === 'none' || name === 'skip_connect') && { isSkip: true }),
-})
+const SKIPS: readonly DartsOperation[] = ['none', 'skip_connect']
 
 function checkConfig({ input, width, operations }: DartsConfig): void {
   if (new Set(operations).size < operations.length || !operations.includes('none')) {
@@ -77,7 +74,7 @@ function createDartsSpace(config: DartsConfig): Space {
   const decisions = edges.map(({ cell, to, from }): Decision => {
     const source = from < CELL_INPUTS ? `the cell ${from === 0 ? 'two before' : 'before'}` : `node ${from}`
     const where = `${source} to node ${to} of every ${cell === 'normal' ? 'normal cell' : 'cell that halves'}`
-    return { name: `${cell}.edge${to}.${from}`, where, options: operations.map(optionOf) }
+    return { name: `${cell}.edge${to}.${from}`, where, options: operations.map((operation) => optionOf(operation, SKIPS)) }
   })
 
   const stem: Place = {

@@ -3,7 +3,8 @@
 
 import type { Shape } from '../../layer-graph.ts'
 import type { Activation } from '../../layers/activation.ts'
-import { type Decision, type Option, SpaceError } from '../../space.ts'
+import { type Decision, SpaceError } from '../../space.ts'
+import { optionOf } from '../option-of.ts'
 import { convolve } from '../mbconv/plan.ts'
 import type { FbnetV2Config, Kernel, Splits } from './config.ts'
 
@@ -60,8 +61,9 @@ function requireDifferent(field: string, values: readonly (string | number)[]): 
   throw new SpaceError('config', `space.${field}`, `expected different ${field}, got ${values.join(', ')}`)
 }
 
+const SKIP = 'skip'
 const optionNames: { readonly [Name in Exclude<Choice, 'from'>]: (value: BlockSettings[Name]) => string } = {
-  kernel: (kernel) => (kernel === 0 ? 'skip' : `k${kernel}`),
+  kernel: (kernel) => (kernel === 0 ? SKIP : `k${kernel}`),
   activation: (activation) => activation,
   splits: (splits) => `s${splits}`,
   expansion: (expansion) => `e${expansion}`,
@@ -83,11 +85,7 @@ function planBlocks(config: FbnetV2Config): BlockPlan {
     const own = chosen.map((choice) => {
       // Each choice has names for its own values.
       const nameOf = optionNames[choice] as (value: unknown) => string
-      const options = values[choice].map((value): Option => ({
-        name: nameOf(value),
-        isZero: false,
-        ...(choice === 'kernel' && value === 0 && { isSkip: true }),
-      }))
+      const options = values[choice].map((value) => optionOf(nameOf(value), [SKIP]))
       return decisions.push({ name: `${place}.${choice}`, where, options }) - 1
     })
     places.push(own)

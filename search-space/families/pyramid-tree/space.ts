@@ -8,8 +8,9 @@
 // Each edge of each tree is a decision of its own, so costs are sums: of blocks whose edges are identities, and of what edges compute.
 
 import type { Layer, LayerGraph, Shape } from '../../layer-graph.ts'
-import { assertPath, type Choice, type CostTerm, type Decision, type Option, type Space, SpaceError } from '../../space.ts'
+import { assertPath, type Choice, type CostTerm, type Decision, type Space, SpaceError } from '../../space.ts'
 import { activePath, mixedLayer, optionsOf } from '../gates.ts'
+import { optionOf } from '../option-of.ts'
 import { measurablePlaces, partOf, type Place } from '../places.ts'
 import type { Written } from '../part-writer.ts'
 import type { PyramidTreeConfig, TreeOperation } from './config.ts'
@@ -31,7 +32,7 @@ function createPyramidTreeSpace(config: PyramidTreeConfig): Space {
   const edgeName = (block: Block, edge: string) => `${block.name}/edge${edge}`
   const places = blocks.flatMap((block) => edges.map((edge) => ({ block, edge })))
   const indices = new Map(places.map(({ block, edge }, index) => [edgeName(block, edge.name), index]))
-  const options = operations.map((name): Option => ({ name, isZero: false, ...(name === 'id' && { isSkip: true }) }))
+  const options = operations.map((operation) => optionOf(operation, ['id']))
   /** Of what an edge reads and makes. */
   const edgeShape = (block: Block, { level }: TreeEdge): Shape =>
     levels.slice(0, level + 1).reduce((shape, own) => branchShape(own, shape), block.made)
